@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Kernels for the simulated GPU.
+ *
+ * A module is a plain ELF shared object. It is loaded by cuModuleLoad, cuModuleLoadData (the file's bytes in
+ * memory), cuLibraryLoadFromFile or cuLibraryLoadData; each load runs on a private copy of the file, so its
+ * globals are its own. The object needs no library but this header: `cc -shared -fPIC -o kernels.so
+ * kernels.c`.
+ *
+ * A kernel NAME is one exported C function and one exported table of its parameters:
+ *
+ *     SIMGPU_EXPORT const struct simgpu_param add_params[] = {{0, 8}, {8, 8}, {16, 8}, {0, 0}};
+ *     SIMGPU_EXPORT void add(const struct simgpu_launch *launch, void **params)
+ *     {
+ *         float *out = *(float **)params[0];
+ *         const float *in = *(const float **)params[1];
+ *         uint64_t count = *(uint64_t *)params[2];
+ *         simgpu_touch(out, count * sizeof *out);
+ *         ...
+ *     }
+ *
+ * One call runs the whole grid: the function loops over blocks and threads itself, where that matters. It
+ * runs on the stream's thread, later than the launch. Offsets and sizes are those that nvcc gives the same
+ * parameter list. An exported function without a NAME_params table is no kernel.
+ *
+ * Exported data symbols are the module's `__device__` globals (cuModuleGetGlobal, cuLibraryGetGlobal); the
+ * tables are not. Static data belongs to the kernels and is unknown to the driver.
+ *
+ * Kernel code must not call CUDA, must not block on other streams, and must hold no lock or unfinished stdio
+ * call while it touches device memory: an access to an address that is not mapped ends the kernel by a
+ * non-local jump.
+ *
+ * simgpu_kernel.h writes all this from one line, for the simulation and for nvcc.
+ */
+#ifndef SIMGPU_H
+#define SIMGPU_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SIMGPU_EXPORT __attribute__((visibility("default")))
+
+/* What a kernel may know about its launch. Valid during the call only. */
+struct simgpu_launch {
+    unsigned grid[3];      /* blocks, x y z */
+    unsigned block[3];     /* threads of a block, x y z */
+    unsigned shared_bytes; /* dynamic shared memory */
+    int device;            /* ordinal of the device that runs it */
+    void *stream;          /* the CUstream as the program passed it; NULL is the legacy default stream */
+};
+
+/* One kernel parameter: where it lies in the parameter buffer, in bytes. A table ends with size 0. */
+struct simgpu_param {
+    size_t offset;
+    size_t size;
+};
+
+/* Where a module keeps the way to the running driver, which fills it in at load. One per module, however many
+ * sources. */
+SIMGPU_EXPORT __attribute__((weak)) void (*simgpu_touch_hook)(const void *ptr, size_t bytes);
+
+/*
+ * Declares that the running kernel reads or writes [ptr, ptr + bytes) until it ends. The range is checked
+ * against the access rights of the kernel's device (a miss is an illegal address, like a real access), and
+ * unmapping, releasing or remapping it before the kernel has ended is a hazard. Host memory of the program
+ * and ranges of 0 bytes are ignored. Outside a kernel it does nothing.
+ */
+static inline void simgpu_touch(const void *ptr, size_t bytes)
+{
+    if (simgpu_touch_hook)
+        simgpu_touch_hook(ptr, bytes);
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
