@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core.h - what the hooks ask of the core.
+ *
+ * The core remembers every allocation, holds it to the budgets and moves blocks between tiers. It is one per
+ * process. Everything here may be called from any thread; nothing here may be called from inside a user section
+ * (between use_begin and use_end) except use_end itself.
+ *
+ * Errors: 0 or negative errno. A failed call has changed nothing.
+ */
+#ifndef EBB_CORE_H
+#define EBB_CORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct device;
+struct options;
+
+/** What device memory is used for; the rows of "classes" in the statistics. */
+enum device_class {
+    CLASS_BLOCK,   /**< movable blocks */
+    CLASS_NATIVE,  /**< small or unmovable allocations of the driver's own */
+    CLASS_MANAGED,
+    CLASS_POOL,    /**< stream-ordered pools */
+    CLASS_ARRAY,
+    CLASS_VMM,     /**< handles that the program created itself */
+    CLASS_GRAPH,
+    CLASS_COUNT
+};
+
+/** What host memory is used for. */
+enum host_class {
+    HOST_HEAP,
+    HOST_PINNED,
+    HOST_REGISTERED,
+    HOST_TIER, /**< slabs that hold blocks */
+    HOST_CLASS_COUNT
+};
+
+/** Why a block may not move. Counted, so that reasons add up and go away one by one. */
+enum pin_reason {
+    PIN_EXPORTED,
+    PIN_PEER,
+    PIN_REGISTERED,
+    PIN_TEXTURE,
+    PIN_GRAPH,
+    PIN_API,
+    PIN_LIBRARY,
+    PIN_REFERENCED, /**< keeps it out of the unmapped tiers only */
+    PIN_REASON_COUNT
+};
+
+/**
+ * Start managing. Reserves the arena and starts the monitor when a period is set.
+ *
+ * @options, @device  live until core_finish
+ * Returns  0; -ENOTSUP or -ENOMEM when no arena can be reserved: then every call below answers as if the core did
+ *          not exist, and the hooks pass everything through
+ */
+int core_start(const struct options *options, struct device *device);
+
+/** Stop the monitor, give every idle handle, slab and file back. Blocks still alive are left alone. */
+void core_finish(void);
+
+/** True between a successful core_start and core_finish; false in a forked child. */
+bool core_active(void);
+
+/** In a forked child: forget threads and locks, manage nothing. Async-signal-safe. */
+void core_forked(void);
+
+/* ---- allocations ------------------------------------------------------------------------------------------ */
+
+struct block_info {
+    uint64_t base;
+    uint64_t bytes; /**< as the program asked */
+    unsigned ordinal;
+    uint64_t id; /**< never used twice in a process */
+    const void *call_site;
+};
+
+/**
+ * Allocate a movable block, evicting others where needed.
+ *
+ * @bytes       as the program asked, > 0
+ * @context     opaque owner for core_context_gone; may be 0
+ * @call_site   return address of the program's call, for reports; may be NULL
+ * @movable     false: accounted as CLASS_NATIVE's sibling and never a victim (a named library's own)
+ * Returns      0; -ENOMEM refused by budget or by the driver (one line was logged); -ENOTSUP this size or moment is
+ *              not for a block: allocate natively
+ */
+int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void *call_site, bool movable,
+                  uint64_t *out_address);
+
+/**
+ * Free a block. Waits, as the driver's own free does, until the device no longer uses it; while a stream capture is
+ * open the memory is given back later.
+ *
+ * Returns  0; -ENOENT not inside the arena: the driver's affair; -EINVAL inside, but not the start of a block
+ */
+int core_free(uint64_t address);
+
+/** True when `address` lies in the arena. A subtraction and a compare. */
+bool core_owns(uint64_t address);
+
+/** The live block that `address` lies in. -ENOENT when there is none. */
+int core_find(uint64_t address, struct block_info *out);
+
+/** Free every block of a context that is about to go. Takes the gate as owner. */
+void core_context_gone(uint64_t context);
+
+/** Pin the block at `address` for a reason, restoring it to the device first; -ENOENT, -ENOMEM. */
+int core_pin(uint64_t address, enum pin_reason reason);
+void core_unpin(uint64_t address, enum pin_reason reason);
+
+/** Charge memory that the driver will allocate itself, evicting blocks where needed. Before the real call.
+ *  -ENOMEM when the budget refuses (one line was logged). `bytes` may be 0. */
+int core_charge(unsigned ordinal, enum device_class class, uint64_t bytes, const void *call_site);
+/** Give back what core_charge charged: the real call failed, or before the real free. */
+void core_credit(unsigned ordinal, enum device_class class, uint64_t bytes);
+
+/** The same for host memory. */
+int core_host_charge(enum host_class class, uint64_t bytes);
+void core_host_credit(enum host_class class, uint64_t bytes);
+
+/** Evict what can be evicted so that the driver can allocate `bytes` itself after it said that it is full.
+ *  Returns the bytes given back to the driver, 0 when nothing more can move. */
+uint64_t core_relieve(unsigned ordinal, uint64_t bytes);
+
+/** Free and total bytes as the budget tells them. */
+void core_memory(unsigned ordinal, uint64_t *out_free_bytes, uint64_t *out_total_bytes);
+
+/* ---- uses: the gate --------------------------------------------------------------------------------------- */
+
+enum { USE_INLINE = 64 };
+
+/** The blocks that one call to the driver uses. On the caller's stack. */
+struct use {
+    uint32_t count;
+    bool all;        /**< what it uses is not known: every block */
+    bool writes;     /**< it may write device memory: a launch, a graph, a copy or set into it */
+    bool pinned;     /**< internal */
+    bool device_only;/**< must not run from host memory (copies and sets that a graph or capture records) */
+    uint32_t granule[USE_INLINE]; /**< first granule of each block, duplicates allowed */
+    const uint32_t *more;         /**< a graph's own list, or NULL */
+    uint32_t more_count;
+};
+
+static inline void use_init(struct use *use, bool writes)
+{
+    use->count = 0;
+    use->all = false;
+    use->writes = writes;
+    use->pinned = false;
+    use->device_only = false;
+    use->more = 0;
+    use->more_count = 0;
+}
+
+/** Note that the call may use the block that `word` points into, if it does. Never fails: past USE_INLINE words it
+ *  becomes `all`. */
+void use_word(struct use *use, uint64_t word);
+
+/** use_word for every aligned 8-byte word of a parameter or a small host buffer. */
+void use_words(struct use *use, const void *memory, size_t bytes);
+
+/**
+ * Enter the user section with every block of the call reachable by the device.
+ *
+ * Waits while the gate is closed, and restores what is not resident. Blocks that do not fit are left where the GPU
+ * can reach them.
+ * Returns  0: the caller makes the real call and then calls use_end in the same thread.
+ *          -ENOMEM: they cannot be made reachable together (one line was logged); nothing was entered.
+ */
+int use_begin(struct use *use);
+void use_end(struct use *use);
+
+/** Search a source of a host-to-device copy, and restore what it points at, before the copy is made (only does
+ *  anything while an unregistered block is unmapped). Outside of a user section. */
+void use_source(const void *memory, size_t bytes);
+
+/* ---- lifecycle -------------------------------------------------------------------------------------------- */
+
+/** A stream capture begins or ends. Begin waits for a running move; while any is open nothing is drained. */
+void core_capture_begin(void);
+void core_capture_end(void);
+
+/** Something was found that makes every root unknowable (condition 3 of EBBTIDE_DISK=auto); said once. */
+void core_roots_unknown(const char *why);
+
+/** Registered: reachable by seen arguments only, so it may be unmapped. -ENOENT, -EEXIST. */
+int core_register(uint64_t address);
+int core_unregister(uint64_t address);
+
+/** Move a block out to at least `tier` now (1 host, 2 disk); 0: every block. Returns bytes moved. */
+long core_evict(uint64_t address_or_0, int tier);
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * device.h - what the core needs of a GPU, as a table of functions.
+ *
+ * The core knows no CUDA symbol: it is given one of these at start. shim/device_cuda.c fills it from the real
+ * driver, tests/core/fake_device.c from plain memory.
+ *
+ * Addresses  device addresses, as the program sees them; uint64_t.
+ * Handles    physical memory that exists without an address; opaque, never 0.
+ * Errors     0, or negative: -ENOMEM the driver has no memory left, -ETIMEDOUT, -ENOTSUP the driver cannot do this,
+ *            -EIO anything else. A failed call has changed nothing.
+ * Threads    every function may be called from any thread, with or without a current context, and leaves the
+ *            thread's current context as it was. None is called with a lock of the core held.
+ */
+#ifndef EBB_DEVICE_H
+#define EBB_DEVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { DEVICE_MAX = 16 };
+
+/** Physical granularity that every handle, chunk and address is a multiple of: 2 MiB (the largest that
+ *  cuMemGetAllocationGranularity has been seen to return for device and host memory; checked at start). */
+#define GRANULE_BYTES ((uint64_t)2 << 20)
+
+/** Host memory that the copy engine, the CPU and (when `handle` is not 0) a block's address can reach. */
+struct host_memory {
+    uint64_t handle; /**< maps at a block's address; 0 where only detached use is possible */
+    uint64_t alias;  /**< device address of the private mapping that copies go through */
+    void *cpu;       /**< the same bytes for the CPU */
+    uint64_t bytes;  /**< multiple of GRANULE_BYTES */
+};
+
+/** One piece of memory that a kernel could read a pointer from and that is no block of ours. */
+struct root {
+    uint64_t address;
+    uint64_t bytes;
+    const void *cpu; /**< where the CPU may read it directly; NULL: copy it first */
+    unsigned ordinal;
+};
+
+typedef int (*root_visit_fn)(const struct root *root, void *arg);
+
+struct device {
+    /** Devices that exist, 1 to DEVICE_MAX. */
+    unsigned count;
+    /** Host-located memory can be mapped at a block's address (probed, not believed). False: strict residency. */
+    bool host_mappable;
+
+    /** Reserve `bytes` of address space, aligned to GRANULE_BYTES. */
+    int (*reserve)(struct device *self, uint64_t bytes, uint64_t *out_base);
+    void (*unreserve)(struct device *self, uint64_t base, uint64_t bytes);
+
+    /** Physical device memory; not mapped anywhere yet. */
+    int (*create)(struct device *self, unsigned ordinal, uint64_t bytes, uint64_t *out_handle);
+    /** Give a handle back. Must not be mapped. */
+    int (*release)(struct device *self, uint64_t handle);
+
+    /** Host memory with its private alias; `mappable` asks for a handle too. */
+    int (*host_create)(struct device *self, uint64_t bytes, bool mappable, struct host_memory *out);
+    void (*host_destroy)(struct device *self, struct host_memory *memory);
+
+    /** Map the whole handle at `address` (an unmapped, reserved range). No access until grant. */
+    int (*map)(struct device *self, uint64_t address, uint64_t bytes, uint64_t handle);
+    /** Unmap exactly one earlier map. The caller has drained what could still use it. */
+    int (*unmap)(struct device *self, uint64_t address, uint64_t bytes);
+    /** Read and write access for `ordinal` and its enabled peers; the range is fully mapped. */
+    int (*grant)(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes);
+
+    /** Start a copy on the private stream of `ordinal`; both addresses are device addresses or aliases. */
+    int (*copy)(struct device *self, unsigned ordinal, uint64_t to, uint64_t from, uint64_t bytes);
+    /** Wait for every copy started on `ordinal`'s private stream. */
+    int (*copied)(struct device *self, unsigned ordinal);
+
+    /** Wait until all work submitted so far to every context has finished, or until `deadline_ns` of `now`
+     *  (UINT64_MAX: none). -ETIMEDOUT, or -EBUSY while a stream capture is open. */
+    int (*drain)(struct device *self, uint64_t deadline_ns);
+
+    /** Bytes free and in total on the device, as the driver says. */
+    int (*memory)(struct device *self, unsigned ordinal, uint64_t *out_free_bytes, uint64_t *out_total_bytes);
+
+    /** Visit every root. -ENOTSUP and a static sentence in `*out_why` when some root cannot be known: then nothing
+     *  unregistered may be unmapped. Stops with what `visit` returns when that is not 0. */
+    int (*roots)(struct device *self, root_visit_fn visit, void *arg, const char **out_why);
+
+    /** Monotonic clock in nanoseconds. */
+    uint64_t (*now_ns)(struct device *self);
+};
+
+#endif
