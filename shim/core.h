@@ -176,9 +176,9 @@ void use_words(struct use *use, const void *memory, size_t bytes);
 int use_begin(struct use *use);
 void use_end(struct use *use);
 
-/** Search a source of a host-to-device copy, and restore what it points at, before the copy is made (only does
- *  anything while an unregistered block is unmapped). Outside of a user section. */
-void use_source(const void *memory, size_t bytes);
+/** Note the blocks that a source of a host-to-device copy points at: all of it while an unregistered block is
+ *  unmapped, else only a small one (64 KiB; a table of pointers). Before use_begin. */
+void use_source(struct use *use, const void *memory, size_t bytes);
 
 /* ---- lifecycle -------------------------------------------------------------------------------------------- */
 

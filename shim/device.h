@@ -81,9 +81,10 @@ struct device {
     /** Bytes free and in total on the device, as the driver says. */
     int (*memory)(struct device *self, unsigned ordinal, uint64_t *out_free_bytes, uint64_t *out_total_bytes);
 
-    /** Visit every root. -ENOTSUP and a static sentence in `*out_why` when some root cannot be known: then nothing
-     *  unregistered may be unmapped. Stops with what `visit` returns when that is not 0. */
-    int (*roots)(struct device *self, root_visit_fn visit, void *arg, const char **out_why);
+    /** Visit every root, or only those that the CPU can write while kernels read them (pinned, managed).
+     *  -ENOTSUP and a static sentence in `*out_why` when some root cannot be known: then nothing unregistered may
+     *  be unmapped. Stops with what `visit` returns when that is not 0. */
+    int (*roots)(struct device *self, bool cpu_writable_only, root_visit_fn visit, void *arg, const char **out_why);
 
     /** Monotonic clock in nanoseconds. */
     uint64_t (*now_ns)(struct device *self);
