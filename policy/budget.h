@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * budget.h - what one tier may hold, holds and has held.
+ *
+ * Shape    bytes in use, split by class, plus idle bytes: still held, but free for the program to use
+ * (recycled handles, slabs made ahead). Both count against the limit. Owns     nothing. No lock and no atomic
+ * in here: the caller locks. Units    bytes. Errors   a refused charge has changed nothing. Giving back more
+ * than was charged is the caller's mistake: assert.
+ */
+#ifndef EBBTIDE_POLICY_BUDGET_H
+#define EBBTIDE_POLICY_BUDGET_H
+
+#include <stdint.h>
+
+/** A limit that never refuses. */
+#define BUDGET_NO_LIMIT UINT64_MAX
+
+enum {
+    BUDGET_CLASSES = 8
+};
+
+struct budget {
+    uint64_t
+        limit_bytes; /**< set freely, also below what is held: then nothing is admitted until that shrinks */
+    uint64_t used_bytes; /**< sum of class_bytes */
+    uint64_t idle_bytes; /**< held beyond used_bytes */
+    uint64_t peak_bytes; /**< the most that used_bytes + idle_bytes has been */
+    uint64_t refused;    /**< requests that were refused in the end, as told by budget_refuse */
+    uint64_t class_bytes[BUDGET_CLASSES];
+};
+
+void budget_init(struct budget *budget, uint64_t limit_bytes);
+
+/**
+ * Take `bytes` for `class`, leaving `keep_free_bytes` of the limit untouched.
+ *
+ * @keep_free_bytes  what others may take and this request may not; no meaning without a limit
+ * Returns           0; -ENOMEM when it does not fit. That is not yet a refusal: see budget_refuse
+ */
+int budget_charge(struct budget *budget, unsigned class, uint64_t bytes, uint64_t keep_free_bytes);
+
+/** Give back what budget_charge took. */
+void budget_credit(struct budget *budget, unsigned class, uint64_t bytes);
+
+/** Count a request that stays refused after everything that could make room was tried. */
+void budget_refuse(struct budget *budget);
+
+/** Used bytes of `class` become idle; what is held stays the same. */
+void budget_to_idle(struct budget *budget, unsigned class, uint64_t bytes);
+/** Idle bytes are used again, by `class`; what is held stays the same, so this never refuses. */
+void budget_from_idle(struct budget *budget, unsigned class, uint64_t bytes);
+/** Idle bytes were given back to the system. */
+void budget_drop_idle(struct budget *budget, uint64_t bytes);
+
+/** The most that budget_charge would admit now with this `keep_free_bytes`; 0 at or over the limit. */
+uint64_t budget_room(const struct budget *budget, uint64_t keep_free_bytes);
+
+/** Used and idle together. */
+uint64_t budget_held(const struct budget *budget);
+
+#endif
