@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cli.h - the command `ebbtide`.
+ *
+ * Shape    one function per subcommand; each gets the arguments behind its name and returns the exit status.
+ * Errors   one line on standard error with the exact cause and one hint, never the whole help.
+ */
+#ifndef EBBTIDE_SHIM_CLI_H
+#define EBBTIDE_SHIM_CLI_H
+
+/* Exit statuses of our own, as env(1) and nohup(1) have them. */
+enum cli_status {
+    CLI_OK = 0,
+    CLI_FAILED = 125,         /* ours: usage, bad value, no library */
+    CLI_NOT_EXECUTABLE = 126, /* the command was found and could not be run */
+    CLI_NOT_FOUND = 127,
+};
+
+/* Print `ebbtide: ` and the text with a newline to standard error. Returns CLI_FAILED. */
+int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/**
+ * `ebbtide run`: set the environment, preload the library, become the command.
+ *
+ * @arguments  what follows `run`, ended by NULL
+ * Returns     only when there is no command to become
+ */
+int cli_run(char *const *arguments);
+
+#endif
