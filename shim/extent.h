@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * extent.h - runs of granules in a linear space: addresses in the arena, slots in a spill file.
+ *
+ * Shape    one record of 12 bytes per granule; a run keeps its length at both ends (boundary tags), free runs
+ * are in lists by size. Nothing above the highest run ever taken is touched, so a vast space costs only
+ * addresses. Owns     nothing: the records lie in memory of the caller, zeroed as from mmap. Never allocates.
+ * Threads  none of its own: the caller locks.
+ * Units    granules.
+ */
+#ifndef EBBTIDE_SHIM_EXTENT_H
+#define EBBTIDE_SHIM_EXTENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/** The most granules that one space can have. */
+#define EXTENT_MAX ((uint32_t)INT32_MAX)
+
+enum {
+    EXTENT_LISTS = 192
+};
+
+struct extent_record;
+
+struct extents {
+    struct extent_record *record;       /**< of each granule; only those at the ends of runs mean something */
+    uint32_t count;                     /**< granules in the space */
+    uint32_t top;                       /**< all granules from here on are free and in no list */
+    uint32_t high;                      /**< the most that top has been */
+    uint32_t taken;                     /**< granules in use */
+    uint64_t filled[EXTENT_LISTS / 64]; /**< which lists are not empty */
+    uint32_t list[EXTENT_LISTS];        /**< first granule of the first free run, plus 1 */
+};
+
+/** Bytes of zeroed memory that a space of `count` granules keeps its records in. */
+size_t extent_bytes_needed(uint32_t count);
+
+/**
+ * A space of which everything is free.
+ *
+ * @memory  extent_bytes_needed(count) zero bytes, aligned to 4; the caller's, to be kept until the last call
+ * @count   at most EXTENT_MAX
+ */
+void extent_init(struct extents *extents, void *memory, uint32_t count);
+
+/** Take a run, at a low place where one is quickly found. -ENOMEM when no free run is that long.
+ *  @granules  > 0 */
+int extent_take(struct extents *extents, uint32_t granules, uint32_t *out_first);
+
+/** Give back a whole run as extent_take gave it; anything else is the caller's mistake: assert. */
+void extent_give(struct extents *extents, uint32_t first, uint32_t granules);
+
+/** Granules below this one have been in use at some time, those above never. */
+uint32_t extent_high(const struct extents *extents);
+
+#endif
