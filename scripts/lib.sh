@@ -42,16 +42,15 @@ has_header() {
 as_root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"
-    elif has_command sudo; then
-        sudo "$@"
     else
-        die "needs root: install sudo, or run as root: $*"
+        sudo "$@"
     fi
 }
 
 # install_packages NAME...: from Debian's or Ubuntu's archive; the index is fetched only when it is too old for that.
 install_packages() {
     has_command apt-get || die "no apt-get on this machine; install what Debian calls: $*"
+    [ "$(id -u)" = 0 ] || has_command sudo || die "not root, and no sudo; have these packages installed: $*"
     local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -y -o DPkg::Lock::Timeout=300 install --no-install-recommends)
     say "installing $*"
     if ! as_root "${apt[@]}" "$@" >/dev/null 2>&1; then
@@ -70,4 +69,10 @@ configure() {
     else
         quiet "build/logs/configure.log" meson setup "$folder" "$@"
     fi
+}
+
+# build_option NAME: the value of a meson option in build/.
+build_option() {
+    meson introspect build --buildoptions |
+        python3 -c 'import json, sys; print(*(o["value"] for o in json.load(sys.stdin) if o["name"] == sys.argv[1]))' "$1"
 }
