@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fake_work.h"
+
+#include "fake_memory.h"
+
+#include <errno.h>
+#include <string.h>
+
+static bool overlap(uint64_t a, uint64_t a_bytes, uint64_t b, uint64_t b_bytes)
+{
+    return a < b + b_bytes && b < a + a_bytes;
+}
+
+bool fake_kernel_uses(struct fake_device *fake, uint64_t address, uint64_t bytes)
+{
+    for (uint64_t i = 0; i < fake->kernel_count; i++)
+        if (overlap(address, bytes, fake->kernel[i].address, fake->kernel[i].bytes))
+            return true;
+    return false;
+}
+
+bool fake_copy_touches(struct fake_device *fake, uint64_t address, uint64_t bytes)
+{
+    for (uint64_t i = 0; i < fake->copy_count; i++)
+        if (overlap(address, bytes, fake->copy[i].to, fake->copy[i].bytes) ||
+            overlap(address, bytes, fake->copy[i].from, fake->copy[i].bytes))
+            return true;
+    return false;
+}
+
+/* 1 for an alias, 0 for the arena, negative for neither. */
+static int copy_side(struct fake_device *fake, unsigned ordinal, uint64_t address, uint64_t bytes)
+{
+    if (fake_host_at(fake, address, bytes))
+        return 1;
+    return fake_granted(fake, ordinal, address, bytes) ? 0 : -EIO;
+}
+
+static int copy_locked(struct fake_device *fake, struct fake_copy copy)
+{
+    if (copy.bytes == 0 || copy.ordinal >= fake->device.count)
+        return fake_violate(fake, "copy of %llu bytes on device %u", (unsigned long long)copy.bytes,
+                            copy.ordinal);
+    int to = copy_side(fake, copy.ordinal, copy.to, copy.bytes);
+    int from = copy_side(fake, copy.ordinal, copy.from, copy.bytes);
+    if (to < 0 || from < 0)
+        return fake_violate(fake, "copy %s an address that device %u cannot reach", to < 0 ? "to" : "from",
+                            copy.ordinal);
+    if (fake_kernel_uses(fake, copy.to, copy.bytes) || fake_kernel_uses(fake, copy.from, copy.bytes))
+        fake_violate(fake, "copy of a range that a running kernel uses");
+    if (to == 1 && from == 0)
+        fake->to_host_bytes += copy.bytes;
+    if (to == 0 && from == 1)
+        fake->to_device_bytes += copy.bytes;
+    fake->copy = fake_grow(fake->copy, fake->copy_count, &fake->copy_room, sizeof *fake->copy);
+    fake->copy[fake->copy_count++] = copy;
+    return 0;
+}
+
+int fake_copy(struct device *self, unsigned ordinal, uint64_t to, uint64_t from, uint64_t bytes)
+{
+    struct fake_device *fake = fake_of(self);
+    int rc = fake_call_begin(fake, FAKE_COPY);
+    struct fake_copy copy = {.ordinal = ordinal, .to = to, .from = from, .bytes = bytes};
+    return fake_call_end(fake, rc ? rc : copy_locked(fake, copy));
+}
+
+/* Make the copies of one device, or of all. */
+static int copies_make(struct fake_device *fake, unsigned ordinal, bool all)
+{
+    int rc = 0;
+    uint64_t kept = 0;
+    for (uint64_t i = 0; i < fake->copy_count; i++) {
+        struct fake_copy copy = fake->copy[i];
+        if (!all && copy.ordinal != ordinal) {
+            fake->copy[kept++] = copy;
+            continue;
+        }
+        if (copy_side(fake, copy.ordinal, copy.to, copy.bytes) < 0 ||
+            copy_side(fake, copy.ordinal, copy.from, copy.bytes) < 0)
+            rc = fake_violate(fake, "copy that lost its memory before it was waited for");
+        else if (!fake->config.contentless)
+            memmove((void *)copy.to, (const void *)copy.from, copy.bytes);
+    }
+    fake->copy_count = kept;
+    return rc;
+}
+
+int fake_copied(struct device *self, unsigned ordinal)
+{
+    struct fake_device *fake = fake_of(self);
+    int rc = fake_call_begin(fake, FAKE_COPIED);
+    if (rc == 0 && ordinal >= fake->device.count)
+        rc = fake_violate(fake, "copied of device %u", ordinal);
+    return fake_call_end(fake, rc ? rc : copies_make(fake, ordinal, false));
+}
+
+static void kernels_run(struct fake_device *fake)
+{
+    for (uint64_t i = 0; i < fake->kernel_count; i++) {
+        struct fake_kernel kernel = fake->kernel[i];
+        bool reachable = false;
+        for (unsigned ordinal = 0; ordinal < fake->device.count; ordinal++)
+            reachable |= fake_granted(fake, ordinal, kernel.address, kernel.bytes);
+        if (!reachable)
+            fake_violate(fake, "kernel over an address that is not mapped");
+        else if (kernel.run && !fake->config.contentless)
+            kernel.run((void *)kernel.address, kernel.bytes, kernel.arg);
+    }
+    fake->kernel_count = 0;
+}
+
+int fake_drain(struct device *self, uint64_t deadline_ns)
+{
+    struct fake_device *fake = fake_of(self);
+    int rc = fake_call_begin(fake, FAKE_DRAIN);
+    if (rc == 0)
+        rc = fake->drain_error;
+    if (rc == -ETIMEDOUT && deadline_ns != UINT64_MAX && deadline_ns > fake->clock_ns)
+        fake->clock_ns = deadline_ns;
+    if (rc == 0) {
+        kernels_run(fake);
+        rc = copies_make(fake, 0, true);
+    }
+    return fake_call_end(fake, rc);
+}
+
+void fake_launch(struct fake_device *fake, uint64_t address, uint64_t bytes, fake_kernel_fn kernel, void *arg)
+{
+    pthread_mutex_lock(&fake->lock);
+    fake->kernel = fake_grow(fake->kernel, fake->kernel_count, &fake->kernel_room, sizeof *fake->kernel);
+    fake->kernel[fake->kernel_count++] =
+        (struct fake_kernel){.address = address, .bytes = bytes, .run = kernel, .arg = arg};
+    pthread_mutex_unlock(&fake->lock);
+}
+
+void fake_finish_kernels(struct fake_device *fake)
+{
+    pthread_mutex_lock(&fake->lock);
+    kernels_run(fake);
+    pthread_mutex_unlock(&fake->lock);
+}
+
+uint64_t fake_kernels(struct fake_device *fake)
+{
+    pthread_mutex_lock(&fake->lock);
+    uint64_t kernels = fake->kernel_count;
+    pthread_mutex_unlock(&fake->lock);
+    return kernels;
+}
+
+void fake_advance(struct fake_device *fake, uint64_t ns)
+{
+    pthread_mutex_lock(&fake->lock);
+    fake->clock_ns += ns;
+    pthread_mutex_unlock(&fake->lock);
+}
+
+uint64_t fake_now_ns(struct fake_device *fake)
+{
+    pthread_mutex_lock(&fake->lock);
+    uint64_t now_ns = fake->clock_ns;
+    pthread_mutex_unlock(&fake->lock);
+    return now_ns;
+}
