@@ -1,0 +1,57 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# The last line of scripts/test: what counts as a case, and when the script fails. Output is TAP.
+# usage: test_summary.sh SUMMARY
+set -u
+
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+count=0
+
+# counts NAME STATUS LINE [OPTION...]: the log on stdin gives this last line and this exit status.
+counts() {
+    name=$1
+    expected="$2 $3"
+    shift 3
+    cat >"$work/log"
+    out=$(python3 "$summary" "$@" "$work/log")
+    status=$?
+    count=$((count + 1))
+    if [ "$status $(printf '%s\n' "$out" | tail -n 1)" = "$expected" ]; then
+        echo "ok $count - $name"
+    else
+        echo "not ok $count - $name"
+        printf '%s\n' "expected $expected" "got $status $out" | sed 's/^/# /'
+    fi
+}
+
+summary=$1
+
+counts "cases of a TAP program are counted one by one" 1 "2 passed, 1 failed, 1 skipped" <<'LOG'
+{"name": "a", "result": "FAIL", "returncode": 1, "stdout": "1..4\nok - one  (0.01s)\nnot ok - two\nok 3\nok - four # SKIP no GPU\n"}
+LOG
+
+counts "a program without TAP is one case" 0 "1 passed, 0 failed, 1 skipped" <<'LOG'
+{"name": "a", "result": "OK", "returncode": 0, "stdout": "hello\n"}
+{"name": "b", "result": "SKIP", "returncode": 77, "stdout": ""}
+LOG
+
+counts "a program that dies after its good cases has failed" 1 "1 passed, 1 failed, 0 skipped" <<'LOG'
+{"name": "a", "result": "ERROR", "returncode": -11, "stdout": "1..2\nok - one\n"}
+LOG
+
+counts "a time-out has failed" 1 "0 passed, 1 failed, 0 skipped" <<'LOG'
+{"name": "a", "result": "TIMEOUT", "returncode": -15}
+LOG
+
+counts "a failure that was expected is no failure" 0 "1 passed, 0 failed, 0 skipped" <<'LOG'
+{"name": "a", "result": "EXPECTEDFAIL", "returncode": 1, "stdout": ""}
+LOG
+
+counts "nothing run is a failure" 1 "0 passed, 0 failed, 0 skipped" </dev/null
+
+counts "runs that were left out are counted" 0 "1 passed, 0 failed, 2 skipped" --skipped 2 <<'LOG'
+{"name": "a", "result": "OK", "returncode": 0, "stdout": ""}
+LOG
+
+echo "1..$count"
