@@ -76,7 +76,8 @@ struct block_info {
     uint64_t base;
     uint64_t bytes; /**< as the program asked */
     unsigned ordinal;
-    uint64_t id; /**< never used twice in a process */
+    uint64_t id;      /**< never used twice in a process */
+    uint64_t context; /**< as given to core_allocate */
     const void *call_site;
 };
 
