@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gate.h - who may use the device while blocks keep their place, and who may move them.
+ *
+ * A user section lies around each call that can start work on a device. While any thread is in one, nothing that a
+ * kernel can reach is moved. An owner closes the gate, waits until every section has ended, moves, and opens it.
+ *
+ * Cost       an open gate costs its user two stores and a load on a line of its own thread: the owner pays for the
+ *            ordering with membarrier(2). Where the kernel has none, users pay for a fence.
+ * Shape      one slot per thread, in a list that only grows; a dead thread's slot is used again.
+ * Threads    one owner at a time (the mover's role sees to that); a thread in a user section never becomes owner.
+ * Source     membarrier(2): MEMBARRIER_CMD_PRIVATE_EXPEDITED orders the calling thread against every running
+ *            thread of the process.
+ */
+#ifndef EBB_GATE_H
+#define EBB_GATE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct gate_slot {
+    _Alignas(64) _Atomic uint32_t inside; /**< 1 in a user section */
+    _Atomic uint32_t taken;               /**< 1 while a thread owns the slot */
+    _Atomic uint64_t writes; /**< calls so far that may have written device memory; never reset */
+    struct gate_slot *next;
+};
+
+struct gate {
+    _Atomic uint32_t closed; /**< futex word users wait on */
+    _Atomic uint32_t left;   /**< futex word the owner waits on: counts leavers that saw it closed */
+    _Atomic(struct gate_slot *) slots;
+    bool fenced; /**< users fence because the kernel has no membarrier */
+};
+
+extern struct gate gate;
+extern __thread struct gate_slot *gate_slot_mine __attribute__((tls_model("initial-exec")));
+
+/** Before the first use. */
+void gate_init(void);
+
+/** In a forked child: only the calling thread is left. */
+void gate_forked(void);
+
+/** Give the calling thread its slot. NULL when there is no memory for one: the caller must not use the device. */
+struct gate_slot *gate_join(void);
+
+/** Wait until the gate is open. */
+void gate_wait(void);
+
+/** Tell the owner that a section has ended. */
+void gate_wake_owner(void);
+
+/** The lightest order between our store and our next load that membarrier completes to a full one. */
+static inline void gate_order(void)
+{
+#if defined(__SANITIZE_THREAD__)
+    atomic_thread_fence(memory_order_seq_cst);
+#else
+    if (__builtin_expect(gate.fenced, 0))
+        atomic_thread_fence(memory_order_seq_cst);
+    else
+        atomic_signal_fence(memory_order_seq_cst);
+#endif
+}
+
+/** Enter a user section, waiting while the gate is closed. NULL only when no slot could be had. */
+static inline struct gate_slot *gate_enter(void)
+{
+    struct gate_slot *slot = gate_slot_mine;
+
+    if (__builtin_expect(!slot, 0) && !(slot = gate_join()))
+        return 0;
+    for (;;) {
+        atomic_store_explicit(&slot->inside, 1, memory_order_relaxed);
+        gate_order();
+        if (__builtin_expect(!atomic_load_explicit(&gate.closed, memory_order_acquire), 1))
+            return slot;
+        atomic_store_explicit(&slot->inside, 0, memory_order_release);
+        gate_wake_owner();
+        gate_wait();
+    }
+}
+
+static inline void gate_leave(struct gate_slot *slot)
+{
+    atomic_store_explicit(&slot->inside, 0, memory_order_release);
+    gate_order();
+    if (__builtin_expect(atomic_load_explicit(&gate.closed, memory_order_relaxed), 0))
+        gate_wake_owner();
+}
+
+/** Count a call that may write device memory. Inside the section, before the real call. */
+static inline void gate_count_write(struct gate_slot *slot)
+{
+    uint64_t writes = atomic_load_explicit(&slot->writes, memory_order_relaxed);
+
+    atomic_store_explicit(&slot->writes, writes + 1, memory_order_release);
+}
+
+/**
+ * Close the gate and wait until no thread is in a user section.
+ *
+ * @now_ns       clock of the deadline
+ * @deadline_ns  UINT64_MAX: wait for ever
+ * Returns  0, closed; -ETIMEDOUT, open again
+ */
+int gate_close(uint64_t (*now_ns)(void *arg), void *arg, uint64_t deadline_ns);
+void gate_open(void);
+
+/** Sum of every thread's writes. Exact while the gate is closed; a lower bound otherwise. */
+uint64_t gate_writes(void);
+
+#endif
