@@ -19,7 +19,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { DEVICE_MAX = 16 };
+enum {
+    DEVICE_MAX = 16
+};
 
 /** Physical granularity that every handle, chunk and address is a multiple of: 2 MiB (the largest that
  *  cuMemGetAllocationGranularity has been seen to return for device and host memory; checked at start). */
@@ -84,7 +86,8 @@ struct device {
     /** Visit every root, or only those that the CPU can write while kernels read them (pinned, managed).
      *  -ENOTSUP and a static sentence in `*out_why` when some root cannot be known: then nothing unregistered may
      *  be unmapped. Stops with what `visit` returns when that is not 0. */
-    int (*roots)(struct device *self, bool cpu_writable_only, root_visit_fn visit, void *arg, const char **out_why);
+    int (*roots)(struct device *self, bool cpu_writable_only, root_visit_fn visit, void *arg,
+                 const char **out_why);
 
     /** Monotonic clock in nanoseconds. */
     uint64_t (*now_ns)(struct device *self);

@@ -27,10 +27,10 @@ struct disk;
 
 struct transfer {
     enum tier from, to;
-    unsigned ordinal;                /**< whose private stream, when one side is the device */
-    uint64_t device_address;         /**< when one side is TIER_DEVICE */
-    const struct host_memory *host;  /**< when one side is TIER_HOST */
-    uint64_t slot;                   /**< byte offset in the disk tier, when one side is TIER_DISK */
+    unsigned ordinal;               /**< whose private stream, when one side is the device */
+    uint64_t device_address;        /**< when one side is TIER_DEVICE */
+    const struct host_memory *host; /**< when one side is TIER_HOST */
+    uint64_t slot;                  /**< byte offset in the disk tier, when one side is TIER_DISK */
     uint64_t bytes;
     /** Set by the executor when the transfer has ended: 0 or negative errno. Read it after wait. */
     int result;

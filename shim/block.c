@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* block.c - see block.h. */
+#include "block.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <sys/mman.h>
+
+static void *table_create(uint64_t bytes)
+{
+    void *table = mmap(0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return table == MAP_FAILED ? 0 : table;
+}
+
+static void table_destroy(void *table, uint64_t bytes)
+{
+    if (table)
+        munmap(table, bytes);
+}
+
+int blocks_init(struct blocks *blocks, uint64_t base, uint64_t bytes)
+{
+    struct blocks made = {.base = base, .bytes = bytes, .granules = (uint32_t)(bytes / GRANULE_BYTES)};
+
+    assert(bytes / GRANULE_BYTES < OWNER_GONE - 1);
+    made.owner = table_create(made.granules * sizeof(*made.owner));
+    made.stamp = table_create(made.granules * sizeof(*made.stamp));
+    made.block = table_create(made.granules * sizeof(*made.block));
+    made.chunk = table_create(made.granules * sizeof(*made.chunk));
+    if (!made.owner || !made.stamp || !made.block || !made.chunk) {
+        blocks_finish(&made);
+        return -ENOMEM;
+    }
+    *blocks = made;
+    return 0;
+}
+
+void blocks_finish(struct blocks *blocks)
+{
+    table_destroy((void *)blocks->owner, blocks->granules * sizeof(*blocks->owner));
+    table_destroy((void *)blocks->stamp, blocks->granules * sizeof(*blocks->stamp));
+    table_destroy(blocks->block, blocks->granules * sizeof(*blocks->block));
+    table_destroy(blocks->chunk, blocks->granules * sizeof(*blocks->chunk));
+    *blocks = (struct blocks){0};
+}
+
+struct block *blocks_at(struct blocks *blocks, uint32_t granule, uint32_t *out_first)
+{
+    uint32_t owner;
+
+    if (granule >= blocks->granules)
+        return 0;
+    owner = atomic_load_explicit(&blocks->owner[granule], memory_order_acquire) & ~OWNER_FLAGS;
+    if (!owner)
+        return 0;
+    *out_first = owner - 1;
+    return &blocks->block[owner - 1];
+}
+
+uint32_t chunk_next(const struct blocks *blocks, uint32_t first, uint32_t granule)
+{
+    uint32_t next = granule + blocks->chunk[granule].granules;
+
+    return next < first + blocks->block[first].granules ? next : 0;
+}
+
+#define FROM(state) (1u << (state))
+
+/* Row: the state entered; bits: the states it may be entered from. */
+static const uint32_t chunk_from[CHUNK_STATE_COUNT] = {
+    [CHUNK_NONE] =
+        FROM(CHUNK_RESIDENT) | FROM(CHUNK_HOST) | FROM(CHUNK_DISK) | FROM(CHUNK_BROKEN) | FROM(CHUNK_IDLE),
+    [CHUNK_RESIDENT] = FROM(CHUNK_NONE) | FROM(CHUNK_LEAVING) | FROM(CHUNK_RETURNING) | FROM(CHUNK_IDLE),
+    [CHUNK_LEAVING] = FROM(CHUNK_RESIDENT),
+    [CHUNK_HOST] = FROM(CHUNK_NONE) | FROM(CHUNK_LEAVING) | FROM(CHUNK_SPILLING) | FROM(CHUNK_RETURNING) |
+                   FROM(CHUNK_BROKEN),
+    [CHUNK_SPILLING] = FROM(CHUNK_HOST),
+    [CHUNK_DISK] = FROM(CHUNK_LEAVING) | FROM(CHUNK_SPILLING) | FROM(CHUNK_RETURNING),
+    [CHUNK_RETURNING] = FROM(CHUNK_HOST) | FROM(CHUNK_DISK),
+    [CHUNK_BROKEN] = FROM(CHUNK_NONE) | FROM(CHUNK_LEAVING) | FROM(CHUNK_RETURNING),
+    [CHUNK_IDLE] = FROM(CHUNK_RESIDENT),
+};
+#undef FROM
+
+void chunk_move(struct chunk *chunk, enum chunk_state to)
+{
+    assert(chunk_from[to] & (1u << chunk->state));
+    chunk->state = (uint8_t)to;
+}
+
+void block_publish(struct blocks *blocks, uint32_t first)
+{
+    const struct block *block = &blocks->block[first];
+    uint32_t entry = first + 1;
+
+    for (uint32_t granule = first, more = 1; more; more = granule = chunk_next(blocks, first, granule)) {
+        const struct chunk *chunk = &blocks->chunk[granule];
+
+        if (chunk->state == CHUNK_RESIDENT || chunk->state == CHUNK_LEAVING)
+            continue;
+        entry |= chunk->mapped ? OWNER_AWAY : OWNER_FLAGS;
+    }
+    if (atomic_load_explicit(&blocks->owner[first], memory_order_relaxed) == entry)
+        return;
+    for (uint32_t i = 0; i < block->granules; i++)
+        atomic_store_explicit(&blocks->owner[first + i], entry, memory_order_release);
+}
+
+bool block_pinned(const struct block *block)
+{
+    for (unsigned reason = 0; reason < PIN_REASON_COUNT; reason++)
+        if (reason != PIN_REFERENCED && block->pins[reason])
+            return true;
+    return block->flags & BLOCK_FIXED;
+}

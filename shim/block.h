@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * block.h - what is remembered of each block and of each of its chunks, found by arithmetic on its address.
+ *
+ * Shape    the arena is a row of granules of 2 MiB. Every table here is an array with an entry per granule, in memory
+ *          that costs nothing until it is touched: a block's record is the entry of its first granule, a chunk's
+ *          record likewise. So there is no record allocator, no hash and no list.
+ * Threads  `owner` and `stamp` are read without a lock by the launch path; all else belongs to core.lock. A record
+ *          stays readable for ever.
+ */
+#ifndef EBB_BLOCK_H
+#define EBB_BLOCK_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core.h"
+#include "device.h"
+
+struct slab;
+
+/** Where the authoritative bytes of a chunk are. Written by chunk_move only (block.c). */
+enum chunk_state {
+    CHUNK_NONE,      /**< no chunk */
+    CHUNK_RESIDENT,  /**< device memory at its address */
+    CHUNK_LEAVING,   /**< resident; being copied out */
+    CHUNK_HOST,      /**< slab; at its address too when `mapped` */
+    CHUNK_SPILLING,  /**< slab, unmapped; being written to its slot */
+    CHUNK_DISK,      /**< slot; address unmapped */
+    CHUNK_RETURNING, /**< slab or slot; being brought back */
+    CHUNK_BROKEN,    /**< slab; its address could not be mapped again: no launch may run */
+    CHUNK_IDLE,      /**< device memory of a freed block, kept mapped for the next one of its size */
+    CHUNK_STATE_COUNT
+};
+
+#define SLOT_NONE UINT64_MAX
+
+struct chunk {
+    uint64_t handle;     /**< device memory; 0: none */
+    struct slab *slab;   /**< host memory; NULL: none */
+    uint64_t slot;       /**< place on disk; SLOT_NONE: none */
+    uint64_t slot_epoch; /**< gate_writes() when the slot's bytes were last known equal to the chunk's */
+    uint64_t checksum;   /**< of the bytes that left, when EBBTIDE_VERIFY asks for it */
+    uint32_t granules;
+    uint8_t state; /**< enum chunk_state */
+    bool mapped;   /**< the slab is mapped at the chunk's address */
+};
+
+enum block_flag {
+    BLOCK_REGISTERED = 1, /**< reachable by seen arguments only */
+    BLOCK_HOLDER = 2,     /**< the last search found a word inside the arena in it */
+    BLOCK_REFERENCED = 4, /**< the last search found a word that points at it */
+    BLOCK_DEAD = 8,       /**< freed by the program, memory not given back yet */
+    BLOCK_FIXED = 16,     /**< never a victim: a named library's own */
+    BLOCK_DEFERRED = 32,  /**< dead, and waiting for the device to be at rest */
+};
+
+struct block {
+    uint64_t id; /**< 0: no block here */
+    uint64_t bytes;
+    uint64_t context;
+    const void *call_site;
+    uint32_t granules;
+    uint32_t chunk_granules;      /**< of every chunk but the last */
+    _Atomic uint32_t launch_pins; /**< launches that wait for it or use it */
+    uint16_t pins[PIN_REASON_COUNT];
+    uint8_t ordinal;
+    uint8_t flags;
+};
+
+/** Top bit of an owner entry: some chunk of the block is not resident. */
+#define OWNER_AWAY 0x80000000u
+/** And below it: some chunk is not mapped at its address at all. */
+#define OWNER_GONE  0x40000000u
+#define OWNER_FLAGS (OWNER_AWAY | OWNER_GONE)
+
+struct blocks {
+    uint64_t base;  /**< of the arena */
+    uint64_t bytes; /**< 0: no arena */
+    uint32_t granules;
+    _Atomic uint32_t *owner; /**< first granule of the block + 1, or 0; OWNER_FLAGS */
+    _Atomic uint64_t *stamp; /**< last use of the block that starts here; 0: no candidate */
+    struct block *block;
+    struct chunk *chunk;
+    uint64_t last_id;
+    uint32_t alive;
+};
+
+/** Tables for an arena. -ENOMEM. */
+int blocks_init(struct blocks *blocks, uint64_t base, uint64_t bytes);
+void blocks_finish(struct blocks *blocks);
+
+static inline bool blocks_own(const struct blocks *blocks, uint64_t address)
+{
+    return address - blocks->base < blocks->bytes;
+}
+
+static inline uint64_t granule_address(const struct blocks *blocks, uint32_t granule)
+{
+    return blocks->base + granule * GRANULE_BYTES;
+}
+
+static inline uint32_t address_granule(const struct blocks *blocks, uint64_t address)
+{
+    return (uint32_t)((address - blocks->base) / GRANULE_BYTES);
+}
+
+/** Owner entry of the block that starts at `first`; 0 when none does any more. */
+static inline uint32_t owner_entry(const struct blocks *blocks, uint32_t first)
+{
+    uint32_t entry = atomic_load_explicit(&blocks->owner[first], memory_order_acquire);
+
+    return (entry & ~OWNER_FLAGS) == first + 1 ? entry : 0;
+}
+
+static inline uint64_t chunk_bytes(const struct chunk *chunk)
+{
+    return chunk->granules * GRANULE_BYTES;
+}
+
+/** Block that owns a granule, or NULL; its first granule in `*out_first`. */
+struct block *blocks_at(struct blocks *blocks, uint32_t granule, uint32_t *out_first);
+
+/** Walk the chunks of the block at `first`: start with granule = first; the next after it, or 0 past the last. */
+uint32_t chunk_next(const struct blocks *blocks, uint32_t first, uint32_t granule);
+
+/** The one place where a chunk changes state. The step must be one that the residency design knows (asserted). */
+void chunk_move(struct chunk *chunk, enum chunk_state to);
+
+/** Publish, under core.lock, whether every chunk of the block is resident. */
+void block_publish(struct blocks *blocks, uint32_t first);
+
+/** Any pin that keeps it on the device (all reasons but referenced). */
+bool block_pinned(const struct block *block);
+
+#endif

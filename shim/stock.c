@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stock.c - see stock.h. */
+#include "stock.h"
+
+#include <assert.h>
+#include <errno.h>
+
+static unsigned class_of(uint64_t bytes)
+{
+    assert(bytes && bytes % GRANULE_BYTES == 0 && bytes / GRANULE_BYTES <= STOCK_CLASSES);
+    return (unsigned)(bytes / GRANULE_BYTES);
+}
+
+/* Take an idle item, or charge for a new one. 1: idle taken; 0: charged. */
+static int reserve(struct stock *stock, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_item)
+{
+    unsigned class = class_of(bytes);
+    int r;
+
+    pthread_mutex_lock(stock->lock);
+    if (stock->idle_count[class] &&
+        budget_room(stock->budget, 0) + stock->budget->idle_bytes >= keep_free_bytes + bytes) {
+        *out_item = stock->idle[class][--stock->idle_count[class]];
+        budget_from_idle(stock->budget, stock->class, bytes);
+        r = 1;
+    } else {
+        r = budget_charge(stock->budget, stock->class, bytes, keep_free_bytes);
+    }
+    pthread_mutex_unlock(stock->lock);
+    return r;
+}
+
+int stock_take(struct stock *stock, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_item)
+{
+    int r;
+
+    while ((r = reserve(stock, bytes, keep_free_bytes, out_item)) < 0)
+        if (!stock_trim(stock, bytes))
+            return -ENOSPC;
+    if (r == 1)
+        return 0;
+    r = stock->create(stock, bytes, out_item);
+    if (r == -ENOMEM && stock_trim(stock, bytes))
+        r = stock->create(stock, bytes, out_item);
+    if (r < 0) {
+        pthread_mutex_lock(stock->lock);
+        budget_credit(stock->budget, stock->class, bytes);
+        pthread_mutex_unlock(stock->lock);
+    }
+    return r;
+}
+
+void stock_return(struct stock *stock, uint64_t bytes, uint64_t item)
+{
+    unsigned class = class_of(bytes);
+    bool kept;
+
+    pthread_mutex_lock(stock->lock);
+    kept = stock->idle_count[class] < STOCK_DEPTH;
+    if (kept) {
+        stock->idle[class][stock->idle_count[class]++] = item;
+        budget_to_idle(stock->budget, stock->class, bytes);
+    }
+    pthread_mutex_unlock(stock->lock);
+    if (!kept)
+        stock_discard(stock, bytes, item);
+}
+
+void stock_discard(struct stock *stock, uint64_t bytes, uint64_t item)
+{
+    stock->destroy(stock, bytes, item);
+    pthread_mutex_lock(stock->lock);
+    budget_credit(stock->budget, stock->class, bytes);
+    pthread_mutex_unlock(stock->lock);
+}
+
+/* The largest idle item; its size in granules, or 0. */
+static unsigned pop_largest(struct stock *stock, uint64_t *out_item)
+{
+    unsigned found = 0;
+
+    pthread_mutex_lock(stock->lock);
+    for (unsigned class = STOCK_CLASSES; class && !found; class --)
+        if (stock->idle_count[class]) {
+            *out_item = stock->idle[class][--stock->idle_count[class]];
+            found = class;
+        }
+    pthread_mutex_unlock(stock->lock);
+    return found;
+}
+
+uint64_t stock_trim(struct stock *stock, uint64_t bytes)
+{
+    uint64_t given_bytes = 0, item;
+    unsigned class;
+
+    while (given_bytes < bytes && (class = pop_largest(stock, &item))) {
+        stock->destroy(stock, class * GRANULE_BYTES, item);
+        pthread_mutex_lock(stock->lock);
+        budget_drop_idle(stock->budget, class * GRANULE_BYTES);
+        pthread_mutex_unlock(stock->lock);
+        given_bytes += class * GRANULE_BYTES;
+    }
+    return given_bytes;
+}
