@@ -20,12 +20,12 @@ struct options;
 
 /** What device memory is used for; the rows of "classes" in the statistics. */
 enum device_class {
-    CLASS_BLOCK,   /**< movable blocks */
-    CLASS_NATIVE,  /**< small or unmovable allocations of the driver's own */
+    CLASS_BLOCK,  /**< movable blocks */
+    CLASS_NATIVE, /**< small or unmovable allocations of the driver's own */
     CLASS_MANAGED,
-    CLASS_POOL,    /**< stream-ordered pools */
+    CLASS_POOL, /**< stream-ordered pools */
     CLASS_ARRAY,
-    CLASS_VMM,     /**< handles that the program created itself */
+    CLASS_VMM, /**< handles that the program created itself */
     CLASS_GRAPH,
     CLASS_COUNT
 };
@@ -134,15 +134,17 @@ void core_memory(unsigned ordinal, uint64_t *out_free_bytes, uint64_t *out_total
 
 /* ---- uses: the gate --------------------------------------------------------------------------------------- */
 
-enum { USE_INLINE = 64 };
+enum {
+    USE_INLINE = 64
+};
 
 /** The blocks that one call to the driver uses. On the caller's stack. */
 struct use {
     uint32_t count;
-    bool all;        /**< what it uses is not known: every block */
-    bool writes;     /**< it may write device memory: a launch, a graph, a copy or set into it */
-    bool pinned;     /**< internal */
-    bool device_only;/**< must not run from host memory (copies and sets that a graph or capture records) */
+    bool all;         /**< what it uses is not known: every block */
+    bool writes;      /**< it may write device memory: a launch, a graph, a copy or set into it */
+    bool pinned;      /**< internal */
+    bool device_only; /**< must not run from host memory (copies and sets that a graph or capture records) */
     uint32_t granule[USE_INLINE]; /**< first granule of each block, duplicates allowed */
     const uint32_t *more;         /**< a graph's own list, or NULL */
     uint32_t more_count;
@@ -194,7 +196,7 @@ void core_roots_unknown(const char *why);
 int core_register(uint64_t address);
 int core_unregister(uint64_t address);
 
-/** Move a block out to at least `tier` now (1 host, 2 disk); 0: every block. Returns bytes moved. */
-long core_evict(uint64_t address_or_0, int tier);
+/** Send every block away that may leave, to at least `tier` (1 host, 2 disk). Returns the bytes that left a device. */
+long core_evict(int tier);
 
 #endif

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* allocate.c - blocks come and go. See core.h and allocate.h. */
+#include "allocate.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+#include "log.h"
+#include "monitor.h"
+#include "mover.h"
+#include "refusal.h"
+#include "state.h"
+#include "swap.h"
+#include "tier.h"
+
+/* Chunks are a sixteenth of the budget, so that the staging reserve stays small, from 2 to 32 MiB; a block of up to
+ * two chunks of the largest size is one. */
+enum {
+    CHUNK_MAX_GRANULES = 16
+};
+
+void allocate_ready(unsigned ordinal)
+{
+    struct device_state *device = &core.devices[ordinal];
+    uint64_t free_bytes = 0, total_bytes = 0, limit;
+
+    if (device->ready)
+        return;
+    if (core.device->memory(core.device, ordinal, &free_bytes, &total_bytes) < 0)
+        total_bytes = 0;
+    limit = size_resolve(&core.options->device_budget.of[ordinal], total_bytes);
+    pthread_mutex_lock(&core.lock);
+    if (!device->ready) {
+        device->configured_bytes = limit;
+        device->total_bytes = total_bytes;
+        device->budget.limit_bytes = limit;
+        device->ready = total_bytes != 0;
+    }
+    pthread_mutex_unlock(&core.lock);
+}
+
+/* The driver had no memory although the budget did: what is held now is all there is, until something is freed. */
+static void driver_full(unsigned ordinal)
+{
+    struct budget *budget = &core.devices[ordinal].budget;
+
+    pthread_mutex_lock(&core.lock);
+    if (budget_held(budget) < budget->limit_bytes)
+        budget->limit_bytes = budget_held(budget);
+    pthread_mutex_unlock(&core.lock);
+}
+
+void allocate_refresh_limit(unsigned ordinal)
+{
+    struct device_state *device = &core.devices[ordinal];
+    uint64_t free_bytes, total_bytes, limit;
+
+    if (!device->ready || device->budget.limit_bytes >= device->configured_bytes ||
+        core.device->memory(core.device, ordinal, &free_bytes, &total_bytes) < 0)
+        return;
+    pthread_mutex_lock(&core.lock);
+    limit = budget_held(&device->budget) + free_bytes;
+    device->budget.limit_bytes = limit < device->configured_bytes ? limit : device->configured_bytes;
+    pthread_mutex_unlock(&core.lock);
+}
+
+/* ---- freed blocks that stay mapped ------------------------------------------------------------------------ */
+
+/* Unmap one chunk for good. Its handle is left to the caller, 0 when it must not be used again. */
+static uint64_t chunk_dismantle(uint32_t granule)
+{
+    struct chunk *chunk = &core.blocks.chunk[granule];
+    bool mapped = chunk->handle || chunk->mapped || chunk->state == CHUNK_BROKEN;
+
+    if (mapped &&
+        core.device->unmap(core.device, granule_address(&core.blocks, granule), chunk_bytes(chunk)) < 0)
+        return 0;
+    return chunk->handle;
+}
+
+static void give_address(uint32_t first, uint32_t granules)
+{
+    pthread_mutex_lock(&core.lock);
+    extent_give(&core.arena, first, granules);
+    pthread_mutex_unlock(&core.lock);
+}
+
+static uint32_t idle_pop(unsigned ordinal, unsigned granules, bool *out_found)
+{
+    struct idle_blocks *idle = &core.devices[ordinal].idle_blocks;
+    uint32_t first = 0;
+
+    *out_found = idle->count[granules] != 0;
+    if (*out_found)
+        first = idle->first[granules][--idle->count[granules]];
+    return first;
+}
+
+/* Give up one idle block of the largest size. Returns its bytes. */
+static uint64_t drop_one(unsigned ordinal)
+{
+    struct device_state *device = &core.devices[ordinal];
+    unsigned granules = STOCK_CLASSES;
+    bool found = false, clean = true;
+    uint32_t first = 0;
+
+    pthread_mutex_lock(&core.lock);
+    for (; granules && !found; granules -= !found)
+        first = idle_pop(ordinal, granules, &found);
+    if (found)
+        budget_from_idle(&device->budget, CLASS_BLOCK, granules * GRANULE_BYTES);
+    pthread_mutex_unlock(&core.lock);
+    if (!found)
+        return 0;
+    for (uint32_t g = first, next; g < first + granules; g = next) {
+        struct chunk *chunk = &core.blocks.chunk[g];
+        uint64_t bytes = chunk_bytes(chunk), handle = chunk_dismantle(g);
+
+        next = g + chunk->granules;
+        if (handle)
+            stock_return(&device->handles, bytes, handle);
+        else
+            stock_discard(&device->handles, bytes, chunk->handle);
+        clean = clean && handle;
+        pthread_mutex_lock(&core.lock);
+        chunk_move(chunk, CHUNK_NONE);
+        chunk->handle = 0;
+        pthread_mutex_unlock(&core.lock);
+    }
+    if (clean)
+        give_address(first, granules);
+    return granules * GRANULE_BYTES;
+}
+
+uint64_t allocate_drop_idle(unsigned ordinal, uint64_t bytes)
+{
+    uint64_t dropped = 0, one;
+
+    while (dropped < bytes && (one = drop_one(ordinal)))
+        dropped += one;
+    return dropped;
+}
+
+int allocate_take(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_handle)
+{
+    int r;
+
+    while ((r = stock_take(&core.devices[ordinal].handles, bytes, keep_free_bytes, out_handle)) < 0)
+        if (!allocate_drop_idle(ordinal, bytes))
+            break;
+    if (r == -ENOMEM)
+        driver_full(ordinal);
+    return r;
+}
+
+/* ---- a new block ------------------------------------------------------------------------------------------ */
+
+/* Device memory for a new chunk, others evicted where needed; else mapped host memory; else nothing. */
+static int chunk_back(uint32_t first, uint32_t granule, uint64_t rest_bytes)
+{
+    struct chunk *chunk = &core.blocks.chunk[granule];
+    unsigned ordinal = core.blocks.block[first].ordinal;
+    uint64_t bytes = chunk_bytes(chunk), item;
+    int r = allocate_take(ordinal, bytes, tier_device_keep(ordinal), &chunk->handle);
+
+    for (unsigned tries = 0; r < 0 && tries < 3 && !atomic_load(&core.captures); tries++) {
+        mover_take();
+        r = mover_make_room(ordinal, rest_bytes, 0, UINT64_MAX);
+        if (r < 0)
+            r = mover_make_room(ordinal, bytes, 0, UINT64_MAX);
+        mover_give();
+        if (r < 0)
+            break;
+        r = allocate_take(ordinal, bytes, tier_device_keep(ordinal), &chunk->handle);
+    }
+    if (!r)
+        return 0;
+    chunk->handle = 0;
+    if (!core.mapped)
+        return -ENOMEM;
+    r = stock_take(&core.slabs, bytes, tier_host_staging(), &item);
+    if (r == -ENOSPC && tier_disk_open() && !atomic_load(&core.captures)) {
+        mover_take();
+        r = mover_spill(bytes + tier_host_staging(), UINT64_MAX);
+        mover_give();
+        r = r < 0 ? r : stock_take(&core.slabs, bytes, tier_host_staging(), &item);
+    }
+    if (r < 0)
+        return -ENOMEM;
+    chunk->slab = (struct slab *)(uintptr_t)item;
+    return 0;
+}
+
+static int chunk_map(uint32_t first, uint32_t granule)
+{
+    struct chunk *chunk = &core.blocks.chunk[granule];
+    uint64_t handle = chunk->handle ? chunk->handle : chunk->slab->memory.handle;
+    int r = swap_in(core.blocks.block[first].ordinal, granule_address(&core.blocks, granule),
+                    chunk_bytes(chunk), handle);
+
+    if (r == -EFAULT) /* half mapped: neither the address nor the handle is used again */
+        chunk_move(chunk, CHUNK_BROKEN);
+    return r;
+}
+
+/* Undo what was made of a block so far. */
+static void block_unmake(uint32_t first, uint32_t granules, uint32_t mapped_to)
+{
+    unsigned ordinal = core.blocks.block[first].ordinal;
+    bool clean = true;
+
+    for (uint32_t g = first; g < first + granules; g += core.blocks.chunk[g].granules) {
+        struct chunk *chunk = &core.blocks.chunk[g];
+        bool broken = chunk->state == CHUNK_BROKEN;
+
+        if (g < mapped_to &&
+            core.device->unmap(core.device, granule_address(&core.blocks, g), chunk_bytes(chunk)) < 0)
+            broken = true;
+        clean = clean && !broken;
+        if (chunk->handle && broken)
+            stock_discard(&core.devices[ordinal].handles, chunk_bytes(chunk), chunk->handle);
+        else if (chunk->handle)
+            stock_return(&core.devices[ordinal].handles, chunk_bytes(chunk), chunk->handle);
+        if (chunk->slab && !broken)
+            stock_return(&core.slabs, chunk_bytes(chunk), (uintptr_t)chunk->slab);
+        else if (chunk->slab)
+            stock_discard(&core.slabs, chunk_bytes(chunk), (uintptr_t)chunk->slab);
+        chunk->handle = 0;
+        chunk->slab = NULL;
+        if (chunk->state == CHUNK_BROKEN)
+            chunk_move(chunk, CHUNK_NONE);
+    }
+    pthread_mutex_lock(&core.lock);
+    core.blocks.block[first].id = 0;
+    if (clean)
+        extent_give(&core.arena, first, granules);
+    pthread_mutex_unlock(&core.lock);
+}
+
+/* Chunk sizes of a block, written into the chunk table. */
+static void chunks_cut(uint32_t first, uint32_t granules, unsigned ordinal)
+{
+    struct device_state *device = &core.devices[ordinal];
+    uint64_t sixteenth = device->configured_bytes / 16 / GRANULE_BYTES;
+    uint32_t size = sixteenth < 1                    ? 1
+                    : sixteenth < CHUNK_MAX_GRANULES ? (uint32_t)sixteenth
+                                                     : CHUNK_MAX_GRANULES;
+
+    if (size == CHUNK_MAX_GRANULES && granules <= 2 * CHUNK_MAX_GRANULES)
+        size = granules;
+    for (uint32_t left = granules, g = first, cut; left; left -= cut, g += cut) {
+        cut = left < size ? left : size;
+        core.blocks.chunk[g] = (struct chunk){.slot = SLOT_NONE, .granules = cut};
+        if (device->chunk_max_granules < cut)
+            device->chunk_max_granules = cut;
+    }
+    core.blocks.block[first].chunk_granules = size;
+}
+
+static int block_build(uint32_t first, uint32_t granules)
+{
+    for (uint32_t g = first; g < first + granules; g += core.blocks.chunk[g].granules) {
+        int r = chunk_back(first, g, (first + granules - g) * GRANULE_BYTES);
+
+        if (!r)
+            r = chunk_map(first, g);
+        if (r < 0) {
+            block_unmake(first, granules, g);
+            return -ENOMEM;
+        }
+    }
+    return 0;
+}
+
+/* Under the lock: make the finished block known. */
+static void block_publish_new(uint32_t first, uint32_t granules)
+{
+    struct block *block = &core.blocks.block[first];
+
+    block->id = ++core.blocks.last_id;
+    core.blocks.alive++;
+    for (uint32_t g = first; g < first + granules; g += core.blocks.chunk[g].granules) {
+        struct chunk *chunk = &core.blocks.chunk[g];
+
+        chunk_move(chunk, chunk->handle ? CHUNK_RESIDENT : CHUNK_HOST);
+        chunk->mapped = !chunk->handle;
+        if (!chunk->handle)
+            core.devices[block->ordinal].away_bytes += chunk_bytes(chunk);
+    }
+    block_publish(&core.blocks, first);
+    atomic_store_explicit(&core.blocks.stamp[first], core_stamp(), memory_order_relaxed);
+}
+
+/* A freed block of the same size that is still mapped. */
+static bool take_idle(unsigned ordinal, uint32_t granules, struct block fresh, uint32_t *out_first)
+{
+    bool found = false;
+
+    if (granules > STOCK_CLASSES)
+        return false;
+    pthread_mutex_lock(&core.lock);
+    *out_first = idle_pop(ordinal, granules, &found);
+    if (found) {
+        budget_from_idle(&core.devices[ordinal].budget, CLASS_BLOCK, granules * GRANULE_BYTES);
+        fresh.chunk_granules = core.blocks.block[*out_first].chunk_granules;
+        core.blocks.block[*out_first] = fresh;
+        block_publish_new(*out_first, granules);
+    }
+    pthread_mutex_unlock(&core.lock);
+    return found;
+}
+
+int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void *call_site, bool movable,
+                  uint64_t *out_address)
+{
+    uint64_t rounded =
+        bytes > UINT64_MAX - GRANULE_BYTES ? UINT64_MAX : (bytes + GRANULE_BYTES - 1) / GRANULE_BYTES;
+    struct block fresh = {
+        .bytes = bytes,
+        .context = context,
+        .call_site = call_site,
+        .granules = (uint32_t)rounded,
+        .ordinal = (uint8_t)ordinal,
+        .flags = movable && core.options->cacheable != CACHEABLE_NONE ? 0 : BLOCK_FIXED,
+    };
+    uint32_t first;
+    int r;
+
+    if (!core_active() || ordinal >= core.device->count)
+        return -ENOTSUP;
+    allocate_ready(ordinal);
+    if (rounded > core.blocks.granules) {
+        refusal_device(ordinal, bytes, "allocation");
+        return -ENOMEM;
+    }
+    if (core.deferred)
+        allocate_run_deferred();
+    if (!take_idle(ordinal, fresh.granules, fresh, &first)) {
+        pthread_mutex_lock(&core.lock);
+        r = extent_take(&core.arena, fresh.granules, &first);
+        if (!r) {
+            core.blocks.block[first] = fresh;
+            chunks_cut(first, fresh.granules, ordinal);
+        }
+        pthread_mutex_unlock(&core.lock);
+        if (!r)
+            r = block_build(first, fresh.granules);
+        if (r < 0 && core.options->on_full == ON_FULL_ALLOW)
+            return -ENOTSUP;
+        if (r < 0) {
+            refusal_device(ordinal, bytes, "allocation");
+            return -ENOMEM;
+        }
+        pthread_mutex_lock(&core.lock);
+        block_publish_new(first, fresh.granules);
+        pthread_mutex_unlock(&core.lock);
+    }
+    monitor_wake();
+    *out_address = granule_address(&core.blocks, first);
+    return 0;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * allocate.h - the parts of allocating and freeing that other files of the core need.
+ */
+#ifndef EBB_ALLOCATE_H
+#define EBB_ALLOCATE_H
+
+#include <stdint.h>
+
+/** stock_take for the device, with freed blocks that are still mapped given up where needed. */
+int allocate_take(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_handle);
+
+/** Unmap freed blocks that are kept for reuse until `bytes` of device memory are idle handles. Returns the bytes. */
+uint64_t allocate_drop_idle(unsigned ordinal, uint64_t bytes);
+
+/** Give back blocks that were freed while the device could not be drained. */
+void allocate_run_deferred(void);
+
+/** A limit that was lowered because the driver was full follows what the driver has now. */
+void allocate_refresh_limit(unsigned ordinal);
+
+/** Resolve the budgets of a device at its first use. */
+void allocate_ready(unsigned ordinal);
+
+#endif

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* charge.c - memory that is no block: charged, credited, told. See core.h. */
+#include <errno.h>
+#include <stddef.h>
+
+#include "allocate.h"
+#include "log.h"
+#include "mover.h"
+#include "refusal.h"
+#include "state.h"
+#include "tier.h"
+
+static int charge(struct budget *budget, unsigned class, uint64_t bytes, uint64_t keep_free_bytes)
+{
+    int r;
+
+    pthread_mutex_lock(&core.lock);
+    r = budget_charge(budget, class, bytes, keep_free_bytes);
+    pthread_mutex_unlock(&core.lock);
+    return r;
+}
+
+static void credit(struct budget *budget, unsigned class, uint64_t bytes)
+{
+    pthread_mutex_lock(&core.lock);
+    budget_credit(budget, class, bytes);
+    pthread_mutex_unlock(&core.lock);
+}
+
+/* EBBTIDE_ON_FULL=allow: over the limit, and said. */
+static void charge_over(struct budget *budget, unsigned class, uint64_t bytes)
+{
+    uint64_t limit_bytes;
+
+    pthread_mutex_lock(&core.lock);
+    limit_bytes = budget->limit_bytes;
+    budget->limit_bytes = BUDGET_NO_LIMIT;
+    budget_charge(budget, class, bytes, 0);
+    budget->limit_bytes = limit_bytes;
+    pthread_mutex_unlock(&core.lock);
+    log_line(LOG_WARN, "over the budget by an allocation of %llu bytes, as EBBTIDE_ON_FULL=allow asks",
+             (unsigned long long)bytes);
+}
+
+/* Idle memory first, then blocks. */
+static int charge_with_room(unsigned ordinal, enum device_class class, uint64_t bytes)
+{
+    struct device_state *device = &core.devices[ordinal];
+    int r;
+
+    for (unsigned tries = 0;; tries++) {
+        r = charge(&device->budget, class, bytes, tier_device_keep(ordinal));
+        if (r == 0 || tries == 3)
+            return r;
+        if (allocate_drop_idle(ordinal, bytes) | stock_trim(&device->handles, bytes))
+            continue;
+        if (atomic_load(&core.captures))
+            return r;
+        mover_take();
+        r = mover_make_room(ordinal, bytes, 0, UINT64_MAX);
+        mover_give();
+        if (r < 0)
+            return -ENOMEM;
+        allocate_drop_idle(ordinal, bytes);
+        stock_trim(&device->handles, bytes);
+    }
+}
+
+int core_charge(unsigned ordinal, enum device_class class, uint64_t bytes, const void *call_site)
+{
+    (void)call_site;
+    if (!core_active() || ordinal >= core.device->count || !bytes)
+        return 0;
+    allocate_ready(ordinal);
+    if (charge_with_room(ordinal, class, bytes) == 0)
+        return 0;
+    if (core.options->on_full == ON_FULL_ALLOW) {
+        charge_over(&core.devices[ordinal].budget, class, bytes);
+        return 0;
+    }
+    refusal_device(ordinal, bytes, "allocation");
+    return -ENOMEM;
+}
+
+void core_credit(unsigned ordinal, enum device_class class, uint64_t bytes)
+{
+    if (core_active() && ordinal < core.device->count && bytes)
+        credit(&core.devices[ordinal].budget, class, bytes);
+}
+
+int core_host_charge(enum host_class class, uint64_t bytes)
+{
+    int r;
+
+    if (!core_active() || !bytes)
+        return 0;
+    r = charge(&core.host_budget, class, bytes, tier_host_staging());
+    if (r < 0 && stock_trim(&core.slabs, bytes))
+        r = charge(&core.host_budget, class, bytes, tier_host_staging());
+    if (r < 0) {
+        mover_take();
+        r = mover_spill(bytes + tier_host_staging(), UINT64_MAX);
+        mover_give();
+        stock_trim(&core.slabs, bytes);
+        r = charge(&core.host_budget, class, bytes, tier_host_staging());
+    }
+    if (r < 0 && core.options->on_full == ON_FULL_ALLOW) {
+        charge_over(&core.host_budget, class, bytes);
+        r = 0;
+    }
+    if (r < 0)
+        refusal_host(bytes);
+    return r;
+}
+
+void core_host_credit(enum host_class class, uint64_t bytes)
+{
+    if (core_active() && bytes)
+        credit(&core.host_budget, class, bytes);
+}
+
+uint64_t core_relieve(unsigned ordinal, uint64_t bytes)
+{
+    uint64_t given;
+
+    if (!core_active() || ordinal >= core.device->count)
+        return 0;
+    allocate_drop_idle(ordinal, bytes);
+    given = stock_trim(&core.devices[ordinal].handles, bytes);
+    if (given >= bytes)
+        return given;
+    mover_take();
+    mover_relieve(ordinal, bytes - given, UINT64_MAX);
+    mover_give();
+    return given + stock_trim(&core.devices[ordinal].handles, bytes - given);
+}
+
+void core_memory(unsigned ordinal, uint64_t *out_free_bytes, uint64_t *out_total_bytes)
+{
+    allocate_ready(ordinal);
+    *out_free_bytes = tier_device_room(ordinal);
+    *out_total_bytes = core.devices[ordinal].configured_bytes;
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* closure.c - see closure.h. */
+#include "closure.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "log.h"
+#include "search.h"
+#include "state.h"
+#include "steps.h"
+#include "tier.h"
+
+static uint64_t now_of_device(void *device)
+{
+    return ((struct device *)device)->now_ns(device);
+}
+
+/* One try to come to rest. Gate closed on success. */
+static int close_once(uint64_t deadline_ns)
+{
+    int r = gate_close(now_of_device, core.device, deadline_ns);
+
+    if (r < 0)
+        return r;
+    if (atomic_load(&core.captures))
+        r = -EBUSY;
+#ifndef EBB_WITHOUT_DRAIN
+    else
+        r = core.device->drain(core.device, deadline_ns);
+#endif
+    if (r < 0)
+        gate_open();
+    else
+        stats_add(&core.counters.drains, 1);
+    return r;
+}
+
+/* The program runs on between two tries: a callback may need what a thread at the gate holds. */
+static int close_and_drain(bool patient)
+{
+    uint64_t limit_ms = patient ? core.options->drain_ms : core.options->wait_ms;
+    uint64_t deadline_ns = core_now() + limit_ms * 1000000;
+    uint64_t try_ns = 1000000000, pause_ns = 1000000;
+
+    for (;;) {
+        uint64_t now = core_now(), until = deadline_ns - now < try_ns ? deadline_ns : now + try_ns;
+        struct timespec pause = {.tv_nsec = (long)pause_ns};
+        int r = close_once(until);
+
+        if (r != -ETIMEDOUT || core_now() >= deadline_ns)
+            return r;
+        nanosleep(&pause, 0);
+        pause_ns = pause_ns < 64000000 ? pause_ns * 2 : pause_ns;
+    }
+}
+
+static bool proof_possible(void)
+{
+    return core.options->disk == DISK_AUTO && !core.roots_unknown;
+}
+
+bool closure_would_search(void)
+{
+    return proof_possible() && (!core.mapped || tier_host_pressed());
+}
+
+bool closure_may_unmap(uint32_t first, bool proven)
+{
+    const struct block *block = &core.blocks.block[first];
+
+    if (block->pins[PIN_REFERENCED])
+        return false;
+    if (block->flags & BLOCK_REGISTERED)
+        return true;
+    if (core.options->disk == DISK_ALWAYS)
+        return true;
+    return proven && !(block->flags & (BLOCK_HOLDER | BLOCK_REFERENCED));
+}
+
+bool closure_may_evict(uint32_t first, bool proven)
+{
+    struct block *block = &core.blocks.block[first];
+
+    if (!block->id || block->flags & BLOCK_DEAD || atomic_load(&block->launch_pins) || block_pinned(block))
+        return false;
+    if (core.options->cacheable == CACHEABLE_REGISTERED && !(block->flags & BLOCK_REGISTERED))
+        return false;
+    return core.mapped || (!atomic_load(&core.pins_all) && closure_may_unmap(first, proven));
+}
+
+int closure_run(struct closure *closure)
+{
+    bool searching, proven;
+    int r = close_and_drain(closure->patient);
+
+    if (r < 0)
+        return r;
+    searching =
+        (closure->evict_bytes && closure_would_search()) || (closure->unmap_bytes && proof_possible());
+    proven = searching && search_run();
+
+    for (;;) {
+        uint64_t evicted = steps_evict(closure, proven), restored = steps_restore(closure);
+
+        closure->evicted_bytes += evicted;
+        closure->restored_bytes += restored;
+        closure->evict_bytes -= evicted < closure->evict_bytes ? evicted : closure->evict_bytes;
+        if (!restored || !closure->evict_bytes)
+            break;
+    }
+    if (closure->unmap_bytes)
+        closure->unmapped_bytes = steps_unmap(closure, proven);
+    gate_open();
+    return 0;
+}

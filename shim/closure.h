@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * closure.h - what happens while the gate is closed and the device drained: blocks change places.
+ *
+ * Everything that a kernel could reach through a pointer nobody saw changes its backing here and nowhere else.
+ * One closure evicts, unmaps and restores as much as it was asked to, with one drain.
+ */
+#ifndef EBB_CLOSURE_H
+#define EBB_CLOSURE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct closure {
+    unsigned ordinal;
+    uint64_t evict_bytes; /**< to leave the device, least recent first */
+    uint64_t unmap_bytes; /**< to be unmapped of what is mapped host memory, least recent first */
+    uint64_t newest;      /**< only blocks with a stamp up to here leave */
+    bool patient;         /**< wait EBBTIDE_DRAIN_MS for the device, not EBBTIDE_WAIT_MS */
+    const uint32_t
+        *restore; /**< first granules of blocks to bring back from mapped host memory, in this order */
+    uint32_t restore_count;
+    /* results */
+    uint64_t evicted_bytes, unmapped_bytes, restored_bytes;
+};
+
+/**
+ * Close, drain, move, open. Role held, gate open, no lock.
+ *
+ * Returns  0: the gate was closed and what could be done was (see the results); -EBUSY a capture is open;
+ *          -ETIMEDOUT the device did not come to rest in time; -EIO the drain failed. Then nothing
+ *          has moved.
+ */
+int closure_run(struct closure *closure);
+
+/** True if a closure that evicts would search, so as to unmap unregistered blocks at once. */
+bool closure_would_search(void);
+
+/** True when the block may leave the mapped tiers; `proven`: search_run has just returned true. core.lock held. */
+bool closure_may_unmap(uint32_t first, bool proven);
+
+/** True when the block may leave the device at all. core.lock held. */
+bool closure_may_evict(uint32_t first, bool proven);
+
+#endif

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* core.c - start, finish and captures. See core.h. */
+#include "core.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "allocate.h"
+#include "copy_executor.h"
+#include "disk_executor.h"
+#include "log.h"
+#include "machine.h"
+#include "monitor.h"
+#include "state.h"
+
+/* Enough for two million blocks; halved until the driver grants it. */
+#define ARENA_BYTES     ((uint64_t)4 << 40)
+#define ARENA_MIN_BYTES ((uint64_t)1 << 36)
+
+struct core core;
+
+static struct copy_executor copier;
+static struct disk_executor writer;
+
+/* ---- stocks ---------------------------------------------------------------------------------------------- */
+
+static int handle_create(struct stock *stock, uint64_t bytes, uint64_t *out_item)
+{
+    return stock->device->create(stock->device, stock->ordinal, bytes, out_item);
+}
+
+static void handle_destroy(struct stock *stock, uint64_t bytes, uint64_t item)
+{
+    (void)bytes;
+    stock->device->release(stock->device, item);
+}
+
+/* Slab records never move and are never given back to the system: a page holds many, and a spare is used again. */
+static struct {
+    pthread_mutex_t lock;
+    struct slab *spare[1 << 16];
+    unsigned count;
+} slab_records = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static struct slab *record_take(void)
+{
+    struct slab *slab = NULL, *page;
+    size_t bytes = 4096, each = bytes / sizeof(*page);
+
+    pthread_mutex_lock(&slab_records.lock);
+    if (slab_records.count)
+        slab = slab_records.spare[--slab_records.count];
+    pthread_mutex_unlock(&slab_records.lock);
+    if (slab)
+        return slab;
+    page = mmap(0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return NULL;
+    pthread_mutex_lock(&slab_records.lock);
+    for (size_t i = 1;
+         i < each && slab_records.count < sizeof(slab_records.spare) / sizeof(*slab_records.spare); i++)
+        slab_records.spare[slab_records.count++] = &page[i];
+    pthread_mutex_unlock(&slab_records.lock);
+    return page;
+}
+
+static void record_give(struct slab *slab)
+{
+    pthread_mutex_lock(&slab_records.lock);
+    if (slab_records.count < sizeof(slab_records.spare) / sizeof(*slab_records.spare))
+        slab_records.spare[slab_records.count++] = slab;
+    pthread_mutex_unlock(&slab_records.lock);
+}
+
+static int slab_create(struct stock *stock, uint64_t bytes, uint64_t *out_item)
+{
+    struct slab *slab = record_take();
+    int r;
+
+    if (!slab)
+        return -ENOMEM;
+    r = stock->device->host_create(stock->device, bytes, core.mapped, &slab->memory);
+    if (r < 0) {
+        record_give(slab);
+        return r;
+    }
+    *out_item = (uintptr_t)slab;
+    return 0;
+}
+
+static void slab_destroy(struct stock *stock, uint64_t bytes, uint64_t item)
+{
+    struct slab *slab = (struct slab *)(uintptr_t)item;
+
+    (void)bytes;
+    stock->device->host_destroy(stock->device, &slab->memory);
+    record_give(slab);
+}
+
+static void stocks_init(void)
+{
+    for (unsigned i = 0; i < core.device->count; i++) {
+        struct device_state *device = &core.devices[i];
+
+        budget_init(&device->budget, BUDGET_NO_LIMIT);
+        device->handles = (struct stock){
+            .lock = &core.lock,
+            .budget = &device->budget,
+            .class = CLASS_BLOCK,
+            .ordinal = i,
+            .device = core.device,
+            .create = handle_create,
+            .destroy = handle_destroy,
+        };
+    }
+    budget_init(&core.host_budget, size_resolve(&core.options->host_budget, machine_memory_bytes()));
+    core.slabs = (struct stock){
+        .lock = &core.lock,
+        .budget = &core.host_budget,
+        .class = HOST_TIER,
+        .device = core.device,
+        .create = slab_create,
+        .destroy = slab_destroy,
+    };
+}
+
+/* ---- start and finish ------------------------------------------------------------------------------------ */
+
+static int arena_create(void)
+{
+    uint64_t bytes = ARENA_BYTES, base = 0;
+    size_t records;
+    int r;
+
+    while ((r = core.device->reserve(core.device, bytes, &base)) < 0 && bytes > ARENA_MIN_BYTES)
+        bytes /= 2;
+    if (r < 0)
+        return -ENOTSUP;
+    records = extent_bytes_needed((uint32_t)(bytes / GRANULE_BYTES));
+    core.arena_memory =
+        mmap(0, records, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    r = core.arena_memory == MAP_FAILED ? -ENOMEM : blocks_init(&core.blocks, base, bytes);
+    if (r < 0) {
+        if (core.arena_memory != MAP_FAILED)
+            munmap(core.arena_memory, records);
+        core.arena_memory = NULL;
+        core.device->unreserve(core.device, base, bytes);
+        return r;
+    }
+    extent_init(&core.arena, core.arena_memory, (uint32_t)(bytes / GRANULE_BYTES));
+    return 0;
+}
+
+/* Ticks of the stamp in a second, from two readings a few milliseconds apart. */
+static void stamps_measure(void)
+{
+    struct timespec begin, end;
+    uint64_t ticks = core_stamp(), ns;
+
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    do {
+        clock_gettime(CLOCK_MONOTONIC, &end);
+        ns = (uint64_t)(end.tv_sec - begin.tv_sec) * 1000000000 + (uint64_t)end.tv_nsec -
+             (uint64_t)begin.tv_nsec;
+    } while (ns < 1000000);
+    core.stamp_hz = (uint64_t)((double)(core_stamp() - ticks) * 1e9 / (double)ns);
+    core.stamp_step = core.stamp_hz / 1000000;
+}
+
+static bool residency_mapped(void)
+{
+    if (core.options->residency == RESIDENCY_STRICT)
+        return false;
+    if (!core.device->host_mappable)
+        log_line(LOG_WARN, "host memory cannot be mapped at a device address here: only blocks that may be "
+                           "unmapped can move "
+                           "(EBBTIDE_RESIDENCY=strict says so without this line)");
+    return core.device->host_mappable;
+}
+
+int core_start(const struct options *options, struct device *device)
+{
+    int r;
+
+    core = (struct core){.options = options, .device = device};
+    pthread_mutex_init(&core.lock, NULL);
+    pthread_cond_init(&core.changed, NULL);
+    r = arena_create();
+    if (r < 0)
+        return r;
+    gate_init();
+    stamps_measure();
+    core.mapped = residency_mapped();
+    core.started_ns = core_now();
+    stocks_init();
+    disk_init(&core.disk, options);
+    copy_executor_init(&copier, device);
+    disk_executor_init(&writer, &core.disk, DISK_THREADS);
+    core.executors.row[core.executors.count++] = &copier.row;
+    core.executors.row[core.executors.count++] = &writer.row;
+    atomic_store(&core.active, true);
+    return 0;
+}
+
+bool core_active(void)
+{
+    return atomic_load_explicit(&core.active, memory_order_relaxed);
+}
+
+void core_finish(void)
+{
+    if (!atomic_exchange(&core.active, false))
+        return;
+    monitor_stop();
+    if (core.deferred)
+        allocate_run_deferred();
+    for (unsigned i = 0; i < core.device->count; i++) {
+        allocate_drop_idle(i, UINT64_MAX);
+        stock_trim(&core.devices[i].handles, UINT64_MAX);
+    }
+    stock_trim(&core.slabs, UINT64_MAX);
+    disk_executor_finish(&writer);
+    copy_executor_finish(&copier);
+    disk_finish(&core.disk);
+    if (!core.blocks.alive)
+        core.device->unreserve(core.device, core.blocks.base, core.blocks.bytes);
+}
+
+void core_forked(void)
+{
+    if (!core.device)
+        return;
+    atomic_store(&core.active, false);
+    pthread_mutex_init(&core.lock, NULL);
+    pthread_cond_init(&core.changed, NULL);
+    core.blocks.bytes = 0;
+    disk_forked(&core.disk);
+    monitor_forked();
+    gate_forked();
+}
+
+/* ---- captures -------------------------------------------------------------------------------------------- */
+
+void core_capture_begin(void)
+{
+    struct gate_slot *slot = gate_enter();
+
+    atomic_fetch_add(&core.captures, 1);
+    if (slot)
+        gate_leave(slot);
+}
+
+void core_capture_end(void)
+{
+    if (atomic_load(&core.captures))
+        atomic_fetch_sub(&core.captures, 1);
+    if (!atomic_load(&core.captures) && core_active() && core.deferred)
+        allocate_run_deferred();
+}
+
+void core_roots_unknown(const char *why)
+{
+    const char *none = NULL;
+
+    if (!atomic_compare_exchange_strong(&core.roots_unknown, &none, why) || !core.options ||
+        core.options->disk != DISK_AUTO)
+        return;
+    log_line(LOG_WARN, "EBBTIDE_DISK=auto acts as registered: %s", why);
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mover.c - the role, and making room on the device. See mover.h. */
+#include "mover.h"
+
+#include <errno.h>
+
+#include "allocate.h"
+#include "closure.h"
+#include "state.h"
+#include "tier.h"
+
+void mover_take(void)
+{
+    uint64_t ticket;
+
+    pthread_mutex_lock(&core.lock);
+    ticket = core.role_next++;
+    while (core.role_now != ticket)
+        pthread_cond_wait(&core.changed, &core.lock);
+    pthread_mutex_unlock(&core.lock);
+}
+
+void mover_give(void)
+{
+    pthread_mutex_lock(&core.lock);
+    core.role_now++;
+    pthread_cond_broadcast(&core.changed);
+    pthread_mutex_unlock(&core.lock);
+}
+
+/* A search costs the same for one victim as for many, so that many leave at once. */
+#define SEARCH_EXTRA_MAX ((uint64_t)1 << 30)
+
+static uint64_t sum(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+/* What both tiers together lack for `bytes` more on the device: that much must go to disk. */
+static uint64_t short_of(unsigned ordinal, uint64_t bytes)
+{
+    uint64_t have = sum(tier_device_room(ordinal), tier_host_room());
+    uint64_t want = bytes + core.devices[ordinal].chunk_max_granules * GRANULE_BYTES + tier_host_staging();
+
+    return want > have ? want - have : 0;
+}
+
+uint64_t mover_ready_host(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes)
+{
+    uint64_t keep = core.devices[ordinal].chunk_max_granules * GRANULE_BYTES;
+    uint64_t room = tier_device_room(ordinal), host_room = tier_host_room();
+    uint64_t leave = bytes + keep > room ? bytes + keep - room : 0;
+    uint64_t spill = short_of(ordinal, bytes - from_host_bytes);
+
+    if (leave && closure_would_search()) {
+        uint64_t more = core.devices[ordinal].budget.limit_bytes / 8;
+
+        leave += more < SEARCH_EXTRA_MAX ? more : SEARCH_EXTRA_MAX;
+    }
+    if (leave > host_room && spill < leave - host_room)
+        spill = leave - host_room;
+    if (spill)
+        mover_spill(spill, UINT64_MAX);
+    return leave;
+}
+
+int mover_make_room(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes, uint64_t newest)
+{
+    for (;;) {
+        struct closure closure = {.ordinal = ordinal, .newest = newest, .patient = true};
+        uint64_t keep = tier_device_keep(ordinal);
+        int r;
+
+        if (tier_device_room(ordinal) >= bytes + keep)
+            return 0;
+        closure.evict_bytes = mover_ready_host(ordinal, bytes, from_host_bytes);
+        if (short_of(ordinal, bytes - from_host_bytes))
+            return -ENOSPC;
+        r = closure_run(&closure);
+        if (r < 0)
+            return r;
+        if (!closure.evicted_bytes)
+            return -ENOSPC;
+    }
+}
+
+/* Any chunk of the block on the device? core.lock held. */
+static bool partly_resident(uint32_t first)
+{
+    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
+        if (core.blocks.chunk[g].state == CHUNK_RESIDENT)
+            return true;
+    return false;
+}
+
+bool mover_anything_leaves(unsigned ordinal, uint64_t newest)
+{
+    bool leaves = false;
+
+    pthread_mutex_lock(&core.lock);
+    for (uint32_t g = 0, high = extent_high(&core.arena); g < high && !leaves; g++) {
+        uint64_t stamp = atomic_load_explicit(&core.blocks.stamp[g], memory_order_relaxed);
+
+        leaves = stamp && stamp <= newest && core.blocks.block[g].ordinal == ordinal &&
+                 closure_may_evict(g, true) && partly_resident(g);
+    }
+    pthread_mutex_unlock(&core.lock);
+    return leaves;
+}
+
+uint64_t mover_relieve(unsigned ordinal, uint64_t bytes, uint64_t newest)
+{
+    struct closure closure = {.ordinal = ordinal, .newest = newest};
+    uint64_t staging = tier_host_staging(), room;
+
+    if (!mover_anything_leaves(ordinal, newest))
+        return 0;
+    room = tier_host_room();
+    if (room < bytes + staging && tier_disk_open())
+        mover_spill(bytes + staging - room, newest);
+    room = tier_host_room();
+    closure.evict_bytes = room > staging && room - staging < bytes ? room - staging : bytes;
+    if (room <= staging || closure_run(&closure) < 0)
+        return 0;
+    return closure.evicted_bytes;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mover.h - the role under which blocks are moved, and the three things it does.
+ *
+ * One thread at a time holds the role; it is handed on first come first served. Holding it is not holding a lock:
+ * every step inside is plan under core.lock, act without it, commit or roll back under it.
+ */
+#ifndef EBB_MOVER_H
+#define EBB_MOVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+void mover_take(void);
+void mover_give(void);
+
+/**
+ * Evict until `bytes` more could be charged to the device. Role held.
+ *
+ * @from_host_bytes  so much of it comes from the host tier, which has that room again afterwards
+ * @newest           only blocks with a stamp up to here are victims
+ * Returns  0; -ENOSPC it cannot be had, what could leave has; -EBUSY a capture is open; -ETIMEDOUT the device
+ *          did not come to rest
+ */
+int mover_make_room(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes, uint64_t newest);
+
+/** Is any block with a stamp up to `newest` on the device that could leave it, if a search allowed that? */
+bool mover_anything_leaves(unsigned ordinal, uint64_t newest);
+
+/** Evict up to `bytes`, as far as the host tier can take them. Role held. Returns the bytes that left. */
+uint64_t mover_relieve(unsigned ordinal, uint64_t bytes, uint64_t newest);
+
+/**
+ * Prepare a closure that makes room for `bytes`: write to disk what the host tier has no room for. Role held.
+ *
+ * @from_host_bytes  as for mover_make_room
+ * Returns  the bytes to evict in the closure
+ */
+uint64_t mover_ready_host(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes);
+
+/**
+ * Bring blocks back so that the device can reach every one of them. Role held.
+ *
+ * Those that fit become resident; of the others, those that are mapped host memory stay there, those that are
+ * unmapped become mapped host memory.
+ * Returns  0: all are reachable; -ENOSPC: some are not (the caller may retry when launch pins are dropped)
+ */
+int mover_reach(const uint32_t *firsts, uint32_t count);
+
+/** Make every chunk of one block resident. Role held. 0, -ENOSPC, -EBUSY, -ETIMEDOUT. */
+int mover_bring(uint32_t first);
+
+/**
+ * Free `bytes` of the host budget by writing unmapped slabs to disk, unmapping more if need be. Role held.
+ * Returns  0; -ENOSPC not everything could go
+ */
+int mover_spill(uint64_t bytes, uint64_t newest);
+
+#endif

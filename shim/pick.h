@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pick.h - whose turn it is to leave: policy's choice over the block table.
+ *
+ * Role held (the memory for the choice is the role's); core.lock held.
+ */
+#ifndef EBB_PICK_H
+#define EBB_PICK_H
+
+#include <stdint.h>
+
+enum {
+    PICK_MAX = 1024
+};
+
+/** Bytes of the block that starts at `first` which would leave; 0: none. core.lock held. */
+typedef uint64_t (*pick_bytes_fn)(uint32_t first, void *arg);
+
+/** Least recent first until `need_bytes` would leave. The list is valid until the next call. */
+uint32_t pick_blocks(uint64_t need_bytes, uint64_t newest, pick_bytes_fn bytes, void *arg,
+                     const uint32_t **out);
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pin.c - what is said about a block: find it, pin it, register it, send it away. See core.h. */
+#include <errno.h>
+#include <stddef.h>
+
+#include "mover.h"
+#include "state.h"
+
+/* First granule of the live block at an address; -ENOENT. */
+static int first_at(uint64_t address, uint32_t *out_first)
+{
+    if (!core_owns(address) || !blocks_at(&core.blocks, address_granule(&core.blocks, address), out_first))
+        return -ENOENT;
+    return 0;
+}
+
+int core_find(uint64_t address, struct block_info *out)
+{
+    const struct block *block;
+    uint32_t first;
+
+    if (first_at(address, &first) < 0)
+        return -ENOENT;
+    block = &core.blocks.block[first];
+    if (address - granule_address(&core.blocks, first) >= block->bytes)
+        return -ENOENT;
+    *out = (struct block_info){
+        .base = granule_address(&core.blocks, first),
+        .bytes = block->bytes,
+        .ordinal = block->ordinal,
+        .id = block->id,
+        .call_site = block->call_site,
+    };
+    return 0;
+}
+
+int core_pin(uint64_t address, enum pin_reason reason)
+{
+    uint32_t first;
+    int r = first_at(address, &first);
+
+    if (r < 0)
+        return r;
+    mover_take();
+    pthread_mutex_lock(&core.lock);
+    core.blocks.block[first].pins[reason]++;
+    pthread_mutex_unlock(&core.lock);
+    if (reason == PIN_REFERENCED)
+        r = owner_entry(&core.blocks, first) & OWNER_GONE ? mover_reach(&first, 1) : 0;
+    else
+        r = mover_bring(first);
+    if (r < 0)
+        core_unpin(address, reason);
+    mover_give();
+    return r < 0 ? -ENOMEM : 0;
+}
+
+void core_unpin(uint64_t address, enum pin_reason reason)
+{
+    uint32_t first;
+
+    if (first_at(address, &first) < 0)
+        return;
+    pthread_mutex_lock(&core.lock);
+    if (core.blocks.block[first].pins[reason])
+        core.blocks.block[first].pins[reason]--;
+    pthread_mutex_unlock(&core.lock);
+}
+
+int core_register(uint64_t address)
+{
+    struct block *block;
+    uint32_t first;
+    int r = first_at(address, &first);
+
+    if (r < 0)
+        return r;
+    mover_take();
+    pthread_mutex_lock(&core.lock);
+    block = &core.blocks.block[first];
+    r = block->flags & BLOCK_REGISTERED ? -EEXIST : 0;
+    for (uint32_t g = first, more = !r; more; more = g = chunk_next(&core.blocks, first, g))
+        if (core.blocks.chunk[g].state != CHUNK_RESIDENT && !core.blocks.chunk[g].mapped)
+            atomic_fetch_sub(&core.away_unproven, 1);
+    block->flags |= BLOCK_REGISTERED;
+    pthread_mutex_unlock(&core.lock);
+    mover_give();
+    return r;
+}
+
+int core_unregister(uint64_t address)
+{
+    struct block *block;
+    uint32_t first;
+    int r = first_at(address, &first);
+
+    if (r < 0)
+        return r;
+    mover_take();
+    block = &core.blocks.block[first];
+    r = block->flags & BLOCK_REGISTERED ? mover_reach(&first, 1) : -ENOENT;
+    if (!r) {
+        pthread_mutex_lock(&core.lock);
+        block->flags &= (uint8_t)~BLOCK_REGISTERED;
+        pthread_mutex_unlock(&core.lock);
+    }
+    mover_give();
+    return r < 0 && r != -ENOENT ? -ENOMEM : r;
+}
+
+long core_evict(int tier)
+{
+    long moved = 0;
+
+    if (!core_active())
+        return 0;
+    for (unsigned i = 0; i < core.device->count; i++) {
+        mover_take();
+        moved += (long)mover_relieve(i, core.devices[i].budget.used_bytes, UINT64_MAX);
+        if (tier >= TIER_DISK)
+            mover_spill(core.host_budget.class_bytes[HOST_TIER], UINT64_MAX);
+        mover_give();
+    }
+    return moved;
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* refusal.c - see refusal.h. */
+#include "refusal.h"
+
+#include <dlfcn.h>
+#include <string.h>
+
+#include "closure.h"
+#include "log.h"
+#include "size.h"
+#include "state.h"
+#include "tier.h"
+
+enum {
+    HOLDERS = 3
+};
+
+struct holder {
+    uint32_t first;
+    uint64_t bytes;
+    const void *call_site;
+    const char *why;
+};
+
+static const char *const pin_words[PIN_REASON_COUNT] = {
+    [PIN_EXPORTED] = "exported to another process", [PIN_PEER] = "shared with a peer",
+    [PIN_REGISTERED] = "registered for RDMA",       [PIN_TEXTURE] = "behind a texture",
+    [PIN_GRAPH] = "named by a copy in a graph",     [PIN_API] = "pinned by the program",
+    [PIN_LIBRARY] = "internal to a library",        [PIN_REFERENCED] = "named by a graph",
+};
+
+/* Why a block does not leave the device; core.lock held. */
+static const char *why_not(uint32_t first)
+{
+    const struct block *block = &core.blocks.block[first];
+
+    for (unsigned reason = 0; reason < PIN_REASON_COUNT; reason++)
+        if (block->pins[reason] && (reason != PIN_REFERENCED || !core.mapped))
+            return pin_words[reason];
+    if (block->flags & BLOCK_FIXED)
+        return pin_words[PIN_LIBRARY];
+    if (atomic_load(&block->launch_pins))
+        return "in use by a launch";
+    if (core.mapped)
+        return "nowhere to go";
+    if (block->flags & (BLOCK_HOLDER | BLOCK_REFERENCED))
+        return block->flags & BLOCK_HOLDER ? "holds pointers" : "a pointer to it was found";
+    return closure_may_unmap(first, false) ? "nowhere to go" : "may not be unmapped";
+}
+
+static void largest(unsigned ordinal, struct holder *out)
+{
+    memset(out, 0, HOLDERS * sizeof(*out));
+    pthread_mutex_lock(&core.lock);
+    for (uint32_t g = 0, high = extent_high(&core.arena); g < high; g++) {
+        const struct block *block = &core.blocks.block[g];
+        struct holder holder = {g, block->bytes, block->call_site, 0};
+
+        if (!block->id || block->ordinal != ordinal || holder.bytes <= out[HOLDERS - 1].bytes)
+            continue;
+        holder.why = why_not(g);
+        for (unsigned i = 0; i < HOLDERS; i++)
+            if (holder.bytes > out[i].bytes) {
+                struct holder next = out[i];
+
+                out[i] = holder;
+                holder = next;
+            }
+    }
+    pthread_mutex_unlock(&core.lock);
+}
+
+static size_t describe(const struct holder *holder, char *buf, size_t size)
+{
+    char text[SIZE_TEXT_BYTES];
+    Dl_info info;
+
+    if (!holder->bytes)
+        return log_print(buf, size, "%s", "");
+    size_format(holder->bytes, text, sizeof(text));
+    if (holder->call_site && dladdr(holder->call_site, &info) && info.dli_fname) {
+        const char *slash = strrchr(info.dli_fname, '/');
+
+        return log_print(buf, size, "%s from %s+0x%lx (%s); ", text, slash ? slash + 1 : info.dli_fname,
+                         (unsigned long)((uintptr_t)holder->call_site - (uintptr_t)info.dli_fbase),
+                         holder->why);
+    }
+    return log_print(buf, size, "%s (%s); ", text, holder->why);
+}
+
+/* The option that would have helped. */
+static const char *advice(void)
+{
+    if (core.device->host_mappable && !core.mapped)
+        return "EBBTIDE_RESIDENCY=mapped, EBBTIDE_DISK=auto or a larger EBBTIDE_DEVICE_BUDGET";
+    if (!core.mapped && core.options->disk != DISK_AUTO && core.options->disk != DISK_ALWAYS)
+        return "EBBTIDE_DISK=auto or a larger EBBTIDE_DEVICE_BUDGET";
+    if (core.options->disk == DISK_REGISTERED || core.options->disk == DISK_OFF)
+        return "EBBTIDE_DISK=auto, a larger EBBTIDE_HOST_BUDGET or EBBTIDE_DEVICE_BUDGET";
+    return "a larger EBBTIDE_DISK_BUDGET, EBBTIDE_HOST_BUDGET or EBBTIDE_DEVICE_BUDGET";
+}
+
+void refusal_device(unsigned ordinal, uint64_t bytes, const char *what)
+{
+    struct budget *budget = &core.devices[ordinal].budget;
+    struct holder holders[HOLDERS];
+    char list[320], asked[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES], free[SIZE_TEXT_BYTES],
+        host[SIZE_TEXT_BYTES];
+    size_t length = 0;
+
+    largest(ordinal, holders);
+    pthread_mutex_lock(&core.lock);
+    budget_refuse(budget);
+    pthread_mutex_unlock(&core.lock);
+    for (unsigned i = 0; i < HOLDERS; i++)
+        length += describe(&holders[i], list + length, sizeof(list) - length);
+    size_format(bytes, asked, sizeof(asked));
+    size_format(budget->limit_bytes, limit, sizeof(limit));
+    size_format(tier_device_room(ordinal), free, sizeof(free));
+    size_format(tier_host_room(), host, sizeof(host));
+    log_line(LOG_WARN,
+             "device %u: %s of %s refused, budget %s has %s free, host %s free; largest: %sraise with %s",
+             ordinal, what, asked, limit, free, host, list, advice());
+}
+
+void refusal_host(uint64_t bytes)
+{
+    char asked[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES], free[SIZE_TEXT_BYTES];
+
+    pthread_mutex_lock(&core.lock);
+    budget_refuse(&core.host_budget);
+    pthread_mutex_unlock(&core.lock);
+    size_format(bytes, asked, sizeof(asked));
+    size_format(core.host_budget.limit_bytes, limit, sizeof(limit));
+    size_format(tier_host_room(), free, sizeof(free));
+    log_line(LOG_WARN,
+             "host: pinned allocation of %s refused, budget %s has %s free; raise with EBBTIDE_HOST_BUDGET",
+             asked, limit, free);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * refusal.h - the line that says why an allocation or a launch was refused.
+ *
+ * It names the budget, what was asked and what is free, the three largest holders with the reason why they do not
+ * move, and the option that changes it. No lock of the core is held by the caller.
+ */
+#ifndef EBB_REFUSAL_H
+#define EBB_REFUSAL_H
+
+#include <stdint.h>
+
+/** Device memory was refused. `what`: "allocation" or "launch". Counts the refusal. */
+void refusal_device(unsigned ordinal, uint64_t bytes, const char *what);
+
+/** Host memory was refused. */
+void refusal_host(uint64_t bytes);
+
+#endif

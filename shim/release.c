@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * release.c - freeing a block. See core.h.
+ *
+ * A free is over for the program when its device is at rest, as with the driver's own. The memory is unmapped only
+ * then; when the device cannot be brought to rest (an open capture, a failing driver) the block waits, dead.
+ */
+#include <errno.h>
+#include <stddef.h>
+
+#include "allocate.h"
+#include "log.h"
+#include "mover.h"
+#include "state.h"
+#include "tier.h"
+
+/* Under the lock: any chunk between two tiers? */
+static bool in_motion(uint32_t first)
+{
+    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
+        uint8_t state = core.blocks.chunk[g].state;
+
+        if (state == CHUNK_LEAVING || state == CHUNK_SPILLING || state == CHUNK_RETURNING)
+            return true;
+    }
+    return false;
+}
+
+/* Under the lock: keep the block mapped for the next one of its size? */
+static bool keep_idle(uint32_t first)
+{
+    struct block *block = &core.blocks.block[first];
+    struct device_state *device = &core.devices[block->ordinal];
+    struct idle_blocks *idle = &device->idle_blocks;
+    uint64_t bytes = block->granules * GRANULE_BYTES;
+
+    if (block->granules > STOCK_CLASSES || idle->count[block->granules] == 64 ||
+        device->budget.idle_bytes + bytes > device->configured_bytes / 4 || !atomic_load(&core.active))
+        return false;
+    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
+        if (core.blocks.chunk[g].state != CHUNK_RESIDENT)
+            return false;
+    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
+        tier_drop_slot(&core.blocks.chunk[g]);
+        chunk_move(&core.blocks.chunk[g], CHUNK_IDLE);
+    }
+    budget_to_idle(&device->budget, CLASS_BLOCK, bytes);
+    idle->first[block->granules][idle->count[block->granules]++] = first;
+    return true;
+}
+
+/* Unmap a chunk and give back all it has. False: its address cannot be used again. */
+static bool chunk_release(uint32_t first, uint32_t granule)
+{
+    const struct block *block = &core.blocks.block[first];
+    struct chunk *chunk = &core.blocks.chunk[granule], was = *chunk;
+    uint64_t bytes = chunk_bytes(chunk);
+    bool mapped = was.handle || was.mapped || was.state == CHUNK_BROKEN;
+    bool clean =
+        !mapped || core.device->unmap(core.device, granule_address(&core.blocks, granule), bytes) == 0;
+
+    clean = clean || was.state == CHUNK_BROKEN;
+    tier_drop_slot(chunk);
+    pthread_mutex_lock(&core.lock);
+    if (was.state != CHUNK_RESIDENT) {
+        core.devices[block->ordinal].away_bytes -= bytes;
+        if (!was.mapped && !(block->flags & BLOCK_REGISTERED))
+            atomic_fetch_sub(&core.away_unproven, 1);
+    }
+    chunk_move(chunk, CHUNK_NONE);
+    chunk->handle = 0;
+    chunk->slab = NULL;
+    chunk->mapped = false;
+    pthread_mutex_unlock(&core.lock);
+    if (was.handle && clean)
+        stock_return(&core.devices[block->ordinal].handles, bytes, was.handle);
+    else if (was.handle)
+        stock_discard(&core.devices[block->ordinal].handles, bytes, was.handle);
+    if (was.slab)
+        stock_return(&core.slabs, bytes, (uintptr_t)was.slab);
+    return clean;
+}
+
+/* The device is at rest: give back everything of a dead block. */
+static void block_release(uint32_t first)
+{
+    struct block *block = &core.blocks.block[first];
+    uint32_t granules = block->granules;
+    bool kept, clean = true;
+
+    pthread_mutex_lock(&core.lock);
+    while (in_motion(first))
+        pthread_cond_wait(&core.changed, &core.lock);
+    kept = keep_idle(first);
+    pthread_mutex_unlock(&core.lock);
+    for (uint32_t g = first, next; !kept && g < first + granules; g = next) {
+        next = g + core.blocks.chunk[g].granules;
+        clean = chunk_release(first, g) && clean;
+    }
+    pthread_mutex_lock(&core.lock);
+    block->id = 0;
+    block->flags = 0;
+    core.blocks.alive--;
+    if (!kept && clean)
+        extent_give(&core.arena, first, granules);
+    pthread_cond_broadcast(&core.changed);
+    pthread_mutex_unlock(&core.lock);
+}
+
+/* Wait for the device as a free of the driver's own would. */
+static int quiesce(void)
+{
+    return atomic_load(&core.captures) ? -EBUSY : core.device->drain(core.device, UINT64_MAX);
+}
+
+void allocate_run_deferred(void)
+{
+    if (quiesce() < 0)
+        return;
+    for (;;) {
+        uint32_t first = 0, high;
+
+        pthread_mutex_lock(&core.lock);
+        high = core.deferred ? extent_high(&core.arena) : 0;
+        while (first < high && (core.blocks.block[first].flags & (BLOCK_DEAD | BLOCK_DEFERRED)) !=
+                                   (BLOCK_DEAD | BLOCK_DEFERRED))
+            first++;
+        if (first < high) {
+            core.blocks.block[first].flags &= (uint8_t)~BLOCK_DEFERRED;
+            core.deferred--;
+        }
+        pthread_mutex_unlock(&core.lock);
+        if (first >= high)
+            return;
+        block_release(first);
+    }
+}
+
+/* Take a block out of every table that uses look at. False: somebody else has freed it. */
+static bool block_bury(uint32_t first, uint64_t id)
+{
+    struct block *block = &core.blocks.block[first];
+    bool mine;
+
+    pthread_mutex_lock(&core.lock);
+    mine = block->id == id && !(block->flags & BLOCK_DEAD);
+    if (mine) {
+        block->flags |= BLOCK_DEAD;
+        atomic_store_explicit(&core.blocks.stamp[first], 0, memory_order_relaxed);
+        for (uint32_t i = 0; i < block->granules; i++)
+            atomic_store_explicit(&core.blocks.owner[first + i], 0, memory_order_release);
+    }
+    pthread_mutex_unlock(&core.lock);
+    return mine;
+}
+
+static void block_free(uint32_t first)
+{
+    if (quiesce() == 0) {
+        block_release(first);
+        return;
+    }
+    pthread_mutex_lock(&core.lock);
+    core.blocks.block[first].flags |= BLOCK_DEFERRED;
+    core.deferred++;
+    pthread_mutex_unlock(&core.lock);
+}
+
+int core_free(uint64_t address)
+{
+    struct block *block;
+    uint32_t first;
+
+    if (!core_owns(address))
+        return -ENOENT;
+    block = blocks_at(&core.blocks, address_granule(&core.blocks, address), &first);
+    if (!block || granule_address(&core.blocks, first) != address || !block_bury(first, block->id))
+        return -EINVAL;
+    block_free(first);
+    return 0;
+}
+
+void core_context_gone(uint64_t context)
+{
+    if (!core_active())
+        return;
+    mover_take();
+    for (uint32_t g = 0, high = extent_high(&core.arena); g < high; g++) {
+        struct block *block = &core.blocks.block[g];
+        uint64_t id = block->id;
+
+        if (id && block->context == context && block_bury(g, id))
+            block_free(g);
+    }
+    mover_give();
+}

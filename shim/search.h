@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * search.h - is there a pointer to a block anywhere that a kernel could find it?
+ *
+ * A conservative search over all memory that kernels can read, in steps of 4 bytes: any 8 bytes that would be an
+ * address inside the arena count as a pointer to the block there and, one granule wider on both sides, to its
+ * neighbours. Gate closed, device drained, role held.
+ *
+ * Afterwards each block's flags say whether it holds such a word (BLOCK_HOLDER) and whether one points at it
+ * (BLOCK_REFERENCED). They are void as soon as the gate opens.
+ */
+#ifndef EBB_SEARCH_H
+#define EBB_SEARCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef void (*search_hit_fn)(uint64_t word, void *arg);
+
+/** Call `hit` for each word of [memory, memory + bytes) that lies in [base, base + span). `memory` and `bytes` are
+ *  multiples of 4; the word that begins in the last 4 bytes is not seen. Pure. */
+void search_words(const void *memory, size_t bytes, uint64_t base, uint64_t span, search_hit_fn hit,
+                  void *arg);
+
+/** Search everything. False: some root cannot be known (said once), so nothing was proven. */
+bool search_run(void);
+
+#endif

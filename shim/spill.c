@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* spill.c - host to disk. The gate stays open: what is written here no kernel can reach. See mover.h. */
+#include "mover.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+#include "closure.h"
+#include "log.h"
+#include "pick.h"
+#include "state.h"
+#include "tier.h"
+
+enum {
+    SPILL_FLIGHT = 8
+};
+
+struct spill {
+    uint32_t first, granule;
+    struct transfer transfer;
+    bool submitted;
+    int result;
+};
+
+static uint64_t unmapped_bytes(uint32_t first, void *arg)
+{
+    const struct block *block = &core.blocks.block[first];
+    uint64_t bytes = 0;
+
+    (void)arg;
+    if (!block->id || block->flags & BLOCK_DEAD || atomic_load(&block->launch_pins) ||
+        atomic_load(&core.pins_all))
+        return 0;
+    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
+        if (core.blocks.chunk[g].state == CHUNK_HOST && !core.blocks.chunk[g].mapped)
+            bytes += chunk_bytes(&core.blocks.chunk[g]);
+    return bytes;
+}
+
+/* Under the lock: the next chunks to be written, marked SPILLING. */
+static uint32_t plan(struct spill *flight, uint64_t bytes, uint64_t newest)
+{
+    const uint32_t *list;
+    uint64_t planned = 0;
+    uint32_t count = 0, blocks;
+
+    pthread_mutex_lock(&core.lock);
+    blocks = pick_blocks(bytes, newest, unmapped_bytes, NULL, &list);
+    for (uint32_t i = 0; i < blocks; i++)
+        for (uint32_t g = list[i], more = 1; more; more = g = chunk_next(&core.blocks, list[i], g)) {
+            struct chunk *chunk = &core.blocks.chunk[g];
+
+            if (chunk->state != CHUNK_HOST || chunk->mapped || planned >= bytes || count == SPILL_FLIGHT)
+                continue;
+            chunk_move(chunk, CHUNK_SPILLING);
+            planned += chunk_bytes(chunk);
+            flight[count++] = (struct spill){.first = list[i], .granule = g};
+        }
+    pthread_mutex_unlock(&core.lock);
+    return count;
+}
+
+static void start(struct spill *spill)
+{
+    struct chunk *chunk = &core.blocks.chunk[spill->granule];
+    uint64_t slot;
+
+    spill->result = disk_take(&core.disk, chunk_bytes(chunk), &slot);
+    if (spill->result)
+        return;
+    spill->transfer = (struct transfer){
+        .from = TIER_HOST,
+        .to = TIER_DISK,
+        .host = &chunk->slab->memory,
+        .slot = slot,
+        .bytes = chunk_bytes(chunk),
+    };
+    spill->result = executors_submit(&core.executors, &spill->transfer);
+    spill->submitted = !spill->result;
+    if (spill->result)
+        disk_give(&core.disk, slot, chunk_bytes(chunk));
+}
+
+/* The chunk's new state; its bytes when they are on disk now. */
+static uint64_t settle(struct spill *spill)
+{
+    struct chunk *chunk = &core.blocks.chunk[spill->granule];
+    struct slab *slab = chunk->slab;
+    uint64_t bytes = chunk_bytes(chunk);
+
+    if (spill->submitted && spill->result)
+        disk_give(&core.disk, spill->transfer.slot, bytes);
+    pthread_mutex_lock(&core.lock);
+    if (!spill->result) {
+        chunk->slot = spill->transfer.slot;
+        chunk->slot_epoch = UINT64_MAX;
+        chunk->slab = NULL;
+    }
+    chunk_move(chunk, spill->result ? CHUNK_HOST : CHUNK_DISK);
+    pthread_cond_broadcast(&core.changed);
+    pthread_mutex_unlock(&core.lock);
+    if (spill->result)
+        return 0;
+    stock_return(&core.slabs, bytes, (uintptr_t)slab);
+    return bytes;
+}
+
+/* A write failed: the tier takes nothing more, what it holds stays readable. */
+static void refuse(int error)
+{
+    stats_add(&core.counters.save_failures, 1);
+    if (core.disk_off)
+        return;
+    core.disk_off = true;
+    log_line(LOG_WARN,
+             "cannot write to the spill directory (error %d): blocks stay in memory; EBBTIDE_SPILL_DIR names "
+             "another place",
+             -error);
+}
+
+/* Write up to a flight of chunks. Returns the bytes written. */
+static uint64_t write_flight(uint64_t bytes, uint64_t newest, bool *out_full)
+{
+    struct spill flight[SPILL_FLIGHT];
+    uint32_t count = plan(flight, bytes, newest);
+    uint64_t since_ns = core_now(), written = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        start(&flight[i]);
+    for (uint32_t i = 0; i < count; i++)
+        if (flight[i].submitted)
+            flight[i].result = executors_wait(&core.executors, &flight[i].transfer);
+    since_ns = core_now() - since_ns;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t saved = settle(&flight[i]);
+
+        if (saved) {
+            stats_moved(MOVE_HOST_TO_DISK, saved, since_ns);
+            since_ns = 0;
+        } else if (flight[i].submitted) {
+            refuse(flight[i].result);
+        } else {
+            *out_full = true;
+        }
+        written += saved;
+    }
+    return written;
+}
+
+int mover_spill(uint64_t bytes, uint64_t newest)
+{
+    uint64_t gone = 0;
+    bool full = false;
+
+    while (gone < bytes && !full && tier_disk_open()) {
+        struct closure closure = {.unmap_bytes = bytes - gone, .newest = newest};
+        uint64_t written = write_flight(bytes - gone, newest, &full);
+
+        gone += written;
+        if (written || full)
+            continue;
+        if (core.options->disk == DISK_AUTO) /* a search costs the same for one block as for many */
+            closure.unmap_bytes += core.host_budget.used_bytes / 4;
+        if (!core.mapped || closure_run(&closure) < 0 || !closure.unmapped_bytes)
+            break;
+    }
+    return gone >= bytes ? 0 : -ENOSPC;
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * state.h - the core's one state, for the files of the core only.
+ *
+ * Locks, outermost first:
+ *   the mover's role (mover_take)  one thread plans and moves; held across device calls and disk I/O
+ *   the gate, as owner             closed by the holder of the role only
+ *   core.lock                      tables, budgets, queues; nothing is called out to while it is held
+ */
+#ifndef EBB_STATE_H
+#define EBB_STATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "block.h"
+#include "budget.h"
+#include "core.h"
+#include "device.h"
+#include "disk.h"
+#include "executor.h"
+#include "extent.h"
+#include "gate.h"
+#include "options.h"
+#include "stats.h"
+#include "stock.h"
+
+/** Host memory of the host tier: an item of core.slabs is the address of one. */
+struct slab {
+    struct host_memory memory;
+};
+
+/** Freed blocks of one size that are still mapped: first granule of each. */
+struct idle_blocks {
+    uint16_t count[STOCK_CLASSES + 1];
+    uint32_t first[STOCK_CLASSES + 1][64];
+};
+
+struct device_state {
+    bool ready; /**< budget resolved against the device's size */
+    uint64_t
+        configured_bytes; /**< the budget as asked for; the limit may be lower while the device is full */
+    uint64_t total_bytes; /**< of the device */
+    _Atomic uint32_t chunk_max_granules; /**< largest chunk so far: what the staging reserve is */
+    _Atomic uint64_t away_bytes;         /**< bytes of blocks that are not resident */
+    struct budget budget;
+    struct stock handles;
+    struct idle_blocks idle_blocks;
+};
+
+struct core {
+    _Atomic bool active;
+    const struct options *options;
+    struct device *device;
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /**< with lock: a chunk came to rest, a pin was dropped, a capture ended */
+    struct blocks blocks;
+    struct extents arena;
+    void *arena_memory;
+    struct device_state devices[DEVICE_MAX];
+    struct budget host_budget;
+    struct stock slabs;
+    bool mapped; /**< evicted blocks stay mapped (else strict) */
+
+    struct disk disk;
+    _Atomic bool disk_off; /**< after a failed save the tier takes nothing more */
+    struct executors executors;
+
+    uint64_t role_next, role_now; /**< tickets of the mover's role */
+    _Atomic uint32_t waiting;     /**< threads that wait for `changed` because of launch pins */
+    _Atomic uint32_t pins_all;    /**< launches that use every block */
+    _Atomic uint32_t captures;    /**< open stream captures */
+    _Atomic uint32_t
+        away_unproven; /**< unregistered chunks that are unmapped: sources are searched meanwhile */
+    _Atomic(const char *) roots_unknown; /**< why no search can prove anything; NULL: it can */
+    _Atomic uint32_t
+        deferred; /**< dead blocks whose memory waits for a capture to end or a drain to succeed */
+
+    uint64_t stamp_hz;   /**< ticks of core_stamp in a second */
+    uint64_t stamp_step; /**< ticks in a microsecond: a younger stamp is not written again */
+    struct stats_counters counters;
+    uint64_t started_ns;
+};
+
+extern struct core core;
+
+/** Now on the clock of the stamps: the processor's time-stamp counter where it has one, never 0. */
+static inline uint64_t core_stamp(void)
+{
+#if defined(__x86_64__)
+    return __builtin_ia32_rdtsc() & INT64_MAX;
+#elif defined(__aarch64__)
+    uint64_t ticks;
+
+    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+    return (ticks & INT64_MAX) | 1;
+#else
+    return core.device->now_ns(core.device) | 1;
+#endif
+}
+
+static inline uint64_t core_now(void)
+{
+    return core.device->now_ns(core.device);
+}
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * swap.h - change what is mapped at an address, or leave it as it was.
+ *
+ * The caller has made sure that nothing can use the range meanwhile.
+ */
+#ifndef EBB_SWAP_H
+#define EBB_SWAP_H
+
+#include <stdint.h>
+
+/** Map a handle and give access to `ordinal` and its peers. 0; -EFAULT when the range is left half mapped; any other
+ *  negative errno: it is unmapped as before. */
+int swap_in(unsigned ordinal, uint64_t address, uint64_t bytes, uint64_t handle);
+
+/**
+ * Replace what is mapped.
+ *
+ * @old    handle mapped now
+ * @new    handle to be mapped instead; 0 leaves the range unmapped
+ * Returns  0; -EFAULT when neither could be mapped: the address is dead, the caller keeps the bytes elsewhere and
+ *          marks the chunk broken; any other negative errno: `old` is mapped as before
+ */
+int swap_backing(unsigned ordinal, uint64_t address, uint64_t bytes, uint64_t old, uint64_t new);
+
+#endif

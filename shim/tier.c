@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tier.c - see tier.h. */
+#include "tier.h"
+
+#include <errno.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "log.h"
+#include "state.h"
+
+static uint64_t room_of(const struct budget *budget)
+{
+    uint64_t room;
+
+    pthread_mutex_lock(&core.lock);
+    room = budget->limit_bytes > budget->used_bytes ? budget->limit_bytes - budget->used_bytes : 0;
+    pthread_mutex_unlock(&core.lock);
+    return room;
+}
+
+uint64_t tier_device_room(unsigned ordinal)
+{
+    return room_of(&core.devices[ordinal].budget);
+}
+
+uint64_t tier_host_room(void)
+{
+    return room_of(&core.host_budget);
+}
+
+uint64_t tier_device_staging(unsigned ordinal)
+{
+    const struct device_state *device = &core.devices[ordinal];
+
+    return device->away_bytes ? device->chunk_max_granules * GRANULE_BYTES : 0;
+}
+
+uint64_t tier_host_staging(void)
+{
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < core.device->count; i++)
+        if (bytes < core.devices[i].chunk_max_granules * GRANULE_BYTES)
+            bytes = core.devices[i].chunk_max_granules * GRANULE_BYTES;
+    return bytes;
+}
+
+uint64_t tier_device_keep(unsigned ordinal)
+{
+    uint64_t keep = tier_device_staging(ordinal), host = tier_host_staging(), room = tier_host_room();
+
+    return keep && room < host ? keep + host - room : keep;
+}
+
+static uint64_t disk_used(void)
+{
+    struct disk_figures figures;
+
+    disk_figures(&core.disk, &figures);
+    return figures.used_bytes;
+}
+
+bool tier_host_pressed(void)
+{
+    uint64_t limit = core.host_budget.limit_bytes, room = tier_host_room();
+
+    if (disk_used())
+        return true;
+    return limit != BUDGET_NO_LIMIT && room < limit - limit / 1000000 * core.options->high_ppm;
+}
+
+bool tier_disk_open(void)
+{
+    return core.options->disk != DISK_OFF && !core.disk_off;
+}
+
+void tier_drop_slot(struct chunk *chunk)
+{
+    if (chunk->slot == SLOT_NONE)
+        return;
+    disk_give(&core.disk, chunk->slot, chunk_bytes(chunk));
+    chunk->slot = SLOT_NONE;
+}
+
+static uint64_t checksum(const struct chunk *chunk)
+{
+    return XXH3_64bits(chunk->slab->memory.cpu, chunk_bytes(chunk));
+}
+
+void tier_remember(struct chunk *chunk)
+{
+    if (core.options->verify)
+        chunk->checksum = checksum(chunk);
+}
+
+int tier_verify(const struct chunk *chunk, uint64_t address)
+{
+    if (!core.options->verify || chunk->checksum == checksum(chunk))
+        return 0;
+    log_line(LOG_ERROR,
+             "the bytes of address %llx changed while they were away: the block is kept out of use",
+             (unsigned long long)address);
+    return -EILSEQ;
+}

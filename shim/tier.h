@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tier.h - how much room the tiers have, and what must stay free of it.
+ *
+ * Each tier keeps a staging reserve of its largest chunk once something has left the device: a swap between two full
+ * tiers needs a place for what is in the air. Only the sum of both reserves has to hold at every moment: what one
+ * tier lends during a swap the other one has too much.
+ */
+#ifndef EBB_TIER_H
+#define EBB_TIER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct chunk;
+
+/** Bytes the device could take, idle ones counted as free. core.lock not held. */
+uint64_t tier_device_room(unsigned ordinal);
+/** The same for the host budget. */
+uint64_t tier_host_room(void);
+
+/** Staging reserve of the device, and of the host. */
+uint64_t tier_device_staging(unsigned ordinal);
+uint64_t tier_host_staging(void);
+
+/** What a new chunk on the device must leave free there: its reserve, and what the host's reserve is short of. */
+uint64_t tier_device_keep(unsigned ordinal);
+
+/** The host tier is over its high mark, or blocks are on disk already: what leaves the device had better be
+ *  unmapped at once. */
+bool tier_host_pressed(void);
+
+/** May something go to disk at all now. */
+bool tier_disk_open(void);
+
+/** A chunk's disk copy, if it has one, is given back. core.lock not held. */
+void tier_drop_slot(struct chunk *chunk);
+
+/** A checksum of what is in a slab, when EBBTIDE_VERIFY asks for it; remember, or compare (-EILSEQ, logged). */
+void tier_remember(struct chunk *chunk);
+int tier_verify(const struct chunk *chunk, uint64_t address);
+
+#endif
