@@ -19,6 +19,7 @@ struct spill {
     uint32_t first, granule;
     struct transfer transfer;
     bool submitted;
+    bool clean; /* its slot holds the same bytes already */
     int result;
 };
 
@@ -65,7 +66,14 @@ static void start(struct spill *spill)
     struct chunk *chunk = &core.blocks.chunk[spill->granule];
     uint64_t slot;
 
+    if (chunk->slot != SLOT_NONE) { /* equal since it was unmapped: nothing is saved twice */
+        spill->transfer.slot = chunk->slot;
+        spill->clean = true;
+        return;
+    }
     spill->result = disk_take(&core.disk, chunk_bytes(chunk), &slot);
+    if (spill->result == -ENOSPC && tier_reclaim_slots())
+        spill->result = disk_take(&core.disk, chunk_bytes(chunk), &slot);
     if (spill->result)
         return;
     spill->transfer = (struct transfer){
@@ -134,7 +142,9 @@ static uint64_t write_flight(uint64_t bytes, uint64_t newest, bool *out_full)
     for (uint32_t i = 0; i < count; i++) {
         uint64_t saved = settle(&flight[i]);
 
-        if (saved) {
+        if (saved && flight[i].clean) {
+            stats_add(&core.counters.dropped_clean, 1);
+        } else if (saved) {
             stats_moved(MOVE_HOST_TO_DISK, saved, since_ns);
             since_ns = 0;
         } else if (flight[i].submitted) {

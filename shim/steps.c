@@ -363,6 +363,8 @@ static uint64_t unmap_chunk(uint32_t first, uint32_t granule)
     if (chunk->state != CHUNK_HOST || !chunk->mapped ||
         core.device->unmap(core.device, granule_address(&core.blocks, granule), chunk_bytes(chunk)) < 0)
         return 0;
+    if (chunk->slot_epoch != gate_writes())
+        tier_drop_slot(chunk);
     pthread_mutex_lock(&core.lock);
     chunk->mapped = false;
     if (!(core.blocks.block[first].flags & BLOCK_REGISTERED))

@@ -84,6 +84,24 @@ void tier_drop_slot(struct chunk *chunk)
     chunk->slot = SLOT_NONE;
 }
 
+bool tier_reclaim_slots(void)
+{
+    bool any = false;
+
+    pthread_mutex_lock(&core.lock);
+    for (uint32_t g = 0, high = extent_high(&core.arena); g < high; g++) {
+        struct chunk *chunk = &core.blocks.chunk[g];
+
+        if ((chunk->state != CHUNK_RESIDENT && (chunk->state != CHUNK_HOST || !chunk->mapped)) ||
+            chunk->slot == SLOT_NONE)
+            continue;
+        tier_drop_slot(chunk);
+        any = true;
+    }
+    pthread_mutex_unlock(&core.lock);
+    return any;
+}
+
 static uint64_t checksum(const struct chunk *chunk)
 {
     return XXH3_64bits(chunk->slab->memory.cpu, chunk_bytes(chunk));

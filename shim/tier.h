@@ -36,6 +36,10 @@ bool tier_disk_open(void);
 /** A chunk's disk copy, if it has one, is given back. core.lock not held. */
 void tier_drop_slot(struct chunk *chunk);
 
+/** Give back the disk copies of all chunks that the device can reach: they are a convenience, room is not. True if
+ *  there was any. Role held, core.lock not held. */
+bool tier_reclaim_slots(void);
+
 /** A checksum of what is in a slab, when EBBTIDE_VERIFY asks for it; remember, or compare (-EILSEQ, logged). */
 void tier_remember(struct chunk *chunk);
 int tier_verify(const struct chunk *chunk, uint64_t address);
