@@ -59,9 +59,16 @@ struct simgpu_param {
     size_t size;
 };
 
-/* Where a module keeps the way to the running driver, which fills it in at load. One per module, however many
+#ifndef SIMGPU_DRIVER
+
+/* The module's way to the running driver, which calls simgpu_bind at load. One per module, however many
  * sources. */
-SIMGPU_EXPORT __attribute__((weak)) void (*simgpu_touch_hook)(const void *ptr, size_t bytes);
+__attribute__((visibility("hidden"), weak)) void (*simgpu_touch_hook)(const void *ptr, size_t bytes);
+SIMGPU_EXPORT void simgpu_bind(void (*hook)(const void *ptr, size_t bytes));
+SIMGPU_EXPORT __attribute__((weak)) void simgpu_bind(void (*hook)(const void *ptr, size_t bytes))
+{
+    simgpu_touch_hook = hook;
+}
 
 /*
  * Declares that the running kernel reads or writes [ptr, ptr + bytes) until it ends. The range is checked
@@ -74,6 +81,8 @@ static inline void simgpu_touch(const void *ptr, size_t bytes)
     if (simgpu_touch_hook)
         simgpu_touch_hook(ptr, bytes);
 }
+
+#endif
 
 #ifdef __cplusplus
 }

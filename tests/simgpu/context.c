@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "context.h"
+
+#include "event.h"
+#include "handle.h"
+#include "module.h"
+#include "native.h"
+#include "report.h"
+#include "stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct context *contexts;
+
+struct context *context_current(void)
+{
+    return thread.depth ? thread.contexts[thread.depth - 1] : NULL;
+}
+
+struct context *context_of(CUcontext handle)
+{
+    struct context *context = handle ? (struct context *)handle : context_current();
+
+    return handle_is(context, HANDLE_CONTEXT) && context->alive ? context : NULL;
+}
+
+static void context_reset(struct context *context)
+{
+    context->alive = true;
+    context->sticky = CUDA_SUCCESS;
+    context->api_version = 3020;
+    context->cache_config = CU_FUNC_CACHE_PREFER_NONE;
+    memset(context->peers, 0, sizeof context->peers);
+    memset(context->limits, 0, sizeof context->limits);
+    context->limits[CU_LIMIT_STACK_SIZE] = 1024;
+    context->limits[CU_LIMIT_PRINTF_FIFO_SIZE] = 1 << 20;
+    context->limits[CU_LIMIT_MALLOC_HEAP_SIZE] = 8 << 20;
+    context->limits[CU_LIMIT_DEV_RUNTIME_SYNC_DEPTH] = 2;
+    context->limits[CU_LIMIT_DEV_RUNTIME_PENDING_LAUNCH_COUNT] = 2048;
+    context->limits[CU_LIMIT_MAX_L2_FETCH_GRANULARITY] = 64;
+}
+
+struct context *context_create(struct device *device, unsigned flags)
+{
+    static uint64_t last_id;
+    struct context *context = calloc(1, sizeof *context);
+
+    if (!context || !handle_add(context, HANDLE_CONTEXT)) {
+        free(context);
+        return NULL;
+    }
+    context->device = device;
+    context->id = ++last_id;
+    context->flags = flags;
+    context->next = contexts;
+    contexts = context;
+    context_reset(context);
+    return context;
+}
+
+struct context *context_primary(struct device *device)
+{
+    if (!device->primary) {
+        device->primary = context_create(device, device->primary_flags);
+        if (!device->primary)
+            return NULL;
+        device->primary->primary = true;
+    } else if (!device->primary->alive) {
+        context_reset(device->primary);
+    }
+    device->primary->flags = device->primary_flags;
+    return device->primary;
+}
+
+void context_clear(struct context *context)
+{
+    op_drain(context, NULL);
+    context->alive = false;
+    while (context->streams) {
+        struct stream *stream = context->streams;
+
+        /* One with a thread frees itself after this; the list must not wait for it. */
+        stream_destroy(stream);
+        if (context->streams == stream)
+            context->streams = stream->next;
+    }
+    context->legacy = NULL;
+    context->marker = NULL;
+    event_clear(context);
+    module_clear(context);
+    native_clear(context);
+}
+
+void context_fail(struct context *context, CUresult result)
+{
+    if (context->sticky == CUDA_SUCCESS) {
+        context->sticky = result;
+        report_sticky();
+    }
+}
+
+bool context_peer(const struct device *device, const struct context *owner)
+{
+    for (const struct context *context = contexts; context; context = context->next)
+        if (context->alive && context->device == device && context->peers[owner->device->ordinal])
+            return true;
+    return false;
+}

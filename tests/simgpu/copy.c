@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "copy.h"
+
+#include "context.h"
+#include "fault.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A pageable source up to this size is read before the call returns; of a larger one, the call waits for the
+ * copy. */
+enum {
+    STAGE_BYTES_MAX = 64 << 10
+};
+
+void copy_classify(struct copy_work *copy, enum copy_kind kind)
+{
+    copy->from.host = kind == COPY_INFER ? !memory_is_device(copy->from.base) : kind == COPY_H2D;
+    copy->to.host = kind == COPY_INFER ? !memory_is_device(copy->to.base) : kind == COPY_D2H;
+}
+
+static CUresult plane_check(const struct context *context, const struct copy_work *copy,
+                            const struct plane *plane, bool write)
+{
+    size_t span = plane_span(plane, copy->width, copy->height, copy->depth);
+
+    return memory_check(context->device, plane->base, span, write, plane->host);
+}
+
+CUresult copy_check(const struct context *context, const struct copy_work *copy)
+{
+    CUresult result = plane_check(context, copy, &copy->from, false);
+
+    return result != CUDA_SUCCESS ? result : plane_check(context, copy, &copy->to, true);
+}
+
+/* Where one side is host memory and the other a device's, the link between them sets the pace. */
+static uint64_t link_deadline(const struct copy_work *copy)
+{
+    const struct memory *to, *from;
+    int to_device, from_device;
+    size_t bytes = copy->width * copy->height * copy->depth;
+    uint64_t deadline = 0;
+
+    if (options.link_gbps <= 0)
+        return 0;
+    sim_lock();
+    to = memory_find(copy->to.base);
+    from = copy->staged ? NULL : memory_find(copy->from.base);
+    to_device = to ? to->device : DEVICE_HOST;
+    from_device = from ? from->device : DEVICE_HOST;
+    if (to_device != from_device && from_device != DEVICE_HOST)
+        deadline = device_link(&devices[from_device], true, bytes);
+    else if (to_device != from_device)
+        deadline = device_link(&devices[to_device], false, bytes);
+    sim_unlock();
+    return deadline;
+}
+
+void copy_run(const struct copy_work *copy, const struct op *op)
+{
+    uint64_t deadline = link_deadline(copy);
+    const char *from = copy->staged ? copy->staged : (const char *)copy->from.base;
+
+    (void)op;
+    for (size_t z = 0; z < copy->depth; z++) {
+        for (size_t y = 0; y < copy->height; y++) {
+            char *to_row = (char *)copy->to.base + z * copy->to.slice + y * copy->to.pitch;
+            const char *from_row = from + z * copy->from.slice + y * copy->from.pitch;
+
+            memmove(to_row, from_row, copy->width);
+        }
+    }
+    if (deadline)
+        sleep_until(deadline);
+}
+
+/* How the call must wait, and whether it reads its source first (as NVIDIA documents for pageable memory). */
+static CUresult stage(struct copy_work *copy, enum submit_mode *mode)
+{
+    bool from_pageable = copy->from.host && memory_is_pageable(copy->from.base);
+    bool to_pageable = copy->to.host && memory_is_pageable(copy->to.base);
+    size_t span = plane_span(&copy->from, copy->width, copy->height, copy->depth);
+
+    if (to_pageable || (copy->from.host && copy->to.host) || (from_pageable && span > STAGE_BYTES_MAX)) {
+        *mode = SUBMIT_WAIT;
+    } else if (from_pageable) {
+        copy->staged = malloc(span);
+        if (!copy->staged)
+            return CUDA_ERROR_OUT_OF_MEMORY;
+        memcpy(copy->staged, (const void *)copy->from.base, span);
+    }
+    return CUDA_SUCCESS;
+}
+
+CUresult copy_submit(struct copy_work *copy, enum copy_kind kind, CUstream handle, bool asynchronous)
+{
+    enum submit_mode mode = asynchronous ? SUBMIT_ASYNC : SUBMIT_SYNC;
+    struct work work = {.kind = WORK_COPY};
+    struct stream *stream;
+    CUresult result;
+
+    sim_lock();
+    result = stream_of(handle, &stream);
+    if (result != CUDA_SUCCESS || !copy->width || !copy->height || !copy->depth)
+        return sim_leave(result);
+    copy_classify(copy, kind);
+    result = copy_check(stream->context, copy);
+    if (result == CUDA_SUCCESS && asynchronous && !stream->capture)
+        result = stage(copy, &mode);
+    if (result != CUDA_SUCCESS)
+        return sim_leave(result);
+    /* Between two places on devices even the synchronous call does not wait. */
+    if (mode == SUBMIT_SYNC && !copy->from.host && !copy->to.host)
+        mode = SUBMIT_ASYNC;
+    work.copy = *copy;
+    return sim_leave(submit(stream, &work, mode));
+}
+
+static CUresult copy_bytes(uintptr_t to, uintptr_t from, size_t bytes, enum copy_kind kind, CUstream stream,
+                           bool asynchronous)
+{
+    struct copy_work copy = {
+        .to = {.base = to}, .from = {.base = from}, .width = bytes, .height = 1, .depth = 1};
+
+    return copy_submit(&copy, kind, stream, asynchronous);
+}
+
+CUresult sim_cuMemcpy(CUdeviceptr dst, CUdeviceptr src, size_t bytes)
+{
+    return copy_bytes(dst, src, bytes, COPY_INFER, NULL, false);
+}
+
+CUresult sim_cuMemcpyAsync(CUdeviceptr dst, CUdeviceptr src, size_t bytes, CUstream stream)
+{
+    return copy_bytes(dst, src, bytes, COPY_INFER, stream, true);
+}
+
+CUresult sim_cuMemcpyHtoD_v2(CUdeviceptr dst, const void *src, size_t bytes)
+{
+    return copy_bytes(dst, (uintptr_t)src, bytes, COPY_H2D, NULL, false);
+}
+
+CUresult sim_cuMemcpyHtoDAsync_v2(CUdeviceptr dst, const void *src, size_t bytes, CUstream stream)
+{
+    return copy_bytes(dst, (uintptr_t)src, bytes, COPY_H2D, stream, true);
+}
+
+CUresult sim_cuMemcpyDtoH_v2(void *dst, CUdeviceptr src, size_t bytes)
+{
+    return copy_bytes((uintptr_t)dst, src, bytes, COPY_D2H, NULL, false);
+}
+
+CUresult sim_cuMemcpyDtoHAsync_v2(void *dst, CUdeviceptr src, size_t bytes, CUstream stream)
+{
+    return copy_bytes((uintptr_t)dst, src, bytes, COPY_D2H, stream, true);
+}
+
+CUresult sim_cuMemcpyDtoD_v2(CUdeviceptr dst, CUdeviceptr src, size_t bytes)
+{
+    return copy_bytes(dst, src, bytes, COPY_D2D, NULL, false);
+}
+
+CUresult sim_cuMemcpyDtoDAsync_v2(CUdeviceptr dst, CUdeviceptr src, size_t bytes, CUstream stream)
+{
+    return copy_bytes(dst, src, bytes, COPY_D2D, stream, true);
+}
+
+static CUresult copy_peer(CUdeviceptr dst, CUcontext dst_context, CUdeviceptr src, CUcontext src_context,
+                          size_t bytes, CUstream stream, bool asynchronous)
+{
+    bool good;
+
+    sim_lock();
+    good = context_of(dst_context) && context_of(src_context);
+    sim_unlock();
+    return good ? copy_bytes(dst, src, bytes, COPY_D2D, stream, asynchronous) : CUDA_ERROR_INVALID_CONTEXT;
+}
+
+CUresult sim_cuMemcpyPeer(CUdeviceptr dst, CUcontext dst_context, CUdeviceptr src, CUcontext src_context,
+                          size_t bytes)
+{
+    return copy_peer(dst, dst_context, src, src_context, bytes, NULL, false);
+}
+
+CUresult sim_cuMemcpyPeerAsync(CUdeviceptr dst, CUcontext dst_context, CUdeviceptr src, CUcontext src_context,
+                               size_t bytes, CUstream stream)
+{
+    return copy_peer(dst, dst_context, src, src_context, bytes, stream, true);
+}

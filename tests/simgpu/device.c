@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "device.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum {
+    PLACE_SHIFT = 47
+};
+#define FILE_BYTES ((size_t)1 << 46)
+
+/* An extent that nobody uses any more. */
+struct hole {
+    struct hole *next;
+    uint64_t place;
+    size_t bytes;
+};
+
+struct device devices[DEVICES_MAX];
+int device_count;
+
+/* files[0] is the host's, files[i + 1] that of device i. */
+static struct {
+    int fd;
+    size_t next;
+} files[DEVICES_MAX + 1];
+
+static struct hole *holes;
+
+CUresult device_start(void)
+{
+    for (int i = 0; i <= options.devices; i++) {
+        files[i].fd = memfd_create(i ? "simgpu-device" : "simgpu-host", MFD_CLOEXEC);
+        if (files[i].fd < 0 || ftruncate(files[i].fd, (off_t)FILE_BYTES) != 0)
+            return CUDA_ERROR_OUT_OF_MEMORY;
+    }
+    for (int i = 0; i < options.devices; i++)
+        devices[i].ordinal = i;
+    device_count = options.devices;
+    return device_count ? CUDA_SUCCESS : CUDA_ERROR_NO_DEVICE;
+}
+
+int place_file(uint64_t place)
+{
+    return files[(place >> PLACE_SHIFT) - 1].fd;
+}
+
+size_t place_offset(uint64_t place)
+{
+    return place & (((uint64_t)1 << PLACE_SHIFT) - 1);
+}
+
+CUresult device_take(struct device *device, bool host, size_t bytes, uint64_t *place)
+{
+    unsigned file = host ? 0 : (unsigned)device->ordinal + 1;
+    size_t *used = host ? &device->used.host_bytes : &device->used.device_bytes;
+    size_t *peak = host ? &device->peak.host_bytes : &device->peak.device_bytes;
+
+    if (!host && bytes > options.memory_bytes - *used)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    if (bytes + GRANULE > FILE_BYTES - files[file].next)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    *used += bytes;
+    if (*used > *peak)
+        *peak = *used;
+    *place = (uint64_t)(file + 1) << PLACE_SHIFT | files[file].next;
+    /* The gap keeps the kernel from merging neighbours into one mapping, which it would have to split again.
+     */
+    files[file].next += bytes + GRANULE;
+    return CUDA_SUCCESS;
+}
+
+static void hole_punch(uint64_t place, size_t bytes)
+{
+    if (fallocate(place_file(place), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)place_offset(place),
+                  (off_t)bytes) != 0)
+        abort(); /* released memory would hold the machine's */
+}
+
+void device_give(struct device *device, bool host, size_t bytes, uint64_t place)
+{
+    struct hole *hole = malloc(sizeof *hole);
+
+    if (host)
+        device->used.host_bytes -= bytes;
+    else
+        device->used.device_bytes -= bytes;
+    if (!hole) {
+        hole_punch(place, bytes);
+        return;
+    }
+    *hole = (struct hole){holes, place, bytes};
+    holes = hole;
+}
+
+struct hole *device_holes(void)
+{
+    struct hole *taken = holes;
+
+    holes = NULL;
+    return taken;
+}
+
+void hole_free(struct hole *list)
+{
+    while (list) {
+        struct hole *next = list->next;
+
+        hole_punch(list->place, list->bytes);
+        free(list);
+        list = next;
+    }
+}
+
+struct device *device_at(CUdevice ordinal)
+{
+    return ordinal >= 0 && ordinal < device_count ? &devices[ordinal] : NULL;
+}
+
+uint64_t device_link(struct device *device, bool from_device, size_t bytes)
+{
+    uint64_t *free_ns = &device->link_free_ns[from_device];
+    uint64_t now = now_ns();
+
+    if (options.link_gbps <= 0)
+        return now;
+    if (*free_ns < now)
+        *free_ns = now;
+    *free_ns += (uint64_t)((double)bytes / options.link_gbps);
+    return *free_ns;
+}

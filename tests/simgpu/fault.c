@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fault.h"
+
+#include "context.h"
+#include "space.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+static struct sigaction before[2]; /* SIGSEGV, SIGBUS */
+
+/* As if this handler had never been there. */
+static void chain(int number, siginfo_t *info, void *machine)
+{
+    const struct sigaction *action = &before[number == SIGBUS];
+
+    if (action->sa_flags & SA_SIGINFO) {
+        action->sa_sigaction(number, info, machine);
+    } else if (action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN) {
+        action->sa_handler(number);
+    } else {
+        /* The access is repeated on return, and then kills. */
+        struct sigaction fatal = {.sa_handler = SIG_DFL};
+
+        sigaction(number, &fatal, NULL);
+    }
+}
+
+static void handle(int number, siginfo_t *info, void *machine)
+{
+    if (thread.guard && space_contains((uintptr_t)info->si_addr)) {
+        thread.fault = (uintptr_t)info->si_addr;
+        siglongjmp(*thread.guard, 1);
+    }
+    chain(number, info, machine);
+}
+
+void fault_start(void)
+{
+    /* Not blocked while it runs: it leaves by a jump, and the guard does not save the mask. */
+    struct sigaction action = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK};
+
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGSEGV, &action, &before[0]);
+    sigaction(SIGBUS, &action, &before[1]);
+}
+
+static void run(const struct work *work, struct op *op)
+{
+    if (work->kind == WORK_KERNEL)
+        kernel_run(&work->kernel, op);
+    else if (work->kind == WORK_COPY)
+        copy_run(&work->copy, op);
+    else
+        set_run(&work->set);
+}
+
+CUresult fault_guard(const struct work *work, struct op *op)
+{
+    sigjmp_buf guard;
+    sigjmp_buf *outer = thread.guard;
+
+    if (sigsetjmp(guard, 0) == 0) {
+        thread.guard = &guard;
+        run(work, op);
+        thread.guard = outer;
+        return CUDA_SUCCESS;
+    }
+    thread.guard = outer;
+    fprintf(stderr, "simgpu: illegal address %#lx in %s on device %d\n", thread.fault, work_label(work),
+            op->context->device->ordinal);
+    return CUDA_ERROR_ILLEGAL_ADDRESS;
+}
+
+static CUresult touch_piece(struct op *op, uintptr_t at, uintptr_t end, uintptr_t *stop)
+{
+    struct memory *memory = memory_after(at);
+    struct op_name name = {.node = op->node};
+
+    if (!memory || memory->start > at) {
+        *stop = memory && memory->start < end ? memory->start : end;
+        return space_contains(at) ? CUDA_ERROR_ILLEGAL_ADDRESS : CUDA_SUCCESS;
+    }
+    *stop = memory->start + memory->size < end ? memory->start + memory->size : end;
+    if (!memory_allows(memory, op->context->device, false))
+        return CUDA_ERROR_ILLEGAL_ADDRESS;
+    name.name = (struct name){memory, memory->place + (at - memory->start), *stop - at, false};
+    return op_touch(op, &name);
+}
+
+void fault_touch(const void *ptr, size_t bytes)
+{
+    uintptr_t at = (uintptr_t)ptr, end = at + bytes;
+    CUresult result = CUDA_SUCCESS;
+
+    if (!thread.guard || !thread.running)
+        return;
+    sim_lock();
+    while (at < end && result == CUDA_SUCCESS) {
+        uintptr_t piece = at;
+
+        result = touch_piece(thread.running, piece, end, &at);
+        if (result != CUDA_SUCCESS)
+            thread.fault = piece;
+    }
+    sim_unlock();
+    if (result != CUDA_SUCCESS)
+        siglongjmp(*thread.guard, 1);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Illegal addresses. Device code runs behind a guard; a fault at a device address, or a simgpu_touch of what
+ * the device may not touch, ends it there. A fault anywhere else, or outside device code, goes to the handler
+ * that was there before.
+ */
+#ifndef SIMGPU_FAULT_H
+#define SIMGPU_FAULT_H
+
+#include "op.h"
+
+/* Installs the handler. */
+void fault_start(void);
+
+/* Runs a kernel, copy or set without the lock: CUDA_SUCCESS or CUDA_ERROR_ILLEGAL_ADDRESS. */
+CUresult fault_guard(const struct work *work, struct op *op);
+
+/* What simgpu_touch does. Without the lock, on any thread. */
+void fault_touch(const void *ptr, size_t bytes);
+
+/* How device code is done, in device code's own files. */
+void kernel_run(const struct kernel_work *kernel, struct op *op);
+void copy_run(const struct copy_work *copy, const struct op *op);
+void set_run(const struct set_work *set);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Graphs. A CUgraph and a CUgraphNode are the addresses of these. Edges carry no data: a dependency is
+ * complete when the node is.
+ */
+#ifndef SIMGPU_GRAPH_H
+#define SIMGPU_GRAPH_H
+
+#include "work.h"
+
+struct event;
+
+struct node {
+    struct graph *graph;
+    CUgraphNodeType type;
+    struct work work;    /* kernel, memcpy, memset, host */
+    CUcontext context;   /* as given with copies and sets */
+    struct graph *child; /* owned: child graph */
+    struct event *event; /* event record and wait */
+    struct node **after; /* the nodes it depends on */
+    size_t after_count;
+    struct node *original; /* of a clone */
+    unsigned mark;         /* for walks */
+    bool disabled;
+};
+
+struct graph {
+    struct node **nodes; /* in order of creation */
+    size_t count, room;
+    struct graph *original; /* of a clone */
+    bool is_child;
+};
+
+/* Adds a node; takes the work over, also on failure. CUDA_ERROR_INVALID_VALUE for a bad dependency,
+ * OUT_OF_MEMORY. */
+CUresult graph_add(struct graph *graph, CUgraphNodeType type, struct work *work, struct node *const *after,
+                   size_t count, struct node **created);
+
+struct graph *graph_create(void);
+void graph_destroy(struct graph *graph);
+
+/* A deep copy, or NULL. */
+struct graph *graph_clone(const struct graph *graph);
+
+#endif

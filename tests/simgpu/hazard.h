@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Hazards: uses of memory that hardware would answer with a crash or wrong bytes, sometimes. Each is counted
+ * and, up to a cap, printed. 1  a range goes away (unmap, remap, revoked access, a free that does not wait
+ * for that device) under an incomplete operation that names it, or a running kernel that has declared it with
+ * simgpu_touch 2  a copy or set writes what another operation uses, and neither is ordered after the other
+ * The second compares physical places, so that aliases are one. A kernel uses what it declares with
+ * simgpu_touch; of an object that it gets by parameter and declares nothing in, all. Past accesses are
+ * remembered until no operation can be unordered with them any more, but no more than HISTORY_MAX.
+ */
+#ifndef SIMGPU_HAZARD_H
+#define SIMGPU_HAZARD_H
+
+#include "op.h"
+
+enum {
+    HISTORY_MAX = 1024,
+    HAZARD_LINES_MAX = 20
+};
+
+/* Judges the node of the operation that is about to run, and what it has done. Does nothing for a whole graph
+ * launch. */
+void hazard_begin(struct op *op);
+void hazard_end(struct op *op);
+
+/* Judges the loss of an object, as in "unmapped". */
+void hazard_lose(const struct memory *memory, const char *how);
+
+unsigned hazard_count(void);
+
+#endif

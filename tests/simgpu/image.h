@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The file of a module: a private copy of a shared object, and what its symbol table says: kernels with their
+ * parameter layouts, and global variables. Immutable after it is read; shared by reference count, which the
+ * lock guards.
+ */
+#ifndef SIMGPU_IMAGE_H
+#define SIMGPU_IMAGE_H
+
+#include "entry.h"
+#define SIMGPU_DRIVER
+#include "simgpu.h"
+
+enum {
+    KERNEL_PARAMS_MAX = 1024,
+    KERNEL_BYTES_MAX = 32764
+};
+
+struct image_kernel {
+    const char *name;
+    const struct simgpu_param *params;
+    unsigned param_count;
+    size_t buffer_bytes; /* end of the last parameter */
+};
+
+struct image_global {
+    const char *name;
+    size_t size;
+};
+
+struct image {
+    unsigned refs;
+    const unsigned char *bytes; /* mapping of the private copy */
+    size_t size;
+    struct image_kernel *kernels;
+    unsigned kernel_count;
+    struct image_global *globals;
+    unsigned global_count;
+};
+
+/*
+ * Reads a file or an image in memory. Without the lock. CUDA_ERROR_FILE_NOT_FOUND; INVALID_IMAGE for what is
+ * no shared object of this machine or has a bad table; NO_BINARY_FOR_GPU for code of real GPUs (ELF or fat
+ * binary); JIT_COMPILER_NOT_FOUND for PTX; OUT_OF_MEMORY.
+ */
+CUresult image_read_file(const char *path, struct image **image);
+CUresult image_read_data(const void *data, struct image **image);
+
+/* A loaded copy. The file stays open: the loader knows the copy by that number, and takes no other for it. */
+struct instance {
+    void *opened; /* for dlsym */
+    int file;
+};
+
+/* Without the lock: constructors and destructors run. */
+CUresult image_open(const struct image *image, struct instance *instance);
+void image_close(const struct instance *instance);
+
+void image_hold(struct image *image);
+void image_drop(struct image *image);
+
+#endif

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "memory.h"
+
+#include "context.h"
+#include "pool.h"
+#include "range.h"
+#include "space.h"
+
+#include <stdlib.h>
+
+static struct range_set known;
+static size_t counts[MEMORY_GLOBAL + 1];
+static uint64_t last_id;
+
+struct memory *memory_add(uintptr_t start, size_t size, enum memory_kind kind, int device, uint64_t place)
+{
+    struct memory *memory = calloc(1, sizeof *memory);
+
+    if (!memory || range_insert(&known, start, size, memory) != 0) {
+        free(memory);
+        return NULL;
+    }
+    memory->start = start;
+    memory->size = size;
+    memory->kind = kind;
+    memory->device = device;
+    memory->place = place;
+    memory->id = ++last_id;
+    memory->refs = 1;
+    counts[kind]++;
+    return memory;
+}
+
+void memory_remove(struct memory *memory)
+{
+    range_remove(&known, memory->start);
+    counts[memory->kind]--;
+    memory_drop(memory);
+}
+
+void memory_hold(struct memory *memory)
+{
+    memory->refs++;
+}
+
+void memory_drop(struct memory *memory)
+{
+    if (--memory->refs == 0)
+        free(memory);
+}
+
+struct memory *memory_find(uintptr_t address)
+{
+    return range_find(&known, address);
+}
+
+struct memory *memory_exact(uintptr_t address, enum memory_kind kind)
+{
+    struct memory *memory = range_find(&known, address);
+
+    return memory && memory->start == address && memory->kind == kind ? memory : NULL;
+}
+
+struct memory *memory_after(uintptr_t address)
+{
+    size_t at = range_after(&known, address);
+
+    return at < known.count ? known.ranges[at].owner : NULL;
+}
+
+bool memory_allows(const struct memory *memory, const struct device *device, bool write)
+{
+    switch (memory->kind) {
+    case MEMORY_MAPPED:
+        return memory->access[device->ordinal] & (write ? ACCESS_WRITE : ACCESS_READ);
+    case MEMORY_NATIVE:
+    case MEMORY_GLOBAL:
+        return memory->device == device->ordinal || context_peer(device, memory->context);
+    case MEMORY_POOLED:
+        return memory->device == device->ordinal || pool_allows(memory->pool, device, write);
+    case MEMORY_REGISTERED:
+        return !(write && memory->read_only);
+    case MEMORY_MANAGED:
+    case MEMORY_PINNED:
+        return true;
+    }
+    return false;
+}
+
+/* What the CPU may do with it. */
+static bool host_allows(const struct memory *memory, bool write)
+{
+    switch (memory->kind) {
+    case MEMORY_MAPPED:
+        return memory->host_access & (write ? ACCESS_WRITE : ACCESS_READ);
+    case MEMORY_MANAGED:
+    case MEMORY_PINNED:
+    case MEMORY_REGISTERED:
+        return true;
+    case MEMORY_NATIVE:
+    case MEMORY_POOLED:
+    case MEMORY_GLOBAL:
+        return false;
+    }
+    return false;
+}
+
+/* The copy engine of the device that holds the bytes will do where the operation's own may not reach them. */
+static bool engine_allows(const struct memory *memory, const struct device *device, bool write)
+{
+    return memory_allows(memory, device, write) ||
+           (memory->device != DEVICE_HOST && memory_allows(memory, &devices[memory->device], write));
+}
+
+CUresult memory_check(const struct device *device, uintptr_t start, size_t size, bool write, bool host)
+{
+    uintptr_t at = start, end = start + size;
+
+    if (end < start)
+        return CUDA_ERROR_INVALID_VALUE;
+    while (at < end) {
+        const struct memory *memory = memory_after(at);
+
+        if (!memory || memory->start > at) {
+            /* Unknown: a pageable host pointer, if the operand may be one. */
+            uintptr_t known_from = memory && memory->start < end ? memory->start : end;
+
+            if (!host || space_contains(at) || space_contains(known_from - 1))
+                return CUDA_ERROR_INVALID_VALUE;
+            at = known_from;
+            continue;
+        }
+        if (host ? !host_allows(memory, write) : !engine_allows(memory, device, write))
+            return CUDA_ERROR_INVALID_VALUE;
+        at = memory->start + memory->size;
+    }
+    return CUDA_SUCCESS;
+}
+
+bool memory_is_device(uintptr_t address)
+{
+    const struct memory *memory = memory_find(address);
+
+    if (memory)
+        return memory->kind != MEMORY_PINNED && memory->kind != MEMORY_REGISTERED;
+    return space_contains(address);
+}
+
+bool memory_is_pageable(uintptr_t address)
+{
+    return !memory_find(address) && !space_contains(address);
+}
+
+size_t memory_count(enum memory_kind kind)
+{
+    return counts[kind];
+}

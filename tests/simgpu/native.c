@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "native.h"
+
+#include "capture.h"
+#include "hazard.h"
+#include "host.h"
+#include "op.h"
+#include "pool.h"
+#include "space.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum {
+    UNIT = 512,
+    SMALL_MAX = 1 << 20,
+    SLAB_UNITS = GRANULE / UNIT
+};
+
+/* 2 MiB of a context's device for one kind of allocation. */
+struct slab {
+    struct slab *next;
+    struct context *context;
+    enum memory_kind kind;
+    uintptr_t start;
+    uint64_t place;
+    unsigned used; /* units */
+    uint64_t taken[SLAB_UNITS / 64];
+};
+
+static struct slab *slabs;
+
+static bool unit_taken(const struct slab *slab, unsigned unit)
+{
+    return slab->taken[unit / 64] >> unit % 64 & 1;
+}
+
+static void units_mark(struct slab *slab, unsigned first, unsigned count, bool taken)
+{
+    for (unsigned unit = first; unit < first + count; unit++) {
+        uint64_t bit = (uint64_t)1 << unit % 64;
+
+        slab->taken[unit / 64] = taken ? slab->taken[unit / 64] | bit : slab->taken[unit / 64] & ~bit;
+    }
+    slab->used = taken ? slab->used + count : slab->used - count;
+}
+
+/* The first run of free units, or SLAB_UNITS. */
+static unsigned units_find(const struct slab *slab, unsigned count)
+{
+    unsigned run = 0;
+
+    for (unsigned unit = 0; unit < SLAB_UNITS; unit++) {
+        if (unit % 64 == 0 && slab->taken[unit / 64] == UINT64_MAX) {
+            run = 0;
+            unit += 63;
+            continue;
+        }
+        run = unit_taken(slab, unit) ? 0 : run + 1;
+        if (run == count)
+            return unit + 1 - count;
+    }
+    return SLAB_UNITS;
+}
+
+/* Physical bytes at an address of their own, readable and writable. */
+static CUresult extent_take(struct device *device, size_t bytes, uintptr_t *start, uint64_t *place)
+{
+    CUresult result = device_take(device, false, bytes, place);
+
+    if (result == CUDA_ERROR_OUT_OF_MEMORY && pool_trim_all(device))
+        result = device_take(device, false, bytes, place);
+    if (result != CUDA_SUCCESS)
+        return result;
+    result = space_take(bytes, 0, 0, false, start);
+    if (result != CUDA_SUCCESS) {
+        device_give(device, false, bytes, *place);
+        return result;
+    }
+    result = space_map(*start, bytes, *place);
+    if (result == CUDA_SUCCESS)
+        result = space_protect(*start, bytes, PROT_READ | PROT_WRITE);
+    if (result != CUDA_SUCCESS) {
+        space_unmap(*start, bytes);
+        space_give(*start);
+        device_give(device, false, bytes, *place);
+    }
+    return result;
+}
+
+static void extent_give(struct device *device, size_t bytes, uintptr_t start, uint64_t place)
+{
+    space_unmap(start, bytes);
+    space_give(start);
+    device_give(device, false, bytes, place);
+}
+
+static void slab_give(struct slab *slab)
+{
+    struct slab **link = &slabs;
+
+    while (*link != slab)
+        link = &(*link)->next;
+    *link = slab->next;
+    extent_give(slab->context->device, GRANULE, slab->start, slab->place);
+    free(slab);
+}
+
+static CUresult slab_create(struct context *context, enum memory_kind kind, struct slab **created)
+{
+    struct slab *slab = calloc(1, sizeof *slab);
+    CUresult result;
+
+    if (!slab)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    slab->context = context;
+    slab->kind = kind;
+    result = extent_take(context->device, GRANULE, &slab->start, &slab->place);
+    if (result != CUDA_SUCCESS) {
+        free(slab);
+        return result;
+    }
+    slab->next = slabs;
+    slabs = slab;
+    *created = slab;
+    return CUDA_SUCCESS;
+}
+
+static CUresult take_small(struct context *context, size_t bytes, enum memory_kind kind,
+                           struct memory **taken)
+{
+    unsigned units = (unsigned)((bytes + UNIT - 1) / UNIT), first = SLAB_UNITS;
+    struct slab *slab = slabs;
+    struct memory *memory;
+    CUresult result;
+
+    for (; slab; slab = slab->next) {
+        if (slab->context != context || slab->kind != kind || SLAB_UNITS - slab->used < units)
+            continue;
+        first = units_find(slab, units);
+        if (first < SLAB_UNITS)
+            break;
+    }
+    if (!slab) {
+        result = slab_create(context, kind, &slab);
+        if (result != CUDA_SUCCESS)
+            return result;
+        first = 0;
+    }
+    memory = memory_add(slab->start + (size_t)first * UNIT, bytes, kind, context->device->ordinal,
+                        slab->place + (size_t)first * UNIT);
+    if (!memory) {
+        if (!slab->used)
+            slab_give(slab);
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    }
+    units_mark(slab, first, units, true);
+    memory->slab = slab;
+    *taken = memory;
+    return CUDA_SUCCESS;
+}
+
+static CUresult take_large(struct context *context, size_t bytes, enum memory_kind kind,
+                           struct memory **taken)
+{
+    size_t held = (bytes + GRANULE - 1) & ~(size_t)(GRANULE - 1);
+    struct memory *memory;
+    uintptr_t start;
+    uint64_t place;
+    CUresult result;
+
+    if (held < bytes)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    result = extent_take(context->device, held, &start, &place);
+    if (result != CUDA_SUCCESS)
+        return result;
+    memory = memory_add(start, bytes, kind, context->device->ordinal, place);
+    if (!memory) {
+        extent_give(context->device, held, start, place);
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    }
+    memory->held_bytes = held;
+    *taken = memory;
+    return CUDA_SUCCESS;
+}
+
+CUresult native_take(struct context *context, size_t bytes, enum memory_kind kind, struct memory **memory)
+{
+    CUresult result = bytes <= SMALL_MAX ? take_small(context, bytes, kind, memory)
+                                         : take_large(context, bytes, kind, memory);
+
+    if (result == CUDA_SUCCESS)
+        (*memory)->context = context;
+    return result;
+}
+
+void native_give(struct memory *memory)
+{
+    struct slab *slab = memory->slab;
+
+    hazard_lose(memory, "freed");
+    if (slab) {
+        units_mark(slab, (unsigned)((memory->start - slab->start) / UNIT),
+                   (unsigned)((memory->size + UNIT - 1) / UNIT), false);
+        if (!slab->used)
+            slab_give(slab);
+    } else {
+        extent_give(memory->context->device, memory->held_bytes, memory->start, memory->place);
+    }
+    memory_remove(memory);
+}
+
+void native_clear(struct context *context)
+{
+    struct memory *memory = memory_after(0);
+
+    while (memory) {
+        uintptr_t next = memory->start + memory->size;
+
+        if (memory->context == context) {
+            if (memory->kind == MEMORY_NATIVE || memory->kind == MEMORY_MANAGED)
+                native_give(memory);
+            else if (memory->kind == MEMORY_PINNED || memory->kind == MEMORY_REGISTERED)
+                host_give(memory);
+        }
+        memory = memory_after(next);
+    }
+}
+
+static CUresult allocate(CUdeviceptr *address, size_t bytes, enum memory_kind kind, unsigned flags)
+{
+    struct memory *memory;
+    CUresult result;
+
+    if (!address || !bytes)
+        return CUDA_ERROR_INVALID_VALUE;
+    sim_lock();
+    result = capture_forbid();
+    if (result == CUDA_SUCCESS)
+        result = native_take(context_current(), bytes, kind, &memory);
+    if (result == CUDA_SUCCESS) {
+        memory->flags = flags;
+        *address = memory->start;
+    }
+    return sim_leave(result);
+}
+
+CUresult sim_cuMemAlloc_v2(CUdeviceptr *address, size_t bytes)
+{
+    return allocate(address, bytes, MEMORY_NATIVE, 0);
+}
+
+CUresult sim_cuMemAllocManaged(CUdeviceptr *address, size_t bytes, unsigned flags)
+{
+    if (flags != CU_MEM_ATTACH_GLOBAL && flags != CU_MEM_ATTACH_HOST)
+        return CUDA_ERROR_INVALID_VALUE;
+    return allocate(address, bytes, MEMORY_MANAGED, flags);
+}
+
+CUresult sim_cuMemAllocPitch_v2(CUdeviceptr *address, size_t *pitch, size_t width, size_t height,
+                                unsigned element)
+{
+    size_t rounded = (width + UNIT - 1) & ~(size_t)(UNIT - 1);
+    CUresult result;
+
+    if (!pitch || !width || !height || (element != 4 && element != 8 && element != 16))
+        return CUDA_ERROR_INVALID_VALUE;
+    if (rounded < width || height > SIZE_MAX / rounded)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    result = allocate(address, rounded * height, MEMORY_NATIVE, 0);
+    if (result == CUDA_SUCCESS)
+        *pitch = rounded;
+    return result;
+}
+
+CUresult sim_cuMemFree_v2(CUdeviceptr address)
+{
+    struct memory *memory;
+    CUresult result;
+
+    if (!address)
+        return CUDA_SUCCESS;
+    sim_lock();
+    result = capture_forbid();
+    memory = memory_find(address);
+    if (result == CUDA_SUCCESS &&
+        (!memory || memory->start != address ||
+         (memory->kind != MEMORY_NATIVE && memory->kind != MEMORY_MANAGED && memory->kind != MEMORY_POOLED)))
+        result = CUDA_ERROR_INVALID_VALUE;
+    if (result != CUDA_SUCCESS)
+        return sim_leave(result);
+    /* It waits for the device that holds the memory, not for others that may touch it. */
+    op_drain(NULL, &devices[memory->device]);
+    op_observe_device(&devices[memory->device]);
+    result = context_current()->sticky;
+    if (result == CUDA_SUCCESS && memory_find(address) != memory)
+        result = CUDA_ERROR_INVALID_VALUE; /* another thread was first */
+    if (result == CUDA_SUCCESS && memory->kind == MEMORY_POOLED)
+        pool_give(memory);
+    else if (result == CUDA_SUCCESS)
+        native_give(memory);
+    return sim_leave(result);
+}
+
+CUresult sim_cuMemGetInfo_v2(size_t *free_bytes, size_t *total_bytes)
+{
+    sim_lock();
+    if (free_bytes)
+        *free_bytes = options.memory_bytes - context_current()->device->used.device_bytes;
+    if (total_bytes)
+        *total_bytes = options.memory_bytes;
+    return sim_leave(CUDA_SUCCESS);
+}
+
+CUresult sim_cuMemGetAddressRange_v2(CUdeviceptr *base, size_t *size, CUdeviceptr address)
+{
+    const struct memory *memory;
+
+    sim_lock();
+    memory = memory_find(address);
+    if (!memory || memory->kind == MEMORY_REGISTERED)
+        return sim_leave(CUDA_ERROR_NOT_FOUND);
+    if (base)
+        *base = memory->start;
+    if (size)
+        *size = memory->size;
+    return sim_leave(CUDA_SUCCESS);
+}

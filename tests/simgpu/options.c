@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "options.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct options options;
+
+static void refuse(const char *name, const char *value, const char *forms)
+{
+    fprintf(stderr, "simgpu: %s=%s: expected %s\n", name, value, forms);
+    options.valid = false;
+}
+
+/* A byte count: digits, then K M G T as powers of 1024, with or without iB. */
+static void read_size(const char *name, size_t *size)
+{
+    const char *value = getenv(name);
+    char *end;
+    size_t number, shift = 0;
+
+    if (!value)
+        return;
+    number = strtoull(value, &end, 10);
+    if (end != value && *end) {
+        const char *unit = strchr("KMGT", *end);
+
+        shift = unit ? 10 * (size_t)(unit - "KMGT" + 1) : 0;
+        end += unit ? (strcmp(end + 1, "iB") == 0 ? 3 : 1) : 0;
+    }
+    if (end == value || *end || !number || number > SIZE_MAX >> shift)
+        refuse(name, value, "a size such as 512M or 8G");
+    else
+        *size = number << shift;
+}
+
+static void read_number(const char *name, double least, double most, double *number)
+{
+    const char *value = getenv(name);
+    char *end;
+    double read;
+
+    if (!value)
+        return;
+    read = strtod(value, &end);
+    if (end == value || *end || !(read >= least && read <= most))
+        refuse(name, value, "a number in range");
+    else
+        *number = read;
+}
+
+static double number_or(const char *name, double least, double most, double otherwise)
+{
+    double number = otherwise;
+
+    read_number(name, least, most, &number);
+    return number;
+}
+
+static const char *text(const char *name)
+{
+    const char *value = getenv(name);
+
+    return value && *value ? value : NULL;
+}
+
+void options_read(void)
+{
+    options.valid = true;
+    options.memory_bytes = (size_t)8 << 30;
+    read_size("SIMGPU_MEMORY", &options.memory_bytes);
+    options.devices = (int)number_or("SIMGPU_DEVICES", 0, DEVICES_MAX, 1);
+    options.link_gbps = number_or("SIMGPU_LINK_GBPS", 0, 1e6, 0);
+    options.kernel_ns = (uint64_t)number_or("SIMGPU_KERNEL_NS", 0, 1e12, 0);
+    options.vmm_ns = (uint64_t)number_or("SIMGPU_VMM_NS", 0, 1e12, 0);
+    options.host_numa = number_or("SIMGPU_HOST_NUMA", 0, 1, 1) > 0;
+    options.driver_version = (int)number_or("SIMGPU_DRIVER_VERSION", 2000, 13000, 13000);
+    options.stuck = number_or("SIMGPU_STUCK", 0, 1, 0) > 0;
+    options.fail = text("SIMGPU_FAIL");
+    options.report = text("SIMGPU_REPORT");
+}

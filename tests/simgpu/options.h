@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The SIMGPU_ variables, read once at the first call into the driver. Read-only afterwards. */
+#ifndef SIMGPU_OPTIONS_H
+#define SIMGPU_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    DEVICES_MAX = 16
+};
+
+struct options {
+    bool valid;          /* false: a value could not be understood (one line said which); cuInit then fails */
+    size_t memory_bytes; /* SIMGPU_MEMORY: capacity of each device */
+    int devices;         /* SIMGPU_DEVICES */
+    double link_gbps;    /* SIMGPU_LINK_GBPS: 10^9 bytes per second and direction; 0 = no limit */
+    uint64_t kernel_ns;  /* SIMGPU_KERNEL_NS: least duration of a kernel */
+    uint64_t vmm_ns;     /* SIMGPU_VMM_NS: least duration of a create, map, set-access, unmap and release */
+    bool host_numa;      /* SIMGPU_HOST_NUMA: host-located handles may be created */
+    int driver_version;  /* SIMGPU_DRIVER_VERSION: 13000 is 13.0 */
+    bool stuck;          /* SIMGPU_STUCK: asynchronous work never completes */
+    const char *fail;    /* SIMGPU_FAIL, or NULL */
+    const char *report;  /* SIMGPU_REPORT, or NULL */
+};
+
+extern struct options options;
+
+void options_read(void);
+
+#endif

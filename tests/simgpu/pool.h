@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Memory pools. Memory is taken when the allocation is submitted and freed when the free runs in its stream;
+ * freed blocks stay with the pool, and count, up to its release threshold, and serve later requests of the
+ * same size.
+ */
+#ifndef SIMGPU_POOL_H
+#define SIMGPU_POOL_H
+
+#include "memory.h"
+
+/* Runs a stream-ordered free. Called without the lock. */
+void pool_free(struct memory *memory);
+
+/* Frees pool memory now. */
+void pool_give(struct memory *memory);
+
+/* Gives cached blocks of all pools of the device back. False if there were none. */
+bool pool_trim_all(struct device *device);
+
+/* Whether contexts of the device may touch the pool's memory. */
+bool pool_allows(const struct pool *pool, const struct device *device, bool write);
+
+#endif

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rect.h"
+
+#include <string.h>
+
+struct side {
+    CUmemorytype type;
+    const void *host;
+    CUdeviceptr device;
+    size_t x, y, z, pitch, height;
+};
+
+static CUresult side_read(const struct side *side, const CUDA_MEMCPY3D *rect, struct plane *plane)
+{
+    size_t pitch = side->pitch ? side->pitch : rect->WidthInBytes;
+    size_t height = side->height ? side->height : rect->Height;
+
+    switch (side->type) {
+    case CU_MEMORYTYPE_HOST:
+        plane->base = (uintptr_t)side->host;
+        plane->host = true;
+        break;
+    case CU_MEMORYTYPE_DEVICE:
+        plane->base = side->device;
+        plane->host = false;
+        break;
+    case CU_MEMORYTYPE_UNIFIED:
+        plane->base = side->device;
+        plane->host = !memory_is_device(side->device);
+        break;
+    case CU_MEMORYTYPE_ARRAY:
+        return CUDA_ERROR_NOT_SUPPORTED;
+    default:
+        return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (pitch < side->x + rect->WidthInBytes || (rect->Depth > 1 && height < side->y + rect->Height))
+        return CUDA_ERROR_INVALID_VALUE;
+    plane->pitch = pitch;
+    plane->slice = pitch * height;
+    plane->base += side->x + side->y * plane->pitch + side->z * plane->slice;
+    return CUDA_SUCCESS;
+}
+
+CUresult rect_read(const CUDA_MEMCPY3D *rect, struct copy_work *copy)
+{
+    struct side to = {rect->dstMemoryType, rect->dstHost, rect->dstDevice, rect->dstXInBytes,
+                      rect->dstY,          rect->dstZ,    rect->dstPitch,  rect->dstHeight};
+    struct side from = {rect->srcMemoryType, rect->srcHost, rect->srcDevice, rect->srcXInBytes,
+                        rect->srcY,          rect->srcZ,    rect->srcPitch,  rect->srcHeight};
+    CUresult result;
+
+    memset(copy, 0, sizeof *copy);
+    copy->width = rect->WidthInBytes;
+    copy->height = rect->Height;
+    copy->depth = rect->Depth;
+    result = side_read(&from, rect, &copy->from);
+    return result != CUDA_SUCCESS ? result : side_read(&to, rect, &copy->to);
+}
+
+void rect_write(const struct copy_work *copy, CUDA_MEMCPY3D *rect)
+{
+    memset(rect, 0, sizeof *rect);
+    rect->srcMemoryType = copy->from.host ? CU_MEMORYTYPE_HOST : CU_MEMORYTYPE_DEVICE;
+    rect->srcHost = copy->from.host ? (const void *)copy->from.base : NULL;
+    rect->srcDevice = copy->from.host ? 0 : copy->from.base;
+    rect->srcPitch = copy->from.pitch;
+    rect->srcHeight = copy->from.pitch ? copy->from.slice / copy->from.pitch : 0;
+    rect->dstMemoryType = copy->to.host ? CU_MEMORYTYPE_HOST : CU_MEMORYTYPE_DEVICE;
+    rect->dstHost = copy->to.host ? (void *)copy->to.base : NULL;
+    rect->dstDevice = copy->to.host ? 0 : copy->to.base;
+    rect->dstPitch = copy->to.pitch;
+    rect->dstHeight = copy->to.pitch ? copy->to.slice / copy->to.pitch : 0;
+    rect->WidthInBytes = copy->width;
+    rect->Height = copy->height;
+    rect->Depth = copy->depth;
+}
+
+static CUresult copy_rect(const CUDA_MEMCPY3D *rect, CUstream stream, bool asynchronous)
+{
+    struct copy_work copy;
+    CUresult result;
+    enum copy_kind kind;
+
+    sim_lock();
+    result = rect_read(rect, &copy);
+    sim_unlock();
+    if (result != CUDA_SUCCESS)
+        return result;
+    if (copy.from.host && copy.to.host)
+        kind = COPY_INFER;
+    else
+        kind = copy.from.host ? COPY_H2D : copy.to.host ? COPY_D2H : COPY_D2D;
+    return copy_submit(&copy, kind, stream, asynchronous);
+}
+
+static CUresult copy_flat(const CUDA_MEMCPY2D *flat, CUstream stream, bool asynchronous)
+{
+    CUDA_MEMCPY3D rect = {.Depth = 1};
+
+    if (!flat)
+        return CUDA_ERROR_INVALID_VALUE;
+    rect.srcXInBytes = flat->srcXInBytes;
+    rect.srcY = flat->srcY;
+    rect.srcMemoryType = flat->srcMemoryType;
+    rect.srcHost = flat->srcHost;
+    rect.srcDevice = flat->srcDevice;
+    rect.srcPitch = flat->srcPitch;
+    rect.dstXInBytes = flat->dstXInBytes;
+    rect.dstY = flat->dstY;
+    rect.dstMemoryType = flat->dstMemoryType;
+    rect.dstHost = flat->dstHost;
+    rect.dstDevice = flat->dstDevice;
+    rect.dstPitch = flat->dstPitch;
+    rect.WidthInBytes = flat->WidthInBytes;
+    rect.Height = flat->Height;
+    return copy_rect(&rect, stream, asynchronous);
+}
+
+CUresult sim_cuMemcpy2D_v2(const CUDA_MEMCPY2D *copy)
+{
+    return copy_flat(copy, NULL, false);
+}
+
+CUresult sim_cuMemcpy2DUnaligned_v2(const CUDA_MEMCPY2D *copy)
+{
+    return copy_flat(copy, NULL, false);
+}
+
+CUresult sim_cuMemcpy2DAsync_v2(const CUDA_MEMCPY2D *copy, CUstream stream)
+{
+    return copy_flat(copy, stream, true);
+}
+
+CUresult sim_cuMemcpy3D_v2(const CUDA_MEMCPY3D *copy)
+{
+    return copy ? copy_rect(copy, NULL, false) : CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult sim_cuMemcpy3DAsync_v2(const CUDA_MEMCPY3D *copy, CUstream stream)
+{
+    return copy ? copy_rect(copy, stream, true) : CUDA_ERROR_INVALID_VALUE;
+}
+
+static CUresult copy_peer(const CUDA_MEMCPY3D_PEER *peer, CUstream stream, bool asynchronous)
+{
+    CUDA_MEMCPY3D rect = {0};
+
+    if (!peer)
+        return CUDA_ERROR_INVALID_VALUE;
+    rect.srcXInBytes = peer->srcXInBytes;
+    rect.srcY = peer->srcY;
+    rect.srcZ = peer->srcZ;
+    rect.srcMemoryType = peer->srcMemoryType;
+    rect.srcHost = peer->srcHost;
+    rect.srcDevice = peer->srcDevice;
+    rect.srcPitch = peer->srcPitch;
+    rect.srcHeight = peer->srcHeight;
+    rect.dstXInBytes = peer->dstXInBytes;
+    rect.dstY = peer->dstY;
+    rect.dstZ = peer->dstZ;
+    rect.dstMemoryType = peer->dstMemoryType;
+    rect.dstHost = peer->dstHost;
+    rect.dstDevice = peer->dstDevice;
+    rect.dstPitch = peer->dstPitch;
+    rect.dstHeight = peer->dstHeight;
+    rect.WidthInBytes = peer->WidthInBytes;
+    rect.Height = peer->Height;
+    rect.Depth = peer->Depth;
+    return copy_rect(&rect, stream, asynchronous);
+}
+
+CUresult sim_cuMemcpy3DPeer(const CUDA_MEMCPY3D_PEER *copy)
+{
+    return copy_peer(copy, NULL, false);
+}
+
+CUresult sim_cuMemcpy3DPeerAsync(const CUDA_MEMCPY3D_PEER *copy, CUstream stream)
+{
+    return copy_peer(copy, stream, true);
+}

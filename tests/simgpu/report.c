@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "report.h"
+
+#include "device.h"
+#include "handle.h"
+#include "hazard.h"
+#include "memory.h"
+#include "space.h"
+#include "vmm.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static unsigned sticky_errors;
+
+void report_sticky(void)
+{
+    sticky_errors++;
+}
+
+static void write_usage(FILE *file, const char *key, const struct usage *usage)
+{
+    fprintf(file, "\"%s\": {\"device\": %zu, \"host\": %zu}", key, usage->device_bytes, usage->host_bytes);
+}
+
+/* What the program has not given back. Contexts and what goes with them (streams, modules) are not counted.
+ */
+static size_t leaks(void)
+{
+    return memory_count(MEMORY_NATIVE) + memory_count(MEMORY_POOLED) + memory_count(MEMORY_MANAGED) +
+           memory_count(MEMORY_PINNED) + memory_count(MEMORY_REGISTERED) + physical_count() +
+           space_reservations();
+}
+
+static void write_all(FILE *file)
+{
+    const char *comma = "";
+
+    fprintf(file, "{\"calls\": {");
+    for (unsigned i = 0; i < entry_count; i++) {
+        if (entry_calls(i)) {
+            fprintf(file, "%s\"%s\": %llu", comma, entries[i].symbol, (unsigned long long)entry_calls(i));
+            comma = ", ";
+        }
+    }
+    fprintf(file, "},\n \"devices\": [");
+    for (int i = 0; i < device_count; i++) {
+        fprintf(file, "%s{", i ? ", " : "");
+        write_usage(file, "peak_bytes", &devices[i].peak);
+        fprintf(file, ", ");
+        write_usage(file, "final_bytes", &devices[i].used);
+        fprintf(file, "}");
+    }
+    fprintf(file, "],\n \"hazards\": %u, \"sticky_errors\": %u, \"leaks\": %zu}\n", hazard_count(),
+            sticky_errors, leaks());
+}
+
+void report_write(void)
+{
+    char path[4096];
+    FILE *file;
+    bool good;
+
+    if (!options.report || !sim.initialized || sim.forked)
+        return;
+    if ((size_t)snprintf(path, sizeof path, "%s.%ld", options.report, (long)getpid()) >= sizeof path)
+        return;
+    file = fopen(path, "we");
+    if (file) {
+        write_all(file);
+        good = !ferror(file);
+        if (fclose(file) == 0 && good && rename(path, options.report) == 0)
+            return;
+    }
+    fprintf(stderr, "simgpu: SIMGPU_REPORT=%s: %s\n", options.report, strerror(errno));
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Physical handles. A CUmemGenericAllocationHandle is the address of one. */
+#ifndef SIMGPU_VMM_H
+#define SIMGPU_VMM_H
+
+#include "memory.h"
+
+struct physical {
+    struct device
+        *device; /* that is charged: the holder, or for host-located memory the one current at creation */
+    bool host;
+    size_t size;
+    uint64_t place;
+    uint64_t id;      /* CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID */
+    unsigned handles; /* references that the program holds: create and retain, minus release */
+    unsigned mappings;
+    CUmemAllocationProp prop;
+};
+
+/* Whether whole mappings, one beside the other, make up exactly that range. */
+bool vmm_covers(uintptr_t address, size_t size);
+
+/* Unlocks; the call has then taken at least SIMGPU_VMM_NS on its thread. */
+CUresult vmm_leave(CUresult result, uint64_t started_ns);
+
+/* All that are alive, released or not. */
+size_t physical_count(void);
+
+#endif
