@@ -36,6 +36,7 @@ struct returning {
 
 struct need {
     uint64_t mapped_bytes, host_bytes, disk_bytes;
+    uint64_t smallest_bytes; /* mapped chunk: no closure is worth less room */
 };
 
 static struct chunk *chunk_of(const struct returning *returning)
@@ -45,7 +46,7 @@ static struct chunk *chunk_of(const struct returning *returning)
 
 static struct need need_of(const uint32_t *firsts, uint32_t count, unsigned ordinal)
 {
-    struct need need = {0};
+    struct need need = {.smallest_bytes = UINT64_MAX};
 
     pthread_mutex_lock(&core.lock);
     for (uint32_t i = 0; i < count; i++) {
@@ -56,10 +57,13 @@ static struct need need_of(const uint32_t *firsts, uint32_t count, unsigned ordi
 
             if (chunk->state == CHUNK_DISK)
                 need.disk_bytes += chunk_bytes(chunk);
-            else if (chunk->state == CHUNK_HOST && chunk->mapped)
-                need.mapped_bytes += chunk_bytes(chunk);
-            else if (chunk->state == CHUNK_HOST || chunk->state == CHUNK_BROKEN)
+            else if (chunk->state == CHUNK_HOST && !chunk->mapped)
                 need.host_bytes += chunk_bytes(chunk);
+            else if (chunk->state == CHUNK_HOST) {
+                need.mapped_bytes += chunk_bytes(chunk);
+                if (need.smallest_bytes > chunk_bytes(chunk))
+                    need.smallest_bytes = chunk_bytes(chunk);
+            }
         }
     }
     pthread_mutex_unlock(&core.lock);
@@ -350,7 +354,7 @@ static void reach_on(unsigned ordinal, const uint32_t *firsts, uint32_t count)
         uint64_t before = need.host_bytes + need.disk_bytes + need.mapped_bytes;
 
         if (need.mapped_bytes && !atomic_load(&core.captures) &&
-            (tier_device_room(ordinal) || mover_anything_leaves(ordinal, UINT64_MAX)))
+            (tier_device_room(ordinal) >= need.smallest_bytes || mover_anything_leaves(ordinal, UINT64_MAX)))
             swap_mapped(ordinal, firsts, count, need);
         else if (need.host_bytes + need.disk_bytes)
             mover_make_room(ordinal, need.host_bytes + need.disk_bytes, need.host_bytes, UINT64_MAX);
