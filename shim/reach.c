@@ -225,6 +225,16 @@ static void copy_start(struct returning *returning)
         submit(returning, TIER_HOST, TIER_DEVICE);
 }
 
+/* Map at the chunk's own address. What an earlier failure may have left there half mapped is removed first. */
+static int settle_at(unsigned ordinal, uint64_t address, uint64_t bytes, uint64_t handle)
+{
+    int r = swap_in(ordinal, address, bytes, handle);
+
+    if (r < 0 && r != -EFAULT && core.device->unmap(core.device, address, bytes) == 0)
+        r = swap_in(ordinal, address, bytes, handle);
+    return r;
+}
+
 /* Map what holds the bytes now: the handle, else the slab when that is allowed. */
 static void place(struct returning *returning, bool allow_mapped)
 {
@@ -242,7 +252,7 @@ static void place(struct returning *returning, bool allow_mapped)
         return;
     returning->epoch = gate_writes();
     if (returning->handle) {
-        returning->result = swap_in(ordinal, address, bytes, returning->handle);
+        returning->result = settle_at(ordinal, address, bytes, returning->handle);
         if (!returning->result)
             return;
         stock_discard(&core.devices[ordinal].handles, bytes, returning->handle);
@@ -250,7 +260,7 @@ static void place(struct returning *returning, bool allow_mapped)
     }
     if (returning->result != -EFAULT)
         returning->result = allow_mapped && core.mapped && chunk->slab->memory.handle
-                                ? swap_in(ordinal, address, bytes, chunk->slab->memory.handle)
+                                ? settle_at(ordinal, address, bytes, chunk->slab->memory.handle)
                                 : -ENOSPC;
 }
 
