@@ -114,9 +114,11 @@ static void stream_free(struct stream *stream)
 {
     struct stream **link = &stream->context->streams;
 
-    while (*link != stream)
+    /* Not in the list any more if its context was destroyed while its thread ran. */
+    while (*link && *link != stream)
         link = &(*link)->next;
-    *link = stream->next;
+    if (*link)
+        *link = stream->next;
     if (stream->last)
         op_drop(stream->last);
     op_slot_give(stream->slot, stream->slot_number);
