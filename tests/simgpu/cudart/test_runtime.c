@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The simulated runtime as a program sees it. Each case is a process of its own. */
+#include <criterion/criterion.h>
+#include <cuda_profiler_api.h>
+#include <cuda_runtime_api.h>
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+enum {
+    COUNT = 1000
+};
+
+static const unsigned long long huge = 1ULL << 50;
+
+static cudaLibrary_t load(cudaKernel_t *add)
+{
+    cudaLibrary_t library;
+
+    cr_assert_eq(cudaLibraryLoadFromFile(&library, getenv("TEST_KERNELS"), NULL, NULL, 0, NULL, NULL, 0),
+                 cudaSuccess);
+    cr_assert_eq(cudaLibraryGetKernel(add, library, "add"), cudaSuccess);
+    return library;
+}
+
+static void launch(cudaKernel_t add, void *out, cudaStream_t stream)
+{
+    unsigned int value = 3;
+    unsigned long long count = COUNT;
+    void *arguments[] = {&out, &value, &count};
+
+    cr_assert_eq(cudaLaunchKernel((const void *)add, (dim3){4, 1, 1}, (dim3){64, 1, 1}, arguments, 0, stream),
+                 cudaSuccess);
+}
+
+static void *zeros(void)
+{
+    void *memory;
+
+    cr_assert_eq(cudaMalloc(&memory, COUNT * sizeof(unsigned int)), cudaSuccess);
+    cr_assert_eq(cudaMemset(memory, 0, COUNT * sizeof(unsigned int)), cudaSuccess);
+    return memory;
+}
+
+static void expect_all(const void *memory, unsigned int value)
+{
+    unsigned int host[COUNT];
+
+    cr_assert_eq(cudaMemcpy(host, memory, sizeof(host), cudaMemcpyDeviceToHost), cudaSuccess);
+    for (int i = 0; i < COUNT; i++)
+        cr_assert_eq(host[i], value, "[%d] is %u", i, host[i]);
+}
+
+Test(runtime, an_error_is_remembered_until_it_is_asked_for)
+{
+    void *memory;
+    int count;
+
+    cr_assert_eq(cudaMalloc(&memory, huge), cudaErrorMemoryAllocation);
+    cr_assert_eq(cudaGetDeviceCount(&count), cudaSuccess);
+    cr_assert_eq(cudaPeekAtLastError(), cudaErrorMemoryAllocation);
+    cr_assert_eq(cudaGetLastError(), cudaErrorMemoryAllocation);
+    cr_assert_eq(cudaGetLastError(), cudaSuccess);
+}
+
+static void *last_error_elsewhere(void *unused)
+{
+    (void)unused;
+    return (void *)(unsigned long)cudaGetLastError();
+}
+
+Test(runtime, an_error_is_the_threads_own)
+{
+    pthread_t thread;
+    void *memory, *other;
+
+    cr_assert_eq(cudaMalloc(&memory, huge), cudaErrorMemoryAllocation);
+    cr_assert_eq(pthread_create(&thread, NULL, last_error_elsewhere, NULL), 0);
+    cr_assert_eq(pthread_join(thread, &other), 0);
+    cr_assert_null(other);
+    cr_assert_eq(cudaGetLastError(), cudaErrorMemoryAllocation);
+}
+
+Test(runtime, a_wrong_device_is_refused)
+{
+    cr_assert_eq(cudaSetDevice(99), cudaErrorInvalidDevice);
+    cr_assert_eq(cudaSetDevice(-1), cudaErrorInvalidDevice);
+}
+
+Test(runtime, nothing_is_a_null_pointer)
+{
+    void *memory = &memory;
+
+    cr_assert_eq(cudaMalloc(&memory, 0), cudaSuccess);
+    cr_assert_null(memory);
+    cr_assert_eq(cudaFree(memory), cudaSuccess);
+}
+
+Test(runtime, properties_describe_the_device)
+{
+    struct cudaDeviceProp properties;
+    size_t free_bytes, total_bytes;
+
+    cr_assert_eq(cudaGetDeviceProperties(&properties, 0), cudaSuccess);
+    cr_assert_eq(cudaMemGetInfo(&free_bytes, &total_bytes), cudaSuccess);
+    cr_assert_eq(properties.totalGlobalMem, total_bytes);
+    cr_assert_leq(free_bytes, total_bytes);
+    cr_assert_neq(properties.name[0], '\0');
+    cr_assert_eq(properties.warpSize, 32);
+    cr_assert_eq(cudaGetDeviceProperties(&properties, 99), cudaErrorInvalidDevice);
+}
+
+Test(runtime, a_kernel_runs_with_its_arguments)
+{
+    cudaKernel_t add;
+    cudaLibrary_t library = load(&add);
+    void *memory = zeros();
+    unsigned int factor = 5;
+    size_t bytes;
+    void *variable;
+
+    launch(add, memory, NULL);
+    expect_all(memory, 3);
+    cr_assert_eq(cudaLibraryGetGlobal(&variable, &bytes, library, "factor"), cudaSuccess);
+    cr_assert_eq(bytes, sizeof(factor));
+    cr_assert_eq(cudaMemcpy(variable, &factor, sizeof(factor), cudaMemcpyHostToDevice), cudaSuccess);
+    launch(add, memory, NULL);
+    expect_all(memory, 18);
+    cr_assert_eq(cudaFree(memory), cudaSuccess);
+    cr_assert_eq(cudaLibraryUnload(library), cudaSuccess);
+}
+
+Test(runtime, pointers_tell_where_they_lead)
+{
+    struct cudaPointerAttributes attributes;
+    void *memory = zeros(), *pinned;
+    int ordinary;
+
+    cr_assert_eq(cudaPointerGetAttributes(&attributes, memory), cudaSuccess);
+    cr_assert_eq(attributes.type, cudaMemoryTypeDevice);
+    cr_assert_eq(attributes.devicePointer, memory);
+    cr_assert_eq(cudaMallocHost(&pinned, 4096), cudaSuccess);
+    cr_assert_eq(cudaPointerGetAttributes(&attributes, pinned), cudaSuccess);
+    cr_assert_eq(attributes.type, cudaMemoryTypeHost);
+    cr_assert_eq(cudaPointerGetAttributes(&attributes, &ordinary), cudaSuccess);
+    cr_assert_eq(attributes.type, cudaMemoryTypeUnregistered);
+    cr_assert_eq(cudaFreeHost(pinned), cudaSuccess);
+    cr_assert_eq(cudaFree(memory), cudaSuccess);
+}
+
+Test(runtime, the_driver_is_asked_for_the_flavour_of_the_caller)
+{
+    typedef cudaError_t query(const char *, void **, unsigned int, unsigned long long,
+                              enum cudaDriverEntryPointQueryResult *);
+    query *per_thread = (query *)dlsym(RTLD_DEFAULT, "cudaGetDriverEntryPointByVersion_ptsz");
+    enum cudaDriverEntryPointQueryResult found;
+    void *ours = NULL, *theirs = NULL;
+
+    cr_assert_not_null(per_thread);
+    cr_assert_eq(cudaGetDriverEntryPointByVersion("cuMemcpyHtoDAsync", &ours, 12000, 0, &found), cudaSuccess);
+    cr_assert_eq(found, cudaDriverEntryPointSuccess);
+    cr_assert_eq(per_thread("cuMemcpyHtoDAsync", &theirs, 12000, 0, &found), cudaSuccess);
+    cr_assert_not_null(ours);
+    cr_assert_not_null(theirs);
+    cr_assert_neq(ours, theirs);
+    cr_assert_eq(cudaGetDriverEntryPointByVersion("cuNoSuchThing", &ours, 12000, 0, &found), cudaSuccess);
+    cr_assert_null(ours);
+    cr_assert_eq(found, cudaDriverEntryPointSymbolNotFound);
+}
+
+Test(runtime, what_is_missing_says_so_and_fails)
+{
+    cr_assert_eq(cudaProfilerStart(), cudaErrorNotSupported);
+    cr_assert_eq(cudaGetLastError(), cudaErrorNotSupported);
+}
