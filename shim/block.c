@@ -67,8 +67,8 @@ uint32_t chunk_next(const struct blocks *blocks, uint32_t first, uint32_t granul
 
 #define FROM(state) (1u << (state))
 
-/* Row: the state entered; bits: the states it may be entered from. */
-static const uint32_t chunk_from[CHUNK_STATE_COUNT] = {
+/* Row: the state entered; bits: the states it may be entered from. Only asserted. */
+__attribute__((unused)) static const uint32_t chunk_from[CHUNK_STATE_COUNT] = {
     [CHUNK_NONE] =
         FROM(CHUNK_RESIDENT) | FROM(CHUNK_HOST) | FROM(CHUNK_DISK) | FROM(CHUNK_BROKEN) | FROM(CHUNK_IDLE),
     [CHUNK_RESIDENT] = FROM(CHUNK_NONE) | FROM(CHUNK_LEAVING) | FROM(CHUNK_RETURNING) | FROM(CHUNK_IDLE),

@@ -36,6 +36,7 @@ struct returning {
 
 struct need {
     uint64_t mapped_bytes, host_bytes, disk_bytes;
+    uint64_t smallest_bytes; /* mapped chunk: no closure is worth less room */
 };
 
 static struct chunk *chunk_of(const struct returning *returning)
@@ -45,7 +46,7 @@ static struct chunk *chunk_of(const struct returning *returning)
 
 static struct need need_of(const uint32_t *firsts, uint32_t count, unsigned ordinal)
 {
-    struct need need = {0};
+    struct need need = {.smallest_bytes = UINT64_MAX};
 
     pthread_mutex_lock(&core.lock);
     for (uint32_t i = 0; i < count; i++) {
@@ -56,10 +57,13 @@ static struct need need_of(const uint32_t *firsts, uint32_t count, unsigned ordi
 
             if (chunk->state == CHUNK_DISK)
                 need.disk_bytes += chunk_bytes(chunk);
-            else if (chunk->state == CHUNK_HOST && chunk->mapped)
-                need.mapped_bytes += chunk_bytes(chunk);
-            else if (chunk->state == CHUNK_HOST || chunk->state == CHUNK_BROKEN)
+            else if (chunk->state == CHUNK_HOST && !chunk->mapped)
                 need.host_bytes += chunk_bytes(chunk);
+            else if (chunk->state == CHUNK_HOST) {
+                need.mapped_bytes += chunk_bytes(chunk);
+                if (need.smallest_bytes > chunk_bytes(chunk))
+                    need.smallest_bytes = chunk_bytes(chunk);
+            }
         }
     }
     pthread_mutex_unlock(&core.lock);
@@ -221,6 +225,16 @@ static void copy_start(struct returning *returning)
         submit(returning, TIER_HOST, TIER_DEVICE);
 }
 
+/* Map at the chunk's own address. What an earlier failure may have left there half mapped is removed first. */
+static int settle_at(unsigned ordinal, uint64_t address, uint64_t bytes, uint64_t handle)
+{
+    int r = swap_in(ordinal, address, bytes, handle);
+
+    if (r < 0 && r != -EFAULT && core.device->unmap(core.device, address, bytes) == 0)
+        r = swap_in(ordinal, address, bytes, handle);
+    return r;
+}
+
 /* Map what holds the bytes now: the handle, else the slab when that is allowed. */
 static void place(struct returning *returning, bool allow_mapped)
 {
@@ -238,7 +252,7 @@ static void place(struct returning *returning, bool allow_mapped)
         return;
     returning->epoch = gate_writes();
     if (returning->handle) {
-        returning->result = swap_in(ordinal, address, bytes, returning->handle);
+        returning->result = settle_at(ordinal, address, bytes, returning->handle);
         if (!returning->result)
             return;
         stock_discard(&core.devices[ordinal].handles, bytes, returning->handle);
@@ -246,7 +260,7 @@ static void place(struct returning *returning, bool allow_mapped)
     }
     if (returning->result != -EFAULT)
         returning->result = allow_mapped && core.mapped && chunk->slab->memory.handle
-                                ? swap_in(ordinal, address, bytes, chunk->slab->memory.handle)
+                                ? settle_at(ordinal, address, bytes, chunk->slab->memory.handle)
                                 : -ENOSPC;
 }
 
@@ -350,7 +364,7 @@ static void reach_on(unsigned ordinal, const uint32_t *firsts, uint32_t count)
         uint64_t before = need.host_bytes + need.disk_bytes + need.mapped_bytes;
 
         if (need.mapped_bytes && !atomic_load(&core.captures) &&
-            (tier_device_room(ordinal) || mover_anything_leaves(ordinal, UINT64_MAX)))
+            (tier_device_room(ordinal) >= need.smallest_bytes || mover_anything_leaves(ordinal, UINT64_MAX)))
             swap_mapped(ordinal, firsts, count, need);
         else if (need.host_bytes + need.disk_bytes)
             mover_make_room(ordinal, need.host_bytes + need.disk_bytes, need.host_bytes, UINT64_MAX);

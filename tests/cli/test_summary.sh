@@ -54,4 +54,8 @@ counts "runs that were left out are counted" 0 "1 passed, 0 failed, 2 skipped" -
 {"name": "a", "result": "OK", "returncode": 0, "stdout": ""}
 LOG
 
+counts "runs that did not build are failures" 1 "1 passed, 1 failed, 0 skipped" --failed 1 <<'LOG'
+{"name": "a", "result": "OK", "returncode": 0, "stdout": ""}
+LOG
+
 echo "1..$count"

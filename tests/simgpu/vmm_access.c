@@ -58,7 +58,7 @@ static CUresult apply(struct memory *memory, const CUmemAccessDesc *descs, size_
     CUresult result;
 
     for (size_t i = 0; i < count; i++) {
-        struct grant grant;
+        struct grant grant = {.device = DEVICE_HOST}; /* all were judged before */
 
         judge_grant(&descs[i], &grant);
         if (grant.device == DEVICE_HOST)

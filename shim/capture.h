@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * capture.h - which stream captures are open. Kept by the hooks of hook_capture.c.
+ *
+ * Threads  any.
+ */
+#ifndef EBB_CAPTURE_H
+#define EBB_CAPTURE_H
+
+#include "hooks.h"
+
+/** Whether any capture is open. One load. */
+bool capture_open(void);
+
+/** Whether what is submitted to the stream now is recorded instead of run. One load while no capture is open.
+ *  `per_thread`: stream 0 is the thread's own. */
+bool capture_records(CUstream stream, bool per_thread);
+
+/** Something had to wait for an open capture: one line when it has been open for long. */
+void capture_note_wait(uint64_t now_ns);
+
+#endif

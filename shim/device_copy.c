@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copies of ours: on private streams, one for each direction, so that both run at once. */
+#include "device_cuda.h"
+
+#include <errno.h>
+
+int device_copy(struct device *self, unsigned ordinal, uint64_t to, uint64_t from, uint64_t bytes)
+{
+    struct entered entered;
+    int error = context_enter(ordinal, &entered);
+
+    (void)self;
+    if (error)
+        return error == -ENOTSUP ? -EIO : error;
+    bool is_in = device_map_in_arena(to) && !device_map_in_arena(from);
+
+    error = device_cuda_error(
+        real.cuMemcpyAsync(to, from, bytes, entered.stream[is_in ? STREAM_IN : STREAM_OUT]));
+    context_leave(&entered);
+    return error;
+}
+
+int device_copied(struct device *self, unsigned ordinal)
+{
+    struct entered entered;
+    int error = context_enter(ordinal, &entered);
+
+    (void)self;
+    if (error)
+        return error == -ENOTSUP ? -EIO : error;
+    for (unsigned i = 0; i < STREAM_WAYS; i++) {
+        int one = device_cuda_error(real.cuStreamSynchronize(entered.stream[i]));
+
+        error = error ? error : one;
+    }
+    context_leave(&entered);
+    return error;
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "device_cuda.h"
+
+#include "options.h"
+
+#include <errno.h>
+#include <time.h>
+
+int device_cuda_error(CUresult result)
+{
+    switch (result) {
+    case CUDA_SUCCESS:
+        return 0;
+    case CUDA_ERROR_OUT_OF_MEMORY:
+        return -ENOMEM;
+    case CUDA_ERROR_NOT_SUPPORTED:
+    case CUDA_ERROR_NOT_PERMITTED:
+        return -ENOTSUP;
+    default:
+        return -EIO;
+    }
+}
+
+uint64_t device_now_ns(struct device *self)
+{
+    struct timespec now;
+
+    (void)self;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static int device_memory(struct device *self, unsigned ordinal, uint64_t *out_free_bytes,
+                         uint64_t *out_total_bytes)
+{
+    struct entered entered;
+    size_t free_bytes = 0;
+    size_t total_bytes = 0;
+    CUresult result;
+    int error = context_enter(ordinal, &entered);
+
+    (void)self;
+    if (error == -ENOTSUP) {
+        /* Before the program has made a context nothing of it is on the device. */
+        result = real.cuDeviceTotalMem_v2(&total_bytes, contexts_device(ordinal));
+        free_bytes = total_bytes;
+    } else if (error) {
+        return error;
+    } else {
+        result = real.cuMemGetInfo_v2(&free_bytes, &total_bytes);
+        context_leave(&entered);
+    }
+    if (result != CUDA_SUCCESS)
+        return device_cuda_error(result);
+    *out_free_bytes = free_bytes;
+    *out_total_bytes = total_bytes;
+    return 0;
+}
+
+static struct device cuda = {
+    .reserve = device_map_reserve,
+    .unreserve = device_map_unreserve,
+    .create = device_map_create,
+    .release = device_map_release,
+    .host_create = device_host_create,
+    .host_destroy = device_host_destroy,
+    .map = device_map_map,
+    .unmap = device_map_unmap,
+    .grant = device_map_grant,
+    .copy = device_copy,
+    .copied = device_copied,
+    .drain = device_drain,
+    .memory = device_memory,
+    .roots = device_roots,
+    .now_ns = device_now_ns,
+};
+
+static bool has_entries(void)
+{
+    return real.cuMemCreate && real.cuMemRelease && real.cuMemAddressReserve && real.cuMemAddressFree &&
+           real.cuMemMap && real.cuMemUnmap && real.cuMemSetAccess && real.cuMemGetAllocationGranularity &&
+           real.cuDeviceGetAttribute && real.cuDeviceGet && real.cuDeviceGetCount &&
+           real.cuDeviceTotalMem_v2 && real.cuCtxGetCurrent && real.cuCtxGetDevice &&
+           real.cuCtxPushCurrent_v2 && real.cuCtxPopCurrent_v2 && real.cuStreamCreate &&
+           real.cuStreamDestroy_v2 && real.cuStreamSynchronize && real.cuMemcpyAsync &&
+           real.cuMemGetInfo_v2 && real.cuEventCreate && real.cuEventDestroy_v2 && real.cuEventQuery &&
+           real.cuCtxSynchronize && real.cuMemHostAlloc && real.cuMemFreeHost &&
+           real.cuMemHostGetDevicePointer_v2;
+}
+
+static bool granularity_fits(unsigned ordinal)
+{
+    CUmemAllocationProp prop = {
+        .type = CU_MEM_ALLOCATION_TYPE_PINNED,
+        .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = (int)ordinal},
+    };
+    size_t bytes = 0;
+
+    return real.cuMemGetAllocationGranularity(&bytes, &prop, CU_MEM_ALLOC_GRANULARITY_RECOMMENDED) ==
+               CUDA_SUCCESS &&
+           bytes && GRANULE_BYTES % bytes == 0;
+}
+
+int device_cuda_init(const struct options *options, struct device **out)
+{
+    if (!has_entries())
+        return -ENOTSUP;
+    int error = contexts_init();
+
+    if (error)
+        return error;
+    for (unsigned i = 0; i < contexts_device_count(); i++) {
+        int has_vmm = 0;
+
+        if (real.cuDeviceGetAttribute(&has_vmm, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED,
+                                      contexts_device(i)) != CUDA_SUCCESS ||
+            !has_vmm || !granularity_fits(i))
+            return -ENOTSUP;
+    }
+    cuda.count = contexts_device_count();
+    cuda.host_mappable = device_host_probe(options);
+    *out = &cuda;
+    return 0;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * device_cuda.h - struct device on the real driver.
+ *
+ * Files    device_cuda.c  start, probe, memory figures        device_map.c    reserve, create, map, grant, peers
+ *          device_host.c  host memory that blocks go to       device_copy.c   private copies
+ *          device_drain.c waiting for all work                device_roots.c  where kernels could find pointers
+ *
+ * Whether host memory can be mapped at a block's address is found by doing it: create, map and grant at start, and a
+ * copy through the mapped address at the first host_create, when there is a context. Some drivers crash in
+ * cuMemCreate on a machine that has a memory node without memory: there it is not tried unless
+ * EBBTIDE_RESIDENCY=mapped asks for it. The probe runs in this process: a helper would need a second context, which
+ * costs a real device hundreds of megabytes.
+ */
+#ifndef EBB_DEVICE_CUDA_H
+#define EBB_DEVICE_CUDA_H
+
+#include "contexts.h"
+#include "device.h"
+
+struct options;
+
+/** Fill the device of this process. After a successful cuInit. `*out` lives as long as the process.
+ *  -ENOTSUP: a driver without what blocks need. */
+int device_cuda_init(const struct options *options, struct device **out);
+
+/** A peer may or may no longer reach the memory of `owner`: every block there is granted anew. */
+void device_cuda_peer(unsigned owner, unsigned peer, bool enabled);
+
+/* Between the files. */
+
+/** One of our errors for one of the driver's. */
+int device_cuda_error(CUresult result);
+
+int device_map_reserve(struct device *self, uint64_t bytes, uint64_t *out_base);
+void device_map_unreserve(struct device *self, uint64_t base, uint64_t bytes);
+int device_map_create(struct device *self, unsigned ordinal, uint64_t bytes, uint64_t *out_handle);
+int device_map_release(struct device *self, uint64_t handle);
+int device_map_map(struct device *self, uint64_t address, uint64_t bytes, uint64_t handle);
+int device_map_unmap(struct device *self, uint64_t address, uint64_t bytes);
+int device_map_grant(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes);
+/** Address space for one host alias. */
+int device_map_alias(uint64_t bytes, uint64_t *out_address);
+/** True for an address of the arena. */
+bool device_map_in_arena(uint64_t address);
+
+int device_host_create(struct device *self, uint64_t bytes, bool mappable, struct host_memory *out);
+void device_host_destroy(struct device *self, struct host_memory *memory);
+/** Can host memory be mapped at all? */
+bool device_host_probe(const struct options *options);
+
+int device_copy(struct device *self, unsigned ordinal, uint64_t to, uint64_t from, uint64_t bytes);
+int device_copied(struct device *self, unsigned ordinal);
+
+int device_drain(struct device *self, uint64_t deadline_ns);
+uint64_t device_now_ns(struct device *self);
+
+int device_roots(struct device *self, bool cpu_writable_only, root_visit_fn visit, void *arg,
+                 const char **out_why);
+
+#endif

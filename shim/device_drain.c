@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Waiting until the devices are idle: an event behind all work of every context, polled. A driver without
+ * cuCtxRecordEvent has each context synchronised by a thread that we wait for no longer than the deadline.
+ */
+#include "device_cuda.h"
+
+#include "capture.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum {
+    FIRST_NAP_NS = 2000,
+    LONGEST_NAP_NS = 200000
+};
+
+/* One drain at a time; more would only wait for the same work. */
+static pthread_mutex_t drain_lock = PTHREAD_MUTEX_INITIALIZER;
+
+struct drain {
+    struct device *self;
+    uint64_t deadline_ns;
+};
+
+/* Push a context and make an event in it; the event's context is what cuCtxRecordEvent wants. */
+static CUresult record(const struct context *context, CUevent *out)
+{
+    CUcontext popped;
+    CUcontext home = context->handle ? context->handle : contexts_primary(contexts_device(context->ordinal));
+
+    if (!home)
+        return CUDA_ERROR_INVALID_CONTEXT;
+    CUresult result = real.cuCtxPushCurrent_v2(home);
+
+    if (result != CUDA_SUCCESS)
+        return result;
+    result = real.cuEventCreate(out, CU_EVENT_DISABLE_TIMING);
+    if (result == CUDA_SUCCESS) {
+        result = context->green ? real.cuGreenCtxRecordEvent(context->green, *out)
+                                : real.cuCtxRecordEvent(context->handle, *out);
+        if (result != CUDA_SUCCESS)
+            real.cuEventDestroy_v2(*out);
+    }
+    real.cuCtxPopCurrent_v2(&popped);
+    return result;
+}
+
+static int wait_event(const struct drain *drain, CUevent event)
+{
+    struct timespec nap = {0, FIRST_NAP_NS};
+    CUresult result;
+
+    while ((result = real.cuEventQuery(event)) == CUDA_ERROR_NOT_READY) {
+        if (device_now_ns(drain->self) >= drain->deadline_ns)
+            return -ETIMEDOUT;
+        if (capture_open())
+            return -EBUSY;
+        nanosleep(&nap, NULL);
+        if (nap.tv_nsec < LONGEST_NAP_NS)
+            nap.tv_nsec *= 2;
+    }
+    return device_cuda_error(result);
+}
+
+/* What the synchronising thread and the waiter share; the last of the two frees it. */
+struct sync {
+    pthread_mutex_t lock;
+    pthread_cond_t ended;
+    CUcontext context;
+    CUresult result;
+    bool is_ended;
+    bool is_abandoned;
+};
+
+static void sync_free(struct sync *sync)
+{
+    pthread_cond_destroy(&sync->ended);
+    pthread_mutex_destroy(&sync->lock);
+    free(sync);
+}
+
+static void *synchronise(void *arg)
+{
+    struct sync *sync = arg;
+    CUcontext popped;
+    CUresult result = real.cuCtxPushCurrent_v2(sync->context);
+
+    if (result == CUDA_SUCCESS) {
+        CUstreamCaptureMode mode = quiet_begin();
+
+        result = real.cuCtxSynchronize();
+        quiet_end(mode);
+        real.cuCtxPopCurrent_v2(&popped);
+    }
+    pthread_mutex_lock(&sync->lock);
+    bool is_abandoned = sync->is_abandoned;
+
+    sync->result = result;
+    sync->is_ended = true;
+    pthread_cond_signal(&sync->ended);
+    pthread_mutex_unlock(&sync->lock);
+    if (is_abandoned)
+        sync_free(sync);
+    return NULL;
+}
+
+static struct sync *sync_start(CUcontext context)
+{
+    struct sync *sync = calloc(1, sizeof *sync);
+    pthread_condattr_t clock;
+    pthread_t thread;
+
+    if (!sync)
+        return NULL;
+    sync->context = context;
+    pthread_mutex_init(&sync->lock, NULL);
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&sync->ended, &clock);
+    pthread_condattr_destroy(&clock);
+    if (pthread_create(&thread, NULL, synchronise, sync)) {
+        sync_free(sync);
+        return NULL;
+    }
+    pthread_detach(thread);
+    return sync;
+}
+
+static int wait_sync(CUcontext context, uint64_t deadline_ns)
+{
+    struct sync *sync = sync_start(context);
+    uint64_t limit_ns = deadline_ns == UINT64_MAX ? (uint64_t)INT64_MAX : deadline_ns;
+    const struct timespec limit = {(time_t)(limit_ns / 1000000000u), (long)(limit_ns % 1000000000u)};
+
+    if (!sync)
+        return -ENOMEM;
+    pthread_mutex_lock(&sync->lock);
+    while (!sync->is_ended && pthread_cond_timedwait(&sync->ended, &sync->lock, &limit) != ETIMEDOUT)
+        ;
+    int error = sync->is_ended ? device_cuda_error(sync->result) : -ETIMEDOUT;
+
+    sync->is_abandoned = !sync->is_ended;
+    pthread_mutex_unlock(&sync->lock);
+    if (error != -ETIMEDOUT)
+        sync_free(sync);
+    return error;
+}
+
+static bool lacks_record(CUresult result)
+{
+    return result == CUDA_ERROR_NOT_SUPPORTED || result == CUDA_ERROR_NOT_FOUND;
+}
+
+static int drain_one(const struct context *context, void *arg)
+{
+    const struct drain *drain = arg;
+    CUevent event;
+    bool can_record = context->green ? real.cuGreenCtxRecordEvent != NULL : real.cuCtxRecordEvent != NULL;
+    CUresult result = can_record ? record(context, &event) : CUDA_ERROR_NOT_SUPPORTED;
+
+    if (lacks_record(result)) /* work of a green context is work of its device's primary one */
+        return context->green ? 0 : wait_sync(context->handle, drain->deadline_ns);
+    if (result == CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED || result == CUDA_ERROR_STREAM_CAPTURE_IMPLICIT)
+        return -EBUSY;
+    if (result != CUDA_SUCCESS)
+        return device_cuda_error(result);
+    int error = wait_event(drain, event);
+
+    real.cuEventDestroy_v2(event);
+    return error;
+}
+
+int device_drain(struct device *self, uint64_t deadline_ns)
+{
+    struct drain drain = {self, deadline_ns};
+
+    if (capture_open()) {
+        capture_note_wait(device_now_ns(self));
+        return -EBUSY;
+    }
+    pthread_mutex_lock(&drain_lock);
+    CUstreamCaptureMode mode = quiet_begin();
+    int error = contexts_each(drain_one, &drain);
+
+    quiet_end(mode);
+    pthread_mutex_unlock(&drain_lock);
+    return error;
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Host memory that blocks go to: physical memory that maps at a block's address, or plain pinned memory. */
+#include "device_cuda.h"
+
+#include "log.h"
+#include "options.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+enum trip {
+    UNTRIED,
+    WORKS,
+    BROKEN
+};
+
+/* Where host memory that can be mapped comes from; decided by the probe, before anyone asks for it. */
+static CUmemLocation host_location;
+static int round_trip; /* enum trip, of a copy through a mapped address */
+
+static int create_at(CUmemLocation location, uint64_t bytes, uint64_t *out_handle)
+{
+    CUmemAllocationProp prop = {.type = CU_MEM_ALLOCATION_TYPE_PINNED, .location = location};
+    CUmemGenericAllocationHandle handle = 0;
+    CUstreamCaptureMode mode = quiet_begin();
+    CUresult result = real.cuMemCreate(&handle, bytes, &prop, 0);
+
+    quiet_end(mode);
+    if (result == CUDA_SUCCESS)
+        *out_handle = handle;
+    return device_cuda_error(result);
+}
+
+/* Access for every device, and for the CPU. */
+static int grant_alias(uint64_t address, uint64_t bytes)
+{
+    CUmemAccessDesc access[DEVICE_MAX + 1];
+    unsigned count = 0;
+
+    for (; count < contexts_device_count(); count++)
+        access[count] = (CUmemAccessDesc){
+            .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = (int)count},
+            .flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE,
+        };
+    access[count++] = (CUmemAccessDesc){host_location, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+    return device_cuda_error(real.cuMemSetAccess(address, bytes, access, count));
+}
+
+/* Map the handle at an address of its own, for us. */
+static int map_alias(uint64_t handle, uint64_t bytes, uint64_t *out_alias)
+{
+    uint64_t alias;
+    int error = device_map_alias(bytes, &alias);
+
+    if (error)
+        return error;
+    CUstreamCaptureMode mode = quiet_begin();
+
+    error = device_cuda_error(real.cuMemMap(alias, bytes, 0, handle, 0));
+    if (!error) {
+        error = grant_alias(alias, bytes);
+        if (error)
+            real.cuMemUnmap(alias, bytes);
+    }
+    if (error)
+        real.cuMemAddressFree(alias, bytes);
+    quiet_end(mode);
+    if (!error)
+        *out_alias = alias;
+    return error;
+}
+
+static int create_mapped(uint64_t bytes, struct host_memory *out)
+{
+    struct host_memory memory = {.bytes = bytes};
+    int error = create_at(host_location, bytes, &memory.handle);
+
+    if (error)
+        return error;
+    error = map_alias(memory.handle, bytes, &memory.alias);
+    if (error) {
+        real.cuMemRelease(memory.handle);
+        return error;
+    }
+    memory.cpu = (void *)(uintptr_t)memory.alias;
+    *out = memory;
+    return 0;
+}
+
+static int create_pinned(uint64_t bytes, struct host_memory *out)
+{
+    struct entered entered;
+    void *cpu = NULL;
+    CUdeviceptr alias = 0;
+    int error = -ENOTSUP;
+
+    for (unsigned i = 0; error == -ENOTSUP && i < contexts_device_count(); i++)
+        error = context_enter(i, &entered);
+    if (error)
+        return error;
+    CUresult result = real.cuMemHostAlloc(&cpu, bytes, CU_MEMHOSTALLOC_PORTABLE | CU_MEMHOSTALLOC_DEVICEMAP);
+
+    if (result == CUDA_SUCCESS) {
+        result = real.cuMemHostGetDevicePointer_v2(&alias, cpu, 0);
+        if (result != CUDA_SUCCESS)
+            real.cuMemFreeHost(cpu);
+    }
+    context_leave(&entered);
+    if (result == CUDA_SUCCESS)
+        *out = (struct host_memory){.alias = alias, .cpu = cpu, .bytes = bytes};
+    return device_cuda_error(result);
+}
+
+/* The copy engine, through an address as a block's would be: half a granule up, from where the CPU wrote. */
+static enum trip copies_through(const struct host_memory *memory)
+{
+    enum {
+        WORDS = 512
+    };
+    const uint64_t half = GRANULE_BYTES / 2;
+    uint64_t *from = memory->cpu;
+    const uint64_t *to = (const uint64_t *)((const char *)memory->cpu + half);
+    uint64_t address;
+    bool same = true;
+    unsigned ordinal = 0;
+    struct entered entered;
+
+    while (ordinal < contexts_device_count() && context_enter(ordinal, &entered))
+        ordinal++;
+    if (ordinal == contexts_device_count())
+        return UNTRIED; /* no context yet */
+    context_leave(&entered);
+    for (uint64_t i = 0; i < WORDS; i++)
+        from[i] = i * 0x9e3779b97f4a7c15u + 1;
+    if (device_map_alias(memory->bytes, &address))
+        return UNTRIED;
+    if (device_map_map(NULL, address, memory->bytes, memory->handle))
+        same = false;
+    else {
+        same = !device_map_grant(NULL, ordinal, address, memory->bytes) &&
+               !device_copy(NULL, ordinal, address + half, address, WORDS * sizeof *from) &&
+               !device_copied(NULL, ordinal) && memcmp(from, to, WORDS * sizeof *from) == 0;
+        device_map_unmap(NULL, address, memory->bytes);
+    }
+    device_map_unreserve(NULL, address, memory->bytes);
+    memset(from, 0, GRANULE_BYTES);
+    return same ? WORKS : BROKEN;
+}
+
+int device_host_create(struct device *self, uint64_t bytes, bool mappable, struct host_memory *out)
+{
+    struct host_memory memory;
+
+    if (!mappable)
+        return create_pinned(bytes, out);
+    if (!self->host_mappable)
+        return -ENOTSUP;
+    int error = create_mapped(bytes, &memory);
+
+    if (error)
+        return error;
+    if (__atomic_load_n(&round_trip, __ATOMIC_RELAXED) == UNTRIED)
+        __atomic_store_n(&round_trip, (int)copies_through(&memory), __ATOMIC_RELAXED);
+    if (__atomic_load_n(&round_trip, __ATOMIC_RELAXED) == BROKEN) {
+        self->host_mappable = false;
+        device_host_destroy(self, &memory);
+        log_line(LOG_WARN,
+                 "a copy through mapped host memory came back wrong; evicted blocks are unmapped from now "
+                 "on (EBBTIDE_RESIDENCY)");
+        return -ENOTSUP;
+    }
+    *out = memory;
+    return 0;
+}
+
+void device_host_destroy(struct device *self, struct host_memory *memory)
+{
+    CUstreamCaptureMode mode = quiet_begin();
+
+    (void)self;
+    if (memory->handle) {
+        real.cuMemUnmap(memory->alias, memory->bytes);
+        real.cuMemAddressFree(memory->alias, memory->bytes);
+        real.cuMemRelease(memory->handle);
+    } else {
+        real.cuMemFreeHost(memory->cpu);
+    }
+    quiet_end(mode);
+}
+
+/* Reads a line of sysfs such as "0-1,3". Empty where there is none. */
+static void read_nodes(const char *path, char *out, size_t bytes)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? 0 : read(fd, out, bytes - 1);
+
+    out[got > 0 ? got : 0] = 0;
+    if (fd >= 0)
+        close(fd);
+}
+
+/* A node that is online and has no memory is what some drivers crash on. */
+static bool has_bare_node(void)
+{
+    char online[256];
+    char memory[256];
+
+    read_nodes("/sys/devices/system/node/online", online, sizeof online);
+    read_nodes("/sys/devices/system/node/has_memory", memory, sizeof memory);
+    return online[0] && memory[0] && strcmp(online, memory) != 0;
+}
+
+bool device_host_probe(const struct options *options)
+{
+    int node = 0;
+    struct host_memory memory;
+
+    if (options->residency == RESIDENCY_STRICT || (has_bare_node() && options->residency != RESIDENCY_MAPPED))
+        return false;
+    if (real.cuDeviceGetAttribute(&node, CU_DEVICE_ATTRIBUTE_HOST_NUMA_ID, contexts_device(0)) !=
+            CUDA_SUCCESS ||
+        node < 0)
+        node = 0; /* no NUMA: the driver wants 0 */
+    const CUmemLocation tried[] = {
+        {.type = CU_MEM_LOCATION_TYPE_HOST_NUMA, .id = node},
+        {.type = CU_MEM_LOCATION_TYPE_HOST, .id = 0},
+    };
+
+    for (unsigned i = 0; i < sizeof tried / sizeof *tried; i++) {
+        host_location = tried[i];
+        if (create_mapped(GRANULE_BYTES, &memory) == 0) {
+            device_host_destroy(NULL, &memory);
+            return true;
+        }
+    }
+    host_location = (CUmemLocation){.type = CU_MEM_LOCATION_TYPE_INVALID};
+    return false;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Stream capture: while one is open nothing is drained, since any synchronisation would invalidate it. */
+#include "capture.h"
+#include "core.h"
+#include "device_cuda.h"
+#include "log.h"
+#include "table.h"
+
+#include <unistd.h>
+
+#define LONG_CAPTURE_NS ((uint64_t)10 * 1000 * 1000 * 1000)
+
+struct capture {
+    uint64_t begin_ns;
+};
+
+static struct table captures = TABLE_INIT(struct capture);
+static unsigned open_count;
+static bool has_complained;
+
+bool capture_open(void)
+{
+    return __atomic_load_n(&open_count, __ATOMIC_ACQUIRE) != 0;
+}
+
+static CUstream handle_of(CUstream stream, bool per_thread)
+{
+    return !stream && per_thread ? CU_STREAM_PER_THREAD : stream;
+}
+
+/* The per-thread stream is another one in each thread. */
+static uint64_t key_of(CUstream stream)
+{
+    uint64_t key = (uint64_t)(uintptr_t)stream;
+
+    return stream == CU_STREAM_PER_THREAD ? key | (uint64_t)gettid() << 8 : key;
+}
+
+bool capture_records(CUstream stream, bool per_thread)
+{
+    CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+
+    if (!capture_open() || !real.cuStreamIsCapturing)
+        return false;
+    return real.cuStreamIsCapturing(handle_of(stream, per_thread), &status) == CUDA_SUCCESS &&
+           status != CU_STREAM_CAPTURE_STATUS_NONE;
+}
+
+void capture_note_wait(uint64_t now_ns)
+{
+    struct table_copy copy;
+    bool is_long = false;
+
+    if (__atomic_load_n(&has_complained, __ATOMIC_RELAXED) || table_copy(&captures, &copy))
+        return;
+    for (uint32_t i = 0; i < copy.count; i++) {
+        const struct capture *capture = table_copy_record(&copy, i);
+
+        is_long |= now_ns - capture->begin_ns > LONG_CAPTURE_NS && now_ns > capture->begin_ns;
+    }
+    table_copy_free(&copy);
+    if (is_long && !__atomic_exchange_n(&has_complained, true, __ATOMIC_RELAXED))
+        log_line(LOG_WARN,
+                 "a stream capture has been open for more than 10 s; nothing can be evicted until it ends");
+}
+
+static void begun(void)
+{
+    core_capture_begin();
+    __atomic_add_fetch(&open_count, 1, __ATOMIC_ACQ_REL);
+}
+
+static void ended(void)
+{
+    __atomic_sub_fetch(&open_count, 1, __ATOMIC_ACQ_REL);
+    core_capture_end();
+}
+
+/* What came of a begin that was announced. */
+static CUresult begin_result(CUresult result, CUstream stream, bool per_thread)
+{
+    struct capture capture = {device_now_ns(NULL)};
+
+    if (result != CUDA_SUCCESS || table_put(&captures, key_of(handle_of(stream, per_thread)), &capture))
+        ended();
+    return result;
+}
+
+static void forget(CUstream handle)
+{
+    struct capture capture;
+
+    if (table_take(&captures, key_of(handle), &capture))
+        ended();
+}
+
+CUresult hook_cuStreamBeginCapture(__typeof__(cuStreamBeginCapture) *next, CUstream hStream)
+{
+    begun();
+    return begin_result(next(hStream), hStream, next == real.cuStreamBeginCapture_ptsz);
+}
+
+CUresult hook_cuStreamBeginCapture_v2(__typeof__(cuStreamBeginCapture_v2) *next, CUstream hStream,
+                                      CUstreamCaptureMode mode)
+{
+    begun();
+    return begin_result(next(hStream, mode), hStream, next == real.cuStreamBeginCapture_v2_ptsz);
+}
+
+CUresult hook_cuStreamBeginCaptureToGraph(__typeof__(cuStreamBeginCaptureToGraph) *next, CUstream hStream,
+                                          CUgraph hGraph, const CUgraphNode *dependencies,
+                                          const CUgraphEdgeData *dependencyData, size_t numDependencies,
+                                          CUstreamCaptureMode mode)
+{
+    begun();
+    return begin_result(next(hStream, hGraph, dependencies, dependencyData, numDependencies, mode), hStream,
+                        next == real.cuStreamBeginCaptureToGraph_ptsz);
+}
+
+CUresult hook_cuStreamEndCapture(__typeof__(cuStreamEndCapture) *next, CUstream hStream, CUgraph *phGraph)
+{
+    bool per_thread = next == real.cuStreamEndCapture_ptsz;
+    CUresult result = next(hStream, phGraph);
+
+    /* An invalidated capture ends with an error; one of another thread or stream goes on. */
+    if (!capture_records(hStream, per_thread))
+        forget(handle_of(hStream, per_thread));
+    return result;
+}
+
+CUresult hook_cuStreamDestroy_v2(__typeof__(cuStreamDestroy_v2) *next, CUstream hStream)
+{
+    CUresult result = next(hStream);
+
+    if (result == CUDA_SUCCESS && capture_open())
+        forget(hStream);
+    return result;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Pinned and registered host memory: charged to the host's budget. */
+#include "contexts.h"
+#include "core.h"
+#include "hooks.h"
+#include "native.h"
+
+#include <unistd.h>
+
+/* The driver pins whole pages. */
+static uint64_t pinned_bytes(const void *address, uint64_t bytes)
+{
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t first = (uint64_t)(uintptr_t)address / page;
+    uint64_t end = ((uint64_t)(uintptr_t)address + bytes + page - 1) / page;
+
+    return (end - first) * page;
+}
+
+static CUresult note(CUresult result, enum host_class class, void *const *address, size_t bytes,
+                     uint64_t charged)
+{
+    struct place place = {0};
+
+    if (result != CUDA_SUCCESS) {
+        core_host_credit(class, charged);
+        return result;
+    }
+    contexts_here(&place);
+    struct native record = {
+        .bytes = bytes, .charged = charged, .class = class, .on_host = true, .context = place.context};
+
+    native_add(NATIVE_HOST, (uint64_t)(uintptr_t)*address, &record);
+    return result;
+}
+
+CUresult hook_cuMemHostAlloc(__typeof__(cuMemHostAlloc) *next, const void *call_site, void **pp,
+                             size_t bytesize, unsigned int Flags)
+{
+    uint64_t charged = pinned_bytes(NULL, bytesize);
+
+    (void)call_site;
+    if (!pp || !bytesize)
+        return next(pp, bytesize, Flags);
+    if (core_host_charge(HOST_PINNED, charged))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    return note(next(pp, bytesize, Flags), HOST_PINNED, pp, bytesize, charged);
+}
+
+CUresult hook_cuMemAllocHost_v2(__typeof__(cuMemAllocHost_v2) *next, const void *call_site, void **pp,
+                                size_t bytesize)
+{
+    uint64_t charged = pinned_bytes(NULL, bytesize);
+
+    (void)call_site;
+    if (!pp || !bytesize)
+        return next(pp, bytesize);
+    if (core_host_charge(HOST_PINNED, charged))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    return note(next(pp, bytesize), HOST_PINNED, pp, bytesize, charged);
+}
+
+CUresult hook_cuMemHostRegister_v2(__typeof__(cuMemHostRegister_v2) *next, const void *call_site, void *p,
+                                   size_t bytesize, unsigned int Flags)
+{
+    uint64_t charged = pinned_bytes(p, bytesize);
+
+    (void)call_site;
+    if (!p || !bytesize)
+        return next(p, bytesize, Flags);
+    if (core_host_charge(HOST_REGISTERED, charged))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    return note(next(p, bytesize, Flags), HOST_REGISTERED, &p, bytesize, charged);
+}
+
+CUresult hook_cuMemFreeHost(__typeof__(cuMemFreeHost) *next, void *p)
+{
+    struct native record;
+    bool known = native_remove(NATIVE_HOST, (uint64_t)(uintptr_t)p, &record);
+    CUresult result = next(p);
+
+    if (known && result != CUDA_SUCCESS)
+        native_restore(NATIVE_HOST, (uint64_t)(uintptr_t)p, &record);
+    return result;
+}
+
+CUresult hook_cuMemHostUnregister(__typeof__(cuMemHostUnregister) *next, void *p)
+{
+    struct native record;
+    bool known = native_remove(NATIVE_HOST, (uint64_t)(uintptr_t)p, &record);
+    CUresult result = next(p);
+
+    if (known && result != CUDA_SUCCESS)
+        native_restore(NATIVE_HOST, (uint64_t)(uintptr_t)p, &record);
+    return result;
+}

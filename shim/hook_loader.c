@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * dlsym, dlopen and dlmopen: what the stubs of hook_stub_*.S ask before they jump.
+ *
+ * glibc takes the scope of RTLD_NEXT, RTLD_DEFAULT and of a plugin's own libraries from the return address, so a
+ * look-up that is none of ours leaves by a jump, with the caller's address on the stack as if we were not there.
+ */
+#include "hook_loader.h"
+#include "hooks.h"
+#include "life.h"
+#include "options.h"
+
+#include <dlfcn.h>
+#include <link.h>
+#include <string.h>
+
+static struct loader_real found_loader;
+/* libc's own, whoever else stands in front of it. */
+static void *(*libc_dlsym)(void *handle, const char *name);
+static void *libc_handle;
+/* Set when all rows of a library that was found are filled. */
+static bool is_filled[HOOK_LIBRARY_COUNT];
+
+static void *versioned(void *handle, const char *name)
+{
+    static const char *const versions[] = {"GLIBC_2.34", "GLIBC_2.17", "GLIBC_2.2.5", "GLIBC_2.3.4"};
+    void *function = NULL;
+
+    for (unsigned i = 0; !function && i < sizeof versions / sizeof *versions; i++)
+        function = dlvsym(handle, name, versions[i]);
+    return function;
+}
+
+const struct loader_real *loader_real(void)
+{
+    if (__builtin_expect(!!__atomic_load_n(&found_loader.dlsym, __ATOMIC_ACQUIRE), 1))
+        return &found_loader;
+    /* Every thread that comes here finds the same; dlsym last, since it says that all is there. */
+    void *(*open)(const char *, int) = versioned(RTLD_NEXT, "dlopen");
+    void *libc = open("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+
+    __atomic_store_n(&found_loader.dlopen, open, __ATOMIC_RELAXED);
+    __atomic_store_n(&found_loader.dlmopen, versioned(RTLD_NEXT, "dlmopen"), __ATOMIC_RELAXED);
+    __atomic_store_n(&libc_handle, libc, __ATOMIC_RELAXED);
+    __atomic_store_n(&libc_dlsym, versioned(libc, "dlsym"), __ATOMIC_RELAXED);
+    __atomic_store_n(&found_loader.dlsym, versioned(RTLD_NEXT, "dlsym"), __ATOMIC_RELEASE);
+    return &found_loader;
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+static int library_of(const char *path)
+{
+    static const char *const prefix[HOOK_LIBRARY_COUNT] = {"libcuda.so", "libcudart.so"};
+    const char *name = path ? base_name(path) : "";
+
+    for (int i = 0; i < HOOK_LIBRARY_COUNT; i++)
+        if (strncmp(name, prefix[i], strlen(prefix[i])) == 0)
+            return i;
+    return -1;
+}
+
+/* Fills the rows of one library from the object at `path`, which is kept loaded from now on. */
+static void fill(enum hook_library library, const char *path)
+{
+    const struct loader_real *loader = loader_real();
+    void *handle = loader->dlopen(path, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+
+    if (!handle)
+        return;
+    for (const struct hook_row *row = hook_rows; row->name; row++) {
+        void *function = row->library == library ? libc_dlsym(handle, row->name) : NULL;
+
+        /* An object with a NEEDED entry of ours, or a dlopen(NULL) in disguise, would give us ourselves. */
+        if (function && function != row->hook)
+            __atomic_store_n(row->real, function, __ATOMIC_RELEASE);
+    }
+    __atomic_store_n(&is_filled[library], true, __ATOMIC_RELEASE);
+    dlerror(); /* names that this version lacks are no error of the program's */
+}
+
+struct search {
+    enum hook_library library;
+    char path[4096];
+};
+
+static int is_library(struct dl_phdr_info *info, size_t bytes, void *arg)
+{
+    struct search *search = arg;
+
+    (void)bytes;
+    if (!info->dlpi_name || library_of(info->dlpi_name) != (int)search->library ||
+        strlen(info->dlpi_name) >= sizeof search->path)
+        return 0;
+    strcpy(search->path, info->dlpi_name);
+    return 1;
+}
+
+bool hooks_find(const struct hook_row *row)
+{
+    struct search search = {.library = row->library};
+
+    if (__atomic_load_n(row->real, __ATOMIC_ACQUIRE))
+        return true;
+    if (dl_iterate_phdr(is_library, &search))
+        fill(row->library, search.path);
+    return __atomic_load_n(row->real, __ATOMIC_ACQUIRE) != NULL;
+}
+
+void *hooks_replace(void *function)
+{
+    const struct hook_row *row = hooks_row_of(function);
+    Dl_info info;
+
+    if (row || !function)
+        return row ? row->hook : function;
+    if (!dladdr(function, &info))
+        return function;
+    int library = library_of(info.dli_fname);
+
+    if (library < 0)
+        return function;
+    /* Only the first copy of a library is hooked: the pointers of a second one are not ours to answer for. */
+    if (!__atomic_load_n(&is_filled[library], __ATOMIC_ACQUIRE))
+        fill((enum hook_library)library, info.dli_fname);
+    row = hooks_row_of(function); /* also when another thread has filled them meanwhile */
+    return row ? row->hook : function;
+}
+
+static bool is_upper(char c)
+{
+    return c >= 'A' && c <= 'Z';
+}
+
+static bool is_cuda_name(const char *name)
+{
+    return name[0] == 'c' && name[1] == 'u' &&
+           (is_upper(name[2]) || (name[2] == 'd' && name[3] == 'a' && is_upper(name[4])));
+}
+
+/* As if we were not loaded: libc has no such symbol, and says so with this name. */
+static struct loader_route absent(struct loader_call *call)
+{
+    call->handle = libc_handle;
+    return (struct loader_route){(void *)libc_dlsym, NULL};
+}
+
+static struct loader_route route_pseudo(struct loader_call *call, const struct loader_real *loader)
+{
+    const struct hook_row *row = hooks_row(call->name);
+
+    if (!row)
+        return (struct loader_route){(void *)loader->dlsym, NULL};
+    return hooks_find(row) ? (struct loader_route){NULL, row->hook} : absent(call);
+}
+
+struct loader_route loader_dlsym(struct loader_call *call)
+{
+    const struct loader_real *loader = loader_real();
+    struct loader_route jump = {(void *)loader->dlsym, NULL};
+
+    if (!call->name || !is_cuda_name(call->name)) {
+        /* Another dlsym behind us looks for the next one: it must not be sent to itself. */
+        if (call->name && strcmp(call->name, "dlsym") == 0)
+            jump.target = (void *)libc_dlsym;
+        return jump;
+    }
+    if (life_options()->disable)
+        return jump;
+    if (call->handle == RTLD_DEFAULT || call->handle == RTLD_NEXT)
+        return route_pseudo(call, loader);
+
+    void *function = loader->dlsym(call->handle, call->name);
+    const struct hook_row *row = hooks_row_of(function);
+
+    if (row && row->hook == function && !hooks_find(row))
+        return absent(call); /* a handle of the whole program found our own export */
+    return (struct loader_route){NULL, hooks_replace(function)};
+}
+
+static int open_mode(int mode)
+{
+    return life_options()->deepbind == DEEPBIND_CLEAR ? mode & ~RTLD_DEEPBIND : mode;
+}
+
+struct loader_route loader_dlopen(int mode)
+{
+    return (struct loader_route){(void *)loader_real()->dlopen, (void *)(intptr_t)open_mode(mode)};
+}
+
+struct loader_route loader_dlmopen(int mode)
+{
+    return (struct loader_route){(void *)loader_real()->dlmopen, (void *)(intptr_t)open_mode(mode)};
+}

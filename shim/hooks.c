@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tables that hook_table.def makes, and the exported functions with handwritten bodies. */
+#include "hooks.h"
+
+#include "log.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+struct real real;
+bool hooks_managing;
+
+const struct hook_row hook_rows[] = {
+#define ROW(library, class, result, name, body, parameters, arguments)                                       \
+    {#name, HOOK_LIBRARY_##library, HOOK_CLASS_##class, (void *)name, (void **)&real.name},
+#define CALL_ROW(name) {#name, HOOK_LIBRARY_driver, HOOK_CLASS_call, NULL, (void **)&real.name},
+#include "hook_table.def"
+    {NULL, HOOK_LIBRARY_driver, HOOK_CLASS_call, NULL, NULL},
+};
+
+/* The place of each row in hook_rows. */
+enum {
+#define ROW(library, class, result, name, body, parameters, arguments) INDEX_##name,
+#define CALL_ROW(name)                                                 INDEX_##name,
+#include "hook_table.def"
+    INDEX_COUNT
+};
+
+const struct hook_row *hooks_row(const char *name)
+{
+    for (const struct hook_row *row = hook_rows; row->name; row++)
+        if (row->hook && strcmp(row->name, name) == 0)
+            return row;
+    return NULL;
+}
+
+const struct hook_row *hooks_row_of(const void *function)
+{
+    if (!function)
+        return NULL;
+    for (const struct hook_row *row = hook_rows; row->name; row++)
+        if (row->hook && (row->hook == function || __atomic_load_n(row->real, __ATOMIC_RELAXED) == function))
+            return row;
+    return NULL;
+}
+
+CUresult hooks_result(int error)
+{
+    switch (-error) {
+    case 0:
+        return CUDA_SUCCESS;
+    case ENOMEM:
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    case EINVAL:
+    case ENOENT:
+    case EEXIST:
+        return CUDA_ERROR_INVALID_VALUE;
+    case ENOTSUP:
+        return CUDA_ERROR_NOT_SUPPORTED;
+    case ETIMEDOUT:
+    case EBUSY:
+        return CUDA_ERROR_NOT_READY;
+    default:
+        return CUDA_ERROR_UNKNOWN;
+    }
+}
+
+/* An exported function without a library behind it answers as a machine without a device. */
+#define ABSENT_driver  CUDA_ERROR_NO_DEVICE
+#define ABSENT_runtime cudaErrorNoDevice
+
+#define ALWAYS_loader    true
+#define ALWAYS_allocate  false
+#define ALWAYS_free      false
+#define ALWAYS_use       false
+#define ALWAYS_query     false
+#define ALWAYS_lifecycle false
+
+#define PASS_loader
+#define PASS_allocate __builtin_return_address(0),
+#define PASS_free
+#define PASS_use
+#define PASS_query
+#define PASS_lifecycle
+
+#define ROW(library, class, result, name, body, parameters, arguments)                                       \
+    EXPORT result name parameters                                                                            \
+    {                                                                                                        \
+        if (__builtin_expect(!real.name, 0) && !hooks_find(&hook_rows[INDEX_##name]))                        \
+            return ABSENT_##library;                                                                         \
+        if (!ALWAYS_##class && __builtin_expect(!hooks_managing, 0))                                         \
+            return real.name arguments;                                                                      \
+        return hook_##body(real.name, PASS_##class HOOK_BARE arguments);                                     \
+    }
+#define USE_ROW(name, per_thread, parameters, arguments, writes, operands)
+#define MARK_ROW(name, parameters, arguments)
+#include "hook_table.def"

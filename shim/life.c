@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "life.h"
+
+#include "core.h"
+#include "device_cuda.h"
+#include "hooks.h"
+#include "log.h"
+#include "options.h"
+#include "stats.h"
+#include "unhooked.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+enum load_state {
+    NOT_LOADED,
+    LOADING,
+    LOADED
+};
+
+static struct options options;
+static int load_state; /* enum load_state */
+static pthread_once_t start_once = PTHREAD_ONCE_INIT;
+static bool is_forked; /* from a process that had started: the driver does not serve us here */
+static bool has_started;
+
+static void complain(const struct options_complaint *complaint, void *arg)
+{
+    char text[OPTIONS_TEXT_BYTES];
+
+    (void)arg;
+    options_describe(complaint, text, sizeof text);
+    log_line(LOG_WARN, "%s; the default is used", text);
+}
+
+static void load_options(void)
+{
+    /* Whoever runs a privileged program may not steer what it writes and where. */
+    const char *const *environment = getauxval(AT_SECURE) ? NULL : (const char *const *)environ;
+
+    options_init(&options);
+    options_parse(&options, environment, NULL, NULL); /* in silence: the log is not open yet */
+    int error = log_init((enum log_level)options.log_level, options.log_path);
+
+    if (error)
+        log_line(LOG_WARN, "cannot open %s: %s; logging to standard error (EBBTIDE_LOG_FILE)",
+                 options.log_path, strerrordesc_np(-error));
+    options_init(&options);
+    options_parse(&options, environment, complain, NULL);
+}
+
+const struct options *life_options(void)
+{
+    if (__builtin_expect(__atomic_load_n(&load_state, __ATOMIC_ACQUIRE) == LOADED, 1))
+        return &options;
+    int expected = NOT_LOADED;
+
+    if (__atomic_compare_exchange_n(&load_state, &expected, LOADING, false, __ATOMIC_ACQUIRE,
+                                    __ATOMIC_RELAXED)) {
+        load_options();
+        __atomic_store_n(&load_state, LOADED, __ATOMIC_RELEASE);
+    }
+    while (__atomic_load_n(&load_state, __ATOMIC_ACQUIRE) != LOADED)
+        sched_yield();
+    return &options;
+}
+
+static void start(void)
+{
+    struct device *device;
+
+    if (options.disable || is_forked)
+        return;
+    int error = device_cuda_init(&options, &device);
+
+    if (!error)
+        error = core_start(&options, device);
+    if (error) {
+        log_line(LOG_WARN, "cannot manage the devices of this process: %s; everything is passed through",
+                 strerrordesc_np(-error));
+        return;
+    }
+    has_started = true;
+    __atomic_store_n(&hooks_managing, true, __ATOMIC_RELEASE);
+}
+
+void life_cuda_started(void)
+{
+    life_options();
+    pthread_once(&start_once, start);
+}
+
+static void forked(void)
+{
+    if (!has_started)
+        return;
+    is_forked = true;
+    hooks_managing = false;
+    core_forked();
+}
+
+__attribute__((constructor)) static void load(void)
+{
+    life_options();
+    if (pthread_atfork(NULL, NULL, forked))
+        log_line(LOG_WARN, "no room for a fork handler: forked children must not use CUDA");
+}
+
+static void report(void)
+{
+    const char *unhooked[UNHOOKED_MAX];
+    unsigned count = 0;
+
+    for (; count < UNHOOKED_MAX && unhooked_name(count); count++)
+        unhooked[count] = unhooked_name(count);
+    int error = options.stats_json_path[0] ? stats_write_json(options.stats_json_path, unhooked, count) : 0;
+
+    if (error)
+        log_line(LOG_WARN, "cannot write statistics to %s: %s (EBBTIDE_STATS_JSON)", options.stats_json_path,
+                 strerrordesc_np(-error));
+    if (options.stats)
+        stats_write_table(STDERR_FILENO);
+}
+
+__attribute__((destructor)) static void unload(void)
+{
+    if (is_forked || options.disable)
+        return;
+    __atomic_store_n(&hooks_managing, false, __ATOMIC_RELEASE);
+    report();
+    core_finish();
+    log_finish();
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * life.h - load, start, unload, exit and fork of the library.
+ *
+ * Loading reads the options and opens the log, and nothing else: no thread, no CUDA, no library. Managing starts at
+ * the first successful cuInit. A forked child of a process that had started manages nothing and passes everything
+ * through; one that had not may start by itself.
+ */
+#ifndef EBB_LIFE_H
+#define EBB_LIFE_H
+
+struct options;
+
+/** The options, read from the environment at the first call (nothing of it when the process is privileged).
+ *  Any thread, any time, also before our constructor has run. */
+const struct options *life_options(void);
+
+/** cuInit has succeeded: start managing, once. Returns when it has been decided. */
+void life_cuda_started(void);
+
+#endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "native.h"
+
+#include "device.h"
+
+/* The driver serves up to this from slabs of a granule. */
+#define SLAB_LARGEST_BYTES ((uint64_t)1 << 20)
+
+struct slab {
+    uint64_t live;
+};
+
+static struct table records[NATIVE_KIND_COUNT] = {
+    TABLE_INIT(struct native), TABLE_INIT(struct native), TABLE_INIT(struct native),
+    TABLE_INIT(struct native), TABLE_INIT(struct native),
+};
+/* Small live allocations per granule that holds any, by the granule's number plus one. */
+static struct table slabs = TABLE_INIT(struct slab);
+
+uint64_t native_cost(uint64_t bytes)
+{
+    return (bytes + GRANULE_BYTES - 1) / GRANULE_BYTES * GRANULE_BYTES;
+}
+
+int native_charge(unsigned ordinal, enum device_class class, uint64_t bytes, const void *call_site)
+{
+    return core_charge(ordinal, class, native_cost(bytes), call_site);
+}
+
+void native_refund(unsigned ordinal, enum device_class class, uint64_t bytes)
+{
+    core_credit(ordinal, class, native_cost(bytes));
+}
+
+static uint64_t slab_key(uint64_t address)
+{
+    return address / GRANULE_BYTES + 1;
+}
+
+/* True when this is the first one in its slab. */
+static bool slab_add(uint64_t address)
+{
+    bool is_first = true;
+
+    table_lock(&slabs);
+    struct slab *slab = table_add(&slabs, slab_key(address));
+
+    if (slab)
+        is_first = slab->live++ == 0;
+    table_unlock(&slabs);
+    return is_first;
+}
+
+/* True when that was the last one in its slab. */
+static bool slab_remove(uint64_t address)
+{
+    bool was_last = false;
+
+    table_lock(&slabs);
+    struct slab *slab = table_find(&slabs, slab_key(address));
+
+    if (slab && --slab->live == 0) {
+        table_remove(&slabs, slab_key(address));
+        was_last = true;
+    }
+    table_unlock(&slabs);
+    return was_last;
+}
+
+static void credit(const struct native *record, uint64_t bytes)
+{
+    if (!bytes)
+        return;
+    if (record->on_host)
+        core_host_credit((enum host_class)record->class, bytes);
+    else
+        core_credit(record->ordinal, (enum device_class)record->class, bytes);
+}
+
+void native_add(enum native_kind kind, uint64_t key, const struct native *record)
+{
+    struct native kept = *record;
+
+    kept.in_slab = kind == NATIVE_MEMORY && record->class == CLASS_NATIVE && !record->on_host &&
+                   record->charged && record->bytes <= SLAB_LARGEST_BYTES;
+    if (kept.in_slab) {
+        if (!slab_add(key))
+            credit(record, record->charged);
+        kept.charged = 0;
+    }
+    table_put(&records[kind], key, &kept);
+}
+
+bool native_remove(enum native_kind kind, uint64_t key, struct native *out)
+{
+    if (!key || !table_take(&records[kind], key, out))
+        return false;
+    if (out->in_slab && slab_remove(key))
+        credit(out, GRANULE_BYTES);
+    credit(out, out->charged);
+    return true;
+}
+
+void native_restore(enum native_kind kind, uint64_t key, const struct native *record)
+{
+    struct native again = *record;
+
+    if (again.in_slab)
+        again.charged = GRANULE_BYTES;
+    /* The memory is still there whatever the budget says: a refusal here leaves it uncounted, never unfreed. */
+    int error = again.on_host
+                    ? core_host_charge((enum host_class)again.class, again.charged)
+                    : core_charge(again.ordinal, (enum device_class)again.class, again.charged, NULL);
+
+    if (error)
+        again.charged = 0;
+    native_add(kind, key, &again);
+}
+
+bool native_find(enum native_kind kind, uint64_t key, struct native *out)
+{
+    return key && table_get(&records[kind], key, out);
+}
+
+int native_copy(enum native_kind kind, struct table_copy *out)
+{
+    return table_copy(&records[kind], out);
+}
+
+void native_context_gone(CUcontext context)
+{
+    for (int kind = 0; kind < NATIVE_KIND_COUNT; kind++) {
+        struct table_copy copy;
+
+        if (kind == NATIVE_MAPPED || native_copy((enum native_kind)kind, &copy))
+            continue; /* the program's VMM belongs to no context */
+        for (uint32_t i = 0; i < copy.count; i++) {
+            const struct native *record = table_copy_record(&copy, i);
+            struct native removed;
+
+            if (record->context == context)
+                native_remove((enum native_kind)kind, table_copy_key(&copy, i), &removed);
+        }
+        table_copy_free(&copy);
+    }
+}
