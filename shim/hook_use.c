@@ -19,7 +19,7 @@
 #define OPERATIONS(list, count)       operands_memory_operations(&use, list, count);
 #define INFLATE(list, count)          operands_inflate(&use, list, count);
 #define EVERYTHING()                  use.all = true;
-/* A recorded copy remembers where its blocks are. */
+/* A recorded copy touches nothing yet, but a driver may look at where its blocks are: they come back if they can. */
 #define ON(stream) use.device_only = capture_records(stream, is_per_thread);
 
 #define ROW(library, class, result, name, body, parameters, arguments)
@@ -38,10 +38,11 @@
         use_init(&use, writes);                                                                              \
         operands;                                                                                            \
         int error = use_begin(&use);                                                                         \
-        if (error)                                                                                           \
+        if (error && !use.device_only)                                                                       \
             return hooks_result(error);                                                                      \
         CUresult result = real.name arguments;                                                               \
-        use_end(&use);                                                                                       \
+        if (!error)                                                                                          \
+            use_end(&use);                                                                                   \
         return result;                                                                                       \
     }
 #include "hook_table.def"

@@ -29,6 +29,7 @@ int core_find(uint64_t address, struct block_info *out)
         .bytes = block->bytes,
         .ordinal = block->ordinal,
         .id = block->id,
+        .context = block->context,
         .call_site = block->call_site,
     };
     return 0;

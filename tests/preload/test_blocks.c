@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Preloaded on the simulated driver with a device budget of 16 MiB: more than fits, and nothing is lost. */
+#include "world.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    BLOCKS = 12
+};
+#define BLOCK_BYTES (4 * MIB)
+#define BLOCK_COUNT (BLOCK_BYTES / sizeof(float))
+
+static void fill(CUdeviceptr *block)
+{
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        OK(cuMemAlloc(&block[i], BLOCK_BYTES));
+        OK(cuMemsetD32(block[i], bits_of((float)i), BLOCK_COUNT));
+    }
+}
+
+static void release(const CUdeviceptr *block)
+{
+    for (unsigned i = 0; i < BLOCKS; i++)
+        OK(cuMemFree(block[i]));
+}
+
+Test(blocks, hold_three_times_the_budget)
+{
+    struct world world = world_make();
+    CUdeviceptr block[BLOCKS];
+
+    fill(block);
+    for (unsigned round = 0; round < 3; round++)
+        for (unsigned i = 0; i < BLOCKS; i++)
+            OK(world_add(&world, block[i], block[(i + 1) % BLOCKS], 1024, NULL));
+    for (unsigned i = 0; i < BLOCKS; i++)
+        cr_expect(all_are(block[i] + BLOCK_BYTES / 2, BLOCK_COUNT / 2, (float)i), "block %u", i);
+    release(block);
+    world_end(&world);
+}
+
+Test(blocks, are_reached_through_pointers_inside_a_structure)
+{
+    struct world world = world_make();
+    struct {
+        uint32_t tag;
+        CUdeviceptr out, in;
+    } operands = {7, 0, 0};
+    uint64_t count = BLOCK_COUNT;
+    void *parameters[] = {&operands, &count};
+    CUdeviceptr block[BLOCKS];
+    CUfunction add_pair;
+
+    OK(cuModuleGetFunction(&add_pair, world.module, "add_pair"));
+    fill(block);
+    for (unsigned i = 0; i + 1 < BLOCKS; i += 2) {
+        operands.out = block[i];
+        operands.in = block[i + 1];
+        OK(cuLaunchKernel(add_pair, 1, 1, 1, 1, 1, 1, 0, NULL, parameters, NULL));
+    }
+    for (unsigned i = 0; i < BLOCKS; i++)
+        cr_expect(all_are(block[i], BLOCK_COUNT, i % 2 ? (float)i : (float)(2 * i + 1)), "block %u", i);
+    release(block);
+    world_end(&world);
+}
+
+Test(blocks, are_reached_through_a_packed_parameter_buffer)
+{
+    struct world world = world_make();
+    CUdeviceptr block[BLOCKS];
+
+    fill(block);
+    struct {
+        CUdeviceptr out, in;
+        uint64_t count;
+    } packed = {block[0], block[1], BLOCK_COUNT};
+    size_t bytes = sizeof packed;
+    void *extra[] = {CU_LAUNCH_PARAM_BUFFER_POINTER, &packed, CU_LAUNCH_PARAM_BUFFER_SIZE, &bytes,
+                     CU_LAUNCH_PARAM_END};
+
+    OK(cuLaunchKernel(world.add, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, extra));
+    cr_expect(all_are(block[0], BLOCK_COUNT, 1));
+    release(block);
+    world_end(&world);
+}
+
+/* The kernel finds the block through a pointer that lies in another one: evicted, it is slow and not gone. */
+Test(blocks, are_reached_through_a_pointer_that_nobody_saw)
+{
+    struct world world = world_make();
+    CUdeviceptr block[BLOCKS];
+    CUdeviceptr pointer;
+    CUfunction through;
+    uint64_t count = BLOCK_COUNT;
+
+    if (strcmp(getenv("EBBTIDE_RESIDENCY"), "strict") == 0)
+        cr_skip_test("with EBBTIDE_DISK=always the user vouches that there are none");
+    OK(cuModuleGetFunction(&through, world.module, "add_through"));
+    fill(block);
+    OK(cuMemAlloc(&pointer, 4096));
+    OK(cuMemcpyHtoD(pointer, &block[0], sizeof block[0]));
+    for (unsigned i = 2; i < BLOCKS; i++) /* push block 0 out */
+        OK(world_add(&world, block[i], block[1], 16, NULL));
+    void *parameters[] = {&pointer, &block[1], &count};
+
+    OK(cuLaunchKernel(through, 1, 1, 1, 1, 1, 1, 0, NULL, parameters, NULL));
+    OK(cuCtxSynchronize());
+    cr_expect(all_are(block[0], BLOCK_COUNT, 1));
+    OK(cuMemFree(pointer));
+    release(block);
+    world_end(&world);
+}
+
+Test(blocks, answer_as_device_memory_wherever_they_are)
+{
+    struct world world = world_make();
+    CUdeviceptr block[BLOCKS];
+
+    fill(block);
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        CUdeviceptr base;
+        size_t bytes;
+        unsigned type;
+        int ordinal;
+        CUcontext context;
+        CUdeviceptr start;
+        CUpointer_attribute names[] = {CU_POINTER_ATTRIBUTE_CONTEXT, CU_POINTER_ATTRIBUTE_MEMORY_TYPE,
+                                       CU_POINTER_ATTRIBUTE_RANGE_START_ADDR};
+        void *values[] = {&context, &type, &start};
+
+        OK(cuMemGetAddressRange(&base, &bytes, block[i] + 3 * MIB));
+        cr_expect_eq(base, block[i]);
+        cr_expect_eq(bytes, BLOCK_BYTES);
+        OK(cuPointerGetAttribute(&ordinal, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, block[i] + 1));
+        cr_expect_eq(ordinal, 0);
+        OK(cuPointerGetAttributes(3, names, values, block[i] + 8));
+        cr_expect_eq(context, world.context);
+        cr_expect_eq(type, CU_MEMORYTYPE_DEVICE);
+        cr_expect_eq(start, block[i]);
+    }
+    release(block);
+    world_end(&world);
+}
+
+Test(blocks, of_odd_sizes_copy_whole_and_in_rows)
+{
+    struct world world = world_make();
+    CUdeviceptr plane;
+    size_t pitch;
+    unsigned char row[1000];
+    unsigned char back[1000];
+
+    OK(cuMemAllocPitch(&plane, &pitch, sizeof row, 5000, 4));
+    cr_assert_geq(pitch, sizeof row);
+    memset(row, 0x5a, sizeof row);
+    CUDA_MEMCPY2D copy = {.srcMemoryType = CU_MEMORYTYPE_HOST,
+                          .srcHost = row,
+                          .srcPitch = sizeof row,
+                          .dstMemoryType = CU_MEMORYTYPE_DEVICE,
+                          .dstDevice = plane,
+                          .dstPitch = pitch,
+                          .dstY = 4999,
+                          .WidthInBytes = sizeof row,
+                          .Height = 1};
+
+    OK(cuMemcpy2D(&copy));
+    OK(cuMemcpyDtoH(back, plane + 4999 * pitch, sizeof back));
+    cr_expect_eq(memcmp(row, back, sizeof row), 0);
+    OK(cuMemFree(plane));
+    world_end(&world);
+}
+
+Test(blocks, refuse_what_the_driver_refuses)
+{
+    struct world world = world_make();
+    CUdeviceptr block;
+    CUdeviceptr base;
+
+    OK(cuMemFree(0));
+    cr_expect_eq(cuMemFree(4096), CUDA_ERROR_INVALID_VALUE);
+    cr_expect_eq(cuMemAlloc(NULL, 4 * MIB), CUDA_ERROR_INVALID_VALUE);
+    cr_expect_eq(cuMemAlloc(&block, 0), CUDA_ERROR_INVALID_VALUE);
+    OK(cuMemAlloc(&block, 4 * MIB));
+    cr_expect_eq(cuMemFree(block + 256), CUDA_ERROR_INVALID_VALUE);
+    cr_expect_eq(cuMemUnmap(block, 4 * MIB), CUDA_ERROR_INVALID_VALUE);
+    OK(cuMemFree(block));
+    cr_expect_eq(cuMemFree(block), CUDA_ERROR_INVALID_VALUE);
+    cr_expect_neq(cuMemGetAddressRange(&base, NULL, block), CUDA_SUCCESS);
+    world_end(&world);
+}
+
+/* Small ones come out of slabs: the first charges the slab, the last gives it back. */
+Test(blocks, that_are_small_cost_their_slab)
+{
+    struct world world = world_make();
+    CUdeviceptr small[64];
+    size_t before, during, after, total;
+
+    OK(cuMemGetInfo(&before, &total));
+    cr_expect_eq(total, 16 * MIB);
+    for (unsigned i = 0; i < 64; i++)
+        OK(cuMemAlloc(&small[i], 1000));
+    OK(cuMemGetInfo(&during, &total));
+    cr_expect_eq(before - during, 2 * MIB, "%zu", before - during);
+    for (unsigned i = 0; i < 64; i++)
+        OK(cuMemFree(small[i]));
+    OK(cuMemGetInfo(&after, &total));
+    cr_expect_eq(after, before);
+    world_end(&world);
+}
+
+Test(blocks, go_with_their_context)
+{
+    struct world world = world_make();
+    CUcontext own;
+    CUdeviceptr block;
+    size_t before, after, total;
+
+    OK(cuMemGetInfo(&before, &total));
+    OK(cuCtxCreate(&own, NULL, 0, world.device));
+    OK(cuMemAlloc(&block, 8 * MIB));
+    OK(cuCtxDestroy(own));
+    OK(cuCtxSetCurrent(world.context));
+    OK(cuMemGetInfo(&after, &total));
+    cr_expect_eq(after, before);
+    cr_expect_eq(cuMemFree(block), CUDA_ERROR_INVALID_VALUE);
+    world_end(&world);
+}
+
+Test(blocks, a_function_of_an_unloaded_module_is_forgotten)
+{
+    struct world world = world_make();
+    CUdeviceptr block[BLOCKS];
+
+    fill(block);
+    for (unsigned round = 0; round < 8; round++) {
+        CUmodule module;
+        CUfunction function;
+        uint64_t count = 1024;
+        void *three[] = {&block[round], &block[8], &count};
+        struct {
+            uint32_t tag;
+            CUdeviceptr out, in;
+        } pair = {0, block[round], block[8]};
+        void *two[] = {&pair, &count};
+
+        OK(cuModuleLoad(&module, getenv("KERNELS")));
+        OK(cuModuleGetFunction(&function, module, round % 2 ? "add" : "add_pair"));
+        OK(cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, NULL, round % 2 ? three : two, NULL));
+        OK(cuCtxSynchronize());
+        OK(cuModuleUnload(module));
+    }
+    for (unsigned i = 0; i < 8; i++)
+        cr_expect(all_are(block[i], 1024, (float)(i + 8)));
+    release(block);
+    world_end(&world);
+}
+
+Test(blocks, a_forked_child_leaves_them_alone)
+{
+    struct world world = world_make();
+    CUdeviceptr block[BLOCKS];
+    int status;
+
+    fill(block);
+    pid_t child = fork();
+
+    if (child == 0) {
+        CUdeviceptr other;
+
+        cuMemAlloc(&other, 4 * MIB); /* whatever the driver says in a child; it must come back */
+        exit(0);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_expect_eq(status, 0);
+    for (unsigned i = 0; i < BLOCKS; i++)
+        cr_expect(all_are(block[i], BLOCK_COUNT, (float)i), "block %u", i);
+    release(block);
+    world_end(&world);
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Preloaded on the simulated driver with a device budget of 16 MiB: captures, graphs, pools. */
+#include "world.h"
+
+enum {
+    BLOCKS = 10
+};
+#define BLOCK_BYTES (4 * MIB)
+#define BLOCK_COUNT (BLOCK_BYTES / sizeof(float))
+
+/* The simulated driver has no graphs yet in some builds. */
+static void need_graphs(void)
+{
+    CUgraph graph;
+
+    if (cuGraphCreate(&graph, 0) == CUDA_ERROR_NOT_SUPPORTED)
+        cr_skip_test("this driver has no graphs");
+    cuGraphDestroy(graph);
+}
+
+static void push_out(const struct world *world, const CUdeviceptr *block)
+{
+    for (unsigned i = 4; i < BLOCKS; i++)
+        OK(world_add(world, block[i], block[i], 0, NULL));
+    OK(cuCtxSynchronize());
+}
+
+static void make(CUdeviceptr *block)
+{
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        OK(cuMemAlloc(&block[i], BLOCK_BYTES));
+        OK(cuMemsetD32(block[i], bits_of(1), BLOCK_COUNT));
+    }
+}
+
+static void release(const CUdeviceptr *block)
+{
+    for (unsigned i = 0; i < BLOCKS; i++)
+        OK(cuMemFree(block[i]));
+}
+
+static CUgraphExec capture(const struct world *world, CUstream stream, const CUdeviceptr *block)
+{
+    CUgraph graph;
+    CUgraphExec executable;
+
+    OK(cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_GLOBAL));
+    OK(cuMemcpyDtoDAsync(block[1], block[0], BLOCK_BYTES, stream));
+    OK(world_add(world, block[2], block[1], BLOCK_COUNT, stream));
+    OK(cuStreamEndCapture(stream, &graph));
+    OK(cuGraphInstantiate(&executable, graph, 0));
+    OK(cuGraphDestroy(graph));
+    return executable;
+}
+
+Test(graphs, run_right_however_often_their_blocks_were_evicted)
+{
+    struct world world = world_make();
+    CUdeviceptr block[BLOCKS];
+    CUstream stream;
+
+    need_graphs();
+    OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    make(block);
+    CUgraphExec executable = capture(&world, stream, block);
+
+    for (unsigned round = 0; round < 5; round++) {
+        push_out(&world, block);
+        OK(cuGraphLaunch(executable, stream));
+        OK(cuStreamSynchronize(stream));
+    }
+    cr_expect(all_are(block[2], BLOCK_COUNT, 6));
+    OK(cuGraphExecDestroy(executable));
+    release(block);
+    OK(cuStreamDestroy(stream));
+    world_end(&world);
+}
+
+Test(graphs, keep_up_with_new_parameters)
+{
+    struct world world = world_make();
+    CUdeviceptr block[BLOCKS];
+    CUstream stream;
+    CUgraph graph;
+    CUgraphNode node;
+    CUgraphExec executable;
+    uint64_t count = BLOCK_COUNT;
+    void *parameters[] = {&block[2], &block[1], &count};
+    CUDA_KERNEL_NODE_PARAMS kernel = {.func = world.add,
+                                      .gridDimX = 1,
+                                      .gridDimY = 1,
+                                      .gridDimZ = 1,
+                                      .blockDimX = 1,
+                                      .blockDimY = 1,
+                                      .blockDimZ = 1,
+                                      .kernelParams = parameters};
+
+    need_graphs();
+    OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    make(block);
+    OK(cuGraphCreate(&graph, 0));
+    OK(cuGraphAddKernelNode(&node, graph, NULL, 0, &kernel));
+    OK(cuGraphInstantiate(&executable, graph, 0));
+    parameters[0] = &block[3];
+    OK(cuGraphExecKernelNodeSetParams(executable, node, &kernel));
+    push_out(&world, block);
+    OK(cuGraphLaunch(executable, stream));
+    OK(cuStreamSynchronize(stream));
+    cr_expect(all_are(block[3], BLOCK_COUNT, 2));
+    cr_expect(all_are(block[2], BLOCK_COUNT, 1));
+    OK(cuGraphExecDestroy(executable));
+    OK(cuGraphDestroy(graph));
+    release(block);
+    world_end(&world);
+}
+
+Test(graphs, an_allocation_during_a_capture_succeeds_and_does_not_break_it)
+{
+    struct world world = world_make();
+    CUdeviceptr block[BLOCKS];
+    CUdeviceptr more;
+    CUstream stream;
+    CUgraph graph;
+
+    need_graphs();
+    OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    make(block);
+    /* Nothing can leave during a capture; without mapped host memory there must be room. */
+    if (strcmp(getenv("EBBTIDE_RESIDENCY"), "strict") == 0) {
+        OK(cuMemFree(block[BLOCKS - 1]));
+        block[BLOCKS - 1] = 0;
+    }
+    OK(cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
+    OK(world_add(&world, block[2], block[1], BLOCK_COUNT, stream));
+    OK(cuMemAlloc(&more, BLOCK_BYTES));
+    OK(cuStreamEndCapture(stream, &graph));
+    OK(cuMemFree(more));
+    OK(cuGraphDestroy(graph));
+    release(block);
+    world_end(&world);
+}
+
+Test(graphs, a_destroyed_stream_ends_its_capture)
+{
+    struct world world = world_make();
+    CUdeviceptr block[BLOCKS];
+    CUstream stream;
+
+    OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    OK(cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
+    OK(cuStreamDestroy(stream));
+    make(block); /* needs evictions, which an open capture forbids */
+    release(block);
+    world_end(&world);
+}
+
+Test(graphs, a_pool_is_charged_with_what_it_holds)
+{
+    struct world world = world_make();
+    CUdeviceptr memory[4];
+    CUmemoryPool pool;
+    CUstream stream;
+    size_t before, during, after, total;
+
+    OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    OK(cuMemGetInfo(&before, &total));
+    for (unsigned i = 0; i < 4; i++)
+        OK(cuMemAllocAsync(&memory[i], 1536 * 1024, stream));
+    OK(cuMemGetInfo(&during, &total));
+    cr_expect_geq(before - during, 6 * MIB);
+    for (unsigned i = 0; i < 4; i++)
+        OK(cuMemFreeAsync(memory[i], stream));
+    OK(cuStreamSynchronize(stream));
+    OK(cuDeviceGetMemPool(&pool, world.device));
+    OK(cuMemPoolTrimTo(pool, 0));
+    OK(cuMemGetInfo(&after, &total));
+    cr_expect_eq(after, before, "%zu", before - after);
+    world_end(&world);
+}
+
+Test(graphs, a_block_may_be_freed_in_stream_order)
+{
+    struct world world = world_make();
+    CUdeviceptr block;
+    CUstream stream;
+
+    OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    OK(cuMemAlloc(&block, BLOCK_BYTES));
+    OK(cuMemsetD8Async(block, 1, BLOCK_BYTES, stream));
+    OK(cuMemFreeAsync(block, stream));
+    cr_expect_eq(cuMemFree(block), CUDA_ERROR_INVALID_VALUE);
+    world_end(&world);
+}
+
+Test(graphs, the_programs_own_handles_cost_until_their_last_mapping_is_gone)
+{
+    struct world world = world_make();
+    CUmemAllocationProp prop = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0}};
+    CUmemGenericAllocationHandle handle;
+    CUdeviceptr address;
+    size_t before, during, after, total;
+
+    OK(cuMemGetInfo(&before, &total));
+    OK(cuMemCreate(&handle, 8 * MIB, &prop, 0));
+    OK(cuMemAddressReserve(&address, 8 * MIB, 0, 0, 0));
+    OK(cuMemMap(address, 8 * MIB, 0, handle, 0));
+    OK(cuMemRelease(handle));
+    OK(cuMemGetInfo(&during, &total));
+    cr_expect_eq(before - during, 8 * MIB);
+    OK(cuMemUnmap(address, 8 * MIB));
+    OK(cuMemAddressFree(address, 8 * MIB));
+    OK(cuMemGetInfo(&after, &total));
+    cr_expect_eq(after, before);
+    world_end(&world);
+}
