@@ -81,7 +81,8 @@ void context_clear(struct context *context)
         struct stream *stream = context->streams;
 
         /* One with a thread frees itself after this; the list must not wait for it. */
-        stream_destroy(stream);
+        if (!stream->destroyed)
+            stream_destroy(stream);
         if (context->streams == stream)
             context->streams = stream->next;
     }
