@@ -51,6 +51,11 @@ void search_words(const void *memory, size_t bytes, uint64_t base, uint64_t span
     }
 }
 
+uint64_t search_span(void)
+{
+    return ((uint64_t)extent_high(&core.arena) + 1) * GRANULE_BYTES;
+}
+
 /* ---- everything --------------------------------------------------------------------------------------------- */
 
 /* Memory being searched: which block it belongs to, if any. */
@@ -85,7 +90,7 @@ static void found(uint64_t word, void *arg)
 static void search_cpu(struct place *place, const void *memory, uint64_t bytes)
 {
     pthread_mutex_lock(&core.lock);
-    search_words(memory, bytes & ~UINT64_C(3), core.blocks.base, core.blocks.bytes, found, place);
+    search_words(memory, bytes & ~UINT64_C(3), core.blocks.base, search_span(), found, place);
     pthread_mutex_unlock(&core.lock);
     place->searched_bytes += bytes;
 }

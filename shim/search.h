@@ -23,6 +23,10 @@ typedef void (*search_hit_fn)(uint64_t word, void *arg);
 void search_words(const void *memory, size_t bytes, uint64_t base, uint64_t span, search_hit_fn hit,
                   void *arg);
 
+/** Bytes from the arena's base to one granule past the last address ever handed out: no pointer lies beyond, and the
+ *  fewer addresses count, the fewer numbers are taken for pointers. */
+uint64_t search_span(void);
+
 /** Search everything. False: some root cannot be known (said once), so nothing was proven. */
 bool search_run(void);
 

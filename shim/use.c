@@ -67,7 +67,7 @@ static void search_unaligned(struct use *use, const char *memory, size_t bytes)
         size_t size = bytes - at < sizeof(piece) ? bytes - at : sizeof(piece);
 
         memcpy(piece, memory + at, size);
-        search_words(piece, size & ~(size_t)3, core.blocks.base, core.blocks.bytes, source_hit, use);
+        search_words(piece, size & ~(size_t)3, core.blocks.base, search_span(), source_hit, use);
     }
 }
 
@@ -82,7 +82,7 @@ void use_source(struct use *use, const void *memory, size_t bytes)
     if ((uintptr_t)memory & 3)
         search_unaligned(use, memory, bytes);
     else
-        search_words(memory, bytes & ~(size_t)3, core.blocks.base, core.blocks.bytes, source_hit, use);
+        search_words(memory, bytes & ~(size_t)3, core.blocks.base, search_span(), source_hit, use);
 }
 
 /* ---- the blocks of a use ---------------------------------------------------------------------------------- */
@@ -267,8 +267,7 @@ static int use_reach(struct use *use)
 static int root_search(const struct root *root, void *arg)
 {
     if (root->cpu)
-        search_words(root->cpu, root->bytes & ~UINT64_C(3), core.blocks.base, core.blocks.bytes, source_hit,
-                     arg);
+        search_words(root->cpu, root->bytes & ~UINT64_C(3), core.blocks.base, search_span(), source_hit, arg);
     return 0;
 }
 
