@@ -354,7 +354,9 @@ struct fake_device *fake_create(const struct fake_config *config)
     fake->clock_ns = 1000000000;
     fake->reservation = calloc(FAKE_RESERVATIONS, sizeof *fake->reservation);
     fake->file = memfd_create("fake-device", MFD_CLOEXEC);
-    if (!fake->reservation || fake->file < 0)
+    fake->view =
+        mmap(NULL, FAKE_VIEW_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fake->file, 0);
+    if (!fake->reservation || fake->file < 0 || fake->view == MAP_FAILED)
         abort();
     pthread_mutex_init(&fake->lock, NULL);
     return fake;
@@ -374,6 +376,7 @@ void fake_destroy(struct fake_device *fake)
     for (uint64_t i = 0; i < fake->host_count; i++)
         if (fake->host[i].memory.cpu)
             munmap(fake->host[i].memory.cpu, fake->host[i].memory.bytes);
+    munmap(fake->view, FAKE_VIEW_BYTES);
     close(fake->file);
     free(fake->reservation);
     free(fake->handle);

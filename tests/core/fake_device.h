@@ -114,6 +114,8 @@ struct fake_device {
     struct fake_failure failure[FAKE_CALLS];
     int file;
     uint64_t file_bytes;
+    char *
+        view; /* of the file's first bytes: copies go through it and not through addresses that keep changing */
     struct fake_reservation *reservation;
     struct fake_handle *handle;
     uint64_t handle_count, handle_room;

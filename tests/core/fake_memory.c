@@ -100,6 +100,23 @@ void fake_file_give(struct fake_device *fake, uint64_t file_at, uint64_t bytes)
         abort();
 }
 
+char *fake_bytes(struct fake_device *fake, uint64_t address, uint64_t *out_bytes)
+{
+    const struct fake_host *host = fake_host_at(fake, address, 1);
+    const struct fake_map *map = host ? NULL : fake_map_at(fake, address);
+    uint64_t file_at;
+    if (host) {
+        *out_bytes = host->memory.alias + host->memory.bytes - address;
+        file_at = host->file_at + (address - host->memory.alias);
+    } else if (map) {
+        *out_bytes = map->address + map->bytes - address;
+        file_at = fake_handle_of(fake, map->handle)->file_at + (address - map->address);
+    } else {
+        return NULL;
+    }
+    return file_at + *out_bytes <= FAKE_VIEW_BYTES ? fake->view + file_at : (char *)address;
+}
+
 uint64_t fake_handle_add(struct fake_device *fake, struct fake_handle handle)
 {
     fake->handle = fake_grow(fake->handle, fake->handle_count, &fake->handle_room, sizeof *fake->handle);

@@ -10,6 +10,9 @@
 
 #include "fake_device.h"
 
+/* Of the file that the view shows. A range beyond is read and written at its address. */
+#define FAKE_VIEW_BYTES (UINT64_C(16) << 30)
+
 struct fake_reservation {
     uint64_t base, bytes;
     uint32_t *map; /* of each granule, the map it belongs to, plus 1; 0 for none */
@@ -51,6 +54,9 @@ bool fake_granted(struct fake_device *fake, unsigned ordinal, uint64_t address, 
 /* Take and give back bytes of the memory file; a new range is zero. */
 uint64_t fake_file_take(struct fake_device *fake, uint64_t bytes);
 void fake_file_give(struct fake_device *fake, uint64_t file_at, uint64_t bytes);
+
+/* Where the bytes at an address or alias really are, and how many follow in one piece; NULL for neither. */
+char *fake_bytes(struct fake_device *fake, uint64_t address, uint64_t *out_bytes);
 
 uint64_t fake_handle_add(struct fake_device *fake, struct fake_handle handle);
 void fake_map_add(struct fake_device *fake, struct fake_reservation *reservation, struct fake_map map);

@@ -65,10 +65,25 @@ int fake_copy(struct device *self, unsigned ordinal, uint64_t to, uint64_t from,
     return fake_call_end(fake, rc ? rc : copy_locked(fake, copy));
 }
 
-/* Make the copies of one device, or of all. */
-static int copies_make(struct fake_device *fake, unsigned ordinal, bool all)
+static void copy_bytes(struct fake_device *fake, struct fake_copy copy)
 {
-    int rc = 0;
+    while (copy.bytes > 0) {
+        uint64_t to_bytes, from_bytes, bytes = copy.bytes;
+        char *to = fake_bytes(fake, copy.to, &to_bytes);
+        const char *from = fake_bytes(fake, copy.from, &from_bytes);
+        bytes = bytes < to_bytes ? bytes : to_bytes;
+        bytes = bytes < from_bytes ? bytes : from_bytes;
+        memmove(to, from, bytes);
+        copy.to += bytes;
+        copy.from += bytes;
+        copy.bytes -= bytes;
+    }
+}
+
+/* Make the copies of one device, or of all. With an error to tell they end without having copied anything. */
+static int copies_make(struct fake_device *fake, unsigned ordinal, bool all, int error)
+{
+    int rc = error;
     uint64_t kept = 0;
     for (uint64_t i = 0; i < fake->copy_count; i++) {
         struct fake_copy copy = fake->copy[i];
@@ -79,8 +94,8 @@ static int copies_make(struct fake_device *fake, unsigned ordinal, bool all)
         if (copy_side(fake, copy.ordinal, copy.to, copy.bytes) < 0 ||
             copy_side(fake, copy.ordinal, copy.from, copy.bytes) < 0)
             rc = fake_violate(fake, "copy that lost its memory before it was waited for");
-        else if (!fake->config.contentless)
-            memmove((void *)copy.to, (const void *)copy.from, copy.bytes);
+        else if (!fake->config.contentless && !error)
+            copy_bytes(fake, copy);
     }
     fake->copy_count = kept;
     return rc;
@@ -90,9 +105,9 @@ int fake_copied(struct device *self, unsigned ordinal)
 {
     struct fake_device *fake = fake_of(self);
     int rc = fake_call_begin(fake, FAKE_COPIED);
-    if (rc == 0 && ordinal >= fake->device.count)
-        rc = fake_violate(fake, "copied of device %u", ordinal);
-    return fake_call_end(fake, rc ? rc : copies_make(fake, ordinal, false));
+    if (ordinal >= fake->device.count)
+        return fake_call_end(fake, fake_violate(fake, "copied of device %u", ordinal));
+    return fake_call_end(fake, copies_make(fake, ordinal, false, rc));
 }
 
 static void kernels_run(struct fake_device *fake)
@@ -120,7 +135,7 @@ int fake_drain(struct device *self, uint64_t deadline_ns)
         fake->clock_ns = deadline_ns;
     if (rc == 0) {
         kernels_run(fake);
-        rc = copies_make(fake, 0, true);
+        rc = copies_make(fake, 0, true, 0);
     }
     return fake_call_end(fake, rc);
 }
