@@ -77,14 +77,11 @@ void context_clear(struct context *context)
 {
     op_drain(context, NULL);
     context->alive = false;
-    while (context->streams) {
-        struct stream *stream = context->streams;
-
-        /* One with a thread frees itself after this; the list must not wait for it. */
+    /* One with a thread stays in the list until that has ended. */
+    for (struct stream *stream = context->streams, *next; stream; stream = next) {
+        next = stream->next;
         if (!stream->destroyed)
             stream_destroy(stream);
-        if (context->streams == stream)
-            context->streams = stream->next;
     }
     context->legacy = NULL;
     context->marker = NULL;

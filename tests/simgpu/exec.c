@@ -100,7 +100,7 @@ static bool flatten(struct exec *exec, const struct graph *graph, const struct s
  */
 static bool add_step(struct exec *exec, struct node *node, const struct step *entry)
 {
-    struct step own = {.work = {.kind = WORK_EMPTY}, .origin = node, .disabled = node->disabled};
+    struct step own = {.work = {.kind = WORK_EMPTY}, .type = node->type, .origin = node};
     bool good = true;
 
     for (size_t i = 0; good && i < node->after_count; i++)
@@ -123,6 +123,7 @@ static bool add_step(struct exec *exec, struct node *node, const struct step *en
         free(own.after);
         return false;
     }
+    own.placement = placement_of(&own.work);
     exec->steps[exec->step_count++] = own;
     node->mark = exec->step_count;
     return true;
@@ -172,7 +173,7 @@ static bool compute_reach(struct exec *exec)
     return true;
 }
 
-struct exec *exec_create(const struct graph *graph, struct context *context, unsigned long long flags)
+struct exec *exec_create(const struct graph *graph)
 {
     struct exec *exec = calloc(1, sizeof *exec);
     bool good;
@@ -180,8 +181,6 @@ struct exec *exec_create(const struct graph *graph, struct context *context, uns
     if (!exec)
         return NULL;
     exec->refs = 1;
-    exec->context = context;
-    exec->flags = flags;
     exec->steps = calloc(count_steps(graph) + 1, sizeof *exec->steps);
     good = exec->steps && flatten(exec, graph, NULL) && compute_reach(exec);
     if (!good) {
@@ -189,4 +188,127 @@ struct exec *exec_create(const struct graph *graph, struct context *context, uns
         return NULL;
     }
     return exec;
+}
+
+struct exec *exec_copy(const struct exec *exec)
+{
+    struct exec *copy = calloc(1, sizeof *copy);
+    size_t reach = exec->reach ? exec->step_count * row_words(exec) * sizeof *exec->reach : 0;
+    bool good;
+
+    if (!copy)
+        return NULL;
+    copy->refs = 1;
+    copy->steps = calloc(exec->step_count + 1, sizeof *copy->steps);
+    copy->reach = reach ? malloc(reach) : NULL;
+    good = copy->steps && (!reach || copy->reach);
+    if (good && reach)
+        memcpy(copy->reach, exec->reach, reach);
+    for (unsigned i = 0; good && i < exec->step_count; i++) {
+        const struct step *from = &exec->steps[i];
+        struct step step = *from;
+
+        step.after = malloc((from->after_count + 1) * sizeof *step.after);
+        good = step.after && work_copy(&from->work, &step.work);
+        if (!good) {
+            free(step.after);
+            break;
+        }
+        memcpy(step.after, from->after, from->after_count * sizeof *step.after);
+        copy->steps[copy->step_count++] = step;
+    }
+    if (!good) {
+        exec_drop(copy);
+        return NULL;
+    }
+    return copy;
+}
+
+bool exec_find(const struct exec *exec, CUgraphNode node, unsigned *index)
+{
+    for (unsigned i = 0; i < exec->step_count; i++) {
+        if (exec->steps[i].origin == (const struct node *)node) {
+            *index = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool same_edges(const struct step *a, const struct step *b)
+{
+    return a->after_count == b->after_count &&
+           memcmp(a->after, b->after, a->after_count * sizeof *a->after) == 0;
+}
+
+static CUgraphExecUpdateResult compare(const struct step *a, const struct step *b, bool edges)
+{
+    if (a->type != b->type)
+        return CU_GRAPH_EXEC_UPDATE_ERROR_NODE_TYPE_CHANGED;
+    if (edges && a->after_count && b->after_count && !same_edges(a, b))
+        return CU_GRAPH_EXEC_UPDATE_ERROR_TOPOLOGY_CHANGED;
+    if (edges && a->after_count != b->after_count)
+        return CU_GRAPH_EXEC_UPDATE_ERROR_TOPOLOGY_CHANGED;
+    if (memcmp(&a->placement, &b->placement, sizeof a->placement) != 0)
+        return CU_GRAPH_EXEC_UPDATE_ERROR_PARAMETERS_CHANGED;
+    return CU_GRAPH_EXEC_UPDATE_SUCCESS;
+}
+
+bool exec_matches(const struct exec *exec, unsigned first, const struct exec *other, bool edges,
+                  CUgraphExecUpdateResultInfo *info)
+{
+    for (unsigned i = 0; i < other->step_count; i++) {
+        CUgraphExecUpdateResult result = compare(&exec->steps[first + i], &other->steps[i], edges);
+
+        if (result == CU_GRAPH_EXEC_UPDATE_SUCCESS)
+            continue;
+        if (info) {
+            info->result = result;
+            info->errorNode = (CUgraphNode)other->steps[i].origin;
+        }
+        return false;
+    }
+    return true;
+}
+
+void exec_swap(struct exec *exec, unsigned first, struct exec *other)
+{
+    for (unsigned i = 0; i < other->step_count; i++) {
+        struct step *a = &exec->steps[first + i], *b = &other->steps[i];
+        struct step kept = *a;
+
+        a->work = b->work;
+        a->records = b->records;
+        a->waits = b->waits;
+        b->work = kept.work;
+    }
+}
+
+static int placement_at(uintptr_t address)
+{
+    const struct memory *memory = memory_find(address);
+
+    return memory ? memory->device : DEVICE_HOST;
+}
+
+struct placement placement_of(const struct work *work)
+{
+    struct placement placement = {PLACEMENT_NONE, PLACEMENT_NONE};
+
+    if (work->kind == WORK_COPY)
+        placement.from = placement_at(work->copy.from.base);
+    if (work->kind == WORK_COPY || work->kind == WORK_SET)
+        placement.to = placement_at(work->kind == WORK_COPY ? work->copy.to.base : work->set.to);
+    return placement;
+}
+
+void exec_judge_placement(const struct exec *exec)
+{
+    for (unsigned i = 0; i < exec->step_count; i++) {
+        const struct step *step = &exec->steps[i];
+        struct placement now = placement_of(&step->work);
+
+        if (!step->disabled && memcmp(&now, &step->placement, sizeof now) != 0)
+            hazard_moved(work_label(&step->work));
+    }
 }

@@ -13,19 +13,27 @@ struct node;
 struct event;
 struct graph;
 
+/* Which memory a copy or set works on: a device's ordinal, DEVICE_HOST, or PLACEMENT_NONE where there is no operand. */
+enum {
+    PLACEMENT_NONE = -2
+};
+struct placement {
+    int to, from;
+};
+
 struct step {
     struct work work;
-    const struct node *origin; /* node of the graph it was made from, for lookups only */
-    struct event *records;     /* event record node, or NULL */
-    struct event *waits;       /* event wait node, or NULL */
-    unsigned *after;           /* owned: steps it follows directly */
+    CUgraphNodeType type;
+    struct placement placement; /* at instantiation */
+    const struct node *origin;  /* node of the graph it was made from, for lookups only */
+    struct event *records;      /* event record node, or NULL */
+    struct event *waits;        /* event wait node, or NULL */
+    unsigned *after;            /* owned: steps it follows directly */
     unsigned after_count;
     bool disabled;
 };
 
 struct exec {
-    struct context *context;
-    unsigned long long flags;
     struct step *steps;
     unsigned step_count;
     uint64_t
@@ -43,7 +51,29 @@ CUresult exec_name(const struct exec *exec, struct op *op);
 CUresult exec_run(const struct exec *exec, struct op *op);
 
 /* An instance of the graph as it is now, with one reference. NULL when memory is out. */
-struct exec *exec_create(const struct graph *graph, struct context *context, unsigned long long flags);
+struct exec *exec_create(const struct graph *graph);
+
+/* A deep copy with one reference. NULL when memory is out. */
+struct exec *exec_copy(const struct exec *exec);
+
+/* The step that a node of the graph became. */
+bool exec_find(const struct exec *exec, CUgraphNode node, unsigned *index);
+
+/*
+ * Whether the steps from first on could take over the work of the other's steps: the same types, the same memory for
+ * copies, and, if edges count, the same edges. Says in info (may be NULL) what differs.
+ */
+bool exec_matches(const struct exec *exec, unsigned first, const struct exec *other, bool edges,
+                  CUgraphExecUpdateResultInfo *info);
+
+/* Trades the work of the steps from first on with the other's. */
+void exec_swap(struct exec *exec, unsigned first, struct exec *other);
+
+/* Where the operands of a copy or set are now. */
+struct placement placement_of(const struct work *work);
+
+/* Counts a hazard for each copy or set whose memory has moved between a device and the host since instantiation. */
+void exec_judge_placement(const struct exec *exec);
 
 void exec_drop(struct exec *exec);
 

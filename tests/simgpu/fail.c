@@ -4,9 +4,11 @@
 #include "entry.h"
 
 #include <dlfcn.h>
+#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     RULES_MAX = 64
@@ -82,17 +84,37 @@ bool fail_read(const char *list)
     return good;
 }
 
+/* The file name of what the address lies in; the program itself has no name in the loader's list. */
+static bool object_name(const void *address, char *name, size_t room)
+{
+    struct link_map *map = NULL;
+    Dl_info info;
+    ssize_t length;
+
+    if (!dladdr1(address, &info, (void **)&map, RTLD_DL_LINKMAP) || !map)
+        return false;
+    if (*map->l_name) {
+        snprintf(name, room, "%s", map->l_name);
+        return true;
+    }
+    length = readlink("/proc/self/exe", name, room - 1);
+    if (length < 0)
+        return false;
+    name[length] = '\0';
+    return true;
+}
+
 static bool called_from(const char *library, const void *return_address)
 {
-    Dl_info info;
+    char name[4096];
     const char *slash;
 
     if (!*library)
         return true;
-    if (!dladdr(return_address, &info) || !info.dli_fname)
+    if (!object_name(return_address, name, sizeof name))
         return false;
-    slash = strrchr(info.dli_fname, '/');
-    return strstr(slash ? slash + 1 : info.dli_fname, library);
+    slash = strrchr(name, '/');
+    return strstr(slash ? slash + 1 : name, library);
 }
 
 int fail_judge(unsigned index, const void *return_address)

@@ -23,6 +23,7 @@ static void node_free(struct node *node)
     if (node->child)
         graph_destroy(node->child);
     free(node->after);
+    free(node->params);
     free(node);
 }
 
@@ -78,6 +79,26 @@ CUresult graph_add(struct graph *graph, CUgraphNodeType type, struct work *work,
     graph->nodes[graph->count++] = node;
     *created = node;
     return CUDA_SUCCESS;
+}
+
+void graph_remove(struct node *node)
+{
+    struct graph *graph = node->graph;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < graph->count; i++) {
+        struct node *other = graph->nodes[i];
+        size_t edges = 0;
+
+        for (size_t k = 0; k < other->after_count; k++)
+            if (other->after[k] != node)
+                other->after[edges++] = other->after[k];
+        other->after_count = edges;
+        if (other != node)
+            graph->nodes[kept++] = other;
+    }
+    graph->count = kept;
+    node_free(node);
 }
 
 /* Where a node of the original is in its clone: the same index. */

@@ -17,17 +17,16 @@ struct node {
     CUcontext context;   /* as given with copies and sets */
     struct graph *child; /* owned: child graph */
     struct event *event; /* event record and wait */
+    void **params;       /* owned: what cuGraphKernelNodeGetParams has given out, or NULL */
     struct node **after; /* the nodes it depends on */
     size_t after_count;
     struct node *original; /* of a clone */
     unsigned mark;         /* for walks */
-    bool disabled;
 };
 
 struct graph {
     struct node **nodes; /* in order of creation */
     size_t count, room;
-    struct graph *original; /* of a clone */
     bool is_child;
 };
 
@@ -35,6 +34,9 @@ struct graph {
  * OUT_OF_MEMORY. */
 CUresult graph_add(struct graph *graph, CUgraphNodeType type, struct work *work, struct node *const *after,
                    size_t count, struct node **created);
+
+/* Takes a node and its edges out. */
+void graph_remove(struct node *node);
 
 struct graph *graph_create(void);
 void graph_destroy(struct graph *graph);

@@ -44,6 +44,13 @@ void hazard_lose(const struct memory *memory, const char *how)
                 memory->start, memory->size, how, memory->uses);
 }
 
+void hazard_moved(const char *label)
+{
+    if (hazard())
+        fprintf(stderr, "simgpu: hazard: %s in a graph works on memory that has moved since instantiation\n",
+                label);
+}
+
 /* Rows of one pitch that never share a column do not overlap, though their bounds do. */
 static bool overlaps(const struct access *a, const struct access *b)
 {

@@ -4,6 +4,8 @@
  * and, up to a cap, printed. 1  a range goes away (unmap, remap, revoked access, a free that does not wait
  * for that device) under an incomplete operation that names it, or a running kernel that has declared it with
  * simgpu_touch 2  a copy or set writes what another operation uses, and neither is ordered after the other
+ *   3  a graph is launched with a copy or set whose memory is not where it was at instantiation (another device, or the
+ *      host): NVIDIA documents that the instance records it
  * The second compares physical places, so that aliases are one. A kernel uses what it declares with
  * simgpu_touch; of an object that it gets by parameter and declares nothing in, all. Past accesses are
  * remembered until no operation can be unordered with them any more, but no more than HISTORY_MAX.
@@ -25,6 +27,9 @@ void hazard_end(struct op *op);
 
 /* Judges the loss of an object, as in "unmapped". */
 void hazard_lose(const struct memory *memory, const char *how);
+
+/* A graph's copy or set runs on memory that has moved. */
+void hazard_moved(const char *label);
 
 unsigned hazard_count(void);
 

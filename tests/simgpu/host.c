@@ -92,6 +92,8 @@ CUresult sim_cuMemFreeHost(void *address)
     device = memory->context->device;
     op_drain(NULL, device);
     op_observe_device(device);
+    if (context_current()->sticky != CUDA_SUCCESS)
+        return sim_leave(context_current()->sticky);
     if (memory_exact((uintptr_t)address, MEMORY_PINNED) != memory)
         return sim_leave(CUDA_ERROR_INVALID_VALUE); /* another thread was first */
     host_give(memory);

@@ -19,8 +19,24 @@ enum {
 
 static const int reserved_flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 
+/* Mappings that are there to be dropped. Shared ones never merge. */
+enum {
+    BALLAST = 16
+};
+static const size_t ballast_bytes = 4096;
+static void *ballast[BALLAST];
+
+static void ballast_take(void **taken)
+{
+    void *mapped = mmap(NULL, ballast_bytes, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    *taken = mapped == MAP_FAILED ? NULL : mapped;
+}
+
 CUresult space_start(void)
 {
+    for (unsigned i = 0; i < BALLAST; i++)
+        ballast_take(&ballast[i]);
     for (int bits = WINDOW_BITS_MAX; bits >= WINDOW_BITS_MIN; bits--) {
         size_t size = (size_t)1 << bits;
         void *window = mmap(NULL, size, PROT_NONE, reserved_flags, -1, 0);
@@ -120,11 +136,23 @@ CUresult space_protect(uintptr_t start, size_t size, int prot)
     return mprotect((void *)start, size, prot) == 0 ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 
+static bool replace(uintptr_t start, size_t size)
+{
+    return mmap((void *)start, size, PROT_NONE, reserved_flags | MAP_FIXED, -1, 0) != MAP_FAILED;
+}
+
 void space_unmap(uintptr_t start, size_t size)
 {
-    if (mmap((void *)start, size, PROT_NONE, reserved_flags | MAP_FIXED, -1, 0) != MAP_FAILED)
-        return;
-    /* At the kernel's limit of mappings a replacement is refused, but a change of access never is. */
-    if (mprotect((void *)start, size, PROT_NONE) != 0)
-        abort();
+    unsigned dropped = 0;
+
+    /* At the kernel's limit of mappings even one that would end with fewer is refused; giving up a whole one is not. */
+    while (!replace(start, size)) {
+        if (dropped == BALLAST)
+            abort(); /* other threads have taken all that was dropped */
+        if (ballast[dropped])
+            munmap(ballast[dropped], ballast_bytes);
+        ballast[dropped++] = NULL;
+    }
+    for (unsigned i = 0; i < dropped; i++)
+        ballast_take(&ballast[i]);
 }

@@ -80,7 +80,7 @@ static CUresult per_thread_of(struct context *context, struct stream **stream)
     CUresult result;
 
     for (*stream = context->streams; *stream; *stream = (*stream)->next)
-        if ((*stream)->thread == thread_id())
+        if ((*stream)->thread == thread_id() && !(*stream)->destroyed)
             return CUDA_SUCCESS;
     result = create_own(context, 0, stream);
     if (result == CUDA_SUCCESS)
