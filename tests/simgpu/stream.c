@@ -114,11 +114,9 @@ static void stream_free(struct stream *stream)
 {
     struct stream **link = &stream->context->streams;
 
-    /* Not in the list any more if its context was destroyed while its thread ran. */
-    while (*link && *link != stream)
+    while (*link != stream)
         link = &(*link)->next;
-    if (*link)
-        *link = stream->next;
+    *link = stream->next;
     if (stream->last)
         op_drop(stream->last);
     op_slot_give(stream->slot, stream->slot_number);
