@@ -18,6 +18,7 @@ struct layout {
     const struct layout *next; /* of the same bucket */
     uint32_t runs;
     bool is_known;
+    bool is_plain; /* every parameter is one aligned word, as addresses and counts are */
     struct run run[];
 };
 
@@ -39,6 +40,7 @@ enum {
     GONE = 1,
     FIRST_CAPACITY = 1024,
     RUNS_MAX = 1024,
+    PLAIN_MAX = 32,
     BUCKETS = 256,
     ARENA_BYTES = 1 << 20
 };
@@ -131,6 +133,9 @@ static const struct layout *intern(const struct run *run, uint32_t runs)
     layout->next = *bucket;
     layout->runs = runs;
     layout->is_known = true;
+    layout->is_plain = runs <= PLAIN_MAX;
+    for (uint32_t i = 0; i < runs; i++)
+        layout->is_plain &= run[i].parameter == i && run[i].first_byte == 0 && run[i].words == 1;
     memcpy(layout->run, run, runs * sizeof *run);
     *bucket = layout;
     return layout;
@@ -226,6 +231,16 @@ static void use_extra(struct use *use, void **extra)
         use_words(use, buffer, *bytes);
 }
 
+/* The words of plain parameters are gathered: one look at all costs less than a look at each. */
+static inline void use_plain(struct use *use, uint32_t count, void **kernel_params)
+{
+    uint64_t words[PLAIN_MAX];
+
+    for (uint32_t i = 0; i < count; i++)
+        memcpy(&words[i], kernel_params[i], sizeof *words);
+    use_words(use, words, count * sizeof *words);
+}
+
 void parameters_use(struct use *use, CUfunction function, void **kernel_params, void **extra)
 {
     if (!kernel_params) {
@@ -243,7 +258,11 @@ void parameters_use(struct use *use, CUfunction function, void **kernel_params, 
         use->all = true;
         return;
     }
-    for (const struct run *run = layout->run; run < layout->run + layout->runs; run++)
+    if (layout->is_plain) {
+        use_plain(use, layout->runs, kernel_params);
+        return;
+    }
+    for (const struct run *run = layout->run, *end = run + layout->runs; run < end; run++)
         use_words(use, (const unsigned char *)kernel_params[run->parameter] + run->first_byte,
                   run->words * sizeof(uint64_t));
 }

@@ -8,16 +8,6 @@ enum {
 #define BLOCK_BYTES (4 * MIB)
 #define BLOCK_COUNT (BLOCK_BYTES / sizeof(float))
 
-/* The simulated driver has no graphs yet in some builds. */
-static void need_graphs(void)
-{
-    CUgraph graph;
-
-    if (cuGraphCreate(&graph, 0) == CUDA_ERROR_NOT_SUPPORTED)
-        cr_skip_test("this driver has no graphs");
-    cuGraphDestroy(graph);
-}
-
 static void push_out(const struct world *world, const CUdeviceptr *block)
 {
     for (unsigned i = 4; i < BLOCKS; i++)
@@ -59,7 +49,6 @@ Test(graphs, run_right_however_often_their_blocks_were_evicted)
     CUdeviceptr block[BLOCKS];
     CUstream stream;
 
-    need_graphs();
     OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
     make(block);
     CUgraphExec executable = capture(&world, stream, block);
@@ -95,7 +84,6 @@ Test(graphs, keep_up_with_new_parameters)
                                       .blockDimZ = 1,
                                       .kernelParams = parameters};
 
-    need_graphs();
     OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
     make(block);
     OK(cuGraphCreate(&graph, 0));
@@ -122,7 +110,6 @@ Test(graphs, an_allocation_during_a_capture_succeeds_and_does_not_break_it)
     CUstream stream;
     CUgraph graph;
 
-    need_graphs();
     OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
     make(block);
     /* Nothing can leave during a capture; without mapped host memory there must be room. */
