@@ -43,6 +43,8 @@
         CUresult result = real.name arguments;                                                               \
         if (!error)                                                                                          \
             use_end(&use);                                                                                   \
+        else if (result != CUDA_SUCCESS)                                                                     \
+            result = hooks_result(error);                                                                    \
         return result;                                                                                       \
     }
 #include "hook_table.def"
