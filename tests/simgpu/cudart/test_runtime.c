@@ -130,6 +130,38 @@ Test(runtime, a_kernel_runs_with_its_arguments)
     cr_assert_eq(cudaLibraryUnload(library), cudaSuccess);
 }
 
+Test(runtime, a_captured_graph_runs_as_often_as_it_is_launched)
+{
+    cudaKernel_t add;
+    cudaLibrary_t library = load(&add);
+    void *memory = zeros();
+    enum cudaStreamCaptureStatus status;
+    cudaGraphExec_t exec;
+    cudaStream_t stream;
+    cudaGraph_t graph;
+    size_t nodes = 0;
+
+    cr_assert_eq(cudaStreamCreate(&stream), cudaSuccess);
+    cr_assert_eq(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), cudaSuccess);
+    cr_assert_eq(cudaStreamIsCapturing(stream, &status), cudaSuccess);
+    cr_assert_eq(status, cudaStreamCaptureStatusActive);
+    launch(add, memory, stream);
+    launch(add, memory, stream);
+    cr_assert_eq(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+    cr_assert_eq(cudaGraphGetNodes(graph, NULL, &nodes), cudaSuccess);
+    cr_assert_eq(nodes, 2);
+    cr_assert_eq(cudaGraphInstantiate(&exec, graph, 0), cudaSuccess);
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(cudaGraphLaunch(exec, stream), cudaSuccess);
+    cr_assert_eq(cudaStreamSynchronize(stream), cudaSuccess);
+    expect_all(memory, 18);
+    cr_assert_eq(cudaGraphExecDestroy(exec), cudaSuccess);
+    cr_assert_eq(cudaGraphDestroy(graph), cudaSuccess);
+    cr_assert_eq(cudaStreamDestroy(stream), cudaSuccess);
+    cr_assert_eq(cudaFree(memory), cudaSuccess);
+    cr_assert_eq(cudaLibraryUnload(library), cudaSuccess);
+}
+
 Test(runtime, pointers_tell_where_they_lead)
 {
     struct cudaPointerAttributes attributes;
@@ -172,4 +204,15 @@ Test(runtime, what_is_missing_says_so_and_fails)
 {
     cr_assert_eq(cudaProfilerStart(), cudaErrorNotSupported);
     cr_assert_eq(cudaGetLastError(), cudaErrorNotSupported);
+}
+
+Test(runtime, a_reset_device_can_be_used_again)
+{
+    void *memory = zeros();
+
+    cr_assert_not_null(memory);
+    cr_assert_eq(cudaDeviceReset(), cudaSuccess);
+    memory = zeros();
+    expect_all(memory, 0);
+    cr_assert_eq(cudaFree(memory), cudaSuccess);
 }
