@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "log.h"
 #include "monitor.h"
@@ -291,6 +292,24 @@ static void block_publish_new(uint32_t first, uint32_t granules)
     atomic_store_explicit(&core.blocks.stamp[first], core_stamp(), memory_order_relaxed);
 }
 
+/* What was in recycled memory before could be taken for pointers by a search and keep a fresh block from moving. */
+static void block_scrub(uint32_t first, uint32_t granules)
+{
+    unsigned ordinal = core.blocks.block[first].ordinal;
+
+    if (core.options->disk != DISK_AUTO)
+        return;
+    for (uint32_t g = first; g < first + granules; g += core.blocks.chunk[g].granules) {
+        struct chunk *chunk = &core.blocks.chunk[g];
+
+        if (chunk->handle)
+            core.device->zero(core.device, ordinal, granule_address(&core.blocks, g), chunk_bytes(chunk));
+        else
+            memset(chunk->slab->memory.cpu, 0, chunk_bytes(chunk));
+    }
+    core.device->copied(core.device, ordinal);
+}
+
 /* A freed block of the same size that is still mapped. */
 static bool take_idle(unsigned ordinal, uint32_t granules, struct block fresh, uint32_t *out_first)
 {
@@ -304,7 +323,6 @@ static bool take_idle(unsigned ordinal, uint32_t granules, struct block fresh, u
         budget_from_idle(&core.devices[ordinal].budget, CLASS_BLOCK, granules * GRANULE_BYTES);
         fresh.chunk_granules = core.blocks.block[*out_first].chunk_granules;
         core.blocks.block[*out_first] = fresh;
-        block_publish_new(*out_first, granules);
     }
     pthread_mutex_unlock(&core.lock);
     return found;
@@ -351,10 +369,11 @@ int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void
             refusal_device(ordinal, bytes, "allocation");
             return -ENOMEM;
         }
-        pthread_mutex_lock(&core.lock);
-        block_publish_new(first, fresh.granules);
-        pthread_mutex_unlock(&core.lock);
     }
+    block_scrub(first, fresh.granules);
+    pthread_mutex_lock(&core.lock);
+    block_publish_new(first, fresh.granules);
+    pthread_mutex_unlock(&core.lock);
     monitor_wake();
     *out_address = granule_address(&core.blocks, first);
     return 0;

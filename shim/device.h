@@ -73,6 +73,8 @@ struct device {
 
     /** Start a copy on the private stream of `ordinal`; both addresses are device addresses or aliases. */
     int (*copy)(struct device *self, unsigned ordinal, uint64_t to, uint64_t from, uint64_t bytes);
+    /** Start to fill device memory with zeros, on the same stream as copies. */
+    int (*zero)(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes);
     /** Wait for every copy started on `ordinal`'s private stream. An error ends them, too: none touches memory any
      *  more, and what they wrote is unknown. */
     int (*copied)(struct device *self, unsigned ordinal);

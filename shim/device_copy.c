@@ -20,6 +20,19 @@ int device_copy(struct device *self, unsigned ordinal, uint64_t to, uint64_t fro
     return error;
 }
 
+int device_zero(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes)
+{
+    struct entered entered;
+    int error = context_enter(ordinal, &entered);
+
+    (void)self;
+    if (error)
+        return error == -ENOTSUP ? -EIO : error;
+    error = device_cuda_error(real.cuMemsetD8Async(address, 0, bytes, entered.stream[STREAM_IN]));
+    context_leave(&entered);
+    return error;
+}
+
 int device_copied(struct device *self, unsigned ordinal)
 {
     struct entered entered;

@@ -68,6 +68,7 @@ static struct device cuda = {
     .unmap = device_map_unmap,
     .grant = device_map_grant,
     .copy = device_copy,
+    .zero = device_zero,
     .copied = device_copied,
     .drain = device_drain,
     .memory = device_memory,

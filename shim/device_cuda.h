@@ -50,6 +50,7 @@ void device_host_destroy(struct device *self, struct host_memory *memory);
 bool device_host_probe(const struct options *options);
 
 int device_copy(struct device *self, unsigned ordinal, uint64_t to, uint64_t from, uint64_t bytes);
+int device_zero(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes);
 int device_copied(struct device *self, unsigned ordinal);
 
 int device_drain(struct device *self, uint64_t deadline_ns);

@@ -116,6 +116,10 @@ static bool someone_inside(void)
 
 int gate_close(uint64_t (*now_ns)(void *arg), void *arg, uint64_t deadline_ns)
 {
+#ifdef EBB_WITHOUT_GATE /* a negative control: users pass, the owner waits for nobody */
+    (void)now_ns, (void)arg, (void)deadline_ns;
+    return 0;
+#endif
     atomic_store(&gate.closed, 1);
     if (!gate.fenced)
         syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);

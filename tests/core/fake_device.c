@@ -329,6 +329,7 @@ static const struct device FAKE_TABLE = {
     .unmap = fake_unmap,
     .grant = fake_grant,
     .copy = fake_copy,
+    .zero = fake_zero,
     .copied = fake_copied,
     .drain = fake_drain,
     .memory = fake_memory,

@@ -40,6 +40,7 @@ enum fake_call {
     FAKE_UNMAP,
     FAKE_GRANT,
     FAKE_COPY,
+    FAKE_ZERO,
     FAKE_COPIED,
     FAKE_DRAIN,
     FAKE_MEMORY,

@@ -42,11 +42,12 @@ static int copy_locked(struct fake_device *fake, struct fake_copy copy)
         return fake_violate(fake, "copy of %llu bytes on device %u", (unsigned long long)copy.bytes,
                             copy.ordinal);
     int to = copy_side(fake, copy.ordinal, copy.to, copy.bytes);
-    int from = copy_side(fake, copy.ordinal, copy.from, copy.bytes);
+    int from = copy.from ? copy_side(fake, copy.ordinal, copy.from, copy.bytes) : to;
     if (to < 0 || from < 0)
         return fake_violate(fake, "copy %s an address that device %u cannot reach", to < 0 ? "to" : "from",
                             copy.ordinal);
-    if (fake_kernel_uses(fake, copy.to, copy.bytes) || fake_kernel_uses(fake, copy.from, copy.bytes))
+    if (fake_kernel_uses(fake, copy.to, copy.bytes) ||
+        (copy.from && fake_kernel_uses(fake, copy.from, copy.bytes)))
         fake_violate(fake, "copy of a range that a running kernel uses");
     if (to == 1 && from == 0)
         fake->to_host_bytes += copy.bytes;
@@ -68,14 +69,17 @@ int fake_copy(struct device *self, unsigned ordinal, uint64_t to, uint64_t from,
 static void copy_bytes(struct fake_device *fake, struct fake_copy copy)
 {
     while (copy.bytes > 0) {
-        uint64_t to_bytes, from_bytes, bytes = copy.bytes;
+        uint64_t to_bytes, from_bytes = UINT64_MAX, bytes = copy.bytes;
         char *to = fake_bytes(fake, copy.to, &to_bytes);
-        const char *from = fake_bytes(fake, copy.from, &from_bytes);
+        const char *from = copy.from ? fake_bytes(fake, copy.from, &from_bytes) : NULL;
         bytes = bytes < to_bytes ? bytes : to_bytes;
         bytes = bytes < from_bytes ? bytes : from_bytes;
-        memmove(to, from, bytes);
+        if (from)
+            memmove(to, from, bytes);
+        else
+            memset(to, 0, bytes);
         copy.to += bytes;
-        copy.from += bytes;
+        copy.from += from ? bytes : 0;
         copy.bytes -= bytes;
     }
 }
@@ -92,13 +96,21 @@ static int copies_make(struct fake_device *fake, unsigned ordinal, bool all, int
             continue;
         }
         if (copy_side(fake, copy.ordinal, copy.to, copy.bytes) < 0 ||
-            copy_side(fake, copy.ordinal, copy.from, copy.bytes) < 0)
+            (copy.from && copy_side(fake, copy.ordinal, copy.from, copy.bytes) < 0))
             rc = fake_violate(fake, "copy that lost its memory before it was waited for");
         else if (!fake->config.contentless && !error)
             copy_bytes(fake, copy);
     }
     fake->copy_count = kept;
     return rc;
+}
+
+int fake_zero(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes)
+{
+    struct fake_device *fake = fake_of(self);
+    int rc = fake_call_begin(fake, FAKE_ZERO);
+    struct fake_copy copy = {.ordinal = ordinal, .to = address, .bytes = bytes};
+    return fake_call_end(fake, rc ? rc : copy_locked(fake, copy));
 }
 
 int fake_copied(struct device *self, unsigned ordinal)

@@ -7,7 +7,7 @@
 
 #include "fake_device.h"
 
-struct fake_copy {
+struct fake_copy { /* from 0: zeros */
     unsigned ordinal;
     uint64_t to, from, bytes;
 };
@@ -33,6 +33,7 @@ int fake_call_end(struct fake_device *fake, int rc);
 bool fake_kernel_uses(struct fake_device *fake, uint64_t address, uint64_t bytes);
 bool fake_copy_touches(struct fake_device *fake, uint64_t address, uint64_t bytes);
 
+int fake_zero(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes);
 int fake_copy(struct device *self, unsigned ordinal, uint64_t to, uint64_t from, uint64_t bytes);
 int fake_copied(struct device *self, unsigned ordinal);
 int fake_drain(struct device *self, uint64_t deadline_ns);
