@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""pointers.py - pointers that no argument shows: found by the search, or reached through mapped host memory."""
+import worlds
+
+NEED = {'linked': ['--pressure', '48M'], 'table': ['--pressure', '48M']}
+MODES = {
+    'auto': {'DISK': 'auto', 'HOST_BUDGET': '40M'},
+    'auto with room': {'DISK': 'auto'},
+    'registered': {'DISK': 'registered'},
+    'off': {'DISK': 'off'},
+}
+
+
+def check(program, options):
+    plain = worlds.run(program, NEED[program])
+    result = worlds.run(program, NEED[program], dict(options, DEVICE_BUDGET='24M', PERIOD_MS='1', COLD_MS='0'))
+    wrong = result.unclean()
+    if result.status or result.hash != plain.hash or not plain.hash:
+        wrong.append('hash %s, expected %s: %s' % (result.hash, plain.hash, result.text()))
+    elif not result.stats['evictions']:
+        wrong.append('nothing was evicted')
+    return wrong
+
+
+def saved_twice():
+    """Written through the table after it came back: a clean mark would lose it."""
+    result = worlds.run('table', NEED['table'], {'DISK': 'off', 'DEVICE_BUDGET': '24M', 'PERIOD_MS': '0'})
+    moves = result.stats['moves']['device_to_host']
+    return [] if moves['bytes'] > result.stats['moves']['host_to_device']['bytes'] else ['%s' % result.stats['moves']]
+
+
+worlds.tap([('%s finds its way with %s' % (program, mode), lambda p=program, o=options: check(p, o))
+            for program in NEED for mode, options in MODES.items()] +
+           [('what a kernel wrote through a table is saved again', saved_twice)])

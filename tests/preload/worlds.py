@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""worlds.py - run an unmodified program on the simulated GPU, with or without the library, and see what became of it.
+
+Used by the scripts beside it, each of which prints TAP. Paths come from the environment that meson sets:
+EBB_BUILD is the build folder.
+"""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+
+BUILD = os.environ['EBB_BUILD']
+LONG = 'EBBTIDE_TEST_LONG' in os.environ
+LIBRARY = os.path.join(BUILD, 'shim', 'libebbtide.so')
+SIMGPU = os.path.join(BUILD, 'tests', 'simgpu')
+PROGRAMS = os.path.join(BUILD, 'tests', 'programs')
+DEADLINE_S = 120
+
+# The three programs at the size of a test, and what standardize reads: this tree's own libraries would change with
+# each build, so it is a folder that a Debian system always has.
+SMALL = {
+    'standardize': ['--bytes', '64M', '/usr/share/perl5', '/usr/share/doc'],
+    'hashjoin': ['--rows', '1000000'],
+    'training': ['--iterations', '20', '--layer-bytes', '2M'],
+}
+
+
+class Result:
+    """One run: status, stdout, stderr, the program's hash, our statistics and the simulator's report."""
+
+    def __init__(self, process, out, err, stats, report, left):
+        self.status = process.returncode
+        self.out, self.err = out, err
+        self.stats, self.report, self.left = stats, report, left
+        self.hash = self._line('hash')
+
+    def _line(self, word):
+        for line in self.out.splitlines():
+            if line.startswith(word + ' '):
+                return line.split()[1]
+        return None
+
+    @property
+    def peak_device_bytes(self):
+        return self.report['devices'][0]['peak_bytes']['device']
+
+    def unclean(self):
+        """Why the simulator, or the system after it, is not content; empty when it is."""
+        wrong = []
+        for what in ('hazards', 'sticky_errors'):
+            if self.report is None or self.report[what]:
+                wrong.append('%s %s' % (what, self.report and self.report[what]))
+        if self.left:
+            wrong.append('left behind: %s' % self.left)
+        return wrong
+
+    def text(self):
+        return 'status %s\n%s%s' % (self.status, self.out[-500:], self.err[-1500:])
+
+
+def _load(path):
+    try:
+        with open(path) as file:
+            return json.load(file)
+    except (OSError, ValueError):
+        return None
+
+
+def run(program, arguments=None, options=None, simgpu=None, library=LIBRARY, deadline_s=DEADLINE_S):
+    """Run a program of tests/programs; `options` are EBBTIDE_ variables without the prefix, None: without the library."""
+    with tempfile.TemporaryDirectory(prefix='ebbtide-test-', dir='/var/tmp') as folder:
+        spill = os.path.join(folder, 'spill')
+        os.mkdir(spill)
+        shm_before = set(os.listdir('/dev/shm'))
+        env = {k: v for k, v in os.environ.items() if not k.startswith(('EBBTIDE_', 'SIMGPU_', 'LD_'))}
+        env['LD_LIBRARY_PATH'] = SIMGPU
+        env['SIMGPU_REPORT'] = os.path.join(folder, 'report.json')
+        env.update({'SIMGPU_' + k: str(v) for k, v in (simgpu or {}).items()})
+        if options is not None:
+            env['LD_PRELOAD'] = library
+            env['EBBTIDE_STATS_JSON'] = os.path.join(folder, 'stats.json')
+            env['EBBTIDE_SPILL_DIR'] = spill
+            env.update({'EBBTIDE_' + k: str(v) for k, v in options.items()})
+        process = subprocess.Popen([os.path.join(PROGRAMS, program)] + (SMALL[program] if arguments is None else arguments),
+                                   env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            out, err = process.communicate(timeout=deadline_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+            err += '\nhung: killed after %d s' % deadline_s
+        left = os.listdir(spill) + sorted(set(os.listdir('/dev/shm')) - shm_before)
+        return Result(process, out, err, _load(env.get('EBBTIDE_STATS_JSON', '')), _load(env['SIMGPU_REPORT']), left)
+
+
+def spill_folder():
+    return tempfile.mkdtemp(prefix='ebbtide-test-', dir='/var/tmp')
+
+
+def remove(folder):
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def tap(cases, workers=2):
+    """Run cases, (name, function) each, and print TAP as they end. A function returns a list of what is wrong."""
+    print('TAP version 13', flush=True)
+    print('1..%d' % len(cases), flush=True)
+    failed = 0
+
+    def guarded(case):
+        try:
+            return case[1]()
+        except Exception as error:  # a broken test is a failed one
+            return ['%s: %s' % (type(error).__name__, error)]
+
+    with ThreadPoolExecutor(workers) as pool:
+        for number, (case, wrong) in enumerate(zip(cases, pool.map(guarded, cases)), 1):
+            failed += bool(wrong)
+            print('%sok %d - %s' % ('not ' if wrong else '', number, case[0]), flush=True)
+            for line in '\n'.join(str(w) for w in wrong).splitlines():
+                print('# ' + line, flush=True)
+    sys.exit(1 if failed else 0)
