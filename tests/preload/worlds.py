@@ -92,7 +92,7 @@ def run(program, arguments=None, options=None, simgpu=None, library=LIBRARY, dea
             process.kill()
             out, err = process.communicate()
             err += '\nhung: killed after %d s' % deadline_s
-        left = os.listdir(spill) + sorted(set(os.listdir('/dev/shm')) - shm_before)
+        left = os.listdir(spill) + sorted(n for n in set(os.listdir('/dev/shm')) - shm_before if 'bxfi' not in n)
         return Result(process, out, err, _load(env.get('EBBTIDE_STATS_JSON', '')), _load(env['SIMGPU_REPORT']), left)
 
 
