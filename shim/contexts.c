@@ -276,6 +276,29 @@ void context_leave(struct entered *entered)
     pthread_rwlock_unlock(&alive);
 }
 
+bool context_watch(unsigned ordinal, struct entered *out)
+{
+    bool any;
+
+    pthread_rwlock_rdlock(&alive);
+    pthread_mutex_lock(&home_lock);
+    any = homes[ordinal].context != NULL;
+    for (unsigned i = 0; any && i < STREAM_WAYS; i++)
+        out->stream[i] = homes[ordinal].stream[i];
+    pthread_mutex_unlock(&home_lock);
+    if (any)
+        out->mode = quiet_begin();
+    else
+        pthread_rwlock_unlock(&alive);
+    return any;
+}
+
+void context_unwatch(struct entered *entered)
+{
+    quiet_end(entered->mode);
+    pthread_rwlock_unlock(&alive);
+}
+
 int contexts_each(int (*visit)(const struct context *context, void *arg), void *arg)
 {
     struct table_copy copy = {0};

@@ -66,6 +66,11 @@ struct entered {
 int context_enter(unsigned ordinal, struct entered *out);
 void context_leave(struct entered *entered);
 
+/** Only look at the streams, without a context being current: what was started must be waited for in any case.
+ *  False when there are none. True: until context_unwatch. */
+bool context_watch(unsigned ordinal, struct entered *out);
+void context_unwatch(struct entered *entered);
+
 /** Call `visit` for every live context, green ones included, none of which ends meanwhile. Stops with what it
  *  returns when that is not 0. */
 int contexts_each(int (*visit)(const struct context *context, void *arg), void *arg);

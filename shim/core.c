@@ -19,6 +19,10 @@
 #define ARENA_BYTES     ((uint64_t)4 << 40)
 #define ARENA_MIN_BYTES ((uint64_t)1 << 36)
 
+/* Lower half of the first block's address. A search takes two neighbouring 32-bit numbers for a pointer when they look
+ * like one; counts and indexes are small, and next to a small number this one is rare. */
+#define ARENA_LOWER_HALF UINT64_C(0xb5a00000)
+
 struct core core;
 
 static struct copy_executor copier;
@@ -138,6 +142,10 @@ static int arena_create(void)
         bytes /= 2;
     if (r < 0)
         return -ENOTSUP;
+    core.reserved_base = base;
+    core.reserved_bytes = bytes;
+    bytes -= (ARENA_LOWER_HALF - base) & UINT32_MAX;
+    base += (ARENA_LOWER_HALF - base) & UINT32_MAX;
     records = extent_bytes_needed((uint32_t)(bytes / GRANULE_BYTES));
     core.arena_memory =
         mmap(0, records, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -146,7 +154,7 @@ static int arena_create(void)
         if (core.arena_memory != MAP_FAILED)
             munmap(core.arena_memory, records);
         core.arena_memory = NULL;
-        core.device->unreserve(core.device, base, bytes);
+        core.device->unreserve(core.device, core.reserved_base, core.reserved_bytes);
         return r;
     }
     extent_init(&core.arena, core.arena_memory, (uint32_t)(bytes / GRANULE_BYTES));
@@ -209,13 +217,22 @@ bool core_active(void)
     return atomic_load_explicit(&core.active, memory_order_relaxed);
 }
 
-void core_finish(void)
+void core_settle(void)
 {
-    if (!atomic_exchange(&core.active, false))
+    if (!core_active())
         return;
     monitor_stop();
     if (core.deferred)
         allocate_run_deferred();
+    if (core.deferred)
+        allocate_write_off();
+}
+
+void core_finish(void)
+{
+    core_settle();
+    if (!atomic_exchange(&core.active, false))
+        return;
     for (unsigned i = 0; i < core.device->count; i++) {
         allocate_drop_idle(i, UINT64_MAX);
         stock_trim(&core.devices[i].handles, UINT64_MAX);
@@ -225,7 +242,7 @@ void core_finish(void)
     copy_executor_finish(&copier);
     disk_finish(&core.disk);
     if (!core.blocks.alive)
-        core.device->unreserve(core.device, core.blocks.base, core.blocks.bytes);
+        core.device->unreserve(core.device, core.reserved_base, core.reserved_bytes);
 }
 
 void core_forked(void)

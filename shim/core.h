@@ -61,7 +61,11 @@ enum pin_reason {
  */
 int core_start(const struct options *options, struct device *device);
 
-/** Stop the monitor, give every idle handle, slab and file back. Blocks still alive are left alone. */
+/** The process ends: stop the monitor and settle what was freed. What cannot be given back for want of a device at
+ *  rest leaves the ledger and is reported as leaked. Before the statistics are written. */
+void core_settle(void);
+
+/** Settle, give every idle handle, slab and file back. Blocks still alive are left alone. */
 void core_finish(void);
 
 /** True between a successful core_start and core_finish; false in a forked child. */

@@ -3,6 +3,7 @@
 #include "device_cuda.h"
 
 #include <errno.h>
+#include <time.h>
 
 int device_copy(struct device *self, unsigned ordinal, uint64_t to, uint64_t from, uint64_t bytes)
 {
@@ -33,19 +34,30 @@ int device_zero(struct device *self, unsigned ordinal, uint64_t address, uint64_
     return error;
 }
 
+/* Wait for one stream. Whatever the driver answers, nothing is on its way any more when this returns. */
+static int stream_wait(CUstream stream)
+{
+    const struct timespec nap = {.tv_nsec = 50000};
+    int error = device_cuda_error(real.cuStreamSynchronize(stream));
+
+    while (error && real.cuStreamQuery(stream) == CUDA_ERROR_NOT_READY)
+        nanosleep(&nap, NULL);
+    return error;
+}
+
 int device_copied(struct device *self, unsigned ordinal)
 {
-    struct entered entered;
-    int error = context_enter(ordinal, &entered);
+    struct entered watched;
+    int error = 0;
 
     (void)self;
-    if (error)
-        return error == -ENOTSUP ? -EIO : error;
+    if (!context_watch(ordinal, &watched))
+        return -EIO;
     for (unsigned i = 0; i < STREAM_WAYS; i++) {
-        int one = device_cuda_error(real.cuStreamSynchronize(entered.stream[i]));
+        int one = stream_wait(watched.stream[i]);
 
         error = error ? error : one;
     }
-    context_leave(&entered);
+    context_unwatch(&watched);
     return error;
 }

@@ -17,9 +17,6 @@ enum {
     LONGEST_NAP_NS = 200000
 };
 
-/* One drain at a time; more would only wait for the same work. */
-static pthread_mutex_t drain_lock = PTHREAD_MUTEX_INITIALIZER;
-
 struct drain {
     struct device *self;
     uint64_t deadline_ns;
@@ -181,11 +178,9 @@ int device_drain(struct device *self, uint64_t deadline_ns)
         capture_note_wait(device_now_ns(self));
         return -EBUSY;
     }
-    pthread_mutex_lock(&drain_lock);
     CUstreamCaptureMode mode = quiet_begin();
     int error = contexts_each(drain_one, &drain);
 
     quiet_end(mode);
-    pthread_mutex_unlock(&drain_lock);
     return error;
 }

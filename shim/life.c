@@ -132,6 +132,7 @@ __attribute__((destructor)) static void unload(void)
     if (is_forked || options.disable)
         return;
     __atomic_store_n(&hooks_managing, false, __ATOMIC_RELEASE);
+    core_settle();
     report();
     core_finish();
     log_finish();

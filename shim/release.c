@@ -194,3 +194,24 @@ void core_context_gone(uint64_t context)
     }
     mover_give();
 }
+
+void allocate_write_off(void)
+{
+    for (uint32_t g = 0, high = extent_high(&core.arena); g < high; g++) {
+        const struct block *block = &core.blocks.block[g];
+
+        if (!block->id || !(block->flags & BLOCK_DEAD))
+            continue;
+        for (uint32_t c = g, more = 1; more; more = c = chunk_next(&core.blocks, g, c)) {
+            struct chunk *chunk = &core.blocks.chunk[c];
+
+            tier_drop_slot(chunk);
+            pthread_mutex_lock(&core.lock);
+            if (chunk->handle)
+                budget_credit(&core.devices[block->ordinal].budget, CLASS_BLOCK, chunk_bytes(chunk));
+            if (chunk->slab)
+                budget_credit(&core.host_budget, HOST_TIER, chunk_bytes(chunk));
+            pthread_mutex_unlock(&core.lock);
+        }
+    }
+}

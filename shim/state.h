@@ -57,6 +57,7 @@ struct core {
     struct blocks blocks;
     struct extents arena;
     void *arena_memory;
+    uint64_t reserved_base, reserved_bytes; /**< what the driver reserved; blocks begin a little above */
     struct device_state devices[DEVICE_MAX];
     struct budget host_budget;
     struct stock slabs;
