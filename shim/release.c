@@ -214,4 +214,5 @@ void allocate_write_off(void)
             pthread_mutex_unlock(&core.lock);
         }
     }
+    core.deferred = 0;
 }
