@@ -51,7 +51,7 @@ struct block *blocks_at(struct blocks *blocks, uint32_t granule, uint32_t *out_f
 
     if (granule >= blocks->granules)
         return 0;
-    owner = atomic_load_explicit(&blocks->owner[granule], memory_order_acquire) & ~OWNER_FLAGS;
+    owner = owner_at(blocks, granule) & ~OWNER_FLAGS;
     if (!owner)
         return 0;
     *out_first = owner - 1;

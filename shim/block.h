@@ -106,10 +106,16 @@ static inline uint32_t address_granule(const struct blocks *blocks, uint64_t add
     return (uint32_t)((address - blocks->base) / GRANULE_BYTES);
 }
 
+/** Owner entry of the block that a granule below `granules` lies in; 0 when in none. Any thread, without a lock. */
+static inline uint32_t owner_at(const struct blocks *blocks, uint32_t granule)
+{
+    return atomic_load_explicit(&blocks->owner[granule], memory_order_acquire);
+}
+
 /** Owner entry of the block that starts at `first`; 0 when none does any more. */
 static inline uint32_t owner_entry(const struct blocks *blocks, uint32_t first)
 {
-    uint32_t entry = atomic_load_explicit(&blocks->owner[first], memory_order_acquire);
+    uint32_t entry = owner_at(blocks, first);
 
     return (entry & ~OWNER_FLAGS) == first + 1 ? entry : 0;
 }

@@ -24,6 +24,7 @@
 #define ARENA_LOWER_HALF UINT64_C(0xb5a00000)
 
 struct core core;
+struct arena core_arena;
 
 static struct copy_executor copier;
 static struct disk_executor writer;
@@ -157,6 +158,7 @@ static int arena_create(void)
         core.device->unreserve(core.device, core.reserved_base, core.reserved_bytes);
         return r;
     }
+    core_arena = (struct arena){.base = base, .bytes = bytes};
     extent_init(&core.arena, core.arena_memory, (uint32_t)(bytes / GRANULE_BYTES));
     return 0;
 }
@@ -253,6 +255,7 @@ void core_forked(void)
     pthread_mutex_init(&core.lock, NULL);
     pthread_cond_init(&core.changed, NULL);
     core.blocks.bytes = 0;
+    core_arena.bytes = 0;
     disk_forked(&core.disk);
     monitor_forked();
     gate_forked();

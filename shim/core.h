@@ -14,9 +14,20 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
-struct device;
+#include "device.h"
+
 struct options;
+
+/** The addresses that blocks lie at: what is asked for every word of every launch. */
+struct arena {
+    uint64_t base;
+    uint64_t bytes; /**< 0: no arena */
+};
+
+/** Set by core_start, emptied in a forked child; read only for all others. */
+extern struct arena core_arena;
 
 /** What device memory is used for; the rows of "classes" in the statistics. */
 enum device_class {
@@ -106,8 +117,11 @@ int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void
  */
 int core_free(uint64_t address);
 
-/** True when `address` lies in the arena. A subtraction and a compare. */
-bool core_owns(uint64_t address);
+/** True when `address` lies in the arena. */
+static inline bool core_owns(uint64_t address)
+{
+    return address - core_arena.base < core_arena.bytes;
+}
 
 /** The live block that `address` lies in. -ENOENT when there is none. */
 int core_find(uint64_t address, struct block_info *out);
@@ -149,8 +163,8 @@ struct use {
     bool writes;      /**< it may write device memory: a launch, a graph, a copy or set into it */
     bool pinned;      /**< internal */
     bool device_only; /**< must not run from host memory (copies and sets that a graph or capture records) */
-    uint32_t granule[USE_INLINE]; /**< first granule of each block, duplicates allowed */
-    const uint32_t *more;         /**< a graph's own list, or NULL */
+    uint32_t granule[USE_INLINE]; /**< where each word points to; whose that is, use_begin finds out */
+    const uint32_t *more;         /**< a graph's own list of such, or NULL */
     uint32_t more_count;
 };
 
@@ -165,12 +179,29 @@ static inline void use_init(struct use *use, bool writes)
     use->more_count = 0;
 }
 
-/** Note that the call may use the block that `word` points into, if it does. Never fails: past USE_INLINE words it
- *  becomes `all`. */
-void use_word(struct use *use, uint64_t word);
+/** Note that the call may use the block that `word` points into, if there is one. Never fails: past USE_INLINE words
+ *  it becomes `all`. */
+static inline void use_word(struct use *use, uint64_t word)
+{
+    if (!core_owns(word))
+        return;
+    if (use->count < USE_INLINE)
+        use->granule[use->count++] = (uint32_t)((word - core_arena.base) / GRANULE_BYTES);
+    else
+        use->all = true;
+}
 
 /** use_word for every aligned 8-byte word of a parameter or a small host buffer. */
-void use_words(struct use *use, const void *memory, size_t bytes);
+static inline void use_words(struct use *use, const void *memory, size_t bytes)
+{
+    const char *at = (const char *)memory;
+    uint64_t word;
+
+    for (; bytes >= sizeof(word); at += sizeof(word), bytes -= sizeof(word)) {
+        memcpy(&word, at, sizeof(word));
+        use_word(use, word);
+    }
+}
 
 /**
  * Enter the user section with every block of the call reachable by the device.

@@ -19,40 +19,6 @@
 #include "search.h"
 #include "state.h"
 
-bool core_owns(uint64_t address)
-{
-    return blocks_own(&core.blocks, address);
-}
-
-void use_word(struct use *use, uint64_t word)
-{
-    uint32_t owner;
-
-    if (__builtin_expect(!blocks_own(&core.blocks, word), 1))
-        return;
-    owner =
-        atomic_load_explicit(&core.blocks.owner[address_granule(&core.blocks, word)], memory_order_relaxed);
-    owner &= ~OWNER_FLAGS;
-    if (!owner)
-        return;
-    if (use->count < USE_INLINE)
-        use->granule[use->count++] = owner - 1;
-    else
-        use->all = true;
-}
-
-void use_words(struct use *use, const void *memory, size_t bytes)
-{
-    const char *at = memory;
-
-    for (; bytes >= 8; at += 8, bytes -= 8) {
-        uint64_t word;
-
-        memcpy(&word, at, 8);
-        use_word(use, word);
-    }
-}
-
 static void source_hit(uint64_t word, void *arg)
 {
     use_word(arg, word);
@@ -92,20 +58,33 @@ static uint32_t use_total(const struct use *use)
     return use->count + use->more_count;
 }
 
-static uint32_t use_first(const struct use *use, uint32_t index)
+/* The block that entry `index` points into, by its first granule. False: there is none. */
+static bool use_block(const struct use *use, uint32_t index, uint32_t *out_first)
 {
-    return index < use->count ? use->granule[index] : use->more[index - use->count];
+    uint32_t granule = index < use->count ? use->granule[index] : use->more[index - use->count];
+
+    return blocks_at(&core.blocks, granule, out_first) != NULL;
 }
 
-/* Flags of every block together. */
-static uint32_t use_flags(const struct use *use)
+/* Stamp the blocks at some granules with `now`, where the last stamp is older than `old`; their flags together. */
+static inline uint32_t touch(const uint32_t *granule, uint32_t count, uint64_t now, uint64_t old)
 {
+    const struct blocks blocks = core.blocks; /* the compiler may not keep what an atomic load follows */
     uint32_t flags = 0;
 
-    for (uint32_t i = 0; i < use->count; i++)
-        flags |= owner_entry(&core.blocks, use->granule[i]);
-    for (uint32_t i = 0; i < use->more_count; i++)
-        flags |= owner_entry(&core.blocks, use->more[i]);
+    for (const uint32_t *end = granule + count; granule < end; granule++) {
+        uint32_t entry = owner_at(&blocks, *granule);
+        uint64_t owner = entry & ~OWNER_FLAGS, was;
+
+        __builtin_prefetch(&blocks.stamp[*granule]);
+        if (__builtin_expect(!owner, 0))
+            continue;
+        flags |= entry;
+        was = atomic_load_explicit(&blocks.stamp[owner - 1], memory_order_relaxed);
+        /* A stamp of 0 says that it is no candidate, and stays. */
+        if (__builtin_expect(was - 1 < old - 1, 0))
+            atomic_store_explicit(&blocks.stamp[owner - 1], now, memory_order_relaxed);
+    }
     return flags & OWNER_FLAGS;
 }
 
@@ -118,41 +97,45 @@ static uint32_t all_flags(void)
     return flags & OWNER_FLAGS;
 }
 
-static void touch(uint32_t first, uint64_t now)
+/* Stamp every block; their flags together. */
+static inline uint32_t use_touch(const struct use *use)
 {
-    uint64_t was = atomic_load_explicit(&core.blocks.stamp[first], memory_order_relaxed);
+    uint64_t now = core_stamp(), old = now - core.stamp_step;
+    uint32_t flags = touch(use->granule, use->count, now, old);
 
-    if (was && now - was > core.stamp_step)
-        atomic_store_explicit(&core.blocks.stamp[first], now, memory_order_relaxed);
-}
-
-static void use_note(const struct use *use, struct gate_slot *slot)
-{
-    uint64_t now = core_stamp();
-
-    for (uint32_t i = 0; i < use->count; i++)
-        touch(use->granule[i], now);
-    for (uint32_t i = 0; i < use->more_count; i++)
-        touch(use->more[i], now);
-    if (use->writes)
-        gate_count_write(slot);
+    if (__builtin_expect(use->more_count, 0))
+        flags |= touch(use->more, use->more_count, now, old);
+    if (__builtin_expect(use->all, 0))
+        flags = all_flags();
+    return flags;
 }
 
 /* ---- the slow path ---------------------------------------------------------------------------------------- */
 
 static void use_pin(struct use *use)
 {
-    for (uint32_t i = 0; i < use_total(use); i++)
-        atomic_fetch_add(&core.blocks.block[use_first(use, i)].launch_pins, 1);
+    for (uint32_t i = 0, first; i < use_total(use); i++)
+        if (use_block(use, i, &first))
+            atomic_fetch_add(&core.blocks.block[first].launch_pins, 1);
     if (use->all)
         atomic_fetch_add(&core.pins_all, 1);
     use->pinned = true;
 }
 
+/* A word that is no pointer may have come to point into a block that was not there when the pins were taken. */
+static void drop_pin(_Atomic uint32_t *pins)
+{
+    uint32_t was = atomic_load(pins);
+
+    while (was && !atomic_compare_exchange_weak(pins, &was, was - 1))
+        ;
+}
+
 static void use_unpin(struct use *use)
 {
-    for (uint32_t i = 0; i < use_total(use); i++)
-        atomic_fetch_sub(&core.blocks.block[use_first(use, i)].launch_pins, 1);
+    for (uint32_t i = 0, first; i < use_total(use); i++)
+        if (use_block(use, i, &first))
+            drop_pin(&core.blocks.block[first].launch_pins);
     if (use->all)
         atomic_fetch_sub(&core.pins_all, 1);
     use->pinned = false;
@@ -163,48 +146,59 @@ static void use_unpin(struct use *use)
     }
 }
 
-/* Every block of the process, for a call whose uses are not known. The role's memory. */
-static uint32_t list_all(const uint32_t **out)
+/* The role's memory for a list of blocks. NULL: there is none. */
+static uint32_t *role_list(void)
 {
     static uint32_t *list;
+    void *memory;
+
+    if (list)
+        return list;
+    memory = mmap(0, (core.blocks.granules + USE_INLINE) * sizeof(*list), PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory != MAP_FAILED)
+        list = memory;
+    return list;
+}
+
+/* Every block of the process, for a call whose uses are not known. */
+static uint32_t list_all(uint32_t *list)
+{
     uint32_t count = 0;
 
-    if (!list) {
-        void *memory = mmap(0, core.blocks.granules * sizeof(*list), PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-        if (memory == MAP_FAILED)
-            return 0;
-        list = memory;
-    }
     pthread_mutex_lock(&core.lock);
     for (uint32_t g = 0, high = extent_high(&core.arena); g < high; g++)
         if (core.blocks.block[g].id && !(core.blocks.block[g].flags & BLOCK_DEAD))
             list[count++] = g;
     pthread_mutex_unlock(&core.lock);
-    *out = list;
+    return count;
+}
+
+/* The list of a graph names no granule twice. */
+static uint32_t list_use(const struct use *use, uint32_t *list)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < use_total(use); i++)
+        count += use_block(use, i, &list[count]);
     return count;
 }
 
 static int reach_use(const struct use *use)
 {
-    uint32_t own[USE_INLINE];
-    const uint32_t *all = NULL;
-    int r = 0;
+    uint32_t *list = role_list();
 
-    if (use->all)
-        return mover_reach(all, list_all(&all));
-    memcpy(own, use->granule, use->count * sizeof(*own));
-    r = mover_reach(own, use->count);
-    if (r == 0 && use->more_count)
-        r = mover_reach(use->more, use->more_count);
-    return r;
+    if (!list)
+        return -ENOMEM;
+    return mover_reach(list, use->all ? list_all(list) : list_use(use, list));
 }
 
 static bool others_hold_pins(const struct use *use)
 {
-    uint64_t mine = use_total(use), all = 0;
+    uint64_t mine = 0, all = 0;
 
+    for (uint32_t i = 0, first; i < use_total(use); i++)
+        mine += use_block(use, i, &first);
     pthread_mutex_lock(&core.lock);
     for (uint32_t g = 0, high = extent_high(&core.arena); g < high; g++)
         if (core.blocks.block[g].id)
@@ -234,9 +228,12 @@ static void refuse(const struct use *use)
     uint64_t bytes[DEVICE_MAX] = {0};
     unsigned worst = 0;
 
-    for (uint32_t i = 0; i < use_total(use); i++) {
-        const struct block *block = &core.blocks.block[use_first(use, i)];
+    for (uint32_t i = 0, first; i < use_total(use); i++) {
+        const struct block *block;
 
+        if (!use_block(use, i, &first))
+            continue;
+        block = &core.blocks.block[first];
         bytes[block->ordinal] += block->bytes;
         if (bytes[block->ordinal] > bytes[worst])
             worst = block->ordinal;
@@ -271,32 +268,49 @@ static int root_search(const struct root *root, void *arg)
     return 0;
 }
 
-int use_begin(struct use *use)
+static void search_roots(struct use *use)
 {
     const char *why;
+
+    core.device->roots(core.device, true, root_search, use, &why);
+}
+
+/* Something is away: leave the section, have it brought back, and enter again. */
+static __attribute__((noinline)) int use_wait(struct use *use, struct gate_slot *slot)
+{
     uint32_t flags;
 
-    if (__builtin_expect(atomic_load_explicit(&core.away_unproven, memory_order_relaxed) != 0, 0) &&
-        use->writes)
-        core.device->roots(core.device, true, root_search, use, &why);
-    for (bool asked = false;; asked = true) {
-        struct gate_slot *slot = gate_enter();
-
-        if (!slot)
-            return -ENOMEM;
-        flags = __builtin_expect(use->all, 0) ? all_flags() : use_flags(use);
-        if (__builtin_expect(!flags, 1) || (asked && !(flags & OWNER_GONE))) {
-            use_note(use, slot);
-            if (flags)
-                stats_add(&core.counters.zero_copy_launches, 1);
-            return 0;
-        }
+    do {
         gate_leave(slot);
         if (use->pinned)
             use_unpin(use);
         if (use_reach(use) < 0)
             return -ENOMEM;
-    }
+        gate_enter();
+        flags = use_touch(use);
+    } while (flags & OWNER_GONE);
+    if (use->writes)
+        gate_count_write(slot);
+    if (flags)
+        stats_add(&core.counters.zero_copy_launches, 1);
+    return 0;
+}
+
+int use_begin(struct use *use)
+{
+    struct gate_slot *slot;
+
+    if (__builtin_expect(atomic_load_explicit(&core.away_unproven, memory_order_relaxed) != 0, 0) &&
+        use->writes)
+        search_roots(use);
+    slot = gate_enter();
+    if (__builtin_expect(!slot, 0))
+        return -ENOMEM;
+    if (__builtin_expect(use_touch(use) != 0, 0))
+        return use_wait(use, slot);
+    if (use->writes)
+        gate_count_write(slot);
+    return 0;
 }
 
 void use_end(struct use *use)
