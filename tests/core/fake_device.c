@@ -43,6 +43,25 @@ int fake_call_end(struct fake_device *fake, int rc)
     return rc;
 }
 
+#define MAP_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+
+/* What nobody reads needs no addresses of the process: tools that watch it have few to give. */
+#define NOWHERE      ((uint64_t)1 << 48)
+#define NOWHERE_STEP ((uint64_t)1 << 44)
+
+/* Aligned address space; 0: there is none. */
+static uint64_t space_take(uint64_t bytes)
+{
+    char *space = mmap(NULL, bytes + GRANULE_BYTES, PROT_NONE, MAP_FLAGS, -1, 0);
+    if (space == MAP_FAILED)
+        return 0;
+    uint64_t before = -(uint64_t)space % GRANULE_BYTES;
+    if (before != 0)
+        munmap(space, before);
+    munmap(space + before + bytes, GRANULE_BYTES - before);
+    return (uint64_t)space + before;
+}
+
 static int reserve_locked(struct fake_device *fake, uint64_t bytes, uint64_t *out_base)
 {
     if (bytes == 0 || bytes % GRANULE_BYTES != 0)
@@ -52,21 +71,16 @@ static int reserve_locked(struct fake_device *fake, uint64_t bytes, uint64_t *ou
         reservation++;
     if (reservation == fake->reservation + FAKE_RESERVATIONS)
         return -ENOMEM;
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    char *space = mmap(NULL, bytes + GRANULE_BYTES, PROT_NONE, flags, -1, 0);
-    if (space == MAP_FAILED)
+    uint32_t *map = mmap(NULL, bytes / GRANULE_BYTES * sizeof *map, PROT_READ | PROT_WRITE, MAP_FLAGS, -1, 0);
+    if (map == MAP_FAILED)
         return -ENOMEM;
-    uint32_t *map = mmap(NULL, bytes / GRANULE_BYTES * sizeof *map, PROT_READ | PROT_WRITE, flags, -1, 0);
-    if (map == MAP_FAILED) {
-        munmap(space, bytes + GRANULE_BYTES);
+    uint64_t base = NOWHERE + (uint64_t)(reservation - fake->reservation) * NOWHERE_STEP;
+    if (!fake->config.contentless && !(base = space_take(bytes))) {
+        munmap(map, bytes / GRANULE_BYTES * sizeof *map);
         return -ENOMEM;
     }
-    uint64_t before = -(uint64_t)space % GRANULE_BYTES;
-    if (before != 0)
-        munmap(space, before);
-    munmap(space + before + bytes, GRANULE_BYTES - before);
-    *reservation = (struct fake_reservation){.base = (uint64_t)space + before, .bytes = bytes, .map = map};
-    *out_base = reservation->base;
+    *reservation = (struct fake_reservation){.base = base, .bytes = bytes, .map = map};
+    *out_base = base;
     return 0;
 }
 
@@ -88,7 +102,8 @@ static void fake_unreserve(struct device *self, uint64_t base, uint64_t bytes)
         for (uint64_t i = 0; i < fake->map_count; i++)
             if (fake->map[i].live && fake_reservation_at(fake, fake->map[i].address, 1) == reservation)
                 fake_violate(fake, "unreserve with something mapped in it");
-        munmap((void *)base, bytes);
+        if (!fake->config.contentless)
+            munmap((void *)base, bytes);
         munmap(reservation->map, bytes / GRANULE_BYTES * sizeof *reservation->map);
         *reservation = (struct fake_reservation){0};
     }
@@ -371,7 +386,8 @@ void fake_destroy(struct fake_device *fake)
         struct fake_reservation *reservation = &fake->reservation[i];
         if (reservation->bytes == 0)
             continue;
-        munmap((void *)reservation->base, reservation->bytes);
+        if (!fake->config.contentless)
+            munmap((void *)reservation->base, reservation->bytes);
         munmap(reservation->map, reservation->bytes / GRANULE_BYTES * sizeof *reservation->map);
     }
     for (uint64_t i = 0; i < fake->host_count; i++)
