@@ -27,8 +27,8 @@ struct context *context_of(CUcontext handle)
 
 static void context_reset(struct context *context)
 {
-    context->alive = true;
-    context->sticky = CUDA_SUCCESS;
+    __atomic_store_n(&context->alive, true, __ATOMIC_RELAXED);
+    __atomic_store_n(&context->sticky, CUDA_SUCCESS, __ATOMIC_RELAXED);
     context->api_version = 3020;
     context->cache_config = CU_FUNC_CACHE_PREFER_NONE;
     memset(context->peers, 0, sizeof context->peers);
@@ -76,7 +76,7 @@ struct context *context_primary(struct device *device)
 void context_clear(struct context *context)
 {
     op_drain(context, NULL);
-    context->alive = false;
+    __atomic_store_n(&context->alive, false, __ATOMIC_RELAXED);
     /* One with a thread stays in the list until that has ended. */
     for (struct stream *stream = context->streams, *next; stream; stream = next) {
         next = stream->next;
@@ -93,7 +93,7 @@ void context_clear(struct context *context)
 void context_fail(struct context *context, CUresult result)
 {
     if (context->sticky == CUDA_SUCCESS) {
-        context->sticky = result;
+        __atomic_store_n(&context->sticky, result, __ATOMIC_RELAXED);
         report_sticky();
     }
 }

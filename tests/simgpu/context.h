@@ -20,7 +20,7 @@ struct context {
     unsigned flags;
     unsigned retained; /* primary: cuDevicePrimaryCtxRetain minus release */
     bool primary;
-    bool alive;
+    bool alive;      /* this and the next are read without the lock too */
     CUresult sticky; /* CUDA_SUCCESS, or what every later call returns */
     unsigned api_version;
     size_t limits[CU_LIMIT_MAX];

@@ -12,6 +12,7 @@ static const unsigned known_flags = CU_CTX_FLAGS_MASK;
 
 static bool push(struct context *context)
 {
+    thread_id(); /* the stack goes when the thread does */
     if (thread.depth == thread.room) {
         unsigned room = thread.room ? thread.room * 2 : 4;
         struct context **grown = realloc(thread.contexts, room * sizeof(struct context *));

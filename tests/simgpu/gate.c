@@ -44,6 +44,7 @@ static void start(void)
 static CUresult admit(const struct entry *entry, unsigned index, const void *return_address)
 {
     const struct context *context = context_current();
+    CUresult sticky = context ? __atomic_load_n(&context->sticky, __ATOMIC_RELAXED) : CUDA_SUCCESS;
     int injected;
 
     if (sim.forked)
@@ -59,11 +60,9 @@ static CUresult admit(const struct entry *entry, unsigned index, const void *ret
         return CUDA_ERROR_NOT_INITIALIZED;
     if (entry->needs == CTX && !context)
         return CUDA_ERROR_INVALID_CONTEXT;
-    if (entry->needs == CTX && !context->alive)
+    if (entry->needs == CTX && !__atomic_load_n(&context->alive, __ATOMIC_RELAXED))
         return CUDA_ERROR_CONTEXT_IS_DESTROYED;
-    if ((entry->needs == CTX || entry->needs == WORK) && context && context->sticky != CUDA_SUCCESS)
-        return context->sticky;
-    return CUDA_SUCCESS;
+    return entry->needs == CTX || entry->needs == WORK ? sticky : CUDA_SUCCESS;
 }
 
 struct gate gate_enter(unsigned index, void *return_address)

@@ -22,6 +22,8 @@ CUresult sim_cuInit(unsigned flags)
     result = device_start();
     if (result == CUDA_SUCCESS)
         result = space_start();
+    if (result == CUDA_SUCCESS)
+        result = thread_start();
     if (result == CUDA_SUCCESS && pthread_atfork(NULL, NULL, forked) != 0)
         result = CUDA_ERROR_OUT_OF_MEMORY;
     if (result == CUDA_SUCCESS) {

@@ -8,6 +8,7 @@
 #include "pool.h"
 #include "space.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,12 +16,13 @@
 enum {
     UNIT = 512,
     SMALL_MAX = 1 << 20,
-    SLAB_UNITS = GRANULE / UNIT
+    SLAB_UNITS = GRANULE / UNIT,
+    SLABS_LOOKED_AT = 64
 };
 
 /* 2 MiB of a context's device for one kind of allocation. */
 struct slab {
-    struct slab *next;
+    struct slab *next, *previous;
     struct context *context;
     enum memory_kind kind;
     uintptr_t start;
@@ -96,13 +98,28 @@ static void extent_give(struct device *device, size_t bytes, uintptr_t start, ui
     device_give(device, false, bytes, place);
 }
 
+static void slab_unlink(struct slab *slab)
+{
+    if (slab->previous)
+        slab->previous->next = slab->next;
+    else
+        slabs = slab->next;
+    if (slab->next)
+        slab->next->previous = slab->previous;
+}
+
+static void slab_push(struct slab *slab)
+{
+    slab->previous = NULL;
+    slab->next = slabs;
+    if (slabs)
+        slabs->previous = slab;
+    slabs = slab;
+}
+
 static void slab_give(struct slab *slab)
 {
-    struct slab **link = &slabs;
-
-    while (*link != slab)
-        link = &(*link)->next;
-    *link = slab->next;
+    slab_unlink(slab);
     extent_give(slab->context->device, GRANULE, slab->start, slab->place);
     free(slab);
 }
@@ -121,32 +138,37 @@ static CUresult slab_create(struct context *context, enum memory_kind kind, stru
         free(slab);
         return result;
     }
-    slab->next = slabs;
-    slabs = slab;
+    slab_push(slab);
     *created = slab;
     return CUDA_SUCCESS;
+}
+
+/* The slab and its first free unit for a run of units; looks at no more than that many slabs, the latest changed first. */
+static struct slab *slab_find(const struct context *context, enum memory_kind kind, unsigned units,
+                              unsigned most, unsigned *first)
+{
+    for (struct slab *slab = slabs; slab && most--; slab = slab->next) {
+        if (slab->context != context || slab->kind != kind || SLAB_UNITS - slab->used < units)
+            continue;
+        *first = units_find(slab, units);
+        if (*first < SLAB_UNITS)
+            return slab;
+    }
+    return NULL;
 }
 
 static CUresult take_small(struct context *context, size_t bytes, enum memory_kind kind,
                            struct memory **taken)
 {
-    unsigned units = (unsigned)((bytes + UNIT - 1) / UNIT), first = SLAB_UNITS;
-    struct slab *slab = slabs;
+    unsigned units = (unsigned)((bytes + UNIT - 1) / UNIT), first = 0;
+    struct slab *slab = slab_find(context, kind, units, SLABS_LOOKED_AT, &first);
+    CUresult result = slab ? CUDA_SUCCESS : slab_create(context, kind, &slab);
     struct memory *memory;
-    CUresult result;
 
-    for (; slab; slab = slab->next) {
-        if (slab->context != context || slab->kind != kind || SLAB_UNITS - slab->used < units)
-            continue;
-        first = units_find(slab, units);
-        if (first < SLAB_UNITS)
-            break;
-    }
-    if (!slab) {
-        result = slab_create(context, kind, &slab);
-        if (result != CUDA_SUCCESS)
+    if (result != CUDA_SUCCESS) {
+        slab = slab_find(context, kind, units, UINT_MAX, &first);
+        if (!slab)
             return result;
-        first = 0;
     }
     memory = memory_add(slab->start + (size_t)first * UNIT, bytes, kind, context->device->ordinal,
                         slab->place + (size_t)first * UNIT);
@@ -203,6 +225,8 @@ void native_give(struct memory *memory)
     if (slab) {
         units_mark(slab, (unsigned)((memory->start - slab->start) / UNIT),
                    (unsigned)((memory->size + UNIT - 1) / UNIT), false);
+        slab_unlink(slab);
+        slab_push(slab);
         if (!slab->used)
             slab_give(slab);
     } else {

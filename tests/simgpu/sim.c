@@ -2,6 +2,7 @@
 #include "sim.h"
 
 #include "device.h"
+#include "stream.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -10,12 +11,36 @@ struct sim sim = {.lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIA
 
 __thread struct thread thread;
 
+static pthread_key_t key;
+
+/* At the end of a thread that has asked for its number. */
+static void thread_end(void *number)
+{
+    (void)number;
+    free(thread.contexts);
+    thread.contexts = NULL;
+    thread.depth = thread.room = 0;
+    if (sim.forked)
+        return;
+    sim_lock();
+    stream_end_thread(thread.id);
+    sim_unlock();
+}
+
+CUresult thread_start(void)
+{
+    return pthread_key_create(&key, thread_end) == 0 ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
 uint64_t thread_id(void)
 {
     static uint64_t last;
 
-    if (!thread.id)
+    if (!thread.id) {
         thread.id = __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
+        /* Without memory for it the thread's streams merely stay. */
+        (void)pthread_setspecific(key, &thread);
+    }
     return thread.id;
 }
 

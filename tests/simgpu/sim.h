@@ -46,7 +46,11 @@ struct thread {
 
 extern __thread struct thread thread __attribute__((tls_model("initial-exec")));
 
+/* A number for the calling thread, never used twice. What the thread has here ends with it from then on. */
 uint64_t thread_id(void);
+
+/* Makes thread_id able to notice the end of threads. */
+CUresult thread_start(void);
 
 void sim_lock(void);
 

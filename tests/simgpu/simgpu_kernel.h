@@ -35,6 +35,12 @@
 
 #else
 
+#ifdef __cplusplus
+#define SIMGPU_C_ extern "C"
+#else
+#define SIMGPU_C_ extern
+#endif
+
 #define SIMGPU_FIRST             ((uint64_t)0)
 #define SIMGPU_STEP              ((uint64_t)1)
 #define SIMGPU_TOUCH(ptr, bytes) simgpu_touch(ptr, bytes)
@@ -46,10 +52,10 @@
     struct name##_layout {                                                                                   \
         t1 n1;                                                                                               \
     };                                                                                                       \
-    SIMGPU_EXPORT extern const struct simgpu_param name##_params[];                                          \
+    SIMGPU_C_ SIMGPU_EXPORT const struct simgpu_param name##_params[];                                       \
     const struct simgpu_param name##_params[] = {SIMGPU_PARAM_(name, n1), {0, 0}};                           \
     static void name##_body(t1 n1);                                                                          \
-    SIMGPU_EXPORT void name(const struct simgpu_launch *launch, void **params);                              \
+    SIMGPU_C_ SIMGPU_EXPORT void name(const struct simgpu_launch *launch, void **params);                    \
     void name(const struct simgpu_launch *launch, void **params)                                             \
     {                                                                                                        \
         (void)launch;                                                                                        \
@@ -61,10 +67,10 @@
         t1 n1;                                                                                               \
         t2 n2;                                                                                               \
     };                                                                                                       \
-    SIMGPU_EXPORT extern const struct simgpu_param name##_params[];                                          \
+    SIMGPU_C_ SIMGPU_EXPORT const struct simgpu_param name##_params[];                                       \
     const struct simgpu_param name##_params[] = {SIMGPU_PARAM_(name, n1), SIMGPU_PARAM_(name, n2), {0, 0}};  \
     static void name##_body(t1 n1, t2 n2);                                                                   \
-    SIMGPU_EXPORT void name(const struct simgpu_launch *launch, void **params);                              \
+    SIMGPU_C_ SIMGPU_EXPORT void name(const struct simgpu_launch *launch, void **params);                    \
     void name(const struct simgpu_launch *launch, void **params)                                             \
     {                                                                                                        \
         (void)launch;                                                                                        \
@@ -77,11 +83,11 @@
         t2 n2;                                                                                               \
         t3 n3;                                                                                               \
     };                                                                                                       \
-    SIMGPU_EXPORT extern const struct simgpu_param name##_params[];                                          \
+    SIMGPU_C_ SIMGPU_EXPORT const struct simgpu_param name##_params[];                                       \
     const struct simgpu_param name##_params[] = {                                                            \
         SIMGPU_PARAM_(name, n1), SIMGPU_PARAM_(name, n2), SIMGPU_PARAM_(name, n3), {0, 0}};                  \
     static void name##_body(t1 n1, t2 n2, t3 n3);                                                            \
-    SIMGPU_EXPORT void name(const struct simgpu_launch *launch, void **params);                              \
+    SIMGPU_C_ SIMGPU_EXPORT void name(const struct simgpu_launch *launch, void **params);                    \
     void name(const struct simgpu_launch *launch, void **params)                                             \
     {                                                                                                        \
         (void)launch;                                                                                        \
@@ -95,14 +101,14 @@
         t3 n3;                                                                                               \
         t4 n4;                                                                                               \
     };                                                                                                       \
-    SIMGPU_EXPORT extern const struct simgpu_param name##_params[];                                          \
+    SIMGPU_C_ SIMGPU_EXPORT const struct simgpu_param name##_params[];                                       \
     const struct simgpu_param name##_params[] = {SIMGPU_PARAM_(name, n1),                                    \
                                                  SIMGPU_PARAM_(name, n2),                                    \
                                                  SIMGPU_PARAM_(name, n3),                                    \
                                                  SIMGPU_PARAM_(name, n4),                                    \
                                                  {0, 0}};                                                    \
     static void name##_body(t1 n1, t2 n2, t3 n3, t4 n4);                                                     \
-    SIMGPU_EXPORT void name(const struct simgpu_launch *launch, void **params);                              \
+    SIMGPU_C_ SIMGPU_EXPORT void name(const struct simgpu_launch *launch, void **params);                    \
     void name(const struct simgpu_launch *launch, void **params)                                             \
     {                                                                                                        \
         (void)launch;                                                                                        \
@@ -117,12 +123,12 @@
         t4 n4;                                                                                               \
         t5 n5;                                                                                               \
     };                                                                                                       \
-    SIMGPU_EXPORT extern const struct simgpu_param name##_params[];                                          \
+    SIMGPU_C_ SIMGPU_EXPORT const struct simgpu_param name##_params[];                                       \
     const struct simgpu_param name##_params[] = {SIMGPU_PARAM_(name, n1), SIMGPU_PARAM_(name, n2),           \
                                                  SIMGPU_PARAM_(name, n3), SIMGPU_PARAM_(name, n4),           \
                                                  SIMGPU_PARAM_(name, n5), {0, 0}};                           \
     static void name##_body(t1 n1, t2 n2, t3 n3, t4 n4, t5 n5);                                              \
-    SIMGPU_EXPORT void name(const struct simgpu_launch *launch, void **params);                              \
+    SIMGPU_C_ SIMGPU_EXPORT void name(const struct simgpu_launch *launch, void **params);                    \
     void name(const struct simgpu_launch *launch, void **params)                                             \
     {                                                                                                        \
         (void)launch;                                                                                        \
@@ -139,7 +145,7 @@
         t5 n5;                                                                                               \
         t6 n6;                                                                                               \
     };                                                                                                       \
-    SIMGPU_EXPORT extern const struct simgpu_param name##_params[];                                          \
+    SIMGPU_C_ SIMGPU_EXPORT const struct simgpu_param name##_params[];                                       \
     const struct simgpu_param name##_params[] = {SIMGPU_PARAM_(name, n1),                                    \
                                                  SIMGPU_PARAM_(name, n2),                                    \
                                                  SIMGPU_PARAM_(name, n3),                                    \
@@ -148,7 +154,7 @@
                                                  SIMGPU_PARAM_(name, n6),                                    \
                                                  {0, 0}};                                                    \
     static void name##_body(t1 n1, t2 n2, t3 n3, t4 n4, t5 n5, t6 n6);                                       \
-    SIMGPU_EXPORT void name(const struct simgpu_launch *launch, void **params);                              \
+    SIMGPU_C_ SIMGPU_EXPORT void name(const struct simgpu_launch *launch, void **params);                    \
     void name(const struct simgpu_launch *launch, void **params)                                             \
     {                                                                                                        \
         (void)launch;                                                                                        \

@@ -136,6 +136,17 @@ void stream_destroy(struct stream *stream)
         stream_free(stream);
 }
 
+void stream_end_thread(uint64_t number)
+{
+    for (struct context *context = contexts; context; context = context->next) {
+        for (struct stream *stream = context->streams, *next; stream; stream = next) {
+            next = stream->next;
+            if (stream->thread == number && !stream->destroyed)
+                stream_destroy(stream);
+        }
+    }
+}
+
 bool stream_blocks(const struct stream *stream)
 {
     return !stream->legacy && !(stream->flags & CU_STREAM_NON_BLOCKING);

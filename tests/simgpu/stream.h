@@ -47,6 +47,9 @@ CUresult stream_create(struct context *context, unsigned flags, int priority, st
 /* The hidden stream of a context for cuCtxRecordEvent. NULL when memory is out. */
 struct stream *stream_marker(struct context *context);
 
+/* Ends the per-thread default streams of a thread that has ended. */
+void stream_end_thread(uint64_t number);
+
 /* Ends it; queued operations still run. */
 void stream_destroy(struct stream *stream);
 

@@ -52,6 +52,11 @@ uint32_t *flags(void)
     return memory;
 }
 
+void let_go(uint32_t *flag)
+{
+    __atomic_store_n(flag, 1, __ATOMIC_RELEASE);
+}
+
 static CUmemGenericAllocationHandle create(CUmemLocationType type)
 {
     CUmemAllocationProp prop = {.type = CU_MEM_ALLOCATION_TYPE_PINNED, .location = {type, 0}};

@@ -32,6 +32,9 @@ CUresult launch(const char *name, CUstream stream, void **params);
 /* Two words of pinned host memory, zero. */
 uint32_t *flags(void);
 
+/* Lets a kernel go that waits for the word. */
+void let_go(uint32_t *flag);
+
 /* A physical handle of one granule on device 0, or in host memory. */
 CUmemGenericAllocationHandle physical(void);
 CUmemGenericAllocationHandle physical_host(void);

@@ -33,18 +33,18 @@ SIMGPU_KERNEL2(by_value, uint64_t *, out, struct pair, pair)
 }
 
 /* Runs until the host sets the flag. */
-SIMGPU_KERNEL1(wait, volatile uint32_t *, flag)
+SIMGPU_KERNEL1(wait, uint32_t *, flag)
 {
-    while (!*flag)
+    while (!__atomic_load_n(flag, __ATOMIC_ACQUIRE))
         sched_yield();
 }
 
 /* Uses what no parameter points to: the pointer lies in memory. It says so, then waits. */
-SIMGPU_KERNEL3(touch_through, void **, pointer, uint64_t, bytes, volatile uint32_t *, flags)
+SIMGPU_KERNEL3(touch_through, void **, pointer, uint64_t, bytes, uint32_t *, flags)
 {
     SIMGPU_TOUCH(*pointer, bytes);
-    flags[0] = 1;
-    while (!flags[1])
+    __atomic_store_n(&flags[0], 1, __ATOMIC_RELEASE);
+    while (!__atomic_load_n(&flags[1], __ATOMIC_ACQUIRE))
         sched_yield();
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Short programs whose report is the test's subject. usage: scenario NAME; what they find wrong themselves ends them with 2. */
 #include "driver.h"
+#include "storm.h"
 
 #include <sched.h>
 #include <string.h>
@@ -44,7 +45,7 @@ static void unmap_named(void)
     flag = hold(first);
     must(launch("fill", first, (void *[]){&address, &value, &none}));
     must(cuMemUnmap(address, GRANULE));
-    *flag = 1;
+    let_go(flag);
     must(cuCtxSynchronize());
 }
 
@@ -59,7 +60,7 @@ static void unmap_after_drain(void)
     address = mapped(&handle);
     flag = hold(first);
     must(launch("fill", first, (void *[]){&address, &value, &none}));
-    *flag = 1;
+    let_go(flag);
     must(cuCtxSynchronize());
     must(cuMemUnmap(address, GRANULE));
     must(cuMemRelease(handle));
@@ -78,7 +79,7 @@ static void unmap_under_copy(void)
     flag = hold(first);
     must(cuMemcpyDtoDAsync(other, address + 4096, 64, first));
     must(cuMemUnmap(address, GRANULE));
-    *flag = 1;
+    let_go(flag);
     must(cuMemFreeHost(flag) == CUDA_ERROR_ILLEGAL_ADDRESS ? CUDA_SUCCESS : CUDA_ERROR_UNKNOWN);
 }
 
@@ -87,7 +88,7 @@ static void unmap_touched(void)
 {
     CUmemGenericAllocationHandle handle;
     CUdeviceptr address, holder;
-    volatile uint32_t *words;
+    uint32_t *words;
     uint64_t bytes = GRANULE;
 
     streams();
@@ -96,10 +97,10 @@ static void unmap_touched(void)
     must(cuMemcpyHtoD(holder, &address, sizeof address));
     words = flags();
     must(launch("touch_through", first, (void *[]){&holder, &bytes, &words}));
-    while (!words[0])
+    while (!__atomic_load_n(&words[0], __ATOMIC_ACQUIRE))
         sched_yield();
     must(cuMemUnmap(address, GRANULE));
-    words[1] = 1;
+    let_go(&words[1]);
     must(cuCtxSynchronize());
 }
 
@@ -117,7 +118,7 @@ static void revoke_named(void)
     must(launch("fill", first, (void *[]){&address, &value, &count}));
     must(grant(address, GRANULE));
     must(cuMemSetAccess(address, GRANULE, &none, 1));
-    *flag = 1;
+    let_go(flag);
     must(cuCtxSynchronize());
 }
 
@@ -140,7 +141,7 @@ static void unmap_named_by_graph(void)
     must(cuMemUnmap(address, GRANULE));
     must(cuMemMap(address, GRANULE, 0, handle, 0));
     must(grant(address, GRANULE));
-    *flag = 1;
+    let_go(flag);
     must(cuCtxSynchronize());
 }
 
@@ -250,7 +251,7 @@ static void unordered_in_graph(void)
 
 static void host_function(void *data)
 {
-    *(volatile int *)data = 1;
+    let_go(data);
 }
 
 /* Every way in which order comes about. */
@@ -258,7 +259,7 @@ static void all_ordered(void)
 {
     CUdeviceptr address;
     CUevent event;
-    volatile int called = 0;
+    uint32_t called = 0;
 
     streams();
     address = device(4096);
@@ -277,8 +278,8 @@ static void all_ordered(void)
     while (cuStreamQuery(first) == CUDA_ERROR_NOT_READY)
         sched_yield();
     must(cuMemsetD8Async(address, 6, 100, second));
-    must(cuLaunchHostFunc(second, host_function, (void *)&called));
-    while (!called)
+    must(cuLaunchHostFunc(second, host_function, &called));
+    while (!__atomic_load_n(&called, __ATOMIC_ACQUIRE))
         sched_yield();
     must(cuMemsetD8Async(address, 7, 100, first));
     must(cuCtxSynchronize());
@@ -394,6 +395,7 @@ static const struct {
     {"leaks", leaks},
     {"peaks", peaks},
     {"no_init", no_init},
+    {"storm", storm},
 };
 
 int main(int argc, char **argv)

@@ -113,7 +113,7 @@ Test(entry, the_per_thread_variant_uses_the_per_thread_stream)
     must(launch("wait", CU_STREAM_PER_THREAD, (void *[]){&flag}));
     must(set(data, 1, 1, NULL));
     cr_assert_eq(cuStreamQuery(CU_STREAM_PER_THREAD), CUDA_ERROR_NOT_READY);
-    *flag = 1;
+    let_go(flag);
     must(cuStreamSynchronize(CU_STREAM_PER_THREAD));
 }
 

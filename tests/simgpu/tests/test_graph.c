@@ -364,7 +364,7 @@ Test(graph, an_update_leaves_launches_under_way_alone)
     must(cuGraphMemsetNodeGetParams(chain.set, &set));
     set.value = 50;
     must(cuGraphExecMemsetNodeSetParams(exec, chain.set, &set, context));
-    *flag = 1;
+    let_go(flag);
     must(cuStreamSynchronize(stream));
     cr_assert_eq(*chain.host, 2);
     launch_and_wait(exec);

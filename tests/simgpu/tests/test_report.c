@@ -138,6 +138,15 @@ Test(hazard, a_graph_whose_memory_moved_to_the_host_is_one)
     cr_assert_eq(hazards_of("moved_graph_memory"), 1);
 }
 
+Test(hazard, a_storm_of_threads_that_synchronise_has_none)
+{
+    const char *report = run("storm");
+
+    cr_assert_eq(number(report, "\"hazards\": "), 0);
+    cr_assert_eq(number(report, "\"sticky_errors\": "), 0);
+    cr_assert_eq(number(report, "\"leaks\": "), 0);
+}
+
 Test(report, sticky_errors_are_counted)
 {
     cr_assert_eq(number(run("illegal_address"), "\"sticky_errors\": "), 1);

@@ -56,7 +56,7 @@ Test(stream, work_is_asynchronous_and_ordered_within_a_stream)
     must(cuMemcpyHtoDAsync(data + 4, &value, 4, stream));
     value = 0; /* a small pageable source has been read */
     cr_assert_eq(cuStreamQuery(stream), CUDA_ERROR_NOT_READY);
-    *flag = 1;
+    let_go(flag);
     must(cuStreamSynchronize(stream));
     must(cuStreamQuery(stream));
     must(cuMemcpyDtoH(&read, data, 4));
@@ -79,7 +79,7 @@ Test(stream, a_pinned_source_is_read_when_the_copy_runs)
     *source = 1;
     must(cuMemcpyHtoDAsync(data, source, 4, stream));
     *source = 2;
-    *flag = 1;
+    let_go(flag);
     must(cuStreamSynchronize(stream));
     must(cuMemcpyDtoH(&read, data, 4));
     cr_assert_eq(read, 2);
@@ -105,7 +105,7 @@ Test(stream, events_order_streams)
     must(cuMemsetD32Async(data, 2, 1, second));
     cr_assert_eq(cuEventQuery(event), CUDA_ERROR_NOT_READY);
     cr_assert_eq(cuStreamQuery(second), CUDA_ERROR_NOT_READY);
-    *flag = 1;
+    let_go(flag);
     must(cuStreamSynchronize(second));
     must(cuEventQuery(event));
     must(cuMemcpyDtoH(&read, data, 4));
@@ -133,7 +133,7 @@ Test(stream, the_legacy_stream_waits_for_blocking_streams_and_they_for_it)
     must(cuMemsetD8Async(data + 64, 0, 1, free_stream));
     must(cuStreamSynchronize(free_stream));
     cr_assert_eq(cuEventQuery(blocking_done), CUDA_ERROR_NOT_READY);
-    *flag = 1;
+    let_go(flag);
     must(cuStreamSynchronize(NULL));
     must(cuEventSynchronize(blocking_done));
     must(cuEventQuery(legacy_done));
@@ -155,7 +155,7 @@ Test(stream, per_thread_default_streams_belong_to_their_thread)
     cr_assert_eq(cuStreamQuery(CU_STREAM_PER_THREAD), CUDA_ERROR_NOT_READY);
     cr_assert_eq(pthread_create(&thread, NULL, per_thread, context), 0);
     pthread_join(thread, NULL);
-    *flag = 1;
+    let_go(flag);
     must(cuStreamSynchronize(CU_STREAM_PER_THREAD));
 }
 
@@ -183,7 +183,7 @@ Test(stream, host_functions_run_in_order_after_what_was_before)
     must(cuLaunchHostFunc(stream, host_function, &call));
     must(cuLaunchHostFunc(stream, host_function, &call));
     cr_assert_eq(call.seen, 0);
-    *flag = 1;
+    let_go(flag);
     must(cuStreamSynchronize(stream));
     cr_assert_eq(call.seen, 2);
 }
@@ -196,14 +196,14 @@ Test(stream, a_context_event_stands_for_all_work_so_far)
     uint32_t *first_flag = hold(first), *second_flag = hold(second), *later;
 
     must(cuCtxRecordEvent(context, event));
-    *first_flag = 1;
+    let_go(first_flag);
     must(cuStreamSynchronize(first));
     cr_assert_eq(cuEventQuery(event), CUDA_ERROR_NOT_READY);
     later = hold(first);
-    *second_flag = 1;
+    let_go(second_flag);
     must(cuEventSynchronize(event));
     cr_assert_eq(cuStreamQuery(first), CUDA_ERROR_NOT_READY);
-    *later = 1;
+    let_go(later);
     must(cuCtxSynchronize());
 }
 
@@ -219,7 +219,7 @@ Test(stream, a_free_waits_for_the_device)
     must(cuMemAlloc(&data, 4096));
     flag = hold(stream);
     must(cuLaunchHostFunc(stream, host_function, &call));
-    *flag = 1;
+    let_go(flag);
     must(cuMemFree(data));
     cr_assert_eq(call.seen, 1);
 }
@@ -236,7 +236,7 @@ Test(stream, a_destroyed_stream_finishes_its_work_and_is_no_handle)
     must(cuLaunchHostFunc(stream, host_function, &call));
     must(cuStreamDestroy(stream));
     cr_assert_eq(cuStreamQuery(stream), CUDA_ERROR_INVALID_HANDLE);
-    *flag = 1;
+    let_go(flag);
     must(cuCtxSynchronize());
     cr_assert_eq(call.seen, 1);
 }
