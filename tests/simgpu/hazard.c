@@ -9,6 +9,8 @@
 
 /* What an operation did to memory, kept after it. */
 struct access {
+    struct access *next, *previous; /* in its list; previous NULL: the first */
+    struct access **list;           /* NULL: not in use */
     uint64_t place;
     size_t size, pitch, width;
     uint64_t number; /* the operation's */
@@ -16,12 +18,21 @@ struct access {
     unsigned slot, node;
     bool sets;            /* written by a copy or set */
     uint64_t seen_before; /* 0, or: the host had seen it complete when this number was next */
-    const char *label;
+    char label[32];       /* a copy: the module may be gone when it is shown */
 };
 
+/*
+ * Accesses of up to one stripe of memory are found by where they start, the rest are looked at always. The array is used
+ * round and round: what is overwritten is among the oldest.
+ */
+enum {
+    STRIPE_BITS = 26,
+    STRIPES = 1024
+};
 static struct access history[HISTORY_MAX];
-static size_t count;
-static size_t prune_at = 64; /* at most HISTORY_MAX */
+static struct access *stripes[STRIPES], *wide;
+static size_t cursor, count;
+static size_t prune_in = 64; /* so many more, and it is time to look what can go */
 static unsigned hazards;
 
 static bool hazard(void)
@@ -71,25 +82,36 @@ static bool ordered(const struct access *before, const struct op *op)
     return op_after(op, before->slot, before->slot_number);
 }
 
+static void forget(struct access *access)
+{
+    if (access->previous)
+        access->previous->next = access->next;
+    else
+        *access->list = access->next;
+    if (access->next)
+        access->next->previous = access->previous;
+    access->list = NULL;
+    count--;
+}
+
 /* Forgets what every operation that is still to run is ordered after. */
 static void prune(void)
 {
     uint64_t oldest = op_oldest_number(), next = op_next_number();
-    size_t kept = 0;
 
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < HISTORY_MAX; i++) {
         struct access *access = &history[i];
 
+        if (!access->list)
+            continue;
         if (!access->seen_before && op_observed(access->slot, access->slot_number))
             access->seen_before = next;
-        if (!access->seen_before || access->seen_before > oldest)
-            history[kept++] = *access;
+        if (access->seen_before && access->seen_before <= oldest)
+            forget(access);
     }
-    count = kept;
 }
 
-/* A later access of the same stream to the same bytes stands for the earlier one, if it conflicts with no
- * less. */
+/* A later access of the same stream to the same bytes stands for the earlier one, if it conflicts with no less. */
 static bool replaces(const struct access *access, const struct access *old)
 {
     return old->slot == access->slot && old->number != access->number && old->place == access->place &&
@@ -97,45 +119,84 @@ static bool replaces(const struct access *access, const struct access *old)
            old->sets <= access->sets;
 }
 
-static void remember(const struct access *access)
+static struct access **list_of(uint64_t place, size_t size)
 {
-    size_t at = 0;
+    return size > (size_t)1 << STRIPE_BITS ? &wide : &stripes[(place >> STRIPE_BITS) % STRIPES];
+}
 
-    while (at < count && !replaces(access, &history[at]))
-        at++;
-    if (at == count && count >= prune_at) {
-        prune();
-        prune_at = count < 32 ? 64 : 2 * count < HISTORY_MAX ? 2 * count : HISTORY_MAX;
-        if (count == HISTORY_MAX) {
-            memmove(history, history + 1, (HISTORY_MAX - 1) * sizeof *history);
-            count--;
+static void remember(struct access *access)
+{
+    struct access **list = list_of(access->place, access->size);
+    struct access *slot;
+
+    for (slot = *list; slot; slot = slot->next) {
+        if (replaces(access, slot)) {
+            forget(slot);
+            break;
         }
-        at = count;
     }
-    history[at] = *access;
-    if (at == count)
-        count++;
+    if (--prune_in == 0) {
+        prune();
+        prune_in = count < 64 ? 64 : HISTORY_MAX / 4;
+    }
+    for (size_t tries = 0; history[cursor].list && tries < 8; tries++)
+        cursor = (cursor + 1) % HISTORY_MAX;
+    slot = &history[cursor];
+    cursor = (cursor + 1) % HISTORY_MAX;
+    if (slot->list)
+        forget(slot);
+    *slot = *access;
+    slot->list = list;
+    slot->previous = NULL;
+    slot->next = *list;
+    if (*list)
+        (*list)->previous = slot;
+    *list = slot;
+    count++;
+}
+
+/* The first access of a list that conflicts, or NULL. */
+static const struct access *conflict(const struct access *list, const struct access *access,
+                                     const struct op *op)
+{
+    for (; list; list = list->next)
+        if ((access->sets || list->sets) && overlaps(list, access) && !ordered(list, op))
+            return list;
+    return NULL;
+}
+
+static const struct access *conflict_anywhere(const struct access *access, const struct op *op)
+{
+    const struct access *found = conflict(wide, access, op);
+    uint64_t first = access->place >> STRIPE_BITS, last = (access->place + access->size) >> STRIPE_BITS;
+
+    /* One that starts in the stripe before may reach into this one. */
+    first -= first > 0;
+    if (last - first >= STRIPES)
+        last = first + STRIPES - 1;
+    for (uint64_t stripe = first; !found && stripe <= last; stripe++)
+        found = conflict(stripes[stripe % STRIPES], access, op);
+    return found;
 }
 
 static void judge(struct op *op, const struct op_name *name, bool sets)
 {
     const char *label = work_label(work_node(&op->work, op->node));
-    struct access access = {
-        name->name.place, name->name.size, name->pitch, name->width, op->number, op->slot_number,
-        op->stream->slot, op->node,        sets,        0,           label,
-    };
+    struct access access = {.place = name->name.place,
+                            .size = name->name.size,
+                            .pitch = name->pitch,
+                            .width = name->width,
+                            .number = op->number,
+                            .slot_number = op->slot_number,
+                            .slot = op->stream->slot,
+                            .node = op->node,
+                            .sets = sets};
+    const struct access *old = conflict_anywhere(&access, op);
 
-    for (size_t i = 0; i < count; i++) {
-        const struct access *old = &history[i];
-
-        if ((sets || old->sets) && overlaps(old, &access) && !ordered(old, op)) {
-            if (hazard())
-                fprintf(stderr,
-                        "simgpu: hazard: %s and %s use the same memory ([%#lx, +%zu)) and are not ordered\n",
-                        old->label, label, access.place, access.size);
-            break;
-        }
-    }
+    if (old && hazard())
+        fprintf(stderr, "simgpu: hazard: %s and %s use the same memory ([%#lx, +%zu)) and are not ordered\n",
+                old->label, label, access.place, access.size);
+    snprintf(access.label, sizeof access.label, "%s", label);
     remember(&access);
 }
 

@@ -51,21 +51,23 @@ void memory_drop(struct memory *memory)
 
 struct memory *memory_find(uintptr_t address)
 {
-    return range_find(&known, address);
+    const struct range *range = range_find(&known, address);
+
+    return range ? range->owner : NULL;
 }
 
 struct memory *memory_exact(uintptr_t address, enum memory_kind kind)
 {
-    struct memory *memory = range_find(&known, address);
+    struct memory *memory = memory_find(address);
 
     return memory && memory->start == address && memory->kind == kind ? memory : NULL;
 }
 
 struct memory *memory_after(uintptr_t address)
 {
-    size_t at = range_after(&known, address);
+    const struct range *range = range_after(&known, address);
 
-    return at < known.count ? known.ranges[at].owner : NULL;
+    return range ? range->owner : NULL;
 }
 
 bool memory_allows(const struct memory *memory, const struct device *device, bool write)

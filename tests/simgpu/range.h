@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A set of disjoint address ranges, ordered, found by address in logarithmic time. The caller owns what it
- * points to. */
+/*
+ * A set of disjoint address ranges, ordered, found by address in logarithmic time. Kept in blocks of bounded size, so that
+ * tens of thousands of them come and go cheaply. The caller owns what a range points to. A pointer to a range holds until
+ * the set changes.
+ */
 #ifndef SIMGPU_RANGE_H
 #define SIMGPU_RANGE_H
 
@@ -14,8 +17,11 @@ struct range {
     void *owner;
 };
 
+struct range_block;
+
+/* All zero: empty. */
 struct range_set {
-    struct range *ranges; /* ascending */
+    struct range_block **blocks; /* ascending, none empty */
     size_t count, room;
 };
 
@@ -25,11 +31,11 @@ int range_insert(struct range_set *set, uintptr_t start, size_t size, void *owne
 /* Removes the range that starts there. It must be in the set. */
 void range_remove(struct range_set *set, uintptr_t start);
 
-/* Index of the first range that ends after address; count if none does. */
-size_t range_after(const struct range_set *set, uintptr_t address);
+/* The first range that ends after the address, or NULL. */
+const struct range *range_after(const struct range_set *set, uintptr_t address);
 
-/* The owner of the range that contains the address, or NULL. */
-void *range_find(const struct range_set *set, uintptr_t address);
+/* The range that contains the address, or NULL. */
+const struct range *range_find(const struct range_set *set, uintptr_t address);
 
 /* Whether [start, start + size) overlaps any range. */
 bool range_overlaps(const struct range_set *set, uintptr_t start, size_t size);

@@ -67,17 +67,20 @@ static bool is_free(uintptr_t start, size_t size)
 /* First fit from an address on. */
 static bool search(uintptr_t from, size_t size, size_t alignment, uintptr_t *start)
 {
-    uintptr_t at = (from + alignment - 1) & ~(uintptr_t)(alignment - 1);
+    const struct range *taken;
+    uintptr_t at = from;
 
-    for (size_t i = range_after(&areas, at); i <= areas.count; i++) {
+    for (;;) {
+        at = (at + alignment - 1) & ~(uintptr_t)(alignment - 1);
         if (is_free(at, size)) {
             *start = at;
             return true;
         }
-        if (i < areas.count)
-            at = (areas.ranges[i].start + areas.ranges[i].size + alignment - 1) & ~(uintptr_t)(alignment - 1);
+        taken = range_after(&areas, at);
+        if (!taken)
+            return false;
+        at = taken->start + taken->size;
     }
-    return false;
 }
 
 CUresult space_take(size_t size, size_t alignment, uintptr_t hint, bool program, uintptr_t *start)
@@ -102,12 +105,12 @@ CUresult space_take(size_t size, size_t alignment, uintptr_t hint, bool program,
 
 bool space_reservation(uintptr_t address, uintptr_t *start, size_t *size)
 {
-    size_t at = range_after(&areas, address);
+    const struct range *area = range_find(&areas, address);
 
-    if (at == areas.count || areas.ranges[at].start > address || !areas.ranges[at].owner)
+    if (!area || !area->owner)
         return false;
-    *start = areas.ranges[at].start;
-    *size = areas.ranges[at].size;
+    *start = area->start;
+    *size = area->size;
     return true;
 }
 
@@ -118,7 +121,7 @@ size_t space_reservations(void)
 
 void space_give(uintptr_t start)
 {
-    if (range_find(&areas, start))
+    if (range_find(&areas, start)->owner)
         reservations--;
     range_remove(&areas, start);
 }
