@@ -54,7 +54,8 @@ static int compare(const void *a, const void *b)
 /* Handles are small numbers, slabs are pointers, slots get the top bit. */
 static void audit_shared(struct audit *audit)
 {
-    qsort(audit->seen, audit->seen_count, sizeof(*audit->seen), compare);
+    if (audit->seen_count > 1)
+        qsort(audit->seen, audit->seen_count, sizeof(*audit->seen), compare);
     for (size_t i = 1; i < audit->seen_count; i++)
         expect(audit, audit->seen[i] != audit->seen[i - 1], "%llx serves twice",
                (unsigned long long)audit->seen[i]);
