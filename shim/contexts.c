@@ -199,10 +199,12 @@ void quiet_end(CUstreamCaptureMode mode)
 static CUcontext some_context(unsigned ordinal)
 {
     struct table_copy copy;
+    struct context primary;
     CUcontext found = NULL;
 
-    if (primaries[ordinal].context)
-        return primaries[ordinal].context;
+    /* Only what is in the table: a primary context that is being reset is still retained. */
+    if (table_get(&table, key_of(primaries[ordinal].context), &primary))
+        return primary.handle;
     if (table_copy(&table, &copy))
         return NULL;
     for (uint32_t i = 0; !found && i < copy.count; i++) {
@@ -257,6 +259,7 @@ int context_enter(unsigned ordinal, struct entered *out)
     pthread_mutex_lock(&home_lock);
     int error = push_home(ordinal);
 
+    out->context = homes[ordinal].context;
     for (unsigned i = 0; !error && i < STREAM_WAYS; i++)
         out->stream[i] = homes[ordinal].stream[i];
     pthread_mutex_unlock(&home_lock);

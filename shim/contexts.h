@@ -58,6 +58,7 @@ bool contexts_here(struct place *out);
 
 /** Work in a context: current, capture mode relaxed, until context_leave. */
 struct entered {
+    CUcontext context;
     CUstream stream[STREAM_WAYS];
     CUstreamCaptureMode mode; /**< the thread's own */
 };

@@ -85,8 +85,7 @@ static bool has_entries(void)
            real.cuCtxPushCurrent_v2 && real.cuCtxPopCurrent_v2 && real.cuStreamCreate &&
            real.cuStreamDestroy_v2 && real.cuStreamSynchronize && real.cuMemcpyAsync &&
            real.cuMemGetInfo_v2 && real.cuEventCreate && real.cuEventDestroy_v2 && real.cuEventQuery &&
-           real.cuCtxSynchronize && real.cuMemHostAlloc && real.cuMemFreeHost &&
-           real.cuMemHostGetDevicePointer_v2;
+           real.cuCtxSynchronize && real.cuMemHostRegister_v2 && real.cuMemHostUnregister;
 }
 
 static bool granularity_fits(unsigned ordinal)

@@ -27,6 +27,11 @@ int device_cuda_init(const struct options *options, struct device **out);
 /** A peer may or may no longer reach the memory of `owner`: every block there is granted anew. */
 void device_cuda_peer(unsigned owner, unsigned peer, bool enabled);
 
+/** A context has been taken out of use and is about to be destroyed: what was pinned in it is pinned in another. */
+void device_host_context_gone(CUcontext context);
+/** A context is there: pin what is pinned in none. */
+void device_host_context_new(void);
+
 /* Between the files. */
 
 /** One of our errors for one of the driver's. */

@@ -4,10 +4,12 @@
 
 #include "log.h"
 #include "options.h"
+#include "table.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum trip {
@@ -18,6 +20,15 @@ enum trip {
 
 /* Where host memory that can be mapped comes from; decided by the probe, before anyone asks for it. */
 static CUmemLocation host_location;
+
+/* Memory of ours that is pinned. */
+struct pinned {
+    uint64_t bytes;
+    CUcontext context; /* in which it is pinned; NULL: in none now */
+};
+
+static struct table slabs = TABLE_INIT(struct pinned);
+
 static int round_trip; /* enum trip, of a copy through a mapped address */
 
 static int create_at(CUmemLocation location, uint64_t bytes, uint64_t *out_handle)
@@ -89,28 +100,92 @@ static int create_mapped(uint64_t bytes, struct host_memory *out)
     return 0;
 }
 
-static int create_pinned(uint64_t bytes, struct host_memory *out)
+/* Pin memory of ours in some live context. -ENOTSUP: there is none. */
+static int pin(void *cpu, uint64_t bytes, CUcontext *out)
 {
     struct entered entered;
-    void *cpu = NULL;
-    CUdeviceptr alias = 0;
     int error = -ENOTSUP;
 
     for (unsigned i = 0; error == -ENOTSUP && i < contexts_device_count(); i++)
         error = context_enter(i, &entered);
     if (error)
         return error;
-    CUresult result = real.cuMemHostAlloc(&cpu, bytes, CU_MEMHOSTALLOC_PORTABLE | CU_MEMHOSTALLOC_DEVICEMAP);
-
-    if (result == CUDA_SUCCESS) {
-        result = real.cuMemHostGetDevicePointer_v2(&alias, cpu, 0);
-        if (result != CUDA_SUCCESS)
-            real.cuMemFreeHost(cpu);
-    }
+    error = device_cuda_error(real.cuMemHostRegister_v2(cpu, bytes, CU_MEMHOSTREGISTER_PORTABLE));
+    if (!error)
+        *out = entered.context;
     context_leave(&entered);
-    if (result == CUDA_SUCCESS)
-        *out = (struct host_memory){.alias = alias, .cpu = cpu, .bytes = bytes};
-    return device_cuda_error(result);
+    return error;
+}
+
+/* Memory of ours, not of the driver's: that would go with the context it was allocated in, and the bytes of blocks
+ * of other contexts with it. Copies name its own address, which is right whether it is pinned or not. */
+static int create_pinned(uint64_t bytes, struct host_memory *out)
+{
+    struct pinned pinned = {.bytes = bytes};
+    void *cpu = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (cpu == MAP_FAILED)
+        return -ENOMEM;
+    int error = pin(cpu, bytes, &pinned.context);
+
+    if (!error)
+        error = table_put(&slabs, (uint64_t)(uintptr_t)cpu, &pinned);
+    if (error) {
+        if (pinned.context)
+            real.cuMemHostUnregister(cpu);
+        munmap(cpu, bytes);
+        return error;
+    }
+    *out = (struct host_memory){.alias = (uint64_t)(uintptr_t)cpu, .cpu = cpu, .bytes = bytes};
+    return 0;
+}
+
+static void set_context(uint64_t cpu, CUcontext context)
+{
+    table_lock(&slabs);
+    struct pinned *pinned = table_find(&slabs, cpu);
+
+    if (pinned)
+        pinned->context = context;
+    table_unlock(&slabs);
+}
+
+void device_host_context_gone(CUcontext context)
+{
+    struct table_copy copy;
+    CUcontext popped;
+
+    if (table_copy(&slabs, &copy))
+        return;
+    for (uint32_t i = 0; i < copy.count; i++) {
+        const struct pinned *pinned = table_copy_record(&copy, i);
+
+        if (pinned->context != context || real.cuCtxPushCurrent_v2(context) != CUDA_SUCCESS)
+            continue;
+        real.cuMemHostUnregister((void *)(uintptr_t)table_copy_key(&copy, i));
+        real.cuCtxPopCurrent_v2(&popped);
+        set_context(table_copy_key(&copy, i), NULL);
+    }
+    table_copy_free(&copy);
+    device_host_context_new();
+}
+
+void device_host_context_new(void)
+{
+    struct table_copy copy;
+
+    if (table_copy(&slabs, &copy))
+        return;
+    for (uint32_t i = 0; i < copy.count; i++) {
+        const struct pinned *pinned = table_copy_record(&copy, i);
+        CUcontext context;
+
+        /* Unpinned it is slow and right: the next context tries again. */
+        if (!pinned->context &&
+            pin((void *)(uintptr_t)table_copy_key(&copy, i), pinned->bytes, &context) == 0)
+            set_context(table_copy_key(&copy, i), context);
+    }
+    table_copy_free(&copy);
 }
 
 /* The copy engine, through an address as a block's would be: half a granule up, from where the CPU wrote. */
@@ -185,7 +260,16 @@ void device_host_destroy(struct device *self, struct host_memory *memory)
         real.cuMemAddressFree(memory->alias, memory->bytes);
         real.cuMemRelease(memory->handle);
     } else {
-        real.cuMemFreeHost(memory->cpu);
+        struct pinned pinned = {0};
+
+        table_take(&slabs, memory->alias, &pinned);
+        if (pinned.context && real.cuCtxPushCurrent_v2(pinned.context) == CUDA_SUCCESS) {
+            CUcontext popped;
+
+            real.cuMemHostUnregister(memory->cpu);
+            real.cuCtxPopCurrent_v2(&popped);
+        }
+        munmap(memory->cpu, memory->bytes);
     }
     quiet_end(mode);
 }

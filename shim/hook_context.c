@@ -7,10 +7,16 @@
 #include "native.h"
 #include "parameters.h"
 
+static void added(CUcontext context, CUdevice device)
+{
+    contexts_add(context, device);
+    device_host_context_new();
+}
+
 static CUresult created(CUresult result, CUcontext *context, CUdevice device)
 {
     if (result == CUDA_SUCCESS && context)
-        contexts_add(*context, device);
+        added(*context, device);
     return result;
 }
 
@@ -21,6 +27,7 @@ static void going(CUcontext context)
     native_context_gone(context);
     parameters_forget_all();
     contexts_gone(context);
+    device_host_context_gone(context);
 }
 
 CUresult hook_cuCtxCreate(__typeof__(cuCtxCreate) *next, CUcontext *pctx, unsigned int flags, CUdevice dev)
@@ -68,8 +75,10 @@ CUresult hook_cuDevicePrimaryCtxRetain(__typeof__(cuDevicePrimaryCtxRetain) *nex
 {
     CUresult result = next(pctx, dev);
 
-    if (result == CUDA_SUCCESS && pctx)
+    if (result == CUDA_SUCCESS && pctx) {
         contexts_retained(*pctx, dev);
+        device_host_context_new();
+    }
     return result;
 }
 
@@ -92,7 +101,7 @@ CUresult hook_cuDevicePrimaryCtxReset_v2(__typeof__(cuDevicePrimaryCtxReset_v2) 
 
     /* It is still retained, and comes back to life with its next use. */
     if (context)
-        contexts_add(context, dev);
+        added(context, dev);
     return result;
 }
 

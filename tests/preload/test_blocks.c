@@ -228,6 +228,25 @@ Test(blocks, go_with_their_context)
     world_end(&world);
 }
 
+Test(blocks, go_with_a_reset_of_their_primary_context)
+{
+    struct world world = world_make();
+    CUdeviceptr block[BLOCKS];
+    size_t before, after, total;
+
+    OK(cuMemGetInfo(&before, &total));
+    fill(block);
+    OK(cuDevicePrimaryCtxReset(world.device));
+    OK(cuCtxSetCurrent(world.context));
+    OK(cuMemGetInfo(&after, &total));
+    cr_expect_eq(after, before);
+    fill(block); /* and all works as before */
+    for (unsigned i = 0; i < BLOCKS; i++)
+        cr_expect(all_are(block[i], BLOCK_COUNT, (float)i), "block %u", i);
+    release(block);
+    OK(cuDevicePrimaryCtxRelease(world.device));
+}
+
 Test(blocks, a_function_of_an_unloaded_module_is_forgotten)
 {
     struct world world = world_make();
