@@ -170,3 +170,17 @@ void block_move(struct block *block, enum place to)
     block_copy(block, to, NULL);
     measure_must(block_remap(block, to, NULL), "remapping a block");
 }
+
+void block_renew(struct block *block, CUdevice device)
+{
+    enum place other = block->place == PLACE_HOST ? PLACE_DEVICE : PLACE_HOST;
+    CUmemGenericAllocationHandle fresh;
+
+    /* Made before the old one goes, or the driver might give the same memory again. */
+    measure_must(block_handle(device, other, block->bytes, &fresh), "cuMemCreate");
+    MUST(cuCtxSynchronize, ());
+    MUST(cuMemUnmap, (block->aliases[other], block->bytes));
+    MUST(cuMemRelease, (block->handles[other]));
+    block->handles[other] = fresh;
+    measure_must(block_map(block->aliases[other], block->bytes, fresh), "mapping an alias");
+}

@@ -55,4 +55,7 @@ CUresult block_remap(struct block *block, enum place to, struct block_times *tim
 /* Drain, copy, remap; an error ends the program. */
 void block_move(struct block *block, enum place to);
 
+/* Gives the place that the block is not on another handle, of other memory. */
+void block_renew(struct block *block, CUdevice device);
+
 #endif
