@@ -5,7 +5,6 @@
 #include "graph.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 static struct capture *captures;
 
@@ -112,7 +111,8 @@ static CUresult set_tail(struct stream *stream, struct node *const *nodes, size_
 
     if (!tail)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    memcpy(tail, nodes, count * sizeof(struct node *));
+    for (size_t i = 0; i < count; i++)
+        tail[i] = nodes[i];
     free(stream->tail);
     stream->tail = tail;
     stream->tail_count = count;
@@ -127,7 +127,8 @@ static CUresult join_tail(struct stream *stream, struct node *const *nodes, size
 
     if (!tail)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    memcpy(tail, stream->tail, stream->tail_count * sizeof(struct node *));
+    for (size_t i = 0; i < stream->tail_count; i++)
+        tail[i] = stream->tail[i];
     for (size_t i = 0; i < count; i++) {
         size_t at = 0;
 
@@ -176,7 +177,8 @@ CUresult capture_record(struct stream *stream, struct event *event)
 
     if (!nodes)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    memcpy(nodes, stream->tail, stream->tail_count * sizeof(struct node *));
+    for (size_t i = 0; i < stream->tail_count; i++)
+        nodes[i] = stream->tail[i];
     event_set(event, NULL);
     event->capture = stream->capture;
     event->nodes = nodes;

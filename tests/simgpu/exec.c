@@ -214,7 +214,8 @@ struct exec *exec_copy(const struct exec *exec)
             free(step.after);
             break;
         }
-        memcpy(step.after, from->after, from->after_count * sizeof *step.after);
+        for (unsigned k = 0; k < from->after_count; k++)
+            step.after[k] = from->after[k];
         copy->steps[copy->step_count++] = step;
     }
     if (!good) {
@@ -237,17 +238,18 @@ bool exec_find(const struct exec *exec, CUgraphNode node, unsigned *index)
 
 static bool same_edges(const struct step *a, const struct step *b)
 {
-    return a->after_count == b->after_count &&
-           memcmp(a->after, b->after, a->after_count * sizeof *a->after) == 0;
+    bool same = a->after_count == b->after_count;
+
+    for (unsigned i = 0; same && i < a->after_count; i++)
+        same = a->after[i] == b->after[i];
+    return same;
 }
 
 static CUgraphExecUpdateResult compare(const struct step *a, const struct step *b, bool edges)
 {
     if (a->type != b->type)
         return CU_GRAPH_EXEC_UPDATE_ERROR_NODE_TYPE_CHANGED;
-    if (edges && a->after_count && b->after_count && !same_edges(a, b))
-        return CU_GRAPH_EXEC_UPDATE_ERROR_TOPOLOGY_CHANGED;
-    if (edges && a->after_count != b->after_count)
+    if (edges && !same_edges(a, b))
         return CU_GRAPH_EXEC_UPDATE_ERROR_TOPOLOGY_CHANGED;
     if (memcmp(&a->placement, &b->placement, sizeof a->placement) != 0)
         return CU_GRAPH_EXEC_UPDATE_ERROR_PARAMETERS_CHANGED;

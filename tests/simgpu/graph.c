@@ -71,7 +71,8 @@ CUresult graph_add(struct graph *graph, CUgraphNodeType type, struct work *work,
         work_finish(work);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
-    memcpy(node->after, after, count * sizeof(struct node *));
+    for (size_t i = 0; i < count; i++)
+        node->after[i] = after[i];
     node->after_count = count;
     node->graph = graph;
     node->type = type;
