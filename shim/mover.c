@@ -66,7 +66,9 @@ uint64_t mover_ready_host(unsigned ordinal, uint64_t bytes, uint64_t from_host_b
 
 int mover_make_room(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes, uint64_t newest)
 {
-    for (;;) {
+    uint64_t lacked = UINT64_MAX, lacks;
+
+    for (;; lacked = lacks) {
         struct closure closure = {.ordinal = ordinal, .newest = newest, .patient = true};
         uint64_t keep = tier_device_keep(ordinal);
         int r;
@@ -74,7 +76,9 @@ int mover_make_room(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes, 
         if (tier_device_room(ordinal) >= bytes + keep)
             return 0;
         closure.evict_bytes = mover_ready_host(ordinal, bytes, from_host_bytes);
-        if (short_of(ordinal, bytes - from_host_bytes))
+        lacks = short_of(ordinal, bytes - from_host_bytes);
+        /* What goes to disk may have to leave the device first: as long as that helps, go on. */
+        if (lacks && (lacks >= lacked || !tier_disk_open()))
             return -ENOSPC;
         r = closure_run(&closure);
         if (r < 0)

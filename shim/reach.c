@@ -50,7 +50,7 @@ static struct need need_of(const uint32_t *firsts, uint32_t count, unsigned ordi
 
     pthread_mutex_lock(&core.lock);
     for (uint32_t i = 0; i < count; i++) {
-        if (!core.blocks.block[firsts[i]].id || core.blocks.block[firsts[i]].ordinal != ordinal)
+        if (!block_alive(&core.blocks.block[firsts[i]]) || core.blocks.block[firsts[i]].ordinal != ordinal)
             continue;
         for (uint32_t g = firsts[i], more = 1; more; more = g = chunk_next(&core.blocks, firsts[i], g)) {
             const struct chunk *chunk = &core.blocks.chunk[g];
@@ -87,20 +87,18 @@ static void repair(uint32_t granule)
 
 /* ---- unmapped chunks ------------------------------------------------------------------------------------- */
 
-/* Under the lock: up to a flight of unmapped chunks of the list, marked RETURNING. */
-static uint32_t plan(struct returning *flight, const uint32_t *firsts, uint32_t count)
+/* Under the lock: chunks of one tier join the flight, marked RETURNING. Returns how many are in it now. */
+static uint32_t plan_from(bool from_disk, struct returning *flight, uint32_t planned, const uint32_t *firsts,
+                          uint32_t count)
 {
-    uint32_t planned = 0;
-
-    pthread_mutex_lock(&core.lock);
     for (uint32_t i = 0; i < count; i++) {
-        if (!core.blocks.block[firsts[i]].id)
+        if (!block_alive(&core.blocks.block[firsts[i]]))
             continue;
         for (uint32_t g = firsts[i], more = 1; more; more = g = chunk_next(&core.blocks, firsts[i], g)) {
             struct chunk *chunk = &core.blocks.chunk[g];
-            bool from_disk = chunk->state == CHUNK_DISK;
 
-            if ((!from_disk && (chunk->state != CHUNK_HOST || chunk->mapped)) || planned == RETURN_FLIGHT)
+            if (chunk->state != (from_disk ? CHUNK_DISK : CHUNK_HOST) || chunk->mapped ||
+                planned == RETURN_FLIGHT)
                 continue;
             chunk_move(chunk, CHUNK_RETURNING);
             flight[planned++] = (struct returning){
@@ -111,6 +109,18 @@ static uint32_t plan(struct returning *flight, const uint32_t *firsts, uint32_t 
             };
         }
     }
+    return planned;
+}
+
+/* Up to a flight of unmapped chunks of the list. Those in host memory first: they leave the room that is needed to read
+ * the others. */
+static uint32_t plan(struct returning *flight, const uint32_t *firsts, uint32_t count)
+{
+    uint32_t planned;
+
+    pthread_mutex_lock(&core.lock);
+    planned = plan_from(false, flight, 0, firsts, count);
+    planned = plan_from(true, flight, planned, firsts, count);
     pthread_mutex_unlock(&core.lock);
     return planned;
 }
