@@ -322,10 +322,57 @@ static bool take_idle(unsigned ordinal, uint32_t granules, struct block fresh, u
     if (found) {
         budget_from_idle(&core.devices[ordinal].budget, CLASS_BLOCK, granules * GRANULE_BYTES);
         fresh.chunk_granules = core.blocks.block[*out_first].chunk_granules;
-        core.blocks.block[*out_first] = fresh;
+        block_begin(&core.blocks.block[*out_first], &fresh);
     }
     pthread_mutex_unlock(&core.lock);
     return found;
+}
+
+/* A block of fresh chunks, not known to anybody yet. */
+static int block_make(const struct block *fresh, uint32_t *out_first)
+{
+    int r;
+
+    pthread_mutex_lock(&core.lock);
+    r = extent_take(&core.arena, fresh->granules, out_first);
+    if (!r) {
+        block_begin(&core.blocks.block[*out_first], fresh);
+        chunks_cut(*out_first, fresh->granules, fresh->ordinal);
+    }
+    pthread_mutex_unlock(&core.lock);
+    return r < 0 ? r : block_build(*out_first, fresh->granules);
+}
+
+/* Wait for what others hold for a moment only. False: nobody does. */
+static bool others_let_go(void)
+{
+    bool wait;
+
+    core_change_end();
+    wait = core_in_use();
+    if (wait)
+        core_wait_change();
+    core_change_begin();
+    return wait;
+}
+
+/* What others hold for a moment only is no reason to refuse. Those who wait for it do so one at a time, with nothing
+ * in their hands. */
+static int block_make_patiently(const struct block *fresh, uint32_t *out_first)
+{
+    static pthread_mutex_t patience = PTHREAD_MUTEX_INITIALIZER;
+    uint64_t deadline_ns = core_now() + core.options->wait_ms * UINT64_C(1000000);
+    int r = block_make(fresh, out_first);
+
+    if (r == 0 || !others_let_go())
+        return r;
+    core_change_end();
+    pthread_mutex_lock(&patience);
+    core_change_begin();
+    while ((r = block_make(fresh, out_first)) < 0 && core_now() < deadline_ns && others_let_go())
+        ;
+    pthread_mutex_unlock(&patience);
+    return r;
 }
 
 int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void *call_site, bool movable,
@@ -342,7 +389,7 @@ int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void
         .flags = movable && core.options->cacheable != CACHEABLE_NONE ? 0 : BLOCK_FIXED,
     };
     uint32_t first;
-    int r;
+    int r = 0;
 
     if (!core_active() || ordinal >= core.device->count)
         return -ENOTSUP;
@@ -353,27 +400,22 @@ int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void
     }
     if (core.deferred)
         allocate_run_deferred();
-    if (!take_idle(ordinal, fresh.granules, fresh, &first)) {
+    core_change_begin();
+    if (!take_idle(ordinal, fresh.granules, fresh, &first))
+        r = block_make_patiently(&fresh, &first);
+    if (!r) {
+        block_scrub(first, fresh.granules);
         pthread_mutex_lock(&core.lock);
-        r = extent_take(&core.arena, fresh.granules, &first);
-        if (!r) {
-            core.blocks.block[first] = fresh;
-            chunks_cut(first, fresh.granules, ordinal);
-        }
+        block_publish_new(first, fresh.granules);
         pthread_mutex_unlock(&core.lock);
-        if (!r)
-            r = block_build(first, fresh.granules);
-        if (r < 0 && core.options->on_full == ON_FULL_ALLOW)
-            return -ENOTSUP;
-        if (r < 0) {
-            refusal_device(ordinal, bytes, "allocation");
-            return -ENOMEM;
-        }
     }
-    block_scrub(first, fresh.granules);
-    pthread_mutex_lock(&core.lock);
-    block_publish_new(first, fresh.granules);
-    pthread_mutex_unlock(&core.lock);
+    core_change_end();
+    if (r < 0 && core.options->on_full == ON_FULL_ALLOW)
+        return -ENOTSUP;
+    if (r < 0) {
+        refusal_device(ordinal, bytes, "allocation");
+        return -ENOMEM;
+    }
     monitor_wake();
     *out_address = granule_address(&core.blocks, first);
     return 0;

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 
 static void *table_create(uint64_t bytes)
@@ -43,6 +44,19 @@ void blocks_finish(struct blocks *blocks)
     table_destroy(blocks->block, blocks->granules * sizeof(*blocks->block));
     table_destroy(blocks->chunk, blocks->granules * sizeof(*blocks->chunk));
     *blocks = (struct blocks){0};
+}
+
+void block_begin(struct block *block, const struct block *fresh)
+{
+    block->id = 0;
+    block->bytes = fresh->bytes;
+    block->context = fresh->context;
+    block->call_site = fresh->call_site;
+    block->granules = fresh->granules;
+    block->chunk_granules = fresh->chunk_granules;
+    memset(block->pins, 0, sizeof(block->pins));
+    block->ordinal = fresh->ordinal;
+    block->flags = fresh->flags;
 }
 
 struct block *blocks_at(struct blocks *blocks, uint32_t granule, uint32_t *out_first)
@@ -94,6 +108,8 @@ void block_publish(struct blocks *blocks, uint32_t first)
     const struct block *block = &blocks->block[first];
     uint32_t entry = first + 1;
 
+    if (block->flags & BLOCK_DEAD) /* freed while a chunk of it moved: nobody may find it any more */
+        return;
     for (uint32_t granule = first, more = 1; more; more = granule = chunk_next(blocks, first, granule)) {
         const struct chunk *chunk = &blocks->chunk[granule];
 

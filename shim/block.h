@@ -63,7 +63,8 @@ struct block {
     const void *call_site;
     uint32_t granules;
     uint32_t chunk_granules;      /**< of every chunk but the last */
-    _Atomic uint32_t launch_pins; /**< launches that wait for it or use it */
+    _Atomic uint32_t launch_pins; /**< of this granule, whosever it is: launches that name it */
+    uint32_t mark;                /**< the role's: last list that it is in */
     uint16_t pins[PIN_REASON_COUNT];
     uint8_t ordinal;
     uint8_t flags;
@@ -125,6 +126,15 @@ static inline uint64_t chunk_bytes(const struct chunk *chunk)
     return chunk->granules * GRANULE_BYTES;
 }
 
+/** Has the program got this block? core.lock held. */
+static inline bool block_alive(const struct block *block)
+{
+    return block->id && !(block->flags & BLOCK_DEAD);
+}
+
+/** Fill the record of a new block. Launch pins are the granule's and stay. */
+void block_begin(struct block *block, const struct block *fresh);
+
 /** Block that owns a granule, or NULL; its first granule in `*out_first`. */
 struct block *blocks_at(struct blocks *blocks, uint32_t granule, uint32_t *out_first);
 
@@ -134,7 +144,7 @@ uint32_t chunk_next(const struct blocks *blocks, uint32_t first, uint32_t granul
 /** The one place where a chunk changes state. The step must be one that the residency design knows (asserted). */
 void chunk_move(struct chunk *chunk, enum chunk_state to);
 
-/** Publish, under core.lock, whether every chunk of the block is resident. */
+/** Publish, under core.lock, whether every chunk of the block is resident. A dead block stays unknown. */
 void block_publish(struct blocks *blocks, uint32_t first);
 
 /** Any pin that keeps it on the device (all reasons but referenced). */

@@ -82,11 +82,11 @@ bool closure_may_evict(uint32_t first, bool proven)
 {
     struct block *block = &core.blocks.block[first];
 
-    if (!block->id || block->flags & BLOCK_DEAD || atomic_load(&block->launch_pins) || block_pinned(block))
+    if (!block_alive(block) || block_in_launch(first) || block_pinned(block))
         return false;
     if (core.options->cacheable == CACHEABLE_REGISTERED && !(block->flags & BLOCK_REGISTERED))
         return false;
-    return core.mapped || (!atomic_load(&core.pins_all) && closure_may_unmap(first, proven));
+    return core.mapped || closure_may_unmap(first, proven);
 }
 
 int closure_run(struct closure *closure)

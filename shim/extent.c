@@ -35,7 +35,7 @@ void extent_init(struct extents *extents, void *memory, uint32_t count)
 
 uint32_t extent_high(const struct extents *extents)
 {
-    return extents->high;
+    return __atomic_load_n(&extents->high, __ATOMIC_RELAXED);
 }
 
 static unsigned list_of(uint32_t granules)
@@ -146,7 +146,7 @@ int extent_take(struct extents *extents, uint32_t granules, uint32_t *out_first)
         first = extents->top;
         extents->top += granules;
         if (extents->top > extents->high)
-            extents->high = extents->top;
+            __atomic_store_n(&extents->high, extents->top, __ATOMIC_RELAXED);
     } else {
         return -ENOMEM;
     }

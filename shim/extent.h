@@ -51,7 +51,7 @@ int extent_take(struct extents *extents, uint32_t granules, uint32_t *out_first)
 /** Give back a whole run as extent_take gave it; anything else is the caller's mistake: assert. */
 void extent_give(struct extents *extents, uint32_t first, uint32_t granules);
 
-/** Granules below this one have been in use at some time, those above never. */
+/** Granules below this one have been in use at some time, those above never. Needs no lock. */
 uint32_t extent_high(const struct extents *extents);
 
 #endif

@@ -39,7 +39,7 @@ static const char *why_not(uint32_t first)
             return pin_words[reason];
     if (block->flags & BLOCK_FIXED)
         return pin_words[PIN_LIBRARY];
-    if (atomic_load(&block->launch_pins))
+    if (block_in_launch(first))
         return "in use by a launch";
     if (core.mapped)
         return "nowhere to go";

@@ -89,7 +89,7 @@ static void block_release(uint32_t first)
     bool kept, clean = true;
 
     pthread_mutex_lock(&core.lock);
-    while (in_motion(first))
+    while (in_motion(first) || core.searching)
         pthread_cond_wait(&core.changed, &core.lock);
     kept = keep_idle(first);
     pthread_mutex_unlock(&core.lock);
@@ -156,14 +156,16 @@ static bool block_bury(uint32_t first, uint64_t id)
 
 static void block_free(uint32_t first)
 {
+    core_change_begin();
     if (quiesce() == 0) {
         block_release(first);
-        return;
+    } else {
+        pthread_mutex_lock(&core.lock);
+        core.blocks.block[first].flags |= BLOCK_DEFERRED;
+        core.deferred++;
+        pthread_mutex_unlock(&core.lock);
     }
-    pthread_mutex_lock(&core.lock);
-    core.blocks.block[first].flags |= BLOCK_DEFERRED;
-    core.deferred++;
-    pthread_mutex_unlock(&core.lock);
+    core_change_end();
 }
 
 int core_free(uint64_t address)
@@ -186,10 +188,13 @@ void core_context_gone(uint64_t context)
         return;
     mover_take();
     for (uint32_t g = 0, high = extent_high(&core.arena); g < high; g++) {
-        struct block *block = &core.blocks.block[g];
-        uint64_t id = block->id;
+        const struct block *block = &core.blocks.block[g];
+        uint64_t id;
 
-        if (id && block->context == context && block_bury(g, id))
+        pthread_mutex_lock(&core.lock);
+        id = block->context == context ? block->id : 0;
+        pthread_mutex_unlock(&core.lock);
+        if (id && block_bury(g, id))
             block_free(g);
     }
     mover_give();

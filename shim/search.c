@@ -183,6 +183,29 @@ static int search_chunk(uint32_t first, uint32_t granule, struct slab *const sla
     return r;
 }
 
+/* The next block from `first` on; false when there is none. */
+static bool next_alive(uint32_t *first)
+{
+    uint32_t high = extent_high(&core.arena);
+    bool found;
+
+    pthread_mutex_lock(&core.lock);
+    while (*first < high && !block_alive(&core.blocks.block[*first]))
+        ++*first;
+    found = *first < high;
+    pthread_mutex_unlock(&core.lock);
+    return found;
+}
+
+/* Blocks that the program frees from now on stay where they are. */
+static void searching(bool on)
+{
+    pthread_mutex_lock(&core.lock);
+    core.searching = on;
+    pthread_cond_broadcast(&core.changed);
+    pthread_mutex_unlock(&core.lock);
+}
+
 /* What an earlier search found is void; what lies unmapped was proven when it was and has not changed since. */
 static void forget(void)
 {
@@ -207,12 +230,9 @@ static int search_all(struct slab *const slab[2], uint64_t *searched_bytes, cons
     forget();
     r = core.device->roots(core.device, false, search_root, &roots, out_why);
     *searched_bytes += roots.place.searched_bytes;
-    for (uint32_t first = 0, high = extent_high(&core.arena); first < high && r >= 0; first++) {
-        if (!core.blocks.block[first].id)
-            continue;
+    for (uint32_t first = 0; r >= 0 && next_alive(&first); first++)
         for (uint32_t g = first, more = 1; more && r >= 0; more = g = chunk_next(&core.blocks, first, g))
             r = search_chunk(first, g, slab, searched_bytes);
-    }
     return r;
 }
 
@@ -230,8 +250,10 @@ bool search_run(void)
     }
     if (taken == 1)
         slab[1] = slab[0];
+    searching(true);
     if (taken)
         r = search_all(slab, &searched_bytes, &why);
+    searching(false);
     for (unsigned i = 0; i < taken; i++)
         stock_return(&core.slabs, PIECE_GRANULES * GRANULE_BYTES, item[i]);
     stats_add(&core.counters.searches, 1);

@@ -29,8 +29,7 @@ static uint64_t unmapped_bytes(uint32_t first, void *arg)
     uint64_t bytes = 0;
 
     (void)arg;
-    if (!block->id || block->flags & BLOCK_DEAD || atomic_load(&block->launch_pins) ||
-        atomic_load(&core.pins_all))
+    if (!block_alive(block) || block_in_launch(first))
         return 0;
     for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
         if (core.blocks.chunk[g].state == CHUNK_HOST && !core.blocks.chunk[g].mapped)

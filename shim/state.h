@@ -68,7 +68,10 @@ struct core {
     struct executors executors;
 
     uint64_t role_next, role_now; /**< tickets of the mover's role */
-    _Atomic uint32_t waiting;     /**< threads that wait for `changed` because of launch pins */
+    bool searching;               /**< with lock: every block is being read, none is given back meanwhile */
+    _Atomic uint32_t waiting;     /**< threads in core_wait_change */
+    _Atomic uint32_t changing;    /**< blocks being built or given back: memory that nobody can have yet */
+    _Atomic uint32_t changes;     /**< how often one came to its end */
     _Atomic uint32_t pins_all;    /**< launches that use every block */
     _Atomic uint32_t captures;    /**< open stream captures */
     _Atomic uint32_t
@@ -104,5 +107,25 @@ static inline uint64_t core_now(void)
 {
     return core.device->now_ns(core.device);
 }
+
+/** Is the block of a launch that waits for it or uses it? core.lock held. */
+bool block_in_launch(uint32_t first);
+
+/** All launch pins; core.lock held. */
+uint64_t core_launch_pins(void);
+
+/** Is anything in the hands of others that they will let go of by themselves: pinned by launches, being built, being
+ *  given back? */
+bool core_in_use(void);
+
+/** Wait a moment for a launch pin to be dropped, or a block to be finished or given back. */
+void core_wait_change(void);
+
+/** Tell those who wait that one of these happened. */
+void core_tell_change(void);
+
+/** Around the building and the giving back of a block. */
+void core_change_begin(void);
+void core_change_end(void);
 
 #endif

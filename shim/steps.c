@@ -233,7 +233,7 @@ static uint32_t plan_restore(const struct closure *closure)
     for (uint32_t i = 0; i < closure->restore_count; i++) {
         uint32_t first = closure->restore[i];
 
-        if (!core.blocks.block[first].id || core.blocks.block[first].ordinal != closure->ordinal)
+        if (!block_alive(&core.blocks.block[first]) || core.blocks.block[first].ordinal != closure->ordinal)
             continue;
         for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
             struct chunk *chunk = &core.blocks.chunk[g];
@@ -346,8 +346,8 @@ static uint64_t mapped_bytes(uint32_t first, void *arg)
     const struct block *block = &core.blocks.block[first];
     uint64_t bytes = 0;
 
-    if (!block->id || block->flags & BLOCK_DEAD || atomic_load(&block->launch_pins) ||
-        atomic_load(&core.pins_all) || block_pinned(block) || !closure_may_unmap(first, eligible->proven))
+    if (!block_alive(block) || block_in_launch(first) || block_pinned(block) ||
+        !closure_may_unmap(first, eligible->proven))
         return 0;
     for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
         if (core.blocks.chunk[g].state == CHUNK_HOST && core.blocks.chunk[g].mapped)

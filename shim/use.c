@@ -58,12 +58,15 @@ static uint32_t use_total(const struct use *use)
     return use->count + use->more_count;
 }
 
+static uint32_t use_granule(const struct use *use, uint32_t index)
+{
+    return index < use->count ? use->granule[index] : use->more[index - use->count];
+}
+
 /* The block that entry `index` points into, by its first granule. False: there is none. */
 static bool use_block(const struct use *use, uint32_t index, uint32_t *out_first)
 {
-    uint32_t granule = index < use->count ? use->granule[index] : use->more[index - use->count];
-
-    return blocks_at(&core.blocks, granule, out_first) != NULL;
+    return blocks_at(&core.blocks, use_granule(use, index), out_first) != NULL;
 }
 
 /* Stamp the blocks at some granules with `now`, where the last stamp is older than `old`; their flags together. */
@@ -112,38 +115,25 @@ static inline uint32_t use_touch(const struct use *use)
 
 /* ---- the slow path ---------------------------------------------------------------------------------------- */
 
+/* Granules are pinned, not the blocks there: a block may be freed and another one made under a word that is no
+ * pointer, and each pin has to be dropped where it was taken. */
 static void use_pin(struct use *use)
 {
-    for (uint32_t i = 0, first; i < use_total(use); i++)
-        if (use_block(use, i, &first))
-            atomic_fetch_add(&core.blocks.block[first].launch_pins, 1);
+    for (uint32_t i = 0; i < use_total(use); i++)
+        atomic_fetch_add(&core.blocks.block[use_granule(use, i)].launch_pins, 1);
     if (use->all)
         atomic_fetch_add(&core.pins_all, 1);
     use->pinned = true;
 }
 
-/* A word that is no pointer may have come to point into a block that was not there when the pins were taken. */
-static void drop_pin(_Atomic uint32_t *pins)
-{
-    uint32_t was = atomic_load(pins);
-
-    while (was && !atomic_compare_exchange_weak(pins, &was, was - 1))
-        ;
-}
-
 static void use_unpin(struct use *use)
 {
-    for (uint32_t i = 0, first; i < use_total(use); i++)
-        if (use_block(use, i, &first))
-            drop_pin(&core.blocks.block[first].launch_pins);
+    for (uint32_t i = 0; i < use_total(use); i++)
+        atomic_fetch_sub(&core.blocks.block[use_granule(use, i)].launch_pins, 1);
     if (use->all)
         atomic_fetch_sub(&core.pins_all, 1);
     use->pinned = false;
-    if (atomic_load(&core.waiting)) {
-        pthread_mutex_lock(&core.lock);
-        pthread_cond_broadcast(&core.changed);
-        pthread_mutex_unlock(&core.lock);
-    }
+    core_tell_change();
 }
 
 /* The role's memory for a list of blocks. NULL: there is none. */
@@ -168,19 +158,24 @@ static uint32_t list_all(uint32_t *list)
 
     pthread_mutex_lock(&core.lock);
     for (uint32_t g = 0, high = extent_high(&core.arena); g < high; g++)
-        if (core.blocks.block[g].id && !(core.blocks.block[g].flags & BLOCK_DEAD))
+        if (block_alive(&core.blocks.block[g]))
             list[count++] = g;
     pthread_mutex_unlock(&core.lock);
     return count;
 }
 
-/* The list of a graph names no granule twice. */
+/* Each block once, however often it is named: it needs its room once. */
 static uint32_t list_use(const struct use *use, uint32_t *list)
 {
-    uint32_t count = 0;
+    static uint32_t last_mark;
+    uint32_t count = 0, mark = ++last_mark;
 
-    for (uint32_t i = 0; i < use_total(use); i++)
-        count += use_block(use, i, &list[count]);
+    for (uint32_t i = 0, first; i < use_total(use); i++) {
+        if (!use_block(use, i, &first) || core.blocks.block[first].mark == mark)
+            continue;
+        core.blocks.block[first].mark = mark;
+        list[count++] = first;
+    }
     return count;
 }
 
@@ -195,32 +190,12 @@ static int reach_use(const struct use *use)
 
 static bool others_hold_pins(const struct use *use)
 {
-    uint64_t mine = 0, all = 0;
+    uint64_t all;
 
-    for (uint32_t i = 0, first; i < use_total(use); i++)
-        mine += use_block(use, i, &first);
     pthread_mutex_lock(&core.lock);
-    for (uint32_t g = 0, high = extent_high(&core.arena); g < high; g++)
-        if (core.blocks.block[g].id)
-            all += atomic_load(&core.blocks.block[g].launch_pins);
+    all = core_launch_pins();
     pthread_mutex_unlock(&core.lock);
-    return all > mine || atomic_load(&core.pins_all) > (use->all ? 1u : 0u);
-}
-
-/* Wait a moment for launch pins of others to be dropped; role held. */
-static void wait_for_pins(void)
-{
-    struct timespec until;
-
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += 10000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    atomic_fetch_add(&core.waiting, 1);
-    pthread_mutex_lock(&core.lock);
-    pthread_cond_timedwait(&core.changed, &core.lock, &until);
-    pthread_mutex_unlock(&core.lock);
-    atomic_fetch_sub(&core.waiting, 1);
+    return all > use_total(use) || atomic_load(&core.pins_all) > (use->all ? 1u : 0u);
 }
 
 static void refuse(const struct use *use)
@@ -245,17 +220,28 @@ static void refuse(const struct use *use)
 static int use_reach(struct use *use)
 {
     uint64_t since_ns = core_now(), deadline_ns = since_ns + core.options->drain_ms * UINT64_C(1000000);
+    uint32_t changes;
+    bool again;
     int r;
 
-    mover_take();
-    use_pin(use);
-    while ((r = reach_use(use)) == -ENOSPC && core_now() < deadline_ns && others_hold_pins(use))
-        wait_for_pins();
-    mover_give();
+    do {
+        changes = atomic_load(&core.changes);
+        mover_take();
+        use_pin(use);
+        while ((r = reach_use(use)) == -ENOSPC && core_now() < deadline_ns && others_hold_pins(use))
+            core_wait_change();
+        if (r < 0)
+            use_unpin(use);
+        mover_give();
+        /* What is being built or given back may need the role to come to its end, or took the room just made. */
+        again = r == -ENOSPC && core_now() < deadline_ns &&
+                (atomic_load(&core.changing) || atomic_load(&core.changes) != changes);
+        if (again && atomic_load(&core.changing))
+            core_wait_change();
+    } while (again);
     stats_add(&core.counters.stall_ns, core_now() - since_ns);
     if (!r)
         return 0;
-    use_unpin(use);
     refuse(use);
     return -ENOMEM;
 }

@@ -43,6 +43,7 @@ struct program {
     unsigned shared_count;
     uint64_t random;
     bool may_refuse;  /* launches may be refused */
+    bool with_all;    /* some launches do not say what they use */
     bool with_faults; /* the device fails at times: nothing is promised but that no byte is lost */
     uint64_t launches, launches_refused, allocations, allocations_refused;
 };
@@ -79,7 +80,7 @@ void program_check_all(struct program *program);
 void model_write(const struct model *block);
 bool model_intact(const struct model *block);
 
-/* `count` steps, many more when EBBTIDE_TEST_LONG is set. */
+/* `count` steps, fewer under a sanitizer, many more when EBBTIDE_TEST_LONG is set. */
 unsigned world_steps(unsigned count);
 
 #endif
