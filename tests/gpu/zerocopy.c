@@ -5,6 +5,7 @@
  */
 #include "block.h"
 #include "kernels.h"
+#include "link.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -80,28 +81,6 @@ static double accesses(struct world *world, enum access access, CUdeviceptr word
     return measure_samples(name, samples, MEASURE_REPETITIONS, "GB/s");
 }
 
-/* The copy engine between plain pinned memory and the device: what the link gives. */
-static double copies(size_t bytes, CUdeviceptr device_words, bool in)
-{
-    double samples[MEASURE_REPETITIONS];
-    void *pinned;
-
-    MUST(cuMemAllocHost, (&pinned, bytes));
-    for (unsigned i = 0; i <= MEASURE_REPETITIONS; i++) {
-        uint64_t started_ns = measure_now_ns();
-
-        if (in)
-            MUST(cuMemcpyHtoDAsync, (device_words, pinned, bytes, NULL));
-        else
-            MUST(cuMemcpyDtoHAsync, (pinned, device_words, bytes, NULL));
-        MUST(cuCtxSynchronize, ());
-        /* The first is not counted: its sample is overwritten. */
-        samples[i ? i - 1 : 0] = (double)bytes / (double)(measure_now_ns() - started_ns);
-    }
-    MUST(cuMemFreeHost, (pinned));
-    return measure_samples(in ? "pinned_copy_in" : "pinned_copy_out", samples, MEASURE_REPETITIONS, "GB/s");
-}
-
 /* At most a quarter of the memory that is free, in pieces. */
 static unsigned pieces_allowed(size_t piece_bytes)
 {
@@ -141,8 +120,8 @@ int main(int argc, char **argv)
     measure_begin(argc, argv, "5: how fast do kernels reach host memory through the mapping?");
     world_create(&world);
     MUST(cuMemAlloc, (&native, world.piece_bytes));
-    in = copies(world.piece_bytes, native, true);
-    out = copies(world.piece_bytes, native, false);
+    in = link_rate(world.piece_bytes, native, LINK_IN);
+    out = link_rate(world.piece_bytes, native, LINK_OUT);
     /* The control: the same kernel where no link is in its way. */
     on_device = accesses(&world, STREAM_READ, native, world.piece_bytes, "device");
     accesses(&world, RANDOM_READ, native, world.piece_bytes, "device");
