@@ -12,9 +12,8 @@
 #include <stdbool.h>
 
 enum {
-    LANES = 2,      /* of one vector */
-    STRIDE = 16,    /* stamps looked at together */
-    LINE_STAMPS = 8 /* in a line of the cache */
+    LANES = 2,  /* of one vector */
+    STRIDE = 16 /* stamps looked at together */
 };
 
 /* Stamps are aligned like stamps, not like vectors. */
@@ -81,9 +80,10 @@ static void sift_down(struct victim *heap, size_t count, size_t at)
     }
 }
 
+/* Without a branch: whether the next one is inside is what nobody can predict. */
 static bool is_inside(const struct span *span, uint64_t stamp, size_t index)
 {
-    return stamp >= span->low && stamp <= span->high && (stamp > span->low || index >= span->low_index);
+    return (stamp <= span->high) & (stamp >= span->low + (index < span->low_index));
 }
 
 /* The scans read words that other threads write without a lock. They are whole words, and an old value is as
@@ -91,28 +91,22 @@ static bool is_inside(const struct span *span, uint64_t stamp, size_t index)
 #define RACES_WITH_TOUCHES __attribute__((no_sanitize("thread")))
 
 /* A bound under which about `target` candidates are expected; span->high where there may be no more than
- * that. */
+ * that. One stamp of each step is looked at, each of another line, since neighbours are often of one age. */
 RACES_WITH_TOUCHES
 static uint64_t sample_bound(const struct victims *view, const struct span *span, size_t target)
 {
+    size_t samples = view->scratch_count / 2, found = 0;
     if (view->count <= view->scratch_count)
         return span->high;
-    size_t lines = view->scratch_count / 2 / LINE_STAMPS;
-    size_t count_lines = view->count / LINE_STAMPS;
-    size_t step = count_lines / lines ? count_lines / lines : 1;
-    size_t sampled = 0, found = 0;
-    for (size_t line = 0; line < count_lines && sampled / LINE_STAMPS < lines; line += step) {
+    size_t step = view->count / samples;
+    for (size_t i = 0; i < samples; i++) {
         /* Spread over the step, so that a pattern of its length does not decide. */
-        size_t at = line + (line * 0x9e3779b9u >> 7) % step;
-        if (at >= count_lines)
-            break;
-        for (size_t i = at * LINE_STAMPS; i < (at + 1) * LINE_STAMPS; i++, sampled++) {
-            uint64_t stamp = view->stamp[i];
-            if (is_inside(span, stamp, i))
-                view->scratch[found++] = (struct victim){stamp, (uint32_t)i};
-        }
+        size_t at = i * step + ((uint64_t)((uint32_t)i * 0x9e3779b9u) * step >> 32);
+        uint64_t stamp = view->stamp[at];
+        view->scratch[found] = (struct victim){stamp, (uint32_t)at};
+        found += is_inside(span, stamp, at);
     }
-    size_t rank = sampled * target / view->count + 1;
+    size_t rank = samples * target / view->count + 1;
     if (rank >= found)
         return span->high;
     select_rank(view->scratch, found, rank);
@@ -127,6 +121,7 @@ static size_t skip_strides(const uint64_t *stamp, size_t from, size_t count, uin
     for (; from + STRIDE <= count; from += STRIDE) {
         lanes any = {0, 0};
         /* Inside is: stamp - low is not negative, and minus the length it is. Signs suffice, so SSE2 does. */
+#pragma GCC unroll 8
         for (size_t i = 0; i < STRIDE; i += LANES) {
             lanes above = *(const lanes *)(stamp + from + i) - low_lanes;
             any |= ~above & (above - length);
@@ -147,19 +142,15 @@ static size_t collect(const struct victims *view, struct span span, bool *out_al
     while ((next = skip_strides(view->stamp, next, view->count, span.low, span.high)) < view->count) {
         size_t end = next + STRIDE < view->count ? next + STRIDE : view->count;
         for (; next < end; next++) {
-            uint64_t stamp = view->stamp[next];
-            if (!is_inside(&span, stamp, next))
-                continue;
             if (found == view->scratch_count) {
                 found /= 2;
                 select_rank(view->scratch, view->scratch_count, found);
                 all = false;
                 /* Indexes grow: an equal stamp found from now on is younger than what was kept. */
                 span.high = view->scratch[found].stamp - 1;
-                if (stamp > span.high)
-                    continue;
             }
-            view->scratch[found++] = (struct victim){stamp, (uint32_t)next};
+            view->scratch[found] = (struct victim){view->stamp[next], (uint32_t)next};
+            found += is_inside(&span, view->scratch[found].stamp, next);
         }
         if (span.high < span.low)
             break;
@@ -177,7 +168,7 @@ size_t victims_choose(const struct victims *view, uint64_t need_bytes, uint32_t 
     size_t chosen = 0;
     /* Most choices are small; one that is not pays by the pass, so those get as much as the scratch can take.
      */
-    size_t target = view->scratch_count / 4;
+    size_t target = view->scratch_count / 8 * 3;
 
     while (got_bytes < need_bytes && chosen < out_max && span.low <= newest) {
         bool all;
