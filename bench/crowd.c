@@ -9,7 +9,7 @@
 #include "fake_device.h"
 #include "options.h"
 
-static struct options options;
+struct options crowd_options;
 static struct fake_device *fake;
 static uint64_t first_address;
 
@@ -41,12 +41,12 @@ void crowd_start(uint32_t blocks, const char *const *settings)
 {
     struct fake_config config = {.capacity_bytes = 2 * blocks * GRANULE_BYTES, .contentless = true};
 
-    options_init(&options);
-    must(options_set(&options, "EBBTIDE_PERIOD_MS", "0"), "EBBTIDE_PERIOD_MS");
+    options_init(&crowd_options);
+    must(options_set(&crowd_options, "EBBTIDE_PERIOD_MS", "0"), "EBBTIDE_PERIOD_MS");
     for (; settings && *settings; settings += 2)
-        must(options_set(&options, settings[0], settings[1]), settings[0]);
+        must(options_set(&crowd_options, settings[0], settings[1]), settings[0]);
     fake = fake_create(&config);
-    must(core_start(&options, &fake->device), "core_start");
+    must(core_start(&crowd_options, &fake->device), "core_start");
     for (uint32_t i = 0; i < blocks; i++) {
         uint64_t address;
 

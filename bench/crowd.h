@@ -11,6 +11,11 @@
 
 #include <stdint.h>
 
+#include "options.h"
+
+/** What the core runs with; a bench may change it between calls. */
+extern struct options crowd_options;
+
 /** @settings  pairs of option and value that differ from the defaults, ended by NULL; NULL: none */
 void crowd_start(uint32_t blocks, const char *const *settings);
 void crowd_finish(void);
