@@ -2,12 +2,13 @@
 /*
  * launch.c - what a launch pays: finding the blocks among its arguments (L1), and the user section around it (L2).
  *
- * The core alone, on a device of books; bench_launches measures the same through the preloaded library.
+ * The core alone, on a device of books; then a program with the library preloaded (launch_preload.c).
  */
 #include <pthread.h>
 #include <stdlib.h>
 
 #include "crowd.h"
+#include "launch_preload.h"
 #include "map.h"
 #include "rounds.h"
 #include "state.h"
@@ -87,12 +88,12 @@ static void measure_look_up(struct rounds *rounds, uint32_t blocks)
 {
     struct look_up few = {ARGUMENTS, 32}, many = {blocks, 31};
     const struct variant hot[] = {
-        {"no look-up", none_find, &few, 4000000, {0}},
+        {"no look-up, 8 addresses", none_find, &few, 4000000, {0}},
         {"uthash, 8 addresses", map_find, &few, 1000000, {0}},
         {"block table, 8 addresses", table_find, &few, 4000000, {"L1", GOAL_ADDED, 3}},
     };
     const struct variant cold[] = {
-        {"no look-up", none_find, &many, 1000000, {0}},
+        {"no look-up, every address", none_find, &many, 1000000, {0}},
         {"uthash, every address", map_find, &many, 200000, {0}},
         {"block table, every address", table_find, &many, 1000000, {"L1", GOAL_ADDED, 40}},
     };
@@ -245,5 +246,6 @@ int main(int argc, char **argv)
     measure_launch(&rounds, many);
     map_empty();
     crowd_finish();
+    launch_preload_measure(&rounds);
     return rounds_finish(&rounds);
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * move.c - what recency costs (P1): choosing victims, touching, the idle timer.
+ * move.c - what recency costs (P1): choosing victims, touching, the idle timer; how fast blocks move (E1, link.c).
  *
- * Policy and core alone, on a device of books.
+ * P1 with policy and core alone, on a device of books.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "crowd.h"
+#include "link.h"
 #include "monitor.h"
 #include "queue.h"
 #include "rounds.h"
@@ -252,5 +253,6 @@ int main(int argc, char **argv)
     measure_touch(&rounds, blocks);
     measure_timer(&rounds);
     crowd_finish();
+    link_measure(&rounds);
     return rounds_finish(&rounds);
 }

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* child.c - see child.h. */
+#include "child.h"
+
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Into `path`: a file of the build folder, which is two above the bench. */
+static void build_path(const char *below, char path[PATH_MAX])
+{
+    ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 1);
+
+    path[length < 0 ? 0 : length] = '\0';
+    for (int i = 0; i < 2; i++)
+        if (strrchr(path, '/'))
+            *strrchr(path, '/') = '\0';
+    snprintf(path + strlen(path), PATH_MAX - strlen(path), "/%s", below);
+}
+
+static bool is_there(const char *below)
+{
+    char path[PATH_MAX];
+
+    build_path(below, path);
+    return access(path, R_OK) == 0;
+}
+
+const char *child_missing(void)
+{
+    if (!is_there("tests/simgpu/libcuda.so.1"))
+        return "the simulated GPU, tests/simgpu/libcuda.so.1, is not built";
+    if (!is_there("shim/libebbtide.so"))
+        return "the library, shim/libebbtide.so, is not built";
+    return NULL;
+}
+
+/* In the child: what it sees of the world. */
+static void become(const struct child *child, int out, const char *statistics)
+{
+    char path[PATH_MAX];
+    char *arguments[16] = {path};
+    size_t count = 1;
+
+    for (; child->arguments[count - 1] && count < 15; count++)
+        arguments[count] = (char *)(uintptr_t)child->arguments[count - 1];
+    for (const char *const *pair = child->environment; *pair; pair += 2)
+        setenv(pair[0], pair[1], 1);
+    build_path("tests/simgpu", path);
+    setenv("LD_LIBRARY_PATH", path, 1);
+    if (child->preloaded) {
+        build_path("shim/libebbtide.so", path);
+        setenv("LD_PRELOAD", path, 1);
+        setenv("EBBTIDE_STATS_JSON", statistics, 1);
+    }
+    build_path("bench", path);
+    snprintf(path + strlen(path), PATH_MAX - strlen(path), "/%s", child->program);
+    dup2(out, STDOUT_FILENO);
+    execv(path, arguments);
+    perror(path);
+    _exit(127);
+}
+
+/* Read to the end or until the text is full. */
+static size_t read_all(FILE *from, char *text, size_t room)
+{
+    size_t length = from ? fread(text, 1, room - 1, from) : 0;
+
+    text[length] = '\0';
+    return length;
+}
+
+bool child_run(const struct child *child, char out_text[CHILD_TEXT])
+{
+    char statistics[] = "/tmp/bench-statistics-XXXXXX";
+    int to_us[2], status = -1, file = mkstemp(statistics);
+    size_t length;
+    FILE *from;
+    pid_t pid;
+
+    if (file < 0 || pipe(to_us) < 0) {
+        perror("bench");
+        exit(1);
+    }
+    close(file);
+    pid = fork();
+    if (pid == 0)
+        become(child, to_us[1], statistics);
+    close(to_us[1]);
+    from = fdopen(to_us[0], "r");
+    length = read_all(from, out_text, CHILD_TEXT);
+    fclose(from);
+    if (pid > 0)
+        waitpid(pid, &status, 0);
+    if (child->preloaded) {
+        from = fopen(statistics, "r");
+        read_all(from, out_text + length, CHILD_TEXT - length);
+        if (from)
+            fclose(from);
+    }
+    unlink(statistics);
+    return status == 0;
+}
+
+double child_figure(const char *text, const char *name, const char *part)
+{
+    const char *at = strstr(text, name);
+
+    if (at && part) {
+        name = part;
+        at = strstr(at, part);
+    }
+    if (!at)
+        return -1;
+    at += strlen(name);
+    return strtod(at + strspn(at, "\": "), NULL);
+}

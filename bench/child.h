@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * child.h - unmodified programs, run with or without the library that is preloaded.
+ *
+ * Paths are found from the bench's own place in the build folder. A program prints figures, one `name value` a line.
+ * Errors   a program that fails says why on standard error, and its figures are absent.
+ */
+#ifndef EBB_BENCH_CHILD_H
+#define EBB_BENCH_CHILD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum {
+    CHILD_TEXT = 16384
+};
+
+struct child {
+    const char *program;          /**< below bench/ of the build folder */
+    const char *const *arguments; /**< ended by NULL */
+    const char *const
+        *environment; /**< pairs of name and value, ended by NULL; the simulated driver is added */
+    bool preloaded;   /**< with the library */
+};
+
+/** Why programs cannot be run here, or NULL. */
+const char *child_missing(void);
+
+/** Run it to its end. False: it failed. `out_text` gets what it printed, ended by NUL, and behind that, when it ran
+ *  with the library, the library's statistics. */
+bool child_run(const struct child *child, char out_text[CHILD_TEXT]);
+
+/** The number that follows `name`, or the first `part` behind it where that is not NULL; negative: there is none. */
+double child_figure(const char *text, const char *name, const char *part);
+
+#endif
