@@ -13,19 +13,19 @@ struct walk {
     void *arg;
 };
 
-/* A device address for pinned host memory is not needed: the CPU reads it. */
+static bool is_cpu_writable(enum native_kind kind, const struct native *record)
+{
+    return kind == NATIVE_HOST || (kind == NATIVE_MEMORY && record->class == CLASS_MANAGED);
+}
+
+/* A device address for pinned or managed memory is not needed: the CPU reads it. */
 static struct root root_of(enum native_kind kind, uint64_t key, const struct native *record)
 {
     struct root root = {.address = key, .bytes = record->bytes, .ordinal = record->ordinal};
 
-    if (kind == NATIVE_HOST)
+    if (is_cpu_writable(kind, record))
         root.cpu = (const void *)(uintptr_t)key;
     return root;
-}
-
-static bool is_cpu_writable(enum native_kind kind, const struct native *record)
-{
-    return kind == NATIVE_HOST || (kind == NATIVE_MEMORY && record->class == CLASS_MANAGED);
 }
 
 static int visit_kind(const struct walk *walk, enum native_kind kind)
@@ -72,7 +72,9 @@ int device_roots(struct device *self, bool cpu_writable_only, root_visit_fn visi
         *out_why = "the device reads pageable host memory";
         return -ENOTSUP;
     }
+    native_visit_begin();
     for (unsigned i = 0; !error && i < sizeof kinds / sizeof *kinds; i++)
         error = visit_kind(&walk, kinds[i]);
+    native_visit_end();
     return error || cpu_writable_only ? error : modules_roots(visit, arg, out_why);
 }

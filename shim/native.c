@@ -3,6 +3,8 @@
 
 #include "device.h"
 
+#include <pthread.h>
+
 /* The driver serves up to this from slabs of a granule. */
 #define SLAB_LARGEST_BYTES ((uint64_t)1 << 20)
 
@@ -16,6 +18,31 @@ static struct table records[NATIVE_KIND_COUNT] = {
 };
 /* Small live allocations per granule that holds any, by the granule's number plus one. */
 static struct table slabs = TABLE_INIT(struct slab);
+
+/* Readers look at the memory itself; a record goes, and its memory after it, when none does. Writers go first: launches
+ * read all the time while blocks are unmapped. */
+static pthread_rwlock_t visiting = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+
+void native_visit_begin(void)
+{
+    pthread_rwlock_rdlock(&visiting);
+}
+
+void native_visit_end(void)
+{
+    pthread_rwlock_unlock(&visiting);
+}
+
+/* Take a record out once nobody reads what it stands for. */
+static bool record_take(enum native_kind kind, uint64_t key, struct native *out)
+{
+    bool taken;
+
+    pthread_rwlock_wrlock(&visiting);
+    taken = table_take(&records[kind], key, out);
+    pthread_rwlock_unlock(&visiting);
+    return taken;
+}
 
 uint64_t native_cost(uint64_t bytes)
 {
@@ -93,7 +120,7 @@ void native_add(enum native_kind kind, uint64_t key, const struct native *record
 
 bool native_remove(enum native_kind kind, uint64_t key, struct native *out)
 {
-    if (!key || !table_take(&records[kind], key, out))
+    if (!key || !record_take(kind, key, out))
         return false;
     if (out->in_slab && slab_remove(key))
         credit(out, GRANULE_BYTES);

@@ -43,6 +43,10 @@ int native_charge(unsigned ordinal, enum device_class class, uint64_t bytes, con
 /** The real call failed: give back what native_charge charged. */
 void native_refund(unsigned ordinal, enum device_class class, uint64_t bytes);
 
+/** Between the two no record is removed: its memory can be read. Not nested; the driver may be called. */
+void native_visit_begin(void);
+void native_visit_end(void);
+
 /** The real call succeeded: remember it, and give back what was charged too much. `record->charged` is what was
  *  charged. Without memory for the record the charge stays for good. */
 void native_add(enum native_kind kind, uint64_t key, const struct native *record);
