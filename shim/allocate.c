@@ -343,8 +343,8 @@ static int block_make(const struct block *fresh, uint32_t *out_first)
     return r < 0 ? r : block_build(*out_first, fresh->granules);
 }
 
-/* Wait for what others hold for a moment only. False: nobody does. */
-static bool others_let_go(void)
+/* Wait for what others hold for a moment only. False: nobody does, nor did before the try. */
+static bool others_let_go(bool before)
 {
     bool wait;
 
@@ -353,7 +353,7 @@ static bool others_let_go(void)
     if (wait)
         core_wait_change();
     core_change_begin();
-    return wait;
+    return before || wait;
 }
 
 /* What others hold for a moment only is no reason to refuse. Those who wait for it do so one at a time, with nothing
@@ -361,16 +361,19 @@ static bool others_let_go(void)
 static int block_make_patiently(const struct block *fresh, uint32_t *out_first)
 {
     static pthread_mutex_t patience = PTHREAD_MUTEX_INITIALIZER;
-    uint64_t deadline_ns = core_now() + core.options->wait_ms * UINT64_C(1000000);
+    uint64_t deadline_ns = core_now() + core.options->drain_ms * UINT64_C(100000);
+    bool before = atomic_load(&core.changing) > 1 || core_launch_pins();
     int r = block_make(fresh, out_first);
 
-    if (r == 0 || !others_let_go())
+    if (r == 0 || !others_let_go(before))
         return r;
     core_change_end();
     pthread_mutex_lock(&patience);
     core_change_begin();
-    while ((r = block_make(fresh, out_first)) < 0 && core_now() < deadline_ns && others_let_go())
-        ;
+    do {
+        before = atomic_load(&core.changing) > 1 || core_launch_pins();
+        r = block_make(fresh, out_first);
+    } while (r < 0 && core_now() < deadline_ns && others_let_go(before));
     pthread_mutex_unlock(&patience);
     return r;
 }

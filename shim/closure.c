@@ -112,5 +112,13 @@ int closure_run(struct closure *closure)
     if (closure->unmap_bytes)
         closure->unmapped_bytes = steps_unmap(closure, proven);
     gate_open();
+    log_line(LOG_DEBUG, "device %u: %llu KiB evicted, %llu restored, %llu unmapped, %llu wanted to leave%s",
+             closure->ordinal, (unsigned long long)closure->evicted_bytes >> 10,
+             (unsigned long long)closure->restored_bytes >> 10,
+             (unsigned long long)closure->unmapped_bytes >> 10,
+             (unsigned long long)closure->evict_bytes >> 10,
+             !searching ? ""
+             : proven   ? ", searched"
+                        : ", the search failed");
     return 0;
 }

@@ -259,6 +259,8 @@ bool search_run(void)
     stats_add(&core.counters.searches, 1);
     stats_add(&core.counters.searched_bytes, searched_bytes);
     stats_add(&core.counters.search_ns, core_now() - since_ns);
+    if (r < 0)
+        log_line(LOG_DEBUG, "the search ended early: error %d", -r);
     if (r == -ENOTSUP && why)
         core_roots_unknown(why);
     return r >= 0;

@@ -221,15 +221,19 @@ static int use_reach(struct use *use)
 {
     uint64_t since_ns = core_now(), deadline_ns = since_ns + core.options->drain_ms * UINT64_C(1000000);
     uint32_t changes;
-    bool again;
+    bool again, held;
     int r;
 
     do {
         changes = atomic_load(&core.changes);
         mover_take();
         use_pin(use);
-        while ((r = reach_use(use)) == -ENOSPC && core_now() < deadline_ns && others_hold_pins(use))
-            core_wait_change();
+        do { /* no pins are taken while we have the role: who held some before the try may have been in its way */
+            held = others_hold_pins(use);
+            r = reach_use(use);
+            if (r == -ENOSPC && held && others_hold_pins(use))
+                core_wait_change();
+        } while (r == -ENOSPC && held && core_now() < deadline_ns);
         if (r < 0)
             use_unpin(use);
         mover_give();
