@@ -3,7 +3,8 @@
 """Deterministic training with PyTorch, for a comparison to the bit: prints one JSON line with every loss and a hash of
 all parameters. Knows nothing of ebbtide.
 
-usage: torch_training.py {transformer,resnet} [--way {plain,graph,compile}] [--steps N] [--seed N] [--device NAME] [--small]
+usage: torch_training.py {transformer,resnet} [--way {plain,graph,compile}] [--steps N] [--seed N] [--device NAME]
+                         [--small]
 The caching allocator or expandable segments: PYTORCH_CUDA_ALLOC_CONF, as ever.
 """
 import argparse
