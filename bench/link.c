@@ -53,12 +53,12 @@ void link_measure(struct rounds *rounds)
     struct run out = {"out", "plain", gbps}, in = {"in", "plain", gbps}, both = {"both", "plain", gbps},
                evict = {"stream", "device_to_host", gbps}, restore = {"stream", "host_to_device", gbps},
                whole = {"stream", "plain", gbps};
-    const struct variant evicts[] = {{"pinned copy to the host, 1 MiB", run, &out, 2, {0}},
-                                     {"evict, 1 MiB", run, &evict, 2, {"E1", GOAL_RATIO, 1 / 0.95}}};
-    const struct variant restores[] = {{"pinned copy to the device, 1 MiB", run, &in, 2, {0}},
-                                       {"restore, 1 MiB", run, &restore, 2, {"E1", GOAL_RATIO, 1 / 0.95}}};
-    const struct variant wholes[] = {{"pinned copies, 1 MiB each way", run, &both, 2, {0}},
-                                     {"program, 1 MiB used", run, &whole, 2, {"E1", GOAL_RATIO, 1 / 0.9}}};
+    const struct variant evicts[] = {{"pinned copy to the host, 1 MiB", run, &out, 4, {0}},
+                                     {"evict, 1 MiB", run, &evict, 4, {"E1", GOAL_RATIO, 1 / 0.95}}};
+    const struct variant restores[] = {{"pinned copy to the device, 1 MiB", run, &in, 4, {0}},
+                                       {"restore, 1 MiB", run, &restore, 4, {"E1", GOAL_RATIO, 1 / 0.95}}};
+    const struct variant wholes[] = {{"pinned copies, 1 MiB each way", run, &both, 4, {0}},
+                                     {"program, 1 MiB used", run, &whole, 4, {"E1", GOAL_RATIO, 1 / 0.9}}};
 
     if (rounds->count)
         return;
