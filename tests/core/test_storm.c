@@ -66,8 +66,8 @@ Test(storm, disk_after_a_search_keeps_every_byte)
                                            0};
     struct program program;
 
-    storm(settings, NULL, 60, &program);
-    cr_expect_gt(core.counters.moves[MOVE_HOST_TO_DISK].count, 10);
+    storm(settings, NULL, 120, &program);
+    cr_expect_gt(core.counters.moves[MOVE_HOST_TO_DISK].count, 0);
     cr_expect_eq(program.allocations_refused, 0);
 }
 
@@ -85,8 +85,8 @@ Test(storm, strict_residency_keeps_every_byte)
     static const struct fake_config config = {.strict = true};
     struct program program;
 
-    storm(settings, &config, 60, &program);
-    cr_expect_gt(core.counters.moves[MOVE_HOST_TO_DISK].count, 10);
+    storm(settings, &config, 120, &program);
+    cr_expect_gt(core.counters.moves[MOVE_HOST_TO_DISK].count, 0);
     cr_expect_eq(program.allocations_refused, 0);
 }
 
@@ -96,7 +96,7 @@ Test(storm, always_needs_no_search)
         "EBBTIDE_DEVICE_BUDGET", "48M", "EBBTIDE_HOST_BUDGET", "48M", "EBBTIDE_DISK", "always", 0};
     struct program program;
 
-    storm(settings, NULL, 60, &program);
+    storm(settings, NULL, 120, &program);
     cr_expect_eq(core.counters.searches, 0);
-    cr_expect_gt(core.counters.moves[MOVE_HOST_TO_DISK].count, 10);
+    cr_expect_gt(core.counters.moves[MOVE_HOST_TO_DISK].count, 0);
 }
