@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ways.py - every way in which a program may reach CUDA, be started, start others and end: it is managed and right.
+
+Each case runs a program of ways/ with a budget of 16 MiB for 40 MiB. See way.h.
+"""
+import glob
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+
+import worlds
+
+WAYS = os.path.join(worlds.BUILD, 'tests', 'preload', 'ways')
+SOURCES = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'ways')
+OPTIONS = {'DEVICE_BUDGET': '16M', 'HOST_BUDGET': '1G'}
+TIMES = 50 if worlds.LONG else 2
+
+
+def way(name):
+    return os.path.join(WAYS, 'way_' + name)
+
+
+def wrong_run(result, managed=1):
+    """What is wrong with a run in which `managed` processes should have been managed."""
+    wrong = [] if result.status == 0 and 'kept' in result.out.split() else ['it did not do its work']
+    evicted = sorted(sheet['evictions'] for sheet in result.all_stats if sheet['devices'])
+    if len(evicted) != managed or 0 in evicted:
+        wrong.append('evictions %s, expected some in %d processes' % (evicted, managed))
+    if result.report and result.report['devices'][0]['peak_bytes']['device'] > 16 << 20:
+        wrong.append('peak over the budget: %s' % result.report)
+    wrong += result.unclean()
+    return [text + '\n' + result.text() for text in wrong]
+
+
+def run(name, *arguments, managed=1, **more):
+    return wrong_run(worlds.run(way(name), list(arguments), OPTIONS, **more), managed)
+
+
+def python(*arguments, **more):
+    return wrong_run(worlds.run(sys.executable, list(arguments), OPTIONS, **more))
+
+
+def extension():
+    if not glob.glob(os.path.join(WAYS, 'way_extension*.so')):
+        return worlds.SKIPPED
+    return python('-c', 'import way_extension; print("kept")', env={'PYTHONPATH': WAYS})
+
+
+def with_other(before):
+    other = way('other.so')
+    library = '%s:%s' % ((other, worlds.LIBRARY) if before else (worlds.LIBRARY, other))
+    result = worlds.run(way('linked'), [], OPTIONS, library=library)
+    calls = result.value('other')
+    return wrong_run(result) + (['the other one saw %s calls' % calls] if before and calls != '10' else [])
+
+
+def leave(how):
+    wrong = []
+    for _ in range(TIMES):
+        # A slow link, so that there is always a move under way.
+        result = worlds.run(way('leaving'), [how], dict(OPTIONS, PERIOD_MS='1', COLD_MS='0'), {'LINK_GBPS': '1'}, deadline_s=60)
+        if result.status or result.left or 'hung' in result.err:
+            wrong.append('left %s: %s' % (result.left, result.text()))
+        elif how in ('exit', 'return') and not (result.stats and result.stats['evictions']):
+            wrong.append('nothing moved')
+    return wrong
+
+
+def quiet():
+    """A program that has nothing to do with CUDA: no library of it, no thread, and look-ups as if we were not there."""
+    script = ('import ctypes, os; maps = open("/proc/self/maps").read(); me = ctypes.CDLL(None);'
+              'print("libcuda" in maps or "simgpu" in maps, len(os.listdir("/proc/self/task")), hasattr(me, "cuInit"))')
+    result = worlds.run(sys.executable, ['-c', script], OPTIONS)
+    return [] if result.out == 'False 1 False\n' else [result.text()]
+
+
+def secure():
+    """Privileged: nothing of the environment counts. As a plain program the same one is managed."""
+    wrong = run('secure', library='')
+    if os.geteuid() != 0:
+        return wrong or worlds.SKIPPED
+    with tempfile.TemporaryDirectory(prefix='ebbtide-test-', dir='/var/tmp') as folder:
+        os.chmod(folder, 0o777)
+        program = shutil.copy(way('secure'), folder)
+        os.chmod(program, 0o755 | stat.S_ISUID)
+        env = {'EBBTIDE_' + key: value for key, value in OPTIONS.items()}
+        for name in ('EBBTIDE_STATS_JSON', 'EBBTIDE_LOG_FILE', 'SIMGPU_REPORT'):
+            env[name] = os.path.join(folder, name)
+        env['EBBTIDE_LOG'] = 'trace'
+        done = subprocess.run([program], env=env, capture_output=True, text=True, timeout=60, user=65534, group=65534,
+                              extra_groups=[])
+        if 'secure 0' in done.stdout:
+            return wrong or worlds.SKIPPED  # the folder does not honour the bit
+        left = sorted(os.listdir(folder))
+        peak = worlds.load(env['SIMGPU_REPORT'])['devices'][0]['peak_bytes']['device']
+    if done.stdout != 'secure 1\nkept\n' or left != ['SIMGPU_REPORT', 'way_secure'] or peak < 40 << 20:
+        wrong.append('left %s, peak %d, %s%s' % (left, peak, done.stdout, done.stderr))
+    return wrong
+
+
+plugin = way('plugin_work.so')
+worlds.tap([
+    ('static runtime', lambda: run('static')),
+    ('shared runtime', lambda: run('shared')),
+    ('shared runtime, per-thread default stream', lambda: run('per_thread')),
+    ('linked to the driver', lambda: run('linked')),
+    ('dlopen and dlsym', lambda: run('dlsym')),
+    ('dlclose and dlopen again', lambda: run('closing')),
+    ('a plugin opened with RTLD_LOCAL', lambda: run('plugin', plugin, 'local')),
+    ('a plugin opened with RTLD_DEEPBIND', lambda: run('plugin', plugin, 'local', 'deepbind')),
+    ('python with ctypes', lambda: python(os.path.join(SOURCES, 'by_ctypes.py'))),
+    ('python with an extension module', extension),
+    ('another preload before', lambda: with_other(True)),
+    ('another preload after', lambda: with_other(False)),
+    ('LD_AUDIT', lambda: run('linked', env={'LD_AUDIT': way('audit.so')})),
+    ('LD_AUDIT and dlsym', lambda: run('dlsym', env={'LD_AUDIT': way('audit.so')})),
+    ('fork before CUDA: both are managed', lambda: run('children', 'fork early', managed=2)),
+    ('fork while threads use CUDA: the child gets what the driver gives it', lambda: run('children', 'fork late')),
+    ('fork and exec: managed afresh', lambda: run('children', 'exec', way('linked'), managed=2)),
+    ('vfork and exec: managed afresh', lambda: run('children', 'vfork', way('linked'), managed=2)),
+    ('posix_spawn: managed afresh', lambda: run('children', 'spawn', way('linked'), managed=2)),
+    ('a privileged program ignores the environment', secure),
+    ('a program that never touches CUDA', quiet),
+] + [('%s during a move' % how, lambda h=how: leave(h)) for how in ('exit', 'return', 'quick_exit', '_exit')])
