@@ -231,3 +231,15 @@ CUresult hook_cuExternalMemoryGetMappedBuffer(__typeof__(cuExternalMemoryGetMapp
         core_roots_unknown("memory of a graphics API was imported");
     return result;
 }
+
+CUresult hook_cuGraphicsResourceGetMappedPointer_v2(__typeof__(cuGraphicsResourceGetMappedPointer_v2) *next,
+                                                    const void *call_site, CUdeviceptr *pDevPtr,
+                                                    size_t *pSize, CUgraphicsResource resource)
+{
+    CUresult result = next(pDevPtr, pSize, resource);
+
+    (void)call_site;
+    if (result == CUDA_SUCCESS)
+        core_roots_unknown("memory of a graphics API was imported");
+    return result;
+}

@@ -31,84 +31,133 @@ static uint64_t format_bytes(CUarray_format format)
     }
 }
 
+/* An array that is about to be made. */
+struct making {
+    struct place place;
+    uint64_t bytes; /* charged ahead; 0: it is mapped later, or nothing of ours */
+};
+
 /* The whole of a mipmap chain is less than 8/7 of its first level in three dimensions and 4/3 in two. */
-static uint64_t descriptor_bytes(const CUDA_ARRAY3D_DESCRIPTOR *desc, bool mipmapped)
+static uint64_t descriptor_bytes(const CUDA_ARRAY3D_DESCRIPTOR *desc, bool is_mipmapped)
 {
     uint64_t height = desc->Height ? desc->Height : 1;
     uint64_t depth = desc->Depth ? desc->Depth : 1;
     uint64_t bytes = desc->Width * height * depth * desc->NumChannels * format_bytes(desc->Format);
 
-    return mipmapped ? bytes + bytes / 3 + 1 : bytes;
+    return is_mipmapped ? bytes + bytes / 3 + 1 : bytes;
 }
 
-/* What the driver says that the array takes; what was charged where it does not say. */
-static void note(const struct place *place, const void *handle, uint64_t charged, CUresult told,
-                 const CUDA_ARRAY_MEMORY_REQUIREMENTS *needs)
+/* False: refused. */
+static bool begin(const void *call_site, const CUDA_ARRAY3D_DESCRIPTOR *desc, bool is_mipmapped,
+                  struct making *out)
 {
-    uint64_t exact = told == CUDA_SUCCESS && needs->size ? native_cost(needs->size) : charged;
-    struct native record = {.class = CLASS_ARRAY, .ordinal = place->ordinal, .context = place->context};
+    *out = (struct making){0};
+    if (!contexts_here(&out->place) || desc->Flags & CUDA_ARRAY3D_DEFERRED_MAPPING)
+        return true;
+    uint64_t bytes = descriptor_bytes(desc, is_mipmapped);
 
-    if (exact > charged)
-        exact = core_charge(place->ordinal, CLASS_ARRAY, exact - charged, NULL) ? charged : exact;
+    if (native_charge(out->place.ordinal, CLASS_ARRAY, bytes, site_of(call_site)))
+        return false;
+    out->bytes = bytes;
+    return true;
+}
+
+/* The real call has been made: what the driver says that the array takes; what was charged where it does not say. */
+static void settle(const struct making *making, const void *handle, CUresult told,
+                   const CUDA_ARRAY_MEMORY_REQUIREMENTS *needs)
+{
+    uint64_t charged = native_cost(making->bytes);
+    uint64_t exact = told == CUDA_SUCCESS && needs->size ? native_cost(needs->size) : charged;
+    unsigned ordinal = making->place.ordinal;
+
+    if (exact > charged && core_charge(ordinal, CLASS_ARRAY, exact - charged, NULL))
+        exact = charged;
     else if (exact < charged)
-        core_credit(place->ordinal, CLASS_ARRAY, charged - exact);
-    record.charged = exact;
+        core_credit(ordinal, CLASS_ARRAY, charged - exact);
+    const struct native record = {
+        .charged = exact, .class = CLASS_ARRAY, .ordinal = ordinal, .context = making->place.context};
+
     native_add(NATIVE_ARRAY, key_of(handle), &record);
 }
 
-static void note_array(const struct place *place, CUarray array, uint64_t charged)
+static CUresult made(CUresult result, const struct making *making, const CUarray *array)
 {
     CUDA_ARRAY_MEMORY_REQUIREMENTS needs = {0};
-    CUresult told = real.cuArrayGetMemoryRequirements
-                        ? real.cuArrayGetMemoryRequirements(&needs, array, contexts_device(place->ordinal))
-                        : CUDA_ERROR_NOT_SUPPORTED;
+    CUdevice device = contexts_device(making->place.ordinal);
 
-    note(place, array, charged, told, &needs);
+    if (result != CUDA_SUCCESS)
+        native_refund(making->place.ordinal, CLASS_ARRAY, making->bytes);
+    else if (making->bytes)
+        settle(making, *array,
+               real.cuArrayGetMemoryRequirements ? real.cuArrayGetMemoryRequirements(&needs, *array, device)
+                                                 : CUDA_ERROR_NOT_SUPPORTED,
+               &needs);
+    return result;
 }
 
 CUresult hook_cuArrayCreate_v2(__typeof__(cuArrayCreate_v2) *next, const void *call_site, CUarray *pHandle,
                                const CUDA_ARRAY_DESCRIPTOR *pAllocateArray)
 {
-    struct place place;
+    struct making making;
 
-    if (!pHandle || !pAllocateArray || !contexts_here(&place))
+    if (!pHandle || !pAllocateArray)
         return next(pHandle, pAllocateArray);
     const CUDA_ARRAY3D_DESCRIPTOR desc = {.Width = pAllocateArray->Width,
                                           .Height = pAllocateArray->Height,
                                           .Format = pAllocateArray->Format,
                                           .NumChannels = pAllocateArray->NumChannels};
-    uint64_t bytes = descriptor_bytes(&desc, false);
 
-    if (native_charge(place.ordinal, CLASS_ARRAY, bytes, site_of(call_site)))
+    if (!begin(call_site, &desc, false, &making))
         return CUDA_ERROR_OUT_OF_MEMORY;
-    CUresult result = next(pHandle, pAllocateArray);
+    return made(next(pHandle, pAllocateArray), &making, pHandle);
+}
 
-    if (result == CUDA_SUCCESS)
-        note_array(&place, *pHandle, native_cost(bytes));
-    else
-        native_refund(place.ordinal, CLASS_ARRAY, bytes);
-    return result;
+CUresult hook_cuArrayCreate(__typeof__(cuArrayCreate) *next, const void *call_site, CUarray *pHandle,
+                            const CUDA_ARRAY_DESCRIPTOR_v1 *pAllocateArray)
+{
+    struct making making;
+
+    if (!pHandle || !pAllocateArray)
+        return next(pHandle, pAllocateArray);
+    const CUDA_ARRAY3D_DESCRIPTOR desc = {.Width = pAllocateArray->Width,
+                                          .Height = pAllocateArray->Height,
+                                          .Format = pAllocateArray->Format,
+                                          .NumChannels = pAllocateArray->NumChannels};
+
+    if (!begin(call_site, &desc, false, &making))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    return made(next(pHandle, pAllocateArray), &making, pHandle);
 }
 
 CUresult hook_cuArray3DCreate_v2(__typeof__(cuArray3DCreate_v2) *next, const void *call_site,
                                  CUarray *pHandle, const CUDA_ARRAY3D_DESCRIPTOR *pAllocateArray)
 {
-    struct place place;
+    struct making making;
 
-    if (!pHandle || !pAllocateArray || !contexts_here(&place))
+    if (!pHandle || !pAllocateArray)
         return next(pHandle, pAllocateArray);
-    uint64_t bytes =
-        pAllocateArray->Flags & CUDA_ARRAY3D_DEFERRED_MAPPING ? 0 : descriptor_bytes(pAllocateArray, false);
-
-    if (native_charge(place.ordinal, CLASS_ARRAY, bytes, site_of(call_site)))
+    if (!begin(call_site, pAllocateArray, false, &making))
         return CUDA_ERROR_OUT_OF_MEMORY;
-    CUresult result = next(pHandle, pAllocateArray);
+    return made(next(pHandle, pAllocateArray), &making, pHandle);
+}
 
-    if (result == CUDA_SUCCESS && bytes)
-        note_array(&place, *pHandle, native_cost(bytes));
-    else if (result != CUDA_SUCCESS)
-        native_refund(place.ordinal, CLASS_ARRAY, bytes);
-    return result;
+CUresult hook_cuArray3DCreate(__typeof__(cuArray3DCreate) *next, const void *call_site, CUarray *pHandle,
+                              const CUDA_ARRAY3D_DESCRIPTOR_v1 *pAllocateArray)
+{
+    struct making making;
+
+    if (!pHandle || !pAllocateArray)
+        return next(pHandle, pAllocateArray);
+    const CUDA_ARRAY3D_DESCRIPTOR desc = {.Width = pAllocateArray->Width,
+                                          .Height = pAllocateArray->Height,
+                                          .Depth = pAllocateArray->Depth,
+                                          .Format = pAllocateArray->Format,
+                                          .NumChannels = pAllocateArray->NumChannels,
+                                          .Flags = pAllocateArray->Flags};
+
+    if (!begin(call_site, &desc, false, &making))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    return made(next(pHandle, pAllocateArray), &making, pHandle);
 }
 
 CUresult hook_cuMipmappedArrayCreate(__typeof__(cuMipmappedArrayCreate) *next, const void *call_site,
@@ -117,28 +166,24 @@ CUresult hook_cuMipmappedArrayCreate(__typeof__(cuMipmappedArrayCreate) *next, c
                                      unsigned int numMipmapLevels)
 {
     CUDA_ARRAY_MEMORY_REQUIREMENTS needs = {0};
-    struct place place;
+    CUresult told = CUDA_ERROR_NOT_SUPPORTED;
+    struct making making;
 
-    if (!pHandle || !pMipmappedArrayDesc || !contexts_here(&place))
+    if (!pHandle || !pMipmappedArrayDesc)
         return next(pHandle, pMipmappedArrayDesc, numMipmapLevels);
-    uint64_t bytes = pMipmappedArrayDesc->Flags & CUDA_ARRAY3D_DEFERRED_MAPPING
-                         ? 0
-                         : descriptor_bytes(pMipmappedArrayDesc, true);
-
-    if (native_charge(place.ordinal, CLASS_ARRAY, bytes, site_of(call_site)))
+    if (!begin(call_site, pMipmappedArrayDesc, true, &making))
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = next(pHandle, pMipmappedArrayDesc, numMipmapLevels);
 
     if (result != CUDA_SUCCESS) {
-        native_refund(place.ordinal, CLASS_ARRAY, bytes);
-    } else if (bytes) {
-        CUresult told =
-            real.cuMipmappedArrayGetMemoryRequirements
-                ? real.cuMipmappedArrayGetMemoryRequirements(&needs, *pHandle, contexts_device(place.ordinal))
-                : CUDA_ERROR_NOT_SUPPORTED;
-
-        note(&place, *pHandle, native_cost(bytes), told, &needs);
+        native_refund(making.place.ordinal, CLASS_ARRAY, making.bytes);
+        return result;
     }
+    if (making.bytes && real.cuMipmappedArrayGetMemoryRequirements)
+        told = real.cuMipmappedArrayGetMemoryRequirements(&needs, *pHandle,
+                                                          contexts_device(making.place.ordinal));
+    if (making.bytes)
+        settle(&making, *pHandle, told, &needs);
     return result;
 }
 

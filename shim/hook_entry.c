@@ -11,14 +11,27 @@
 #include "options.h"
 #include "unhooked.h"
 
+#include <dlfcn.h>
+
+/* The name and version that were asked for stand for one of several symbols: which one, the loader knows. */
+static void note_passed(const char *symbol, void *function)
+{
+    Dl_info info;
+
+    if (dladdr(function, &info) && info.dli_sname && info.dli_saddr == function)
+        symbol = info.dli_sname;
+    if (symbol && !unhooked_reason(symbol))
+        unhooked_note(symbol);
+}
+
 static void replace(const char *symbol, void **function)
 {
     if (!function || !*function || life_options()->disable)
         return;
     void *hook = hooks_replace(*function);
 
-    if (hook == *function && symbol)
-        unhooked_note(symbol);
+    if (hook == *function)
+        note_passed(symbol, hook);
     *function = hook;
 }
 

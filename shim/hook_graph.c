@@ -30,22 +30,31 @@ static struct graph_uses *uses_of(CUgraphExec graph)
     return graph && table_get(&executables, key_of(graph), &executable) ? executable.uses : NULL;
 }
 
-/* Charge what the driver holds for graphs on the current device. */
-static void settle_memory(void)
+/* Some graph has had memory of its own: only then there is something to settle. */
+static bool any_allocates;
+
+static void settle_device(unsigned ordinal)
 {
-    struct place place;
     cuuint64_t held = 0;
 
-    if (!real.cuDeviceGetGraphMemAttribute || !contexts_here(&place) ||
-        real.cuDeviceGetGraphMemAttribute(contexts_device(place.ordinal),
-                                          CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT, &held) != CUDA_SUCCESS)
+    if (real.cuDeviceGetGraphMemAttribute(contexts_device(ordinal), CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT,
+                                          &held) != CUDA_SUCCESS)
         return;
-    uint64_t before = __atomic_exchange_n(&charged[place.ordinal], held, __ATOMIC_ACQ_REL);
+    uint64_t before = __atomic_exchange_n(&charged[ordinal], held, __ATOMIC_ACQ_REL);
 
     if (before > held)
-        core_credit(place.ordinal, CLASS_GRAPH, before - held);
-    else if (before < held && core_charge(place.ordinal, CLASS_GRAPH, held - before, NULL))
-        __atomic_sub_fetch(&charged[place.ordinal], held - before, __ATOMIC_ACQ_REL);
+        core_credit(ordinal, CLASS_GRAPH, before - held);
+    else if (before < held && core_charge(ordinal, CLASS_GRAPH, held - before, NULL))
+        __atomic_sub_fetch(&charged[ordinal], held - before, __ATOMIC_ACQ_REL);
+}
+
+/* Charge what the driver holds for graphs. It takes that by itself, at instantiation or launch. */
+static void settle_memory(void)
+{
+    if (!__atomic_load_n(&any_allocates, __ATOMIC_RELAXED) || !real.cuDeviceGetGraphMemAttribute)
+        return;
+    for (unsigned i = 0; i < contexts_device_count(); i++)
+        settle_device(i);
 }
 
 /* ---- instantiation ---------------------------------------------------------------------------------------- */
@@ -59,8 +68,11 @@ static CUresult instantiated(CUresult result, const CUgraphExec *graph, struct g
         graph_free(uses);
         return result;
     }
-    if (uses->allocates)
+    if (uses->allocates) {
         core_roots_unknown("a graph allocates memory of its own");
+        __atomic_store_n(&any_allocates, true, __ATOMIC_RELAXED);
+        settle_memory();
+    }
     /* Without memory for the record every block counts as used at launch, and the pins stay. */
     table_put(&executables, key_of(*graph), &executable);
     return result;
@@ -107,6 +119,7 @@ CUresult hook_cuGraphExecDestroy(__typeof__(cuGraphExecDestroy) *next, CUgraphEx
         graph_free(executable.uses);
     else if (known)
         table_put(&executables, key_of(hGraphExec), &executable);
+    settle_memory();
     return result;
 }
 
@@ -316,6 +329,14 @@ CUresult hook_cuGraphUpload(__typeof__(cuGraphUpload) *next, CUgraphExec hGraph,
 
     if (uses && uses->allocates)
         settle_memory();
+    return result;
+}
+
+CUresult hook_cuGraphDestroy(__typeof__(cuGraphDestroy) *next, CUgraph hGraph)
+{
+    CUresult result = next(hGraph);
+
+    settle_memory();
     return result;
 }
 

@@ -60,6 +60,19 @@ CUresult hook_cuMemAllocHost_v2(__typeof__(cuMemAllocHost_v2) *next, const void 
     return note(next(pp, bytesize), HOST_PINNED, pp, bytesize, charged);
 }
 
+CUresult hook_cuMemAllocHost(__typeof__(cuMemAllocHost) *next, const void *call_site, void **pp,
+                             unsigned int bytesize)
+{
+    uint64_t charged = pinned_bytes(NULL, bytesize);
+
+    (void)call_site;
+    if (!pp || !bytesize)
+        return next(pp, bytesize);
+    if (core_host_charge(HOST_PINNED, charged))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    return note(next(pp, bytesize), HOST_PINNED, pp, bytesize, charged);
+}
+
 CUresult hook_cuMemHostRegister_v2(__typeof__(cuMemHostRegister_v2) *next, const void *call_site, void *p,
                                    size_t bytesize, unsigned int Flags)
 {

@@ -184,6 +184,16 @@ CUresult hook_cuMemPoolTrimTo(__typeof__(cuMemPoolTrimTo) *next, CUmemoryPool po
     return result;
 }
 
+/* A lower release threshold gives memory back at once. */
+CUresult hook_cuMemPoolSetAttribute(__typeof__(cuMemPoolSetAttribute) *next, CUmemoryPool pool,
+                                    CUmemPool_attribute attr, void *value)
+{
+    CUresult result = next(pool, attr, value);
+
+    settle_known(pool);
+    return result;
+}
+
 CUresult hook_cuMemPoolDestroy(__typeof__(cuMemPoolDestroy) *next, CUmemoryPool pool)
 {
     struct pool known;

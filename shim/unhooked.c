@@ -12,6 +12,25 @@ struct name {
 
 static struct name names[UNHOOKED_MAX];
 
+static const struct {
+    const char *name; /* or the beginning of several, before a '*' */
+    const char *reason;
+} reasons[] = {
+#define REASON(name, reason) {name, reason},
+#include "unhooked.def"
+};
+
+const char *unhooked_reason(const char *name)
+{
+    for (unsigned i = 0; i < sizeof reasons / sizeof *reasons; i++) {
+        size_t length = strcspn(reasons[i].name, "*");
+
+        if (strncmp(name, reasons[i].name, length) == 0 && (reasons[i].name[length] == '*' || !name[length]))
+            return reasons[i].reason;
+    }
+    return 0;
+}
+
 void unhooked_note(const char *name)
 {
     for (unsigned i = 0; i < UNHOOKED_MAX; i++) {

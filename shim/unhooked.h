@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * unhooked.h - entries that a program asked for and that we let pass, by name; shown in the statistics.
+ * unhooked.h - entries that we let pass: why that is right, and those that a program asked for and nobody gave a
+ * reason for. The latter are shown in the statistics.
  *
  * Threads  any; no lock, no allocation. Only added to; names past UNHOOKED_MAX are counted in nothing.
  */
@@ -11,6 +12,9 @@ enum {
     UNHOOKED_MAX = 1024,
     UNHOOKED_NAME_BYTES = 64
 };
+
+/** Why it is right to let an entry pass, by its exact symbol (unhooked.def); NULL when nobody has said why. */
+const char *unhooked_reason(const char *name);
 
 void unhooked_note(const char *name);
 

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""coverage.py - every function of the driver is a row of the hook table or has a reason not to be one.
+
+The names: what NVIDIA's runtime asks for (cudart-13.0-entry-points.tsv), what the driver exports
+(libcuda-13.0-symbols.txt), and the runtime's own functions that allocate or hand out entries. Scripts beside the lists
+record them again; here they are recorded from the installed toolkit, where there is one, and compared.
+"""
+import os
+import random
+import re
+import subprocess
+
+import worlds
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.join(HERE, '..', '..')
+TOOLKIT = os.environ.get('CUDA_HOME', '/usr/local/cuda')
+# What the runtime exports and that must be ours: the call site is known there, and it hands out the driver's entries.
+RUNTIME = re.compile(r'cuda(Malloc|HostAlloc|GetDriverEntryPoint)\w*$|cudaFree$')
+
+ROWS = '''
+#define ROW(library, class, result, name, body, parameters, arguments) @@ library name
+#define USE_ROW(name, per_thread, parameters, arguments, writes, operands) @@ driver name
+#define MARK_ROW(name, parameters, arguments) @@ runtime name
+#include "hook_table.def"
+'''
+REASONS = '''
+#define REASON(name, reason) @@ name reason
+#include "unhooked.def"
+'''
+
+
+def expand(text):
+    """What the preprocessor makes of one of the lists, a line for each entry."""
+    process = subprocess.run(['cc', '-E', '-P', '-I', os.path.join(ROOT, 'shim'), '-x', 'c', '-'], input=text,
+                             capture_output=True, text=True, check=True)
+    return [' '.join(entry.split()) for entry in process.stdout.split('@@')[1:]]
+
+
+def lines(name):
+    with open(os.path.join(HERE, name)) as file:
+        return [line for line in file.read().splitlines() if line and not line.startswith('#')]
+
+
+def entries():
+    """(symbol, version, takes the per-thread stream) of everything that the simulated driver knows."""
+    with open(os.path.join(ROOT, 'tests', 'simgpu', 'entries.def')) as file:
+        found = re.findall(r'^ENTRY\((\w+), (\d+), \w+, (\w+),', file.read(), re.M)
+    return [(symbol, int(version), stream == 'PER_THREAD') for symbol, version, stream in found]
+
+
+def chosen(known, name, version, flags):
+    """The symbol that a request of the runtime's stands for: as tests/simgpu/procaddress.c chooses."""
+    fits = [(per_thread, since, symbol) for symbol, since, per_thread in known
+            if re.sub(r'(_v[2-9])?(_pt[ds][sz])?$', '', symbol) == name and since <= version and not (per_thread and flags != 2)]
+    return max(fits)[2] if fits else name
+
+
+def asked():
+    known = entries()
+    return {chosen(known, *(int(word) if word.isdigit() else word for word in line.split('\t')))
+            for line in lines('cudart-13.0-entry-points.tsv')}
+
+
+def runtime_functions():
+    with open(os.path.join(ROOT, 'tests', 'simgpu', 'cudart', 'exports.def')) as file:
+        return {name for name in re.findall(r'^EXPORT\((\w+)\)', file.read(), re.M) if RUNTIME.match(name)}
+
+
+def matches(pattern, name):
+    return name.startswith(pattern[:-1]) if pattern.endswith('*') else name == pattern
+
+
+rows = {entry.split()[1] for entry in expand(ROWS)}
+reasons = dict(re.match(r'"(\S+)" ("[^@]*")', entry).groups() for entry in expand(REASONS))
+driver = set(lines('libcuda-13.0-symbols.txt')) | asked() | {'cuGetProcAddress_v2_ptsz'}
+names = driver | runtime_functions()
+
+
+def missing(table):
+    return ['%s is no row and has no reason' % name for name in sorted(names)
+            if name not in table and not any(matches(pattern, name) for pattern in reasons)]
+
+
+def both():
+    return ['%s is a row and has the reason of %s' % (name, pattern) for name in sorted(rows) for pattern in reasons
+            if matches(pattern, name)]
+
+
+def needless():
+    """A reason for nothing says something about a driver that does not exist."""
+    return ['%s matches nothing' % pattern for pattern in reasons if not any(matches(pattern, name) for name in driver)]
+
+
+def twice():
+    return ['%s has the reasons of %s' % (name, ' and '.join(found)) for name in sorted(driver)
+            for found in [[pattern for pattern in reasons if matches(pattern, name)]] if len(found) > 1]
+
+
+def sensitive(row):
+    return [] if missing(rows - {row}) else ['nothing is said when %s is no row' % row]
+
+
+def recorded(script, argument, name):
+    """The list as the script makes it of the installed toolkit; skipped without one."""
+    if not all(os.path.exists(path) for path in argument):
+        print('# no %s here: %s is taken as it is' % (' '.join(argument), name))
+        return []
+    process = subprocess.run([os.path.join(HERE, script)] + argument, capture_output=True, text=True, check=True)
+    now = [line for line in process.stdout.splitlines() if not line.startswith('#')]
+    return ['%s differs: %s' % (name, sorted(set(now) ^ set(lines(name)))[:5])] if now != lines(name) else []
+
+
+def unhooked():
+    """What the statistics say after NVIDIA's own runtime has started on the simulated driver."""
+    library = os.path.join(TOOLKIT, 'lib64', 'libcudart.so.13')
+    if not os.path.exists(library):
+        print('# no %s here' % library)
+        return []
+    code = 'import ctypes; print("hash", ctypes.CDLL("%s").cudaGetDeviceCount(ctypes.byref(ctypes.c_int())))' % library
+    result = worlds.run('/usr/bin/env', ['python3', '-c', code], {'DEVICE_BUDGET': '16M'})
+    if result.stats is None or result.hash is None:
+        return [result.text()]
+    return ['let pass: %s' % result.stats['unhooked']] if result.stats['unhooked'] else []
+
+
+some = random.sample(sorted(rows), len(rows) if worlds.LONG else 10)
+worlds.tap([
+    ('every function of the driver is a row or has a reason', lambda: missing(rows)),
+    ('no row has a reason not to be one', both),
+    ('every reason is for something', needless),
+    ('no function has two reasons', twice),
+    ('what the runtime asks for is what was recorded', lambda: recorded('record-entry-points', [
+        os.path.join(TOOLKIT, 'include'), os.path.join(TOOLKIT, 'lib64', 'libcudart.so.13')], 'cudart-13.0-entry-points.tsv')),
+    ('what the driver exports is what was recorded', lambda: recorded('record-symbols', [
+        os.path.join(TOOLKIT, 'lib64', 'stubs', 'libcuda.so')], 'libcuda-13.0-symbols.txt')),
+    ("NVIDIA's runtime gets nothing that is neither a row nor has a reason", unhooked),
+] + [('it would be noticed if %s were no row' % row, lambda r=row: sensitive(r)) for row in some])
