@@ -27,8 +27,8 @@ static void credit(struct budget *budget, unsigned class, uint64_t bytes)
     pthread_mutex_unlock(&core.lock);
 }
 
-/* EBBTIDE_ON_FULL=allow: over the limit, and said. */
-static void charge_over(struct budget *budget, unsigned class, uint64_t bytes)
+/* Past the limit if need be. */
+static void force(struct budget *budget, unsigned class, uint64_t bytes)
 {
     uint64_t limit_bytes;
 
@@ -38,6 +38,12 @@ static void charge_over(struct budget *budget, unsigned class, uint64_t bytes)
     budget_charge(budget, class, bytes, 0);
     budget->limit_bytes = limit_bytes;
     pthread_mutex_unlock(&core.lock);
+}
+
+/* EBBTIDE_ON_FULL=allow: over the limit, and said. */
+static void charge_over(struct budget *budget, unsigned class, uint64_t bytes)
+{
+    force(budget, class, bytes);
     log_line(LOG_WARN, "over the budget by an allocation of %llu bytes, as EBBTIDE_ON_FULL=allow asks",
              (unsigned long long)bytes);
 }
@@ -92,14 +98,14 @@ int core_host_charge(enum host_class class, uint64_t bytes)
 {
     int r;
 
-    if (!core_active() || !bytes)
+    if (!core_host_active() || !bytes)
         return 0;
     r = charge(&core.host_budget, class, bytes, tier_host_staging());
     if (r < 0 && stock_trim(&core.slabs, bytes))
         r = charge(&core.host_budget, class, bytes, tier_host_staging());
     if (r < 0) {
         mover_take();
-        r = mover_spill(bytes + tier_host_staging(), UINT64_MAX);
+        mover_spill(bytes + tier_host_staging(), UINT64_MAX);
         mover_give();
         stock_trim(&core.slabs, bytes);
         r = charge(&core.host_budget, class, bytes, tier_host_staging());
@@ -115,8 +121,14 @@ int core_host_charge(enum host_class class, uint64_t bytes)
 
 void core_host_credit(enum host_class class, uint64_t bytes)
 {
-    if (core_active() && bytes)
+    if (core_host_active() && bytes)
         credit(&core.host_budget, class, bytes);
+}
+
+void core_host_force(enum host_class class, uint64_t bytes)
+{
+    if (core_host_active() && bytes)
+        force(&core.host_budget, class, bytes);
 }
 
 uint64_t core_relieve(unsigned ordinal, uint64_t bytes)

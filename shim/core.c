@@ -10,6 +10,7 @@
 #include "allocate.h"
 #include "copy_executor.h"
 #include "disk_executor.h"
+#include "host_block.h"
 #include "log.h"
 #include "machine.h"
 #include "monitor.h"
@@ -120,7 +121,6 @@ static void stocks_init(void)
             .destroy = handle_destroy,
         };
     }
-    budget_init(&core.host_budget, size_resolve(&core.options->host_budget, machine_memory_bytes()));
     core.slabs = (struct stock){
         .lock = &core.lock,
         .budget = &core.host_budget,
@@ -190,26 +190,56 @@ static bool residency_mapped(void)
     return core.device->host_mappable;
 }
 
+static void writer_start(void)
+{
+    disk_executor_init(&writer, &core.disk, DISK_THREADS);
+    core.executors.row[core.executors.count++] = &writer.row;
+}
+
+void core_host_start(const struct options *options)
+{
+    static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER;
+
+    if (core_host_active())
+        return;
+    pthread_mutex_lock(&starting);
+    if (!core_host_active()) {
+        if (core.options) /* it was started and finished before; a fresh one is zero, and large */
+            core = (struct core){0};
+        core.options = options;
+        pthread_mutex_init(&core.lock, NULL);
+        pthread_cond_init(&core.changed, NULL);
+        budget_init(&core.host_budget, size_resolve(&options->host_budget, machine_memory_bytes()));
+        disk_init(&core.disk, options);
+        writer_start();
+        atomic_store(&core.host_active, true);
+    }
+    pthread_mutex_unlock(&starting);
+}
+
+bool core_host_active(void)
+{
+    return atomic_load_explicit(&core.host_active, memory_order_acquire);
+}
+
 int core_start(const struct options *options, struct device *device)
 {
     int r;
 
-    core = (struct core){.options = options, .device = device};
-    pthread_mutex_init(&core.lock, NULL);
-    pthread_cond_init(&core.changed, NULL);
+    core_host_start(options);
+    core.device = device;
     r = arena_create();
-    if (r < 0)
+    if (r < 0) {
+        core.device = NULL;
         return r;
+    }
     gate_init();
     stamps_measure();
     core.mapped = residency_mapped();
     core.started_ns = core_now();
     stocks_init();
-    disk_init(&core.disk, options);
     copy_executor_init(&copier, device);
-    disk_executor_init(&writer, &core.disk, DISK_THREADS);
     core.executors.row[core.executors.count++] = &copier.row;
-    core.executors.row[core.executors.count++] = &writer.row;
     atomic_store(&core.active, true);
     return 0;
 }
@@ -230,33 +260,47 @@ void core_settle(void)
         allocate_write_off();
 }
 
-void core_finish(void)
+static void device_finish(void)
 {
-    core_settle();
-    if (!atomic_exchange(&core.active, false))
-        return;
     for (unsigned i = 0; i < core.device->count; i++) {
         allocate_drop_idle(i, UINT64_MAX);
         stock_trim(&core.devices[i].handles, UINT64_MAX);
     }
     stock_trim(&core.slabs, UINT64_MAX);
-    disk_executor_finish(&writer);
     copy_executor_finish(&copier);
-    disk_finish(&core.disk);
     if (!core.blocks.alive)
         core.device->unreserve(core.device, core.reserved_base, core.reserved_bytes);
 }
 
+void core_finish(void)
+{
+    core_settle();
+    if (atomic_exchange(&core.active, false))
+        device_finish();
+    /* The program may go on after us, and what is away is only there. */
+    if (host_block_away() || !atomic_exchange(&core.host_active, false))
+        return;
+    disk_executor_finish(&writer);
+    disk_finish(&core.disk);
+}
+
 void core_forked(void)
 {
-    if (!core.device)
+    if (!core_host_active())
         return;
     atomic_store(&core.active, false);
+    core.device = NULL;
     pthread_mutex_init(&core.lock, NULL);
     pthread_cond_init(&core.changed, NULL);
     core.blocks.bytes = 0;
     core_arena.bytes = 0;
+    budget_credit(&core.host_budget, HOST_TIER, core.host_budget.class_bytes[HOST_TIER]);
+    budget_credit(&core.host_budget, HOST_PINNED, core.host_budget.class_bytes[HOST_PINNED]);
+    budget_drop_idle(&core.host_budget, core.host_budget.idle_bytes);
     disk_forked(&core.disk);
+    disk_init(&core.disk, core.options);
+    core.executors.count = 0;
+    writer_start();
     monitor_forked();
     gate_forked();
 }

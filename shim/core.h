@@ -72,6 +72,13 @@ enum pin_reason {
  */
 int core_start(const struct options *options, struct device *device);
 
+/** Start to hold host memory to its budget: the ledger of the host and the disk, with or without a device. core_start
+ *  does it too. @options live until core_finish. Does nothing the second time. */
+void core_host_start(const struct options *options);
+
+/** True between core_host_start and core_finish, also in a forked child. */
+bool core_host_active(void);
+
 /** The process ends: stop the monitor and settle what was freed. What cannot be given back for want of a device at
  *  rest leaves the ledger and is reported as leaked. Before the statistics are written. */
 void core_settle(void);
@@ -82,7 +89,8 @@ void core_finish(void);
 /** True between a successful core_start and core_finish; false in a forked child. */
 bool core_active(void);
 
-/** In a forked child: forget threads and locks, manage nothing. Async-signal-safe. */
+/** In a forked child: forget threads and locks, manage no device; the ledger of the host goes on with what the child
+ *  has of it. Async-signal-safe. */
 void core_forked(void);
 
 /* ---- allocations ------------------------------------------------------------------------------------------ */
@@ -142,6 +150,8 @@ void core_credit(unsigned ordinal, enum device_class class, uint64_t bytes);
 /** The same for host memory. */
 int core_host_charge(enum host_class class, uint64_t bytes);
 void core_host_credit(enum host_class class, uint64_t bytes);
+/** Charge what is in memory whatever the budget says: never refused, the limit may be passed. */
+void core_host_force(enum host_class class, uint64_t bytes);
 
 /** Evict what can be evicted so that the driver can allocate `bytes` itself after it said that it is full.
  *  Returns the bytes given back to the driver, 0 when nothing more can move. */

@@ -70,6 +70,14 @@ const struct options *life_options(void)
     return &options;
 }
 
+void life_host_start(void)
+{
+    const struct options *wanted = life_options();
+
+    if (!wanted->disable)
+        core_host_start(wanted);
+}
+
 static void start(void)
 {
     struct device *device;
@@ -97,9 +105,9 @@ void life_cuda_started(void)
 
 static void forked(void)
 {
-    if (!has_started)
+    if (!core_host_active())
         return;
-    is_forked = true;
+    is_forked = has_started;
     hooks_managing = false;
     core_forked();
 }

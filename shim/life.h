@@ -15,6 +15,9 @@ struct options;
  *  Any thread, any time, also before our constructor has run. */
 const struct options *life_options(void);
 
+/** Hold host memory to its budget from now on, with or without CUDA. Cheap the second time. */
+void life_host_start(void);
+
 /** cuInit has succeeded: start managing, once. Returns when it has been decided. */
 void life_cuda_started(void);
 

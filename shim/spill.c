@@ -161,7 +161,7 @@ int mover_spill(uint64_t bytes, uint64_t newest)
     uint64_t gone = 0;
     bool full = false;
 
-    while (gone < bytes && !full && tier_disk_open()) {
+    while (core.device && gone < bytes && !full && tier_disk_open()) {
         struct closure closure = {.unmap_bytes = bytes - gone, .newest = newest};
         uint64_t written = write_flight(bytes - gone, newest, &full);
 

@@ -50,8 +50,9 @@ struct device_state {
 
 struct core {
     _Atomic bool active;
+    _Atomic bool host_active;
     const struct options *options;
-    struct device *device;
+    struct device *device; /**< NULL: none was started */
     pthread_mutex_t lock;
     pthread_cond_t changed; /**< with lock: a chunk came to rest, a pin was dropped, a capture ended */
     struct blocks blocks;

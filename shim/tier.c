@@ -41,7 +41,7 @@ uint64_t tier_host_staging(void)
 {
     uint64_t bytes = 0;
 
-    for (unsigned i = 0; i < core.device->count; i++)
+    for (unsigned i = 0; core.device && i < core.device->count; i++)
         if (bytes < core.devices[i].chunk_max_granules * GRANULE_BYTES)
             bytes = core.devices[i].chunk_max_granules * GRANULE_BYTES;
     return bytes;

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * host_block.h - host memory that the program registered: it ebbs to disk when the host budget is short, and is there
+ * again when somebody looks.
+ *
+ * Shape    a host block is a range of the program's own private anonymous memory. Only its whole pages move, in pieces
+ *          of HOST_PIECE_BYTES that lie at multiples of it; what the range has at its ends stays where it is.
+ *          A piece that is away is brought back by host_block_pin or by the first access, of the program as of
+ *          the kernel on its behalf (read(2) into it, write(2) from it), through userfaultfd(2).
+ * Owns     the books of it, in memory of its own: nothing here calls malloc, so malloc's hooks may call it. Two
+ *          threads for faults and one that evicts, made when the first block is registered; nothing before.
+ * Ledger   the host budget is charged with what of a block is in memory, the disk budget with what is away. The bytes
+ *          of a heap block (HOST_BLOCK_HEAP) are in class heap, charged by malloc as a whole: here only what is away,
+ *          or was never touched, is credited to that class. Those of any other are in class registered.
+ * Threads  any, any signal mask; the program may read, write, fork and hand the memory to system calls meanwhile. No
+ *          lock of the core is held by the caller; the mover's role may be. The gate and the role are never taken here.
+ * Errors   0 or negative errno. A failed call has changed nothing.
+ * Outside  userfaultfd for faults of the kernel needs CAP_SYS_PTRACE, vm.unprivileged_userfaultfd=1 (Linux 5.11 on;
+ *          always 1 before) or access to /dev/userfaultfd (6.1). One that serves user mode only is no use: read(2)
+ *          into an evicted page would fail with EFAULT. Without it, or where mremap(2) has no MREMAP_DONTUNMAP
+ *          (before 5.7), blocks are registered and pinned as ever but never evicted, and one line says so.
+ */
+#ifndef EBB_HOST_BLOCK_H
+#define EBB_HOST_BLOCK_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** What comes back at one access, and the unit in which a block is in memory or away. */
+#define HOST_PIECE_BYTES ((uint64_t)64 << 10)
+
+enum {
+    HOST_NAME_BYTES = 40 /**< a name with its NUL; longer ones are cut */
+};
+
+enum host_block_flag {
+    HOST_BLOCK_HEAP = 1, /**< malloc charges it; see Ledger. Set by host_block_adopt */
+};
+
+enum host_pin_flag {
+    HOST_PIN_NOWAIT = 1, /**< -EAGAIN instead of waiting for a disk */
+};
+
+struct host_block_info {
+    uint64_t base;
+    uint64_t bytes;      /**< as registered */
+    uint64_t away_bytes; /**< of them on disk now */
+    uint64_t pins;       /**< of host_block_pin */
+    uint64_t holds;      /**< of host_block_hold: in use by the driver */
+    uint64_t saves;      /**< pieces written so far */
+    uint64_t last_use;   /**< core_stamp() of the last touch, pin or return */
+    unsigned flags;      /**< enum host_block_flag */
+    char name[HOST_NAME_BYTES];
+};
+
+/**
+ * Let a range ebb.
+ *
+ * @ptr    any address; @bytes > 0, not past the end of the address space
+ * @flags  enum host_block_flag
+ * @name   for reports, copied; may be NULL
+ * Returns 0; -EEXIST this very range is registered; -EINVAL nothing, overlaps another one, or some page of it is not
+ *         private anonymous memory (a file, shared memory, a stack, a hole); -ENOMEM no memory for the books; -ENOTSUP
+ *         the host is not managed (core_host_start; a forked child)
+ */
+int host_block_register(void *ptr, size_t bytes, unsigned flags, const char *name);
+
+/** Bring all of it back and forget it. @ptr: anywhere in the block. -ENOENT; -EBUSY while it is pinned or held; -EIO
+ *  some of it cannot be read from the disk: it stays registered. */
+int host_block_unregister(void *ptr);
+
+/**
+ * Bring the block at @ptr back and keep it. Counted.
+ *
+ * Returns  0, all of it in memory; -ENOENT no block is there; -EAGAIN with HOST_PIN_NOWAIT when some of it is away;
+ *          -ENOSPC the host budget cannot hold it beside the other pinned blocks; -EIO a read failed (logged)
+ */
+int host_block_pin(void *ptr, unsigned flags);
+
+/** Drop one pin. -ENOENT; -EINVAL it has none. */
+int host_block_unpin(void *ptr, unsigned flags);
+
+/** It is used: evict others first. -ENOENT. */
+int host_block_touch(void *ptr);
+
+/**
+ * Send unpinned blocks to disk, and wait for it.
+ *
+ * @ptr_or_null  only the block there, or the coldest of all
+ * @bytes        as many; 0: all of that block
+ * Returns       bytes that left, fewer when the disk is full or nothing more may leave; -ENOENT; -ENOTSUP nothing can
+ *               be evicted here at all
+ */
+long host_block_evict(void *ptr_or_null, size_t bytes);
+
+/** State of the block at @ptr. -ENOENT. */
+int host_block_query(void *ptr, struct host_block_info *out);
+
+/** Host memory is short: what host_block_evict(NULL, bytes) does, for those who need room in the host budget. 0 in no
+ *  time when nothing is registered. Returns the bytes that left. */
+size_t host_block_demote(size_t bytes);
+
+/* ---- for malloc's hooks: EBBTIDE_HOST_CACHEABLE ------------------------------------------------------------ */
+
+/** Register a large allocation that malloc just made and charged, without a look at the mappings. As
+ *  host_block_register with HOST_BLOCK_HEAP. */
+int host_block_adopt(void *ptr, size_t bytes);
+
+/** The block that begins at @ptr is about to be freed or resized: forget it, and what is on disk with it. Its bytes
+ *  are undefined afterwards; class heap holds them all again. Pins and holds fall with it. Costs a load while nothing is
+ *  registered. False: none begins there. */
+bool host_block_abandon(void *ptr);
+
+/* ---- for the driver's hooks -------------------------------------------------------------------------------- */
+
+/** A range is pinned by the driver, or named by a call that is about to be made: bring back every block that it meets
+ *  and keep it. Outside of a user section. Counted by range: each is dropped once with the same range. Also for
+ *  blocks that are registered later. False: there was no room to remember it (said); do not drop it. */
+bool host_block_hold(const void *ptr, size_t bytes);
+void host_block_drop(const void *ptr, size_t bytes);
+
+/** Blocks that are registered. Written by this module only. */
+extern _Atomic uint32_t host_block_count;
+
+/** Is any host block registered? A load. */
+static inline bool host_block_any(void)
+{
+    return atomic_load_explicit(&host_block_count, memory_order_relaxed) != 0;
+}
+
+/* ---- lifecycle --------------------------------------------------------------------------------------------- */
+
+/** Around fork: before it waits for moves to end, in the parent waits until the child has read what is away, in the
+ *  child reads that. The child has every byte and manages nothing. Not for vfork and posix_spawn, whose children
+ *  share the memory with us. */
+void host_block_fork_prepare(void);
+void host_block_fork_parent(void);
+void host_block_fork_child(void);
+
+/** Some piece is on disk: the disk must stay open until the process is gone. */
+bool host_block_away(void);
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* host_block_hold.c - ranges that the driver has pinned or is about to use. See host_block.h. */
+#include "host_block_state.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "log.h"
+
+/* Each range as often as it is held; the order means nothing. */
+struct hold {
+    uint64_t start, end;
+    uint64_t count;
+};
+
+enum {
+    HOLDS_MAX = 1 << 20
+};
+
+static struct hold *holds;
+static uint32_t hold_count;
+
+static bool meets(const struct hold *hold, const struct host_block *block)
+{
+    return hold->start < block->base + block->bytes && hold->end > block->base;
+}
+
+uint64_t host_holds_on(const struct host_block *block)
+{
+    uint64_t count = 0;
+
+    for (uint32_t i = 0; i < hold_count; i++)
+        if (meets(&holds[i], block))
+            count += holds[i].count;
+    return count;
+}
+
+static struct hold *hold_find(const struct hold *range)
+{
+    for (uint32_t i = hold_count; i-- > 0;)
+        if (holds[i].start == range->start && holds[i].end == range->end)
+            return &holds[i];
+    return NULL;
+}
+
+static bool hold_add(const struct hold *range)
+{
+    struct hold *hold = hold_find(range);
+
+    if (!holds) {
+        void *memory = mmap(NULL, HOLDS_MAX * sizeof(*holds), PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+        holds = memory == MAP_FAILED ? NULL : memory;
+    }
+    if (!hold && holds && hold_count < HOLDS_MAX) {
+        hold = &holds[hold_count++];
+        *hold = *range;
+        hold->count = 0;
+    }
+    if (hold)
+        hold->count++;
+    return hold != NULL;
+}
+
+static bool hold_remove(const struct hold *range)
+{
+    struct hold *hold = hold_find(range);
+
+    if (hold && --hold->count == 0)
+        *hold = holds[--hold_count];
+    return hold != NULL;
+}
+
+/* Add to the holds of every block that the range meets. */
+static void mark(const struct hold *range, int64_t change)
+{
+    for (uint32_t i = host_table_above(range->start); i < host_block_count; i++) {
+        struct host_block *block = host_blocks.row[i];
+
+        if (!meets(range, block))
+            break;
+        block->holds += (uint64_t)change;
+    }
+}
+
+bool host_block_hold(const void *ptr, size_t bytes)
+{
+    const struct hold range = {(uint64_t)(uintptr_t)ptr, (uint64_t)(uintptr_t)ptr + bytes, 1};
+    bool held;
+
+    pthread_mutex_lock(&host_blocks.lock);
+    held = hold_add(&range);
+    if (held)
+        mark(&range, 1);
+    pthread_mutex_unlock(&host_blocks.lock);
+    if (!held)
+        log_line(LOG_WARN, "no room to remember what the driver uses: a range of %zu bytes is not held",
+                 bytes);
+    return held;
+}
+
+void host_block_drop(const void *ptr, size_t bytes)
+{
+    const struct hold range = {(uint64_t)(uintptr_t)ptr, (uint64_t)(uintptr_t)ptr + bytes, 1};
+
+    pthread_mutex_lock(&host_blocks.lock);
+    if (hold_remove(&range))
+        mark(&range, -1);
+    pthread_mutex_unlock(&host_blocks.lock);
+}
