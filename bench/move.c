@@ -113,7 +113,7 @@ static int by_age(const void *left, const void *right)
 {
     const struct victim *a = left, *b = right;
 
-    return (a->stamp > b->stamp) - (a->stamp < b->stamp);
+    return (a->order > b->order) - (a->order < b->order);
 }
 
 static double sort(void *arg, uint64_t operations)
@@ -127,7 +127,7 @@ static double sort(void *arg, uint64_t operations)
     since_ns = rounds_cpu_ns();
     for (uint64_t i = 0; i < operations; i++) {
         for (uint32_t n = 0; n < stamp_count; n++)
-            all[n] = (struct victim){stamps[n], n};
+            all[n] = (struct victim){stamps[n], 0, n};
         qsort(all, stamp_count, sizeof(*all), by_age);
     }
     since_ns = rounds_cpu_ns() - since_ns;

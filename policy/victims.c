@@ -19,7 +19,7 @@ enum {
 /* Stamps are aligned like stamps, not like vectors. */
 typedef uint64_t lanes __attribute__((vector_size(LANES * 8), aligned(8), may_alias));
 
-/* Candidates of a round: after (low, low_index) in order of age, and with a stamp of at most high. */
+/* Candidates of a round by stamp: after (low, low_index) in order of age, and with a stamp of at most high. */
 struct span {
     uint64_t low;
     uint64_t low_index; /* equal stamps count from here on */
@@ -28,7 +28,9 @@ struct span {
 
 static bool is_older(const struct victim *a, const struct victim *b)
 {
-    return a->stamp != b->stamp ? a->stamp < b->stamp : a->index < b->index;
+    if (a->rank != b->rank)
+        return a->rank < b->rank;
+    return a->order != b->order ? a->order < b->order : a->index < b->index;
 }
 
 static void swap(struct victim *a, struct victim *b)
@@ -103,14 +105,14 @@ static uint64_t sample_bound(const struct victims *view, const struct span *span
         /* Spread over the step, so that a pattern of its length does not decide. */
         size_t at = i * step + ((uint64_t)((uint32_t)i * 0x9e3779b9u) * step >> 32);
         uint64_t stamp = view->stamp[at];
-        view->scratch[found] = (struct victim){stamp, (uint32_t)at};
+        view->scratch[found] = (struct victim){stamp, 0, (uint32_t)at};
         found += is_inside(span, stamp, at);
     }
     size_t rank = samples * target / view->count + 1;
     if (rank >= found)
         return span->high;
     select_rank(view->scratch, found, rank);
-    return view->scratch[rank].stamp;
+    return view->scratch[rank].order;
 }
 
 /* Where the next stamp inside [low, high] is, in whole strides; `from` past the last whole one. */
@@ -147,10 +149,10 @@ static size_t collect(const struct victims *view, struct span span, bool *out_al
                 select_rank(view->scratch, view->scratch_count, found);
                 all = false;
                 /* Indexes grow: an equal stamp found from now on is younger than what was kept. */
-                span.high = view->scratch[found].stamp - 1;
+                span.high = view->scratch[found].order - 1;
             }
-            view->scratch[found] = (struct victim){view->stamp[next], (uint32_t)next};
-            found += is_inside(&span, view->scratch[found].stamp, next);
+            view->scratch[found] = (struct victim){view->stamp[next], 0, (uint32_t)next};
+            found += is_inside(&span, view->scratch[found].order, next);
         }
         if (span.high < span.low)
             break;
@@ -159,38 +161,83 @@ static size_t collect(const struct victims *view, struct span span, bool *out_al
     return found;
 }
 
+/* A round of those that leave by their stamps. `*after` moves past all of them where the scratch holds them all. */
+static size_t round_by_stamp(const struct victims *view, uint64_t newest, size_t target, struct victim *after,
+                             bool *out_more)
+{
+    struct span span = {.low = after->order ? after->order : 1,
+                        .low_index = after->order ? (uint64_t)after->index + 1 : 0,
+                        .high = newest};
+    bool all;
+
+    span.high = sample_bound(view, &span, target);
+    size_t found = collect(view, span, &all);
+    if (all)
+        *after = (struct victim){.order = span.high, .index = UINT32_MAX};
+    *out_more = !all || span.high < newest;
+    return found;
+}
+
+/* A round of those whose turn has to be asked for. */
+RACES_WITH_TOUCHES
+static size_t round_by_turn(const struct victims *view, uint64_t newest, bool is_first,
+                            const struct victim *after, bool *out_more)
+{
+    struct victim last = {.order = UINT64_MAX, .rank = UINT32_MAX, .index = UINT32_MAX};
+    size_t found = 0;
+    bool all = true;
+
+    for (size_t i = 0; i < view->count; i++) {
+        uint64_t stamp = view->stamp[i];
+        struct victim one = {stamp, 0, (uint32_t)i};
+        if (stamp - 1 >= newest || !view->turn(&one, stamp, view->arg) ||
+            (!is_first && !is_older(after, &one)) || is_older(&last, &one))
+            continue;
+        if (found == view->scratch_count) {
+            found /= 2;
+            select_rank(view->scratch, view->scratch_count, found);
+            last = view->scratch[found];
+            all = false;
+            if (is_older(&last, &one))
+                continue;
+        }
+        view->scratch[found++] = one;
+    }
+    *out_more = !all;
+    return found;
+}
+
 size_t victims_choose(const struct victims *view, uint64_t need_bytes, uint32_t *out, size_t out_max)
 {
     assert(view->scratch_count >= VICTIMS_SCRATCH_MIN);
     uint64_t newest = view->newest < VICTIMS_STAMP_MAX ? view->newest : VICTIMS_STAMP_MAX;
-    struct span span = {.low = 1, .low_index = 0, .high = newest};
+    struct victim after = {0};
     uint64_t got_bytes = 0;
     size_t chosen = 0;
     /* Most choices are small; one that is not pays by the pass, so those get as much as the scratch can take.
      */
     size_t target = view->scratch_count / 8 * 3;
 
-    while (got_bytes < need_bytes && chosen < out_max && span.low <= newest) {
-        bool all;
-        span.high = newest;
-        span.high = sample_bound(view, &span, target);
+    for (bool more = true, is_first = true; got_bytes < need_bytes && chosen < out_max && more;
+         is_first = false) {
+        struct victim end = after;
+        size_t found = view->turn ? round_by_turn(view, newest, is_first, &after, &more)
+                                  : round_by_stamp(view, newest, target, &end, &more);
         target = view->scratch_count / 4 * 3;
-        size_t found = collect(view, span, &all);
         for (size_t i = found / 2; i-- > 0;)
             sift_down(view->scratch, found, i);
-        struct victim oldest = {0, 0};
         while (found > 0 && got_bytes < need_bytes && chosen < out_max) {
-            oldest = view->scratch[0];
+            after = view->scratch[0];
             view->scratch[0] = view->scratch[--found];
             sift_down(view->scratch, found, 0);
-            uint64_t bytes = view->movable_bytes(oldest.index, view->arg);
+            uint64_t bytes = view->movable_bytes(after.index, view->arg);
             if (bytes == 0)
                 continue;
-            out[chosen++] = oldest.index;
+            out[chosen++] = after.index;
             got_bytes = bytes > UINT64_MAX - got_bytes ? UINT64_MAX : got_bytes + bytes;
         }
-        span.low = all ? span.high + 1 : oldest.stamp;
-        span.low_index = all ? 0 : (uint64_t)oldest.index + 1;
+        if (is_older(&after, &end))
+            after = end;
     }
     return chosen;
 }

@@ -4,7 +4,8 @@
  *
  * There is no list to keep in order on every use: a use writes a stamp, and the rare choice reads all of them
  * once. Exact: the result is what sorting every stamp would give. A million stamps cost one pass over 8 MB
- * while the victims wanted fit the scratch; each further scratch full costs one more pass.
+ * while the victims wanted fit the scratch; each further scratch full costs one more pass. An order other than
+ * that of the stamps costs a question for each candidate and pass.
  *
  * Owns     nothing, allocates nothing. The caller keeps what decides movable_bytes from changing meanwhile.
  * Races    stamps may be written meanwhile by threads without a lock, each a whole aligned word. A block
@@ -14,6 +15,7 @@
 #ifndef EBBTIDE_POLICY_VICTIMS_H
 #define EBBTIDE_POLICY_VICTIMS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,9 +28,11 @@ enum {
     VICTIMS_SCRATCH_MIN = 16
 };
 
-/** One candidate; the caller provides an array of these as scratch memory. */
+/** One candidate and its turn: a smaller rank leaves first, then a smaller order, then a smaller index. The caller
+ *  provides an array of these as scratch memory. */
 struct victim {
-    uint64_t stamp;
+    uint64_t order; /**< its stamp, where `turn` says nothing else */
+    uint32_t rank;
     uint32_t index;
 };
 
@@ -36,17 +40,20 @@ struct victims {
     const uint64_t *stamp; /**< when each was last used, at most VICTIMS_STAMP_MAX; 0: not a candidate */
     size_t count;          /**< of stamps, at most 2^32 */
     uint64_t newest;       /**< only stamps up to here; UINT64_MAX: any */
-    /** Bytes that would leave if `index` did; 0: not a victim after all. Asked once, in order of age. */
+    /** Bytes that would leave if `index` did; 0: not a victim after all. Asked once, in their turn. */
     uint64_t (*movable_bytes)(uint32_t index, void *arg);
+    /** Rank and order of a candidate; false: it is none. Asked once a pass, with one answer during a choice.
+     *  NULL: all are of one rank and leave by their stamps. */
+    bool (*turn)(struct victim *victim, uint64_t stamp, void *arg);
     void *arg;
     struct victim *scratch;
     size_t scratch_count; /**< at least VICTIMS_SCRATCH_MIN */
 };
 
 /**
- * Choose the oldest until their bytes reach `need_bytes`; equal stamps leave in order of index.
+ * Choose those whose turn comes first until their bytes reach `need_bytes`.
  *
- * @out     gets their indexes, oldest first
+ * @out     gets their indexes, in their turn
  * Returns  how many, at most out_max. Without the last one their bytes were less than needed; where too few
  * can move it is all of them.
  */

@@ -54,7 +54,10 @@ void block_begin(struct block *block, const struct block *fresh)
     block->call_site = fresh->call_site;
     block->granules = fresh->granules;
     block->chunk_granules = fresh->chunk_granules;
+    block->returned = 0;
     memset(block->pins, 0, sizeof(block->pins));
+    block->stage = 0;
+    block->priority = 0;
     block->ordinal = fresh->ordinal;
     block->flags = fresh->flags;
 }

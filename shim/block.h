@@ -65,7 +65,10 @@ struct block {
     uint32_t chunk_granules;      /**< of every chunk but the last */
     _Atomic uint32_t launch_pins; /**< of this granule, whosever it is: launches that name it */
     uint32_t mark;                /**< the role's: last list that it is in */
+    uint64_t returned;            /**< stamp of when it last came back to the device; 0: never */
     uint16_t pins[PIN_REASON_COUNT];
+    uint16_t stage;  /**< 0 to STAGE_MAX of policies.h */
+    int8_t priority; /**< PRIORITY_MIN to PRIORITY_MAX */
     uint8_t ordinal;
     uint8_t flags;
 };

@@ -307,6 +307,15 @@ void core_forked(void)
 
 /* ---- waiting for others ----------------------------------------------------------------------------------- */
 
+void block_returned(uint32_t first)
+{
+    uint64_t now = core_stamp();
+
+    core.blocks.block[first].returned = now;
+    if (atomic_load_explicit(&core.blocks.stamp[first], memory_order_relaxed))
+        atomic_store_explicit(&core.blocks.stamp[first], now, memory_order_relaxed);
+}
+
 bool block_in_launch(uint32_t first)
 {
     uint32_t pins = atomic_load(&core.pins_all), end = first + core.blocks.block[first].granules;

@@ -241,6 +241,10 @@ void core_roots_unknown(const char *why);
 int core_register(uint64_t address);
 int core_unregister(uint64_t address);
 
+/** Lower stages and higher priorities stay longer: see policies.h. -ENOENT no block, -EINVAL out of range. */
+int core_set_stage(uint64_t address, int stage);
+int core_set_priority(uint64_t address, int priority);
+
 /** Send every block away that may leave, to at least `tier` (1 host, 2 disk). Returns the bytes that left a device. */
 long core_evict(int tier);
 

@@ -50,6 +50,7 @@ enum meminfo_mode {
     MEMINFO_VIRTUAL,
     MEMINFO_REAL
 };
+/* The words of EBBTIDE_POLICY are enum policy_kind of policies.h. */
 /* The words of EBBTIDE_LOG are enum log_level of log.h. */
 
 /* One per device ordinal. A device that the text does not name has the default. */

@@ -2,25 +2,61 @@
 /* pick.c - see pick.h. */
 #include "pick.h"
 
+#include "policies.h"
 #include "state.h"
-#include "victims.h"
+
+/* What came back less than this ago leaves after all else: a policy that does not go by use would send it away before
+ * it was of use. */
+#define SETTLE_MS 100
 
 static struct victim scratch[VICTIMS_SCRATCH];
 static uint32_t picked[PICK_MAX];
 
+struct question {
+    pick_bytes_fn bytes;
+    void *arg;
+    uint64_t settled; /* stamp: what came back later has not */
+};
+
+static uint64_t movable_bytes(uint32_t index, void *arg)
+{
+    const struct question *question = arg;
+
+    return question->bytes(index, question->arg);
+}
+
+static void describe(uint32_t index, void *arg, struct candidate *out)
+{
+    const struct question *question = arg;
+    const struct block *block = &core.blocks.block[index];
+
+    out->arrival = block->id;
+    out->stage = block->stage;
+    out->priority = block->priority;
+    out->is_settling = block->returned > question->settled;
+}
+
 uint32_t pick_blocks(uint64_t need_bytes, uint64_t newest, pick_bytes_fn bytes, void *arg,
                      const uint32_t **out)
 {
-    const struct victims view = {
-        .stamp = (const uint64_t *)core.blocks.stamp,
-        .count = extent_high(&core.arena),
-        .newest = newest,
-        .movable_bytes = bytes,
-        .arg = arg,
-        .scratch = scratch,
-        .scratch_count = VICTIMS_SCRATCH,
+    uint64_t now = core_stamp(), settle = core.stamp_hz / 1000 * SETTLE_MS;
+    struct question question = {bytes, arg, now > settle ? now - settle : 0};
+    const struct policies view = {
+        .policy = &policies[core.options->policy],
+        .victims =
+            {
+                .stamp = (const uint64_t *)core.blocks.stamp,
+                .count = extent_high(&core.arena),
+                .newest = newest,
+                .movable_bytes = movable_bytes,
+                .arg = &question,
+                .scratch = scratch,
+                .scratch_count = VICTIMS_SCRATCH,
+            },
+        .describe = describe,
+        .is_ranked = core.is_ranked,
     };
 
     *out = picked;
-    return need_bytes ? (uint32_t)victims_choose(&view, need_bytes, picked, PICK_MAX) : 0;
+    return need_bytes ? (uint32_t)policies_choose(&view, need_bytes, picked, PICK_MAX) : 0;
 }

@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "mover.h"
+#include "policies.h"
 #include "state.h"
 
 /* First granule of the live block at an address; -ENOENT. */
@@ -107,6 +108,35 @@ int core_unregister(uint64_t address)
     }
     mover_give();
     return r < 0 && r != -ENOENT ? -ENOMEM : r;
+}
+
+int core_set_stage(uint64_t address, int stage)
+{
+    uint32_t first;
+
+    if (stage < 0 || stage > STAGE_MAX)
+        return -EINVAL;
+    if (first_at(address, &first) < 0)
+        return -ENOENT;
+    pthread_mutex_lock(&core.lock);
+    core.blocks.block[first].stage = (uint16_t)stage;
+    pthread_mutex_unlock(&core.lock);
+    return 0;
+}
+
+int core_set_priority(uint64_t address, int priority)
+{
+    uint32_t first;
+
+    if (priority < PRIORITY_MIN || priority > PRIORITY_MAX)
+        return -EINVAL;
+    if (first_at(address, &first) < 0)
+        return -ENOENT;
+    pthread_mutex_lock(&core.lock);
+    core.blocks.block[first].priority = (int8_t)priority;
+    core.is_ranked = core.is_ranked || priority;
+    pthread_mutex_unlock(&core.lock);
+    return 0;
 }
 
 long core_evict(int tier)

@@ -292,6 +292,7 @@ static bool commit(struct returning *returning)
             chunk->slab = NULL;
             spare = true;
             core.devices[block->ordinal].away_bytes -= chunk_bytes(chunk);
+            block_returned(returning->first);
             stats_add(&core.counters.restores, 1);
         }
         chunk_move(chunk, returning->handle ? CHUNK_RESIDENT : CHUNK_HOST);

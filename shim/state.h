@@ -81,6 +81,8 @@ struct core {
     _Atomic uint32_t
         deferred; /**< dead blocks whose memory waits for a capture to end or a drain to succeed */
 
+    bool is_ranked; /**< with lock: some block was given a priority */
+
     uint64_t stamp_hz;   /**< ticks of core_stamp in a second */
     uint64_t stamp_step; /**< ticks in a microsecond: a younger stamp is not written again */
     struct stats_counters counters;
@@ -108,6 +110,10 @@ static inline uint64_t core_now(void)
 {
     return core.device->now_ns(core.device);
 }
+
+/** The block is complete on the device again: noted against thrashing, and as a use, lest it leaves before it is used.
+ *  core.lock held. */
+void block_returned(uint32_t first);
 
 /** Is the block of a launch that waits for it or uses it? core.lock held. */
 bool block_in_launch(uint32_t first);

@@ -302,6 +302,7 @@ static bool restore_commit(struct step *step)
     chunk_move(chunk, CHUNK_RESIDENT);
     core.devices[block->ordinal].away_bytes -= chunk_bytes(chunk);
     block_publish(&core.blocks, step->first);
+    block_returned(step->first);
     stats_add(&core.counters.restores, 1);
     return true;
 }

@@ -92,11 +92,14 @@ ok "an unknown option is refused" refused "did you mean EBBTIDE_DEVICE_BUDGET?"
 run "$ebbtide" run -x echo started
 ok "a short option is refused" refused "no option '-x'"
 
-run "$ebbtide" run --policy lru echo started
+run "$ebbtide" run --trace /tmp/trace echo started
 ok "an option of a later version is refused" refused "not in this version"
 
-run env EBBTIDE_POLICY=lru "$ebbtide" run echo started
-ok "a variable of a later version is refused" refused "EBBTIDE_POLICY is not in this version"
+run env EBBTIDE_TRACE=/tmp/trace "$ebbtide" run echo started
+ok "a variable of a later version is refused" refused "EBBTIDE_TRACE is not in this version"
+
+run "$ebbtide" run --policy lookahead echo started
+ok "a policy of a later version is refused" refused "accepted: lru fifo size stage"
 
 run env EBBTIDE_TEST_LONG=1 "$ebbtide" run echo started
 ok "the scripts' own variables are no options" [ "$out" = started ]

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Options: defaults, values, complaints; the environment is always one that the test made. */
 #include "options.h"
+#include "policies.h"
 
 #include "log.h"
 
@@ -125,6 +126,12 @@ Test(options, each_word_of_a_choice_is_its_enum)
     cr_expect_eq(o.on_full, ON_FULL_ALLOW);
     expect_taken(&o, "EBBTIDE_MEMINFO=real");
     cr_expect_eq(o.meminfo, MEMINFO_REAL);
+    expect_taken(&o, "EBBTIDE_POLICY=fifo");
+    cr_expect_eq(o.policy, POLICY_FIFO);
+    expect_taken(&o, "EBBTIDE_POLICY=size");
+    cr_expect_eq(o.policy, POLICY_SIZE);
+    expect_taken(&o, "EBBTIDE_POLICY=stage");
+    cr_expect_eq(o.policy, POLICY_STAGE);
     expect_taken(&o, "EBBTIDE_LOG=error");
     cr_expect_eq(o.log_level, LOG_ERROR);
     expect_taken(&o, "EBBTIDE_LOG=info");
@@ -249,6 +256,8 @@ Test(options, a_bad_value_is_named_with_the_accepted_forms)
                    "EBBTIDE_DISK does not take 'maybe'; accepted: registered auto always off");
     expect_refused("EBBTIDE_HOST_BUDGET=8GB", OPTIONS_BAD_VALUE,
                    "EBBTIDE_HOST_BUDGET does not take '8GB'; accepted: 64G, 50%, off");
+    expect_refused("EBBTIDE_POLICY=lookahead", OPTIONS_BAD_VALUE,
+                   "EBBTIDE_POLICY does not take 'lookahead'; accepted: lru fifo size stage");
 }
 
 Test(options, an_unknown_variable_is_named_with_the_nearest_known_one)
@@ -262,7 +271,7 @@ Test(options, an_unknown_variable_is_named_with_the_nearest_known_one)
 
 Test(options, an_option_of_a_later_version_is_said_to_be_one)
 {
-    expect_refused("EBBTIDE_POLICY=lru", OPTIONS_LATER, "EBBTIDE_POLICY is not in this version");
+    expect_refused("EBBTIDE_TRACE=/tmp/trace", OPTIONS_LATER, "EBBTIDE_TRACE is not in this version");
 }
 
 Test(options, names_of_scripts_and_of_others_are_passed_over)

@@ -39,8 +39,8 @@ static uint64_t always_two(uint32_t index, void *arg)
 static int by_age(const void *left, const void *right)
 {
     const struct victim *a = left, *b = right;
-    if (a->stamp != b->stamp)
-        return a->stamp < b->stamp ? -1 : 1;
+    if (a->order != b->order)
+        return a->order < b->order ? -1 : 1;
     return a->index < b->index ? -1 : a->index > b->index;
 }
 
@@ -52,7 +52,7 @@ static size_t model_choose(const struct victims *view, const uint64_t *bytes, ui
     size_t count = 0, chosen = 0;
     for (size_t i = 0; i < view->count; i++)
         if (view->stamp[i] != 0 && view->stamp[i] <= view->newest)
-            all[count++] = (struct victim){view->stamp[i], (uint32_t)i};
+            all[count++] = (struct victim){view->stamp[i], 0, (uint32_t)i};
     qsort(all, count, sizeof *all, by_age);
     uint64_t got_bytes = 0;
     for (size_t i = 0; i < count && got_bytes < need_bytes && chosen < out_max; i++) {

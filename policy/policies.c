@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "policies.h"
+
+/* Sizes are ranked by this many bytes: what device memory is handed out in. */
+#define STEP_BYTES ((uint64_t)2 << 20)
+
+static void rank_fifo(const struct candidate *candidate, uint64_t need_bytes, uint32_t *rank, uint64_t *order)
+{
+    (void)need_bytes;
+    (void)rank;
+    *order = candidate->arrival;
+}
+
+/* What is enough comes before what is not: the former by what it has too much, the latter by what it lacks. */
+static void rank_size(const struct candidate *candidate, uint64_t need_bytes, uint32_t *rank, uint64_t *order)
+{
+    bool is_enough = candidate->bytes >= need_bytes;
+    uint64_t off_bytes = is_enough ? candidate->bytes - need_bytes : need_bytes - candidate->bytes;
+    uint64_t steps = off_bytes / STEP_BYTES, most = POLICY_RANKS / 2 - 1;
+
+    (void)order;
+    *rank = (uint32_t)(steps < most ? steps : most) + (is_enough ? 0 : POLICY_RANKS / 2);
+}
+
+static void rank_stage(const struct candidate *candidate, uint64_t need_bytes, uint32_t *rank,
+                       uint64_t *order)
+{
+    (void)need_bytes;
+    (void)order;
+    *rank = STAGE_MAX - candidate->stage;
+}
+
+const struct policy policies[POLICY_COUNT] = {
+    [POLICY_LRU] = {NULL, false},
+    [POLICY_FIFO] = {rank_fifo, false},
+    [POLICY_SIZE] = {rank_size, true},
+    [POLICY_STAGE] = {rank_stage, false},
+};
+
+struct question {
+    const struct policies *view;
+    uint64_t need_bytes;
+};
+
+static uint64_t movable_bytes(uint32_t index, void *arg)
+{
+    const struct question *question = arg;
+
+    return question->view->victims.movable_bytes(index, question->view->victims.arg);
+}
+
+static bool turn(struct victim *victim, uint64_t stamp, void *arg)
+{
+    const struct question *question = arg;
+    const struct policies *view = question->view;
+    struct candidate candidate = {0};
+    uint32_t rank = 0;
+
+    victim->order = stamp;
+    view->describe(victim->index, view->victims.arg, &candidate);
+    if (view->policy->by_bytes)
+        candidate.bytes = movable_bytes(victim->index, arg);
+    if (view->policy->by_bytes && !candidate.bytes)
+        return false;
+    if (view->policy->rank)
+        view->policy->rank(&candidate, question->need_bytes, &rank, &victim->order);
+    rank += (uint32_t)(candidate.priority - PRIORITY_MIN) * POLICY_RANKS;
+    victim->rank = rank | (uint32_t)candidate.is_settling << 30 | (uint32_t)candidate.is_favoured << 31;
+    return true;
+}
+
+static size_t choose(const struct policies *view, uint64_t need_bytes, uint32_t *out, size_t out_max)
+{
+    struct question question = {view, need_bytes};
+    struct victims victims = view->victims;
+
+    if (!view->policy->rank && !view->is_ranked)
+        return victims_choose(&view->victims, need_bytes, out, out_max);
+    victims.turn = turn;
+    victims.movable_bytes = movable_bytes;
+    victims.arg = &question;
+    return victims_choose(&victims, need_bytes, out, out_max);
+}
+
+static bool is_among(uint32_t index, const uint32_t *list, size_t count)
+{
+    while (count && list[count - 1] != index)
+        count--;
+    return count != 0;
+}
+
+/* What the last one has too much may be less with another in its place. */
+static void refine_last(const struct policies *view, uint64_t need_bytes, uint32_t *out, size_t count)
+{
+    struct question question = {view, need_bytes};
+    uint32_t better;
+
+    for (size_t i = 0; i + 1 < count; i++)
+        need_bytes -= movable_bytes(out[i], &question);
+    if (choose(view, need_bytes, &better, 1) == 1 && !is_among(better, out, count) &&
+        movable_bytes(better, &question) >= need_bytes &&
+        movable_bytes(better, &question) < movable_bytes(out[count - 1], &question))
+        out[count - 1] = better;
+}
+
+size_t policies_choose(const struct policies *view, uint64_t need_bytes, uint32_t *out, size_t out_max)
+{
+    size_t count = choose(view, need_bytes, out, out_max);
+
+    if (view->policy->by_bytes && count > 1)
+        refine_last(view, need_bytes, out, count);
+    return count;
+}

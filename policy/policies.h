@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * policies.h - in which order blocks leave.
+ *
+ * Shape    a policy is a row of a table: how it ranks a candidate. The choice itself is victims_choose for all.
+ *          Above every policy stand, in this order: what the caller favours leaves after what it does not, what has
+ *          just come back leaves after what has not, and a higher priority leaves after a lower one.
+ * Owns     nothing, allocates nothing. Threads and races as in victims.h.
+ */
+#ifndef EBBTIDE_POLICY_POLICIES_H
+#define EBBTIDE_POLICY_POLICIES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "victims.h"
+
+enum {
+    STAGE_MAX = 32767,   /**< stages are 0 to this */
+    PRIORITY_MIN = -128, /**< leaves first */
+    PRIORITY_MAX = 127,
+};
+
+/** In the order of the words that EBBTIDE_POLICY takes. */
+enum policy_kind {
+    POLICY_LRU,   /**< least recently used first */
+    POLICY_FIFO,  /**< first allocated first, however much it is used */
+    POLICY_SIZE,  /**< the smallest that is enough alone; where none is, the largest and then the next */
+    POLICY_STAGE, /**< the last stage first, least recently used in it first */
+    POLICY_COUNT
+};
+
+/** What a policy may look at. */
+struct candidate {
+    uint64_t arrival; /**< grows with each block allocated */
+    uint64_t bytes;   /**< that would leave; 0 unless `by_bytes` */
+    unsigned stage;   /**< 0 to STAGE_MAX; later work has the higher stage */
+    int priority;     /**< PRIORITY_MIN to PRIORITY_MAX */
+    bool is_favoured; /**< leaves only when what is not favoured is gone */
+    bool is_settling; /**< came back so lately that others go first, lest it goes to and fro */
+};
+
+/** One policy. */
+struct policy {
+    /** The policy's own rank, below POLICY_RANKS, and order: order comes as the stamp. NULL: all of rank 0. */
+    void (*rank)(const struct candidate *candidate, uint64_t need_bytes, uint32_t *rank, uint64_t *order);
+    bool by_bytes; /**< rank looks at bytes, and depends on the need */
+};
+
+#define POLICY_RANKS (UINT32_C(1) << 22)
+
+extern const struct policy policies[POLICY_COUNT];
+
+struct policies {
+    const struct policy *policy;
+    struct victims victims; /**< `turn` is set here, and `arg` goes to the caller's functions */
+    /** Everything about a candidate but its bytes. */
+    void (*describe)(uint32_t index, void *arg, struct candidate *out);
+    /** Priorities or favours are in use; false: not asked, all have the same. */
+    bool is_ranked;
+};
+
+/**
+ * Choose victims until their bytes reach `need_bytes`, as few and as little too much as the policy allows.
+ *
+ * @out     gets their indexes, who leaves first before who leaves next
+ * Returns  how many, at most out_max. Without the last one their bytes were less than needed; where too few
+ *          can move it is all of them.
+ */
+size_t policies_choose(const struct policies *view, uint64_t need_bytes, uint32_t *out, size_t out_max);
+
+#endif
