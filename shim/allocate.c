@@ -394,7 +394,7 @@ int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void
     uint32_t first;
     int r = 0;
 
-    if (!core_active() || ordinal >= core.device->count)
+    if (!core_active() || ordinal >= core.device->count || atomic_load(&core.account_only))
         return -ENOTSUP;
     allocate_ready(ordinal);
     if (rounded > core.blocks.granules) {

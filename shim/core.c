@@ -399,6 +399,14 @@ void core_capture_end(void)
         allocate_run_deferred();
 }
 
+void core_account_only(const char *why)
+{
+    const char *none = NULL;
+
+    if (atomic_compare_exchange_strong(&core.account_only, &none, why))
+        log_line(LOG_WARN, "memory is accounted and nothing is moved: not all calls come here, %s", why);
+}
+
 void core_roots_unknown(const char *why)
 {
     const char *none = NULL;

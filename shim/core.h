@@ -234,6 +234,10 @@ void use_source(struct use *use, const void *memory, size_t bytes);
 void core_capture_begin(void);
 void core_capture_end(void);
 
+/** Calls of the program pass us by: from now on memory is accounted, blocks that are away come back when they are used,
+ *  and no other leaves. Said once; `why` lives for ever. */
+void core_account_only(const char *why);
+
 /** Something was found that makes every root unknowable (condition 3 of EBBTIDE_DISK=auto); said once. */
 void core_roots_unknown(const char *why);
 

@@ -8,6 +8,7 @@
 #include "hooks.h"
 
 #include "life.h"
+#include "live.h"
 #include "options.h"
 #include "unhooked.h"
 
@@ -20,8 +21,10 @@ static void note_passed(const char *symbol, void *function)
 
     if (dladdr(function, &info) && info.dli_sname && info.dli_saddr == function)
         symbol = info.dli_sname;
-    if (symbol && !unhooked_reason(symbol))
+    if (symbol && !unhooked_reason(symbol)) {
         unhooked_note(symbol);
+        live_unhooked(symbol);
+    }
 }
 
 static void replace(const char *symbol, void **function)

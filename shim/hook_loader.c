@@ -8,6 +8,7 @@
 #include "hook_loader.h"
 #include "hooks.h"
 #include "life.h"
+#include "live.h"
 #include "options.h"
 
 #include <dlfcn.h>
@@ -20,6 +21,7 @@ static void *(*libc_dlsym)(void *handle, const char *name);
 static void *libc_handle;
 /* Set when all rows of a library that was found are filled. */
 static bool is_filled[HOOK_LIBRARY_COUNT];
+static void *driver_handle;
 
 static void *versioned(void *handle, const char *name)
 {
@@ -80,6 +82,8 @@ static void fill(enum hook_library library, const char *path)
         if (function && function != row->hook)
             __atomic_store_n(row->real, function, __ATOMIC_RELEASE);
     }
+    if (library == HOOK_LIBRARY_driver)
+        __atomic_store_n(&driver_handle, handle, __ATOMIC_RELEASE);
     __atomic_store_n(&is_filled[library], true, __ATOMIC_RELEASE);
     dlerror(); /* names that this version lacks are no error of the program's */
 }
@@ -110,6 +114,27 @@ bool hooks_find(const struct hook_row *row)
     if (dl_iterate_phdr(is_library, &search))
         fill(row->library, search.path);
     return __atomic_load_n(row->real, __ATOMIC_ACQUIRE) != NULL;
+}
+
+void *hooks_bound(const char *name)
+{
+    return libc_dlsym(RTLD_DEFAULT, name);
+}
+
+bool hooks_is_driver(const void *function)
+{
+    Dl_info info;
+
+    return function && dladdr(function, &info) && library_of(info.dli_fname) == HOOK_LIBRARY_driver;
+}
+
+bool hooks_is_passed_on(const struct hook_row *row)
+{
+    void *handle = __atomic_load_n(&driver_handle, __ATOMIC_ACQUIRE);
+    void *(*first)(void *, const char *) = libc_dlsym(RTLD_DEFAULT, "dlsym");
+    void *function = handle ? first(handle, row->name) : row->hook;
+
+    return function == row->hook || (first != dlsym && !hooks_is_driver(function));
 }
 
 void *hooks_replace(void *function)
@@ -185,6 +210,8 @@ struct loader_route loader_dlsym(struct loader_call *call)
 
 static int open_mode(int mode)
 {
+    if (mode & RTLD_DEEPBIND && life_options()->deepbind != DEEPBIND_CLEAR && !life_options()->disable)
+        live_doubt("a library was opened with RTLD_DEEPBIND (EBBTIDE_DEEPBIND=keep)", NULL);
     return life_options()->deepbind == DEEPBIND_CLEAR ? mode & ~RTLD_DEEPBIND : mode;
 }
 

@@ -86,6 +86,14 @@ const struct hook_row *hooks_row_of(const void *function);
  */
 void *hooks_replace(void *function);
 
+/** For the self-test (live.h). What a linked program's reference to `name` is bound to. */
+void *hooks_bound(const char *name);
+/** True when this lies in a copy of the driver. */
+bool hooks_is_driver(const void *function);
+/** What the first dlsym of the process answers for the row's name in the driver is our hook, or a function of another
+ *  library that stands in front of us. */
+bool hooks_is_passed_on(const struct hook_row *row);
+
 /** Real dlsym and dlopen, in front of which we stand. Set up on first use. */
 struct loader_real {
     void *(*dlsym)(void *handle, const char *name);

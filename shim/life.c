@@ -4,6 +4,7 @@
 #include "core.h"
 #include "device_cuda.h"
 #include "hooks.h"
+#include "live.h"
 #include "log.h"
 #include "options.h"
 #include "stats.h"
@@ -93,6 +94,7 @@ static void start(void)
                  strerrordesc_np(-error));
         return;
     }
+    live_start();
     has_started = true;
     __atomic_store_n(&hooks_managing, true, __ATOMIC_RELEASE);
 }
@@ -140,6 +142,7 @@ __attribute__((destructor)) static void unload(void)
     if (is_forked || options.disable)
         return;
     __atomic_store_n(&hooks_managing, false, __ATOMIC_RELEASE);
+    live_finish();
     core_settle();
     report();
     core_finish();

@@ -58,5 +58,7 @@ uint32_t pick_blocks(uint64_t need_bytes, uint64_t newest, pick_bytes_fn bytes, 
     };
 
     *out = picked;
-    return need_bytes ? (uint32_t)policies_choose(&view, need_bytes, picked, PICK_MAX) : 0;
+    if (!need_bytes || atomic_load(&core.account_only))
+        return 0;
+    return (uint32_t)policies_choose(&view, need_bytes, picked, PICK_MAX);
 }

@@ -77,6 +77,7 @@ struct core {
     _Atomic uint32_t captures;    /**< open stream captures */
     _Atomic uint32_t
         away_unproven; /**< unregistered chunks that are unmapped: sources are searched meanwhile */
+    _Atomic(const char *) account_only;  /**< why nothing may leave; NULL: it may */
     _Atomic(const char *) roots_unknown; /**< why no search can prove anything; NULL: it can */
     _Atomic uint32_t
         deferred; /**< dead blocks whose memory waits for a capture to end or a drain to succeed */

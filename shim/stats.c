@@ -191,6 +191,7 @@ static struct disk_figures disk_now(void)
 static void put_json(struct sheet *sheet, const char *const *unhooked, unsigned unhooked_count)
 {
     struct disk_figures disk = disk_now();
+    const char *why = atomic_load(&core.account_only);
 
     put(sheet, "{\"version\": 1, \"pid\": %d, \"command\": \"", (int)getpid());
     put_command(sheet);
@@ -210,7 +211,7 @@ static void put_json(struct sheet *sheet, const char *const *unhooked, unsigned 
     put(sheet, ",\n \"unhooked\": [");
     for (unsigned i = 0; i < unhooked_count; i++)
         put(sheet, "%s\"%s\"", i ? ", " : "", unhooked[i]);
-    put(sheet, "]}\n");
+    put(sheet, "], \"account_only\": %s%s%s}\n", why ? "\"" : "", why ? why : "null", why ? "\"" : "");
 }
 
 /* `%p` becomes the process id. */

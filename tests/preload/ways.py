@@ -101,7 +101,32 @@ def secure():
     return wrong
 
 
-plugin = way('plugin_work.so')
+def unseen(why, *arguments, budget='64M', name='plugin', library=worlds.LIBRARY):
+    """Something passes the library by: it says so in one line, moves nothing, and the work is done."""
+    options = dict(OPTIONS, DEVICE_BUDGET=budget, DEEPBIND='keep')
+    result = worlds.run(way(name), list(arguments), options, library=library)
+    wrong = result.unclean()
+    if result.status or 'kept' not in result.out.split():
+        wrong.append('it did not do its work')
+    if len(result.err.splitlines()) != 1 or why not in result.err:
+        wrong.append('expected one line with "%s"' % why)
+    if result.stats['devices'] and (why not in str(result.stats['account_only']) or result.stats['evictions']):
+        wrong.append('%s' % result.stats)
+    return [text + '\n' + result.text() for text in wrong]
+
+
+def seen_then_unseen():
+    """A first plugin is managed; after the second, which is not, nothing leaves any more."""
+    result = worlds.run(way('plugin'), ['local', plugin, 'deepbind', again], dict(OPTIONS, DEEPBIND='keep'))
+    wrong = result.unclean()
+    if result.status or result.err.count('memory is accounted and nothing is moved') != 1:
+        wrong.append('expected its work and one line')
+    elif not result.stats['evictions']:
+        wrong.append('the first one was not managed')
+    return [text + '\n' + result.text() for text in wrong]
+
+
+plugin, again = way('plugin_work.so'), way('plugin_again.so')
 worlds.tap([
     ('static runtime', lambda: run('static')),
     ('shared runtime', lambda: run('shared')),
@@ -109,8 +134,17 @@ worlds.tap([
     ('linked to the driver', lambda: run('linked')),
     ('dlopen and dlsym', lambda: run('dlsym')),
     ('dlclose and dlopen again', lambda: run('closing')),
-    ('a plugin opened with RTLD_LOCAL', lambda: run('plugin', plugin, 'local')),
-    ('a plugin opened with RTLD_DEEPBIND', lambda: run('plugin', plugin, 'local', 'deepbind')),
+    ('a plugin opened with RTLD_LOCAL', lambda: run('plugin', 'local', plugin)),
+    ('a plugin opened with RTLD_DEEPBIND', lambda: run('plugin', 'deepbind', plugin)),
+    ('RTLD_DEEPBIND kept: said at the end', lambda: unseen('RTLD_DEEPBIND', 'deepbind', plugin)),
+    ('RTLD_DEEPBIND kept: accounted only', lambda: unseen('RTLD_DEEPBIND', 'deepbind', plugin, 'local', again)),
+    ('RTLD_DEEPBIND kept, later: nothing leaves any more', seen_then_unseen),
+    ('another preload that answers dlsym itself, after', lambda: run(
+        'dlsym', library='%s:%s' % (worlds.LIBRARY, way('answers.so')))),
+    ('another preload that answers dlsym itself, before: said at the end', lambda: unseen(
+        'another library answers dlsym', name='dlsym', library='%s:%s' % (way('answers.so'), worlds.LIBRARY))),
+    ('the same in a program linked to the driver: accounted only', lambda: unseen(
+        'another library answers dlsym', name='linked', library='%s:%s' % (way('answers.so'), worlds.LIBRARY))),
     ('python with ctypes', lambda: python(os.path.join(SOURCES, 'by_ctypes.py'))),
     ('python with an extension module', extension),
     ('another preload before', lambda: with_other(True)),

@@ -1,21 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Does the work in a plugin: usage: way_plugin FILE FLAG..., flags of dlopen besides RTLD_NOW: local, deepbind. */
+/* Does the work in plugins, one after the other: usage: way_plugin local|deepbind FILE ... */
 #include "way.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
 
-int main(int argc, char **argv)
+static const char *work_in(const char *file, int mode)
 {
-    int mode = RTLD_NOW;
-
-    for (int i = 2; i < argc; i++)
-        mode |= strcmp(argv[i], "deepbind") == 0 ? RTLD_DEEPBIND : RTLD_LOCAL;
-    void *plugin = argc > 1 ? dlopen(argv[1], mode) : NULL;
+    void *plugin = dlopen(file, RTLD_NOW | RTLD_LOCAL | mode);
     const char *(*work)(void) = NULL;
 
     if (plugin)
         work = (const char *(*)(void))dlsym(plugin, "way_plugin");
-    return way_end(work ? work() : dlerror());
+    return work ? work() : dlerror();
+}
+
+int main(int argc, char **argv)
+{
+    const char *complaint = argc < 3 ? "no plugin given" : NULL;
+
+    for (int i = 1; !complaint && i + 1 < argc; i += 2)
+        complaint = work_in(argv[i + 1], strcmp(argv[i], "deepbind") == 0 ? RTLD_DEEPBIND : 0);
+    return way_end(complaint);
 }

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "entry_name.h"
+
+#include <string.h>
+
+static bool ends_with(const char *text, size_t length, const char *end)
+{
+    size_t end_length = strlen(end);
+
+    return length > end_length && memcmp(text + length - end_length, end, end_length) == 0;
+}
+
+struct entry_name entry_name_of(const char *symbol)
+{
+    struct entry_name name = {.base = symbol, .length = strlen(symbol), .version = 1};
+
+    name.per_thread = ends_with(symbol, name.length, "_ptds") || ends_with(symbol, name.length, "_ptsz");
+    if (name.per_thread)
+        name.length -= strlen("_ptds");
+    if (name.length > 3 && symbol[name.length - 3] == '_' && symbol[name.length - 2] == 'v' &&
+        symbol[name.length - 1] >= '1' && symbol[name.length - 1] <= '9') {
+        name.version = (unsigned)(symbol[name.length - 1] - '0');
+        name.length -= 3;
+    }
+    return name;
+}
+
+bool entry_name_follows(const char *symbol, const char *known)
+{
+    struct entry_name a = entry_name_of(symbol), b = entry_name_of(known);
+
+    return a.length == b.length && memcmp(a.base, b.base, a.length) == 0 && a.version >= b.version;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * live.h - the self-test: do the calls that managing rests on come to us?
+ *
+ * Blocks may be moved only while every launch, copy, allocation and free of the program passes our hooks. Where one
+ * does not, memory is accounted and nothing is moved, and one line says why. Seen are: another library in front of
+ * ours, a driver that is newer than the hook table, a second copy of the driver, and RTLD_DEEPBIND left as it is.
+ * Threads  any. Nothing here calls malloc while the core is locked.
+ */
+#ifndef EBB_LIVE_H
+#define EBB_LIVE_H
+
+/** Ask for every entry as a linked program and as one that uses dlsym would. Once the driver has been found and the
+ *  core has started. */
+void live_start(void);
+
+/** Something passes us by: the first reason counts. `entry` may be NULL. Before the core has started it waits for
+ *  live_start. */
+void live_doubt(const char *why, const char *entry);
+
+/** The driver handed out an entry that has neither a hook nor a reason, by its exact symbol. */
+void live_unhooked(const char *symbol);
+
+/** At the end of a process whose core never started: say that CUDA was used unseen, if it was. */
+void live_finish(void);
+
+#endif
