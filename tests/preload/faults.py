@@ -7,7 +7,7 @@ import re
 import worlds
 
 PROGRAM = 'standardize'
-ARGUMENTS = ['--bytes', '24M', '/usr/share/perl5']
+ARGUMENTS = ['--bytes', '24M', worlds.real_bytes()]
 SOURCES = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'shim')
 COUNTS = ('1', '2', '3', '1+')
 MODES = {

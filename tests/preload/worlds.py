@@ -21,10 +21,36 @@ PROGRAMS = os.path.join(BUILD, 'tests', 'programs')
 DEADLINE_S = 120
 SKIPPED = object()  # what a case returns that cannot run on this machine
 
-# The three programs at the size of a test, and what standardize reads: this tree's own libraries would change with
-# each build, so it is a folder that a Debian system always has.
+
+def remove(folder):
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def real_bytes(most_bytes=16 << 20):
+    """A folder with copies of files that every Debian system has: nobody installs a package in there meanwhile."""
+    folder = os.path.join(BUILD, 'tests', 'preload', 'real-bytes')
+    if os.path.isdir(folder):
+        return folder
+    fresh, copied, bytes_copied = tempfile.mkdtemp(dir=os.path.dirname(folder)), 0, 0
+    for where, folders, names in os.walk('/usr/share'):
+        folders.sort()
+        for name in sorted(names):
+            path = os.path.join(where, name)
+            if os.path.isfile(path) and not os.path.islink(path):
+                shutil.copyfile(path, os.path.join(fresh, '%06d' % copied))
+                copied, bytes_copied = copied + 1, bytes_copied + os.path.getsize(path)
+        if bytes_copied >= most_bytes:
+            break
+    try:
+        os.rename(fresh, folder)
+    except OSError:  # somebody else was first
+        remove(fresh)
+    return folder
+
+
+# The three programs at the size of a test.
 SMALL = {
-    'standardize': ['--bytes', '64M', '/usr/share/perl5', '/usr/share/doc'],
+    'standardize': ['--bytes', '64M', real_bytes()],
     'hashjoin': ['--rows', '1000000'],
     'training': ['--iterations', '20', '--layer-bytes', '2M'],
 }
@@ -107,10 +133,6 @@ def run(program, arguments=None, options=None, simgpu=None, library=LIBRARY, dea
 
 def spill_folder():
     return tempfile.mkdtemp(prefix='ebbtide-test-', dir='/var/tmp')
-
-
-def remove(folder):
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def tap(cases, workers=2):
