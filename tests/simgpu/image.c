@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "image.h"
 
+#include "ptx.h"
+
 #include <dlfcn.h>
 #include <elf.h>
 #include <fcntl.h>
@@ -226,8 +228,10 @@ CUresult image_read_data(const void *data, struct image **read_image)
     size_t size;
 
     /* How much there is, nobody says: an ELF file tells, anything else is judged by its first bytes alone. */
-    if (memcmp(data, ELFMAG, SELFMAG) != 0)
-        return judge_header(data, memcmp(data, "\x50\xed\x55\xba", 4) == 0 ? 4 : strlen(data));
+    if (memcmp(data, ELFMAG, SELFMAG) != 0) {
+        result = judge_header(data, memcmp(data, "\x50\xed\x55\xba", 4) == 0 ? 4 : strlen(data));
+        return result == CUDA_ERROR_JIT_COMPILER_NOT_FOUND ? ptx_read(data, read_image) : result;
+    }
     size = header->e_shoff + (size_t)header->e_shnum * header->e_shentsize;
     if (header->e_ident[EI_CLASS] != ELFCLASS64 || size < sizeof *header)
         return CUDA_ERROR_INVALID_IMAGE;

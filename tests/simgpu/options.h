@@ -22,6 +22,7 @@ struct options {
     int driver_version;  /* SIMGPU_DRIVER_VERSION: 13000 is 13.0 */
     bool stuck;          /* SIMGPU_STUCK: asynchronous work never completes */
     const char *fail;    /* SIMGPU_FAIL, or NULL */
+    const char *ptx;     /* SIMGPU_PTX, or NULL */
     const char *report;  /* SIMGPU_REPORT, or NULL */
 };
 
