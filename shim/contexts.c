@@ -8,6 +8,7 @@
 struct home {
     CUcontext context; /* NULL: no streams */
     CUstream stream[STREAM_WAYS];
+    CUfunction kernel;
 };
 
 struct primary {
@@ -150,7 +151,7 @@ void contexts_gone(CUcontext handle)
         for (unsigned i = 0; home->context == handle && i < STREAM_WAYS; i++)
             real.cuStreamDestroy_v2(home->stream[i]);
         if (home->context == handle)
-            home->context = NULL;
+            *home = (struct home){0};
     }
     pthread_rwlock_unlock(&alive);
 }
@@ -260,6 +261,7 @@ int context_enter(unsigned ordinal, struct entered *out)
     int error = push_home(ordinal);
 
     out->context = homes[ordinal].context;
+    out->kernel = &homes[ordinal].kernel;
     for (unsigned i = 0; !error && i < STREAM_WAYS; i++)
         out->stream[i] = homes[ordinal].stream[i];
     pthread_mutex_unlock(&home_lock);

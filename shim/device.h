@@ -43,6 +43,16 @@ struct root {
     unsigned ordinal;
 };
 
+/** A piece of memory that a device searches for words that could be pointers: 8 bytes at any multiple of 4. */
+struct scan {
+    uint64_t address; /**< device address, multiple of 4 */
+    uint64_t bytes;   /**< multiple of 4 */
+    uint64_t base;    /**< words in [base, base + span) count */
+    uint64_t span;
+    uint64_t marks; /**< device address of a byte per granule of the span, set to 1 where a word points */
+    uint64_t hit;   /**< device address of a byte, set to 1 if any word counts */
+};
+
 typedef int (*root_visit_fn)(const struct root *root, void *arg);
 
 struct device {
@@ -75,7 +85,10 @@ struct device {
     int (*copy)(struct device *self, unsigned ordinal, uint64_t to, uint64_t from, uint64_t bytes);
     /** Start to fill device memory with zeros, on the same stream as copies. */
     int (*zero)(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes);
-    /** Wait for every copy started on `ordinal`'s private stream. An error ends them, too: none touches memory any
+    /** Start a search on the stream that copies from the device use; `copied` waits for it. -ENOTSUP: it runs no kernel
+     *  of ours. */
+    int (*scan)(struct device *self, unsigned ordinal, const struct scan *scan);
+    /** Wait for every copy, and whatever else was, started on `ordinal`'s private stream. An error ends them, too: none touches memory any
      *  more, and what they wrote is unknown. */
     int (*copied)(struct device *self, unsigned ordinal);
 

@@ -69,6 +69,7 @@ static struct device cuda = {
     .grant = device_map_grant,
     .copy = device_copy,
     .zero = device_zero,
+    .scan = device_scan,
     .copied = device_copied,
     .drain = device_drain,
     .memory = device_memory,

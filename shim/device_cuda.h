@@ -5,6 +5,7 @@
  * Files    device_cuda.c  start, probe, memory figures        device_map.c    reserve, create, map, grant, peers
  *          device_host.c  host memory that blocks go to       device_copy.c   private copies
  *          device_drain.c waiting for all work                device_roots.c  where kernels could find pointers
+ *          device_scan.c  looking for pointers on the device
  *
  * Whether host memory can be mapped at a block's address is found by doing it: create, map and grant at start, and a
  * copy through the mapped address at the first host_create, when there is a context. Some drivers crash in
@@ -56,6 +57,7 @@ bool device_host_probe(const struct options *options);
 
 int device_copy(struct device *self, unsigned ordinal, uint64_t to, uint64_t from, uint64_t bytes);
 int device_zero(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes);
+int device_scan(struct device *self, unsigned ordinal, const struct scan *scan);
 int device_copied(struct device *self, unsigned ordinal);
 
 int device_drain(struct device *self, uint64_t deadline_ns);

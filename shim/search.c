@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "scan.h"
 #include "state.h"
 
 enum {
@@ -58,9 +59,12 @@ uint64_t search_span(void)
 
 /* ---- everything --------------------------------------------------------------------------------------------- */
 
-/* Memory being searched: which block it belongs to, if any. */
-struct place {
-    struct block *holder; /* NULL: no block */
+/* One search. */
+struct search {
+    struct slab *slab[2]; /* pieces are copied here for the CPU; the same one twice where there is only one */
+    struct slab *results; /* of the device's own search; NULL: the CPU searches everything */
+    uint32_t holder;      /* granule of the block being searched, or SCAN_ROOT */
+    uint64_t cpu_writable_bytes;
     uint64_t searched_bytes;
 };
 
@@ -73,26 +77,38 @@ static void refer(uint32_t granule)
         block->flags |= BLOCK_REFERENCED;
 }
 
-/* core.lock held: flags belong to it. */
-static void found(uint64_t word, void *arg)
+void search_refer(uint32_t granule)
 {
-    struct place *place = arg;
-    uint32_t granule = address_granule(&core.blocks, word);
-
-    if (place->holder)
-        place->holder->flags |= BLOCK_HOLDER;
     refer(granule);
     refer(granule + 1);
     if (granule)
         refer(granule - 1);
 }
 
-static void search_cpu(struct place *place, const void *memory, uint64_t bytes)
+void search_hold(uint32_t granule)
+{
+    uint32_t first;
+    struct block *block = blocks_at(&core.blocks, granule, &first);
+
+    if (block)
+        block->flags |= BLOCK_HOLDER;
+}
+
+/* core.lock held: flags belong to it. */
+static void found(uint64_t word, void *arg)
+{
+    const struct search *search = arg;
+
+    if (search->holder != SCAN_ROOT)
+        search_hold(search->holder);
+    search_refer(address_granule(&core.blocks, word));
+}
+
+static void search_cpu(struct search *search, const void *memory, uint64_t bytes)
 {
     pthread_mutex_lock(&core.lock);
-    search_words(memory, bytes & ~UINT64_C(3), core.blocks.base, search_span(), found, place);
+    search_words(memory, bytes & ~UINT64_C(3), core.blocks.base, search_span(), found, search);
     pthread_mutex_unlock(&core.lock);
-    place->searched_bytes += bytes;
 }
 
 /* Copy the next piece into a slab. Pieces overlap by 4 bytes, so that a word across their border is seen. */
@@ -113,10 +129,10 @@ static int piece_start(struct transfer *transfer, unsigned ordinal, uint64_t add
     return executors_submit(&core.executors, transfer);
 }
 
-/* Device memory: with two slabs the CPU searches one piece while the next is copied. */
-static int search_device(struct place *place, unsigned ordinal, uint64_t address, uint64_t bytes,
-                         struct slab *const slab[2])
+/* With two slabs the CPU searches one piece while the next is copied. */
+static int search_copies(struct search *search, unsigned ordinal, uint64_t address, uint64_t bytes)
 {
+    struct slab *const *slab = search->slab;
     struct transfer transfer[2];
     bool both = slab[0] != slab[1];
     uint64_t next = 0;
@@ -131,7 +147,7 @@ static int search_device(struct place *place, unsigned ordinal, uint64_t address
             break;
         if (!last && both)
             r = piece_start(&transfer[turn ^ 1], ordinal, address, bytes, slab[turn ^ 1], &next);
-        search_cpu(place, slab[turn]->memory.cpu, transfer[turn].bytes);
+        search_cpu(search, slab[turn]->memory.cpu, transfer[turn].bytes);
         if (last)
             break;
         if (!both)
@@ -141,45 +157,52 @@ static int search_device(struct place *place, unsigned ordinal, uint64_t address
     return r;
 }
 
-struct roots_arg {
-    struct slab *const *slab;
-    uint64_t cpu_writable_bytes;
-    struct place place;
-};
+/* Memory that a device reaches. */
+static int search_device(struct search *search, unsigned ordinal, uint64_t address, uint64_t bytes)
+{
+    int r = -EINVAL;
+
+    if (search->results)
+        r = scan_piece(search->results, ordinal, address, bytes, search->holder);
+    return r == -EINVAL ? search_copies(search, ordinal, address, bytes) : r;
+}
 
 static int search_root(const struct root *root, void *arg)
 {
-    struct roots_arg *roots = arg;
+    struct search *search = arg;
 
+    search->searched_bytes += root->bytes;
     if (!root->cpu)
-        return search_device(&roots->place, root->ordinal, root->address, root->bytes & ~UINT64_C(3),
-                             roots->slab);
-    search_cpu(&roots->place, root->cpu, root->bytes);
+        return search_device(search, root->ordinal, root->address, root->bytes & ~UINT64_C(3));
+    search_cpu(search, root->cpu, root->bytes);
     return 0;
 }
 
 static int count_root(const struct root *root, void *arg)
 {
-    ((struct roots_arg *)arg)->cpu_writable_bytes += root->bytes;
+    ((struct search *)arg)->cpu_writable_bytes += root->bytes;
     return 0;
 }
 
-static int search_chunk(uint32_t first, uint32_t granule, struct slab *const slab[2],
-                        uint64_t *searched_bytes)
+static int search_chunk(struct search *search, uint32_t first, uint32_t granule)
 {
-    struct chunk *chunk = &core.blocks.chunk[granule];
-    struct block *block = &core.blocks.block[first];
-    struct place place = {.holder = block};
+    const struct chunk *chunk = &core.blocks.chunk[granule];
+    const unsigned ordinal = core.blocks.block[first].ordinal;
+    const uint64_t bytes = chunk_bytes(chunk);
     int r = 0;
 
+    if (chunk->state == CHUNK_BROKEN)
+        return -EIO;
+    search->holder = first;
     if (chunk->state == CHUNK_RESIDENT)
-        r = search_device(&place, block->ordinal, granule_address(&core.blocks, granule), chunk_bytes(chunk),
-                          slab);
+        r = search_device(search, ordinal, granule_address(&core.blocks, granule), bytes);
+    else if (chunk->state == CHUNK_HOST && chunk->mapped && search->results)
+        r = search_device(search, ordinal, chunk->slab->memory.alias, bytes);
     else if (chunk->state == CHUNK_HOST && chunk->mapped)
-        search_cpu(&place, chunk->slab->memory.cpu, chunk_bytes(chunk));
-    else if (chunk->state == CHUNK_BROKEN)
-        r = -EIO;
-    *searched_bytes += place.searched_bytes;
+        search_cpu(search, chunk->slab->memory.cpu, bytes);
+    else
+        return 0;
+    search->searched_bytes += bytes;
     return r;
 }
 
@@ -216,48 +239,76 @@ static void forget(void)
     pthread_mutex_unlock(&core.lock);
 }
 
-static int search_all(struct slab *const slab[2], uint64_t *searched_bytes, const char **out_why)
+/* Can everything be known that a kernel could read a pointer from? */
+static int roots_known(struct search *search, const char **out_why)
 {
-    struct roots_arg roots = {.slab = slab};
-    int r = core.device->roots(core.device, true, count_root, &roots, out_why);
+    int r = core.device->roots(core.device, true, count_root, search, out_why);
 
     if (r < 0)
         return r;
-    if (roots.cpu_writable_bytes > (uint64_t)CPU_WRITABLE_MAX_MIB << 20) {
+    if (search->cpu_writable_bytes > (uint64_t)CPU_WRITABLE_MAX_MIB << 20) {
         *out_why = "more than 4 MiB of pinned or managed memory, which kernels read and the CPU writes";
         return -ENOTSUP;
     }
+    return 0;
+}
+
+static int search_all(struct search *search, const char **out_why)
+{
+    int r, finished = 0;
+
     forget();
-    r = core.device->roots(core.device, false, search_root, &roots, out_why);
-    *searched_bytes += roots.place.searched_bytes;
+    search->holder = SCAN_ROOT;
+    r = core.device->roots(core.device, false, search_root, search, out_why);
     for (uint32_t first = 0; r >= 0 && next_alive(&first); first++)
         for (uint32_t g = first, more = 1; more && r >= 0; more = g = chunk_next(&core.blocks, first, g))
-            r = search_chunk(first, g, slab, searched_bytes);
-    return r;
+            r = search_chunk(search, first, g);
+    if (search->results)
+        finished = scan_finish(search->results);
+    return r < 0 ? r : finished;
+}
+
+/* By the device where that works, by the CPU otherwise. */
+static int search_slabs(struct search *search, const char **out_why)
+{
+    int r = roots_known(search, out_why);
+
+    if (r < 0)
+        return r;
+    if (search->slab[0] != search->slab[1] && !scan_begin(search->slab[1])) {
+        search->results = search->slab[1];
+        search->slab[1] = search->slab[0];
+        r = search_all(search, out_why);
+        if (!r || *out_why)
+            return r;
+        scan_refuse();
+        search->results = NULL;
+    }
+    return search_all(search, out_why);
 }
 
 bool search_run(void)
 {
-    struct slab *slab[2];
-    uint64_t item[2], since_ns = core_now(), searched_bytes = 0;
-    const char *why = 0;
+    struct search search = {0};
+    uint64_t item[2], since_ns = core_now();
+    const char *why = NULL;
     unsigned taken = 0;
     int r;
 
     while (taken < 2 && !(r = stock_take(&core.slabs, PIECE_GRANULES * GRANULE_BYTES, 0, &item[taken]))) {
-        slab[taken] = (struct slab *)(uintptr_t)item[taken];
+        search.slab[taken] = (struct slab *)(uintptr_t)item[taken];
         taken++;
     }
     if (taken == 1)
-        slab[1] = slab[0];
+        search.slab[1] = search.slab[0];
     searching(true);
     if (taken)
-        r = search_all(slab, &searched_bytes, &why);
+        r = search_slabs(&search, &why);
     searching(false);
     for (unsigned i = 0; i < taken; i++)
         stock_return(&core.slabs, PIECE_GRANULES * GRANULE_BYTES, item[i]);
     stats_add(&core.counters.searches, 1);
-    stats_add(&core.counters.searched_bytes, searched_bytes);
+    stats_add(&core.counters.searched_bytes, search.searched_bytes);
     stats_add(&core.counters.search_ns, core_now() - since_ns);
     if (r < 0)
         log_line(LOG_DEBUG, "the search ended early: error %d", -r);

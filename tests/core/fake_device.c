@@ -345,6 +345,7 @@ static const struct device FAKE_TABLE = {
     .grant = fake_grant,
     .copy = fake_copy,
     .zero = fake_zero,
+    .scan = fake_scan,
     .copied = fake_copied,
     .drain = fake_drain,
     .memory = fake_memory,

@@ -41,6 +41,7 @@ enum fake_call {
     FAKE_GRANT,
     FAKE_COPY,
     FAKE_ZERO,
+    FAKE_SCAN,
     FAKE_COPIED,
     FAKE_DRAIN,
     FAKE_MEMORY,
@@ -61,6 +62,13 @@ struct fake_config {
     /** Only the books are kept: nothing can be read or written and host memory has no `cpu`. For a million
      * blocks, where the kernel's limit on mappings does not allow the real thing. */
     bool contentless;
+};
+
+/** How a device answers when it searches its own memory. */
+enum fake_scan {
+    FAKE_SCANS,   /**< rightly */
+    FAKE_NO_SCAN, /**< -ENOTSUP, as where no kernel can be loaded; a contentless device always does */
+    FAKE_MISSES   /**< as if there were nothing */
 };
 
 struct fake_root {
@@ -94,6 +102,7 @@ struct fake_device {
     int drain_error; /**< -ETIMEDOUT: time jumps to the deadline. -EBUSY: a capture is open. 0: drains work */
     struct fake_root root[FAKE_ROOTS_MAX];
     unsigned root_count;
+    enum fake_scan scan;
     const char *roots_unknown; /**< why roots answers -ENOTSUP, or NULL */
 
     /* ---- the test reads these ---- */

@@ -84,6 +84,30 @@ static void copy_bytes(struct fake_device *fake, struct fake_copy copy)
     }
 }
 
+static char *host_byte(struct fake_device *fake, uint64_t address)
+{
+    uint64_t bytes;
+    return fake_bytes(fake, address, &bytes);
+}
+
+static void scan_make(struct fake_device *fake, const struct scan *scan)
+{
+    uint64_t bytes;
+    const char *piece = fake_bytes(fake, scan->address, &bytes);
+    if (bytes < scan->bytes) {
+        fake_violate(fake, "search across the end of what is mapped");
+        return;
+    }
+    for (uint64_t at = 0; fake->scan == FAKE_SCANS && at + 8 <= scan->bytes; at += 4) {
+        uint64_t word;
+        memcpy(&word, piece + at, sizeof word);
+        if (word - scan->base >= scan->span)
+            continue;
+        *host_byte(fake, scan->marks + (word - scan->base) / GRANULE_BYTES) = 1;
+        *host_byte(fake, scan->hit) = 1;
+    }
+}
+
 /* Make the copies of one device, or of all. With an error to tell they end without having copied anything. */
 static int copies_make(struct fake_device *fake, unsigned ordinal, bool all, int error)
 {
@@ -98,6 +122,8 @@ static int copies_make(struct fake_device *fake, unsigned ordinal, bool all, int
         if (copy_side(fake, copy.ordinal, copy.to, copy.bytes) < 0 ||
             (copy.from && copy_side(fake, copy.ordinal, copy.from, copy.bytes) < 0))
             rc = fake_violate(fake, "copy that lost its memory before it was waited for");
+        else if (copy.scan.bytes && !error)
+            scan_make(fake, &copy.scan);
         else if (!fake->config.contentless && !error)
             copy_bytes(fake, copy);
     }
@@ -111,6 +137,28 @@ int fake_zero(struct device *self, unsigned ordinal, uint64_t address, uint64_t 
     int rc = fake_call_begin(fake, FAKE_ZERO);
     struct fake_copy copy = {.ordinal = ordinal, .to = address, .bytes = bytes};
     return fake_call_end(fake, rc ? rc : copy_locked(fake, copy));
+}
+
+/* A search is a copy to nowhere until it is waited for; then it is made. */
+static int scan_locked(struct fake_device *fake, unsigned ordinal, const struct scan *scan)
+{
+    struct fake_copy copy = {.ordinal = ordinal, .to = scan->address, .bytes = scan->bytes, .scan = *scan};
+
+    if (fake->config.contentless || fake->scan == FAKE_NO_SCAN)
+        return -ENOTSUP;
+    if (scan->address % 4 || scan->bytes % 4)
+        return fake_violate(fake, "search of a piece that is no row of words");
+    if (copy_side(fake, ordinal, scan->marks, scan->span / GRANULE_BYTES) != 1 ||
+        copy_side(fake, ordinal, scan->hit, 1) != 1)
+        return fake_violate(fake, "search whose results lie in no host memory");
+    return copy_locked(fake, copy);
+}
+
+int fake_scan(struct device *self, unsigned ordinal, const struct scan *scan)
+{
+    struct fake_device *fake = fake_of(self);
+    int rc = fake_call_begin(fake, FAKE_SCAN);
+    return fake_call_end(fake, rc ? rc : scan_locked(fake, ordinal, scan));
 }
 
 int fake_copied(struct device *self, unsigned ordinal)

@@ -7,9 +7,10 @@
 
 #include "fake_device.h"
 
-struct fake_copy { /* from 0: zeros */
+struct fake_copy { /* from 0: zeros, or a search of `to` where scan.bytes is not 0 */
     unsigned ordinal;
     uint64_t to, from, bytes;
+    struct scan scan;
 };
 
 struct fake_kernel {
@@ -34,6 +35,7 @@ bool fake_kernel_uses(struct fake_device *fake, uint64_t address, uint64_t bytes
 bool fake_copy_touches(struct fake_device *fake, uint64_t address, uint64_t bytes);
 
 int fake_zero(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes);
+int fake_scan(struct device *self, unsigned ordinal, const struct scan *scan);
 int fake_copy(struct device *self, unsigned ordinal, uint64_t to, uint64_t from, uint64_t bytes);
 int fake_copied(struct device *self, unsigned ordinal);
 int fake_drain(struct device *self, uint64_t deadline_ns);

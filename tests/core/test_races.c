@@ -124,6 +124,7 @@ Test(races, block_freed_during_a_search_stays_until_the_search_is_over)
     start(settings);
     allocate(0, 8 * MIB);
     allocate(1, 16 * MIB);
+    world.fake->scan = FAKE_NO_SCAN;
     world.fake->before = free_while_searching;
     world.fake->before_arg = &program.model[1];
     allocate(2, 24 * MIB);

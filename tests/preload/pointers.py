@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """pointers.py - pointers that no argument shows: found by the search, or reached through mapped host memory."""
+import os
+
 import worlds
 
 NEED = {'linked': ['--pressure', '48M'], 'table': ['--pressure', '48M']}
+SCAN_KERNEL = os.path.join(worlds.BUILD, 'tests', 'preload', 'scan_kernel.so')
 MODES = {
     'auto': {'DISK': 'auto', 'HOST_BUDGET': '40M'},
     'auto with room': {'DISK': 'auto'},
@@ -11,14 +14,20 @@ MODES = {
 }
 
 
-def check(program, options):
+def check(program, options, searcher):
     plain = worlds.run(program, NEED[program])
-    result = worlds.run(program, NEED[program], dict(options, DEVICE_BUDGET='24M', PERIOD_MS='1', COLD_MS='0'))
+    result = worlds.run(program, NEED[program],
+                        dict(options, DEVICE_BUDGET='24M', PERIOD_MS='1', COLD_MS='0', LOG='info'),
+                        {'PTX': SCAN_KERNEL} if searcher == 'itself' else None)
     wrong = result.unclean()
     if result.status or result.hash != plain.hash or not plain.hash:
         wrong.append('hash %s, expected %s: %s' % (result.hash, plain.hash, result.text()))
     elif not result.stats['evictions']:
         wrong.append('nothing was evicted')
+    elif result.stats['searches'] and 'searched by ' + searcher not in result.err:
+        wrong.append('not searched by %s: %s' % (searcher, result.err))
+    elif searcher == 'itself' and not result.stats['searches']:
+        wrong.append('not searched')
     return wrong
 
 
@@ -29,6 +38,8 @@ def saved_twice():
     return [] if moves['bytes'] > result.stats['moves']['host_to_device']['bytes'] else ['%s' % result.stats['moves']]
 
 
-worlds.tap([('%s finds its way with %s' % (program, mode), lambda p=program, o=options: check(p, o))
+worlds.tap([('%s finds its way with %s' % (program, mode), lambda p=program, o=options: check(p, o, 'the CPU'))
             for program in NEED for mode, options in MODES.items()] +
+           [('%s finds its way with auto, searched by the device' % program,
+             lambda p=program: check(p, MODES['auto'], 'itself')) for program in NEED] +
            [('what a kernel wrote through a table is saved again', saved_twice)])
