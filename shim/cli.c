@@ -2,6 +2,8 @@
 /* Entry of the command: picks the subcommand. */
 #include "cli.h"
 
+#include "versions.h"
+
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -22,11 +24,13 @@ int cli_fail(const char *format, ...)
 static int help(void)
 {
     fputs("usage: ebbtide run [options] [--] command [argument...]\n"
+          "       ebbtide doctor [options]\n"
           "       ebbtide --help | --version\n"
           "\n"
           "Keeps an unmodified GPU program inside a device, a host and a disk budget.\n"
           "\n"
-          "  run    start a command with the library preloaded; 'ebbtide run --help' lists the options\n"
+          "  run      start a command with the library preloaded; 'ebbtide run --help' lists the options\n"
+          "  doctor   say what works on this machine: hooks, driver, budgets, where blocks go\n"
           "\n"
           "The manual page ebbtide(1) tells the rest.\n",
           stdout);
@@ -35,7 +39,7 @@ static int help(void)
 
 static bool is_later(const char *name)
 {
-    static const char *const later[] = {"top", "report", "doctor", "stats", NULL};
+    static const char *const later[] = {"top", "report", "stats", NULL};
 
     for (const char *const *known = later; *known; known++)
         if (strcmp(name, *known) == 0)
@@ -51,10 +55,12 @@ int main(int argc, char *argv[])
         return cli_fail("no subcommand; try 'ebbtide --help'");
     if (strcmp(name, "run") == 0)
         return cli_run(argv + 2);
+    if (strcmp(name, "doctor") == 0)
+        return cli_doctor(argv + 2);
     if (strcmp(name, "--help") == 0)
         return help();
     if (strcmp(name, "--version") == 0) {
-        puts("ebbtide " EBBTIDE_VERSION);
+        puts("ebbtide " EBBTIDE_VERSION "\n" VERSIONS_TEXT);
         return CLI_OK;
     }
     if (is_later(name))

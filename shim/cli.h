@@ -11,9 +11,11 @@
 /* Exit statuses of our own, as env(1) and nohup(1) have them. */
 enum cli_status {
     CLI_OK = 0,
+    CLI_LIMITED = 1,          /* doctor: something is missing */
     CLI_FAILED = 125,         /* ours: usage, bad value, no library */
     CLI_NOT_EXECUTABLE = 126, /* the command was found and could not be run */
     CLI_NOT_FOUND = 127,
+    CLI_HELPED = -1, /* no status: --help was among the options, and has been printed */
 };
 
 /* Print `ebbtide: ` and the text with a newline to standard error. Returns CLI_FAILED. */
@@ -26,5 +28,15 @@ int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * Returns     only when there is no command to become
  */
 int cli_run(char *const *arguments);
+
+/** `ebbtide doctor`: print what works on this machine. CLI_OK, CLI_LIMITED or CLI_FAILED. */
+int cli_doctor(char *const *arguments);
+
+/** Put the options at *arguments into the environment and move *arguments behind them. 0, CLI_FAILED after a line, or
+ *  CLI_HELPED. */
+int cli_take_options(char *const **arguments);
+
+/** Put the library in front of LD_PRELOAD. 0 or CLI_FAILED after a line. */
+int cli_preload(void);
 
 #endif

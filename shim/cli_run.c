@@ -30,7 +30,7 @@ static int help(void)
                fallback);
     }
     puts("  --help\n      this text");
-    return CLI_OK;
+    return CLI_HELPED;
 }
 
 static void print_complaint(const struct options_complaint *complaint, void *arg)
@@ -115,7 +115,7 @@ static int find_library(char path[PATH_MAX])
     return 0;
 }
 
-static int preload(void)
+int cli_preload(void)
 {
     char path[PATH_MAX];
     const char *others = getenv("LD_PRELOAD");
@@ -128,8 +128,9 @@ static int preload(void)
     return setenv("LD_PRELOAD", value, 1) < 0 ? cli_fail("cannot set LD_PRELOAD: %s", strerror(errno)) : 0;
 }
 
-int cli_run(char *const *argument)
+int cli_take_options(char *const **arguments)
 {
+    char *const *argument = *arguments;
     struct options scratch;
 
     options_init(&scratch);
@@ -143,13 +144,23 @@ int cli_run(char *const *argument)
         if (take_flag(&argument, &scratch) != 0)
             return CLI_FAILED;
     }
-    if (!*argument)
-        return cli_fail("no command to run; try 'ebbtide run --help'");
-    if (**argument == '-' && strcmp(argument[-1], "--") != 0)
+    if (*argument && **argument == '-' && strcmp(argument[-1], "--") != 0)
         return cli_fail("no option '%s'; try 'ebbtide run --help'", *argument);
     if (options_parse(&scratch, (const char *const *)environ, print_complaint, NULL) > 0)
         return CLI_FAILED;
-    if (preload() != 0)
+    *arguments = argument;
+    return 0;
+}
+
+int cli_run(char *const *argument)
+{
+    int status = cli_take_options(&argument);
+
+    if (status != 0)
+        return status == CLI_HELPED ? CLI_OK : status;
+    if (!*argument)
+        return cli_fail("no command to run; try 'ebbtide run --help'");
+    if (cli_preload() != 0)
         return CLI_FAILED;
 
     execvp(*argument, argument);

@@ -28,15 +28,20 @@ void live_doubt(const char *why, const char *entry)
         core_account_only(reason);
 }
 
+const char *live_passed_by(const struct hook_row *row)
+{
+    if (hooks_is_driver(hooks_bound(row->name)))
+        return "the driver itself comes before this library";
+    return hooks_is_passed_on(row) ? NULL : "another library answers dlsym before this one";
+}
+
 static void ask_for_all(void)
 {
     for (const struct hook_row *row = hook_rows; row->name; row++) {
-        if (!is_essential(row) || !*row->real)
-            continue;
-        if (hooks_is_driver(hooks_bound(row->name)))
-            live_doubt("the driver itself comes before this library", row->name);
-        else if (!hooks_is_passed_on(row))
-            live_doubt("another library answers dlsym before this one", row->name);
+        const char *why = is_essential(row) && *row->real ? live_passed_by(row) : NULL;
+
+        if (why)
+            live_doubt(why, row->name);
     }
 }
 
@@ -52,8 +57,9 @@ void live_unhooked(const char *symbol)
     for (const struct hook_row *row = hook_rows; row->name; row++) {
         if (!is_essential(row) || !entry_name_follows(symbol, row->name))
             continue;
-        live_doubt(strcmp(row->name, symbol) == 0 ? "there is a second copy of the driver"
-                                                  : "the driver has a newer form of an entry than this library",
+        live_doubt(strcmp(row->name, symbol) == 0
+                       ? "there is a second copy of the driver"
+                       : "the driver has a newer form of an entry than this library",
                    symbol);
         return;
     }

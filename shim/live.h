@@ -14,6 +14,11 @@
  *  core has started. */
 void live_start(void);
 
+struct hook_row;
+
+/** Why calls of this row's function do not come to us, or NULL when they do. */
+const char *live_passed_by(const struct hook_row *row);
+
 /** Something passes us by: the first reason counts. `entry` may be NULL. Before the core has started it waits for
  *  live_start. */
 void live_doubt(const char *why, const char *entry);

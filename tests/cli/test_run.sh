@@ -141,16 +141,17 @@ run "$ebbtide" run --help
 ok "run --help goes to standard output" printed 'usage: ebbtide run '
 
 run "$ebbtide" --version
-ok "--version names the version" printed 'ebbtide [0-9]*\.[0-9]*\.[0-9]*$'
+ok "--version names the version and the range of CUDA" \
+    printed 'ebbtide [0-9]*\.[0-9]*\.[0-9]*.CUDA drivers 11\.8 to 13\.0; runtimes 11, 12 and 13'
 
-for later in top report doctor stats; do
+for later in top report stats; do
     run "$ebbtide" "$later"
     ok "$later is refused" refused "'$later' is not in this version"
 done
 
 run "$ebbtide" --help
 case $out in
-*top* | *report* | *doctor* | *stats*) ok "--help lists what there is" false ;;
+*top* | *report* | *stats*) ok "--help lists what there is" false ;;
 *) ok "--help lists what there is" printed 'usage: ebbtide run ' ;;
 esac
 
