@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "limit.h"
 #include "log.h"
 #include "monitor.h"
 #include "mover.h"
@@ -13,57 +14,6 @@
 #include "state.h"
 #include "swap.h"
 #include "tier.h"
-
-/* Chunks are a sixteenth of the budget, so that the staging reserve stays small, from 2 to 32 MiB; a block of up to
- * two chunks of the largest size is one. */
-enum {
-    CHUNK_MAX_GRANULES = 16
-};
-
-void allocate_ready(unsigned ordinal)
-{
-    struct device_state *device = &core.devices[ordinal];
-    uint64_t free_bytes = 0, total_bytes = 0, limit;
-
-    if (device->ready)
-        return;
-    if (core.device->memory(core.device, ordinal, &free_bytes, &total_bytes) < 0)
-        total_bytes = 0;
-    limit = size_resolve(&core.options->device_budget.of[ordinal], total_bytes);
-    pthread_mutex_lock(&core.lock);
-    if (!device->ready) {
-        device->configured_bytes = limit;
-        device->total_bytes = total_bytes;
-        device->budget.limit_bytes = limit;
-        device->ready = total_bytes != 0;
-    }
-    pthread_mutex_unlock(&core.lock);
-}
-
-/* The driver had no memory although the budget did: what is held now is all there is, until something is freed. */
-static void driver_full(unsigned ordinal)
-{
-    struct budget *budget = &core.devices[ordinal].budget;
-
-    pthread_mutex_lock(&core.lock);
-    if (budget_held(budget) < budget->limit_bytes)
-        budget->limit_bytes = budget_held(budget);
-    pthread_mutex_unlock(&core.lock);
-}
-
-void allocate_refresh_limit(unsigned ordinal)
-{
-    struct device_state *device = &core.devices[ordinal];
-    uint64_t free_bytes, total_bytes, limit;
-
-    if (!device->ready || device->budget.limit_bytes >= device->configured_bytes ||
-        core.device->memory(core.device, ordinal, &free_bytes, &total_bytes) < 0)
-        return;
-    pthread_mutex_lock(&core.lock);
-    limit = budget_held(&device->budget) + free_bytes;
-    device->budget.limit_bytes = limit < device->configured_bytes ? limit : device->configured_bytes;
-    pthread_mutex_unlock(&core.lock);
-}
 
 /* ---- freed blocks that stay mapped ------------------------------------------------------------------------ */
 
@@ -142,15 +92,33 @@ uint64_t allocate_drop_idle(unsigned ordinal, uint64_t bytes)
     return dropped;
 }
 
+/* A pool takes apart what was freed before it grows. */
+static void recycle_first(unsigned ordinal, uint64_t bytes)
+{
+    bool has_none;
+
+    if (core.options->allocator != ALLOCATOR_POOL)
+        return;
+    pthread_mutex_lock(&core.lock);
+    has_none = !stock_has(&core.devices[ordinal].handles, bytes);
+    pthread_mutex_unlock(&core.lock);
+    if (has_none)
+        allocate_drop_idle(ordinal, bytes);
+}
+
 int allocate_take(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_handle)
 {
     int r;
 
+    recycle_first(ordinal, bytes);
+    pthread_mutex_lock(&core.lock);
+    keep_free_bytes += limit_beyond_pool(ordinal);
+    pthread_mutex_unlock(&core.lock);
     while ((r = stock_take(&core.devices[ordinal].handles, bytes, keep_free_bytes, out_handle)) < 0)
-        if (!allocate_drop_idle(ordinal, bytes))
+        if (!allocate_drop_idle(ordinal, bytes) && (r != -ENOSPC || !limit_refresh(ordinal)))
             break;
     if (r == -ENOMEM)
-        driver_full(ordinal);
+        limit_full(ordinal);
     return r;
 }
 
@@ -238,16 +206,14 @@ static void block_unmake(uint32_t first, uint32_t granules, uint32_t mapped_to)
     pthread_mutex_unlock(&core.lock);
 }
 
-/* Chunk sizes of a block, written into the chunk table. */
+/* Chunk sizes of a block, written into the chunk table. A block of up to two chunks of the largest size is one, but not
+ * in a pool, whose handles are all alike. */
 static void chunks_cut(uint32_t first, uint32_t granules, unsigned ordinal)
 {
     struct device_state *device = &core.devices[ordinal];
-    uint64_t sixteenth = device->configured_bytes / 16 / GRANULE_BYTES;
-    uint32_t size = sixteenth < 1                    ? 1
-                    : sixteenth < CHUNK_MAX_GRANULES ? (uint32_t)sixteenth
-                                                     : CHUNK_MAX_GRANULES;
+    uint32_t size = limit_chunk_granules(ordinal);
 
-    if (size == CHUNK_MAX_GRANULES && granules <= 2 * CHUNK_MAX_GRANULES)
+    if (size == LIMIT_CHUNK_MAX_GRANULES && granules <= 2 * size && core.options->allocator != ALLOCATOR_POOL)
         size = granules;
     for (uint32_t left = granules, g = first, cut; left; left -= cut, g += cut) {
         cut = left < size ? left : size;
@@ -396,7 +362,7 @@ int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void
 
     if (!core_active() || ordinal >= core.device->count || atomic_load(&core.account_only))
         return -ENOTSUP;
-    allocate_ready(ordinal);
+    limit_ready(ordinal);
     if (rounded > core.blocks.granules) {
         refusal_device(ordinal, bytes, "allocation");
         return -ENOMEM;

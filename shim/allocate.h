@@ -16,13 +16,7 @@ uint64_t allocate_drop_idle(unsigned ordinal, uint64_t bytes);
 /** Give back blocks that were freed while the device could not be drained. */
 void allocate_run_deferred(void);
 
-/** A limit that was lowered because the driver was full follows what the driver has now. */
-void allocate_refresh_limit(unsigned ordinal);
-
 /** Take dead blocks that could not be given back out of the ledgers; the process ends. */
 void allocate_write_off(void);
-
-/** Resolve the budgets of a device at its first use. */
-void allocate_ready(unsigned ordinal);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "allocate.h"
+#include "limit.h"
 #include "log.h"
 #include "mover.h"
 #include "refusal.h"
@@ -58,7 +59,8 @@ static int charge_with_room(unsigned ordinal, enum device_class class, uint64_t 
         r = charge(&device->budget, class, bytes, tier_device_keep(ordinal));
         if (r == 0 || tries == 3)
             return r;
-        if (allocate_drop_idle(ordinal, bytes) | stock_trim(&device->handles, bytes))
+        if (allocate_drop_idle(ordinal, bytes) | stock_trim(&device->handles, bytes) ||
+            limit_refresh(ordinal))
             continue;
         if (atomic_load(&core.captures))
             return r;
@@ -77,7 +79,7 @@ int core_charge(unsigned ordinal, enum device_class class, uint64_t bytes, const
     (void)call_site;
     if (!core_active() || ordinal >= core.device->count || !bytes)
         return 0;
-    allocate_ready(ordinal);
+    limit_ready(ordinal);
     if (charge_with_room(ordinal, class, bytes) == 0)
         return 0;
     if (core.options->on_full == ON_FULL_ALLOW) {
@@ -90,8 +92,10 @@ int core_charge(unsigned ordinal, enum device_class class, uint64_t bytes, const
 
 void core_credit(unsigned ordinal, enum device_class class, uint64_t bytes)
 {
-    if (core_active() && ordinal < core.device->count && bytes)
-        credit(&core.devices[ordinal].budget, class, bytes);
+    if (!core_active() || ordinal >= core.device->count || !bytes)
+        return;
+    credit(&core.devices[ordinal].budget, class, bytes);
+    limit_freed(ordinal);
 }
 
 int core_host_charge(enum host_class class, uint64_t bytes)
@@ -149,7 +153,7 @@ uint64_t core_relieve(unsigned ordinal, uint64_t bytes)
 
 void core_memory(unsigned ordinal, uint64_t *out_free_bytes, uint64_t *out_total_bytes)
 {
-    allocate_ready(ordinal);
+    limit_ready(ordinal);
     *out_free_bytes = tier_device_room(ordinal);
     *out_total_bytes = core.devices[ordinal].configured_bytes;
 }

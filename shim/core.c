@@ -11,6 +11,7 @@
 #include "copy_executor.h"
 #include "disk_executor.h"
 #include "host_block.h"
+#include "limit.h"
 #include "log.h"
 #include "machine.h"
 #include "monitor.h"
@@ -41,6 +42,7 @@ static void handle_destroy(struct stock *stock, uint64_t bytes, uint64_t item)
 {
     (void)bytes;
     stock->device->release(stock->device, item);
+    limit_freed(stock->ordinal);
 }
 
 /* Slab records never move and are never given back to the system: a page holds many, and a spare is used again. */
@@ -181,7 +183,7 @@ static void stamps_measure(void)
 
 static bool residency_mapped(void)
 {
-    if (core.options->residency == RESIDENCY_STRICT)
+    if (core.options->residency == RESIDENCY_STRICT || core.options->allocator == ALLOCATOR_NATIVE)
         return false;
     if (!core.device->host_mappable)
         log_line(LOG_WARN, "host memory cannot be mapped at a device address here: only blocks that may be "
@@ -228,7 +230,7 @@ int core_start(const struct options *options, struct device *device)
 
     core_host_start(options);
     core.device = device;
-    r = arena_create();
+    r = options->allocator == ALLOCATOR_NATIVE ? 0 : arena_create();
     if (r < 0) {
         core.device = NULL;
         return r;
@@ -268,7 +270,7 @@ static void device_finish(void)
     }
     stock_trim(&core.slabs, UINT64_MAX);
     copy_executor_finish(&copier);
-    if (!core.blocks.alive)
+    if (!core.blocks.alive && core.reserved_bytes)
         core.device->unreserve(core.device, core.reserved_base, core.reserved_bytes);
 }
 

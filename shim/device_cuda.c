@@ -77,11 +77,15 @@ static struct device cuda = {
     .now_ns = device_now_ns,
 };
 
-static bool has_entries(void)
+static bool has_vmm_entries(void)
 {
     return real.cuMemCreate && real.cuMemRelease && real.cuMemAddressReserve && real.cuMemAddressFree &&
-           real.cuMemMap && real.cuMemUnmap && real.cuMemSetAccess && real.cuMemGetAllocationGranularity &&
-           real.cuDeviceGetAttribute && real.cuDeviceGet && real.cuDeviceGetCount &&
+           real.cuMemMap && real.cuMemUnmap && real.cuMemSetAccess && real.cuMemGetAllocationGranularity;
+}
+
+static bool has_entries(void)
+{
+    return real.cuDeviceGetAttribute && real.cuDeviceGet && real.cuDeviceGetCount &&
            real.cuDeviceTotalMem_v2 && real.cuCtxGetCurrent && real.cuCtxGetDevice &&
            real.cuCtxPushCurrent_v2 && real.cuCtxPopCurrent_v2 && real.cuStreamCreate &&
            real.cuStreamDestroy_v2 && real.cuStreamSynchronize && real.cuMemcpyAsync &&
@@ -102,24 +106,34 @@ static bool granularity_fits(unsigned ordinal)
            bytes && GRANULE_BYTES % bytes == 0;
 }
 
+/* What movable blocks need of every device. */
+static bool has_vmm(void)
+{
+    for (unsigned i = 0; i < contexts_device_count(); i++) {
+        int has = 0;
+
+        if (real.cuDeviceGetAttribute(&has, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED,
+                                      contexts_device(i)) != CUDA_SUCCESS ||
+            !has || !granularity_fits(i))
+            return false;
+    }
+    return true;
+}
+
 int device_cuda_init(const struct options *options, struct device **out)
 {
-    if (!has_entries())
+    bool wants_blocks = options->allocator != ALLOCATOR_NATIVE;
+
+    if (!has_entries() || (wants_blocks && !has_vmm_entries()))
         return -ENOTSUP;
     int error = contexts_init();
 
     if (error)
         return error;
-    for (unsigned i = 0; i < contexts_device_count(); i++) {
-        int has_vmm = 0;
-
-        if (real.cuDeviceGetAttribute(&has_vmm, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED,
-                                      contexts_device(i)) != CUDA_SUCCESS ||
-            !has_vmm || !granularity_fits(i))
-            return -ENOTSUP;
-    }
+    if (wants_blocks && !has_vmm())
+        return -ENOTSUP;
     cuda.count = contexts_device_count();
-    cuda.host_mappable = device_host_probe(options);
+    cuda.host_mappable = wants_blocks && device_host_probe(options);
     *out = &cuda;
     return 0;
 }

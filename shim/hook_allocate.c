@@ -36,7 +36,7 @@ static int allocate_block(const struct place *place, size_t bytes, const void *s
 {
     uint64_t address;
 
-    if (bytes < life_options()->min_block_bytes)
+    if (bytes < life_options()->min_block_bytes || life_options()->allocator == ALLOCATOR_NATIVE)
         return -ENOTSUP;
     int error = core_allocate(place->ordinal, bytes, owner_of(place), site, is_movable(site), &address);
 

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "allocate.h"
+#include "limit.h"
 #include "log.h"
 #include "mover.h"
 #include "state.h"
@@ -111,7 +112,7 @@ void monitor_tick(void)
     if (core.deferred)
         allocate_run_deferred();
     for (unsigned ordinal = 0; ordinal < core.device->count; ordinal++) {
-        allocate_refresh_limit(ordinal);
+        limit_refresh(ordinal);
         if (newest && core.devices[ordinal].ready && !atomic_load(&core.captures))
             tick_device(ordinal, newest);
     }

@@ -75,6 +75,8 @@ int mover_make_room(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes, 
 
         if (tier_device_room(ordinal) >= bytes + keep)
             return 0;
+        if (!core.blocks.alive)
+            return -ENOSPC;
         closure.evict_bytes = mover_ready_host(ordinal, bytes, from_host_bytes);
         lacks = short_of(ordinal, bytes - from_host_bytes);
         /* What goes to disk may have to leave the device first: as long as that helps, go on. */

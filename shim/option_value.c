@@ -171,6 +171,27 @@ static int read_dirs(const char *text, struct spill_dirs *out)
     return 0;
 }
 
+/* `budget` is the word of the contract for all of it. */
+static int read_pool(const char *text, struct pool_sizes *out)
+{
+    struct pool_sizes pool;
+    char item[ITEM_BYTES];
+    const char *colon = strchr(text, ':'), *maximum = colon ? colon + 1 : "";
+
+    if (!colon || colon - text >= ITEM_BYTES)
+        return -EINVAL;
+    memcpy(item, text, (size_t)(colon - text));
+    item[colon - text] = '\0';
+    if (size_parse(item, &pool.initial) < 0 || pool.initial.kind == SIZE_NO_LIMIT ||
+        size_parse(strcmp(maximum, "budget") == 0 ? "100%" : maximum, &pool.maximum) < 0 ||
+        pool.maximum.kind == SIZE_NO_LIMIT ||
+        (pool.initial.kind == pool.maximum.kind &&
+         (pool.initial.bytes > pool.maximum.bytes || pool.initial.ppm > pool.maximum.ppm)))
+        return -EINVAL;
+    *out = pool;
+    return 0;
+}
+
 int option_value_read(const struct option_row *row, const char *text, void *field)
 {
     if (!*text && row->type != OPTION_PATH)
@@ -182,6 +203,8 @@ int option_value_read(const struct option_row *row, const char *text, void *fiel
         return read_dirs(text, field);
     case OPTION_SIZE:
         return size_parse(text, field);
+    case OPTION_POOL:
+        return read_pool(text, field);
     case OPTION_FRACTION:
         return read_fraction(text, field);
     case OPTION_MS:

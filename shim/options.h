@@ -33,6 +33,11 @@ enum cacheable_mode {
     CACHEABLE_REGISTERED,
     CACHEABLE_NONE
 };
+enum allocator_mode {
+    ALLOCATOR_VMM,
+    ALLOCATOR_NATIVE,
+    ALLOCATOR_POOL
+};
 enum deepbind_mode {
     DEEPBIND_CLEAR,
     DEEPBIND_KEEP
@@ -69,9 +74,16 @@ struct spill_dirs {
     struct spill_dir of[OPTIONS_DIRS];
 };
 
+/* Of the pool allocator: bytes or shares of the device budget; the former at most the latter where both are alike. */
+struct pool_sizes {
+    struct size_spec initial;
+    struct size_spec maximum;
+};
+
 #define OPTIONS_FIELD_DEVICES(_field)  struct device_budgets _field
 #define OPTIONS_FIELD_DIRS(_field)     struct spill_dirs _field
 #define OPTIONS_FIELD_SIZE(_field)     struct size_spec _field
+#define OPTIONS_FIELD_POOL(_field)     struct pool_sizes _field
 #define OPTIONS_FIELD_FRACTION(_field) uint32_t _field
 #define OPTIONS_FIELD_MS(_field)       uint32_t _field
 #define OPTIONS_FIELD_BYTES(_field)    uint64_t _field
@@ -88,6 +100,7 @@ enum option_type {
     OPTION_DEVICES,
     OPTION_DIRS,
     OPTION_SIZE,
+    OPTION_POOL,
     OPTION_FRACTION,
     OPTION_MS,
     OPTION_BYTES,

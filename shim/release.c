@@ -26,6 +26,12 @@ static bool in_motion(uint32_t first)
     return false;
 }
 
+/* A pool keeps all that it ever had. */
+static uint64_t idle_most(const struct device_state *device)
+{
+    return core.options->allocator == ALLOCATOR_POOL ? device->pool_bytes : device->configured_bytes / 4;
+}
+
 /* Under the lock: keep the block mapped for the next one of its size? */
 static bool keep_idle(uint32_t first)
 {
@@ -35,7 +41,7 @@ static bool keep_idle(uint32_t first)
     uint64_t bytes = block->granules * GRANULE_BYTES;
 
     if (block->granules > STOCK_CLASSES || idle->count[block->granules] == 64 ||
-        device->budget.idle_bytes + bytes > device->configured_bytes / 4 || !atomic_load(&core.active))
+        device->budget.idle_bytes + bytes > idle_most(device) || !atomic_load(&core.active))
         return false;
     for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
         if (core.blocks.chunk[g].state != CHUNK_RESIDENT)

@@ -41,6 +41,10 @@ struct device_state {
     uint64_t
         configured_bytes; /**< the budget as asked for; the limit may be lower while the device is full */
     uint64_t total_bytes; /**< of the device */
+    uint64_t
+        pool_bytes; /**< with EBBTIDE_ALLOCATOR=pool, the most that blocks hold; no more than configured_bytes */
+    _Atomic uint64_t
+        unusable_bytes; /**< free by the driver's figures, and yet refused by it; until something is freed */
     _Atomic uint32_t chunk_max_granules; /**< largest chunk so far: what the staging reserve is */
     _Atomic uint64_t away_bytes;         /**< bytes of blocks that are not resident */
     struct budget budget;

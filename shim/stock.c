@@ -50,6 +50,34 @@ int stock_take(struct stock *stock, uint64_t bytes, uint64_t keep_free_bytes, ui
     return r;
 }
 
+bool stock_has(const struct stock *stock, uint64_t bytes)
+{
+    return stock->idle_count[class_of(bytes)] != 0;
+}
+
+int stock_add(struct stock *stock, uint64_t bytes)
+{
+    uint64_t item;
+    int r;
+
+    pthread_mutex_lock(stock->lock);
+    r = stock->idle_count[class_of(bytes)] < STOCK_DEPTH
+            ? budget_charge(stock->budget, stock->class, bytes, 0)
+            : -ENOSPC;
+    pthread_mutex_unlock(stock->lock);
+    if (r < 0)
+        return -ENOSPC;
+    r = stock->create(stock, bytes, &item);
+    if (r == 0) {
+        stock_return(stock, bytes, item);
+        return 0;
+    }
+    pthread_mutex_lock(stock->lock);
+    budget_credit(stock->budget, stock->class, bytes);
+    pthread_mutex_unlock(stock->lock);
+    return r;
+}
+
 void stock_return(struct stock *stock, uint64_t bytes, uint64_t item)
 {
     unsigned class = class_of(bytes);

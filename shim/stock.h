@@ -44,6 +44,13 @@ struct stock {
  */
 int stock_take(struct stock *stock, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_item);
 
+/** Make an item ahead: idle from now on. 0; -ENOSPC the budget has no room for it, or enough of its size wait;
+ *  -ENOMEM the maker has none. */
+int stock_add(struct stock *stock, uint64_t bytes);
+
+/** Does an idle item of this size wait? The stock's lock is held. */
+bool stock_has(const struct stock *stock, uint64_t bytes);
+
 /** Return an item: idle from now on, or destroyed when enough of its size wait. */
 void stock_return(struct stock *stock, uint64_t bytes, uint64_t item);
 

@@ -7,6 +7,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "limit.h"
 #include "log.h"
 #include "state.h"
 
@@ -22,7 +23,12 @@ static uint64_t room_of(const struct budget *budget)
 
 uint64_t tier_device_room(unsigned ordinal)
 {
-    return room_of(&core.devices[ordinal].budget);
+    uint64_t room = room_of(&core.devices[ordinal].budget), beyond;
+
+    pthread_mutex_lock(&core.lock);
+    beyond = limit_beyond_pool(ordinal);
+    pthread_mutex_unlock(&core.lock);
+    return room > beyond ? room - beyond : 0;
 }
 
 uint64_t tier_host_room(void)

@@ -126,6 +126,10 @@ Test(options, each_word_of_a_choice_is_its_enum)
     cr_expect_eq(o.on_full, ON_FULL_ALLOW);
     expect_taken(&o, "EBBTIDE_MEMINFO=real");
     cr_expect_eq(o.meminfo, MEMINFO_REAL);
+    expect_taken(&o, "EBBTIDE_ALLOCATOR=native");
+    cr_expect_eq(o.allocator, ALLOCATOR_NATIVE);
+    expect_taken(&o, "EBBTIDE_ALLOCATOR=pool");
+    cr_expect_eq(o.allocator, ALLOCATOR_POOL);
     expect_taken(&o, "EBBTIDE_POLICY=fifo");
     cr_expect_eq(o.policy, POLICY_FIFO);
     expect_taken(&o, "EBBTIDE_POLICY=size");
@@ -197,6 +201,26 @@ Test(options, malformed_spill_directories_are_refused)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         cr_expect_eq(options_set(&o, "EBBTIDE_SPILL_DIR", bad[i]), -EINVAL, "'%s' is taken", bad[i]);
     cr_expect_str_eq(o.spill_dir.of[0].path, "/var/tmp");
+}
+
+Test(options, a_pool_has_an_initial_and_a_maximum_size)
+{
+    static const char *const bad[] = {"EBBTIDE_POOL=1G",     "EBBTIDE_POOL=:",      "EBBTIDE_POOL=2G:1G",
+                                      "EBBTIDE_POOL=off:1G", "EBBTIDE_POOL=1G:off", "EBBTIDE_POOL=1G:2G:3G"};
+    struct options o;
+
+    expect_taken(&o, "EBBTIDE_POOL=512M:0.5");
+    cr_expect_eq(o.pool.initial.bytes, 512 * MIB);
+    cr_expect_eq(o.pool.maximum.ppm, SIZE_PPM_WHOLE / 2);
+    expect_taken(&o, "EBBTIDE_POOL=0:budget");
+    cr_expect_eq(o.pool.initial.bytes, 0);
+    cr_expect_eq(o.pool.maximum.ppm, SIZE_PPM_WHOLE);
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        struct heard heard = parse(&o, bad[i]);
+
+        cr_expect_eq(heard.count, 1, "%s", bad[i]);
+        cr_expect_eq(heard.fault, OPTIONS_BAD_VALUE, "%s", bad[i]);
+    }
 }
 
 Test(options, a_path_that_does_not_fit_is_refused_and_not_cut)

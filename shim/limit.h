@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * limit.h - how much of a device may be held right now.
+ *
+ * The budget as asked for, less what the driver has shown to be unusable: when it has no memory although its figures
+ * and the budget say so, for being scattered, say, then what is held is all there is until something is freed. The
+ * pool allocator also keeps blocks to its own maximum.
+ *
+ * Threads  any; no lock held.
+ */
+#ifndef EBB_LIMIT_H
+#define EBB_LIMIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    LIMIT_CHUNK_MAX_GRANULES = 16
+};
+
+/** Resolve the budgets of a device at its first use, and fill its pool. */
+void limit_ready(unsigned ordinal);
+
+/** The driver had no memory although the budget did. */
+void limit_full(unsigned ordinal);
+
+/** Something went back to the driver: what was unusable may serve again. */
+void limit_freed(unsigned ordinal);
+
+/** A limit that was lowered follows what the driver has now. True: it has risen. */
+bool limit_refresh(unsigned ordinal);
+
+/** Room of the device's budget that blocks may not take: what lies above the pool's maximum. 0 without a pool.
+ *  core.lock held. */
+uint64_t limit_beyond_pool(unsigned ordinal);
+
+/** Granules of the chunks that a large block of the device is cut into. */
+uint32_t limit_chunk_granules(unsigned ordinal);
+
+#endif

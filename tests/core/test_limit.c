@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_limit.c - what a device may hold right now: a driver that is full before the budget is, and the pool. */
+#include <criterion/criterion.h>
+#include <errno.h>
+
+#include "monitor.h"
+#include "state.h"
+#include "world.h"
+
+#define MIB ((uint64_t)1 << 20)
+
+TestSuite(limit, .timeout = 60);
+
+static struct world world;
+static struct program program;
+
+static void start(const char *const *settings, const struct fake_config *config)
+{
+    world_start(&world, settings, config);
+    program_init(&program, &world, PROGRAM_BLOCKS, 1);
+}
+
+static bool allocate(unsigned index, unsigned mib)
+{
+    return program_allocate(&program, &program.model[index], mib * MIB);
+}
+
+static uint64_t creations(void)
+{
+    return world.fake->calls[FAKE_CREATE];
+}
+
+static void finish(void)
+{
+    program_check_all(&program);
+    program_free_all(&program);
+    world_finish(&world);
+}
+
+static const char *const no_way_out[] = {
+    "EBBTIDE_DEVICE_BUDGET", "off", "EBBTIDE_HOST_BUDGET", "2M", "EBBTIDE_DISK", "off", 0};
+
+Test(limit, driver_that_refused_what_should_fit_is_not_asked_again_until_something_is_freed)
+{
+    uint64_t asked;
+
+    start(no_way_out, NULL);
+    cr_assert_eq(core_charge(0, CLASS_NATIVE, 2 * MIB, NULL), 0);
+    cr_assert(allocate(0, 32));
+    cr_assert(allocate(1, 32));
+    fake_fail(world.fake, FAKE_CREATE, 1, 1000, -ENOMEM);
+    cr_expect(!allocate(2, 32));
+    asked = creations();
+    cr_expect(!allocate(2, 32));
+    monitor_tick();
+    cr_expect(!allocate(2, 32));
+    cr_expect_eq(creations(), asked, "asked again");
+    fake_fail(world.fake, FAKE_CREATE, 1, 0, 0);
+    core_credit(0, CLASS_NATIVE, 2 * MIB);
+    cr_expect(allocate(2, 32));
+    cr_expect_gt(creations(), asked);
+    finish();
+}
+
+Test(limit, memory_that_others_give_back_serves_after_a_refusal)
+{
+    static const struct fake_config config = {.capacity_bytes = 96 * MIB};
+    uint64_t other;
+
+    start(no_way_out, &config);
+    cr_assert_eq(world.fake->device.create(&world.fake->device, 0, 64 * MIB, &other), 0);
+    cr_assert(allocate(0, 32));
+    cr_expect(!allocate(1, 32));
+    cr_assert_eq(world.fake->device.release(&world.fake->device, other), 0);
+    cr_expect(allocate(1, 32));
+    finish();
+}
+
+static const char *const pool_settings[] = {"EBBTIDE_DEVICE_BUDGET",
+                                            "128M",
+                                            "EBBTIDE_HOST_BUDGET",
+                                            "400M",
+                                            "EBBTIDE_ALLOCATOR",
+                                            "pool",
+                                            "EBBTIDE_POOL",
+                                            "32M:64M",
+                                            0};
+
+Test(limit, pool_is_made_at_the_first_use_and_serves_without_the_driver)
+{
+    uint64_t made;
+
+    start(pool_settings, NULL);
+    cr_expect_eq(creations(), 0);
+    cr_assert(allocate(0, 8));
+    made = creations();
+    cr_expect_eq(world.fake->used_bytes[0], 32 * MIB);
+    cr_assert(allocate(1, 16));
+    cr_assert(allocate(2, 8));
+    cr_expect_eq(creations(), made, "the pool was large enough");
+    for (unsigned i = 0; i < 3; i++)
+        program_free(&program.model[i]);
+    cr_assert(allocate(0, 16));
+    cr_assert(allocate(1, 12));
+    cr_expect_eq(creations(), made, "what was freed is there");
+    finish();
+}
+
+Test(limit, pool_never_passes_its_maximum_and_the_rest_of_the_budget_stays_for_others)
+{
+    start(pool_settings, NULL);
+    for (unsigned i = 0; i < 6; i++)
+        cr_assert(allocate(i, 20));
+    cr_expect_leq(core.devices[0].budget.class_bytes[CLASS_BLOCK] + core.devices[0].budget.idle_bytes,
+                  64 * MIB);
+    cr_expect_leq(core.devices[0].budget.peak_bytes, 64 * MIB);
+    cr_expect_gt(core.counters.evictions, 0);
+    uint64_t evicted = core.counters.evictions;
+
+    cr_expect_eq(core_charge(0, CLASS_NATIVE, 60 * MIB, NULL), 0);
+    cr_expect_eq(core.counters.evictions, evicted, "the pool has nothing to do with it");
+    core_credit(0, CLASS_NATIVE, 60 * MIB);
+    finish();
+}
+
+Test(limit, pool_keeps_every_byte)
+{
+    start(pool_settings, NULL);
+    for (unsigned step = world_steps(150); step; step--)
+        program_step(&program);
+    cr_expect_gt(core.counters.evictions, 0);
+    finish();
+}
+
+Test(limit, native_allocator_accounts_and_has_no_blocks)
+{
+    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET", "64M", "EBBTIDE_ALLOCATOR", "native", 0};
+
+    start(settings, NULL);
+    cr_expect_eq(core_arena.bytes, 0);
+    cr_expect_eq(core_charge(0, CLASS_NATIVE, 60 * MIB, NULL), 0);
+    cr_expect_eq(core_charge(0, CLASS_NATIVE, 6 * MIB, NULL), -ENOMEM);
+    cr_expect_eq(world.fake->calls[FAKE_DRAIN], 0, "nothing could have moved");
+    cr_expect_eq(core.devices[0].budget.class_bytes[CLASS_NATIVE], 60 * MIB);
+    cr_expect_eq(core.devices[0].budget.refused, 1);
+    core_credit(0, CLASS_NATIVE, 60 * MIB);
+    finish();
+}

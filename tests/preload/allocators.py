@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""allocators.py - every allocator and every policy serves the three programs: the identical hash, and the budget kept."""
+import worlds
+
+# What each allocator needs of the budget, in percent of the program's peak. The driver's own memory cannot move, and
+# comes in whole granules of 2 MiB.
+ALLOCATORS = {
+    'native': (130, {}),
+    'pool': (50, {'POOL': '25%:budget'}),
+}
+POLICIES = ('fifo', 'size', 'stage')
+
+reference = {program: worlds.run(program) for program in worlds.SMALL}
+
+
+def check(program, percent, options):
+    plain = reference[program]
+    budget = plain.peak_device_bytes * percent // 100
+    result = worlds.run(program, options=dict(options, DEVICE_BUDGET=budget))
+    wrong = result.unclean()
+    if result.status or not plain.hash or result.hash != plain.hash:
+        return wrong + ['hash %s, expected %s: %s' % (result.hash, plain.hash, result.text())]
+    device = result.stats['devices'][0]
+    if device['used_bytes']:
+        wrong.append('ledger not zero at exit: %s' % device)
+    if result.peak_device_bytes > budget or device['peak_bytes'] > budget:
+        wrong.append('peak %d by the device, %d by us, budget %d' %
+                     (result.peak_device_bytes, device['peak_bytes'], budget))
+    if options.get('ALLOCATOR') == 'native':
+        if result.stats['evictions'] or not device['peak_bytes']:
+            wrong.append('it should be accounted only: %s' % result.stats)
+    elif not result.stats['evictions']:
+        wrong.append('nothing was evicted')
+    return wrong
+
+
+def native_refuses(program):
+    result = worlds.run(program, options={'ALLOCATOR': 'native', 'DEVICE_BUDGET': reference[program].peak_device_bytes // 2})
+    refused = result.status == 2 and result.err.count(' refused, budget ') == 1
+    return result.unclean() + ([] if refused else ['expected out of memory and one line: ' + result.text()])
+
+
+worlds.tap([('%s serves %s at %d%%' % (allocator, program, percent),
+             lambda p=program, q=percent, o=dict(options, ALLOCATOR=allocator): check(p, q, o))
+            for allocator, (percent, options) in ALLOCATORS.items() for program in worlds.SMALL] +
+           [('%s runs %s at 50%%' % (policy, program), lambda p=program, o=policy: check(p, 50, {'POLICY': o}))
+            for policy in POLICIES for program in worlds.SMALL] +
+           [('native refuses %s at 50%% in one line' % program, lambda p=program: native_refuses(p))
+            for program in worlds.SMALL])
