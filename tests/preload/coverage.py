@@ -11,30 +11,13 @@ import re
 import subprocess
 
 import worlds
+from lists import matches, reasons, rows
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.join(HERE, '..', '..')
 TOOLKIT = os.environ.get('CUDA_HOME', '/usr/local/cuda')
 # What the runtime exports and that must be ours: the call site is known there, and it hands out the driver's entries.
 RUNTIME = re.compile(r'cuda(Malloc|HostAlloc|GetDriverEntryPoint)\w*$|cudaFree$')
-
-ROWS = '''
-#define ROW(library, class, result, name, body, parameters, arguments) @@ library name
-#define USE_ROW(name, per_thread, parameters, arguments, writes, operands) @@ driver name
-#define MARK_ROW(name, parameters, arguments) @@ runtime name
-#include "hook_table.def"
-'''
-REASONS = '''
-#define REASON(name, reason) @@ name reason
-#include "unhooked.def"
-'''
-
-
-def expand(text):
-    """What the preprocessor makes of one of the lists, a line for each entry."""
-    process = subprocess.run(['cc', '-E', '-P', '-I', os.path.join(ROOT, 'shim'), '-x', 'c', '-'], input=text,
-                             capture_output=True, text=True, check=True)
-    return [' '.join(entry.split()) for entry in process.stdout.split('@@')[1:]]
 
 
 def lines(name):
@@ -67,12 +50,6 @@ def runtime_functions():
         return {name for name in re.findall(r'^EXPORT\((\w+)\)', file.read(), re.M) if RUNTIME.match(name)}
 
 
-def matches(pattern, name):
-    return name.startswith(pattern[:-1]) if pattern.endswith('*') else name == pattern
-
-
-rows = {entry.split()[1] for entry in expand(ROWS)}
-reasons = dict(re.match(r'"(\S+)" ("[^@]*")', entry).groups() for entry in expand(REASONS))
 driver = set(lines('libcuda-13.0-symbols.txt')) | asked() | {'cuGetProcAddress_v2_ptsz'}
 names = driver | runtime_functions()
 
