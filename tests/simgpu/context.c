@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "context.h"
 
+#include "array.h"
 #include "event.h"
 #include "handle.h"
 #include "module.h"
@@ -87,6 +88,7 @@ void context_clear(struct context *context)
     context->marker = NULL;
     event_clear(context);
     module_clear(context);
+    array_clear(context);
     native_clear(context);
 }
 

@@ -52,8 +52,9 @@ size_t place_offset(uint64_t place)
     return place & (((uint64_t)1 << PLACE_SHIFT) - 1);
 }
 
-CUresult device_take(struct device *device, bool host, size_t bytes, uint64_t *place)
+CUresult device_take(struct device *device, enum store store, size_t bytes, uint64_t *place)
 {
+    bool host = store == STORE_HOST;
     unsigned file = host ? 0 : (unsigned)device->ordinal + 1;
     size_t *used = host ? &device->used.host_bytes : &device->used.device_bytes;
     size_t *peak = host ? &device->peak.host_bytes : &device->peak.device_bytes;
@@ -63,6 +64,7 @@ CUresult device_take(struct device *device, bool host, size_t bytes, uint64_t *p
     if (bytes + GRANULE > FILE_BYTES - files[file].next)
         return CUDA_ERROR_OUT_OF_MEMORY;
     *used += bytes;
+    device->stores[store] += bytes;
     if (*used > *peak)
         *peak = *used;
     *place = (uint64_t)(file + 1) << PLACE_SHIFT | files[file].next;
@@ -79,11 +81,12 @@ static void hole_punch(uint64_t place, size_t bytes)
         abort(); /* released memory would hold the machine's */
 }
 
-void device_give(struct device *device, bool host, size_t bytes, uint64_t place)
+void device_give(struct device *device, enum store store, size_t bytes, uint64_t place)
 {
     struct hole *hole = malloc(sizeof *hole);
 
-    if (host)
+    device->stores[store] -= bytes;
+    if (store == STORE_HOST)
         device->used.host_bytes -= bytes;
     else
         device->used.device_bytes -= bytes;
@@ -117,6 +120,16 @@ void hole_free(struct hole *list)
 struct device *device_at(CUdevice ordinal)
 {
     return ordinal >= 0 && ordinal < device_count ? &devices[ordinal] : NULL;
+}
+
+size_t simgpu_used_bytes(int ordinal)
+{
+    size_t bytes;
+
+    sim_lock();
+    bytes = device_at(ordinal) ? devices[ordinal].used.device_bytes : 0;
+    sim_unlock();
+    return bytes;
 }
 
 uint64_t device_link(struct device *device, bool from_device, size_t bytes)

@@ -21,6 +21,18 @@ enum {
     DEVICE_HOST = -1
 }; /* where a store or memory is the host's */
 
+/* What physical memory is used for. */
+enum store {
+    STORE_HOST, /* host-located handles; all others lie on the device */
+    STORE_NATIVE,
+    STORE_MANAGED,
+    STORE_POOL,
+    STORE_ARRAY,
+    STORE_PHYSICAL, /* handles of cuMemCreate */
+    STORE_GRAPH,
+    STORE_COUNT
+};
+
 struct usage {
     size_t device_bytes, host_bytes;
 };
@@ -29,8 +41,9 @@ struct pool;
 
 struct device {
     int ordinal;
-    struct usage used, peak; /* host_bytes: host-located handles created with this device current */
-    struct context *primary; /* NULL until first retained or configured */
+    struct usage used, peak;    /* host_bytes: host-located handles created with this device current */
+    size_t stores[STORE_COUNT]; /* bytes of used, by what for */
+    struct context *primary;    /* NULL until first retained or configured */
     unsigned primary_flags;
     uint64_t link_free_ns[2]; /* when the link is free again: to the device, from it */
     struct pool *default_pool, *pool;
@@ -44,10 +57,10 @@ CUresult device_start(void);
 
 /* Charges and takes bytes (a multiple of the page size) on the device or, for a host-located handle, on the
  * host. */
-CUresult device_take(struct device *device, bool host, size_t bytes, uint64_t *place);
+CUresult device_take(struct device *device, enum store store, size_t bytes, uint64_t *place);
 
 /* Gives back what device_take took. The bytes are gone when the lock is next released. */
-void device_give(struct device *device, bool host, size_t bytes, uint64_t place);
+void device_give(struct device *device, enum store store, size_t bytes, uint64_t place);
 
 /* The file and offset of a place that device_take gave. */
 int place_file(uint64_t place);
@@ -57,6 +70,9 @@ size_t place_offset(uint64_t place);
 struct hole;
 struct hole *device_holes(void);
 void hole_free(struct hole *holes);
+
+/* Bytes in use on a device, for the simulated libnvidia-ml beside us. Any thread, without the lock. */
+__attribute__((visibility("default"))) size_t simgpu_used_bytes(int ordinal);
 
 /* Device of an ordinal, or NULL. */
 struct device *device_at(CUdevice ordinal);

@@ -19,6 +19,7 @@ enum handle_kind {
     HANDLE_KERNEL,
     HANDLE_PHYSICAL,
     HANDLE_POOL,
+    HANDLE_ARRAY,
     HANDLE_GRAPH,
     HANDLE_NODE,
     HANDLE_EXEC,

@@ -18,6 +18,19 @@ static size_t round_up(size_t bytes)
     return (bytes + page - 1) & ~(page - 1);
 }
 
+static size_t pinned[MEMORY_REGISTERED + 1];
+
+size_t host_bytes(enum memory_kind kind)
+{
+    return pinned[kind];
+}
+
+/* The pages that it touches. */
+static size_t pages_of(const struct memory *memory)
+{
+    return round_up(memory->start + memory->size) - (memory->start & ~(page - 1));
+}
+
 static struct memory *pinned_add(uintptr_t start, size_t bytes, enum memory_kind kind, unsigned flags)
 {
     struct memory *memory = memory_add(start, bytes, kind, DEVICE_HOST, start);
@@ -25,6 +38,7 @@ static struct memory *pinned_add(uintptr_t start, size_t bytes, enum memory_kind
     if (memory) {
         memory->context = context_current();
         memory->flags = flags;
+        pinned[kind] += pages_of(memory);
         memory->read_only = kind == MEMORY_REGISTERED && flags & CU_MEMHOSTREGISTER_READ_ONLY;
     }
     return memory;
@@ -71,6 +85,7 @@ void host_give(struct memory *memory)
     hazard_lose(memory, memory->kind == MEMORY_PINNED ? "freed" : "unregistered");
     if (memory->kind == MEMORY_PINNED)
         munmap((void *)memory->start, round_up(memory->size));
+    pinned[memory->kind] -= pages_of(memory);
     memory_remove(memory);
 }
 

@@ -25,6 +25,7 @@ struct slab {
     struct slab *next, *previous;
     struct context *context;
     enum memory_kind kind;
+    struct pool *pool; /* of a pooled one */
     uintptr_t start;
     uint64_t place;
     unsigned used; /* units */
@@ -66,18 +67,24 @@ static unsigned units_find(const struct slab *slab, unsigned count)
     return SLAB_UNITS;
 }
 
-/* Physical bytes at an address of their own, readable and writable. */
-static CUresult extent_take(struct device *device, size_t bytes, uintptr_t *start, uint64_t *place)
+static enum store store_of(enum memory_kind kind)
 {
-    CUresult result = device_take(device, false, bytes, place);
+    return kind == MEMORY_POOLED ? STORE_POOL : kind == MEMORY_MANAGED ? STORE_MANAGED : STORE_NATIVE;
+}
+
+/* Physical bytes at an address of their own, readable and writable. */
+static CUresult extent_take(struct device *device, enum store store, size_t bytes, uintptr_t *start,
+                            uint64_t *place)
+{
+    CUresult result = device_take(device, store, bytes, place);
 
     if (result == CUDA_ERROR_OUT_OF_MEMORY && pool_trim_all(device))
-        result = device_take(device, false, bytes, place);
+        result = device_take(device, store, bytes, place);
     if (result != CUDA_SUCCESS)
         return result;
     result = space_take(bytes, 0, 0, false, start);
     if (result != CUDA_SUCCESS) {
-        device_give(device, false, bytes, *place);
+        device_give(device, store, bytes, *place);
         return result;
     }
     result = space_map(*start, bytes, *place);
@@ -86,16 +93,17 @@ static CUresult extent_take(struct device *device, size_t bytes, uintptr_t *star
     if (result != CUDA_SUCCESS) {
         space_unmap(*start, bytes);
         space_give(*start);
-        device_give(device, false, bytes, *place);
+        device_give(device, store, bytes, *place);
     }
     return result;
 }
 
-static void extent_give(struct device *device, size_t bytes, uintptr_t start, uint64_t place)
+static void extent_give(struct device *device, enum store store, size_t bytes, uintptr_t start,
+                        uint64_t place)
 {
     space_unmap(start, bytes);
     space_give(start);
-    device_give(device, false, bytes, place);
+    device_give(device, store, bytes, place);
 }
 
 static void slab_unlink(struct slab *slab)
@@ -120,11 +128,14 @@ static void slab_push(struct slab *slab)
 static void slab_give(struct slab *slab)
 {
     slab_unlink(slab);
-    extent_give(slab->context->device, GRANULE, slab->start, slab->place);
+    extent_give(slab->context->device, store_of(slab->kind), GRANULE, slab->start, slab->place);
+    if (slab->pool)
+        pool_release(slab->pool, GRANULE);
     free(slab);
 }
 
-static CUresult slab_create(struct context *context, enum memory_kind kind, struct slab **created)
+static CUresult slab_create(struct context *context, enum memory_kind kind, struct pool *pool,
+                            struct slab **created)
 {
     struct slab *slab = calloc(1, sizeof *slab);
     CUresult result;
@@ -133,22 +144,26 @@ static CUresult slab_create(struct context *context, enum memory_kind kind, stru
         return CUDA_ERROR_OUT_OF_MEMORY;
     slab->context = context;
     slab->kind = kind;
-    result = extent_take(context->device, GRANULE, &slab->start, &slab->place);
+    slab->pool = pool;
+    result = extent_take(context->device, store_of(kind), GRANULE, &slab->start, &slab->place);
     if (result != CUDA_SUCCESS) {
         free(slab);
         return result;
     }
     slab_push(slab);
+    if (pool)
+        pool_reserve(pool, GRANULE);
     *created = slab;
     return CUDA_SUCCESS;
 }
 
 /* The slab and its first free unit for a run of units; looks at no more than that many slabs, the latest changed first. */
-static struct slab *slab_find(const struct context *context, enum memory_kind kind, unsigned units,
-                              unsigned most, unsigned *first)
+static struct slab *slab_find(const struct context *context, enum memory_kind kind, const struct pool *pool,
+                              unsigned units, unsigned most, unsigned *first)
 {
     for (struct slab *slab = slabs; slab && most--; slab = slab->next) {
-        if (slab->context != context || slab->kind != kind || SLAB_UNITS - slab->used < units)
+        if (slab->context != context || slab->kind != kind || slab->pool != pool ||
+            SLAB_UNITS - slab->used < units)
             continue;
         *first = units_find(slab, units);
         if (*first < SLAB_UNITS)
@@ -157,16 +172,16 @@ static struct slab *slab_find(const struct context *context, enum memory_kind ki
     return NULL;
 }
 
-static CUresult take_small(struct context *context, size_t bytes, enum memory_kind kind,
+static CUresult take_small(struct context *context, size_t bytes, enum memory_kind kind, struct pool *pool,
                            struct memory **taken)
 {
     unsigned units = (unsigned)((bytes + UNIT - 1) / UNIT), first = 0;
-    struct slab *slab = slab_find(context, kind, units, SLABS_LOOKED_AT, &first);
-    CUresult result = slab ? CUDA_SUCCESS : slab_create(context, kind, &slab);
+    struct slab *slab = slab_find(context, kind, pool, units, SLABS_LOOKED_AT, &first);
+    CUresult result = slab ? CUDA_SUCCESS : slab_create(context, kind, pool, &slab);
     struct memory *memory;
 
     if (result != CUDA_SUCCESS) {
-        slab = slab_find(context, kind, units, UINT_MAX, &first);
+        slab = slab_find(context, kind, pool, units, UINT_MAX, &first);
         if (!slab)
             return result;
     }
@@ -183,7 +198,7 @@ static CUresult take_small(struct context *context, size_t bytes, enum memory_ki
     return CUDA_SUCCESS;
 }
 
-static CUresult take_large(struct context *context, size_t bytes, enum memory_kind kind,
+static CUresult take_large(struct context *context, size_t bytes, enum memory_kind kind, struct pool *pool,
                            struct memory **taken)
 {
     size_t held = (bytes + GRANULE - 1) & ~(size_t)(GRANULE - 1);
@@ -194,26 +209,31 @@ static CUresult take_large(struct context *context, size_t bytes, enum memory_ki
 
     if (held < bytes)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    result = extent_take(context->device, held, &start, &place);
+    result = extent_take(context->device, store_of(kind), held, &start, &place);
     if (result != CUDA_SUCCESS)
         return result;
     memory = memory_add(start, bytes, kind, context->device->ordinal, place);
     if (!memory) {
-        extent_give(context->device, held, start, place);
+        extent_give(context->device, store_of(kind), held, start, place);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
     memory->held_bytes = held;
+    if (pool)
+        pool_reserve(pool, held);
     *taken = memory;
     return CUDA_SUCCESS;
 }
 
-CUresult native_take(struct context *context, size_t bytes, enum memory_kind kind, struct memory **memory)
+CUresult native_take(struct context *context, size_t bytes, enum memory_kind kind, struct pool *pool,
+                     struct memory **memory)
 {
-    CUresult result = bytes <= SMALL_MAX ? take_small(context, bytes, kind, memory)
-                                         : take_large(context, bytes, kind, memory);
+    CUresult result = bytes <= SMALL_MAX ? take_small(context, bytes, kind, pool, memory)
+                                         : take_large(context, bytes, kind, pool, memory);
 
-    if (result == CUDA_SUCCESS)
+    if (result == CUDA_SUCCESS) {
         (*memory)->context = context;
+        (*memory)->pool = pool;
+    }
     return result;
 }
 
@@ -230,7 +250,10 @@ void native_give(struct memory *memory)
         if (!slab->used)
             slab_give(slab);
     } else {
-        extent_give(memory->context->device, memory->held_bytes, memory->start, memory->place);
+        extent_give(memory->context->device, store_of(memory->kind), memory->held_bytes, memory->start,
+                    memory->place);
+        if (memory->pool)
+            pool_release(memory->pool, memory->held_bytes);
     }
     memory_remove(memory);
 }
@@ -262,7 +285,7 @@ static CUresult allocate(CUdeviceptr *address, size_t bytes, enum memory_kind ki
     sim_lock();
     result = capture_forbid();
     if (result == CUDA_SUCCESS)
-        result = native_take(context_current(), bytes, kind, &memory);
+        result = native_take(context_current(), bytes, kind, NULL, &memory);
     if (result == CUDA_SUCCESS) {
         memory->flags = flags;
         *address = memory->start;

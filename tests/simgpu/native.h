@@ -10,9 +10,10 @@
 #include "context.h"
 #include "memory.h"
 
-/* Allocates in the context, on its device. The kind is NATIVE, POOLED or MANAGED. CUDA_ERROR_OUT_OF_MEMORY.
- */
-CUresult native_take(struct context *context, size_t bytes, enum memory_kind kind, struct memory **memory);
+/* Allocates in the context, on its device: for a pool, or (pool NULL) of the kind NATIVE or MANAGED.
+ * CUDA_ERROR_OUT_OF_MEMORY. */
+CUresult native_take(struct context *context, size_t bytes, enum memory_kind kind, struct pool *pool,
+                     struct memory **memory);
 
 /* The addresses stay dead; nobody waits. */
 void native_give(struct memory *memory);

@@ -56,6 +56,19 @@ bool pool_allows(const struct pool *pool, const struct device *device, bool writ
     return pool->access[device->ordinal] & (write ? ACCESS_WRITE : ACCESS_READ);
 }
 
+void pool_reserve(struct pool *pool, size_t bytes)
+{
+    pool->reserved += bytes;
+    if (pool->reserved > pool->reserved_high)
+        pool->reserved_high = pool->reserved;
+}
+
+void pool_release(struct pool *pool, size_t bytes)
+{
+    pool->reserved -= bytes;
+}
+
+/* Bytes that an allocation counts as used. */
 static size_t held(const struct memory *memory)
 {
     return memory->held_bytes ? memory->held_bytes : (memory->size + 511) & ~(size_t)511;
@@ -67,7 +80,6 @@ static void trim(struct pool *pool, cuuint64_t keep)
         struct cached *cached = pool->cached;
 
         pool->cached = cached->next;
-        pool->reserved -= held(cached->memory);
         native_give(cached->memory);
         free(cached);
     }
@@ -80,7 +92,6 @@ void pool_give(struct memory *memory)
 
     pool->used -= held(memory);
     if (!cached) {
-        pool->reserved -= held(memory);
         native_give(memory);
         return;
     }
@@ -136,13 +147,9 @@ static CUresult pool_take(struct pool *pool, size_t bytes, struct memory **taken
     if (!memory) {
         if (!context)
             return CUDA_ERROR_OUT_OF_MEMORY;
-        result = native_take(context, bytes, MEMORY_POOLED, &memory);
+        result = native_take(context, bytes, MEMORY_POOLED, pool, &memory);
         if (result != CUDA_SUCCESS)
             return result;
-        memory->pool = pool;
-        pool->reserved += held(memory);
-        if (pool->reserved > pool->reserved_high)
-            pool->reserved_high = pool->reserved;
     }
     pool->used += held(memory);
     if (pool->used > pool->used_high)

@@ -12,6 +12,10 @@
 /* Runs a stream-ordered free. Called without the lock. */
 void pool_free(struct memory *memory);
 
+/* Physical memory comes to the pool and goes: slabs and large allocations. */
+void pool_reserve(struct pool *pool, size_t bytes);
+void pool_release(struct pool *pool, size_t bytes);
+
 /* Frees pool memory now. */
 void pool_give(struct memory *memory);
 

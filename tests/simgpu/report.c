@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "report.h"
 
+#include "array.h"
 #include "device.h"
 #include "handle.h"
 #include "hazard.h"
+#include "host.h"
 #include "memory.h"
 #include "space.h"
 #include "vmm.h"
@@ -20,6 +22,18 @@ void report_sticky(void)
     sticky_errors++;
 }
 
+/* What the memory in use at the end is used for. */
+static void write_stores(FILE *file, const struct device *device)
+{
+    static const char *const words[STORE_COUNT] = {"host",  "native",   "managed", "pool",
+                                                   "array", "physical", "graph"};
+
+    fprintf(file, "\"final_kinds\": {");
+    for (unsigned i = 0; i < STORE_COUNT; i++)
+        fprintf(file, "%s\"%s\": %zu", i ? ", " : "", words[i], device->stores[i]);
+    fprintf(file, "}");
+}
+
 static void write_usage(FILE *file, const char *key, const struct usage *usage)
 {
     fprintf(file, "\"%s\": {\"device\": %zu, \"host\": %zu}", key, usage->device_bytes, usage->host_bytes);
@@ -31,7 +45,7 @@ static size_t leaks(void)
 {
     return memory_count(MEMORY_NATIVE) + memory_count(MEMORY_POOLED) + memory_count(MEMORY_MANAGED) +
            memory_count(MEMORY_PINNED) + memory_count(MEMORY_REGISTERED) + physical_count() +
-           space_reservations();
+           space_reservations() + array_count();
 }
 
 static void write_all(FILE *file)
@@ -51,10 +65,14 @@ static void write_all(FILE *file)
         write_usage(file, "peak_bytes", &devices[i].peak);
         fprintf(file, ", ");
         write_usage(file, "final_bytes", &devices[i].used);
+        fprintf(file, ", ");
+        write_stores(file, &devices[i]);
         fprintf(file, "}");
     }
-    fprintf(file, "],\n \"hazards\": %u, \"sticky_errors\": %u, \"leaks\": %zu}\n", hazard_count(),
-            sticky_errors, leaks());
+    fprintf(file,
+            "],\n \"pinned_bytes\": %zu, \"registered_bytes\": %zu, \"hazards\": %u, \"sticky_errors\": %u, "
+            "\"leaks\": %zu}\n",
+            host_bytes(MEMORY_PINNED), host_bytes(MEMORY_REGISTERED), hazard_count(), sticky_errors, leaks());
 }
 
 void report_write(void)

@@ -102,6 +102,11 @@ static CUresult judge_prop(const CUmemAllocationProp *prop, struct device **devi
                                                                       : CUDA_SUCCESS;
 }
 
+static enum store store_of(const struct physical *physical)
+{
+    return physical->host ? STORE_HOST : STORE_PHYSICAL;
+}
+
 static CUresult physical_create(const CUmemAllocationProp *prop, size_t size, struct physical **created)
 {
     static uint64_t last_id;
@@ -115,9 +120,9 @@ static CUresult physical_create(const CUmemAllocationProp *prop, size_t size, st
     if (result == CUDA_SUCCESS && physical->host && !options.host_numa)
         result = CUDA_ERROR_NOT_PERMITTED;
     if (result == CUDA_SUCCESS)
-        result = device_take(physical->device, physical->host, size, &physical->place);
+        result = device_take(physical->device, store_of(physical), size, &physical->place);
     if (result == CUDA_SUCCESS && !handle_add(physical, HANDLE_PHYSICAL)) {
-        device_give(physical->device, physical->host, size, physical->place);
+        device_give(physical->device, store_of(physical), size, physical->place);
         result = CUDA_ERROR_OUT_OF_MEMORY;
     }
     if (result != CUDA_SUCCESS) {
@@ -138,7 +143,7 @@ static void physical_settle(struct physical *physical)
 {
     if (physical->handles || physical->mappings)
         return;
-    device_give(physical->device, physical->host, physical->size, physical->place);
+    device_give(physical->device, store_of(physical), physical->size, physical->place);
     physicals--;
     free(physical);
 }
