@@ -23,8 +23,7 @@ static uint64_t chunk_dismantle(uint32_t granule)
     struct chunk *chunk = &core.blocks.chunk[granule];
     bool mapped = chunk->handle || chunk->mapped || chunk->state == CHUNK_BROKEN;
 
-    if (mapped &&
-        core.device->unmap(core.device, granule_address(&core.blocks, granule), chunk_bytes(chunk)) < 0)
+    if (mapped && swap_out(granule_address(&core.blocks, granule), chunk_bytes(chunk)) < 0)
         return 0;
     return chunk->handle;
 }
@@ -182,8 +181,7 @@ static void block_unmake(uint32_t first, uint32_t granules, uint32_t mapped_to)
         struct chunk *chunk = &core.blocks.chunk[g];
         bool broken = chunk->state == CHUNK_BROKEN;
 
-        if (g < mapped_to &&
-            core.device->unmap(core.device, granule_address(&core.blocks, g), chunk_bytes(chunk)) < 0)
+        if (g < mapped_to && swap_out(granule_address(&core.blocks, g), chunk_bytes(chunk)) < 0)
             broken = true;
         clean = clean && !broken;
         if (chunk->handle && broken)

@@ -90,6 +90,15 @@ int core_charge(unsigned ordinal, enum device_class class, uint64_t bytes, const
     return -ENOMEM;
 }
 
+void core_charge_held(unsigned ordinal, enum device_class class, uint64_t bytes)
+{
+    if (!core_active() || ordinal >= core.device->count || !bytes)
+        return;
+    limit_ready(ordinal);
+    if (charge_with_room(ordinal, class, bytes))
+        force(&core.devices[ordinal].budget, class, bytes);
+}
+
 void core_credit(unsigned ordinal, enum device_class class, uint64_t bytes)
 {
     if (!core_active() || ordinal >= core.device->count || !bytes)

@@ -144,6 +144,9 @@ void core_unpin(uint64_t address, enum pin_reason reason);
 /** Charge memory that the driver will allocate itself, evicting blocks where needed. Before the real call.
  *  -ENOMEM when the budget refuses (one line was logged). `bytes` may be 0. */
 int core_charge(unsigned ordinal, enum device_class class, uint64_t bytes, const void *call_site);
+/** Charge memory that the driver holds already, evicting blocks where needed; over the limit where nothing can move,
+ *  so that the ledger stays true. */
+void core_charge_held(unsigned ordinal, enum device_class class, uint64_t bytes);
 /** Give back what core_charge charged: the real call failed, or before the real free. */
 void core_credit(unsigned ordinal, enum device_class class, uint64_t bytes);
 

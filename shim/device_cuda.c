@@ -21,6 +21,20 @@ int device_cuda_error(CUresult result)
     }
 }
 
+CUresult device_cuda_release(CUmemGenericAllocationHandle handle)
+{
+    CUresult result = real.cuMemRelease(handle);
+
+    return result == CUDA_SUCCESS ? result : real.cuMemRelease(handle);
+}
+
+CUresult device_cuda_unmap(CUdeviceptr address, size_t bytes)
+{
+    CUresult result = real.cuMemUnmap(address, bytes);
+
+    return result == CUDA_SUCCESS ? result : real.cuMemUnmap(address, bytes);
+}
+
 uint64_t device_now_ns(struct device *self)
 {
     struct timespec now;

@@ -37,6 +37,9 @@ void device_host_context_new(void);
 
 /** One of our errors for one of the driver's. */
 int device_cuda_error(CUresult result);
+/** Give back for good: once more where that fails, since an error that passes must not cost the memory. */
+CUresult device_cuda_release(CUmemGenericAllocationHandle handle);
+CUresult device_cuda_unmap(CUdeviceptr address, size_t bytes);
 
 int device_map_reserve(struct device *self, uint64_t bytes, uint64_t *out_base);
 void device_map_unreserve(struct device *self, uint64_t base, uint64_t bytes);

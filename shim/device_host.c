@@ -73,7 +73,7 @@ static int map_alias(uint64_t handle, uint64_t bytes, uint64_t *out_alias)
     if (!error) {
         error = grant_alias(alias, bytes);
         if (error)
-            real.cuMemUnmap(alias, bytes);
+            device_cuda_unmap(alias, bytes);
     }
     if (error)
         real.cuMemAddressFree(alias, bytes);
@@ -92,7 +92,7 @@ static int create_mapped(uint64_t bytes, struct host_memory *out)
         return error;
     error = map_alias(memory.handle, bytes, &memory.alias);
     if (error) {
-        real.cuMemRelease(memory.handle);
+        device_cuda_release(memory.handle);
         return error;
     }
     memory.cpu = (void *)(uintptr_t)memory.alias;
@@ -256,9 +256,9 @@ void device_host_destroy(struct device *self, struct host_memory *memory)
 
     (void)self;
     if (memory->handle) {
-        real.cuMemUnmap(memory->alias, memory->bytes);
+        device_cuda_unmap(memory->alias, memory->bytes);
         real.cuMemAddressFree(memory->alias, memory->bytes);
-        real.cuMemRelease(memory->handle);
+        device_cuda_release(memory->handle);
     } else {
         struct pinned pinned = {0};
 

@@ -102,7 +102,7 @@ int device_map_release(struct device *self, uint64_t handle)
     CUstreamCaptureMode mode = quiet_begin();
 
     (void)self;
-    return result_of(real.cuMemRelease(handle), mode);
+    return result_of(device_cuda_release(handle), mode);
 }
 
 int device_map_map(struct device *self, uint64_t address, uint64_t bytes, uint64_t handle)

@@ -7,6 +7,7 @@
 #include "log.h"
 #include "native.h"
 #include "options.h"
+#include "pools.h"
 #include "site.h"
 
 #include <errno.h>
@@ -69,6 +70,7 @@ CUresult hook_cuMemAlloc_v2(__typeof__(cuMemAlloc_v2) *next, const void *call_si
 
     if (!dptr || !bytesize || !contexts_here(&place))
         return next(dptr, bytesize);
+    pools_settle();
     int error = allocate_block(&place, bytesize, site, dptr);
 
     if (error != -ENOTSUP)
@@ -100,7 +102,8 @@ static size_t pitch_alignment(__typeof__(cuMemAllocPitch_v2) *next, unsigned ord
         return pitch;
     if (next(&probe, &pitch, 1, 1, 4) != CUDA_SUCCESS)
         return 0;
-    real.cuMemFree_v2(probe);
+    if (real.cuMemFree_v2(probe) != CUDA_SUCCESS)
+        real.cuMemFree_v2(probe);
     __atomic_store_n(&known[ordinal], pitch, __ATOMIC_RELAXED);
     return pitch;
 }
@@ -116,6 +119,7 @@ CUresult hook_cuMemAllocPitch_v2(__typeof__(cuMemAllocPitch_v2) *next, const voi
     if (!dptr || !pPitch || !WidthInBytes || !Height ||
         (ElementSizeBytes != 4 && ElementSizeBytes != 8 && ElementSizeBytes != 16) || !contexts_here(&place))
         return next(dptr, pPitch, WidthInBytes, Height, ElementSizeBytes);
+    pools_settle();
     size_t alignment = pitch_alignment(next, place.ordinal);
     size_t pitch = alignment ? (WidthInBytes + alignment - 1) / alignment * alignment : WidthInBytes;
 
@@ -151,6 +155,7 @@ CUresult hook_cuMemAllocManaged(__typeof__(cuMemAllocManaged) *next, const void 
 
     if (!dptr || !bytesize || !contexts_here(&place))
         return next(dptr, bytesize, flags);
+    pools_settle();
     if (native_charge(place.ordinal, CLASS_MANAGED, bytesize, site))
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = next(dptr, bytesize, flags);

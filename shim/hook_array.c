@@ -4,6 +4,7 @@
 #include "core.h"
 #include "hooks.h"
 #include "native.h"
+#include "pools.h"
 #include "site.h"
 
 static uint64_t key_of(const void *handle)
@@ -56,6 +57,7 @@ static bool begin(const void *call_site, const CUDA_ARRAY3D_DESCRIPTOR *desc, bo
         return true;
     uint64_t bytes = descriptor_bytes(desc, is_mipmapped);
 
+    pools_settle();
     if (native_charge(out->place.ordinal, CLASS_ARRAY, bytes, site_of(call_site)))
         return false;
     out->bytes = bytes;
@@ -70,9 +72,9 @@ static void settle(const struct making *making, const void *handle, CUresult tol
     uint64_t exact = told == CUDA_SUCCESS && needs->size ? native_cost(needs->size) : charged;
     unsigned ordinal = making->place.ordinal;
 
-    if (exact > charged && core_charge(ordinal, CLASS_ARRAY, exact - charged, NULL))
-        exact = charged;
-    else if (exact < charged)
+    if (exact > charged)
+        core_charge_held(ordinal, CLASS_ARRAY, exact - charged);
+    else
         core_credit(ordinal, CLASS_ARRAY, charged - exact);
     const struct native record = {
         .charged = exact, .class = CLASS_ARRAY, .ordinal = ordinal, .context = making->place.context};

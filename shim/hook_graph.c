@@ -33,19 +33,28 @@ static struct graph_uses *uses_of(CUgraphExec graph)
 /* Some graph has had memory of its own: only then there is something to settle. */
 static bool any_allocates;
 
+static bool held_bytes(unsigned ordinal, cuuint64_t *out)
+{
+    return real.cuDeviceGetGraphMemAttribute(contexts_device(ordinal), CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT,
+                                             out) == CUDA_SUCCESS;
+}
+
 static void settle_device(unsigned ordinal)
 {
-    cuuint64_t held = 0;
+    cuuint64_t held, again;
 
-    if (real.cuDeviceGetGraphMemAttribute(contexts_device(ordinal), CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT,
-                                          &held) != CUDA_SUCCESS)
+    if (!held_bytes(ordinal, &held))
         return;
-    uint64_t before = __atomic_exchange_n(&charged[ordinal], held, __ATOMIC_ACQ_REL);
+    do {
+        again = held;
+        uint64_t before = __atomic_exchange_n(&charged[ordinal], held, __ATOMIC_ACQ_REL);
 
-    if (before > held)
-        core_credit(ordinal, CLASS_GRAPH, before - held);
-    else if (before < held && core_charge(ordinal, CLASS_GRAPH, held - before, NULL))
-        __atomic_sub_fetch(&charged[ordinal], held - before, __ATOMIC_ACQ_REL);
+        if (before > held)
+            core_credit(ordinal, CLASS_GRAPH, before - held);
+        else
+            core_charge_held(ordinal, CLASS_GRAPH, held - before);
+        /* Whoever was late with an older figure puts that right himself. */
+    } while (held_bytes(ordinal, &held) && held != again);
 }
 
 /* Charge what the driver holds for graphs. It takes that by itself, at instantiation or launch. */

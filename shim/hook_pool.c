@@ -2,13 +2,14 @@
 /*
  * Stream-ordered allocation. A pool is charged with what it holds of the device, which is more than what is allocated
  * from it; an allocation itself costs nothing. A driver that does not tell what a pool holds has each allocation
- * charged instead.
+ * charged instead, and so has a pool that was destroyed before its allocations were freed.
  */
 #include "capture.h"
 #include "contexts.h"
 #include "core.h"
 #include "hooks.h"
 #include "native.h"
+#include "pools.h"
 #include "site.h"
 
 #include <errno.h>
@@ -19,13 +20,14 @@ struct pool {
 };
 
 static struct table pools = TABLE_INIT(struct pool);
+static bool any_pool;
 
 static uint64_t key_of(CUmemoryPool pool)
 {
     return (uint64_t)(uintptr_t)pool;
 }
 
-static bool held_bytes(CUmemoryPool pool, uint64_t *out)
+static bool ask_held(CUmemoryPool pool, uint64_t *out)
 {
     cuuint64_t bytes = 0;
 
@@ -36,52 +38,93 @@ static bool held_bytes(CUmemoryPool pool, uint64_t *out)
     return true;
 }
 
-/* Bring the pool's charge to what it holds; `ahead` was charged already. */
-static void settle(CUmemoryPool pool, unsigned ordinal, uint64_t ahead)
+/* Whether the driver tells what pools hold: it has done so once, or does so now. */
+static bool is_told(CUmemoryPool pool)
 {
+    static bool has_told;
     uint64_t held;
 
-    if (!held_bytes(pool, &held))
-        return;
-    table_lock(&pools);
-    struct pool *known = table_add(&pools, key_of(pool));
-    uint64_t before = known ? known->charged : held;
-
-    if (known)
-        *known = (struct pool){held, ordinal};
-    table_unlock(&pools);
-    uint64_t have = before + ahead;
-
-    if (have > held)
-        core_credit(ordinal, CLASS_POOL, have - held);
-    if (have < held && core_charge(ordinal, CLASS_POOL, held - have, NULL)) {
-        /* It is held already; what the budget does not take stays out of the books until the pool shrinks. */
-        table_lock(&pools);
-        known = table_find(&pools, key_of(pool));
-        if (known)
-            known->charged = have;
-        table_unlock(&pools);
-    }
+    if (!__atomic_load_n(&has_told, __ATOMIC_RELAXED) && ask_held(pool, &held))
+        __atomic_store_n(&has_told, true, __ATOMIC_RELAXED);
+    return pool && __atomic_load_n(&has_told, __ATOMIC_RELAXED);
 }
 
-static void settle_known(CUmemoryPool pool)
+static void adjust(unsigned ordinal, uint64_t charged, uint64_t held)
 {
-    struct pool known;
-
-    if (table_get(&pools, key_of(pool), &known))
-        settle(pool, known.ordinal, 0);
+    if (charged > held)
+        core_credit(ordinal, CLASS_POOL, charged - held);
+    else
+        core_charge_held(ordinal, CLASS_POOL, held - charged);
 }
 
-static void settle_all(void)
+/* Add to a pool's charge what was charged ahead, and bring it to what the pool holds. A pool that is not in the table
+ * is destroyed: its allocations are charged one by one. */
+static void settle(CUmemoryPool pool, uint64_t ahead)
+{
+    uint64_t held, again;
+
+    if (!ask_held(pool, &held)) {
+        table_lock(&pools);
+        struct pool *known = table_find(&pools, key_of(pool));
+
+        if (known)
+            known->charged += ahead;
+        table_unlock(&pools);
+        return;
+    }
+    do {
+        table_lock(&pools);
+        struct pool *known = table_find(&pools, key_of(pool));
+        struct pool before = known ? *known : (struct pool){0};
+
+        again = held;
+        if (known)
+            known->charged = held;
+        table_unlock(&pools);
+        if (!known)
+            return;
+        adjust(before.ordinal, before.charged + ahead, held);
+        ahead = 0;
+        /* Whoever was late with an older figure puts that right himself. */
+    } while (ask_held(pool, &held) && held != again);
+}
+
+void pools_settle(void)
 {
     struct table_copy copy;
 
-    if (table_copy(&pools, &copy))
+    if (!__atomic_load_n(&any_pool, __ATOMIC_ACQUIRE) || table_copy(&pools, &copy))
         return;
     for (uint32_t i = 0; i < copy.count; i++)
-        settle((CUmemoryPool)(uintptr_t)table_copy_key(&copy, i),
-               ((const struct pool *)table_copy_record(&copy, i))->ordinal, 0);
+        settle((CUmemoryPool)(uintptr_t)table_copy_key(&copy, i), 0);
     table_copy_free(&copy);
+}
+
+/* Whose memory a pool is made of; `fallback` where that cannot be found out. */
+static unsigned ordinal_of(CUmemoryPool pool, unsigned fallback)
+{
+    struct pool known;
+    CUmemoryPool own;
+
+    if (table_get(&pools, key_of(pool), &known))
+        return known.ordinal;
+    for (unsigned i = 0; real.cuDeviceGetDefaultMemPool && i < contexts_device_count(); i++)
+        if (real.cuDeviceGetDefaultMemPool(&own, contexts_device(i)) == CUDA_SUCCESS && own == pool)
+            return i;
+    return fallback;
+}
+
+/* Know a pool from now on. False without memory for that. */
+static bool remember(CUmemoryPool pool, unsigned ordinal)
+{
+    table_lock(&pools);
+    struct pool *known = table_add(&pools, key_of(pool));
+
+    if (known)
+        known->ordinal = ordinal;
+    table_unlock(&pools);
+    __atomic_store_n(&any_pool, true, __ATOMIC_RELEASE);
+    return known;
 }
 
 /* The device whose pool serves the stream. */
@@ -101,21 +144,21 @@ static bool place_of(CUstream stream, struct place *out)
 static CUresult note(CUresult result, const struct place *place, CUmemoryPool pool,
                      const CUdeviceptr *address, size_t bytes)
 {
-    uint64_t held;
     uint64_t ahead = native_cost(bytes);
-    bool by_pool = held_bytes(pool, &held);
+    bool by_pool = is_told(pool) && remember(pool, place->ordinal);
     struct native record = {.bytes = bytes,
                             .charged = by_pool ? 0 : ahead,
                             .class = CLASS_POOL,
                             .ordinal = place->ordinal,
-                            .context = place->context};
+                            .context = place->context,
+                            .pool = pool};
 
-    if (by_pool)
-        settle(pool, place->ordinal, ahead);
-    else if (result != CUDA_SUCCESS)
-        native_refund(place->ordinal, CLASS_POOL, bytes);
     if (result == CUDA_SUCCESS)
         native_add(NATIVE_ASYNC, *address, &record);
+    else
+        native_refund(place->ordinal, CLASS_POOL, bytes);
+    if (by_pool)
+        settle(pool, result == CUDA_SUCCESS ? ahead : 0);
     return result;
 }
 
@@ -128,6 +171,7 @@ CUresult hook_cuMemAllocAsync(__typeof__(cuMemAllocAsync) *next, const void *cal
     if (!dptr || !bytesize || capture_records(hStream, next == real.cuMemAllocAsync_ptsz) ||
         !place_of(hStream, &place))
         return next(dptr, bytesize, hStream);
+    pools_settle();
     if (real.cuDeviceGetMemPool &&
         real.cuDeviceGetMemPool(&pool, contexts_device(place.ordinal)) != CUDA_SUCCESS)
         pool = NULL;
@@ -144,6 +188,8 @@ CUresult hook_cuMemAllocFromPoolAsync(__typeof__(cuMemAllocFromPoolAsync) *next,
     if (!dptr || !bytesize || !pool || capture_records(hStream, next == real.cuMemAllocFromPoolAsync_ptsz) ||
         !place_of(hStream, &place))
         return next(dptr, bytesize, pool, hStream);
+    pools_settle();
+    place.ordinal = ordinal_of(pool, place.ordinal);
     if (native_charge(place.ordinal, CLASS_POOL, bytesize, site_of(call_site)))
         return CUDA_ERROR_OUT_OF_MEMORY;
     return note(next(dptr, bytesize, pool, hStream), &place, pool, dptr, bytesize);
@@ -172,7 +218,19 @@ CUresult hook_cuMemFreeAsync(__typeof__(cuMemFreeAsync) *next, CUdeviceptr dptr,
 
     if (known && result != CUDA_SUCCESS)
         native_restore(kind, dptr, &record);
-    settle_all();
+    return result;
+}
+
+CUresult hook_cuMemPoolCreate(__typeof__(cuMemPoolCreate) *next, const void *call_site, CUmemoryPool *pool,
+                              const CUmemPoolProps *poolProps)
+{
+    CUresult result = next(pool, poolProps);
+
+    (void)call_site;
+    if (result == CUDA_SUCCESS && pool && poolProps &&
+        poolProps->location.type == CU_MEM_LOCATION_TYPE_DEVICE &&
+        (unsigned)poolProps->location.id < contexts_device_count())
+        remember(*pool, (unsigned)poolProps->location.id);
     return result;
 }
 
@@ -180,28 +238,55 @@ CUresult hook_cuMemPoolTrimTo(__typeof__(cuMemPoolTrimTo) *next, CUmemoryPool po
 {
     CUresult result = next(pool, minBytesToKeep);
 
-    settle_known(pool);
+    settle(pool, 0);
     return result;
 }
 
-/* A lower release threshold gives memory back at once. */
+/* A lower release threshold may give memory back at once. */
 CUresult hook_cuMemPoolSetAttribute(__typeof__(cuMemPoolSetAttribute) *next, CUmemoryPool pool,
                                     CUmemPool_attribute attr, void *value)
 {
     CUresult result = next(pool, attr, value);
 
-    settle_known(pool);
+    settle(pool, 0);
     return result;
+}
+
+/* What is allocated from a destroyed pool lives on, and nobody can ask the pool any more. */
+static void charge_orphans(CUmemoryPool pool)
+{
+    struct table_copy copy;
+
+    if (native_copy(NATIVE_ASYNC, &copy))
+        return;
+    for (uint32_t i = 0; i < copy.count; i++) {
+        struct native record = *(const struct native *)table_copy_record(&copy, i);
+        struct native removed;
+
+        if (record.pool != pool || !native_remove(NATIVE_ASYNC, table_copy_key(&copy, i), &removed))
+            continue;
+        record.pool = NULL;
+        record.charged = native_cost(record.bytes);
+        core_charge_held(record.ordinal, CLASS_POOL, record.charged);
+        native_add(NATIVE_ASYNC, table_copy_key(&copy, i), &record);
+    }
+    table_copy_free(&copy);
 }
 
 CUresult hook_cuMemPoolDestroy(__typeof__(cuMemPoolDestroy) *next, CUmemoryPool pool)
 {
     struct pool known;
     bool is_known = pool && table_take(&pools, key_of(pool), &known);
+    CUresult result = next(pool);
 
-    if (is_known)
+    if (is_known && result != CUDA_SUCCESS) {
+        table_put(&pools, key_of(pool), &known);
+        settle(pool, 0);
+    } else if (is_known) {
         core_credit(known.ordinal, CLASS_POOL, known.charged);
-    return next(pool);
+        charge_orphans(pool);
+    }
+    return result;
 }
 
 CUresult hook_cuMemPoolImportPointer(__typeof__(cuMemPoolImportPointer) *next, const void *call_site,

@@ -6,6 +6,7 @@
 #include "life.h"
 #include "log.h"
 #include "options.h"
+#include "pools.h"
 
 #include <errno.h>
 
@@ -19,6 +20,7 @@ CUresult hook_cuMemGetInfo_v2(__typeof__(cuMemGetInfo_v2) *next, size_t *free, s
     if (result != CUDA_SUCCESS || !free || !total || life_options()->meminfo == MEMINFO_REAL ||
         !contexts_here(&place))
         return result;
+    pools_settle();
     core_memory(place.ordinal, &free_bytes, &total_bytes);
     *free = free_bytes;
     *total = total_bytes;

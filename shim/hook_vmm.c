@@ -7,6 +7,7 @@
 #include "core.h"
 #include "hooks.h"
 #include "native.h"
+#include "pools.h"
 #include "site.h"
 
 /* One piece of physical memory. */
@@ -90,6 +91,7 @@ CUresult hook_cuMemCreate(__typeof__(cuMemCreate) *next, const void *call_site,
     if (!memory.on_host && (unsigned)prop->location.id >= contexts_device_count())
         return next(handle, size, prop, flags);
     memory.ordinal = memory.on_host ? 0 : (unsigned)prop->location.id;
+    pools_settle();
     if (charge(&memory, site_of(call_site)))
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = next(handle, size, prop, flags);

@@ -7,6 +7,7 @@
 #include "live.h"
 #include "log.h"
 #include "options.h"
+#include "pools.h"
 #include "stats.h"
 #include "unhooked.h"
 
@@ -143,6 +144,7 @@ __attribute__((destructor)) static void unload(void)
         return;
     __atomic_store_n(&hooks_managing, false, __ATOMIC_RELEASE);
     live_finish();
+    pools_settle();
     core_settle();
     report();
     core_finish();

@@ -108,8 +108,8 @@ void native_add(enum native_kind kind, uint64_t key, const struct native *record
 {
     struct native kept = *record;
 
-    kept.in_slab = kind == NATIVE_MEMORY && record->class == CLASS_NATIVE && !record->on_host &&
-                   record->charged && record->bytes <= SLAB_LARGEST_BYTES;
+    kept.in_slab = !record->on_host && record->class != CLASS_ARRAY && record->charged &&
+                   record->bytes <= SLAB_LARGEST_BYTES;
     if (kept.in_slab) {
         if (!slab_add(key))
             credit(record, record->charged);
@@ -134,13 +134,11 @@ void native_restore(enum native_kind kind, uint64_t key, const struct native *re
 
     if (again.in_slab)
         again.charged = GRANULE_BYTES;
-    /* The memory is still there whatever the budget says: a refusal here leaves it uncounted, never unfreed. */
-    int error = again.on_host
-                    ? core_host_charge((enum host_class)again.class, again.charged)
-                    : core_charge(again.ordinal, (enum device_class)again.class, again.charged, NULL);
-
-    if (error)
-        again.charged = 0;
+    /* The memory is still there whatever the budget says. */
+    if (again.on_host)
+        core_host_force((enum host_class)again.class, again.charged);
+    else
+        core_charge_held(again.ordinal, (enum device_class)again.class, again.charged);
     native_add(kind, key, &again);
 }
 

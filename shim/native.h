@@ -33,6 +33,7 @@ struct native {
     bool on_host;
     bool in_slab;
     CUcontext context;
+    CUmemoryPool pool; /**< of NATIVE_ASYNC */
 };
 
 /** The most that an allocation of `bytes` can cost. */

@@ -12,6 +12,7 @@
 #include "log.h"
 #include "mover.h"
 #include "state.h"
+#include "swap.h"
 #include "tier.h"
 
 /* Under the lock: any chunk between two tiers? */
@@ -62,8 +63,7 @@ static bool chunk_release(uint32_t first, uint32_t granule)
     struct chunk *chunk = &core.blocks.chunk[granule], was = *chunk;
     uint64_t bytes = chunk_bytes(chunk);
     bool mapped = was.handle || was.mapped || was.state == CHUNK_BROKEN;
-    bool clean =
-        !mapped || core.device->unmap(core.device, granule_address(&core.blocks, granule), bytes) == 0;
+    bool clean = !mapped || swap_out(granule_address(&core.blocks, granule), bytes) == 0;
 
     clean = clean || was.state == CHUNK_BROKEN;
     tier_drop_slot(chunk);

@@ -20,6 +20,13 @@ int swap_in(unsigned ordinal, uint64_t address, uint64_t bytes, uint64_t handle)
     return r;
 }
 
+int swap_out(uint64_t address, uint64_t bytes)
+{
+    int r = core.device->unmap(core.device, address, bytes);
+
+    return r < 0 ? core.device->unmap(core.device, address, bytes) : 0;
+}
+
 int swap_backing(unsigned ordinal, uint64_t address, uint64_t bytes, uint64_t old, uint64_t new)
 {
     struct device *device = core.device;

@@ -13,6 +13,9 @@
  *  negative errno: it is unmapped as before. */
 int swap_in(unsigned ordinal, uint64_t address, uint64_t bytes, uint64_t handle);
 
+/** Unmap for good: once more where that fails, since an error that passes must not cost the memory and the address. */
+int swap_out(uint64_t address, uint64_t bytes);
+
 /**
  * Replace what is mapped.
  *

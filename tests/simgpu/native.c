@@ -162,12 +162,16 @@ static struct slab *slab_find(const struct context *context, enum memory_kind ki
                               unsigned units, unsigned most, unsigned *first)
 {
     for (struct slab *slab = slabs; slab && most--; slab = slab->next) {
+        unsigned found;
+
         if (slab->context != context || slab->kind != kind || slab->pool != pool ||
             SLAB_UNITS - slab->used < units)
             continue;
-        *first = units_find(slab, units);
-        if (*first < SLAB_UNITS)
+        found = units_find(slab, units);
+        if (found < SLAB_UNITS) {
+            *first = found;
             return slab;
+        }
     }
     return NULL;
 }

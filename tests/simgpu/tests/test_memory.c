@@ -329,3 +329,45 @@ Test(memory, a_forked_child_is_refused_and_does_not_hang)
     cr_assert_eq(waitpid(child, &status, 0), child);
     cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
+
+Test(memory, an_array_takes_whole_granules_until_it_is_destroyed)
+{
+    const CUDA_ARRAY_DESCRIPTOR flat = {
+        .Width = 1024, .Height = 1024, .Format = CU_AD_FORMAT_FLOAT, .NumChannels = 1};
+    const CUDA_ARRAY3D_DESCRIPTOR deep = {
+        .Width = 1024, .Height = 1024, .Depth = 2, .Format = CU_AD_FORMAT_HALF, .NumChannels = 1};
+    CUDA_ARRAY_MEMORY_REQUIREMENTS needs;
+    CUarray array, volume;
+    CUmipmappedArray mipmap;
+
+    start();
+    must(cuArrayCreate(&array, &flat));
+    cr_assert_eq(used(), 2 * GRANULE);
+    must(cuArrayGetMemoryRequirements(&needs, array, 0));
+    cr_assert_eq(needs.size, 2 * GRANULE);
+    must(cuArray3DCreate(&volume, &deep));
+    cr_assert_eq(used(), 4 * GRANULE);
+    must(cuMipmappedArrayCreate(&mipmap, &deep, 2)); /* 4 MiB and 512 KiB */
+    cr_assert_eq(used(), 7 * GRANULE);
+    must(cuArrayDestroy(array));
+    must(cuArrayDestroy(volume));
+    must(cuMipmappedArrayDestroy(mipmap));
+    cr_assert_eq(used(), 0);
+    cr_assert_eq(cuArrayDestroy(array), CUDA_ERROR_INVALID_HANDLE);
+}
+
+Test(memory, the_first_free_units_of_a_fresh_slab_are_its_first)
+{
+    CUdeviceptr address[6], half;
+
+    start();
+    /* A slab with enough units free for the last one, but none of them side by side. */
+    for (unsigned i = 0; i < 6; i++)
+        must(cuMemAlloc(&address[i], MIB / 4));
+    must(cuMemFree(address[1]));
+    must(cuMemFree(address[3]));
+    must(cuMemAlloc(&address[1], MIB));
+    must(cuMemAlloc(&half, MIB));
+    cr_assert_eq(used(), 2 * GRANULE);
+    must(cuMemcpyHtoD(half + MIB - 1, "x", 1));
+}
