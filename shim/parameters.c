@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "parameters.h"
 
+#include "log.h"
 #include "table.h"
 
 #include <pthread.h>
@@ -190,6 +191,17 @@ static uint64_t owner_of(CUfunction function, bool is_kernel)
                : 0;
 }
 
+static void say_unknown(void)
+{
+    static bool is_said;
+
+    if (!__atomic_exchange_n(&is_said, true, __ATOMIC_RELAXED))
+        log_line(LOG_WARN,
+                 "the driver does not tell the parameters of kernels%s: such launches may use every block, "
+                 "and bring back what they do not need",
+                 real.cuFuncGetParamInfo ? "" : " (12.4 and newer do)");
+}
+
 __attribute__((noinline)) static const struct layout *learn(CUfunction function)
 {
     struct run run[RUNS_MAX];
@@ -200,6 +212,8 @@ __attribute__((noinline)) static const struct layout *learn(CUfunction function)
         is_kernel = true;
         runs = read_layout(function, true, run);
     }
+    if (runs < 0)
+        say_unknown();
     struct entry entry = {.key = (uint64_t)(uintptr_t)function,
                           .layout = &unknown_layout,
                           .owner = owner_of(function, is_kernel),

@@ -23,6 +23,9 @@ static void *driver_find(const char *name, int version, cuuint64_t flags)
     CUdriverProcAddressQueryResult status;
     CUresult result = driver.cuGetProcAddress_v12000(name, &function, version, flags, &status);
 
+    /* A driver older than 12.0 knows only the first form of the question. */
+    if (result == CUDA_ERROR_NOT_SUPPORTED)
+        result = driver.cuGetProcAddress_v11030(name, &function, version, flags);
     if (result != CUDA_SUCCESS || !function)
         return (void *)driver_missing;
     return function;
@@ -36,7 +39,9 @@ static void driver_open(void)
         return;
     driver.cuGetProcAddress_v12000 =
         (PFN_cuGetProcAddress_v12000)(uintptr_t)dlsym(library, "cuGetProcAddress_v2");
-    if (!driver.cuGetProcAddress_v12000)
+    driver.cuGetProcAddress_v11030 =
+        (PFN_cuGetProcAddress_v11030)(uintptr_t)dlsym(library, "cuGetProcAddress");
+    if (!driver.cuGetProcAddress_v12000 || !driver.cuGetProcAddress_v11030)
         return;
 #define ENTRY(name, version)                                                                                 \
     driver.name##_v##version = (PFN_##name##_v##version)(uintptr_t)driver_find(#name, version, 0);
@@ -48,6 +53,11 @@ static void driver_open(void)
 #undef ENTRY
 #undef STREAM_ENTRY
     loaded = 0;
+}
+
+bool driver_has_libraries(void)
+{
+    return (void *)driver.cuLibraryLoadFromFile_v12000 != (void *)driver_missing;
 }
 
 int driver_load(void)

@@ -8,6 +8,7 @@
 #define CUDART_DRIVER_H
 
 #include <cudaTypedefs.h>
+#include <stdbool.h>
 
 /* The runtime asks for the older number, the header names the type by the newer one; the signature is the
  * same. */
@@ -23,6 +24,7 @@ struct driver {
 #undef ENTRY
 #undef STREAM_ENTRY
     PFN_cuGetProcAddress_v12000 cuGetProcAddress_v12000;
+    PFN_cuGetProcAddress_v11030 cuGetProcAddress_v11030;
 };
 
 extern struct driver driver;
@@ -39,5 +41,8 @@ extern struct driver driver;
 
 /* Opens the driver and fills the table. Any thread; the work is done once. 0, or -ENOENT without a driver. */
 int driver_load(void);
+
+/* Whether the driver has libraries, which came with 12.0; before, a runtime loads modules. After driver_load. */
+bool driver_has_libraries(void);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Libraries and their kernels. A cudaKernel_t is the driver's CUkernel; there are no other functions here, as
- * kernels that nvcc registers at start are not implemented.
+ * kernels that nvcc registers at start are not implemented. On a driver without libraries, older than 12.0, they are
+ * modules of the current context and their functions.
  */
 #include "runtime.h"
 
@@ -14,7 +15,9 @@ cudaError_t cudaLibraryLoadData(cudaLibrary_t *library, const void *code, enum c
 {
     CUresult result = runtime_enter();
 
-    if (result == CUDA_SUCCESS)
+    if (result == CUDA_SUCCESS && !driver_has_libraries())
+        result = driver.cuModuleLoadData_v2000((CUmodule *)library, code);
+    else if (result == CUDA_SUCCESS)
         result = driver.cuLibraryLoadData_v12000(library, code, (CUjit_option *)jit_options, jit_values,
                                                  jit_count, (CUlibraryOption *)library_options,
                                                  library_values, library_count);
@@ -28,7 +31,9 @@ cudaError_t cudaLibraryLoadFromFile(cudaLibrary_t *library, const char *file, en
 {
     CUresult result = runtime_enter();
 
-    if (result == CUDA_SUCCESS)
+    if (result == CUDA_SUCCESS && !driver_has_libraries())
+        result = driver.cuModuleLoad_v2000((CUmodule *)library, file);
+    else if (result == CUDA_SUCCESS)
         result = driver.cuLibraryLoadFromFile_v12000(library, file, (CUjit_option *)jit_options, jit_values,
                                                      jit_count, (CUlibraryOption *)library_options,
                                                      library_values, library_count);
@@ -40,7 +45,8 @@ cudaError_t cudaLibraryUnload(cudaLibrary_t library)
     CUresult result = runtime_enter();
 
     if (result == CUDA_SUCCESS)
-        result = driver.cuLibraryUnload_v12000(library);
+        result = driver_has_libraries() ? driver.cuLibraryUnload_v12000(library)
+                                        : driver.cuModuleUnload_v2000((CUmodule)library);
     return runtime_finish(result);
 }
 
@@ -49,7 +55,9 @@ cudaError_t cudaLibraryGetKernel(cudaKernel_t *kernel, cudaLibrary_t library, co
     CUresult result = runtime_enter();
 
     if (result == CUDA_SUCCESS)
-        result = driver.cuLibraryGetKernel_v12000(kernel, library, name);
+        result = driver_has_libraries()
+                     ? driver.cuLibraryGetKernel_v12000(kernel, library, name)
+                     : driver.cuModuleGetFunction_v2000((CUfunction *)kernel, (CUmodule)library, name);
     return runtime_finish(result);
 }
 
@@ -59,7 +67,9 @@ cudaError_t cudaLibraryGetGlobal(void **pointer, size_t *bytes, cudaLibrary_t li
     CUdeviceptr address = 0;
 
     if (result == CUDA_SUCCESS)
-        result = driver.cuLibraryGetGlobal_v12000(&address, bytes, library, name);
+        result = driver_has_libraries()
+                     ? driver.cuLibraryGetGlobal_v12000(&address, bytes, library, name)
+                     : driver.cuModuleGetGlobal_v3020(&address, bytes, (CUmodule)library, name);
     if (result == CUDA_SUCCESS && pointer)
         *pointer = (void *)address;
     return runtime_finish(result);
