@@ -123,14 +123,9 @@ static void stocks_init(void)
             .destroy = handle_destroy,
         };
     }
-    core.slabs = (struct stock){
-        .lock = &core.lock,
-        .budget = &core.host_budget,
-        .class = HOST_TIER,
-        .device = core.device,
-        .create = slab_create,
-        .destroy = slab_destroy,
-    };
+    core.slabs.device = core.device;
+    core.slabs.create = slab_create;
+    core.slabs.destroy = slab_destroy;
 }
 
 /* ---- start and finish ------------------------------------------------------------------------------------ */
@@ -212,6 +207,7 @@ void core_host_start(const struct options *options)
         pthread_mutex_init(&core.lock, NULL);
         pthread_cond_init(&core.changed, NULL);
         budget_init(&core.host_budget, size_resolve(&options->host_budget, machine_memory_bytes()));
+        core.slabs = (struct stock){.lock = &core.lock, .budget = &core.host_budget, .class = HOST_TIER};
         disk_init(&core.disk, options);
         writer_start();
         atomic_store(&core.host_active, true);

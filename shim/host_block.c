@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "host_block_state.h"
 #include "state.h"
@@ -13,12 +14,55 @@ static uint64_t address_of(const void *ptr)
     return (uint64_t)(uintptr_t)ptr;
 }
 
-/* The block at an address, that no other thread is about to forget; lock held. */
+/* The block at an address that nobody is about to forget; lock held. */
 static struct host_block *find(const void *ptr)
 {
     struct host_block *block = host_block_any() ? host_table_find(address_of(ptr)) : NULL;
 
     return block && !block->dying ? block : NULL;
+}
+
+/* ---- coming ----------------------------------------------------------------------------------------------- */
+
+/* Pieces of a unit that have no page: nobody touched them yet. */
+static uint32_t pieces_untouched(const struct host_block *block, uint32_t index)
+{
+    unsigned char resident[HOST_UNIT_BYTES / 4096];
+    uint64_t unit = host_unit_address(block, index), start = unit, page = host_page_bytes();
+    uint64_t bytes = host_clip(block, &start, HOST_UNIT_BYTES);
+    uint32_t untouched = host_unit_all(block, index);
+
+    if (mincore((void *)(uintptr_t)start, bytes, resident) < 0)
+        return 0;
+    for (uint64_t at = 0; at < bytes; at += page)
+        if (resident[at / page] & 1)
+            untouched &= ~(UINT32_C(1) << (start + at - unit) / HOST_PIECE_BYTES);
+    return untouched;
+}
+
+/* From now on its faults are ours, and the ledger has what is in memory of it. Lock held; it is in the table. */
+static int begin(struct host_block *block)
+{
+    int rc;
+
+    if (host_fault_running() && block->unit_count) {
+        rc = host_fault_arm(block->first, block->end);
+        if (rc < 0)
+            return rc;
+        for (uint32_t index = 0; index < block->unit_count; index++) {
+            struct host_unit *unit = &block->unit[index];
+
+            unit->stamp = core_stamp();
+            unit->fresh = pieces_untouched(block, index);
+            block->absent_bytes += host_unit_bytes(block, index, unit->fresh);
+        }
+    }
+    block->holds = host_holds_on(block);
+    if (block->flags & HOST_BLOCK_HEAP)
+        host_account_out(block, block->absent_bytes);
+    else
+        host_account_in(block, block->bytes - block->absent_bytes);
+    return 0;
 }
 
 static int add(void *ptr, size_t bytes, unsigned flags, const char *name)
@@ -28,19 +72,25 @@ static int add(void *ptr, size_t bytes, unsigned flags, const char *name)
 
     if (!core_host_active())
         return -ENOTSUP;
+    host_fault_start();
     block = host_table_create(address_of(ptr), bytes);
     if (!block)
         return -ENOMEM;
     block->flags = flags;
     for (size_t i = 0; name && name[i] && i + 1 < sizeof(block->name); i++)
         block->name[i] = name[i];
-    pthread_mutex_lock(&host_blocks.lock);
+    host_lock();
     rc = host_table_insert(block);
-    if (!rc)
-        block->holds = host_holds_on(block);
+    if (!rc) {
+        rc = begin(block);
+        if (rc < 0)
+            host_table_remove(block);
+    }
     pthread_mutex_unlock(&host_blocks.lock);
     if (rc < 0)
         host_table_destroy(block);
+    else
+        host_evict_wake();
     return rc;
 }
 
@@ -60,22 +110,60 @@ int host_block_adopt(void *ptr, size_t bytes)
     return ptr && bytes ? add(ptr, bytes, HOST_BLOCK_HEAP, NULL) : -EINVAL;
 }
 
+/* ---- going ------------------------------------------------------------------------------------------------ */
+
+/* Out of the table once nobody works on it. Lock held; `dying` is set. */
+static void end(struct host_block *block)
+{
+    while (block->busy)
+        pthread_cond_wait(&host_blocks.changed, &host_blocks.lock);
+    if (host_fault_running() && block->unit_count)
+        host_fault_disarm(block->first, block->end);
+    if (block->pins)
+        host_blocks.pinned_bytes -= block->bytes;
+    host_table_remove(block);
+}
+
+/* What it held of ledger and disk. Lock not held. */
+static void forget(struct host_block *block)
+{
+    uint64_t away_bytes = 0;
+
+    for (uint32_t index = 0; index < block->unit_count; index++) {
+        const struct host_unit *unit = &block->unit[index];
+
+        away_bytes += host_unit_bytes(block, index, unit->away);
+        if (unit->slot != SLOT_NONE)
+            disk_give(&core.disk, unit->slot, HOST_UNIT_BYTES);
+    }
+    host_blocks.away_bytes -= away_bytes;
+    if (block->flags & HOST_BLOCK_HEAP)
+        host_account_in(block, block->absent_bytes);
+    else
+        host_account_out(block, block->bytes - block->absent_bytes);
+    host_table_destroy(block);
+}
+
 int host_block_unregister(void *ptr)
 {
     struct host_block *block;
     int rc = 0;
 
-    pthread_mutex_lock(&host_blocks.lock);
+    host_lock();
     block = find(ptr);
-    if (!block)
-        rc = -ENOENT;
-    else if (block->pins || block->holds)
-        rc = -EBUSY;
-    else
-        host_table_remove(block);
+    if (!block || block->pins || block->holds) {
+        rc = block ? -EBUSY : -ENOENT;
+    } else {
+        block->dying = true;
+        rc = host_piece_bring_all(block, false);
+        if (rc < 0)
+            block->dying = false;
+        else
+            end(block);
+    }
     pthread_mutex_unlock(&host_blocks.lock);
     if (!rc)
-        host_table_destroy(block);
+        forget(block);
     return rc;
 }
 
@@ -85,29 +173,57 @@ bool host_block_abandon(void *ptr)
 
     if (!host_block_any())
         return false;
-    pthread_mutex_lock(&host_blocks.lock);
+    host_lock();
     block = find(ptr);
     if (block && block->base != address_of(ptr))
         block = NULL;
-    if (block)
-        host_table_remove(block);
+    if (block) {
+        block->dying = true;
+        end(block);
+    }
     pthread_mutex_unlock(&host_blocks.lock);
     if (block)
-        host_table_destroy(block);
+        forget(block);
     return block != NULL;
+}
+
+/* ---- pins ------------------------------------------------------------------------------------------------- */
+
+static void unpin(struct host_block *block)
+{
+    if (--block->pins == 0)
+        host_blocks.pinned_bytes -= block->bytes;
+}
+
+/* Lock held. 0, and it has one pin more; else as host_block_pin. */
+static int pin(struct host_block *block, unsigned flags)
+{
+    if (!block->pins && core.host_budget.limit_bytes - host_blocks.pinned_bytes < block->bytes)
+        return -ENOSPC;
+    if (flags & HOST_PIN_NOWAIT)
+        for (uint32_t index = 0; index < block->unit_count; index++)
+            if (block->unit[index].away | block->unit[index].leaving | block->unit[index].returning)
+                return -EAGAIN;
+    if (block->pins++ == 0)
+        host_blocks.pinned_bytes += block->bytes;
+    return 0;
 }
 
 int host_block_pin(void *ptr, unsigned flags)
 {
     struct host_block *block;
+    int rc;
 
-    (void)flags;
-    pthread_mutex_lock(&host_blocks.lock);
+    host_lock();
     block = find(ptr);
-    if (block)
-        block->pins++;
+    rc = block ? pin(block, flags) : -ENOENT;
+    if (!rc) {
+        rc = host_piece_bring_all(block, true);
+        if (rc < 0)
+            unpin(block);
+    }
     pthread_mutex_unlock(&host_blocks.lock);
-    return block ? 0 : -ENOENT;
+    return rc;
 }
 
 int host_block_unpin(void *ptr, unsigned flags)
@@ -116,24 +232,26 @@ int host_block_unpin(void *ptr, unsigned flags)
     int rc = 0;
 
     (void)flags;
-    pthread_mutex_lock(&host_blocks.lock);
+    host_lock();
     block = find(ptr);
     if (!block)
         rc = -ENOENT;
     else if (!block->pins)
         rc = -EINVAL;
     else
-        block->pins--;
+        unpin(block);
     pthread_mutex_unlock(&host_blocks.lock);
     return rc;
 }
+
+/* ---- the rest --------------------------------------------------------------------------------------------- */
 
 int host_block_touch(void *ptr)
 {
     uint64_t now = core_stamp();
     struct host_block *block;
 
-    pthread_mutex_lock(&host_blocks.lock);
+    host_lock();
     block = find(ptr);
     for (uint32_t i = 0; block && i < block->unit_count; i++)
         block->unit[i].stamp = now;
@@ -141,42 +259,63 @@ int host_block_touch(void *ptr)
     return block ? 0 : -ENOENT;
 }
 
+static void describe(const struct host_block *block, struct host_block_info *out)
+{
+    *out = (struct host_block_info){.base = block->base,
+                                    .bytes = block->bytes,
+                                    .pins = block->pins,
+                                    .holds = block->holds,
+                                    .saves = block->saves,
+                                    .flags = block->flags};
+    memcpy(out->name, block->name, sizeof(out->name));
+    for (uint32_t i = 0; i < block->unit_count; i++) {
+        const struct host_unit *unit = &block->unit[i];
+
+        out->away_bytes += host_unit_bytes(block, i, unit->away & ~unit->returning);
+        if (out->last_use < unit->stamp)
+            out->last_use = unit->stamp;
+    }
+}
+
 int host_block_query(void *ptr, struct host_block_info *out)
 {
     struct host_block *block;
 
-    pthread_mutex_lock(&host_blocks.lock);
+    host_lock();
     block = find(ptr);
-    if (block) {
-        *out = (struct host_block_info){.base = block->base,
-                                        .bytes = block->bytes,
-                                        .pins = block->pins,
-                                        .holds = block->holds,
-                                        .saves = block->saves,
-                                        .flags = block->flags};
-        memcpy(out->name, block->name, sizeof(out->name));
-        for (uint32_t i = 0; i < block->unit_count; i++)
-            if (out->last_use < block->unit[i].stamp)
-                out->last_use = block->unit[i].stamp;
-    }
+    if (block)
+        describe(block, out);
     pthread_mutex_unlock(&host_blocks.lock);
     return block ? 0 : -ENOENT;
+}
+
+long host_block_evict(void *ptr_or_null, size_t bytes)
+{
+    struct host_block *block;
+    uint64_t base = 0;
+
+    if (!host_fault_running())
+        return host_block_any() || !ptr_or_null ? -ENOTSUP : -ENOENT;
+    if (ptr_or_null) {
+        host_lock();
+        block = find(ptr_or_null);
+        if (block) {
+            base = block->base;
+            bytes = bytes ? bytes : block->bytes;
+        }
+        pthread_mutex_unlock(&host_blocks.lock);
+        if (!block)
+            return -ENOENT;
+    }
+    return (long)host_evict_ask(base, bytes);
+}
+
+size_t host_block_demote(size_t bytes)
+{
+    return host_block_any() ? host_evict_ask(0, bytes) : 0;
 }
 
 bool host_block_away(void)
 {
     return host_blocks.away_bytes != 0;
-}
-
-long host_block_evict(void *ptr_or_null, size_t bytes)
-{
-    (void)ptr_or_null;
-    (void)bytes;
-    return -ENOTSUP;
-}
-
-size_t host_block_demote(size_t bytes)
-{
-    (void)bytes;
-    return 0;
 }

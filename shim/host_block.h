@@ -46,7 +46,7 @@ enum host_pin_flag {
 struct host_block_info {
     uint64_t base;
     uint64_t bytes;      /**< as registered */
-    uint64_t away_bytes; /**< of them on disk now */
+    uint64_t away_bytes; /**< of them on disk now, and not on the way back */
     uint64_t pins;       /**< of host_block_pin */
     uint64_t holds;      /**< of host_block_hold: in use by the driver */
     uint64_t saves;      /**< pieces written so far */

@@ -84,15 +84,31 @@ static void mark(const struct hold *range, int64_t change)
     }
 }
 
+/* Every block that the range meets is in memory. What cannot be read is waited for by who touches it. */
+static void bring(const struct hold *range)
+{
+    uint64_t at = range->start;
+    uint32_t index;
+
+    while ((index = host_table_above(at)) < host_block_count && meets(range, host_blocks.row[index])) {
+        struct host_block *block = host_blocks.row[index];
+
+        at = block->base + block->bytes;
+        host_piece_bring_all(block, true);
+    }
+}
+
 bool host_block_hold(const void *ptr, size_t bytes)
 {
     const struct hold range = {(uint64_t)(uintptr_t)ptr, (uint64_t)(uintptr_t)ptr + bytes, 1};
     bool held;
 
-    pthread_mutex_lock(&host_blocks.lock);
+    host_lock();
     held = hold_add(&range);
-    if (held)
+    if (held) {
         mark(&range, 1);
+        bring(&range);
+    }
     pthread_mutex_unlock(&host_blocks.lock);
     if (!held)
         log_line(LOG_WARN, "no room to remember what the driver uses: a range of %zu bytes is not held",
@@ -104,7 +120,7 @@ void host_block_drop(const void *ptr, size_t bytes)
 {
     const struct hold range = {(uint64_t)(uintptr_t)ptr, (uint64_t)(uintptr_t)ptr + bytes, 1};
 
-    pthread_mutex_lock(&host_blocks.lock);
+    host_lock();
     if (hold_remove(&range))
         mark(&range, -1);
     pthread_mutex_unlock(&host_blocks.lock);

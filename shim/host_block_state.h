@@ -5,10 +5,10 @@
  * Shape    a block is a row of units, the parts of it that lie in one aligned run of HOST_UNIT_BYTES; a unit is up to
  *          32 pieces, one bit each in its masks. A unit has one slot on disk as long as any of its pieces is there,
  *          each piece at its own offset. Blocks lie in a table sorted by address.
- * Pieces   in memory (no bit) → leaving → away → returning → in memory; fresh: nobody touched it yet, it is nowhere.
- *          `returning` is set beside `leaving`, `away` or `fresh`: where the bytes are until they are back.
- * Threads  all belongs to host_blocks.lock. Order: host_blocks.lock → core.lock. It is held across mremap and not
- *          across anything that waits: no disk, no copy, no log line.
+ * Pieces   in memory (no bit) → leaving → away → in memory; fresh: nobody touched it yet, it is nowhere. While a
+ *          thread brings one back, or fills a page of it, `returning` is set as well, and nobody else moves it.
+ * Threads  all belongs to host_blocks.lock. Order: host_blocks.lock → core.lock. It is held across system calls that
+ *          change mappings, and not across anything that waits: no disk, no copy, no log line.
  * Memory   of mmap's own, kept for the next block when one goes.
  */
 #ifndef EBB_HOST_BLOCK_STATE_H
@@ -17,23 +17,25 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <unistd.h>
 
 #include "device.h"
+#include "disk_io.h"
 #include "host_block.h"
 
 #define HOST_UNIT_BYTES  GRANULE_BYTES
-#define HOST_UNIT_PIECES ((unsigned)(HOST_UNIT_BYTES / HOST_PIECE_BYTES))
+#define HOST_UNIT_PIECES 32u /* HOST_UNIT_BYTES / HOST_PIECE_BYTES: the bits of a mask */
 
 struct host_unit {
     uint32_t fresh;
     uint32_t leaving; /**< at `alias`, being written */
     uint32_t away;    /**< in the slot */
     uint32_t returning;
-    uint32_t broken; /**< away, and the last try to read it failed */
-    uint32_t stuck;  /**< cannot be taken out of the program's mapping */
-    char *alias;     /**< where the unit's first byte would be, while anything is leaving */
-    uint64_t slot;   /**< SLOT_NONE: none */
-    uint64_t stamp;  /**< core_stamp() of the last use */
+    uint32_t stuck; /**< cannot be taken out of the program's mapping */
+    bool writing;   /**< the slot is being written to */
+    char *alias;    /**< where the unit's first byte would be, while anything is leaving */
+    uint64_t slot;  /**< SLOT_NONE: none */
+    uint64_t stamp; /**< core_stamp() of the last use */
 };
 
 struct host_block {
@@ -41,11 +43,14 @@ struct host_block {
     uint64_t first, end;    /**< its whole pages; equal: none */
     struct host_unit *unit; /**< of the aligned runs that first..end meets; own_unit where those suffice */
     struct host_unit own_unit[2];
+    uint64_t *checksum; /**< of each piece when it left, under EBBTIDE_VERIFY; else NULL */
     uint32_t unit_count;
     uint32_t flags;
     uint64_t pins, holds, saves;
-    uint32_t busy; /**< threads at work on it without the lock: it is not forgotten meanwhile */
-    bool dying;    /**< nobody begins to work on it any more */
+    uint64_t absent_bytes; /**< fresh or away: not in the host ledger */
+    uint32_t busy;         /**< threads at work on it without the lock: it is not forgotten meanwhile */
+    bool complained;       /**< a failed read was logged */
+    bool dying;            /**< being forgotten: nobody else may do that, or pin it */
     struct host_block *next_spare;
     char name[HOST_NAME_BYTES];
 };
@@ -59,16 +64,50 @@ struct host_blocks {
     pthread_cond_t changed;  /**< a piece came to rest, a block is no longer busy, a request was served */
     struct host_block **row; /**< sorted by base; room for HOST_BLOCKS_MAX */
     struct host_block *spare;
+    uint32_t busy;               /**< sum over the blocks */
+    bool forking;                /**< nobody begins to work on a block until the fork is over */
+    uint64_t pinned_bytes;       /**< of blocks with pins */
     _Atomic uint64_t away_bytes; /**< on disk, of all blocks */
 };
 
 extern struct host_blocks host_blocks;
 
-/** The bytes of a unit that belong to the block. */
+static inline uint64_t host_page_bytes(void)
+{
+    return (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/** Address of the first byte of a unit, which may lie before the block. */
 static inline uint64_t host_unit_address(const struct host_block *block, uint32_t unit)
 {
     return block->first / HOST_UNIT_BYTES * HOST_UNIT_BYTES + unit * HOST_UNIT_BYTES;
 }
+
+/** The part of [start, start + bytes) that the block's whole pages have. */
+static inline uint64_t host_clip(const struct host_block *block, uint64_t *start, uint64_t bytes)
+{
+    uint64_t end = *start + bytes;
+
+    if (*start < block->first)
+        *start = block->first;
+    if (end > block->end)
+        end = block->end;
+    return end - *start;
+}
+
+/** The pieces of a unit that the block has, as a mask; and the bytes of some of them. */
+uint32_t host_unit_all(const struct host_block *block, uint32_t unit);
+uint64_t host_unit_bytes(const struct host_block *block, uint32_t unit, uint32_t pieces);
+
+/** Take the lock to begin something: not while the process forks. */
+static inline void host_lock(void)
+{
+    pthread_mutex_lock(&host_blocks.lock);
+    while (host_blocks.forking)
+        pthread_cond_wait(&host_blocks.changed, &host_blocks.lock);
+}
+
+/* ---- host_block_table.c ------------------------------------------------------------------------------------ */
 
 /** The block that @address lies in, or NULL; lock held. */
 struct host_block *host_table_find(uint64_t address);
@@ -85,11 +124,101 @@ void host_table_destroy(struct host_block *block);
 int host_table_insert(struct host_block *block);
 void host_table_remove(struct host_block *block);
 
+/** Around work without the lock: the block stays. Lock held. */
+void host_table_enter(struct host_block *block);
+void host_table_leave(struct host_block *block);
+
+/* ---- host_block_hold.c, host_block_maps.c ------------------------------------------------------------------ */
+
 /** Ranges that the driver has, by host_block_hold: how many meet the block. Lock held. */
 uint64_t host_holds_on(const struct host_block *block);
 
 /** Is [first, end) mapped throughout, by private anonymous memory that is no stack? 0; -EINVAL it is not; else the
  *  -errno of reading /proc/self/maps. */
 int host_maps_check(uint64_t first, uint64_t end);
+
+/* ---- host_block_fault.c ------------------------------------------------------------------------------------ */
+
+/** Start to serve faults and to evict, once in a process. False: it cannot be done here (said once). Lock not held. */
+bool host_fault_start(void);
+/** Was it, and does it go on? */
+bool host_fault_running(void);
+/** Is the caller the thread that evicts? It must not wait for itself. */
+bool host_thread_evicts(void);
+/** In a forked child: there is neither thread nor fault; nothing is evicted any more. */
+void host_fault_forked(void);
+
+/** Have faults in the block's whole pages sent to us. 0; -errno of UFFDIO_REGISTER. */
+int host_fault_arm(uint64_t first, uint64_t end);
+/** And no more. What waits there for us goes on. */
+void host_fault_disarm(uint64_t first, uint64_t end);
+
+/** Put bytes where pages are missing; pages that are there stay as they are. Nobody is woken yet. -ENOENT the mapping
+ *  is gone; else -errno of UFFDIO_COPY. */
+int host_fault_fill(uint64_t to, const void *from, uint64_t bytes);
+/** Let those who wait for these pages try again. */
+void host_fault_wake(uint64_t first, uint64_t bytes);
+
+/* ---- host_block_piece.c ------------------------------------------------------------------------------------ */
+
+/** Memory of one thread that brings pieces back. */
+struct host_staging {
+    char *piece; /**< HOST_PIECE_BYTES, page-aligned */
+    struct disk_bounce bounce;
+};
+
+/** -ENOMEM. */
+int host_staging_init(struct host_staging *staging);
+void host_staging_finish(struct host_staging *staging);
+
+/**
+ * Have one piece in memory. Waits for a thread that is at it.
+ *
+ * @page    also fill this page of it when it is missing; 0: none
+ * Lock     held on entry and on return, released meanwhile; the caller has entered the block
+ * Returns  0; -EIO, -EILSEQ it could not be read or is not what was written (said once): it stays away
+ */
+int host_piece_bring(struct host_block *block, uint32_t unit, unsigned piece, uint64_t page,
+                     struct host_staging *staging);
+
+/** Every piece of the block, those that nobody touched only if @fresh_too. Lock as above. 0; -ENOMEM no memory to do it
+ *  with; -EIO some are still away. */
+int host_piece_bring_all(struct host_block *block, bool fresh_too);
+
+/** Read a piece that is away and check it. Lock not held. */
+int host_piece_read(const struct host_block *block, uint32_t unit, unsigned piece,
+                    struct host_staging *staging);
+
+/** Remember what leaves, under EBBTIDE_VERIFY. */
+void host_piece_remember(struct host_block *block, uint32_t unit, unsigned piece, const void *bytes);
+
+/** Charge bytes of the block that are about to come back: waits for others to leave while that helps, and passes the
+ *  budget where it does not. Lock not held. */
+void host_room_take(struct host_block *block, uint64_t bytes);
+
+/** Bytes of the block come into memory (the budget may be passed) or leave it. Lock held or not. */
+void host_account_in(struct host_block *block, uint64_t bytes);
+void host_account_out(struct host_block *block, uint64_t bytes);
+
+/* ---- host_block_flight.c ----------------------------------------------------------------------------------- */
+
+/** What a flight needs; also finds out whether mremap can do it. 0 or -errno. */
+int host_flight_init(void);
+
+/** Send some pieces away, as many as are wanted or as fit into a flight, of the block that begins at @base, or of all
+ *  (0). Only by the thread that evicts. Returns the bytes that left: 0 when nothing more can. */
+uint64_t host_flight(uint64_t base, uint64_t bytes);
+
+/* ---- host_block_evict.c ------------------------------------------------------------------------------------ */
+
+/** The thread that evicts. */
+void *host_evict_run(void *unused);
+
+/** Ask it for bytes and wait for them, or for less when that is all. Of the block that begins at @base, or of all (0).
+ *  Lock not held. */
+uint64_t host_evict_ask(uint64_t base, uint64_t bytes);
+
+/** Have it make room again, if there is little, and do not wait. Lock not held. */
+void host_evict_wake(void);
 
 #endif

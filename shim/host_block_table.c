@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "block.h"
+#include "state.h"
 
 struct host_blocks host_blocks = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 _Atomic uint32_t host_block_count;
@@ -54,10 +54,15 @@ static void record_give(struct host_block *record)
     pthread_mutex_unlock(&host_blocks.lock);
 }
 
+static size_t checksum_bytes(const struct host_block *block)
+{
+    return block->unit_count * HOST_UNIT_PIECES * sizeof(*block->checksum);
+}
+
 struct host_block *host_table_create(uint64_t base, uint64_t bytes)
 {
     struct host_block *block = record_take();
-    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), first, end;
+    uint64_t page = host_page_bytes(), first, end;
 
     if (!block)
         return NULL;
@@ -72,8 +77,10 @@ struct host_block *host_table_create(uint64_t base, uint64_t bytes)
     block->unit = block->own_unit;
     if (block->unit_count > sizeof(block->own_unit) / sizeof(*block->own_unit))
         block->unit = pages(block->unit_count * sizeof(*block->unit));
-    if (!block->unit) {
-        record_give(block);
+    if (core.options->verify && block->unit_count)
+        block->checksum = pages(checksum_bytes(block));
+    if (!block->unit || (core.options->verify && block->unit_count && !block->checksum)) {
+        host_table_destroy(block);
         return NULL;
     }
     for (uint32_t i = 0; i < block->unit_count; i++)
@@ -83,7 +90,9 @@ struct host_block *host_table_create(uint64_t base, uint64_t bytes)
 
 void host_table_destroy(struct host_block *block)
 {
-    if (block->unit != block->own_unit)
+    if (block->checksum)
+        munmap(block->checksum, checksum_bytes(block));
+    if (block->unit && block->unit != block->own_unit)
         munmap(block->unit, block->unit_count * sizeof(*block->unit));
     record_give(block);
 }
@@ -142,4 +151,17 @@ void host_table_remove(struct host_block *block)
     memmove(&host_blocks.row[index], &host_blocks.row[index + 1],
             (count - index - 1) * sizeof(*host_blocks.row));
     host_block_count = count - 1;
+}
+
+void host_table_enter(struct host_block *block)
+{
+    block->busy++;
+    host_blocks.busy++;
+}
+
+void host_table_leave(struct host_block *block)
+{
+    block->busy--;
+    host_blocks.busy--;
+    pthread_cond_broadcast(&host_blocks.changed);
 }

@@ -4,6 +4,7 @@
 #include "core.h"
 #include "device_cuda.h"
 #include "hooks.h"
+#include "host_block.h"
 #include "live.h"
 #include "log.h"
 #include "options.h"
@@ -108,6 +109,7 @@ void life_cuda_started(void)
 
 static void forked(void)
 {
+    host_block_fork_child();
     if (!core_host_active())
         return;
     is_forked = has_started;
@@ -118,8 +120,9 @@ static void forked(void)
 __attribute__((constructor)) static void load(void)
 {
     life_options();
-    if (pthread_atfork(NULL, NULL, forked))
-        log_line(LOG_WARN, "no room for a fork handler: forked children must not use CUDA");
+    if (pthread_atfork(host_block_fork_prepare, host_block_fork_parent, forked))
+        log_line(LOG_WARN,
+                 "no room for a fork handler: forked children must not use CUDA or registered memory");
 }
 
 static void report(void)

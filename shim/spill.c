@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 #include "closure.h"
-#include "log.h"
+#include "host_block.h"
 #include "pick.h"
 #include "state.h"
 #include "tier.h"
@@ -112,19 +112,6 @@ static uint64_t settle(struct spill *spill)
     return bytes;
 }
 
-/* A write failed: the tier takes nothing more, what it holds stays readable. */
-static void refuse(int error)
-{
-    stats_add(&core.counters.save_failures, 1);
-    if (core.disk_off)
-        return;
-    core.disk_off = true;
-    log_line(LOG_WARN,
-             "cannot write to the spill directory (error %d): blocks stay in memory; EBBTIDE_SPILL_DIR names "
-             "another place",
-             -error);
-}
-
 /* Write up to a flight of chunks. Returns the bytes written. */
 static uint64_t write_flight(uint64_t bytes, uint64_t newest, bool *out_full)
 {
@@ -147,7 +134,7 @@ static uint64_t write_flight(uint64_t bytes, uint64_t newest, bool *out_full)
             stats_moved(MOVE_HOST_TO_DISK, saved, since_ns);
             since_ns = 0;
         } else if (flight[i].submitted) {
-            refuse(flight[i].result);
+            tier_save_failed(flight[i].result);
         } else {
             *out_full = true;
         }
@@ -173,5 +160,8 @@ int mover_spill(uint64_t bytes, uint64_t newest)
         if (!core.mapped || closure_run(&closure) < 0 || !closure.unmapped_bytes)
             break;
     }
+    /* A timer cannot tell whether host blocks are cold: their uses are not seen. Need decides alone. */
+    if (gone < bytes && newest == UINT64_MAX)
+        gone += host_block_demote(bytes - gone);
     return gone >= bytes ? 0 : -ENOSPC;
 }

@@ -12,6 +12,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "block.h"
 #include "budget.h"
@@ -110,6 +111,15 @@ static inline uint64_t core_stamp(void)
 #else
     return core.device->now_ns(core.device) | 1;
 #endif
+}
+
+/** Nanoseconds for durations, with or without a device. */
+static inline uint64_t core_clock_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 static inline uint64_t core_now(void)

@@ -82,6 +82,17 @@ bool tier_disk_open(void)
     return core.options->disk != DISK_OFF && !core.disk_off;
 }
 
+void tier_save_failed(int error)
+{
+    stats_add(&core.counters.save_failures, 1);
+    if (atomic_exchange(&core.disk_off, true))
+        return;
+    log_line(LOG_WARN,
+             "cannot write to the spill directory (error %d): blocks stay in memory; EBBTIDE_SPILL_DIR names "
+             "another place",
+             -error);
+}
+
 void tier_drop_slot(struct chunk *chunk)
 {
     if (chunk->slot == SLOT_NONE)

@@ -33,6 +33,9 @@ bool tier_host_pressed(void);
 /** May something go to disk at all now. */
 bool tier_disk_open(void);
 
+/** A write failed: the disk takes nothing more, what it holds stays readable. Counted, and said once. */
+void tier_save_failed(int error);
+
 /** A chunk's disk copy, if it has one, is given back. core.lock not held. */
 void tier_drop_slot(struct chunk *chunk);
 

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* host_block_evict.c - the thread that sends host blocks to disk, for who asks. See host_block_state.h. */
+#include "host_block_state.h"
+
+#include "state.h"
+#include "tier.h"
+
+/* What is kept free of the host budget, so that a fault rarely waits for a write. */
+#define RESERVE_MOST_BYTES ((uint64_t)8 << 20)
+
+/* Somebody waits for bytes to leave. On its stack, in the queue until it is served. */
+struct request {
+    uint64_t base, bytes, done;
+    bool served;
+    struct request *next;
+};
+
+static struct {
+    pthread_cond_t wanted; /* with host_blocks.lock */
+    struct request *first;
+    bool reserve_short;
+} evictor = {.wanted = PTHREAD_COND_INITIALIZER};
+
+/* ---- the thread ------------------------------------------------------------------------------------------- */
+
+static uint64_t reserve_lacks(void)
+{
+    uint64_t limit = core.host_budget.limit_bytes, keep, room = tier_host_room();
+
+    if (limit == BUDGET_NO_LIMIT)
+        return 0;
+    keep = limit / 16 < RESERVE_MOST_BYTES ? limit / 16 : RESERVE_MOST_BYTES;
+    keep += tier_host_staging();
+    return room < keep ? keep - room : 0;
+}
+
+static uint64_t evict_some(uint64_t base, uint64_t bytes)
+{
+    return bytes && tier_disk_open() ? host_flight(base, bytes) : 0;
+}
+
+/* One flight for the request that waits longest, which then queues again behind the others. */
+static void serve(struct request *request)
+{
+    uint64_t base = request->base, bytes = request->bytes - request->done, gone;
+    struct request **last = &evictor.first;
+
+    evictor.first = request->next;
+    pthread_mutex_unlock(&host_blocks.lock);
+    gone = evict_some(base, bytes);
+    pthread_mutex_lock(&host_blocks.lock);
+    request->done += gone;
+    if (!gone || request->done >= request->bytes) {
+        request->served = true;
+        pthread_cond_broadcast(&host_blocks.changed);
+        return;
+    }
+    while (*last)
+        last = &(*last)->next;
+    request->next = NULL;
+    *last = request;
+}
+
+void *host_evict_run(void *unused)
+{
+    pthread_setname_np(pthread_self(), "ebbtide-ebb");
+    pthread_mutex_lock(&host_blocks.lock);
+    for (;;) {
+        while (!evictor.first && !evictor.reserve_short)
+            pthread_cond_wait(&evictor.wanted, &host_blocks.lock);
+        if (evictor.first) {
+            serve(evictor.first);
+            continue;
+        }
+        evictor.reserve_short = false;
+        pthread_mutex_unlock(&host_blocks.lock);
+        evict_some(0, reserve_lacks());
+        pthread_mutex_lock(&host_blocks.lock);
+    }
+    return unused;
+}
+
+uint64_t host_evict_ask(uint64_t base, uint64_t bytes)
+{
+    struct request request = {.base = base, .bytes = bytes}, **last = &evictor.first;
+
+    if (!bytes || !host_fault_running() || host_thread_evicts())
+        return 0;
+    pthread_mutex_lock(&host_blocks.lock);
+    while (*last)
+        last = &(*last)->next;
+    *last = &request;
+    pthread_cond_signal(&evictor.wanted);
+    while (!request.served)
+        pthread_cond_wait(&host_blocks.changed, &host_blocks.lock);
+    pthread_mutex_unlock(&host_blocks.lock);
+    return request.done;
+}
+
+void host_evict_wake(void)
+{
+    if (!host_fault_running() || !reserve_lacks())
+        return;
+    pthread_mutex_lock(&host_blocks.lock);
+    evictor.reserve_short = true;
+    pthread_cond_signal(&evictor.wanted);
+    pthread_mutex_unlock(&host_blocks.lock);
+}

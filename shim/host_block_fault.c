@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* host_block_fault.c - accesses to what is not there: userfaultfd(2). See host_block_state.h. */
+#include "host_block_state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+
+#include "log.h"
+#include "state.h"
+
+/* Of Linux 6.1, newer than some headers. */
+#ifndef USERFAULTFD_IOC_NEW
+#define USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
+#endif
+
+enum {
+    SERVERS = 2,    /* one reads from the disk while another one does */
+    RETRY_MS = 100, /* until what could not be read is tried again */
+    BROKEN_MOST =
+        64, /* faults remembered for that; others wait in the kernel and are found by the next look */
+};
+
+/* They call into libc and our log only. */
+#define STACK_BYTES ((size_t)256 << 10)
+
+static struct {
+    pthread_mutex_t starting;
+    bool tried;
+    _Atomic bool running;
+    int file;
+    pthread_t evictor;
+} faults = {.starting = PTHREAD_MUTEX_INITIALIZER, .file = -1};
+
+/* ---- the kernel's side ------------------------------------------------------------------------------------ */
+
+/* A descriptor that gets the kernel's own faults too, or -errno. */
+static int faults_open(void)
+{
+    struct uffdio_api api = {.api = UFFD_API};
+    int file = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK), error = errno;
+
+    if (file < 0 && error == EPERM) {
+        int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+
+        if (device >= 0) {
+            file = ioctl(device, USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
+            error = errno;
+            close(device);
+        }
+    }
+    if (file < 0)
+        return -error;
+    if (ioctl(file, UFFDIO_API, &api) < 0) {
+        error = errno;
+        close(file);
+        return -error;
+    }
+    return file;
+}
+
+int host_fault_arm(uint64_t first, uint64_t end)
+{
+    struct uffdio_register range = {.range = {first, end - first}, .mode = UFFDIO_REGISTER_MODE_MISSING};
+
+    return ioctl(faults.file, UFFDIO_REGISTER, &range) < 0 ? -errno : 0;
+}
+
+void host_fault_disarm(uint64_t first, uint64_t end)
+{
+    struct uffdio_range range = {first, end - first};
+
+    /* It fails where the program has unmapped the range: then nothing is armed there any more. */
+    ioctl(faults.file, UFFDIO_UNREGISTER, &range);
+}
+
+void host_fault_wake(uint64_t first, uint64_t bytes)
+{
+    struct uffdio_range range = {first, bytes};
+
+    ioctl(faults.file, UFFDIO_WAKE, &range);
+}
+
+int host_fault_fill(uint64_t to, const void *from, uint64_t bytes)
+{
+    uint64_t page = host_page_bytes(), at = 0;
+
+    while (at < bytes) {
+        struct uffdio_copy copy = {.dst = to + at,
+                                   .src = (uint64_t)(uintptr_t)from + at,
+                                   .len = bytes - at,
+                                   .mode = UFFDIO_COPY_MODE_DONTWAKE};
+
+        if (ioctl(faults.file, UFFDIO_COPY, &copy) == 0)
+            return 0;
+        int error = errno;
+
+        if (copy.copy > 0)
+            at += (uint64_t)copy.copy;
+        else if (error == EEXIST) /* that page is there */
+            at += page;
+        else if (error != EAGAIN && error != EINTR)
+            /* No mapping, or one that is not armed: the program has put another one there. */
+            return error == ENOENT || error == EINVAL || error == ESRCH ? -ENOENT : -error;
+    }
+    return 0;
+}
+
+/* ---- the threads ------------------------------------------------------------------------------------------ */
+
+/* Faults whose bytes could not be read, to be tried again. */
+struct broken {
+    uint64_t address[BROKEN_MOST];
+    unsigned count;
+};
+
+static void broken_add(struct broken *broken, uint64_t address)
+{
+    for (unsigned i = 0; i < broken->count; i++)
+        if (broken->address[i] == address)
+            return;
+    if (broken->count < BROKEN_MOST)
+        broken->address[broken->count++] = address;
+    else /* it faults again, until there is room */
+        host_fault_wake(address, host_page_bytes());
+}
+
+static void serve(uint64_t address, struct host_staging *staging, struct broken *broken)
+{
+    uint64_t page = address / host_page_bytes() * host_page_bytes();
+    struct host_block *block;
+    int rc = 0;
+
+    host_lock();
+    block = host_table_find(page);
+    if (block && page >= block->first && page < block->end) {
+        uint32_t unit = (uint32_t)((page - host_unit_address(block, 0)) / HOST_UNIT_BYTES);
+        unsigned piece = (unsigned)(page % HOST_UNIT_BYTES / HOST_PIECE_BYTES);
+
+        host_table_enter(block);
+        rc = host_piece_bring(block, unit, piece, page, staging);
+        host_table_leave(block);
+        pthread_mutex_unlock(&host_blocks.lock);
+    } else {
+        pthread_mutex_unlock(&host_blocks.lock);
+        host_fault_wake(page, host_page_bytes());
+    }
+    if (rc < 0)
+        broken_add(broken, page);
+}
+
+static void serve_pending(struct host_staging *staging, struct broken *broken)
+{
+    struct uffd_msg message[16];
+    ssize_t length;
+
+    while ((length = read(faults.file, message, sizeof(message))) > 0)
+        for (size_t i = 0; i < (size_t)length / sizeof(*message); i++)
+            if (message[i].event == UFFD_EVENT_PAGEFAULT)
+                serve(message[i].arg.pagefault.address, staging, broken);
+}
+
+static void serve_broken(struct host_staging *staging, struct broken *broken)
+{
+    struct broken again = *broken;
+
+    broken->count = 0;
+    for (unsigned i = 0; i < again.count; i++)
+        serve(again.address[i], staging, broken);
+}
+
+static void *server_run(void *argument)
+{
+    struct host_staging *staging = argument;
+    struct broken broken = {.count = 0};
+    struct pollfd events = {.fd = faults.file, .events = POLLIN};
+
+    pthread_setname_np(pthread_self(), "ebbtide-fault");
+    for (;;) {
+        int ready = poll(&events, 1, broken.count ? RETRY_MS : -1);
+
+        if (ready > 0)
+            serve_pending(staging, &broken);
+        else if (ready == 0)
+            serve_broken(staging, &broken);
+    }
+    return NULL;
+}
+
+static int threads_start(void)
+{
+    static struct host_staging staging[SERVERS];
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    int error = 0;
+
+    for (unsigned i = 0; i < SERVERS; i++)
+        if (host_staging_init(&staging[i]) < 0)
+            return -ENOMEM;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(&faults.evictor, &attributes, host_evict_run, NULL);
+    for (unsigned i = 0; i < SERVERS && !error; i++) {
+        pthread_t server;
+
+        error = pthread_create(&server, &attributes, server_run, &staging[i]);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return -error;
+}
+
+static bool faults_start(void)
+{
+    int rc = faults_open();
+
+    if (rc >= 0) {
+        faults.file = rc;
+        rc = host_flight_init();
+        if (rc >= 0)
+            rc = threads_start();
+        if (rc >= 0)
+            return true;
+        log_line(LOG_WARN, "registered host memory stays in memory: it cannot be moved here (error %d)", -rc);
+        return false;
+    }
+    log_line(LOG_WARN,
+             "registered host memory stays in memory: faults of the kernel are not handed to us (error %d); "
+             "vm.unprivileged_userfaultfd=1, access to /dev/userfaultfd or CAP_SYS_PTRACE allows it",
+             -rc);
+    return false;
+}
+
+bool host_fault_start(void)
+{
+    if (host_fault_running())
+        return true;
+    pthread_mutex_lock(&faults.starting);
+    if (!faults.tried) {
+        faults.tried = true;
+        faults.running = faults_start();
+    }
+    pthread_mutex_unlock(&faults.starting);
+    return host_fault_running();
+}
+
+bool host_fault_running(void)
+{
+    return atomic_load_explicit(&faults.running, memory_order_acquire);
+}
+
+bool host_thread_evicts(void)
+{
+    return pthread_equal(pthread_self(), faults.evictor);
+}
+
+void host_fault_forked(void)
+{
+    pthread_mutex_init(&faults.starting, NULL);
+    faults.running = false;
+    if (faults.file >= 0)
+        close(faults.file);
+    faults.file = -1;
+}
