@@ -33,28 +33,21 @@ static struct graph_uses *uses_of(CUgraphExec graph)
 /* Some graph has had memory of its own: only then there is something to settle. */
 static bool any_allocates;
 
-static bool held_bytes(unsigned ordinal, cuuint64_t *out)
-{
-    return real.cuDeviceGetGraphMemAttribute(contexts_device(ordinal), CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT,
-                                             out) == CUDA_SUCCESS;
-}
-
 static void settle_device(unsigned ordinal)
 {
-    cuuint64_t held, again;
+    static pthread_mutex_t settling = PTHREAD_MUTEX_INITIALIZER; /* so that no late figure is the last */
+    cuuint64_t held;
 
-    if (!held_bytes(ordinal, &held))
-        return;
-    do {
-        again = held;
-        uint64_t before = __atomic_exchange_n(&charged[ordinal], held, __ATOMIC_ACQ_REL);
-
-        if (before > held)
-            core_credit(ordinal, CLASS_GRAPH, before - held);
+    pthread_mutex_lock(&settling);
+    if (real.cuDeviceGetGraphMemAttribute(contexts_device(ordinal), CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT,
+                                          &held) == CUDA_SUCCESS) {
+        if (charged[ordinal] > held)
+            core_credit(ordinal, CLASS_GRAPH, charged[ordinal] - held);
         else
-            core_charge_held(ordinal, CLASS_GRAPH, held - before);
-        /* Whoever was late with an older figure puts that right himself. */
-    } while (held_bytes(ordinal, &held) && held != again);
+            core_charge_held(ordinal, CLASS_GRAPH, held - charged[ordinal]);
+        charged[ordinal] = held;
+    }
+    pthread_mutex_unlock(&settling);
 }
 
 /* Charge what the driver holds for graphs. It takes that by itself, at instantiation or launch. */

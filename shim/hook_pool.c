@@ -22,6 +22,10 @@ struct pool {
 static struct table pools = TABLE_INIT(struct pool);
 static bool any_pool;
 
+/* For charged: held across the question to the driver and the answer to the core, so that no late figure is the last.
+ * Nothing that waits for it holds any other lock. */
+static pthread_mutex_t settling = PTHREAD_MUTEX_INITIALIZER;
+
 static uint64_t key_of(CUmemoryPool pool)
 {
     return (uint64_t)(uintptr_t)pool;
@@ -61,32 +65,20 @@ static void adjust(unsigned ordinal, uint64_t charged, uint64_t held)
  * is destroyed: its allocations are charged one by one. */
 static void settle(CUmemoryPool pool, uint64_t ahead)
 {
-    uint64_t held, again;
+    struct pool known;
+    uint64_t held;
 
-    if (!ask_held(pool, &held)) {
-        table_lock(&pools);
-        struct pool *known = table_find(&pools, key_of(pool));
+    pthread_mutex_lock(&settling);
+    if (table_get(&pools, key_of(pool), &known)) {
+        struct pool settled = {known.charged + ahead, known.ordinal};
 
-        if (known)
-            known->charged += ahead;
-        table_unlock(&pools);
-        return;
+        if (ask_held(pool, &held)) {
+            adjust(known.ordinal, settled.charged, held);
+            settled.charged = held;
+        }
+        table_put(&pools, key_of(pool), &settled);
     }
-    do {
-        table_lock(&pools);
-        struct pool *known = table_find(&pools, key_of(pool));
-        struct pool before = known ? *known : (struct pool){0};
-
-        again = held;
-        if (known)
-            known->charged = held;
-        table_unlock(&pools);
-        if (!known)
-            return;
-        adjust(before.ordinal, before.charged + ahead, held);
-        ahead = 0;
-        /* Whoever was late with an older figure puts that right himself. */
-    } while (ask_held(pool, &held) && held != again);
+    pthread_mutex_unlock(&settling);
 }
 
 void pools_settle(void)
@@ -276,16 +268,18 @@ static void charge_orphans(CUmemoryPool pool)
 CUresult hook_cuMemPoolDestroy(__typeof__(cuMemPoolDestroy) *next, CUmemoryPool pool)
 {
     struct pool known;
+
+    pthread_mutex_lock(&settling);
     bool is_known = pool && table_take(&pools, key_of(pool), &known);
     CUresult result = next(pool);
 
     if (is_known && result != CUDA_SUCCESS) {
         table_put(&pools, key_of(pool), &known);
-        settle(pool, 0);
     } else if (is_known) {
         core_credit(known.ordinal, CLASS_POOL, known.charged);
         charge_orphans(pool);
     }
+    pthread_mutex_unlock(&settling);
     return result;
 }
 
