@@ -58,7 +58,7 @@ static const char *base_name(const char *path)
 
 static int library_of(const char *path)
 {
-    static const char *const prefix[HOOK_LIBRARY_COUNT] = {"libcuda.so", "libcudart.so"};
+    static const char *const prefix[HOOK_LIBRARY_COUNT] = {"libcuda.so", "libcudart.so", "libnvidia-ml.so"};
     const char *name = path ? base_name(path) : "";
 
     for (int i = 0; i < HOOK_LIBRARY_COUNT; i++)
@@ -164,6 +164,8 @@ static bool is_upper(char c)
 
 static bool is_cuda_name(const char *name)
 {
+    if (strncmp(name, "nvml", 4) == 0)
+        return is_upper(name[4]);
     return name[0] == 'c' && name[1] == 'u' &&
            (is_upper(name[2]) || (name[2] == 'd' && name[3] == 'a' && is_upper(name[4])));
 }

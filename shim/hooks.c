@@ -15,7 +15,7 @@ bool hooks_managing;
 const struct hook_row hook_rows[] = {
 #define ROW(library, class, result, name, body, parameters, arguments)                                       \
     {#name, HOOK_LIBRARY_##library, HOOK_CLASS_##class, (void *)name, (void **)&real.name},
-#define CALL_ROW(name) {#name, HOOK_LIBRARY_driver, HOOK_CLASS_call, NULL, (void **)&real.name},
+#define CALL_ROW(library, name) {#name, HOOK_LIBRARY_##library, HOOK_CLASS_call, NULL, (void **)&real.name},
 #include "hook_table.def"
     {NULL, HOOK_LIBRARY_driver, HOOK_CLASS_call, NULL, NULL},
 };
@@ -23,7 +23,7 @@ const struct hook_row hook_rows[] = {
 /* The place of each row in hook_rows. */
 enum {
 #define ROW(library, class, result, name, body, parameters, arguments) INDEX_##name,
-#define CALL_ROW(name)                                                 INDEX_##name,
+#define CALL_ROW(library, name)                                        INDEX_##name,
 #include "hook_table.def"
     INDEX_COUNT
 };
@@ -70,6 +70,7 @@ CUresult hooks_result(int error)
 /* An exported function without a library behind it answers as a machine without a device. */
 #define ABSENT_driver  CUDA_ERROR_NO_DEVICE
 #define ABSENT_runtime cudaErrorNoDevice
+#define ABSENT_nvml    NVML_ERROR_LIBRARY_NOT_FOUND
 
 #define ALWAYS_loader    true
 #define ALWAYS_allocate  false

@@ -19,6 +19,8 @@
 #include <cuda.h>
 #include <cuda_runtime_api.h>
 
+#include "nvml.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,6 +34,7 @@ extern __typeof__(cuGetProcAddress_v2) cuGetProcAddress_v2_ptsz;
 enum hook_library {
     HOOK_LIBRARY_driver,
     HOOK_LIBRARY_runtime,
+    HOOK_LIBRARY_nvml,
     HOOK_LIBRARY_COUNT
 };
 
@@ -48,7 +51,7 @@ enum hook_class {
 
 struct real {
 #define ROW(library, class, result, name, body, parameters, arguments) __typeof__(name) *name;
-#define CALL_ROW(name)                                                 __typeof__(name) *name;
+#define CALL_ROW(library, name)                                        __typeof__(name) *name;
 #include "hook_table.def"
 };
 

@@ -18,6 +18,10 @@ ROOT = os.path.join(HERE, '..', '..')
 TOOLKIT = os.environ.get('CUDA_HOME', '/usr/local/cuda')
 # What the runtime exports and that must be ours: the call site is known there, and it hands out the driver's entries.
 RUNTIME = re.compile(r'cuda(Malloc|HostAlloc|GetDriverEntryPoint)\w*$|cudaFree$')
+# What the management library tells of memory, and who uses it.
+MANAGEMENT = {'nvmlDeviceGetMemoryInfo' + version for version in ('', '_v2')} | {
+    'nvmlDeviceGet%sRunningProcesses%s' % (who, version) for who in ('Compute', 'Graphics', 'MPSCompute')
+    for version in ('', '_v2', '_v3')}
 
 
 def lines(name):
@@ -51,7 +55,7 @@ def runtime_functions():
 
 
 driver = set(lines('libcuda-13.0-symbols.txt')) | asked() | {'cuGetProcAddress_v2_ptsz'}
-names = driver | runtime_functions()
+names = driver | runtime_functions() | MANAGEMENT
 reasoned = {name for name in names if any(matches(pattern, name) for pattern in reasons)}
 
 

@@ -14,6 +14,7 @@ struct row {
 static const struct row rows[] = {
 #define BIND_driver(name) {#name, (void *)name},
 #define BIND_runtime(name)
+#define BIND_nvml(name)
 #define MARK_ROW(name, parameters, arguments)
 #define ROW(library, class, result, name, body, parameters, arguments) BIND_##library(name)
 #include "hook_table.def"

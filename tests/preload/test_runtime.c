@@ -57,6 +57,7 @@ Test(runtime, every_row_of_the_simulated_driver_resolves_to_us)
     static const char *const names[] = {
 #define KEEP_driver(name) #name,
 #define KEEP_runtime(name)
+#define KEEP_nvml(name)
 #define MARK_ROW(name, parameters, arguments)
 #define ROW(library, class, result, name, body, parameters, arguments) KEEP_##library(name)
 #include "hook_table.def"

@@ -40,6 +40,7 @@ static CUresult find(const char *symbol, void **out);
         return ANSWER_##class(body, ECHO_CODE + INDEX_##name);                                               \
     }
 #define DEFINE_runtime(class, name, body, parameters)
+#define DEFINE_nvml(class, name, body, parameters)
 #define MARK_ROW(name, parameters, arguments)
 #define ROW(library, class, result, name, body, parameters, arguments)                                       \
     DEFINE_##library(class, name, body, parameters)
@@ -51,6 +52,7 @@ static const struct {
 } functions[] = {
 #define LIST_driver(name) {#name, (void *)name},
 #define LIST_runtime(name)
+#define LIST_nvml(name)
 #define MARK_ROW(name, parameters, arguments)
 #define ROW(library, class, result, name, body, parameters, arguments) LIST_##library(name)
 #include "hook_table.def"
