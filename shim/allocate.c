@@ -10,6 +10,7 @@
 #include "log.h"
 #include "monitor.h"
 #include "mover.h"
+#include "need.h"
 #include "refusal.h"
 #include "state.h"
 #include "swap.h"
@@ -131,6 +132,8 @@ static int chunk_back(uint32_t first, uint32_t granule, uint64_t rest_bytes)
     uint64_t bytes = chunk_bytes(chunk), item;
     int r = allocate_take(ordinal, bytes, tier_device_keep(ordinal), &chunk->handle);
 
+    if (r < 0 && !atomic_load(&core.captures) && need_wait(ordinal, rest_bytes))
+        r = allocate_take(ordinal, bytes, tier_device_keep(ordinal), &chunk->handle);
     for (unsigned tries = 0; r < 0 && tries < 3 && !atomic_load(&core.captures); tries++) {
         mover_take();
         r = mover_make_room(ordinal, rest_bytes, 0, UINT64_MAX);

@@ -11,6 +11,9 @@
 #include "steps.h"
 #include "tier.h"
 
+/* How long a launch or the timer waits for a device to come to rest before blocks stay where they are. */
+#define IMPATIENT_MS 100
+
 static uint64_t now_of_device(void *device)
 {
     return ((struct device *)device)->now_ns(device);
@@ -39,7 +42,7 @@ static int close_once(uint64_t deadline_ns)
 /* The program runs on between two tries: a callback may need what a thread at the gate holds. */
 static int close_and_drain(bool patient)
 {
-    uint64_t limit_ms = patient ? core.options->drain_ms : core.options->wait_ms;
+    uint64_t limit_ms = patient ? core.options->drain_ms : IMPATIENT_MS;
     uint64_t deadline_ns = core_now() + limit_ms * 1000000;
     uint64_t try_ns = 1000000000, pause_ns = 1000000;
 

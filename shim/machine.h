@@ -1,13 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * machine.h - how much memory this machine lets the process have.
+ * machine.h - how much memory this machine lets the process have, and how short of it it is.
+ *
+ * Nothing here calls malloc; it reads /proc and /sys. Threads: any.
+ * Source   Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst and accounting/psi.rst of Linux.
  */
 #ifndef EBB_MACHINE_H
 #define EBB_MACHINE_H
 
 #include <stdint.h>
 
-/** The smaller of RAM and the limit of the process's cgroup (v2 or v1), in bytes. Reads /proc and /sys, no malloc. */
+/** The smaller of RAM and the limit of the process's cgroup (v2 or v1), in bytes. */
 uint64_t machine_memory_bytes(void);
+
+struct machine {
+    uint64_t limit_bytes; /**< of the cgroup with the least one on the way up; UINT64_MAX: none below RAM */
+    uint64_t
+        used_bytes; /**< by all in that group, without cached files, which the kernel drops when it is short */
+    uint32_t
+        stalled_ppm; /**< share of the last ten seconds in which some task waited for memory; 0: unknown, too */
+};
+
+/** Look at the machine. @root  "", or the folder that a test keeps its own /proc and /sys in, below 100 characters */
+void machine_look(const char *root, struct machine *out);
 
 #endif

@@ -8,12 +8,20 @@
 #include "allocate.h"
 #include "limit.h"
 #include "log.h"
+#include "machine.h"
 #include "mover.h"
+#include "need.h"
 #include "state.h"
 #include "tier.h"
 
 /* A move of the timer's is small, so that a launch that needs the role does not wait long. */
 #define TICK_BYTES ((uint64_t)64 << 20)
+
+/* The machine is asked no more often than its answer changes: the kernel averages over two seconds. */
+#define MACHINE_NS UINT64_C(1000000000)
+
+/* Some task waited for memory in a tenth of the time: then the host tier shrinks, mark or not. */
+#define STALLED_PPM 100000
 
 static struct {
     pthread_mutex_t lock;
@@ -21,11 +29,16 @@ static struct {
     pthread_t thread;
     _Atomic bool running, parked;
     bool stop, told[DEVICE_MAX];
+    uint64_t look_ns; /* when the machine is asked again; the tick's own */
+    uint64_t device_excess_bytes[DEVICE_MAX],
+        host_excess_bytes; /* what it said, less what was done about it */
 } monitor = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 static uint64_t share(uint64_t limit_bytes, uint32_t ppm)
 {
-    return limit_bytes / 1000000 * ppm;
+    const struct size_spec spec = {.kind = SIZE_FRACTION, .ppm = ppm};
+
+    return size_resolve(&spec, limit_bytes);
 }
 
 /* The newest stamp that counts as cold; 0: none does. */
@@ -38,17 +51,52 @@ static uint64_t coldest(void)
     return now > age ? now - age : 0;
 }
 
-/* Bytes over the low mark, when the budget is over the high one. */
+/* Bytes over the low mark of a limit, when they are over the high one. */
+static uint64_t excess(uint64_t used_bytes, uint64_t limit_bytes)
+{
+    uint64_t high_bytes = share(limit_bytes, core.options->high_ppm);
+
+    return used_bytes > high_bytes ? used_bytes - share(limit_bytes, core.options->low_ppm) : 0;
+}
+
 static uint64_t over(const struct budget *budget)
 {
     uint64_t over_bytes = 0;
 
     pthread_mutex_lock(&core.lock);
-    if (budget->limit_bytes != BUDGET_NO_LIMIT &&
-        budget->used_bytes > share(budget->limit_bytes, core.options->high_ppm))
-        over_bytes = budget->used_bytes - share(budget->limit_bytes, core.options->low_ppm);
+    if (budget->limit_bytes != BUDGET_NO_LIMIT)
+        over_bytes = excess(budget->used_bytes, budget->limit_bytes);
     pthread_mutex_unlock(&core.lock);
     return over_bytes;
+}
+
+/* What others use of a device or of the machine may bring it over a mark that our own budget is far from. */
+static void look_at_machine(void)
+{
+    uint64_t now_ns = core_now();
+    struct machine machine;
+
+    if (now_ns < monitor.look_ns)
+        return;
+    monitor.look_ns = now_ns + MACHINE_NS;
+    for (unsigned i = 0; i < core.device->count; i++) {
+        uint64_t free_bytes, total_bytes;
+
+        monitor.device_excess_bytes[i] = 0;
+        if (core.devices[i].ready && core.device->memory(core.device, i, &free_bytes, &total_bytes) == 0)
+            monitor.device_excess_bytes[i] = excess(total_bytes - free_bytes, total_bytes);
+    }
+    machine_look(core.machine_root ? core.machine_root : "", &machine);
+    monitor.host_excess_bytes =
+        machine.limit_bytes == UINT64_MAX ? 0 : excess(machine.used_bytes, machine.limit_bytes);
+    if (machine.stalled_ppm >= STALLED_PPM && monitor.host_excess_bytes < TICK_BYTES)
+        monitor.host_excess_bytes = TICK_BYTES;
+}
+
+/* Let `*excess_bytes` be that much less. */
+static void lessen(uint64_t *excess_bytes, uint64_t bytes)
+{
+    *excess_bytes -= bytes < *excess_bytes ? bytes : *excess_bytes;
 }
 
 static bool all_pinned(unsigned ordinal)
@@ -63,18 +111,36 @@ static bool all_pinned(unsigned ordinal)
     return pinned;
 }
 
+/* Give back to the driver what is free for the program, but not what a pool is meant to keep. */
+static void trim_device(unsigned ordinal)
+{
+    uint64_t *excess_bytes = &monitor.device_excess_bytes[ordinal];
+
+    if (!*excess_bytes || core.options->allocator == ALLOCATOR_POOL)
+        return;
+    allocate_drop_idle(ordinal, *excess_bytes);
+    lessen(excess_bytes, stock_trim(&core.devices[ordinal].handles, *excess_bytes));
+}
+
+static void warn_once(unsigned ordinal, uint64_t over_bytes)
+{
+    if (!over_bytes)
+        monitor.told[ordinal] = false;
+    if (!over_bytes || monitor.told[ordinal] || !all_pinned(ordinal))
+        return;
+    monitor.told[ordinal] = true;
+    log_line(LOG_WARN, "device %u is over its high mark and everything on it is pinned: nothing is evicted",
+             ordinal);
+}
+
 static void tick_device(unsigned ordinal, uint64_t newest)
 {
     uint64_t left = over(&core.devices[ordinal].budget);
 
-    if (!left)
-        monitor.told[ordinal] = false;
-    if (left && all_pinned(ordinal) && !monitor.told[ordinal]) {
-        monitor.told[ordinal] = true;
-        log_line(LOG_WARN,
-                 "device %u is over its high mark and everything on it is pinned: nothing is evicted",
-                 ordinal);
-    }
+    warn_once(ordinal, left);
+    trim_device(ordinal);
+    if (left < monitor.device_excess_bytes[ordinal])
+        left = monitor.device_excess_bytes[ordinal];
     while (left) {
         uint64_t bytes = left < TICK_BYTES ? left : TICK_BYTES, moved;
 
@@ -82,15 +148,19 @@ static void tick_device(unsigned ordinal, uint64_t newest)
         moved = mover_relieve(ordinal, bytes, newest);
         mover_give();
         if (!moved)
-            return;
-        left -= moved < left ? moved : left;
+            break;
+        lessen(&left, moved);
     }
+    trim_device(ordinal);
 }
 
 static void tick_host(uint64_t newest)
 {
     uint64_t left = over(&core.host_budget);
 
+    lessen(&monitor.host_excess_bytes, stock_trim(&core.slabs, monitor.host_excess_bytes));
+    if (left < monitor.host_excess_bytes)
+        left = monitor.host_excess_bytes;
     while (left && tier_disk_open()) {
         uint64_t bytes = left < TICK_BYTES ? left : TICK_BYTES;
         int r;
@@ -99,9 +169,10 @@ static void tick_host(uint64_t newest)
         r = mover_spill(bytes, newest);
         mover_give();
         if (r < 0)
-            return;
+            break;
         left -= bytes;
     }
+    lessen(&monitor.host_excess_bytes, stock_trim(&core.slabs, monitor.host_excess_bytes));
 }
 
 void monitor_tick(void)
@@ -111,6 +182,7 @@ void monitor_tick(void)
     stats_add(&core.counters.monitor_ticks, 1);
     if (core.deferred)
         allocate_run_deferred();
+    look_at_machine();
     for (unsigned ordinal = 0; ordinal < core.device->count; ordinal++) {
         limit_refresh(ordinal);
         if (newest && core.devices[ordinal].ready && !atomic_load(&core.captures))
@@ -144,9 +216,9 @@ static bool monitor_wait(void)
     pthread_mutex_lock(&monitor.lock);
     if (!managed)
         monitor.parked = true;
-    while (!monitor.stop && monitor.parked)
+    while (!monitor.stop && monitor.parked && !need_pending())
         pthread_cond_wait(&monitor.changed, &monitor.lock);
-    while (managed && !monitor.stop &&
+    while (managed && !monitor.stop && !need_pending() &&
            pthread_cond_clockwait(&monitor.changed, &monitor.lock, CLOCK_MONOTONIC, &until) == 0)
         ;
     go = !monitor.stop;
@@ -157,7 +229,9 @@ static bool monitor_wait(void)
 static void *monitor_run(void *arg)
 {
     while (monitor_wait())
-        if (anything_managed())
+        if (need_pending())
+            need_serve();
+        else if (anything_managed())
             monitor_tick();
     return arg;
 }
@@ -186,6 +260,23 @@ void monitor_wake(void)
         return;
     pthread_mutex_lock(&monitor.lock);
     monitor.parked = false;
+    pthread_cond_broadcast(&monitor.changed);
+    pthread_mutex_unlock(&monitor.lock);
+}
+
+bool monitor_runs(void)
+{
+    return monitor.running;
+}
+
+bool monitor_is_parked(void)
+{
+    return monitor.parked;
+}
+
+void monitor_call(void)
+{
+    pthread_mutex_lock(&monitor.lock);
     pthread_cond_broadcast(&monitor.changed);
     pthread_mutex_unlock(&monitor.lock);
 }

@@ -3,16 +3,28 @@
  * monitor.h - the timer thread: takes what is cold before somebody has to wait for room.
  *
  * Every EBBTIDE_PERIOD_MS it looks at the tiers. One that is over its high mark is brought down to its low mark with
- * blocks that nobody used for EBBTIDE_COLD_MS. Parked while no block is alive.
+ * blocks that nobody used for EBBTIDE_COLD_MS. What others use of a device, and what the cgroup and the kernel say of the
+ * machine, count as well. Parked while no block is alive. In between it makes room for allocations that wait.
  */
 #ifndef EBB_MONITOR_H
 #define EBB_MONITOR_H
+
+#include <stdbool.h>
 
 /** One look at all tiers; what the thread does each period, and what tests call with a clock of their own. */
 void monitor_tick(void);
 
 /** There is something to look after: start the thread at the first call, wake it at later ones. Cheap. */
 void monitor_wake(void);
+
+/** Does the thread run? */
+bool monitor_runs(void);
+
+/** Does it rest, because nothing is managed? */
+bool monitor_is_parked(void);
+
+/** Somebody waits for what the thread does beside its ticks (need.h): have it look at once. */
+void monitor_call(void);
 
 /** Stop the thread and wait for it. */
 void monitor_stop(void);

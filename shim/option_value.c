@@ -50,6 +50,16 @@ static int read_number(const char *text, uint32_t *out)
     return 0;
 }
 
+static int read_period(const char *text, uint32_t *out)
+{
+    uint32_t value;
+
+    if (read_number(text, &value) < 0 || value > 60000)
+        return -EINVAL;
+    *out = value;
+    return 0;
+}
+
 static int read_flag(const char *text, bool *out)
 {
     if (strcmp(text, "0") != 0 && strcmp(text, "1") != 0)
@@ -203,6 +213,8 @@ int option_value_read(const struct option_row *row, const char *text, void *fiel
         return read_dirs(text, field);
     case OPTION_SIZE:
         return size_parse(text, field);
+    case OPTION_PERIOD:
+        return read_period(text, field);
     case OPTION_POOL:
         return read_pool(text, field);
     case OPTION_FRACTION:

@@ -83,6 +83,7 @@ struct pool_sizes {
 #define OPTIONS_FIELD_DEVICES(_field)  struct device_budgets _field
 #define OPTIONS_FIELD_DIRS(_field)     struct spill_dirs _field
 #define OPTIONS_FIELD_SIZE(_field)     struct size_spec _field
+#define OPTIONS_FIELD_PERIOD(_field)   uint32_t _field
 #define OPTIONS_FIELD_POOL(_field)     struct pool_sizes _field
 #define OPTIONS_FIELD_FRACTION(_field) uint32_t _field
 #define OPTIONS_FIELD_MS(_field)       uint32_t _field
@@ -101,6 +102,7 @@ enum option_type {
     OPTION_DIRS,
     OPTION_SIZE,
     OPTION_POOL,
+    OPTION_PERIOD,
     OPTION_FRACTION,
     OPTION_MS,
     OPTION_BYTES,

@@ -48,6 +48,7 @@ struct device_state {
         unusable_bytes; /**< free by the driver's figures, and yet refused by it; until something is freed */
     _Atomic uint32_t chunk_max_granules; /**< largest chunk so far: what the staging reserve is */
     _Atomic uint64_t away_bytes;         /**< bytes of blocks that are not resident */
+    uint64_t need_bytes;                 /**< that allocations wait for */
     struct budget budget;
     struct stock handles;
     struct idle_blocks idle_blocks;
@@ -73,14 +74,15 @@ struct core {
     _Atomic bool disk_off; /**< after a failed save the tier takes nothing more */
     struct executors executors;
 
-    uint64_t role_next, role_now; /**< tickets of the mover's role */
-    uint8_t scan[DEVICE_MAX];     /**< the role's: enum scan_trust, of each device */
-    bool searching;               /**< with lock: every block is being read, none is given back meanwhile */
-    _Atomic uint32_t waiting;     /**< threads in core_wait_change */
-    _Atomic uint32_t changing;    /**< blocks being built or given back: memory that nobody can have yet */
-    _Atomic uint32_t changes;     /**< how often one came to its end */
-    _Atomic uint32_t pins_all;    /**< launches that use every block */
-    _Atomic uint32_t captures;    /**< open stream captures */
+    uint64_t role_next, role_now;              /**< tickets of the mover's role */
+    _Atomic uint64_t needs_told, needs_served; /**< tickets of need.h; written with lock */
+    uint8_t scan[DEVICE_MAX];                  /**< the role's: enum scan_trust, of each device */
+    bool searching;            /**< with lock: every block is being read, none is given back meanwhile */
+    _Atomic uint32_t waiting;  /**< threads in core_wait_change */
+    _Atomic uint32_t changing; /**< blocks being built or given back: memory that nobody can have yet */
+    _Atomic uint32_t changes;  /**< how often one came to its end */
+    _Atomic uint32_t pins_all; /**< launches that use every block */
+    _Atomic uint32_t captures; /**< open stream captures */
     _Atomic uint32_t
         away_unproven; /**< unregistered chunks that are unmapped: sources are searched meanwhile */
     _Atomic(const char *) account_only;  /**< why nothing may leave; NULL: it may */
@@ -90,8 +92,9 @@ struct core {
 
     bool is_ranked; /**< with lock: some block was given a priority */
 
-    uint64_t stamp_hz;   /**< ticks of core_stamp in a second */
-    uint64_t stamp_step; /**< ticks in a microsecond: a younger stamp is not written again */
+    uint64_t stamp_hz;        /**< ticks of core_stamp in a second */
+    uint64_t stamp_step;      /**< ticks in a microsecond: a younger stamp is not written again */
+    const char *machine_root; /**< where a test keeps a /proc and a /sys of its own; NULL: the machine's */
     struct stats_counters counters;
     uint64_t started_ns;
 };

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* need.c - see need.h. */
+#include "need.h"
+
+#include <time.h>
+
+#include "monitor.h"
+#include "mover.h"
+#include "state.h"
+
+static struct timespec time_after_ms(uint64_t ms)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)(ms / 1000);
+    until.tv_nsec += (long)(ms % 1000) * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    return until;
+}
+
+/* core.lock held. */
+static bool is_served(uint64_t ticket)
+{
+    return core.needs_served >= ticket;
+}
+
+bool need_wait(unsigned ordinal, uint64_t bytes)
+{
+    struct timespec until = time_after_ms(core.options->wait_ms);
+    uint64_t ticket, *need_bytes = &core.devices[ordinal].need_bytes;
+    bool served;
+
+    if (!core.options->wait_ms || !monitor_runs())
+        return false;
+    pthread_mutex_lock(&core.lock);
+    *need_bytes += bytes;
+    ticket = atomic_fetch_add(&core.needs_told, 1) + 1;
+    pthread_mutex_unlock(&core.lock);
+    monitor_call();
+    pthread_mutex_lock(&core.lock);
+    while (!is_served(ticket) &&
+           pthread_cond_clockwait(&core.changed, &core.lock, CLOCK_MONOTONIC, &until) == 0)
+        ;
+    served = is_served(ticket);
+    pthread_mutex_unlock(&core.lock);
+    return served;
+}
+
+bool need_pending(void)
+{
+    return atomic_load(&core.needs_told) != atomic_load(&core.needs_served);
+}
+
+void need_serve(void)
+{
+    uint64_t bytes[DEVICE_MAX], ticket;
+
+    pthread_mutex_lock(&core.lock);
+    ticket = atomic_load(&core.needs_told);
+    for (unsigned i = 0; i < core.device->count; i++) {
+        bytes[i] = core.devices[i].need_bytes;
+        core.devices[i].need_bytes = 0;
+    }
+    pthread_mutex_unlock(&core.lock);
+    for (unsigned i = 0; i < core.device->count; i++) {
+        if (!bytes[i])
+            continue;
+        mover_take();
+        mover_make_room(i, bytes[i], 0, UINT64_MAX);
+        mover_give();
+    }
+    pthread_mutex_lock(&core.lock);
+    atomic_store(&core.needs_served, ticket);
+    pthread_cond_broadcast(&core.changed);
+    pthread_mutex_unlock(&core.lock);
+}

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_monitor.c - the timer: water marks, what is cold, what others use, when it rests, and whom it serves. */
+#include "monitor.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "machine_files.h"
+#include "mover.h"
+#include "state.h"
+#include "world.h"
+
+#define MIB ((uint64_t)1 << 20)
+
+TestSuite(monitor, .timeout = 60);
+
+static struct world world;
+static struct program program;
+
+static void start(const char *const *settings)
+{
+    world_start(&world, settings, NULL);
+    core.machine_root = "/nowhere";
+    program_init(&program, &world, PROGRAM_BLOCKS, 1);
+}
+
+static void finish(void)
+{
+    program_check_all(&program);
+    program_free_all(&program);
+    world_finish(&world);
+}
+
+static uint32_t first_of(unsigned index)
+{
+    return address_granule(&core.blocks, program.model[index].address);
+}
+
+static struct model *allocate(unsigned index, unsigned mib)
+{
+    cr_assert(program_allocate(&program, &program.model[index], mib * MIB));
+    return &program.model[index];
+}
+
+/* Long ago, in the order of the blocks. */
+static void cool(unsigned index)
+{
+    atomic_store(&core.blocks.stamp[first_of(index)], index + 1);
+}
+
+static unsigned away(unsigned count)
+{
+    unsigned bits = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        bits |= (unsigned)((owner_at(&core.blocks, first_of(i)) & OWNER_AWAY) != 0) << i;
+    return bits;
+}
+
+static uint64_t used(void)
+{
+    return core.devices[0].budget.used_bytes;
+}
+
+static const char *const marks[] = {"EBBTIDE_DEVICE_BUDGET",
+                                    "40M",
+                                    "EBBTIDE_HIGH",
+                                    "0.8",
+                                    "EBBTIDE_LOW",
+                                    "0.5",
+                                    "EBBTIDE_HOST_BUDGET",
+                                    "1G",
+                                    0};
+
+Test(monitor, device_above_the_high_mark_goes_to_the_low_one_and_stays_there)
+{
+    start(marks);
+    for (unsigned i = 0; i < 3; i++) {
+        allocate(i, 12);
+        cool(i);
+    }
+    monitor_tick();
+    cr_expect_leq(used(), 20 * MIB);
+    cr_expect_eq(away(3), 3u, "the two least recent");
+    uint64_t evictions = core.counters.evictions;
+
+    allocate(3, 8);
+    cool(3);
+    monitor_tick();
+    cr_expect_eq(core.counters.evictions, evictions, "inside the band");
+    finish();
+}
+
+Test(monitor, device_at_the_high_mark_is_left_alone)
+{
+    start(marks);
+    allocate(0, 32);
+    cool(0);
+    monitor_tick();
+    cr_expect_eq(away(1), 0);
+    finish();
+}
+
+Test(monitor, what_was_used_a_moment_ago_stays)
+{
+    start(marks);
+    for (unsigned i = 0; i < 3; i++)
+        allocate(i, 12);
+    cool(2);
+    monitor_tick();
+    cr_expect_eq(away(3), 4u, "only the cold one");
+    finish();
+}
+
+static unsigned lines_with(const char *path, const char *text)
+{
+    char line[1024];
+    FILE *file = fopen(path, "r");
+    unsigned count = 0;
+
+    cr_assert_not_null(file);
+    while (fgets(line, sizeof(line), file))
+        count += strstr(line, text) != NULL;
+    fclose(file);
+    return count;
+}
+
+Test(monitor, all_pinned_and_over_the_mark_is_said_once)
+{
+    char path[] = "/tmp/ebbtide-test-monitor-XXXXXX";
+
+    close(mkstemp(path));
+    start(marks);
+    cr_assert_eq(log_init(LOG_WARN, path), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert_eq(core_pin(allocate(i, 12)->address, PIN_API), 0);
+        cool(i);
+    }
+    for (unsigned tick = 0; tick < 5; tick++)
+        monitor_tick();
+    cr_expect_eq(core.counters.evictions, 0);
+    cr_expect_eq(lines_with(path, "everything on it is pinned"), 1);
+    cr_expect_eq(lines_with(path, "warn"), 1);
+    for (unsigned i = 0; i < 3; i++)
+        core_unpin(program.model[i].address, PIN_API);
+    finish();
+    log_finish();
+    unlink(path);
+}
+
+/* Until `*counter` is more than `than`, for ten seconds. */
+static bool grows(const _Atomic uint64_t *counter, uint64_t than)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+
+    for (unsigned i = 0; i < 10000 && atomic_load(counter) <= than; i++)
+        nanosleep(&pause, NULL);
+    return atomic_load(counter) > than;
+}
+
+Test(monitor, nothing_managed_means_no_thread_and_then_a_parked_one)
+{
+    static const char *const settings[] = {"EBBTIDE_PERIOD_MS", "1", 0};
+    const struct timespec pause = {.tv_nsec = 1000000};
+    uint64_t ticks;
+
+    start(settings);
+    cr_expect(!monitor_runs());
+    cr_expect_eq(core.counters.monitor_ticks, 0);
+    allocate(0, 2);
+    cr_assert(grows(&core.counters.monitor_ticks, 2), "it ticks while something is managed");
+    program_free(&program.model[0]);
+    for (unsigned i = 0; i < 10000 && !monitor_is_parked(); i++)
+        nanosleep(&pause, NULL);
+    cr_assert(monitor_is_parked());
+    ticks = core.counters.monitor_ticks;
+    cr_expect_eq(core_charge(0, CLASS_NATIVE, 2 * MIB, NULL), 0);
+    core_credit(0, CLASS_NATIVE, 2 * MIB);
+    cr_expect(monitor_is_parked());
+    cr_expect_eq(core.counters.monitor_ticks, ticks);
+    allocate(0, 2);
+    cr_expect(grows(&core.counters.monitor_ticks, ticks), "it goes on");
+    finish();
+}
+
+Test(monitor, device_that_others_fill_gets_idle_and_cold_memory_back)
+{
+    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET", "120M", "EBBTIDE_HOST_BUDGET", "1G", 0};
+    static const struct fake_config config = {.capacity_bytes = 240 * MIB};
+    uint64_t other;
+
+    world_start(&world, settings, &config);
+    core.machine_root = "/nowhere";
+    program_init(&program, &world, PROGRAM_BLOCKS, 1);
+    for (unsigned i = 0; i < 4; i++) {
+        allocate(i, 12);
+        cool(i);
+    }
+    program_free(&program.model[3]);
+    monitor_tick();
+    cr_expect_eq(away(3), 0, "far from every mark");
+    cr_expect_gt(core.devices[0].budget.idle_bytes, 0);
+    cr_assert_eq(world.fake->device.create(&world.fake->device, 0, 170 * MIB, &other), 0);
+    fake_advance(world.fake, 2000000000);
+    monitor_tick();
+    cr_expect_eq(away(3), 7u);
+    cr_expect_eq(core.devices[0].budget.idle_bytes, 0);
+    cr_assert_eq(world.fake->device.release(&world.fake->device, other), 0);
+    finish();
+}
+
+static const char *const to_disk[] = {
+    "EBBTIDE_DEVICE_BUDGET", "40M", "EBBTIDE_HOST_BUDGET", "1G", "EBBTIDE_DISK", "always", 0};
+
+/* 30 MiB in host memory, cold, on a machine that the test describes. */
+static void start_with_host_blocks(void)
+{
+    start(to_disk);
+    core.machine_root = machine_files_init();
+    for (unsigned i = 0; i < 3; i++)
+        allocate(i, 10);
+    cr_assert_gt(core_evict(1), 0);
+    for (unsigned i = 0; i < 3; i++)
+        cool(i);
+    machine_files_write("/proc/self/cgroup", "0::/g\n");
+    machine_files_write("/sys/fs/cgroup/g/memory.max", "26214400\n");
+}
+
+static uint64_t spilled(void)
+{
+    return core.counters.moves[MOVE_HOST_TO_DISK].bytes;
+}
+
+static void finish_with_files(void)
+{
+    machine_files_finish();
+    core.machine_root = "/nowhere";
+    finish();
+}
+
+Test(monitor, cgroup_over_its_mark_sends_host_memory_to_disk)
+{
+    start_with_host_blocks();
+    machine_files_write("/sys/fs/cgroup/g/memory.current", "15000000\n");
+    monitor_tick();
+    cr_expect_eq(spilled(), 0, "below the mark");
+    machine_files_write("/sys/fs/cgroup/g/memory.current", "25800000\n");
+    monitor_tick();
+    cr_expect_eq(spilled(), 0, "asked once a second");
+    fake_advance(world.fake, 2000000000);
+    monitor_tick();
+    cr_expect_geq(spilled(), 7 * MIB);
+    cr_expect_lt(spilled(), 20 * MIB, "no more than that");
+    cr_expect_eq(core.slabs.budget->idle_bytes, 0, "what was written is given back");
+    finish_with_files();
+}
+
+Test(monitor, cached_files_of_a_cgroup_move_nothing)
+{
+    start_with_host_blocks();
+    machine_files_write("/sys/fs/cgroup/g/memory.current", "26000000\n");
+    machine_files_write("/sys/fs/cgroup/g/memory.stat",
+                        "anon 1\ninactive_file 10000000\nactive_file 5000000\n");
+    monitor_tick();
+    cr_expect_eq(spilled(), 0);
+    finish_with_files();
+}
+
+Test(monitor, tasks_that_wait_for_memory_send_host_memory_to_disk)
+{
+    start_with_host_blocks();
+    machine_files_write("/sys/fs/cgroup/g/memory.pressure",
+                        "some avg10=9.00 avg60=0.00 avg300=0.00 total=1\n");
+    monitor_tick();
+    cr_expect_eq(spilled(), 0, "a little is usual");
+    machine_files_write("/sys/fs/cgroup/g/memory.pressure",
+                        "some avg10=25.00 avg60=0.00 avg300=0.00 total=1\n");
+    fake_advance(world.fake, 2000000000);
+    monitor_tick();
+    cr_expect_gt(spilled(), 0);
+    finish_with_files();
+}
+
+/* ---- allocations that wait ---------------------------------------------------------------------------------- */
+
+static void *allocate_one(void *arg)
+{
+    struct program *mine = arg;
+
+    cr_assert(program_allocate(mine, &mine->model[0], 6 * MIB));
+    return NULL;
+}
+
+Test(monitor, makes_room_for_all_who_wait_with_few_drains)
+{
+    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",
+                                           "40M",
+                                           "EBBTIDE_HOST_BUDGET",
+                                           "1G",
+                                           "EBBTIDE_PERIOD_MS",
+                                           "60000",
+                                           "EBBTIDE_WAIT_MS",
+                                           "20000",
+                                           0};
+    static struct program others[4];
+    pthread_t thread[4];
+    uint64_t drains;
+
+    start(settings);
+    for (unsigned i = 0; i < 6; i++)
+        allocate(i, 6);
+    drains = core.counters.drains;
+    mover_take();
+    for (unsigned i = 0; i < 4; i++) {
+        program_init(&others[i], &world, 1, i + 2);
+        pthread_create(&thread[i], NULL, allocate_one, &others[i]);
+    }
+    cr_assert(grows(&core.needs_told, 3), "all four wait");
+    mover_give();
+    for (unsigned i = 0; i < 4; i++)
+        pthread_join(thread[i], NULL);
+    cr_expect_geq(core.needs_served, 4);
+    cr_expect_leq(core.counters.drains - drains, 3, "%llu drains",
+                  (unsigned long long)(core.counters.drains - drains));
+    for (unsigned i = 0; i < 4; i++)
+        program_free_all(&others[i]);
+    finish();
+}
+
+Test(monitor, allocation_helps_itself_when_it_is_not_served_in_time)
+{
+    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",
+                                           "40M",
+                                           "EBBTIDE_HOST_BUDGET",
+                                           "1G",
+                                           "EBBTIDE_PERIOD_MS",
+                                           "60000",
+                                           "EBBTIDE_WAIT_MS",
+                                           "1",
+                                           0};
+
+    start(settings);
+    for (unsigned i = 0; i < 6; i++)
+        allocate(i, 6);
+    monitor_stop();
+    core.needs_told++; /* whoever served it has gone */
+    allocate(6, 8);
+    cr_expect_gt(core.counters.evictions, 0);
+    core.needs_told--;
+    finish();
+}
+
+Test(monitor, nobody_waits_for_a_monitor_that_is_off)
+{
+    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET", "40M", "EBBTIDE_HOST_BUDGET", "1G", 0};
+
+    start(settings);
+    for (unsigned i = 0; i < 8; i++)
+        allocate(i, 6);
+    cr_expect_eq(core.needs_told, 0);
+    cr_expect_gt(core.counters.evictions, 0);
+    finish();
+}
