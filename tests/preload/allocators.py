@@ -36,8 +36,8 @@ def check(program, percent, options):
 
 def native_refuses(program):
     result = worlds.run(program, options={'ALLOCATOR': 'native', 'DEVICE_BUDGET': reference[program].peak_device_bytes // 2})
-    refused = result.status == 2 and result.err.count(' refused, budget ') == 1
-    return result.unclean() + ([] if refused else ['expected out of memory and one line: ' + result.text()])
+    refused = result.status == 2 and ' refused, budget ' in result.err  # hashjoin's threads may each be refused
+    return result.unclean() + ([] if refused else ['expected out of memory and a line: ' + result.text()])
 
 
 worlds.tap([('%s serves %s at %d%%' % (allocator, program, percent),
@@ -45,5 +45,5 @@ worlds.tap([('%s serves %s at %d%%' % (allocator, program, percent),
             for allocator, (percent, options) in ALLOCATORS.items() for program in worlds.SMALL] +
            [('%s runs %s at 50%%' % (policy, program), lambda p=program, o=policy: check(p, 50, {'POLICY': o}))
             for policy in POLICIES for program in worlds.SMALL] +
-           [('native refuses %s at 50%% in one line' % program, lambda p=program: native_refuses(p))
+           [('native refuses %s at 50%% and says why' % program, lambda p=program: native_refuses(p))
             for program in worlds.SMALL])
