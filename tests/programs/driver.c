@@ -16,25 +16,34 @@ void driver_check(CUresult result, const char *call)
     failure_exit(result == CUDA_ERROR_OUT_OF_MEMORY ? FAILURE_OUT_OF_MEMORY : FAILURE_OTHER, call, text);
 }
 
-CUcontext driver_open(void)
+CUcontext driver_retain(int ordinal)
 {
     CUcontext context;
     CUdevice device;
 
-    DRIVER(cuInit, (0));
-    DRIVER(cuDeviceGet, (&device, 0));
+    DRIVER(cuDeviceGet, (&device, ordinal));
     DRIVER(cuDevicePrimaryCtxRetain, (&context, device));
-    DRIVER(cuCtxSetCurrent, (context));
     return context;
+}
+
+void driver_release(int ordinal)
+{
+    CUdevice device;
+
+    DRIVER(cuDeviceGet, (&device, ordinal));
+    DRIVER(cuDevicePrimaryCtxRelease, (device));
+}
+
+void driver_open(void)
+{
+    DRIVER(cuInit, (0));
+    DRIVER(cuCtxSetCurrent, (driver_retain(0)));
 }
 
 void driver_close(void)
 {
-    CUdevice device;
-
-    DRIVER(cuDeviceGet, (&device, 0));
     DRIVER(cuCtxSetCurrent, (NULL));
-    DRIVER(cuDevicePrimaryCtxRelease, (device));
+    driver_release(0);
 }
 
 CUdeviceptr driver_alloc(size_t bytes)

@@ -12,8 +12,12 @@ void driver_check(CUresult result, const char *call);
 
 /* Initialises the driver; the primary context of device 0 is current in this thread. driver_close gives it
  * back. */
-CUcontext driver_open(void);
+void driver_open(void);
 void driver_close(void);
+
+/* The primary context of a device; driver_release gives it back. After cuInit. */
+CUcontext driver_retain(int ordinal);
+void driver_release(int ordinal);
 
 CUdeviceptr driver_alloc(size_t bytes);
 void driver_free(CUdeviceptr pointer, size_t bytes);

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""devices.py - one program on two devices that reach each other: the result is that of one, and each ledger is right."""
+import worlds
+
+PROGRAM = ('hashjoin', worlds.SMALL['hashjoin'] + ['--devices', '2'])
+BUDGETS = ('1G', '20M', '12M')
+RESIDENCY = {'mapped': {}, 'strict': {'RESIDENCY': 'strict', 'DISK': 'always'}}
+
+plain = worlds.run('hashjoin')
+
+
+def check(budget, residency):
+    options = dict(RESIDENCY[residency], DEVICE_BUDGET=budget, PERIOD_MS='1', COLD_MS='0')
+    result = worlds.run(*PROGRAM, options, {'DEVICES': 2})
+    wrong = result.unclean()
+    if result.status or result.hash != plain.hash or not plain.hash:
+        return wrong + ['hash %s, expected %s: %s' % (result.hash, plain.hash, result.text())]
+    for ours, theirs in zip(result.stats['devices'], result.report['devices']):
+        if ours['peak_bytes'] != theirs['peak_bytes']['device'] or ours['peak_bytes'] == 0:
+            wrong.append('device %d: peak %d, the simulator has %s' % (ours['ordinal'], ours['peak_bytes'], theirs))
+        if ours['used_bytes'] or theirs['final_bytes']['device']:
+            wrong.append('device %d: %d left, the simulator has %s' % (ours['ordinal'], ours['used_bytes'], theirs))
+    if budget != '1G' and not result.stats['evictions']:
+        wrong.append('nothing was evicted')
+    return wrong
+
+
+worlds.tap([('two devices without the library', lambda: (lambda result: result.unclean() + (
+    [] if result.hash == plain.hash else [result.text()]))(worlds.run(*PROGRAM, simgpu={'DEVICES': 2})))] +
+           [('two devices of %s each, %s' % (budget, residency), lambda b=budget, r=residency: check(b, r))
+            for budget in BUDGETS for residency in RESIDENCY])
