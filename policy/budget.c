@@ -27,6 +27,14 @@ uint64_t budget_room(const struct budget *budget, uint64_t keep_free_bytes)
     return reach_bytes > held_bytes ? reach_bytes - held_bytes : 0;
 }
 
+static void add_to_class(struct budget *budget, unsigned class, uint64_t bytes)
+{
+    budget->used_bytes += bytes;
+    budget->class_bytes[class] += bytes;
+    if (budget->used_bytes > budget->used_peak_bytes)
+        budget->used_peak_bytes = budget->used_bytes;
+}
+
 int budget_charge(struct budget *budget, unsigned class, uint64_t bytes, uint64_t keep_free_bytes)
 {
     assert(class < BUDGET_CLASSES);
@@ -34,8 +42,7 @@ int budget_charge(struct budget *budget, unsigned class, uint64_t bytes, uint64_
      * also admitted over the limit, since it takes nothing. */
     if (bytes > budget_room(budget, keep_free_bytes))
         return -ENOMEM;
-    budget->used_bytes += bytes;
-    budget->class_bytes[class] += bytes;
+    add_to_class(budget, class, bytes);
     uint64_t held_bytes = budget_held(budget);
     if (held_bytes > budget->peak_bytes)
         budget->peak_bytes = held_bytes;
@@ -67,6 +74,13 @@ void budget_to_idle(struct budget *budget, unsigned class, uint64_t bytes)
     budget->idle_bytes += bytes;
 }
 
+void budget_shift(struct budget *budget, unsigned from_class, unsigned to_class, uint64_t bytes)
+{
+    assert(to_class < BUDGET_CLASSES);
+    take_from_class(budget, from_class, bytes);
+    add_to_class(budget, to_class, bytes);
+}
+
 void budget_drop_idle(struct budget *budget, uint64_t bytes)
 {
     assert(bytes <= budget->idle_bytes);
@@ -77,6 +91,5 @@ void budget_from_idle(struct budget *budget, unsigned class, uint64_t bytes)
 {
     assert(class < BUDGET_CLASSES);
     budget_drop_idle(budget, bytes);
-    budget->used_bytes += bytes;
-    budget->class_bytes[class] += bytes;
+    add_to_class(budget, class, bytes);
 }

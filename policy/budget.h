@@ -25,6 +25,7 @@ struct budget {
     uint64_t used_bytes; /**< sum of class_bytes */
     uint64_t idle_bytes; /**< held beyond used_bytes */
     uint64_t peak_bytes; /**< the most that used_bytes + idle_bytes has been */
+    uint64_t used_peak_bytes; /**< the most that used_bytes has been, since whoever reads it set it back */
     uint64_t refused;    /**< requests that were refused in the end, as told by budget_refuse */
     uint64_t class_bytes[BUDGET_CLASSES];
 };
@@ -49,6 +50,8 @@ void budget_refuse(struct budget *budget);
 void budget_to_idle(struct budget *budget, unsigned class, uint64_t bytes);
 /** Idle bytes are used again, by `class`; what is held stays the same, so this never refuses. */
 void budget_from_idle(struct budget *budget, unsigned class, uint64_t bytes);
+/** Used bytes of one class become those of another; what is used stays the same, so this never refuses. */
+void budget_shift(struct budget *budget, unsigned from_class, unsigned to_class, uint64_t bytes);
 /** Idle bytes were given back to the system. */
 void budget_drop_idle(struct budget *budget, uint64_t bytes);
 

@@ -4,21 +4,11 @@
 #include <stddef.h>
 #include <utlist.h>
 
-void queues_count(struct queues *queues, struct queue_entry *entry, uint64_t bytes)
+void queues_move(struct queues *queues, struct queue_entry *entry, enum queue to)
 {
-    if (entry->queue == QUEUE_NONE)
-        return;
-    queues->bytes[entry->queue] += bytes - entry->bytes;
-    entry->bytes = bytes;
-}
-
-void queues_move(struct queues *queues, struct queue_entry *entry, enum queue to, uint64_t bytes)
-{
-    queues_count(queues, entry, 0);
     if (entry->queue != QUEUE_NONE)
         DL_DELETE(queues->head[entry->queue], entry);
     entry->queue = (uint8_t)to;
     if (to != QUEUE_NONE)
         DL_APPEND(queues->head[to], entry);
-    queues_count(queues, entry, bytes);
 }

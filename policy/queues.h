@@ -20,19 +20,14 @@ enum queue {
 
 struct queue_entry {
     struct queue_entry *prev, *next; /**< utlist's */
-    uint64_t bytes;                  /**< that it counts for where it is */
     uint8_t queue;                   /**< enum queue */
 };
 
 struct queues {
     struct queue_entry *head[QUEUE_COUNT]; /**< [QUEUE_NONE] stays NULL */
-    uint64_t bytes[QUEUE_COUNT];           /**< sum over each queue */
 };
 
-/** Move an entry to the end of a queue, its own included; QUEUE_NONE takes it out. It counts for `bytes` there. */
-void queues_move(struct queues *queues, struct queue_entry *entry, enum queue to, uint64_t bytes);
-
-/** Change what an entry counts for where it is. */
-void queues_count(struct queues *queues, struct queue_entry *entry, uint64_t bytes);
+/** Move an entry to the end of a queue, its own included; QUEUE_NONE takes it out. */
+void queues_move(struct queues *queues, struct queue_entry *entry, enum queue to);
 
 #endif

@@ -11,7 +11,9 @@
 #include "monitor.h"
 #include "mover.h"
 #include "need.h"
+#include "pressure.h"
 #include "refusal.h"
+#include "reservation.h"
 #include "state.h"
 #include "swap.h"
 #include "tier.h"
@@ -256,6 +258,7 @@ static void block_publish_new(uint32_t first, uint32_t granules)
             core.devices[block->ordinal].away_bytes += chunk_bytes(chunk);
     }
     block_publish(&core.blocks, first);
+    area_update(first);
     atomic_store_explicit(&core.blocks.stamp[first], core_stamp(), memory_order_relaxed);
 }
 
@@ -281,13 +284,17 @@ static void block_scrub(uint32_t first, uint32_t granules)
 static bool take_idle(unsigned ordinal, uint32_t granules, struct block fresh, uint32_t *out_first)
 {
     bool found = false;
+    uint64_t drawn;
 
     if (granules > STOCK_CLASSES)
         return false;
     pthread_mutex_lock(&core.lock);
     *out_first = idle_pop(ordinal, granules, &found);
     if (found) {
+        drawn = reservation_drawable(granules * GRANULE_BYTES);
+        budget_credit(&core.devices[ordinal].budget, CLASS_RESERVED, drawn);
         budget_from_idle(&core.devices[ordinal].budget, CLASS_BLOCK, granules * GRANULE_BYTES);
+        reservation_drawn((int64_t)drawn);
         fresh.chunk_granules = core.blocks.block[*out_first].chunk_granules;
         block_begin(&core.blocks.block[*out_first], &fresh);
     }
@@ -345,6 +352,28 @@ static int block_make_patiently(const struct block *fresh, uint32_t *out_first)
     return r;
 }
 
+/* A block that the program can have: of freed ones, of a reservation of this thread, or of fresh memory. */
+static int block_allocate(const struct block *fresh, uint32_t *out_first)
+{
+    uint64_t bytes = fresh->granules * GRANULE_BYTES;
+    bool draws = !(fresh->flags & BLOCK_FIXED) && reservation_draw_begin(fresh->ordinal, bytes);
+    int r = 0;
+
+    core_change_begin();
+    if (!take_idle(fresh->ordinal, fresh->granules, *fresh, out_first))
+        r = block_make_patiently(fresh, out_first);
+    if (draws)
+        reservation_draw_end(fresh->ordinal, r < 0 ? AREA_NO_BLOCK : *out_first);
+    if (!r) {
+        block_scrub(*out_first, fresh->granules);
+        pthread_mutex_lock(&core.lock);
+        block_publish_new(*out_first, fresh->granules);
+        pthread_mutex_unlock(&core.lock);
+    }
+    core_change_end();
+    return r;
+}
+
 int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void *call_site, bool movable,
                   uint64_t *out_address)
 {
@@ -358,8 +387,9 @@ int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void
         .ordinal = (uint8_t)ordinal,
         .flags = movable && core.options->cacheable != CACHEABLE_NONE ? 0 : BLOCK_FIXED,
     };
+    unsigned tries = 0;
     uint32_t first;
-    int r = 0;
+    int r;
 
     if (!core_active() || ordinal >= core.device->count || atomic_load(&core.account_only))
         return -ENOTSUP;
@@ -370,16 +400,10 @@ int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void
     }
     if (core.deferred)
         allocate_run_deferred();
-    core_change_begin();
-    if (!take_idle(ordinal, fresh.granules, fresh, &first))
-        r = block_make_patiently(&fresh, &first);
-    if (!r) {
-        block_scrub(first, fresh.granules);
-        pthread_mutex_lock(&core.lock);
-        block_publish_new(first, fresh.granules);
-        pthread_mutex_unlock(&core.lock);
-    }
-    core_change_end();
+    do
+        r = block_allocate(&fresh, &first);
+    while (r < 0 && tries++ < PRESSURE_TRIES &&
+           pressure_ask(EBB_TIER_DEVICE, (int)ordinal, fresh.granules * GRANULE_BYTES));
     if (r < 0 && core.options->on_full == ON_FULL_ALLOW)
         return -ENOTSUP;
     if (r < 0) {

@@ -24,12 +24,13 @@ int blocks_init(struct blocks *blocks, uint64_t base, uint64_t bytes)
 {
     struct blocks made = {.base = base, .bytes = bytes, .granules = (uint32_t)(bytes / GRANULE_BYTES)};
 
-    assert(bytes / GRANULE_BYTES < OWNER_GONE - 1);
+    assert(bytes / GRANULE_BYTES < OWNER_COPIED - 1);
     made.owner = table_create(made.granules * sizeof(*made.owner));
     made.stamp = table_create(made.granules * sizeof(*made.stamp));
     made.block = table_create(made.granules * sizeof(*made.block));
     made.chunk = table_create(made.granules * sizeof(*made.chunk));
-    if (!made.owner || !made.stamp || !made.block || !made.chunk) {
+    made.operand = table_create(made.granules * sizeof(*made.operand));
+    if (!made.owner || !made.stamp || !made.block || !made.chunk || !made.operand) {
         blocks_finish(&made);
         return -ENOMEM;
     }
@@ -42,6 +43,7 @@ void blocks_finish(struct blocks *blocks)
     table_destroy((void *)blocks->owner, blocks->granules * sizeof(*blocks->owner));
     table_destroy((void *)blocks->stamp, blocks->granules * sizeof(*blocks->stamp));
     table_destroy(blocks->block, blocks->granules * sizeof(*blocks->block));
+    table_destroy(blocks->operand, blocks->granules * sizeof(*blocks->operand));
     table_destroy(blocks->chunk, blocks->granules * sizeof(*blocks->chunk));
     *blocks = (struct blocks){0};
 }
@@ -118,8 +120,11 @@ void block_publish(struct blocks *blocks, uint32_t first)
 
         if (chunk->state == CHUNK_RESIDENT || chunk->state == CHUNK_LEAVING)
             continue;
-        entry |= chunk->mapped ? OWNER_AWAY : OWNER_FLAGS;
+        entry |= chunk->mapped ? OWNER_AWAY : OWNER_AWAY | OWNER_GONE;
     }
+    /* While it is pinned the program answers for what is written. */
+    if (block->flags & BLOCK_REGISTERED && blocks->operand[first].copies && !block->pins[PIN_API])
+        entry |= OWNER_COPIED;
     if (atomic_load_explicit(&blocks->owner[first], memory_order_relaxed) == entry)
         return;
     for (uint32_t i = 0; i < block->granules; i++)

@@ -17,6 +17,7 @@
 
 #include "core.h"
 #include "device.h"
+#include "queues.h"
 
 struct slab;
 
@@ -45,6 +46,7 @@ struct chunk {
     uint32_t granules;
     uint8_t state; /**< enum chunk_state */
     bool mapped;   /**< the slab is mapped at the chunk's address */
+    bool copied;   /**< resident, and by the program's word its slab, else its slot, holds the same bytes */
 };
 
 enum block_flag {
@@ -54,6 +56,7 @@ enum block_flag {
     BLOCK_DEAD = 8,       /**< freed by the program, memory not given back yet */
     BLOCK_FIXED = 16,     /**< never a victim: a named library's own */
     BLOCK_DEFERRED = 32,  /**< dead, and waiting for the device to be at rest */
+    BLOCK_DRAWN = 64,     /**< made of a reservation, whose pin it has until that is committed or ends */
 };
 
 struct block {
@@ -71,13 +74,32 @@ struct block {
     int8_t priority; /**< PRIORITY_MIN to PRIORITY_MAX */
     uint8_t ordinal;
     uint8_t flags;
+    uint8_t area; /**< enum area: where it counts; area.c writes it */
 };
 
 /** Top bit of an owner entry: some chunk of the block is not resident. */
 #define OWNER_AWAY 0x80000000u
 /** And below it: some chunk is not mapped at its address at all. */
-#define OWNER_GONE  0x40000000u
-#define OWNER_FLAGS (OWNER_AWAY | OWNER_GONE)
+#define OWNER_GONE 0x40000000u
+/** And below that: a copy of some chunk is good only until the block is written. */
+#define OWNER_COPIED 0x20000000u
+#define OWNER_FLAGS  (OWNER_AWAY | OWNER_GONE | OWNER_COPIED)
+
+enum operand_flag {
+    OPERAND_RELOADABLE = 1, /**< as registered */
+    OPERAND_KEEP = 2,       /**< what comes back keeps its copy; the role's */
+};
+
+/** What the program said about a block that it registered; all zeros for others. core.lock. */
+struct operand {
+    struct queue_entry entry; /**< in the queues of its device */
+    uint64_t bytes;           /**< as registered */
+    uint64_t reservation;     /**< that it was drawn from; only with BLOCK_DRAWN */
+    uint32_t copies;          /**< of its chunks that are `copied` */
+    uint32_t saves;           /**< times that it left the device by being copied */
+    uint8_t flags;            /**< enum operand_flag */
+    char name[24];            /**< ended by NUL */
+};
 
 struct blocks {
     uint64_t base;  /**< of the arena */
@@ -87,6 +109,7 @@ struct blocks {
     _Atomic uint64_t *stamp; /**< last use of the block that starts here; 0: no candidate */
     struct block *block;
     struct chunk *chunk;
+    struct operand *operand;
     uint64_t last_id;
     uint32_t alive;
 };

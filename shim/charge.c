@@ -7,6 +7,7 @@
 #include "limit.h"
 #include "log.h"
 #include "mover.h"
+#include "pressure.h"
 #include "refusal.h"
 #include "state.h"
 #include "tier.h"
@@ -76,11 +77,17 @@ static int charge_with_room(unsigned ordinal, enum device_class class, uint64_t 
 
 int core_charge(unsigned ordinal, enum device_class class, uint64_t bytes, const void *call_site)
 {
+    unsigned tries = 0;
+    int r;
+
     (void)call_site;
     if (!core_active() || ordinal >= core.device->count || !bytes)
         return 0;
     limit_ready(ordinal);
-    if (charge_with_room(ordinal, class, bytes) == 0)
+    do
+        r = charge_with_room(ordinal, class, bytes);
+    while (r < 0 && tries++ < PRESSURE_TRIES && pressure_ask(EBB_TIER_DEVICE, (int)ordinal, bytes));
+    if (r == 0)
         return 0;
     if (core.options->on_full == ON_FULL_ALLOW) {
         charge_over(&core.devices[ordinal].budget, class, bytes);

@@ -16,6 +16,9 @@ struct closure {
     uint64_t evict_bytes; /**< to leave the device, least recent first */
     uint64_t unmap_bytes; /**< to be unmapped of what is mapped host memory, least recent first */
     uint64_t newest;      /**< only blocks with a stamp up to here leave */
+    bool whole;           /**< registered blocks leave as a whole or not at all */
+    bool only_registered; /**< nothing else leaves */
+    uint32_t only;        /**< only the block at this granule less one leaves; 0: any */
     bool patient;         /**< wait EBBTIDE_DRAIN_MS for the device, and not only for a moment */
     const uint32_t
         *restore; /**< first granules of blocks to bring back from mapped host memory, in this order */

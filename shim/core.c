@@ -15,6 +15,8 @@
 #include "log.h"
 #include "machine.h"
 #include "monitor.h"
+#include "pressure.h"
+#include "reservation.h"
 #include "state.h"
 
 /* Enough for two million blocks; halved until the driver grants it. */
@@ -121,6 +123,9 @@ static void stocks_init(void)
             .device = core.device,
             .create = handle_create,
             .destroy = handle_destroy,
+            .drawable = reservation_drawable,
+            .drawn = reservation_drawn,
+            .drawn_class = CLASS_RESERVED,
         };
     }
     core.slabs.device = core.device;

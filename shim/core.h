@@ -38,6 +38,7 @@ enum device_class {
     CLASS_ARRAY,
     CLASS_VMM, /**< handles that the program created itself */
     CLASS_GRAPH,
+    CLASS_RESERVED, /**< for what a thread has announced; nothing is behind it yet */
     CLASS_COUNT
 };
 
@@ -245,10 +246,6 @@ void core_account_only(const char *why);
 
 /** Something was found that makes every root unknowable (condition 3 of EBBTIDE_DISK=auto); said once. */
 void core_roots_unknown(const char *why);
-
-/** Registered: reachable by seen arguments only, so it may be unmapped. -ENOENT, -EEXIST. */
-int core_register(uint64_t address);
-int core_unregister(uint64_t address);
 
 /** Lower stages and higher priorities stay longer: see policies.h. -ENOENT no block, -EINVAL out of range. */
 int core_set_stage(uint64_t address, int stage);

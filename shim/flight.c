@@ -220,6 +220,22 @@ static void place(struct returning *returning, bool allow_mapped)
                                 : -ENOSPC;
 }
 
+/* Under the lock: the chunk is about to be resident. Where the program answers for what is written, what it came from
+ * stays good: the slot, else the slab. True: the slab is kept. */
+static bool keep_copy(struct returning *returning)
+{
+    struct chunk *chunk = chunk_of(returning);
+    struct operand *operand = &core.blocks.operand[returning->first];
+    bool keep = core.blocks.block[returning->first].flags & BLOCK_REGISTERED && operand->flags & OPERAND_KEEP;
+
+    chunk->copied = keep;
+    operand->copies += keep;
+    if (keep && !returning->from_disk)
+        return true;
+    chunk->slab = NULL;
+    return false;
+}
+
 /* Under the lock: the chunk's new state. True: its slab is left over. */
 static bool commit(struct returning *returning)
 {
@@ -235,9 +251,9 @@ static bool commit(struct returning *returning)
         if (!(block->flags & BLOCK_REGISTERED))
             atomic_fetch_sub(&core.away_unproven, 1);
         if (returning->handle) {
-            chunk->slab = NULL;
-            spare = true;
+            spare = !keep_copy(returning);
             core.devices[block->ordinal].away_bytes -= chunk_bytes(chunk);
+            area_came(returning->first, chunk_bytes(chunk));
             block_returned(returning->first);
             stats_add(&core.counters.restores, 1);
         }

@@ -16,7 +16,7 @@ uint32_t limit_chunk_granules(unsigned ordinal)
     const struct device_state *device = &core.devices[ordinal];
     uint64_t bytes = has_pool() && device->pool_bytes < device->configured_bytes ? device->pool_bytes
                                                                                  : device->configured_bytes;
-    uint64_t sixteenth = bytes / 16 / GRANULE_BYTES;
+    uint64_t sixteenth = (bytes < device->total_bytes ? bytes : device->total_bytes) / 16 / GRANULE_BYTES;
 
     if (sixteenth > LIMIT_CHUNK_MAX_GRANULES)
         return LIMIT_CHUNK_MAX_GRANULES;

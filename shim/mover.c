@@ -7,6 +7,7 @@
 #include "allocate.h"
 #include "closure.h"
 #include "state.h"
+#include "steps.h"
 #include "tier.h"
 
 void mover_take(void)
@@ -50,15 +51,22 @@ uint64_t mover_ready_host(unsigned ordinal, uint64_t bytes, uint64_t from_host_b
     uint64_t keep = core.devices[ordinal].chunk_max_granules * GRANULE_BYTES;
     uint64_t room = tier_device_room(ordinal), host_room = tier_host_room();
     uint64_t leave = bytes + keep > room ? bytes + keep - room : 0;
-    uint64_t spill = short_of(ordinal, bytes - from_host_bytes);
+    uint64_t spill = short_of(ordinal, bytes - from_host_bytes), all = 0;
 
     if (leave && closure_would_search()) {
         uint64_t more = core.devices[ordinal].budget.limit_bytes / 8;
 
         leave += more < SEARCH_EXTRA_MAX ? more : SEARCH_EXTRA_MAX;
     }
-    if (leave > host_room && spill < leave - host_room)
-        spill = leave - host_room;
+    if (leave && core.areas_used) {
+        struct closure closure = {
+            .ordinal = ordinal, .evict_bytes = leave, .newest = UINT64_MAX, .whole = true};
+
+        all = steps_evictable(&closure);
+    }
+    all = all > leave ? all : leave;
+    if (all > host_room && spill < all - host_room)
+        spill = all - host_room;
     if (spill)
         mover_spill(spill, UINT64_MAX);
     return leave;
@@ -67,9 +75,10 @@ uint64_t mover_ready_host(unsigned ordinal, uint64_t bytes, uint64_t from_host_b
 int mover_make_room(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes, uint64_t newest)
 {
     uint64_t lacked = UINT64_MAX, lacks;
+    bool whole = true;
 
     for (;; lacked = lacks) {
-        struct closure closure = {.ordinal = ordinal, .newest = newest, .patient = true};
+        struct closure closure = {.ordinal = ordinal, .newest = newest, .whole = whole, .patient = true};
         uint64_t keep = tier_device_keep(ordinal);
         int r;
 
@@ -85,8 +94,10 @@ int mover_make_room(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes, 
         r = closure_run(&closure);
         if (r < 0)
             return r;
-        if (!closure.evicted_bytes)
+        if (!closure.evicted_bytes && !(whole && from_host_bytes))
             return -ENOSPC;
+        /* What comes back leaves room behind: with a swap at a time it always fits. */
+        whole = closure.evicted_bytes != 0;
     }
 }
 
@@ -114,19 +125,45 @@ bool mover_anything_leaves(unsigned ordinal, uint64_t newest)
     return leaves;
 }
 
+static uint64_t evict(struct closure *closure, uint64_t bytes)
+{
+    uint64_t staging = tier_host_staging(), room, leave;
+
+    closure->evict_bytes = bytes;
+    leave = steps_evictable(closure);
+    if (!leave)
+        return 0;
+    room = tier_host_room();
+    if (room < leave + staging && tier_disk_open())
+        mover_spill(leave + staging - room, closure->newest);
+    room = tier_host_room();
+    if (room > staging && room - staging < bytes)
+        closure->evict_bytes = room - staging;
+    if (room <= staging || closure_run(closure) < 0)
+        return 0;
+    return closure->evicted_bytes;
+}
+
 uint64_t mover_relieve(unsigned ordinal, uint64_t bytes, uint64_t newest)
 {
-    struct closure closure = {.ordinal = ordinal, .newest = newest};
-    uint64_t staging = tier_host_staging(), room;
+    struct closure closure = {.ordinal = ordinal, .newest = newest, .whole = true};
 
-    if (!mover_anything_leaves(ordinal, newest))
-        return 0;
-    room = tier_host_room();
-    if (room < bytes + staging && tier_disk_open())
-        mover_spill(bytes + staging - room, newest);
-    room = tier_host_room();
-    closure.evict_bytes = room > staging && room - staging < bytes ? room - staging : bytes;
-    if (room <= staging || closure_run(&closure) < 0)
-        return 0;
-    return closure.evicted_bytes;
+    return evict(&closure, bytes);
+}
+
+uint64_t mover_evict(unsigned ordinal, uint64_t bytes, uint64_t newest, bool only_registered)
+{
+    struct closure closure = {
+        .ordinal = ordinal, .newest = newest, .whole = true, .only_registered = only_registered};
+
+    return evict(&closure, bytes);
+}
+
+uint64_t mover_send(uint32_t first, bool to_disk)
+{
+    struct closure closure = {
+        .ordinal = core.blocks.block[first].ordinal, .newest = UINT64_MAX, .whole = true, .only = first + 1};
+    uint64_t bytes = core.blocks.block[first].granules * GRANULE_BYTES, moved = evict(&closure, bytes);
+
+    return to_disk ? mover_spill_block(first) : moved;
 }

@@ -30,6 +30,12 @@ bool mover_anything_leaves(unsigned ordinal, uint64_t newest);
 /** Evict up to `bytes`, as far as the host tier can take them. Role held. Returns the bytes that left. */
 uint64_t mover_relieve(unsigned ordinal, uint64_t bytes, uint64_t newest);
 
+/** The same, of registered blocks only if asked so. */
+uint64_t mover_evict(unsigned ordinal, uint64_t bytes, uint64_t newest, bool only_registered);
+
+/** Send one block to host memory, or on to disk. Role held. Returns the bytes that came to that tier. */
+uint64_t mover_send(uint32_t first, bool to_disk);
+
 /**
  * Prepare a closure that makes room for `bytes`: write to disk what the host tier has no room for. Role held.
  *
@@ -55,5 +61,8 @@ int mover_bring(uint32_t first);
  * Returns  0; -ENOSPC not everything could go
  */
 int mover_spill(uint64_t bytes, uint64_t newest);
+
+/** Write what one block has in host memory to disk. Role held. Returns the bytes. */
+uint64_t mover_spill_block(uint32_t first);
 
 #endif

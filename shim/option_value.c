@@ -202,11 +202,34 @@ static int read_pool(const char *text, struct pool_sizes *out)
     return 0;
 }
 
+static int read_area(const char *text, struct area_option *out)
+{
+    struct area_option area = {.off = strcmp(text, "off") == 0};
+    char item[ITEM_BYTES];
+    char *colon;
+
+    if (area.off) {
+        *out = area;
+        return 0;
+    }
+    area.with_api = strncmp(text, "api:", 4) == 0;
+    if (!next_item(text + (area.with_api ? 4 : 0), item) || !(colon = strchr(item, ':')))
+        return -EINVAL;
+    *colon = '\0';
+    if (read_fraction(item, &area.share.min_ppm) < 0 || read_fraction(colon + 1, &area.share.max_ppm) < 0 ||
+        area.share.min_ppm > area.share.max_ppm || strchr(text, ','))
+        return -EINVAL;
+    *out = area;
+    return 0;
+}
+
 int option_value_read(const struct option_row *row, const char *text, void *field)
 {
     if (!*text && row->type != OPTION_PATH)
         return -EINVAL;
     switch (row->type) {
+    case OPTION_AREA:
+        return read_area(text, field);
     case OPTION_DEVICES:
         return read_devices(row, text, field);
     case OPTION_DIRS:

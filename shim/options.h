@@ -10,6 +10,7 @@
 #ifndef EBBTIDE_SHIM_OPTIONS_H
 #define EBBTIDE_SHIM_OPTIONS_H
 
+#include "areas.h"
 #include "size.h"
 
 #include <stdbool.h>
@@ -74,12 +75,20 @@ struct spill_dirs {
     struct spill_dir of[OPTIONS_DIRS];
 };
 
+/* How far an area may grow, and from when on that is minded. */
+struct area_option {
+    struct area_share share; /* of nothing when off */
+    bool off;
+    bool with_api; /* from the program's first successful call of the API on */
+};
+
 /* Of the pool allocator: bytes or shares of the device budget; the former at most the latter where both are alike. */
 struct pool_sizes {
     struct size_spec initial;
     struct size_spec maximum;
 };
 
+#define OPTIONS_FIELD_AREA(_field)     struct area_option _field
 #define OPTIONS_FIELD_DEVICES(_field)  struct device_budgets _field
 #define OPTIONS_FIELD_DIRS(_field)     struct spill_dirs _field
 #define OPTIONS_FIELD_SIZE(_field)     struct size_spec _field
@@ -98,6 +107,7 @@ struct options {
 };
 
 enum option_type {
+    OPTION_AREA,
     OPTION_DEVICES,
     OPTION_DIRS,
     OPTION_SIZE,

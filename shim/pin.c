@@ -46,6 +46,7 @@ int core_pin(uint64_t address, enum pin_reason reason)
     mover_take();
     pthread_mutex_lock(&core.lock);
     core.blocks.block[first].pins[reason]++;
+    area_update(first);
     pthread_mutex_unlock(&core.lock);
     if (reason == PIN_REFERENCED)
         r = owner_entry(&core.blocks, first) & OWNER_GONE ? mover_reach(&first, 1) : 0;
@@ -66,48 +67,8 @@ void core_unpin(uint64_t address, enum pin_reason reason)
     pthread_mutex_lock(&core.lock);
     if (core.blocks.block[first].pins[reason])
         core.blocks.block[first].pins[reason]--;
+    area_update(first);
     pthread_mutex_unlock(&core.lock);
-}
-
-int core_register(uint64_t address)
-{
-    struct block *block;
-    uint32_t first;
-    int r = first_at(address, &first);
-
-    if (r < 0)
-        return r;
-    mover_take();
-    pthread_mutex_lock(&core.lock);
-    block = &core.blocks.block[first];
-    r = block->flags & BLOCK_REGISTERED ? -EEXIST : 0;
-    for (uint32_t g = first, more = !r; more; more = g = chunk_next(&core.blocks, first, g))
-        if (core.blocks.chunk[g].state != CHUNK_RESIDENT && !core.blocks.chunk[g].mapped)
-            atomic_fetch_sub(&core.away_unproven, 1);
-    block->flags |= BLOCK_REGISTERED;
-    pthread_mutex_unlock(&core.lock);
-    mover_give();
-    return r;
-}
-
-int core_unregister(uint64_t address)
-{
-    struct block *block;
-    uint32_t first;
-    int r = first_at(address, &first);
-
-    if (r < 0)
-        return r;
-    mover_take();
-    block = &core.blocks.block[first];
-    r = block->flags & BLOCK_REGISTERED ? mover_reach(&first, 1) : -ENOENT;
-    if (!r) {
-        pthread_mutex_lock(&core.lock);
-        block->flags &= (uint8_t)~BLOCK_REGISTERED;
-        pthread_mutex_unlock(&core.lock);
-    }
-    mover_give();
-    return r < 0 && r != -ENOENT ? -ENOMEM : r;
 }
 
 int core_set_stage(uint64_t address, int stage)

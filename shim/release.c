@@ -11,6 +11,7 @@
 #include "allocate.h"
 #include "log.h"
 #include "mover.h"
+#include "reservation.h"
 #include "state.h"
 #include "swap.h"
 #include "tier.h"
@@ -42,7 +43,8 @@ static bool keep_idle(uint32_t first)
     uint64_t bytes = block->granules * GRANULE_BYTES;
 
     if (block->granules > STOCK_CLASSES || idle->count[block->granules] == 64 ||
-        device->budget.idle_bytes + bytes > idle_most(device) || !atomic_load(&core.active))
+        device->budget.idle_bytes + bytes > idle_most(device) || !atomic_load(&core.active) ||
+        core.blocks.operand[first].copies)
         return false;
     for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
         if (core.blocks.chunk[g].state != CHUNK_RESIDENT)
@@ -77,6 +79,7 @@ static bool chunk_release(uint32_t first, uint32_t granule)
     chunk->handle = 0;
     chunk->slab = NULL;
     chunk->mapped = false;
+    chunk->copied = false;
     pthread_mutex_unlock(&core.lock);
     if (was.handle && clean)
         stock_return(&core.devices[block->ordinal].handles, bytes, was.handle);
@@ -104,6 +107,8 @@ static void block_release(uint32_t first)
         clean = chunk_release(first, g) && clean;
     }
     pthread_mutex_lock(&core.lock);
+    if (block->flags & (BLOCK_REGISTERED | BLOCK_DRAWN))
+        core.blocks.operand[first] = (struct operand){0};
     block->id = 0;
     block->flags = 0;
     core.blocks.alive--;
@@ -155,6 +160,9 @@ static bool block_bury(uint32_t first, uint64_t id)
         atomic_store_explicit(&core.blocks.stamp[first], 0, memory_order_relaxed);
         for (uint32_t i = 0; i < block->granules; i++)
             atomic_store_explicit(&core.blocks.owner[first + i], 0, memory_order_release);
+        area_update(first);
+        if (block->flags & BLOCK_DRAWN)
+            reservation_forget(first);
     }
     pthread_mutex_unlock(&core.lock);
     return mine;

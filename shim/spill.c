@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "closure.h"
+#include "copies.h"
 #include "host_block.h"
 #include "pick.h"
 #include "state.h"
@@ -23,34 +24,45 @@ struct spill {
     int result;
 };
 
+/* What is to be written. */
+struct wish {
+    uint64_t bytes;
+    uint64_t newest;
+    uint64_t room_bytes; /* of the disk: a registered block goes there as a whole */
+    uint32_t only;       /* first granule of the only block, and one; 0: any */
+};
+
 static uint64_t unmapped_bytes(uint32_t first, void *arg)
 {
     const struct block *block = &core.blocks.block[first];
+    const struct wish *wish = arg;
     uint64_t bytes = 0;
 
-    (void)arg;
-    if (!block_alive(block) || block_in_launch(first))
+    if ((wish->only && wish->only != first + 1) || !block_alive(block) || block_in_launch(first))
         return 0;
     for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
         if (core.blocks.chunk[g].state == CHUNK_HOST && !core.blocks.chunk[g].mapped)
             bytes += chunk_bytes(&core.blocks.chunk[g]);
-    return bytes;
+    return block->flags & BLOCK_REGISTERED && bytes > wish->room_bytes ? 0 : bytes;
 }
 
 /* Under the lock: the next chunks to be written, marked SPILLING. */
-static uint32_t plan(struct spill *flight, uint64_t bytes, uint64_t newest)
+static uint32_t plan(struct spill *flight, const struct wish *wish)
 {
     const uint32_t *list;
+    struct wish asked = *wish;
     uint64_t planned = 0;
     uint32_t count = 0, blocks;
 
+    asked.room_bytes = tier_disk_room();
     pthread_mutex_lock(&core.lock);
-    blocks = pick_blocks(bytes, newest, unmapped_bytes, NULL, &list);
-    for (uint32_t i = 0; i < blocks; i++)
+    blocks = pick_blocks(wish->bytes, wish->newest, unmapped_bytes, &asked, &list);
+    for (uint32_t i = 0; i < blocks && planned < wish->bytes; i++)
         for (uint32_t g = list[i], more = 1; more; more = g = chunk_next(&core.blocks, list[i], g)) {
             struct chunk *chunk = &core.blocks.chunk[g];
+            bool enough = planned >= wish->bytes && !(core.blocks.block[list[i]].flags & BLOCK_REGISTERED);
 
-            if (chunk->state != CHUNK_HOST || chunk->mapped || planned >= bytes || count == SPILL_FLIGHT)
+            if (chunk->state != CHUNK_HOST || chunk->mapped || enough || count == SPILL_FLIGHT)
                 continue;
             chunk_move(chunk, CHUNK_SPILLING);
             planned += chunk_bytes(chunk);
@@ -113,10 +125,10 @@ static uint64_t settle(struct spill *spill)
 }
 
 /* Write up to a flight of chunks. Returns the bytes written. */
-static uint64_t write_flight(uint64_t bytes, uint64_t newest, bool *out_full)
+static uint64_t write_flight(const struct wish *wish, bool *out_full)
 {
     struct spill flight[SPILL_FLIGHT];
-    uint32_t count = plan(flight, bytes, newest);
+    uint32_t count = plan(flight, wish);
     uint64_t since_ns = core_now(), written = 0;
 
     for (uint32_t i = 0; i < count; i++)
@@ -143,25 +155,43 @@ static uint64_t write_flight(uint64_t bytes, uint64_t newest, bool *out_full)
     return written;
 }
 
-int mover_spill(uint64_t bytes, uint64_t newest)
+/* Returns the bytes that went. */
+static uint64_t write(struct wish wish)
 {
-    uint64_t gone = 0;
+    uint64_t gone = 0, all = wish.bytes;
     bool full = false;
 
-    while (core.device && gone < bytes && !full && tier_disk_open()) {
-        struct closure closure = {.unmap_bytes = bytes - gone, .newest = newest};
-        uint64_t written = write_flight(bytes - gone, newest, &full);
+    for (; core.device && gone < all && !full && tier_disk_open(); wish.bytes = all - gone) {
+        struct closure closure = {.unmap_bytes = all - gone, .newest = wish.newest, .only = wish.only};
+        uint64_t written = write_flight(&wish, &full);
 
         gone += written;
         if (written || full)
             continue;
-        if (core.options->disk == DISK_AUTO) /* a search costs the same for one block as for many */
+        if (core.options->disk == DISK_AUTO &&
+            !wish.only) /* a search costs the same for many blocks as for one */
             closure.unmap_bytes += core.host_budget.used_bytes / 4;
         if (!core.mapped || closure_run(&closure) < 0 || !closure.unmapped_bytes)
             break;
     }
+    return gone;
+}
+
+int mover_spill(uint64_t bytes, uint64_t newest)
+{
+    uint64_t gone = write((struct wish){.bytes = bytes, .newest = newest});
+
     /* A timer cannot tell whether host blocks are cold: their uses are not seen. Need decides alone. */
     if (gone < bytes && newest == UINT64_MAX)
         gone += host_block_demote(bytes - gone);
+    /* Copies of what is on the device go last: without them it would be saved again. */
+    if (gone < bytes && core.areas_used)
+        gone += copies_reclaim(bytes - gone);
     return gone >= bytes ? 0 : -ENOSPC;
+}
+
+uint64_t mover_spill_block(uint32_t first)
+{
+    return write((struct wish){
+        .bytes = core.blocks.block[first].granules * GRANULE_BYTES, .newest = UINT64_MAX, .only = first + 1});
 }

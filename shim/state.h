@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
+#include "area.h"
 #include "block.h"
 #include "budget.h"
 #include "core.h"
@@ -49,6 +50,9 @@ struct device_state {
     _Atomic uint32_t chunk_max_granules; /**< largest chunk so far: what the staging reserve is */
     _Atomic uint64_t away_bytes;         /**< bytes of blocks that are not resident */
     uint64_t need_bytes;                 /**< that allocations wait for */
+    uint64_t area_bytes[AREA_COUNT];     /**< of blocks, by where they count */
+    uint64_t wanted_bytes;               /**< whole size of what is AREA_BUFFER */
+    struct queues queues;                /**< of what is registered or drawn */
     struct budget budget;
     struct stock handles;
     struct idle_blocks idle_blocks;
@@ -90,7 +94,8 @@ struct core {
     _Atomic uint32_t
         deferred; /**< dead blocks whose memory waits for a capture to end or a drain to succeed */
 
-    bool is_ranked; /**< with lock: some block was given a priority */
+    bool is_ranked;          /**< with lock: some block was given a priority */
+    _Atomic bool areas_used; /**< the program has used the API: areas are in force unless switched off */
 
     uint64_t stamp_hz;        /**< ticks of core_stamp in a second */
     uint64_t stamp_step;      /**< ticks in a microsecond: a younger stamp is not written again */

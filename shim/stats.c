@@ -47,7 +47,7 @@ static void put(struct sheet *sheet, const char *format, ...)
 }
 
 static const char *const class_words[CLASS_COUNT] = {"block", "native", "managed", "pool",
-                                                     "array", "vmm",    "graph"};
+                                                     "array", "vmm",    "graph",   "reserved"};
 static const char *const host_words[HOST_CLASS_COUNT] = {"heap", "pinned", "registered", "tier"};
 static const char *const pin_words[PIN_REASON_COUNT] = {"exported", "peer", "registered", "texture",
                                                         "graph",    "api",  "library",    "referenced"};

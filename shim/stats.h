@@ -27,9 +27,11 @@ struct move_counter {
 
 struct stats_counters {
     struct move_counter moves[MOVE_COUNT];
-    _Atomic uint64_t evictions;     /**< chunks that left the device */
-    _Atomic uint64_t restores;      /**< chunks that came back to it */
-    _Atomic uint64_t dropped_clean; /**< chunks that left without a copy because an equal one existed */
+    _Atomic uint64_t evictions;      /**< chunks that left the device */
+    _Atomic uint64_t restores;       /**< chunks that came back to it */
+    _Atomic uint64_t dropped_clean;  /**< chunks that left without a copy because an equal one existed */
+    _Atomic uint64_t blocks_evicted; /**< that were whole on the device before */
+    _Atomic uint64_t blocks_saved;   /**< of these, copied */
     _Atomic uint64_t save_failures;
     _Atomic uint64_t zero_copy_launches; /**< launches that ran with a block in host memory */
     _Atomic uint64_t drains;

@@ -25,6 +25,7 @@ struct step {
     bool clean;  /* an equal copy is on disk */
     bool unmap;  /* its address stays unmapped */
     bool copied; /* transfer submitted */
+    bool whole;  /* fails when another chunk of its block does */
     int result;
 };
 
@@ -82,18 +83,39 @@ static void counted(enum stats_move move, const struct step *list, uint32_t coun
 
 /* ---- device to host -------------------------------------------------------------------------------------- */
 
+static bool is_meant(const struct closure *closure, uint32_t first)
+{
+    if (closure->only && closure->only != first + 1)
+        return false;
+    return !closure->only_registered || core.blocks.block[first].flags & BLOCK_REGISTERED;
+}
+
 static uint64_t resident_bytes(uint32_t first, void *arg)
 {
     const struct eligible *eligible = arg;
     uint64_t bytes = 0;
 
     if (core.blocks.block[first].ordinal != eligible->closure->ordinal ||
-        !closure_may_evict(first, eligible->proven))
+        !is_meant(eligible->closure, first) || !closure_may_evict(first, eligible->proven))
         return 0;
     for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
         if (core.blocks.chunk[g].state == CHUNK_RESIDENT)
             bytes += chunk_bytes(&core.blocks.chunk[g]);
     return bytes;
+}
+
+static uint32_t chunks_of(uint32_t first)
+{
+    const struct block *block = &core.blocks.block[first];
+
+    return (block->granules + block->chunk_granules - 1) / block->chunk_granules;
+}
+
+/* Does the block leave as a whole? One of more chunks than a batch has steps cannot. */
+static bool leaves_whole(const struct closure *closure, uint32_t first)
+{
+    return closure->whole && core.blocks.block[first].flags & BLOCK_REGISTERED &&
+           chunks_of(first) <= STEP_MAX;
 }
 
 static bool stays_unmapped(uint32_t first, bool proven)
@@ -102,6 +124,34 @@ static bool stays_unmapped(uint32_t first, bool proven)
         return false;
     return !core.mapped || core.blocks.block[first].flags & BLOCK_REGISTERED ||
            core.options->disk == DISK_ALWAYS || proven;
+}
+
+uint64_t steps_evictable(const struct closure *closure)
+{
+    struct eligible eligible = {closure, true};
+    const uint32_t *list;
+    uint32_t blocks;
+    uint64_t bytes = 0;
+
+    pthread_mutex_lock(&core.lock);
+    blocks = pick_blocks(closure->evict_bytes, closure->newest, resident_bytes, &eligible, &list);
+    for (uint32_t i = 0; i < blocks; i++) {
+        uint64_t all = resident_bytes(list[i], &eligible), left = closure->evict_bytes - bytes;
+
+        bytes += leaves_whole(closure, list[i]) || all < left ? all : left;
+        if (bytes >= closure->evict_bytes)
+            break;
+    }
+    pthread_mutex_unlock(&core.lock);
+    return bytes;
+}
+
+/* Bytes of the chunk that are on disk or in host memory, too. */
+static bool has_copy(uint32_t first, const struct chunk *chunk, uint64_t epoch, bool proven)
+{
+    if (chunk->copied)
+        return true;
+    return chunk->slot != SLOT_NONE && chunk->slot_epoch == epoch && closure_may_unmap(first, proven);
 }
 
 /* Under the lock: the chunks that leave, marked LEAVING. */
@@ -116,11 +166,15 @@ static uint32_t plan_evict(const struct closure *closure, bool proven)
     blocks = pick_blocks(closure->evict_bytes, closure->newest, resident_bytes, &eligible, &list);
     for (uint32_t i = 0; i < blocks; i++) {
         uint32_t first = list[i];
+        bool whole = leaves_whole(closure, first);
 
+        if (bytes >= closure->evict_bytes || (whole && count + chunks_of(first) > STEP_MAX))
+            break;
         for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
             struct chunk *chunk = &core.blocks.chunk[g];
 
-            if (chunk->state != CHUNK_RESIDENT || bytes >= closure->evict_bytes || count == STEP_MAX)
+            if (chunk->state != CHUNK_RESIDENT || (bytes >= closure->evict_bytes && !whole) ||
+                count == STEP_MAX)
                 continue;
             chunk_move(chunk, CHUNK_LEAVING);
             bytes += chunk_bytes(chunk);
@@ -128,8 +182,8 @@ static uint32_t plan_evict(const struct closure *closure, bool proven)
                 .first = first,
                 .granule = g,
                 .unmap = stays_unmapped(first, proven),
-                .clean = chunk->slot != SLOT_NONE && chunk->slot_epoch == epoch &&
-                         closure_may_unmap(first, proven),
+                .clean = has_copy(first, chunk, epoch, proven),
+                .whole = whole,
             };
         }
     }
@@ -148,6 +202,15 @@ static void evict_copy(struct step *step)
         step_copy(step, TIER_DEVICE, TIER_HOST, as_slab(step->item));
 }
 
+/* What leaves as a whole stays as a whole when a part of it cannot be saved. */
+static void evict_whole(struct step *list, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t j = 0; list[i].whole && list[i].result && j < count; j++)
+            if (list[j].first == list[i].first && !list[j].result)
+                list[j].result = list[i].result;
+}
+
 static void evict_swap(struct step *step)
 {
     struct chunk *chunk = step_chunk(step);
@@ -164,8 +227,19 @@ static void evict_swap(struct step *step)
     step->result =
         swap_backing(core.blocks.block[step->first].ordinal, granule_address(&core.blocks, step->granule),
                      chunk_bytes(chunk), chunk->handle, to);
-    if (step->result && step->result != -EFAULT)
+    if (step->result && step->result != -EFAULT && !step->clean)
         chunk->slab = NULL;
+}
+
+/* The block is about to leave; it was whole before. */
+static void count_departure(const struct step *step)
+{
+    stats_add(&core.counters.blocks_evicted, 1);
+    if (step->clean)
+        return;
+    stats_add(&core.counters.blocks_saved, 1);
+    if (core.blocks.block[step->first].flags & BLOCK_REGISTERED)
+        core.blocks.operand[step->first].saves++;
 }
 
 /* Under the lock: the chunk's new state. Returns the device handle that is left over. */
@@ -181,11 +255,18 @@ static uint64_t evict_commit(struct step *step)
     }
     chunk->handle = 0;
     chunk->mapped = !step->result && !step->clean && !step->unmap;
-    chunk_move(chunk, step->result ? CHUNK_BROKEN : step->clean ? CHUNK_DISK : CHUNK_HOST);
+    chunk_move(chunk, step->result ? CHUNK_BROKEN : chunk->slab ? CHUNK_HOST : CHUNK_DISK);
+    if (chunk->copied) {
+        chunk->copied = false;
+        core.blocks.operand[step->first].copies--;
+    }
+    if (!(owner_entry(&core.blocks, step->first) & OWNER_AWAY))
+        count_departure(step);
     core.devices[block->ordinal].away_bytes += chunk_bytes(chunk);
     if (!chunk->mapped && !(block->flags & BLOCK_REGISTERED))
         atomic_fetch_add(&core.away_unproven, 1);
     block_publish(&core.blocks, step->first);
+    area_went(step->first, chunk_bytes(chunk));
     stats_add(&core.counters.evictions, 1);
     if (step->clean)
         stats_add(&core.counters.dropped_clean, 1);
@@ -201,6 +282,7 @@ uint64_t steps_evict(const struct closure *closure, bool proven)
     for (uint32_t i = 0; i < count; i++)
         evict_copy(&steps[i]);
     steps_wait(steps, count);
+    evict_whole(steps, count);
     counted(MOVE_DEVICE_TO_HOST, steps, count, since_ns);
     for (uint32_t i = 0; i < count; i++)
         evict_swap(&steps[i]);
@@ -303,6 +385,7 @@ static bool restore_commit(struct step *step)
     core.devices[block->ordinal].away_bytes -= chunk_bytes(chunk);
     block_publish(&core.blocks, step->first);
     block_returned(step->first);
+    area_came(step->first, chunk_bytes(chunk));
     stats_add(&core.counters.restores, 1);
     return true;
 }
@@ -347,8 +430,8 @@ static uint64_t mapped_bytes(uint32_t first, void *arg)
     const struct block *block = &core.blocks.block[first];
     uint64_t bytes = 0;
 
-    if (!block_alive(block) || block_in_launch(first) || block_pinned(block) ||
-        !closure_may_unmap(first, eligible->proven))
+    if (!block_alive(block) || !is_meant(eligible->closure, first) || block_in_launch(first) ||
+        block_pinned(block) || !closure_may_unmap(first, eligible->proven))
         return 0;
     for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
         if (core.blocks.chunk[g].state == CHUNK_HOST && core.blocks.chunk[g].mapped)

@@ -12,29 +12,40 @@ static unsigned class_of(uint64_t bytes)
 }
 
 /* Take an idle item, or charge for a new one. 1: idle taken; 0: charged. */
-static int reserve(struct stock *stock, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_item)
+static int reserve(struct stock *stock, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_item,
+                   uint64_t *out_drawn_bytes)
 {
+    struct budget *budget = stock->budget;
     unsigned class = class_of(bytes);
+    uint64_t drawn;
     int r;
 
     pthread_mutex_lock(stock->lock);
+    drawn = stock->drawable ? stock->drawable(bytes) : 0;
     if (stock->idle_count[class] &&
-        budget_room(stock->budget, 0) + stock->budget->idle_bytes >= keep_free_bytes + bytes) {
+        (drawn == bytes || budget_room(budget, 0) + budget->idle_bytes + drawn >= keep_free_bytes + bytes)) {
         *out_item = stock->idle[class][--stock->idle_count[class]];
-        budget_from_idle(stock->budget, stock->class, bytes);
+        budget_credit(budget, stock->drawn_class, drawn);
+        budget_from_idle(budget, stock->class, bytes);
         r = 1;
     } else {
-        r = budget_charge(stock->budget, stock->class, bytes, keep_free_bytes);
+        r = budget_charge(budget, stock->class, bytes - drawn, keep_free_bytes);
+        if (!r)
+            budget_shift(budget, stock->drawn_class, stock->class, drawn);
     }
+    if (r >= 0 && drawn)
+        stock->drawn((int64_t)drawn);
+    *out_drawn_bytes = drawn;
     pthread_mutex_unlock(stock->lock);
     return r;
 }
 
 int stock_take(struct stock *stock, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_item)
 {
+    uint64_t drawn;
     int r;
 
-    while ((r = reserve(stock, bytes, keep_free_bytes, out_item)) < 0)
+    while ((r = reserve(stock, bytes, keep_free_bytes, out_item, &drawn)) < 0)
         if (!stock_trim(stock, bytes))
             return -ENOSPC;
     if (r == 1)
@@ -44,7 +55,10 @@ int stock_take(struct stock *stock, uint64_t bytes, uint64_t keep_free_bytes, ui
         r = stock->create(stock, bytes, out_item);
     if (r < 0) {
         pthread_mutex_lock(stock->lock);
-        budget_credit(stock->budget, stock->class, bytes);
+        budget_shift(stock->budget, stock->class, stock->drawn_class, drawn);
+        budget_credit(stock->budget, stock->class, bytes - drawn);
+        if (drawn)
+            stock->drawn(-(int64_t)drawn);
         pthread_mutex_unlock(stock->lock);
     }
     return r;

@@ -32,6 +32,11 @@ struct stock {
     struct device *device;
     int (*create)(struct stock *self, uint64_t bytes, uint64_t *out_item);
     void (*destroy)(struct stock *self, uint64_t bytes, uint64_t item);
+    /** What the calling thread may take out of class `drawn_class`, up to `bytes`, instead of new room; and that it has
+     *  taken so much, or gives it back (negative). With the lock held. NULL: nothing. */
+    uint64_t (*drawable)(uint64_t bytes);
+    void (*drawn)(int64_t bytes);
+    unsigned drawn_class;
     uint16_t idle_count[STOCK_CLASSES + 1];
     uint64_t idle[STOCK_CLASSES + 1][STOCK_DEPTH];
 };

@@ -68,6 +68,16 @@ static uint64_t disk_used(void)
     return figures.used_bytes;
 }
 
+uint64_t tier_disk_room(void)
+{
+    struct disk_figures figures;
+
+    disk_figures(&core.disk, &figures);
+    if (!figures.budget_bytes) /* not opened yet */
+        return UINT64_MAX;
+    return figures.budget_bytes > figures.used_bytes ? figures.budget_bytes - figures.used_bytes : 0;
+}
+
 bool tier_host_pressed(void)
 {
     uint64_t limit = core.host_budget.limit_bytes, room = tier_host_room();

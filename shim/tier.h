@@ -30,6 +30,9 @@ uint64_t tier_device_keep(unsigned ordinal);
  *  unmapped at once. */
 bool tier_host_pressed(void);
 
+/** Bytes that the spill directories together could take; slots that stand in for copies count as taken. */
+uint64_t tier_disk_room(void);
+
 /** May something go to disk at all now. */
 bool tier_disk_open(void);
 

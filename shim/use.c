@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "copies.h"
 #include "log.h"
 #include "mover.h"
 #include "refusal.h"
@@ -181,11 +182,15 @@ static uint32_t list_use(const struct use *use, uint32_t *list)
 
 static int reach_use(const struct use *use)
 {
-    uint32_t *list = role_list();
+    uint32_t *list = role_list(), count;
 
     if (!list)
         return -ENOMEM;
-    return mover_reach(list, use->all ? list_all(list) : list_use(use, list));
+    count = use->all ? list_all(list) : list_use(use, list);
+    for (uint32_t i = 0; use->writes && i < count; i++)
+        if (core.blocks.operand[list[i]].copies && !core.blocks.block[list[i]].pins[PIN_API])
+            copies_void(list[i]);
+    return mover_reach(list, count);
 }
 
 static bool others_hold_pins(const struct use *use)
@@ -265,6 +270,12 @@ static void search_roots(struct use *use)
     core.device->roots(core.device, true, root_search, use, &why);
 }
 
+/* Copies stand in the way of what may write. */
+static uint32_t copied_flag(const struct use *use)
+{
+    return use->writes ? OWNER_COPIED : 0;
+}
+
 /* Something is away: leave the section, have it brought back, and enter again. */
 static __attribute__((noinline)) int use_wait(struct use *use, struct gate_slot *slot)
 {
@@ -278,10 +289,10 @@ static __attribute__((noinline)) int use_wait(struct use *use, struct gate_slot 
             return -ENOMEM;
         gate_enter();
         flags = use_touch(use);
-    } while (flags & OWNER_GONE);
+    } while (flags & (OWNER_GONE | copied_flag(use)));
     if (use->writes)
         gate_count_write(slot);
-    if (flags)
+    if (flags & OWNER_AWAY)
         stats_add(&core.counters.zero_copy_launches, 1);
     return 0;
 }
@@ -289,6 +300,7 @@ static __attribute__((noinline)) int use_wait(struct use *use, struct gate_slot 
 int use_begin(struct use *use)
 {
     struct gate_slot *slot;
+    uint32_t flags;
 
     if (__builtin_expect(atomic_load_explicit(&core.away_unproven, memory_order_relaxed) != 0, 0) &&
         use->writes)
@@ -296,7 +308,8 @@ int use_begin(struct use *use)
     slot = gate_enter();
     if (__builtin_expect(!slot, 0))
         return -ENOMEM;
-    if (__builtin_expect(use_touch(use) != 0, 0))
+    flags = use_touch(use);
+    if (__builtin_expect(flags != 0, 0) && (flags & ~OWNER_COPIED || copied_flag(use)))
         return use_wait(use, slot);
     if (use->writes)
         gate_count_write(slot);

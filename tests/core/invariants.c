@@ -13,6 +13,7 @@ struct audit {
     char *broken;
     bool holds;
     uint64_t resident_bytes[DEVICE_MAX], idle_bytes[DEVICE_MAX], away_bytes[DEVICE_MAX];
+    uint64_t area_bytes[DEVICE_MAX][AREA_COUNT];
     uint64_t slab_bytes, slot_bytes, unproven, maps;
     uint32_t alive, granules;
     /* every handle, slab and granule of a slot seen so far */
@@ -82,7 +83,12 @@ static void audit_chunk(struct audit *audit, uint32_t first, uint32_t granule)
     expect(audit, resident || host || disk, "chunk %u rests in state %u", granule, chunk->state);
     expect(audit, (chunk->handle != 0) == resident, "chunk %u of state %u: handle %llu", granule,
            chunk->state, (unsigned long long)chunk->handle);
-    expect(audit, (chunk->slab != NULL) == host, "chunk %u of state %u: slab", granule, chunk->state);
+    expect(audit, (chunk->slab != NULL) == host || (resident && chunk->copied), "chunk %u of state %u: slab",
+           granule, chunk->state);
+    expect(audit,
+           !chunk->copied ||
+               (resident && block->flags & BLOCK_REGISTERED && (chunk->slab || chunk->slot != SLOT_NONE)),
+           "chunk %u of state %u: copied", granule, chunk->state);
     expect(audit, host || !chunk->mapped, "chunk %u of state %u: mapped", granule, chunk->state);
     expect(audit, !disk || chunk->slot != SLOT_NONE, "chunk %u on disk has no slot", granule);
     expect(audit, fake_reachable(audit->fake, block->ordinal, address, bytes) == reachable,
@@ -94,7 +100,7 @@ static void audit_chunk(struct audit *audit, uint32_t first, uint32_t granule)
         audit->resident_bytes[block->ordinal] += bytes;
     else
         audit->away_bytes[block->ordinal] += bytes;
-    if (host)
+    if (chunk->slab)
         audit->slab_bytes += bytes;
     if (!reachable && !(block->flags & BLOCK_REGISTERED))
         audit->unproven++;
@@ -108,6 +114,7 @@ static void audit_chunk(struct audit *audit, uint32_t first, uint32_t granule)
 static uint32_t flags_of(uint32_t first)
 {
     uint32_t flags = 0;
+    bool copied = false;
 
     for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
         const struct chunk *chunk = &core.blocks.chunk[g];
@@ -115,9 +122,38 @@ static uint32_t flags_of(uint32_t first)
         if (chunk->state == CHUNK_HOST && chunk->mapped)
             flags |= OWNER_AWAY;
         else if (chunk->state != CHUNK_RESIDENT)
-            flags |= OWNER_FLAGS;
+            flags |= OWNER_AWAY | OWNER_GONE;
+        copied = copied || chunk->copied;
     }
-    return flags;
+    return copied && !core.blocks.block[first].pins[PIN_API] ? flags | OWNER_COPIED : flags;
+}
+
+/* Each block counts where it belongs, and is in the queue that goes with it. */
+static void audit_area(struct audit *audit, uint32_t first)
+{
+    const struct block *block = &core.blocks.block[first];
+    bool pinned = block->flags & BLOCK_FIXED, named = block->flags & BLOCK_REGISTERED;
+    enum area area;
+    uint32_t copies = 0;
+
+    for (unsigned reason = 0; reason < PIN_REASON_COUNT; reason++)
+        pinned = pinned || (block->pins[reason] && reason != PIN_REFERENCED);
+    area = block->pins[PIN_API] ? AREA_OPERATION : pinned ? AREA_FIXED : named ? AREA_BUFFER : AREA_LOOSE;
+    expect(audit, block->area == area, "block %u counts as %u, not %u", first, block->area, area);
+    expect(audit,
+           core.blocks.operand[first].entry.queue == (area == AREA_OPERATION ? QUEUE_OPERATIONS
+                                                      : area == AREA_BUFFER  ? QUEUE_BUFFERS
+                                                                             : QUEUE_NONE),
+           "block %u is in queue %u", first, core.blocks.operand[first].entry.queue);
+    if (area == AREA_OPERATION)
+        audit->area_bytes[block->ordinal][area] += block->granules * GRANULE_BYTES;
+    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
+        copies += core.blocks.chunk[g].copied;
+        if (area != AREA_OPERATION && core.blocks.chunk[g].state == CHUNK_RESIDENT)
+            audit->area_bytes[block->ordinal][area] += chunk_bytes(&core.blocks.chunk[g]);
+    }
+    expect(audit, core.blocks.operand[first].copies == copies, "block %u: %u copies, %u found", first,
+           core.blocks.operand[first].copies, copies);
 }
 
 static void audit_block(struct audit *audit, uint32_t first)
@@ -135,6 +171,7 @@ static void audit_block(struct audit *audit, uint32_t first)
                "block %u: the owner entry of granule %u does not fit its chunks", first, i);
     for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
         audit_chunk(audit, first, g);
+    audit_area(audit, first);
 }
 
 /* Freed blocks that are still mapped, and idle handles. */
@@ -172,6 +209,11 @@ static void audit_device(struct audit *audit, unsigned ordinal)
            "device %u: %llu bytes charged, %llu resident", ordinal,
            (unsigned long long)budget->class_bytes[CLASS_BLOCK],
            (unsigned long long)audit->resident_bytes[ordinal]);
+    for (unsigned area = AREA_FIXED; area < AREA_COUNT; area++)
+        expect(audit, device->area_bytes[area] == audit->area_bytes[ordinal][area],
+               "device %u: %llu bytes in area %u, %llu found", ordinal,
+               (unsigned long long)device->area_bytes[area], area,
+               (unsigned long long)audit->area_bytes[ordinal][area]);
     expect(audit, budget->idle_bytes == audit->idle_bytes[ordinal], "device %u: %llu bytes idle, %llu found",
            ordinal, (unsigned long long)budget->idle_bytes, (unsigned long long)audit->idle_bytes[ordinal]);
     expect(audit, device->away_bytes == audit->away_bytes[ordinal], "device %u: %llu bytes away, %llu found",

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * copies.h - copies of what is on the device: why a block that nobody wrote leaves without being saved again.
+ *
+ * A registered block that came back keeps the slab or the slot that it came from, as long as the program answers for
+ * what is written: while it is pinned, and after an unpin that said clean. A use that may write voids them.
+ *
+ * Threads  any, core.lock not held.
+ */
+#ifndef EBB_COPIES_H
+#define EBB_COPIES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/** The block at `first` is written from now on: its copies go. */
+void copies_void(uint32_t first);
+
+/** Give back slabs that are copies, least recent first, until `bytes` are. Role held. Returns the bytes. */
+uint64_t copies_reclaim(uint64_t bytes);
+
+#endif

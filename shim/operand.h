@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * operand.h - what a program says about its device blocks: the core's half of the public API.
+ *
+ * An address stands for the live block it lies in. Whatever is not said here is as ebbtide.h says it of the function
+ * of the same name.
+ *
+ * Threads  any; none of ours is locked.
+ * Errors   0 or negative errno; a failed call has changed nothing. -ENOENT: no block there, or not a registered one.
+ */
+#ifndef EBB_OPERAND_H
+#define EBB_OPERAND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ebbtide.h"
+
+/** `flags` of ebb_register. -EINVAL not the first byte, too many bytes, or registered otherwise; -EEXIST registered with
+ *  these bytes; -ENOTSUP a library's own; -ENOENT. */
+int operand_register(uint64_t address, uint64_t bytes, unsigned flags, const char *name);
+/** -EBUSY pinned; -ENOMEM it cannot be brought to where the device reaches it. */
+int operand_unregister(uint64_t address);
+
+/** `flags` of ebb_pin. -ENOSPC, -EAGAIN, -EBUSY, -ETIMEDOUT, -EIO, -EDEADLK, -EOVERFLOW. */
+int operand_pin(uint64_t address, unsigned flags);
+/** `flags` of ebb_unpin. -EINVAL not pinned. */
+int operand_unpin(uint64_t address, unsigned flags);
+int operand_touch(uint64_t address);
+
+/** Bring an object to the device; errors as operand_pin. */
+int operand_prefetch(uint64_t address);
+/** Send one object to `tier` (enum ebb_tier) or beyond. Returns the bytes that left the device or, for the disk, host
+ *  memory; -EBUSY pinned. */
+long operand_evict(uint64_t address, int tier);
+
+/** Fills all of *out but struct_bytes. */
+int operand_query(uint64_t address, struct ebb_block_info *out);
+
+/* ---- for the core's other files; core.lock held --------------------------------------------------------------- */
+
+/** First granule of the live block at an address; -ENOENT. */
+int operand_at(uint64_t address, uint32_t *out_first);
+
+/** Pins of the program's own: without that of a reservation. */
+unsigned operand_pins(uint32_t first);
+
+#endif

@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_scenarios.c - the scenarios of the policy design, with its numbers.
+ *
+ * Sizes are MiB. The figures are those of the tiers: a budget is the figure and the staging reserve, which is one chunk
+ * (a sixteenth of the budget) and not for policy to fill.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+
+#include "monitor.h"
+#include "operand.h"
+#include "reservation.h"
+#include "state.h"
+#include "tier.h"
+#include "world.h"
+
+#define MIB ((uint64_t)1 << 20)
+
+TestSuite(scenarios, .timeout = 60);
+
+static struct world world;
+
+#define C200    "EBBTIDE_DEVICE_BUDGET", "212M"
+#define HOST100 "EBBTIDE_HOST_BUDGET", "112M"
+
+static void start(const char *const *settings)
+{
+    world_start(&world, settings, NULL);
+}
+
+static struct model make(uint64_t mib)
+{
+    static uint64_t seed;
+    struct model block = {.bytes = mib * MIB, .seed = ++seed << 40};
+    struct use use;
+
+    cr_assert_eq(core_allocate(0, block.bytes, 0, NULL, true, &block.address), 0);
+    use_init(&use, true);
+    use_word(&use, block.address);
+    cr_assert_eq(use_begin(&use), 0);
+    model_write(&block);
+    use_end(&use);
+    return block;
+}
+
+static void name(const struct model *block)
+{
+    cr_assert_eq(operand_register(block->address, block->bytes, 0, "block"), 0);
+}
+
+static struct model make_named(uint64_t mib)
+{
+    struct model block = make(mib);
+
+    name(&block);
+    return block;
+}
+
+static void pin(const struct model *block, unsigned flags)
+{
+    cr_assert_eq(operand_pin(block->address, flags), 0);
+}
+
+static void unpin(const struct model *block, unsigned flags)
+{
+    cr_assert_eq(operand_unpin(block->address, flags), 0);
+}
+
+static ebb_reservation reserve(uint64_t mib)
+{
+    ebb_reservation reservation;
+    uint64_t over = 1;
+
+    cr_assert_eq(reservation_make(0, mib * MIB, 0, 0, &reservation, &over), 0);
+    cr_assert_eq(over, 0);
+    return reservation;
+}
+
+/* What an operation writes: reserved, allocated, committed; pinned until the operation is over. */
+static struct model output(uint64_t mib)
+{
+    ebb_reservation reservation = reserve(mib);
+    uint64_t used = core.devices[0].budget.used_bytes;
+    struct model block = make_named(mib);
+
+    cr_assert_eq(core.devices[0].budget.used_bytes, used, "it was reserved already");
+    cr_assert_eq(reservation_commit(reservation, block.address), 0);
+    return block;
+}
+
+static struct ebb_block_info ask(const struct model *block)
+{
+    struct ebb_block_info info = {.struct_bytes = sizeof(info)};
+
+    cr_assert_eq(operand_query(block->address, &info), 0);
+    return info;
+}
+
+static uint64_t moved(enum stats_move move)
+{
+    return core.counters.moves[move].bytes / MIB;
+}
+
+static uint64_t operations(void)
+{
+    struct areas areas = area_state(0);
+
+    return areas.operations_bytes / MIB;
+}
+
+static uint64_t buffers(void)
+{
+    return core.devices[0].area_bytes[AREA_BUFFER] / MIB;
+}
+
+static uint64_t used(void)
+{
+    return core.devices[0].budget.used_bytes / MIB;
+}
+
+static uint64_t evictions(void)
+{
+    return core.counters.blocks_evicted;
+}
+
+static bool intact(const struct model *block)
+{
+    struct use use;
+    bool good;
+
+    use_init(&use, false);
+    use_word(&use, block->address);
+    cr_assert_eq(use_begin(&use), 0);
+    good = model_intact(block);
+    use_end(&use);
+    return good;
+}
+
+/* SystemDS' script: ColMean, X - ColMean, ColSd, X / ColSd. */
+struct script {
+    struct model x, mean, centred, deviation, result;
+};
+
+static struct script run_script(bool keep_x)
+{
+    struct script script = {.x = output(60)};
+
+    unpin(&script.x, EBB_DIRTY);
+    pin(&script.x, EBB_RO);
+    script.mean = output(2);
+    unpin(&script.mean, EBB_DIRTY);
+    unpin(&script.x, EBB_CLEAN);
+
+    pin(&script.x, EBB_RO);
+    pin(&script.mean, EBB_RO);
+    script.centred = output(60);
+    unpin(&script.x, EBB_CLEAN);
+    unpin(&script.mean, EBB_CLEAN);
+    unpin(&script.centred, EBB_DIRTY);
+    if (!keep_x)
+        program_free(&script.x);
+
+    pin(&script.centred, EBB_RO);
+    script.deviation = output(2);
+    unpin(&script.deviation, EBB_DIRTY);
+
+    pin(&script.deviation, EBB_RO);
+    script.result = output(60);
+    unpin(&script.deviation, EBB_CLEAN);
+    unpin(&script.centred, EBB_CLEAN);
+    unpin(&script.result, EBB_DIRTY);
+    return script;
+}
+
+static void end_script(struct script *script)
+{
+    struct model *all[] = {&script->x, &script->mean, &script->centred, &script->deviation, &script->result};
+
+    for (unsigned i = 0; i < 5; i++)
+        if (all[i]->address) {
+            cr_expect(intact(all[i]));
+            program_free(all[i]);
+        }
+}
+
+Test(scenarios, s1_script_of_systemds_fits_without_a_save)
+{
+    static const char *const settings[] = {C200, HOST100, 0};
+    struct script script;
+
+    start(settings);
+    script = run_script(false);
+    cr_expect_eq(core.devices[0].budget.used_peak_bytes, 124 * MIB);
+    cr_expect_eq(core.counters.blocks_saved, 0);
+    cr_expect_eq(moved(MOVE_DEVICE_TO_HOST), 0);
+    cr_expect_eq(operations(), 0);
+    world_check(&world);
+    end_script(&script);
+    world_finish(&world);
+}
+
+Test(scenarios, s2_cold_buffer_leaves_first_then_the_oldest)
+{
+    static const char *const settings[] = {C200, "EBBTIDE_HOST_BUDGET", "400M", 0};
+    struct script script;
+    struct model b;
+
+    start(settings);
+    b = make_named(76);
+    script = run_script(true);
+    cr_expect_eq(evictions(), 2);
+    cr_expect_eq(ask(&b).tier, EBB_TIER_HOST);
+    cr_expect_eq(ask(&script.x).tier, EBB_TIER_HOST);
+    cr_expect_eq(moved(MOVE_DEVICE_TO_HOST), 136);
+    cr_expect_eq(core.devices[0].budget.used_peak_bytes, 198 * MIB, "%llu",
+                 (unsigned long long)core.devices[0].budget.used_peak_bytes / MIB);
+    cr_expect_eq(operations(), 0);
+    cr_expect_eq(buffers(), 124);
+    cr_expect_eq(ask(&b).saves, 1);
+    cr_expect_eq(ask(&script.x).saves, 1);
+    world_check(&world);
+
+    pin(&b, EBB_RO);
+    cr_expect_eq(moved(MOVE_HOST_TO_DEVICE), 76);
+    cr_expect_eq(used(), 200);
+    cr_expect_eq(evictions(), 2);
+    cr_expect(intact(&b));
+    unpin(&b, EBB_CLEAN);
+    world_check(&world);
+    program_free(&b);
+    end_script(&script);
+    world_finish(&world);
+}
+
+Test(scenarios, s3_clean_copy_saves_the_second_save)
+{
+    static const char *const settings[] = {C200, "EBBTIDE_HOST_BUDGET", "400M", 0};
+    struct model b;
+
+    start(settings);
+    b = make_named(60);
+    cr_assert_eq(operand_evict(b.address, EBB_TIER_HOST), 60 * (long)MIB);
+    cr_expect_eq(ask(&b).saves, 1);
+    pin(&b, EBB_RO);
+    cr_expect_eq(moved(MOVE_HOST_TO_DEVICE), 60);
+    unpin(&b, EBB_CLEAN);
+    cr_expect_eq(ask(&b).dirty, 0);
+    cr_expect_eq(core.host_budget.class_bytes[HOST_TIER], 60 * MIB, "the copy is still there");
+    world_check(&world);
+    cr_assert_eq(operand_evict(b.address, EBB_TIER_HOST), 60 * (long)MIB);
+    cr_expect_eq(ask(&b).saves, 1);
+    cr_expect_eq(moved(MOVE_DEVICE_TO_HOST), 60);
+    pin(&b, EBB_RW);
+    model_write(&b);
+    unpin(&b, EBB_DIRTY);
+    cr_expect_eq(ask(&b).dirty, 1);
+    cr_expect_eq(core.host_budget.class_bytes[HOST_TIER], 0, "the copy is released");
+    cr_assert_eq(operand_evict(b.address, EBB_TIER_HOST), 60 * (long)MIB);
+    cr_expect_eq(ask(&b).saves, 2);
+    cr_expect(intact(&b));
+    world_check(&world);
+    program_free(&b);
+    world_finish(&world);
+}
+
+static const char *const s4_settings[] = {C200, HOST100, "EBBTIDE_DISK_BUDGET", "400M", 0};
+
+Test(scenarios, s4_five_objects_go_down_the_tiers)
+{
+    struct model b[5];
+
+    start(s4_settings);
+    for (unsigned i = 0; i < 5; i++)
+        b[i] = make_named(60);
+    cr_expect_eq(used(), 120);
+    cr_expect_eq(core.host_budget.class_bytes[HOST_TIER], 60 * MIB);
+    cr_expect_eq(core.disk.used_bytes, 120 * MIB);
+    for (unsigned i = 0; i < 5; i++)
+        cr_expect_eq(ask(&b[i]).tier,
+                     i < 2   ? EBB_TIER_DISK
+                     : i < 3 ? EBB_TIER_HOST
+                             : EBB_TIER_DEVICE,
+                     "%u", i);
+    pin(&b[0], EBB_RO);
+    cr_expect(model_intact(&b[0]));
+    unpin(&b[0], EBB_CLEAN);
+    world_check(&world);
+    for (unsigned i = 0; i < 5; i++) {
+        cr_expect(intact(&b[i]), "%u", i);
+        program_free(&b[i]);
+    }
+    world_finish(&world);
+}
+
+Test(scenarios, s4b_object_that_cannot_be_saved_stays_and_the_next_allocation_is_refused)
+{
+    static const char *const settings[] = {C200, HOST100, "EBBTIDE_DISK_BUDGET", "100M", 0};
+    struct model b[5];
+    uint64_t address = 1;
+    struct ebb_block_info before[5], after;
+
+    start(settings);
+    for (unsigned i = 0; i < 5; i++)
+        b[i] = make_named(60);
+    for (unsigned i = 0; i < 5; i++)
+        before[i] = ask(&b[i]);
+    cr_expect_eq(before[2].tier, EBB_TIER_DEVICE);
+    cr_expect_eq(core.blocks.operand[address_granule(&core.blocks, b[2].address)].entry.queue, QUEUE_BUFFERS);
+    cr_assert_eq(core_allocate(0, 60 * MIB, 0, NULL, true, &address), -ENOMEM);
+    cr_expect_eq(address, 1);
+    world_check(&world);
+    for (unsigned i = 0; i < 5; i++) {
+        after = ask(&b[i]);
+        cr_expect_eq(after.tier, before[i].tier, "%u", i);
+        cr_expect_eq(after.resident_bytes, before[i].resident_bytes, "%u", i);
+    }
+    for (unsigned i = 0; i < 5; i++) {
+        cr_expect(intact(&b[i]), "%u", i);
+        program_free(&b[i]);
+    }
+    world_finish(&world);
+}
+
+Test(scenarios, s5_six_blocks_in_three_tiers_and_a_touch_moves_nothing)
+{
+    static const char *const settings[] = {
+        "EBBTIDE_DEVICE_BUDGET", "18M", "EBBTIDE_HOST_BUDGET", "18M", "EBBTIDE_OPERATIONS", "off", 0};
+    struct model b[6];
+    uint64_t bytes;
+
+    start(settings);
+    for (unsigned i = 0; i < 6; i++)
+        b[i] = make_named(8);
+    for (unsigned i = 0; i < 6; i++)
+        cr_expect_eq(ask(&b[i]).tier, 2 - (int)i / 2, "%u", i);
+    bytes = moved(MOVE_DEVICE_TO_HOST) + moved(MOVE_HOST_TO_DEVICE) + moved(MOVE_HOST_TO_DISK) +
+            moved(MOVE_DISK_TO_HOST);
+    cr_assert_eq(operand_touch(b[2].address), 0);
+    cr_expect_eq(moved(MOVE_DEVICE_TO_HOST) + moved(MOVE_HOST_TO_DEVICE) + moved(MOVE_HOST_TO_DISK) +
+                     moved(MOVE_DISK_TO_HOST),
+                 bytes);
+    cr_expect_eq(ask(&b[2]).tier, EBB_TIER_HOST);
+    world_check(&world);
+    for (unsigned i = 0; i < 6; i++) {
+        cr_expect(intact(&b[i]), "%u", i);
+        program_free(&b[i]);
+    }
+    world_finish(&world);
+}
+
+Test(scenarios, s6_reservations_push_buffers_out_up_to_their_maximum)
+{
+    static const char *const settings[] = {C200, "EBBTIDE_HOST_BUDGET", "400M", 0};
+    struct model b[8];
+    ebb_reservation first, second, third = 7;
+    uint64_t over = 7;
+
+    start(settings);
+    for (unsigned i = 0; i < 7; i++)
+        b[i] = make_named(20);
+    cr_expect_eq(evictions(), 0);
+    b[7] = make_named(20);
+    cr_expect_eq(evictions(), 1);
+    first = reserve(100);
+    cr_expect_eq(evictions(), 3);
+    cr_expect_eq(buffers(), 100);
+    second = reserve(40);
+    cr_expect_eq(evictions(), 5);
+    cr_expect_eq(buffers(), 60);
+    cr_expect_eq(operations(), 140);
+    cr_expect_eq(reservation_make(0, 2 * MIB, 0, 0, &third, &over), -ENOSPC);
+    cr_expect_eq(third, 7);
+    cr_expect_eq(over, 7);
+    cr_expect_eq(evictions(), 5);
+    cr_expect_eq(operations(), 140);
+    world_check(&world);
+    cr_expect_eq(reservation_release(first, UINT64_MAX), 0);
+    cr_expect_eq(reservation_release(second, UINT64_MAX), 0);
+    for (unsigned i = 0; i < 8; i++)
+        program_free(&b[i]);
+    world_finish(&world);
+}
+
+static const char *const s7_settings[] = {C200,  "EBBTIDE_HOST_BUDGET", "400M", "EBBTIDE_OPERATIONS",
+                                          "off", "EBBTIDE_HIGH",        "0.8",  "EBBTIDE_LOW",
+                                          "0.5", "EBBTIDE_COLD_MS",     "0",    0};
+
+Test(scenarios, s7_monitor_evicts_to_the_low_mark_and_leaves_the_band_alone)
+{
+    struct model b[5];
+
+    start(s7_settings);
+    for (unsigned i = 0; i < 3; i++)
+        b[i] = make_named(60);
+    monitor_tick();
+    cr_expect_eq(evictions(), 2);
+    cr_expect_eq(used(), 60);
+    b[3] = make_named(40);
+    monitor_tick();
+    b[4] = make_named(40);
+    monitor_tick();
+    cr_expect_eq(evictions(), 2);
+    cr_expect_eq(used(), 140);
+    for (unsigned i = 0; i < 5; i++)
+        program_free(&b[i]);
+    world_finish(&world);
+}
+
+Test(scenarios, s7_monitor_evicts_nothing_that_is_pinned)
+{
+    struct model b[3];
+
+    start(s7_settings);
+    for (unsigned i = 0; i < 3; i++) {
+        b[i] = make_named(60);
+        pin(&b[i], EBB_RO);
+    }
+    for (unsigned i = 0; i < 5; i++)
+        monitor_tick();
+    cr_expect_eq(evictions(), 0);
+    cr_expect_eq(used(), 180);
+    for (unsigned i = 0; i < 3; i++)
+        program_free(&b[i]);
+    world_finish(&world);
+}
+
+Test(scenarios, s8_driver_that_is_full_is_asked_again_after_an_eviction)
+{
+    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",
+                                           "off",
+                                           "EBBTIDE_OPERATIONS",
+                                           "off",
+                                           "EBBTIDE_HOST_BUDGET",
+                                           "400M",
+                                           "EBBTIDE_RESIDENCY",
+                                           "strict",
+                                           0};
+    const struct fake_config config = {.capacity_bytes = 64 * MIB};
+    struct model b, other;
+    uint64_t calls, address;
+
+    world_start(&world, settings, &config);
+    b = make_named(40);
+    calls = world.fake->calls[FAKE_CREATE];
+    other = make(40);
+    /* Chunks of 4: six, a refusal; the rest is made of what the victim left. */
+    cr_expect_eq(world.fake->calls[FAKE_CREATE] - calls, 7);
+    cr_expect_eq(evictions(), 1);
+    cr_expect(intact(&other));
+    program_free(&other);
+    pin(&b, EBB_RO);
+    calls = world.fake->calls[FAKE_CREATE];
+    cr_expect_eq(core_allocate(0, 40 * MIB, 0, NULL, true, &address), -ENOMEM);
+    cr_expect_leq(world.fake->calls[FAKE_CREATE] - calls, 20);
+    cr_expect_eq(evictions(), 1);
+    program_free(&b);
+    world_finish(&world);
+}
+
+Test(scenarios, s9_batch_of_three_costs_one_drain_and_one_synchronisation)
+{
+    static const char *const settings[] = {
+        "EBBTIDE_DEVICE_BUDGET", "26M", "EBBTIDE_HOST_BUDGET", "100M", "EBBTIDE_OPERATIONS", "off", 0};
+    struct model b[3], wide;
+    uint64_t drains, copied;
+
+    start(settings);
+    for (unsigned i = 0; i < 3; i++)
+        b[i] = make_named(8);
+    fake_launch(world.fake, b[0].address, b[0].bytes, NULL, NULL);
+    drains = core.counters.drains;
+    copied = world.fake->calls[FAKE_COPIED];
+    wide.bytes = 24 * MIB;
+    cr_assert_eq(core_allocate(0, wide.bytes, 0, NULL, true, &wide.address), 0);
+    cr_expect_eq(core.counters.drains - drains, 1);
+    cr_expect_eq(evictions(), 3);
+    cr_expect_leq(world.fake->calls[FAKE_COPIED] - copied, 12, "one wait serves all copies");
+    program_free(&wide);
+    for (unsigned i = 0; i < 3; i++) {
+        cr_expect(intact(&b[i]));
+        program_free(&b[i]);
+    }
+    world_finish(&world);
+}
+
+Test(scenarios, s15_what_is_freed_in_time_is_never_saved)
+{
+    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET", "100M", "EBBTIDE_HOST_BUDGET", "200M", 0};
+
+    start(settings);
+    for (unsigned i = 0; i < 500; i++) {
+        struct model block = make(20);
+
+        cr_assert(intact(&block));
+        program_free(&block);
+    }
+    cr_expect_eq(core.counters.blocks_saved, 0);
+    cr_expect_eq(core.disk.peak_bytes, 0);
+    world_finish(&world);
+}
