@@ -225,6 +225,11 @@ bool core_host_active(void)
     return atomic_load_explicit(&core.host_active, memory_order_acquire);
 }
 
+bool core_manages(void)
+{
+    return core_host_active() && !core.forked;
+}
+
 int core_start(const struct options *options, struct device *device)
 {
     int r;
@@ -292,6 +297,7 @@ void core_forked(void)
     if (!core_host_active())
         return;
     atomic_store(&core.active, false);
+    core.forked = true;
     core.device = NULL;
     pthread_mutex_init(&core.lock, NULL);
     pthread_cond_init(&core.changed, NULL);
@@ -305,6 +311,7 @@ void core_forked(void)
     core.executors.count = 0;
     writer_start();
     monitor_forked();
+    pressure_forked();
     gate_forked();
 }
 

@@ -90,6 +90,9 @@ void core_finish(void);
 /** True between a successful core_start and core_finish; false in a forked child. */
 bool core_active(void);
 
+/** Is the program's memory managed in this process: core_host_active, and not a forked child. */
+bool core_manages(void);
+
 /** In a forked child: forget threads and locks, manage no device; the ledger of the host goes on with what the child
  *  has of it. Async-signal-safe. */
 void core_forked(void);

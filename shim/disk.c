@@ -224,6 +224,8 @@ int disk_take(struct disk *disk, uint64_t bytes, uint64_t *out_slot)
         disk->used_bytes += granules * GRANULE_BYTES;
         if (disk->used_bytes > disk->peak_bytes)
             disk->peak_bytes = disk->used_bytes;
+        if (disk->used_bytes > disk->used_peak_bytes)
+            disk->used_peak_bytes = disk->used_bytes;
         *out_slot = (uint64_t)(dir - disk->dir) << DISK_OFFSET_BITS | first * GRANULE_BYTES;
     }
     pthread_mutex_unlock(&disk->lock);
@@ -253,4 +255,18 @@ void disk_figures(struct disk *disk, struct disk_figures *out)
     figures.peak_bytes = disk->peak_bytes;
     pthread_mutex_unlock(&disk->lock);
     *out = figures;
+}
+
+uint64_t disk_peak(struct disk *disk, bool restart, uint64_t at_least_bytes)
+{
+    uint64_t peak_bytes;
+
+    pthread_mutex_lock(&disk->lock);
+    peak_bytes = disk->used_peak_bytes;
+    if (restart)
+        disk->used_peak_bytes = disk->used_bytes;
+    if (disk->used_peak_bytes < at_least_bytes)
+        disk->used_peak_bytes = at_least_bytes;
+    pthread_mutex_unlock(&disk->lock);
+    return peak_bytes;
 }

@@ -47,6 +47,7 @@ struct disk {
     struct disk_dir dir[OPTIONS_DIRS];
     uint64_t used_bytes;
     uint64_t peak_bytes;
+    uint64_t used_peak_bytes; /**< the most since somebody set it back */
     /* The system; tests put failures here before the first use. */
     ssize_t (*pread)(int file, void *memory, size_t bytes, off_t offset);
     ssize_t (*pwrite)(int file, const void *memory, size_t bytes, off_t offset);
@@ -82,6 +83,9 @@ int disk_take(struct disk *disk, uint64_t bytes, uint64_t *out_slot);
 void disk_give(struct disk *disk, uint64_t slot, uint64_t bytes);
 
 void disk_figures(struct disk *disk, struct disk_figures *out);
+
+/** The most that was used since the last `restart`; afterwards it is at least so much. */
+uint64_t disk_peak(struct disk *disk, bool restart, uint64_t at_least_bytes);
 
 static inline struct disk_dir *disk_dir_of(struct disk *disk, uint64_t slot)
 {

@@ -83,7 +83,7 @@ struct ebb_block_info {
     unsigned saves;        /**< how often its bytes were copied out because no equal copy existed */
     int priority, stage;   /**< as set; 0 otherwise */
     uint64_t last_use_ns;  /**< how long ago it was last seen used */
-    const char *name;      /**< as registered; valid while it is */
+    char name[24];         /**< as registered, cut to fit */
     size_t resident_bytes; /**< of it in the fastest tier */
 };
 

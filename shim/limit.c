@@ -2,6 +2,8 @@
 /* limit.c - see limit.h. */
 #include "limit.h"
 
+#include <errno.h>
+
 #include "log.h"
 #include "state.h"
 
@@ -111,4 +113,26 @@ bool limit_refresh(unsigned ordinal)
     limit = device->budget.limit_bytes;
     pthread_mutex_unlock(&core.lock);
     return limit > old;
+}
+
+int limit_set_device(unsigned ordinal, uint64_t bytes)
+{
+    struct device_state *device = &core.devices[ordinal];
+
+    if (!core_active() || ordinal >= core.device->count)
+        return -EINVAL;
+    limit_ready(ordinal);
+    pthread_mutex_lock(&core.lock);
+    device->configured_bytes = bytes;
+    device->budget.limit_bytes = bytes;
+    pthread_mutex_unlock(&core.lock);
+    return 0;
+}
+
+int limit_set_host(uint64_t bytes)
+{
+    pthread_mutex_lock(&core.lock);
+    core.host_budget.limit_bytes = bytes;
+    pthread_mutex_unlock(&core.lock);
+    return 0;
 }

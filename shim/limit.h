@@ -30,6 +30,10 @@ void limit_freed(unsigned ordinal);
 /** A limit that was lowered follows what the driver has now. True: it has risen. */
 bool limit_refresh(unsigned ordinal);
 
+/** Change what was configured; UINT64_MAX: no limit. 0, or -EINVAL no such device. */
+int limit_set_device(unsigned ordinal, uint64_t bytes);
+int limit_set_host(uint64_t bytes);
+
 /** Room of the device's budget that blocks may not take: what lies above the pool's maximum. 0 without a pool.
  *  core.lock held. */
 uint64_t limit_beyond_pool(unsigned ordinal);

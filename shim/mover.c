@@ -153,16 +153,22 @@ uint64_t mover_relieve(unsigned ordinal, uint64_t bytes, uint64_t newest)
 
 uint64_t mover_evict(unsigned ordinal, uint64_t bytes, uint64_t newest, bool only_registered)
 {
-    struct closure closure = {
-        .ordinal = ordinal, .newest = newest, .whole = true, .only_registered = only_registered};
+    struct closure closure = {.ordinal = ordinal,
+                              .newest = newest,
+                              .whole = true,
+                              .only_registered = only_registered,
+                              .patient = true};
 
     return evict(&closure, bytes);
 }
 
 uint64_t mover_send(uint32_t first, bool to_disk)
 {
-    struct closure closure = {
-        .ordinal = core.blocks.block[first].ordinal, .newest = UINT64_MAX, .whole = true, .only = first + 1};
+    struct closure closure = {.ordinal = core.blocks.block[first].ordinal,
+                              .newest = UINT64_MAX,
+                              .whole = true,
+                              .only = first + 1,
+                              .patient = true};
     uint64_t bytes = core.blocks.block[first].granules * GRANULE_BYTES, moved = evict(&closure, bytes);
 
     return to_disk ? mover_spill_block(first) : moved;

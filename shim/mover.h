@@ -30,7 +30,7 @@ bool mover_anything_leaves(unsigned ordinal, uint64_t newest);
 /** Evict up to `bytes`, as far as the host tier can take them. Role held. Returns the bytes that left. */
 uint64_t mover_relieve(unsigned ordinal, uint64_t bytes, uint64_t newest);
 
-/** The same, of registered blocks only if asked so. */
+/** The same, of registered blocks only if asked so, and waiting for the device as an allocation does. */
 uint64_t mover_evict(unsigned ordinal, uint64_t bytes, uint64_t newest, bool only_registered);
 
 /** Send one block to host memory, or on to disk. Role held. Returns the bytes that came to that tier. */

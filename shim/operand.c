@@ -3,17 +3,20 @@
 #include "operand.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #include "copies.h"
+#include "limit.h"
 #include "log.h"
 #include "mover.h"
 #include "pressure.h"
 #include "state.h"
 
-/* A tick count of the stamps in nanoseconds. */
-static uint64_t ns_of(uint64_t ticks)
+uint64_t operand_age_ns(uint64_t stamp)
 {
-    return (uint64_t)((double)ticks * 1e9 / (double)core.stamp_hz);
+    uint64_t now = core_stamp();
+
+    return now > stamp && core.stamp_hz ? (uint64_t)((double)(now - stamp) * 1e9 / (double)core.stamp_hz) : 0;
 }
 
 int operand_at(uint64_t address, uint32_t *out_first)
@@ -336,6 +339,22 @@ long operand_evict(uint64_t address, int tier)
     return r;
 }
 
+long operand_evict_any(unsigned ordinal, uint64_t bytes, int tier)
+{
+    uint64_t most, moved;
+
+    limit_ready(ordinal);
+    mover_take();
+    most = tier == EBB_TIER_DISK ? core.host_budget.class_bytes[HOST_TIER] : 0;
+    moved = mover_evict(ordinal, bytes < INT64_MAX ? bytes : INT64_MAX, UINT64_MAX, true);
+    if (tier == EBB_TIER_DISK) {
+        most += moved;
+        mover_spill(bytes < most ? bytes : most, UINT64_MAX);
+    }
+    mover_give();
+    return (long)moved;
+}
+
 /* ---- the rest --------------------------------------------------------------------------------------------- */
 
 /* Where its chunks are; under the lock. */
@@ -363,7 +382,7 @@ int operand_query(uint64_t address, struct ebb_block_info *out)
 {
     struct ebb_block_info info = {.struct_bytes = out->struct_bytes};
     const struct operand *operand;
-    uint64_t stamp, now;
+    uint64_t stamp;
     uint32_t first;
     int r = lock_registered(address, &first);
 
@@ -376,12 +395,11 @@ int operand_query(uint64_t address, struct ebb_block_info *out)
     info.saves = operand->saves;
     info.priority = core.blocks.block[first].priority;
     info.stage = core.blocks.block[first].stage;
-    info.name = operand->name;
+    memcpy(info.name, operand->name, sizeof(info.name));
     locate(first, &info);
     stamp = atomic_load_explicit(&core.blocks.stamp[first], memory_order_relaxed);
     pthread_mutex_unlock(&core.lock);
-    now = core_stamp();
-    info.last_use_ns = now > stamp ? ns_of(now - stamp) : 0;
+    info.last_use_ns = operand_age_ns(stamp);
     *out = info;
     return 0;
 }

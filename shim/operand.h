@@ -34,6 +34,12 @@ int operand_prefetch(uint64_t address);
  *  memory; -EBUSY pinned. */
 long operand_evict(uint64_t address, int tier);
 
+/** Send the least recent objects of a device to `tier` until `bytes` have left. Returns the bytes that left the device. */
+long operand_evict_any(unsigned ordinal, uint64_t bytes, int tier);
+
+/** How long ago a stamp was; 0 before any device was used. */
+uint64_t operand_age_ns(uint64_t stamp);
+
 /** Fills all of *out but struct_bytes. */
 int operand_query(uint64_t address, struct ebb_block_info *out);
 

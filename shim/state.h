@@ -95,6 +95,7 @@ struct core {
         deferred; /**< dead blocks whose memory waits for a capture to end or a drain to succeed */
 
     bool is_ranked;          /**< with lock: some block was given a priority */
+    bool forked;             /**< a child of the process that was started */
     _Atomic bool areas_used; /**< the program has used the API: areas are in force unless switched off */
 
     uint64_t stamp_hz;        /**< ticks of core_stamp in a second */

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The public functions of ebbtide.h: arguments are checked and sent to whom they concern, device blocks to the core,
+ * other addresses to the host's blocks. No state.
+ */
+#define EBB_IMPLEMENTATION
+#include "ebbtide.h"
+
+#include "contexts.h"
+#include "core.h"
+#include "host_block.h"
+#include "life.h"
+#include "limit.h"
+#include "native.h"
+#include "operand.h"
+#include "peaks.h"
+#include "pressure.h"
+#include "reservation.h"
+
+#include <string.h>
+
+/* The host is managed from the first call on that asks for it, be it before any device is used. */
+static bool is_here(void)
+{
+    if (__builtin_expect(!core_manages(), 0))
+        life_host_start();
+    return core_manages();
+}
+
+static uint64_t address_of(const void *ptr)
+{
+    return (uintptr_t)ptr;
+}
+
+/* Whose block is it? 1 the device's, 0 the host's, negative: nobody's. */
+static int is_device(const void *ptr)
+{
+    if (!is_here())
+        return -ENOSYS;
+    if (!ptr)
+        return -EINVAL;
+    return core_owns(address_of(ptr));
+}
+
+/* Host blocks answer in the same words, but for what they cannot do at all. */
+static int host_register(void *ptr, size_t bytes, unsigned flags, const char *name)
+{
+    struct native record;
+
+    if (native_find(NATIVE_MEMORY, address_of(ptr), &record) || flags & EBB_RELOADABLE)
+        return -ENOTSUP;
+    return host_block_register(ptr, bytes, 0, name);
+}
+
+int ebb_register(void *ptr, size_t bytes, unsigned flags, const char *name)
+{
+    int on_device = is_device(ptr);
+
+    if (on_device < 0)
+        return on_device;
+    if (!bytes || flags & ~(unsigned)(EBB_CACHEABLE | EBB_RELOADABLE))
+        return -EINVAL;
+    if (on_device)
+        return operand_register(address_of(ptr), bytes, flags, name);
+    return host_register(ptr, bytes, flags, name);
+}
+
+int ebb_unregister(void *ptr)
+{
+    int on_device = is_device(ptr);
+
+    if (on_device < 0)
+        return on_device;
+    return on_device ? operand_unregister(address_of(ptr)) : host_block_unregister(ptr);
+}
+
+/* What comes back is in place when the call returns, so all that is submitted later finds it there: on this stream as
+ * on any other. */
+int ebb_pin(void *ptr, unsigned flags, void *stream)
+{
+    int on_device = is_device(ptr);
+
+    (void)stream;
+    if (on_device < 0)
+        return on_device;
+    if (flags & ~(unsigned)(EBB_RO | EBB_NOWAIT))
+        return -EINVAL;
+    if (on_device)
+        return operand_pin(address_of(ptr), flags);
+    return host_block_pin(ptr, flags & EBB_NOWAIT ? HOST_PIN_NOWAIT : 0);
+}
+
+int ebb_unpin(void *ptr, unsigned flags)
+{
+    int on_device = is_device(ptr);
+
+    if (on_device < 0)
+        return on_device;
+    if (flags & ~(unsigned)EBB_CLEAN)
+        return -EINVAL;
+    return on_device ? operand_unpin(address_of(ptr), flags) : host_block_unpin(ptr, 0);
+}
+
+int ebb_touch(void *ptr)
+{
+    int on_device = is_device(ptr);
+
+    if (on_device < 0)
+        return on_device;
+    return on_device ? operand_touch(address_of(ptr)) : host_block_touch(ptr);
+}
+
+int ebb_reserve(size_t bytes, unsigned flags, unsigned timeout_ms, ebb_reservation *out,
+                size_t *out_overbooked_bytes)
+{
+    uint64_t overbooked = 0;
+    struct place place;
+    int r;
+
+    if (!is_here())
+        return -ENOSYS;
+    if (!bytes || flags > EBB_OVERBOOK_ASK || !out)
+        return -EINVAL;
+    if (!core_active() || !contexts_here(&place))
+        return -ENODEV;
+    r = reservation_make(place.ordinal, bytes, flags, timeout_ms, out, &overbooked);
+    if (!r && out_overbooked_bytes)
+        *out_overbooked_bytes = overbooked;
+    return r;
+}
+
+int ebb_reserve_commit(ebb_reservation reservation, void *ptr)
+{
+    int on_device = is_device(ptr);
+
+    if (on_device < 0)
+        return on_device;
+    return on_device ? reservation_commit(reservation, address_of(ptr)) : -EXDEV;
+}
+
+int ebb_reserve_release(ebb_reservation reservation, size_t bytes)
+{
+    if (!is_here())
+        return -ENOSYS;
+    return reservation_release(reservation, bytes);
+}
+
+/* A pin that does not last is what brings host memory back. */
+static int host_prefetch(void *ptr)
+{
+    int r = host_block_pin(ptr, 0);
+
+    return r ? r : host_block_unpin(ptr, 0);
+}
+
+int ebb_prefetch(void *ptr, int tier, void *stream)
+{
+    int on_device = is_device(ptr);
+
+    (void)stream;
+    if (on_device < 0)
+        return on_device;
+    if (tier != (on_device ? EBB_TIER_DEVICE : EBB_TIER_HOST))
+        return -EINVAL;
+    return on_device ? operand_prefetch(address_of(ptr)) : host_prefetch(ptr);
+}
+
+static long evict_host(void *ptr)
+{
+    struct host_block_info info;
+    int r = host_block_query(ptr, &info);
+
+    if (!r && info.pins)
+        r = -EBUSY;
+    return r ? r : host_block_evict(ptr, 0);
+}
+
+long ebb_evict(void *ptr_or_null, size_t bytes, int tier)
+{
+    struct place place;
+
+    if (!is_here())
+        return -ENOSYS;
+    if (tier != EBB_TIER_HOST && tier != EBB_TIER_DISK)
+        return -EINVAL;
+    if (!ptr_or_null)
+        return core_active() && contexts_here(&place) ? operand_evict_any(place.ordinal, bytes, tier) : 0;
+    if (core_owns(address_of(ptr_or_null)))
+        return operand_evict(address_of(ptr_or_null), tier);
+    return tier == EBB_TIER_DISK ? evict_host(ptr_or_null) : -EINVAL;
+}
+
+int ebb_set_budget(int tier, int device, int64_t bytes)
+{
+    uint64_t limit_bytes = bytes == INT64_MAX ? UINT64_MAX : (uint64_t)bytes;
+
+    if (!is_here())
+        return -ENOSYS;
+    if (tier == EBB_TIER_DISK)
+        return -ENOTSUP;
+    if (bytes <= 0 || (tier != EBB_TIER_DEVICE && tier != EBB_TIER_HOST))
+        return -EINVAL;
+    if (tier == EBB_TIER_HOST)
+        return limit_set_host(limit_bytes);
+    return device < 0 ? -EINVAL : limit_set_device((unsigned)device, limit_bytes);
+}
+
+/* Both are of registered blocks, and of no use to host memory, which leaves least recent first. */
+static int check_registered(void *ptr)
+{
+    struct ebb_block_info info = {.struct_bytes = sizeof(info)};
+    int on_device = is_device(ptr);
+
+    if (on_device < 0)
+        return on_device;
+    return on_device ? operand_query(address_of(ptr), &info) : -ENOENT;
+}
+
+int ebb_set_priority(void *ptr, int priority)
+{
+    int r = check_registered(ptr);
+
+    return r ? r : core_set_priority(address_of(ptr), priority);
+}
+
+int ebb_set_stage(void *ptr, int stage)
+{
+    int r = check_registered(ptr);
+
+    return r ? r : core_set_stage(address_of(ptr), stage);
+}
+
+static int query_host(void *ptr, struct ebb_block_info *out)
+{
+    struct host_block_info host;
+    int r = host_block_query(ptr, &host);
+
+    if (r)
+        return r;
+    *out = (struct ebb_block_info){
+        .struct_bytes = out->struct_bytes,
+        .bytes = host.bytes,
+        .tier = host.away_bytes ? EBB_TIER_DISK : EBB_TIER_HOST,
+        .device = -1,
+        .pins = (unsigned)host.pins,
+        .dirty = !host.away_bytes,
+        .saves = (unsigned)host.saves,
+        .last_use_ns = operand_age_ns(host.last_use),
+        .resident_bytes = host.bytes - host.away_bytes,
+    };
+    memcpy(out->name, host.name, sizeof(out->name) - 1);
+    return 0;
+}
+
+int ebb_query(void *ptr, struct ebb_block_info *out)
+{
+    int on_device = is_device(ptr);
+
+    if (on_device < 0)
+        return on_device;
+    if (!out || out->struct_bytes != sizeof(*out))
+        return -EINVAL;
+    return on_device ? operand_query(address_of(ptr), out) : query_host(ptr, out);
+}
+
+static unsigned ordinal_here(void)
+{
+    struct place place;
+
+    return core_active() && contexts_here(&place) ? place.ordinal : 0;
+}
+
+int ebb_get_stats(struct ebb_stats *out)
+{
+    if (!is_here())
+        return -ENOSYS;
+    if (!out || out->struct_bytes != sizeof(*out))
+        return -EINVAL;
+    peaks_now(ordinal_here(), out);
+    return 0;
+}
+
+int ebb_push_peak(void)
+{
+    return is_here() ? peaks_push() : -ENOSYS;
+}
+
+int ebb_pop_peak(struct ebb_stats *out)
+{
+    if (!is_here())
+        return -ENOSYS;
+    if (out && out->struct_bytes != sizeof(*out))
+        return -EINVAL;
+    return peaks_pop(ordinal_here(), out);
+}
+
+int ebb_set_pressure_callback(ebb_pressure_fn fn, void *arg)
+{
+    if (!is_here())
+        return -ENOSYS;
+    pressure_set(fn, arg);
+    return 0;
+}
