@@ -75,17 +75,22 @@ static int charge_with_room(unsigned ordinal, enum device_class class, uint64_t 
     }
 }
 
+int core_charge_quietly(unsigned ordinal, enum device_class class, uint64_t bytes)
+{
+    if (!core_active() || ordinal >= core.device->count || !bytes)
+        return 0;
+    limit_ready(ordinal);
+    return charge_with_room(ordinal, class, bytes) == 0 ? 0 : -ENOMEM;
+}
+
 int core_charge(unsigned ordinal, enum device_class class, uint64_t bytes, const void *call_site)
 {
     unsigned tries = 0;
     int r;
 
     (void)call_site;
-    if (!core_active() || ordinal >= core.device->count || !bytes)
-        return 0;
-    limit_ready(ordinal);
     do
-        r = charge_with_room(ordinal, class, bytes);
+        r = core_charge_quietly(ordinal, class, bytes);
     while (r < 0 && tries++ < PRESSURE_TRIES && pressure_ask(EBB_TIER_DEVICE, (int)ordinal, bytes));
     if (r == 0)
         return 0;

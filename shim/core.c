@@ -183,7 +183,7 @@ static void stamps_measure(void)
 
 static bool residency_mapped(void)
 {
-    if (core.options->residency == RESIDENCY_STRICT || core.options->allocator == ALLOCATOR_NATIVE)
+    if (core.options->residency == RESIDENCY_STRICT || !options_have_blocks(core.options))
         return false;
     if (!core.device->host_mappable)
         log_line(LOG_WARN, "host memory cannot be mapped at a device address here: only blocks that may be "
@@ -236,7 +236,7 @@ int core_start(const struct options *options, struct device *device)
 
     core_host_start(options);
     core.device = device;
-    r = options->allocator == ALLOCATOR_NATIVE ? 0 : arena_create();
+    r = options_have_blocks(options) ? arena_create() : 0;
     if (r < 0) {
         core.device = NULL;
         return r;

@@ -151,6 +151,8 @@ int core_charge(unsigned ordinal, enum device_class class, uint64_t bytes, const
 /** Charge memory that the driver holds already, evicting blocks where needed; over the limit where nothing can move,
  *  so that the ledger stays true. */
 void core_charge_held(unsigned ordinal, enum device_class class, uint64_t bytes);
+/** The same without the line and without EBBTIDE_ON_FULL: the caller has another place for it. */
+int core_charge_quietly(unsigned ordinal, enum device_class class, uint64_t bytes);
 /** Give back what core_charge charged: the real call failed, or before the real free. */
 void core_credit(unsigned ordinal, enum device_class class, uint64_t bytes);
 

@@ -136,7 +136,7 @@ static bool has_vmm(void)
 
 int device_cuda_init(const struct options *options, struct device **out)
 {
-    bool wants_blocks = options->allocator != ALLOCATOR_NATIVE;
+    bool wants_blocks = options_have_blocks(options);
 
     if (!has_entries() || (wants_blocks && !has_vmm_entries()))
         return -ENOTSUP;

@@ -142,6 +142,24 @@ void native_restore(enum native_kind kind, uint64_t key, const struct native *re
     native_add(kind, key, &again);
 }
 
+bool native_move_up(uint64_t address, const struct native *was)
+{
+    struct native *record;
+    bool same;
+
+    table_lock(&records[NATIVE_MEMORY]);
+    record = table_find(&records[NATIVE_MEMORY], address);
+    same = record && record->on_host && record->class == was->class && record->charged == was->charged;
+    if (same) {
+        record->on_host = false;
+        record->class = CLASS_MANAGED;
+    }
+    table_unlock(&records[NATIVE_MEMORY]);
+    if (same)
+        core_host_credit((enum host_class)was->class, was->charged);
+    return same;
+}
+
 bool native_find(enum native_kind kind, uint64_t key, struct native *out)
 {
     return key && table_get(&records[kind], key, out);

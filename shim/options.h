@@ -37,6 +37,7 @@ enum cacheable_mode {
 enum allocator_mode {
     ALLOCATOR_VMM,
     ALLOCATOR_NATIVE,
+    ALLOCATOR_MANAGED,
     ALLOCATOR_POOL
 };
 enum deepbind_mode {
@@ -105,6 +106,12 @@ struct options {
 #define OPTION(field, type, default_text, variable, flag, forms, help) OPTIONS_FIELD_##type(field);
 #include "options.def"
 };
+
+/* Whether the allocator makes blocks, which need virtual memory of the driver. */
+static inline bool options_have_blocks(const struct options *o)
+{
+    return o->allocator == ALLOCATOR_VMM || o->allocator == ALLOCATOR_POOL;
+}
 
 enum option_type {
     OPTION_AREA,

@@ -128,6 +128,8 @@ Test(options, each_word_of_a_choice_is_its_enum)
     cr_expect_eq(o.meminfo, MEMINFO_REAL);
     expect_taken(&o, "EBBTIDE_ALLOCATOR=native");
     cr_expect_eq(o.allocator, ALLOCATOR_NATIVE);
+    expect_taken(&o, "EBBTIDE_ALLOCATOR=managed");
+    cr_expect_eq(o.allocator, ALLOCATOR_MANAGED);
     expect_taken(&o, "EBBTIDE_ALLOCATOR=pool");
     cr_expect_eq(o.allocator, ALLOCATOR_POOL);
     expect_taken(&o, "EBBTIDE_POLICY=fifo");

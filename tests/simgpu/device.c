@@ -74,6 +74,25 @@ CUresult device_take(struct device *device, enum store store, size_t bytes, uint
     return CUDA_SUCCESS;
 }
 
+bool device_move(struct device *device, enum store store, size_t bytes, bool is_away, bool to_device)
+{
+    size_t *used = &device->used.device_bytes;
+
+    if (is_away && to_device && bytes <= options.memory_bytes - *used) {
+        *used += bytes;
+        device->stores[store] += bytes;
+        if (*used > device->peak.device_bytes)
+            device->peak.device_bytes = *used;
+        return true;
+    }
+    if (!is_away && !to_device) {
+        *used -= bytes;
+        device->stores[store] -= bytes;
+        return false;
+    }
+    return !is_away;
+}
+
 static void hole_punch(uint64_t place, size_t bytes)
 {
     if (fallocate(place_file(place), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)place_offset(place),

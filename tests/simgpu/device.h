@@ -59,6 +59,10 @@ CUresult device_start(void);
  * host. */
 CUresult device_take(struct device *device, enum store store, size_t bytes, uint64_t *place);
 
+/* Counts bytes of a store on the device again, or on the host alone. Returns whether they are on the device now: they
+ * stay where they are if it has no room. */
+bool device_move(struct device *device, enum store store, size_t bytes, bool is_away, bool to_device);
+
 /* Gives back what device_take took. The bytes are gone when the lock is next released. */
 void device_give(struct device *device, enum store store, size_t bytes, uint64_t place);
 

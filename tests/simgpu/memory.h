@@ -41,6 +41,7 @@ struct memory {
     unsigned uses;           /* incomplete operations that name it */
     unsigned refs;           /* those, and one while it is in the map */
     bool sync_memops;
+    bool is_away;                      /* managed: on the host, and not counted on its device */
     bool read_only;                    /* registered with CU_MEMHOSTREGISTER_READ_ONLY */
     unsigned char access[DEVICES_MAX]; /* mappings: ACCESS_ bits per device */
     unsigned char host_access;         /* mappings: ACCESS_ bits of the CPU */

@@ -254,6 +254,10 @@ void native_give(struct memory *memory)
         if (!slab->used)
             slab_give(slab);
     } else {
+        if (memory->is_away) { /* what is given back counts as the device's */
+            memory->context->device->used.device_bytes += memory->held_bytes;
+            memory->context->device->stores[STORE_MANAGED] += memory->held_bytes;
+        }
         extent_give(memory->context->device, store_of(memory->kind), memory->held_bytes, memory->start,
                     memory->place);
         if (memory->pool)
