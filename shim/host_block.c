@@ -79,7 +79,7 @@ static int add(void *ptr, size_t bytes, unsigned flags, const char *name)
     block->flags = flags;
     for (size_t i = 0; name && name[i] && i + 1 < sizeof(block->name); i++)
         block->name[i] = name[i];
-    host_lock();
+    host_books_lock();
     rc = host_table_insert(block);
     if (!rc) {
         rc = begin(block);
@@ -149,7 +149,7 @@ int host_block_unregister(void *ptr)
     struct host_block *block;
     int rc = 0;
 
-    host_lock();
+    host_books_lock();
     block = find(ptr);
     if (!block || block->pins || block->holds) {
         rc = block ? -EBUSY : -ENOENT;
@@ -173,7 +173,7 @@ bool host_block_abandon(void *ptr)
 
     if (!host_block_any())
         return false;
-    host_lock();
+    host_books_lock();
     block = find(ptr);
     if (block && block->base != address_of(ptr))
         block = NULL;
@@ -214,7 +214,7 @@ int host_block_pin(void *ptr, unsigned flags)
     struct host_block *block;
     int rc;
 
-    host_lock();
+    host_books_lock();
     block = find(ptr);
     rc = block ? pin(block, flags) : -ENOENT;
     if (!rc) {
@@ -232,7 +232,7 @@ int host_block_unpin(void *ptr, unsigned flags)
     int rc = 0;
 
     (void)flags;
-    host_lock();
+    host_books_lock();
     block = find(ptr);
     if (!block)
         rc = -ENOENT;
@@ -251,7 +251,7 @@ int host_block_touch(void *ptr)
     uint64_t now = core_stamp();
     struct host_block *block;
 
-    host_lock();
+    host_books_lock();
     block = find(ptr);
     for (uint32_t i = 0; block && i < block->unit_count; i++)
         block->unit[i].stamp = now;
@@ -281,7 +281,7 @@ int host_block_query(void *ptr, struct host_block_info *out)
 {
     struct host_block *block;
 
-    host_lock();
+    host_books_lock();
     block = find(ptr);
     if (block)
         describe(block, out);
@@ -297,7 +297,7 @@ long host_block_evict(void *ptr_or_null, size_t bytes)
     if (!host_fault_running())
         return host_block_any() || !ptr_or_null ? -ENOTSUP : -ENOENT;
     if (ptr_or_null) {
-        host_lock();
+        host_books_lock();
         block = find(ptr_or_null);
         if (block) {
             base = block->base;

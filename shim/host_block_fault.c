@@ -135,7 +135,7 @@ static void serve(uint64_t address, struct host_staging *staging, struct broken 
     struct host_block *block;
     int rc = 0;
 
-    host_lock();
+    host_books_lock();
     block = host_table_find(page);
     if (block && page >= block->first && page < block->end) {
         uint32_t unit = (uint32_t)((page - host_unit_address(block, 0)) / HOST_UNIT_BYTES);

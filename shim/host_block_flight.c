@@ -114,7 +114,7 @@ static void plan(struct flight *flight)
     uint64_t wanted = flight->bytes;
 
     flight->count = 0;
-    host_lock();
+    host_books_lock();
     for (uint32_t i = 0; i < host_block_count; i++) {
         struct host_block *block = host_blocks.row[i];
 

@@ -25,7 +25,7 @@ void host_block_fork_prepare(void)
         log_line(LOG_WARN,
                  "no pipe to a forked child (error %d): registered memory that is away may be wrong in it",
                  errno);
-    host_lock();
+    host_books_lock();
     host_blocks.forking = true;
     while (host_blocks.busy)
         pthread_cond_wait(&host_blocks.changed, &host_blocks.lock);

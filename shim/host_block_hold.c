@@ -103,7 +103,7 @@ bool host_block_hold(const void *ptr, size_t bytes)
     const struct hold range = {(uint64_t)(uintptr_t)ptr, (uint64_t)(uintptr_t)ptr + bytes, 1};
     bool held;
 
-    host_lock();
+    host_books_lock();
     held = hold_add(&range);
     if (held) {
         mark(&range, 1);
@@ -120,7 +120,7 @@ void host_block_drop(const void *ptr, size_t bytes)
 {
     const struct hold range = {(uint64_t)(uintptr_t)ptr, (uint64_t)(uintptr_t)ptr + bytes, 1};
 
-    host_lock();
+    host_books_lock();
     if (hold_remove(&range))
         mark(&range, -1);
     pthread_mutex_unlock(&host_blocks.lock);

@@ -100,7 +100,7 @@ uint32_t host_unit_all(const struct host_block *block, uint32_t unit);
 uint64_t host_unit_bytes(const struct host_block *block, uint32_t unit, uint32_t pieces);
 
 /** Take the lock to begin something: not while the process forks. */
-static inline void host_lock(void)
+static inline void host_books_lock(void)
 {
     pthread_mutex_lock(&host_blocks.lock);
     while (host_blocks.forking)

@@ -20,6 +20,13 @@
 
 #define MIB ((uint64_t)1 << 20)
 
+/* Sanitizers are slow, and keep notes that count as resident. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED true
+#else
+#define SANITIZED false
+#endif
+
 static struct spill spill;
 
 /* Start with a budget for the host and, unless NULL, for the spill directory. */
@@ -34,12 +41,40 @@ static void begin(uint64_t host_bytes, const char *disk)
     }
 }
 
+/* What the host budget, or a class of it, holds. */
+static uint64_t used(void)
+{
+    uint64_t bytes;
+
+    pthread_mutex_lock(&core.lock);
+    bytes = core.host_budget.used_bytes;
+    pthread_mutex_unlock(&core.lock);
+    return bytes;
+}
+
+static uint64_t used_by(enum host_class class)
+{
+    uint64_t bytes;
+
+    pthread_mutex_lock(&core.lock);
+    bytes = core.host_budget.class_bytes[class];
+    pthread_mutex_unlock(&core.lock);
+    return bytes;
+}
+
+static uint64_t disk_used(void)
+{
+    struct disk_figures figures;
+
+    disk_figures(&core.disk, &figures);
+    return figures.used_bytes;
+}
+
 static void end(void)
 {
     cr_expect_eq(host_block_count, 0);
-    cr_expect_eq(core.host_budget.used_bytes, 0, "%lu bytes are still charged",
-                 (unsigned long)core.host_budget.used_bytes);
-    cr_expect_eq(core.disk.used_bytes, 0);
+    cr_expect_eq(used(), 0, "%lu bytes are still charged", (unsigned long)used());
+    cr_expect_eq(disk_used(), 0);
     core_finish();
     spill_finish(&spill);
 }
@@ -131,13 +166,13 @@ Test(host_block, what_was_evicted_is_there_at_the_next_access)
     uint64_t *words = map_registered(8 * MIB);
     fill(words, 8 * MIB);
     evict_all(words, 8 * MIB);
-    cr_expect_eq(core.host_budget.used_bytes, 0);
-    cr_expect_eq(core.disk.used_bytes, 8 * MIB);
+    cr_expect_eq(used(), 0);
+    cr_expect_eq(disk_used(), 8 * MIB);
     cr_expect_eq(words[MIB / 8], word_at(MIB / 8));
     cr_expect_eq(away(words), 8 * MIB - HOST_PIECE_BYTES, "one access brings one piece");
     cr_expect(is_filled(words, 8 * MIB));
     cr_expect_eq(away(words), 0);
-    cr_expect_eq(core.disk.used_bytes, 0);
+    cr_expect_eq(disk_used(), 0);
     release(words, 8 * MIB);
     end();
 }
@@ -170,8 +205,12 @@ Test(host_block, random_access_by_four_threads_finds_every_word_within_the_budge
     uint64_t *words = map_registered(bytes);
     fill(words, bytes);
     for (unsigned i = 0; i < 4; i++) {
-        reader[i] = (struct reader){
-            .words = words, .bytes = bytes, .checks = is_long() ? 250000 : 2500, .seed = i + 1};
+        reader[i] = (struct reader){.words = words,
+                                    .bytes = bytes,
+                                    .checks = is_long()   ? 250000
+                                              : SANITIZED ? 250
+                                                          : 2500,
+                                    .seed = i + 1};
         cr_assert_eq(pthread_create(&thread[i], NULL, read_at_random, &reader[i]), 0);
     }
     for (unsigned i = 0; i < 4; i++) {
@@ -183,8 +222,8 @@ Test(host_block, random_access_by_four_threads_finds_every_word_within_the_budge
         }
         cr_expect_eq(reader[i].wrong, 0);
     }
-    cr_expect_leq(most - before, budget + budget / 20, "%lu MiB were resident",
-                  (unsigned long)((most - before) / MIB));
+    cr_expect(SANITIZED || most - before <= budget + budget / 20, "%lu MiB were resident",
+              (unsigned long)((most - before) / MIB));
     cr_expect_leq(core.host_budget.peak_bytes, budget);
     cr_assert_eq(host_block_abandon(words), true);
     munmap(words, bytes);
@@ -232,7 +271,7 @@ Test(host_block, nothing_is_lost_by_writers_that_meet_what_leaves, .timeout = 60
             .words = (_Atomic uint64_t *)words, .count = bytes / 8 / 4, .seed = i + 1, .which = i};
         cr_assert_eq(pthread_create(&thread[i], NULL, write_at_random, &writer[i]), 0);
     }
-    while (evicted < (is_long() ? 4096 : 64) * MIB)
+    while (evicted < (is_long() ? 4096 : SANITIZED ? 8 : 64) * MIB)
         evicted += (uint64_t)host_block_evict(words, 0);
     for (unsigned i = 0; i < 4; i++)
         writer[i].stop = true;
@@ -345,7 +384,7 @@ Test(host_block, block_stays_when_the_disk_is_full)
     uint64_t *words = map_registered(16 * MIB);
     fill(words, 16 * MIB);
     cr_expect_leq(host_block_evict(words, 0), (long)(4 * MIB));
-    cr_expect_geq(core.host_budget.used_bytes, 12 * MIB);
+    cr_expect_geq(used(), 12 * MIB);
     cr_expect(is_filled(words, 16 * MIB));
     release(words, 16 * MIB);
     end();
@@ -361,7 +400,7 @@ Test(host_block, block_stays_when_a_write_fails)
     cr_expect_eq(host_block_evict(words, 0), 0);
     cr_expect_eq(away(words), 0);
     cr_expect_eq(core.counters.save_failures, 1);
-    cr_expect_eq(core.host_budget.used_bytes, 4 * MIB);
+    cr_expect_eq(used(), 4 * MIB);
     cr_expect(is_filled(words, 4 * MIB));
     release(words, 4 * MIB);
     end();
@@ -512,9 +551,9 @@ Test(host_block, untouched_memory_is_zero_and_costs_nothing)
     uint64_t *words = map(8 * MIB);
     words[0] = 5;
     cr_assert_eq(host_block_register(words, 8 * MIB, 0, NULL), 0);
-    cr_expect_leq(core.host_budget.used_bytes, HOST_PIECE_BYTES);
+    cr_expect_leq(used(), HOST_PIECE_BYTES);
     cr_expect_eq(words[MIB / 8], 0);
-    cr_expect_gt(core.host_budget.used_bytes, HOST_PIECE_BYTES);
+    cr_expect_gt(used(), HOST_PIECE_BYTES);
     cr_expect_eq(words[0], 5);
     cr_expect_leq(host_block_evict(words, 0), (long)(2 * HOST_PIECE_BYTES));
     cr_expect_eq(words[MIB / 8], 0);
@@ -561,7 +600,7 @@ Test(host_block, host_memory_that_is_wanted_elsewhere_makes_blocks_leave)
     uint64_t *words = map_registered(12 * MIB);
     fill(words, 12 * MIB);
     cr_expect_eq(core_host_charge(HOST_PINNED, 10 * MIB), 0);
-    cr_expect_leq(core.host_budget.used_bytes, 16 * MIB);
+    cr_expect_leq(used(), 16 * MIB);
     cr_expect_geq(away(words), 6 * MIB);
     cr_expect(is_filled(words, 12 * MIB));
     core_host_credit(HOST_PINNED, 10 * MIB);
@@ -596,17 +635,43 @@ Test(host_block, freed_heap_block_is_forgotten_with_what_is_on_disk)
     fill(words, 4 * MIB);
     cr_assert_eq(core_host_charge(HOST_HEAP, 4 * MIB), 0); /* as malloc does */
     cr_assert_eq(host_block_adopt(words, 4 * MIB), 0);
-    cr_expect_eq(core.host_budget.class_bytes[HOST_HEAP], 4 * MIB);
+    cr_expect_eq(used_by(HOST_HEAP), 4 * MIB);
     evict_all(words, 4 * MIB);
-    cr_expect_eq(core.host_budget.class_bytes[HOST_HEAP], 0);
+    cr_expect_eq(used_by(HOST_HEAP), 0);
     cr_expect_not(host_block_abandon(words + 1));
     cr_expect(host_block_abandon(words));
     cr_expect_not(host_block_abandon(words));
-    cr_expect_eq(core.host_budget.class_bytes[HOST_HEAP], 4 * MIB);
+    cr_expect_eq(used_by(HOST_HEAP), 4 * MIB);
     core_host_credit(HOST_HEAP, 4 * MIB);
     words[0] = 1; /* anybody's memory again */
     munmap(words, 4 * MIB);
     end();
+}
+
+Test(host_block, without_faults_of_the_kernel_blocks_are_known_and_stay)
+{
+    spill_init(&spill, NULL);
+    spill.options.host_budget = (struct size_spec){.kind = SIZE_BYTES, .bytes = 64 * MIB};
+    core_host_start(&spill.options);
+    pid_t child = fork();
+
+    if (child == 0) {
+        bool fine = setresuid(65534, 65534, 65534) == 0;
+        uint64_t *words = map_registered(4 * MIB);
+
+        fill(words, 4 * MIB);
+        fine = fine && used() == 4 * MIB && host_block_pin(words, 0) == 0 && host_block_unpin(words, 0) == 0;
+        /* Where anybody may have them this user may, too. */
+        fine = fine && (host_fault_running() || host_block_evict(words, 0) == -ENOTSUP);
+        fine = fine && is_filled(words, 4 * MIB) && host_block_unregister(words) == 0 && used() == 0;
+        _exit(fine ? 0 : 1);
+    }
+    int status;
+
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", status);
+    core_finish();
+    spill_finish(&spill);
 }
 
 Test(host_block, killed_process_leaves_no_file)
