@@ -174,7 +174,14 @@ void core_memory(unsigned ordinal, uint64_t *out_free_bytes, uint64_t *out_total
 /* ---- uses: the gate --------------------------------------------------------------------------------------- */
 
 enum {
-    USE_INLINE = 64
+    USE_INLINE = 64,
+    USE_HOSTS = 2
+};
+
+/** Host memory that a call to the driver names. */
+struct host_range {
+    const void *memory;
+    size_t bytes;
 };
 
 /** The blocks that one call to the driver uses. On the caller's stack. */
@@ -187,6 +194,8 @@ struct use {
     uint32_t granule[USE_INLINE]; /**< where each word points to; whose that is, use_begin finds out */
     const uint32_t *more;         /**< a graph's own list of such, or NULL */
     uint32_t more_count;
+    uint32_t host_count;
+    struct host_range host[USE_HOSTS]; /**< held until use_end; see host_block_hold */
 };
 
 static inline void use_init(struct use *use, bool writes)
@@ -198,6 +207,7 @@ static inline void use_init(struct use *use, bool writes)
     use->device_only = false;
     use->more = 0;
     use->more_count = 0;
+    use->host_count = 0;
 }
 
 /** Note that the call may use the block that `word` points into, if there is one. Never fails: past USE_INLINE words
@@ -238,6 +248,10 @@ void use_end(struct use *use);
 /** Note the blocks that a source of a host-to-device copy points at: all of it while an unregistered block is
  *  unmapped, else only a small one (64 KiB; a table of pointers). Before use_begin. */
 void use_source(struct use *use, const void *memory, size_t bytes);
+
+/** The call reads or writes this host memory: what of it is registered is in memory until use_end. Before use_begin,
+ *  which lets go of it when it fails. */
+void use_host(struct use *use, const void *memory, size_t bytes);
 
 /* ---- lifecycle -------------------------------------------------------------------------------------------- */
 

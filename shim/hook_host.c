@@ -3,6 +3,7 @@
 #include "contexts.h"
 #include "core.h"
 #include "hooks.h"
+#include "host_block.h"
 #include "native.h"
 
 #include <unistd.h>
@@ -83,7 +84,12 @@ CUresult hook_cuMemHostRegister_v2(__typeof__(cuMemHostRegister_v2) *next, const
         return next(p, bytesize, Flags);
     if (core_host_charge(HOST_REGISTERED, charged))
         return CUDA_ERROR_OUT_OF_MEMORY;
-    return note(next(p, bytesize, Flags), HOST_REGISTERED, &p, bytesize, charged);
+    host_block_hold(p, bytesize); /* the driver takes the pages as they are */
+    CUresult result = note(next(p, bytesize, Flags), HOST_REGISTERED, &p, bytesize, charged);
+
+    if (result != CUDA_SUCCESS)
+        host_block_drop(p, bytesize);
+    return result;
 }
 
 CUresult hook_cuMemFreeHost(__typeof__(cuMemFreeHost) *next, void *p)
@@ -105,5 +111,7 @@ CUresult hook_cuMemHostUnregister(__typeof__(cuMemHostUnregister) *next, void *p
 
     if (known && result != CUDA_SUCCESS)
         native_restore(NATIVE_HOST, (uint64_t)(uintptr_t)p, &record);
+    else if (known)
+        host_block_drop(p, record.bytes);
     return result;
 }

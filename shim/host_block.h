@@ -124,6 +124,10 @@ void host_block_drop(const void *ptr, size_t bytes);
 /** Blocks that are registered. Written by this module only. */
 extern _Atomic uint32_t host_block_count;
 
+/** Let go of what use_host held. */
+struct use;
+void host_block_drop_all(struct use *use);
+
 /** Is any host block registered? A load. */
 static inline bool host_block_any(void)
 {

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "core.h"
 #include "log.h"
 
 /* Each range as often as it is held; the order means nothing. */
@@ -124,4 +125,35 @@ void host_block_drop(const void *ptr, size_t bytes)
     if (hold_remove(&range))
         mark(&range, -1);
     pthread_mutex_unlock(&host_blocks.lock);
+}
+
+void use_host(struct use *use, const void *memory, size_t bytes)
+{
+    struct host_range range = {memory, bytes};
+    bool full = use->host_count == USE_HOSTS;
+
+    if (!host_block_any() || !memory || !bytes)
+        return;
+    if (full) { /* one range from here on, over all that are named */
+        struct host_range last = use->host[--use->host_count];
+        const char *start = (const char *)last.memory, *end = start + last.bytes;
+
+        host_block_drop(last.memory, last.bytes);
+        if ((const char *)memory + bytes > end)
+            end = (const char *)memory + bytes;
+        if ((const char *)memory < start)
+            start = memory;
+        range = (struct host_range){start, (size_t)(end - start)};
+    }
+    if (host_block_hold(range.memory, range.bytes))
+        use->host[use->host_count++] = range;
+}
+
+void host_block_drop_all(struct use *use)
+{
+    while (use->host_count) {
+        const struct host_range *range = &use->host[--use->host_count];
+
+        host_block_drop(range->memory, range->bytes);
+    }
 }

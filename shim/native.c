@@ -2,6 +2,7 @@
 #include "native.h"
 
 #include "device.h"
+#include "host_block.h"
 
 #include <pthread.h>
 
@@ -181,8 +182,11 @@ void native_context_gone(CUcontext context)
             const struct native *record = table_copy_record(&copy, i);
             struct native removed;
 
-            if (record->context == context)
-                native_remove((enum native_kind)kind, table_copy_key(&copy, i), &removed);
+            if (record->context != context ||
+                !native_remove((enum native_kind)kind, table_copy_key(&copy, i), &removed))
+                continue;
+            if (kind == NATIVE_HOST && removed.class == HOST_REGISTERED)
+                host_block_drop((const void *)(uintptr_t)table_copy_key(&copy, i), removed.bytes);
         }
         table_copy_free(&copy);
     }

@@ -16,15 +16,22 @@ static bool is_on_host(CUdeviceptr address)
 
 static void source(struct use *use, CUdeviceptr from, size_t bytes)
 {
+    use_host(use, (const void *)(uintptr_t)from, bytes);
     if (core_owns(from))
         use_word(use, from);
     else if (from && bytes && is_on_host(from))
         use_source(use, (const void *)(uintptr_t)from, bytes);
 }
 
+static void target(struct use *use, CUdeviceptr to, size_t bytes)
+{
+    use_host(use, (const void *)(uintptr_t)to, bytes);
+    use_word(use, to);
+}
+
 void operands_either(struct use *use, CUdeviceptr to, CUdeviceptr from, size_t bytes)
 {
-    use_word(use, to);
+    target(use, to, bytes);
     use->writes = core_owns(to);
     source(use, from, bytes);
 }
@@ -33,7 +40,7 @@ void operands_batch(struct use *use, const CUdeviceptr *to, const CUdeviceptr *f
                     size_t count)
 {
     for (size_t i = 0; to && from && bytes && i < count; i++) {
-        use_word(use, to[i]);
+        target(use, to[i], bytes[i]);
         source(use, from[i], bytes[i]);
     }
 }
@@ -74,14 +81,16 @@ static void pitched(struct use *use, const struct pitched *to, const struct pitc
     size_t bytes = span_of(from, width, height, depth);
 
     use->writes = to->type != CU_MEMORYTYPE_HOST;
-    if (to->type == CU_MEMORYTYPE_DEVICE || to->type == CU_MEMORYTYPE_UNIFIED)
-        use_word(use, start_of(to));
+    if (to->type != CU_MEMORYTYPE_ARRAY)
+        target(use, start_of(to), span_of(to, width, height, depth));
     if (from->type == CU_MEMORYTYPE_DEVICE)
         use_word(use, start_of(from));
     else if (from->type == CU_MEMORYTYPE_UNIFIED)
         source(use, start_of(from), bytes);
-    else if (from->type == CU_MEMORYTYPE_HOST && from->host && bytes)
+    else if (from->type == CU_MEMORYTYPE_HOST && from->host && bytes) {
+        use_host(use, (const void *)(uintptr_t)start_of(from), bytes);
         use_source(use, (const void *)(uintptr_t)start_of(from), bytes);
+    }
 }
 
 void operands_plane(struct use *use, const CUDA_MEMCPY2D *copy)

@@ -18,6 +18,14 @@ static int read_bytes(const char *text, uint64_t *out)
     return 0;
 }
 
+static int read_least(const char *text, uint64_t *out)
+{
+    if (strcmp(text, "registered") != 0)
+        return read_bytes(text, out);
+    *out = UINT64_MAX;
+    return 0;
+}
+
 static int read_fraction(const char *text, uint32_t *out)
 {
     struct size_spec spec;
@@ -246,6 +254,8 @@ int option_value_read(const struct option_row *row, const char *text, void *fiel
         return read_number(text, field);
     case OPTION_BYTES:
         return read_bytes(text, field);
+    case OPTION_LEAST:
+        return read_least(text, field);
     case OPTION_CHOICE:
         return read_choice(row->forms, text, field);
     case OPTION_FLAG:

@@ -98,6 +98,7 @@ struct pool_sizes {
 #define OPTIONS_FIELD_FRACTION(_field) uint32_t _field
 #define OPTIONS_FIELD_MS(_field)       uint32_t _field
 #define OPTIONS_FIELD_BYTES(_field)    uint64_t _field
+#define OPTIONS_FIELD_LEAST(_field)    uint64_t _field /* UINT64_MAX: none */
 #define OPTIONS_FIELD_CHOICE(_field)   int _field
 #define OPTIONS_FIELD_FLAG(_field)     bool _field
 #define OPTIONS_FIELD_PATH(_field)     char _field[OPTIONS_PATH_BYTES] /* "" for none */
@@ -123,6 +124,7 @@ enum option_type {
     OPTION_FRACTION,
     OPTION_MS,
     OPTION_BYTES,
+    OPTION_LEAST,
     OPTION_CHOICE,
     OPTION_FLAG,
     OPTION_PATH,

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "copies.h"
+#include "host_block.h"
 #include "log.h"
 #include "mover.h"
 #include "refusal.h"
@@ -285,8 +286,10 @@ static __attribute__((noinline)) int use_wait(struct use *use, struct gate_slot 
         gate_leave(slot);
         if (use->pinned)
             use_unpin(use);
-        if (use_reach(use) < 0)
+        if (use_reach(use) < 0) {
+            host_block_drop_all(use);
             return -ENOMEM;
+        }
         gate_enter();
         flags = use_touch(use);
     } while (flags & (OWNER_GONE | copied_flag(use)));
@@ -306,8 +309,10 @@ int use_begin(struct use *use)
         use->writes)
         search_roots(use);
     slot = gate_enter();
-    if (__builtin_expect(!slot, 0))
+    if (__builtin_expect(!slot, 0)) {
+        host_block_drop_all(use);
         return -ENOMEM;
+    }
     flags = use_touch(use);
     if (__builtin_expect(flags != 0, 0) && (flags & ~OWNER_COPIED || copied_flag(use)))
         return use_wait(use, slot);
@@ -321,4 +326,6 @@ void use_end(struct use *use)
     gate_leave(gate_slot_mine);
     if (__builtin_expect(use->pinned, 0))
         use_unpin(use);
+    if (__builtin_expect(use->host_count, 0))
+        host_block_drop_all(use);
 }

@@ -52,6 +52,16 @@ static uint64_t used(void)
     return bytes;
 }
 
+static uint64_t peak(void)
+{
+    uint64_t bytes;
+
+    pthread_mutex_lock(&core.lock);
+    bytes = core.host_budget.peak_bytes;
+    pthread_mutex_unlock(&core.lock);
+    return bytes;
+}
+
 static uint64_t used_by(enum host_class class)
 {
     uint64_t bytes;
@@ -224,7 +234,7 @@ Test(host_block, random_access_by_four_threads_finds_every_word_within_the_budge
     }
     cr_expect(SANITIZED || most - before <= budget + budget / 20, "%lu MiB were resident",
               (unsigned long)((most - before) / MIB));
-    cr_expect_leq(core.host_budget.peak_bytes, budget);
+    cr_expect_leq(peak(), budget);
     cr_assert_eq(host_block_abandon(words), true);
     munmap(words, bytes);
     end();
@@ -487,6 +497,27 @@ Test(host_block, pinned_and_held_blocks_stay)
     evict_all(words, 4 * MIB);
     release(words, 4 * MIB);
     release(large, 20 * MIB);
+    end();
+}
+
+Test(host_block, host_memory_that_a_copy_names_stays_until_it_has_ended)
+{
+    struct use use;
+
+    begin(64 * MIB, NULL);
+    uint64_t *words = map_registered(12 * MIB);
+    fill(words, 12 * MIB);
+    evict_all(words, 12 * MIB);
+    use_init(&use, false);
+    use_host(&use, words, MIB);
+    cr_expect_eq(away(words), 0);
+    use_host(&use, words + MIB / 2, MIB);
+    use_host(&use, words + MIB / 8, MIB);
+    cr_expect_eq(host_block_evict(words, 0), 0);
+    host_block_drop_all(&use);
+    evict_all(words, 12 * MIB);
+    cr_expect_eq(use.host_count, 0);
+    release(words, 12 * MIB);
     end();
 }
 

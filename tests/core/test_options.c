@@ -74,6 +74,7 @@ Test(options, defaults_are_those_of_the_contract)
     cr_expect_eq(o.drain_ms, 30000);
     cr_expect_eq(o.cacheable, CACHEABLE_AUTO);
     cr_expect_eq(o.min_block_bytes, 2 * MIB);
+    cr_expect_eq(o.host_cacheable_bytes, UINT64_MAX);
     cr_expect_eq(o.deepbind, DEEPBIND_CLEAR);
     cr_expect_eq(o.residency, RESIDENCY_AUTO);
     cr_expect_eq(o.on_full, ON_FULL_REFUSE);
@@ -262,6 +263,11 @@ Test(options, numbers_fractions_flags_and_bytes_are_strict)
     cr_expect_eq(options_set(&o, "EBBTIDE_MIN_BLOCK", "50%"), -EINVAL);
     cr_expect_eq(options_set(&o, "EBBTIDE_MIN_BLOCK", "64K"), 0);
     cr_expect_eq(o.min_block_bytes, 65536);
+    cr_expect_eq(options_set(&o, "EBBTIDE_HOST_CACHEABLE", "64M"), 0);
+    cr_expect_eq(o.host_cacheable_bytes, 64 * MIB);
+    cr_expect_eq(options_set(&o, "EBBTIDE_HOST_CACHEABLE", "registered"), 0);
+    cr_expect_eq(o.host_cacheable_bytes, UINT64_MAX);
+    cr_expect_eq(options_set(&o, "EBBTIDE_HOST_CACHEABLE", "always"), -EINVAL);
     cr_expect_eq(options_set(&o, "EBBTIDE_DISK", "auto always"), -EINVAL);
     cr_expect_eq(options_set(&o, "EBBTIDE_DISK", "aut"), -EINVAL);
     cr_expect_eq(options_set(&o, "EBBTIDE_NOTHING", "1"), -ENOENT);
