@@ -9,6 +9,7 @@
 #include "limit.h"
 #include "log.h"
 #include "mover.h"
+#include "placement.h"
 #include "pressure.h"
 #include "state.h"
 
@@ -112,8 +113,10 @@ int operand_register(uint64_t address, uint64_t bytes, unsigned flags, const cha
         area_begin();
     }
     pthread_mutex_unlock(&core.lock);
-    if (!r)
+    if (!r) {
         area_settle(core.blocks.block[first].ordinal, first);
+        placement_enter(first);
+    }
     mover_give();
     return r;
 }

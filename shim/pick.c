@@ -16,16 +16,13 @@ struct question {
     pick_bytes_fn bytes;
     void *arg;
     uint64_t settled; /* stamp: what came back later has not */
-    bool in_turn;     /* only blocks that are `wanted` are asked for */
-    uint8_t wanted;   /* BLOCK_REGISTERED or 0 */
+    bool has_areas;   /* registered blocks are favoured */
 };
 
 static uint64_t movable_bytes(uint32_t index, void *arg)
 {
     const struct question *question = arg;
 
-    if (question->in_turn && (core.blocks.block[index].flags & BLOCK_REGISTERED) != question->wanted)
-        return 0;
     return question->bytes(index, question->arg);
 }
 
@@ -37,16 +34,22 @@ static void describe(uint32_t index, void *arg, struct candidate *out)
     out->arrival = block->id;
     out->stage = block->stage;
     out->priority = block->priority;
+    out->is_favoured = question->has_areas && block->flags & BLOCK_REGISTERED;
     out->is_settling = block->returned > question->settled;
+}
+
+/* What came back later than this has not settled. Where the policy goes by use nothing has to: coming back is a use. */
+static uint64_t settled_stamp(void)
+{
+    uint64_t now = core_stamp(), settle = core.stamp_hz / 1000 * SETTLE_MS;
+
+    return core.options->policy == POLICY_LRU || now < settle ? UINT64_MAX : now - settle;
 }
 
 uint32_t pick_blocks(uint64_t need_bytes, uint64_t newest, pick_bytes_fn bytes, void *arg,
                      const uint32_t **out)
 {
-    uint64_t now = core_stamp(), settle = core.stamp_hz / 1000 * SETTLE_MS;
-    struct question question = {
-        .bytes = bytes, .arg = arg, .settled = now > settle ? now - settle : 0, .in_turn = area_in_force()};
-    uint32_t count;
+    struct question question = {bytes, arg, settled_stamp(), area_in_force()};
     const struct policies view = {
         .policy = &policies[core.options->policy],
         .victims =
@@ -60,22 +63,11 @@ uint32_t pick_blocks(uint64_t need_bytes, uint64_t newest, pick_bytes_fn bytes, 
                 .scratch_count = VICTIMS_SCRATCH,
             },
         .describe = describe,
-        .is_ranked = core.is_ranked,
+        .is_ranked = core.is_ranked || question.has_areas,
     };
 
     *out = picked;
     if (!need_bytes || atomic_load(&core.account_only))
         return 0;
-    count = (uint32_t)policies_choose(&view, need_bytes, picked, PICK_MAX);
-    if (!question.in_turn)
-        return count;
-    for (uint32_t i = 0; i < count && need_bytes; i++) {
-        uint64_t got_bytes = bytes(picked[i], arg);
-
-        need_bytes -= got_bytes < need_bytes ? got_bytes : need_bytes;
-    }
-    if (!need_bytes)
-        return count;
-    question.wanted = BLOCK_REGISTERED;
-    return count + (uint32_t)policies_choose(&view, need_bytes, picked + count, PICK_MAX - count);
+    return (uint32_t)policies_choose(&view, need_bytes, picked, PICK_MAX);
 }

@@ -163,7 +163,7 @@ Test(leaving, every_policy_keeps_every_byte)
 
     for (unsigned i = 0; i < 3; i++) {
         start(policy[i]);
-        for (unsigned step = world_steps(120); step; step--) {
+        for (unsigned step = world_steps(60); step; step--) {
             struct model *block = &program.model[program_draw(&program, program.count)];
 
             program_step(&program);
