@@ -145,6 +145,10 @@ void core_context_gone(uint64_t context);
 int core_pin(uint64_t address, enum pin_reason reason);
 void core_unpin(uint64_t address, enum pin_reason reason);
 
+/** A descriptor of the index'th piece of a block that is pinned on the device; the caller closes it. -ENOENT past the
+ *  last piece, or no such block; -ENOTSUP the driver shares none. */
+int core_share(uint64_t address, unsigned index, uint64_t *out_bytes, int *out_fd);
+
 /** Charge memory that the driver will allocate itself, evicting blocks where needed. Before the real call.
  *  -ENOMEM when the budget refuses (one line was logged). `bytes` may be 0. */
 int core_charge(unsigned ordinal, enum device_class class, uint64_t bytes, const void *call_site);

@@ -70,6 +70,10 @@ struct device {
     /** Give a handle back. Must not be mapped. */
     int (*release)(struct device *self, uint64_t handle);
 
+    /** A descriptor, for another process, of memory that `create` made; the caller closes it. -ENOTSUP where the
+     *  driver shares none. */
+    int (*share)(struct device *self, uint64_t handle, int *out_fd);
+
     /** Host memory with its private alias; `mappable` asks for a handle too. */
     int (*host_create)(struct device *self, uint64_t bytes, bool mappable, struct host_memory *out);
     void (*host_destroy)(struct device *self, struct host_memory *memory);

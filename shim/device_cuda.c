@@ -76,6 +76,7 @@ static struct device cuda = {
     .unreserve = device_map_unreserve,
     .create = device_map_create,
     .release = device_map_release,
+    .share = device_map_share,
     .host_create = device_host_create,
     .host_destroy = device_host_destroy,
     .map = device_map_map,

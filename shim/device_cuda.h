@@ -44,6 +44,7 @@ CUresult device_cuda_unmap(CUdeviceptr address, size_t bytes);
 int device_map_reserve(struct device *self, uint64_t bytes, uint64_t *out_base);
 void device_map_unreserve(struct device *self, uint64_t base, uint64_t bytes);
 int device_map_create(struct device *self, unsigned ordinal, uint64_t bytes, uint64_t *out_handle);
+int device_map_share(struct device *self, uint64_t handle, int *out_fd);
 int device_map_release(struct device *self, uint64_t handle);
 int device_map_map(struct device *self, uint64_t address, uint64_t bytes, uint64_t handle);
 int device_map_unmap(struct device *self, uint64_t address, uint64_t bytes);

@@ -193,42 +193,6 @@ CUresult hook_cuMemFree_v2(__typeof__(cuMemFree_v2) *next, CUdeviceptr dptr)
     return result;
 }
 
-/* Memory of another process or of another API: it costs us nothing, but kernels can read pointers from it. */
-static CUresult imported(CUresult result, const CUdeviceptr *address, const char *why)
-{
-    struct place place;
-    CUdeviceptr base;
-    size_t bytes = 0;
-
-    if (result != CUDA_SUCCESS || !address)
-        return result;
-    if (contexts_here(&place) && real.cuMemGetAddressRange_v2 &&
-        real.cuMemGetAddressRange_v2(&base, &bytes, *address) == CUDA_SUCCESS) {
-        struct native record = record_of(&place, CLASS_NATIVE, bytes);
-
-        record.charged = 0;
-        native_add(NATIVE_MEMORY, *address, &record);
-    } else {
-        core_roots_unknown(why);
-    }
-    return result;
-}
-
-CUresult hook_cuIpcOpenMemHandle(__typeof__(cuIpcOpenMemHandle) *next, const void *call_site,
-                                 CUdeviceptr *pdptr, CUipcMemHandle handle, unsigned int Flags)
-{
-    (void)call_site;
-    return imported(next(pdptr, handle, Flags), pdptr, "memory of another process was opened");
-}
-
-CUresult hook_cuIpcCloseMemHandle(__typeof__(cuIpcCloseMemHandle) *next, CUdeviceptr dptr)
-{
-    struct native record;
-
-    native_remove(NATIVE_MEMORY, dptr, &record);
-    return next(dptr);
-}
-
 CUresult hook_cuExternalMemoryGetMappedBuffer(__typeof__(cuExternalMemoryGetMappedBuffer) *next,
                                               const void *call_site, CUdeviceptr *devPtr,
                                               CUexternalMemory extMem,

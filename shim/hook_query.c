@@ -73,7 +73,6 @@ static CUresult block_attribute(const struct block_info *block, CUpointer_attrib
         return CUDA_SUCCESS;
     case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
     case CU_POINTER_ATTRIBUTE_IS_MANAGED:
-    case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
     case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE:
         *(unsigned *)data = 0;
         return CUDA_SUCCESS;
@@ -93,6 +92,7 @@ static CUresult block_attribute(const struct block_info *block, CUpointer_attrib
         *(size_t *)data = block->bytes;
         return CUDA_SUCCESS;
     case CU_POINTER_ATTRIBUTE_MAPPED:
+    case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE: /* hook_ipc.c sees to that */
         *(unsigned *)data = 1;
         return CUDA_SUCCESS;
     case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES:
@@ -168,20 +168,6 @@ CUresult hook_cuPointerSetAttribute(__typeof__(cuPointerSetAttribute) *next, con
     if (!value || attribute != CU_POINTER_ATTRIBUTE_SYNC_MEMOPS || core_find(ptr, &block))
         return next(value, attribute, ptr);
     return *(const unsigned *)value ? set_sync_memops() : CUDA_SUCCESS;
-}
-
-CUresult hook_cuIpcGetMemHandle(__typeof__(cuIpcGetMemHandle) *next, CUipcMemHandle *pHandle,
-                                CUdeviceptr dptr)
-{
-    struct block_info block;
-
-    if (core_find(dptr, &block) == 0)
-        log_line(LOG_WARN,
-                 "cuIpcGetMemHandle: a block of %llu bytes cannot be shared with another process; allocate "
-                 "natively "
-                 "what is to be shared: EBBTIDE_MIN_BLOCK=%llu or more",
-                 (unsigned long long)block.bytes, (unsigned long long)block.bytes + 1);
-    return next(pHandle, dptr);
 }
 
 CUresult hook_cuMemGetHandleForAddressRange(__typeof__(cuMemGetHandleForAddressRange) *next, void *handle,

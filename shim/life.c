@@ -5,6 +5,7 @@
 #include "device_cuda.h"
 #include "hooks.h"
 #include "host_block.h"
+#include "ipc.h"
 #include "live.h"
 #include "log.h"
 #include "options.h"
@@ -114,6 +115,7 @@ static void forked(void)
         return;
     is_forked = has_started;
     hooks_managing = false;
+    ipc_forked();
     core_forked();
 }
 
@@ -146,6 +148,11 @@ __attribute__((destructor)) static void unload(void)
     if (is_forked || options.disable)
         return;
     __atomic_store_n(&hooks_managing, false, __ATOMIC_RELEASE);
+    ipc_stop();
+    if (ipc_was_in_vain())
+        log_line(LOG_WARN,
+                 "blocks were exported with cuIpcGetMemHandle and never opened: a process without this "
+                 "library cannot open them; EBBTIDE_MIN_BLOCK above their size leaves them to the driver");
     live_finish();
     pools_settle();
     core_settle();

@@ -71,6 +71,36 @@ void core_unpin(uint64_t address, enum pin_reason reason)
     pthread_mutex_unlock(&core.lock);
 }
 
+int core_share(uint64_t address, unsigned index, uint64_t *out_bytes, int *out_fd)
+{
+    uint64_t handle = 0, bytes = 0;
+    uint32_t first, granule;
+    bool is_there = true;
+    int r = first_at(address, &first);
+
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&core.lock);
+    granule = first;
+    for (; index && is_there; index--) {
+        uint32_t next = chunk_next(&core.blocks, first, granule);
+
+        is_there = next != 0;
+        granule = is_there ? next : granule;
+    }
+    if (is_there && block_alive(&core.blocks.block[first])) {
+        handle = core.blocks.chunk[granule].handle;
+        bytes = chunk_bytes(&core.blocks.chunk[granule]);
+    }
+    pthread_mutex_unlock(&core.lock);
+    if (!handle)
+        return -ENOENT;
+    r = core.device->share ? core.device->share(core.device, handle, out_fd) : -ENOTSUP;
+    if (!r)
+        *out_bytes = bytes;
+    return r;
+}
+
 int core_set_stage(uint64_t address, int stage)
 {
     uint32_t first;

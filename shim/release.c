@@ -42,7 +42,7 @@ static bool keep_idle(uint32_t first)
     struct idle_blocks *idle = &device->idle_blocks;
     uint64_t bytes = block->granules * GRANULE_BYTES;
 
-    if (block->granules > STOCK_CLASSES || idle->count[block->granules] == 64 ||
+    if (block->pins[PIN_EXPORTED] || block->granules > STOCK_CLASSES || idle->count[block->granules] == 64 ||
         device->budget.idle_bytes + bytes > idle_most(device) || !atomic_load(&core.active) ||
         core.blocks.operand[first].copies)
         return false;
@@ -81,7 +81,7 @@ static bool chunk_release(uint32_t first, uint32_t granule)
     chunk->mapped = false;
     chunk->copied = false;
     pthread_mutex_unlock(&core.lock);
-    if (was.handle && clean)
+    if (was.handle && clean && !block->pins[PIN_EXPORTED]) /* others may still reach what was exported */
         stock_return(&core.devices[block->ordinal].handles, bytes, was.handle);
     else if (was.handle)
         stock_discard(&core.devices[block->ordinal].handles, bytes, was.handle);

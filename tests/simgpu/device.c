@@ -7,7 +7,8 @@
 #include <unistd.h>
 
 enum {
-    PLACE_SHIFT = 47
+    PLACE_SHIFT = 47,
+    IMPORTS_MAX = 1024
 };
 #define FILE_BYTES ((size_t)1 << 46)
 
@@ -42,9 +43,34 @@ CUresult device_start(void)
     return device_count ? CUDA_SUCCESS : CUDA_ERROR_NO_DEVICE;
 }
 
+/* Files of other processes; their numbers follow those of ours. 0: free. */
+static int imported[IMPORTS_MAX];
+
+static int *import_of(uint64_t place)
+{
+    return &imported[(place >> PLACE_SHIFT) - 1 - (DEVICES_MAX + 1)];
+}
+
 int place_file(uint64_t place)
 {
-    return files[(place >> PLACE_SHIFT) - 1].fd;
+    return (place >> PLACE_SHIFT) - 1 > DEVICES_MAX ? *import_of(place)
+                                                    : files[(place >> PLACE_SHIFT) - 1].fd;
+}
+
+uint64_t place_import(int fd, size_t offset)
+{
+    for (uint64_t i = 0; i < IMPORTS_MAX; i++)
+        if (!imported[i]) {
+            imported[i] = fd;
+            return (i + DEVICES_MAX + 2) << PLACE_SHIFT | offset;
+        }
+    return 0;
+}
+
+void place_forget(uint64_t place)
+{
+    close(*import_of(place));
+    *import_of(place) = 0;
 }
 
 size_t place_offset(uint64_t place)

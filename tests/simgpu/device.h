@@ -70,6 +70,12 @@ void device_give(struct device *device, enum store store, size_t bytes, uint64_t
 int place_file(uint64_t place);
 size_t place_offset(uint64_t place);
 
+/* A place in a file of another process, of which this process has a descriptor from now on. 0 when there are too many. */
+uint64_t place_import(int fd, size_t offset);
+
+/* The end of what place_import gave: closes the descriptor. */
+void place_forget(uint64_t place);
+
 /* Makes put-aside holes; called by sim_unlock after the lock has been released. */
 struct hole;
 struct hole *device_holes(void);

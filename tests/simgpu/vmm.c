@@ -96,8 +96,10 @@ static CUresult judge_prop(const CUmemAllocationProp *prop, struct device **devi
     result = judge_location(&prop->location, device, host);
     if (result != CUDA_SUCCESS)
         return result;
-    if (prop->requestedHandleTypes)
-        return *host ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_NOT_SUPPORTED;
+    if (prop->requestedHandleTypes && *host)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (prop->requestedHandleTypes & ~(unsigned)CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR)
+        return CUDA_ERROR_NOT_SUPPORTED;
     return prop->allocFlags.compressionType || prop->allocFlags.usage ? CUDA_ERROR_NOT_SUPPORTED
                                                                       : CUDA_SUCCESS;
 }
@@ -107,9 +109,27 @@ static enum store store_of(const struct physical *physical)
     return physical->host ? STORE_HOST : STORE_PHYSICAL;
 }
 
+static uint64_t last_id;
+
+struct physical *physical_import(struct device *device, uint64_t place, size_t size)
+{
+    struct physical *physical = calloc(1, sizeof *physical);
+
+    if (!physical || !handle_add(physical, HANDLE_PHYSICAL)) {
+        free(physical);
+        return NULL;
+    }
+    *physical =
+        (struct physical){.device = device, .imported = true, .size = size, .place = place, .handles = 1};
+    physical->id = ++last_id;
+    physical->prop = (CUmemAllocationProp){.type = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                           .location = {CU_MEM_LOCATION_TYPE_DEVICE, device->ordinal}};
+    physicals++;
+    return physical;
+}
+
 static CUresult physical_create(const CUmemAllocationProp *prop, size_t size, struct physical **created)
 {
-    static uint64_t last_id;
     struct physical *physical = calloc(1, sizeof *physical);
     CUresult result;
 
@@ -143,7 +163,10 @@ static void physical_settle(struct physical *physical)
 {
     if (physical->handles || physical->mappings)
         return;
-    device_give(physical->device, store_of(physical), physical->size, physical->place);
+    if (physical->imported)
+        place_forget(physical->place);
+    else
+        device_give(physical->device, store_of(physical), physical->size, physical->place);
     physicals--;
     free(physical);
 }

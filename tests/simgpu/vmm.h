@@ -9,6 +9,7 @@ struct physical {
     struct device
         *device; /* that is charged: the holder, or for host-located memory the one current at creation */
     bool host;
+    bool imported; /* another process's, charged there */
     size_t size;
     uint64_t place;
     uint64_t id;      /* CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID */
@@ -19,6 +20,9 @@ struct physical {
 
 /* Whether whole mappings, one beside the other, make up exactly that range. */
 bool vmm_covers(uintptr_t address, size_t size);
+
+/* A handle of what lies at a place of place_import. NULL when memory is out. */
+struct physical *physical_import(struct device *device, uint64_t place, size_t size);
 
 /* Unlocks; the call has then taken at least SIMGPU_VMM_NS on its thread. */
 CUresult vmm_leave(CUresult result, uint64_t started_ns);

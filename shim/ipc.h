@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ipc.h - blocks for other processes that this library is preloaded into: names that fit a CUipcMemHandle, a thread that
+ * serves whoever holds one, and the other end of that.
+ *
+ * Shape    an abstract socket per exporting process; the exporter answers a name with a descriptor for each piece of the
+ *          block. Only processes of the same user are answered, and only those that know the random number in the name.
+ * Threads  any. The thread is there from the first export until ipc_stop; it calls only what it is given.
+ */
+#ifndef EBB_IPC_H
+#define EBB_IPC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    IPC_NAME_BYTES = 64, /**< CU_IPC_HANDLE_SIZE */
+    IPC_PIECES_MAX = 4096
+};
+
+/** What lies in a handle. */
+struct ipc_name {
+    char magic[8];
+    int32_t pid;
+    uint32_t reserved;
+    uint64_t token;   /**< of the process */
+    uint64_t address; /**< of the block, there */
+    uint64_t id;      /**< of the block: an address is used again */
+    uint64_t bytes;   /**< as the program asked for it */
+};
+
+struct ipc_piece {
+    uint64_t bytes;
+    int fd;
+};
+
+/** Gives the index'th piece of a block; -ENOENT past the last, or when there is no such block any more. */
+typedef int (*ipc_share_fn)(const struct ipc_name *name, unsigned index, struct ipc_piece *out);
+
+/** Make a name for a block of this process; starts the thread. 0, -EAGAIN or -ENOMEM from the system. */
+int ipc_export(uint64_t address, uint64_t id, uint64_t bytes, ipc_share_fn share, struct ipc_name *out);
+
+/** Is this a name of ours, of whatever process? */
+bool ipc_is_name(const void *handle, struct ipc_name *out);
+
+/**
+ * Ask the exporter for the pieces, in order; the caller closes them.
+ *
+ * Returns  how many; -ECONNREFUSED nobody answers, -ENOENT the block is gone, -EPERM another user, -ENOMEM, -EIO
+ */
+int ipc_import(const struct ipc_name *name, struct ipc_piece *out, unsigned room);
+
+/** True when blocks were exported and nobody ever asked for one. */
+bool ipc_was_in_vain(void);
+
+/** End the thread. In a forked child, which has none: only forget. */
+void ipc_stop(void);
+void ipc_forked(void);
+
+#endif

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Preloaded on the simulated driver with a device budget of 16 MiB: blocks that another process opens. */
+#include "../world.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    OTHERS = 8
+};
+#define BLOCK_BYTES (5 * MIB)
+#define BLOCK_COUNT (BLOCK_BYTES / sizeof(float))
+
+/* Two processes that tell each other when to go on. */
+struct peers {
+    int to_child[2], to_parent[2];
+    pid_t child;
+};
+
+static struct peers peers_start(void)
+{
+    struct peers peers;
+
+    cr_assert(pipe(peers.to_child) == 0 && pipe(peers.to_parent) == 0);
+    peers.child = fork(); /* before CUDA is up in either */
+    cr_assert_geq(peers.child, 0);
+    return peers;
+}
+
+static void say(int fd, const void *message, size_t bytes)
+{
+    cr_assert_eq(write(fd, message, bytes), (ssize_t)bytes);
+}
+
+static void hear(int fd, void *message, size_t bytes)
+{
+    cr_assert_eq(read(fd, message, bytes), (ssize_t)bytes);
+}
+
+static void peers_end(const struct peers *peers)
+{
+    int status;
+
+    cr_assert_eq(waitpid(peers->child, &status, 0), peers->child);
+    cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the other process: %x", status);
+}
+
+/* In the other process nothing reports: it says what went wrong by how it ends. */
+#define DEMAND(condition)                                                                                    \
+    do {                                                                                                     \
+        if (!(condition))                                                                                    \
+            _exit(__LINE__ % 200 + 1);                                                                       \
+    } while (0)
+
+/* Open, find 1 everywhere, add 1 to all of it, close. */
+static void import_and_add(const struct peers *peers)
+{
+    struct world world = world_make();
+    CUipcMemHandle handle;
+    CUdeviceptr block, again;
+
+    hear(peers->to_child[0], &handle, sizeof handle);
+    DEMAND(cuIpcOpenMemHandle(&block, handle, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS) == CUDA_SUCCESS);
+    DEMAND(cuIpcOpenMemHandle(&again, handle, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS) == CUDA_SUCCESS);
+    DEMAND(again == block);
+    DEMAND(all_are(block, BLOCK_COUNT, 1));
+    DEMAND(world_add(&world, block, block, BLOCK_COUNT, NULL) == CUDA_SUCCESS);
+    DEMAND(cuIpcCloseMemHandle(again) == CUDA_SUCCESS);
+    DEMAND(all_are(block, BLOCK_COUNT, 2));
+    DEMAND(cuIpcCloseMemHandle(block) == CUDA_SUCCESS);
+    DEMAND(cuIpcCloseMemHandle(block) != CUDA_SUCCESS);
+    say(peers->to_parent[1], "x", 1);
+    _exit(0);
+}
+
+/* More than the budget holds, used again and again. */
+static void press(const struct world *world)
+{
+    CUdeviceptr other[OTHERS];
+
+    for (unsigned i = 0; i < OTHERS; i++)
+        OK(cuMemAlloc(&other[i], 4 * MIB));
+    for (unsigned round = 0; round < 3; round++)
+        for (unsigned i = 0; i < OTHERS; i++)
+            OK(world_add(world, other[i], other[i], MIB, NULL));
+    for (unsigned i = 0; i < OTHERS; i++)
+        OK(cuMemFree(other[i]));
+}
+
+Test(ipc, a_block_is_shared_and_stays_where_it_is)
+{
+    struct peers peers = peers_start();
+    CUipcMemHandle handle, same;
+    CUdeviceptr block;
+    char done;
+
+    if (!peers.child)
+        import_and_add(&peers);
+    struct world world = world_make();
+
+    OK(cuMemAlloc(&block, BLOCK_BYTES));
+    OK(cuMemsetD32(block, bits_of(1), BLOCK_COUNT));
+    OK(cuIpcGetMemHandle(&handle, block));
+    OK(cuIpcGetMemHandle(&same, block + 100));
+    cr_expect_arr_eq(&same, &handle, sizeof handle);
+    press(&world);
+    OK(cuCtxSynchronize());
+    say(peers.to_child[1], &handle, sizeof handle);
+    hear(peers.to_parent[0], &done, 1);
+    press(&world);
+    cr_expect(all_are(block, BLOCK_COUNT, 2));
+    peers_end(&peers);
+    OK(cuMemFree(block));
+    world_end(&world);
+}
+
+static void import_in_vain(const struct peers *peers)
+{
+    struct world world = world_make();
+    CUipcMemHandle handle;
+    CUdeviceptr block = 7;
+
+    (void)world;
+    hear(peers->to_child[0], &handle, sizeof handle);
+    DEMAND(cuIpcOpenMemHandle(&block, handle, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS) ==
+           CUDA_ERROR_INVALID_VALUE);
+    DEMAND(block == 7);
+    _exit(0);
+}
+
+Test(ipc, a_block_that_was_freed_cannot_be_opened)
+{
+    struct peers peers = peers_start();
+    CUipcMemHandle handle;
+    CUdeviceptr block;
+
+    if (!peers.child)
+        import_in_vain(&peers);
+    struct world world = world_make();
+
+    OK(cuMemAlloc(&block, BLOCK_BYTES));
+    OK(cuIpcGetMemHandle(&handle, block));
+    OK(cuMemFree(block));
+    OK(cuMemAlloc(&block, BLOCK_BYTES)); /* perhaps at the same address */
+    say(peers.to_child[1], &handle, sizeof handle);
+    peers_end(&peers);
+    OK(cuMemFree(block));
+    world_end(&world);
+}
+
+Test(ipc, a_guessed_handle_opens_nothing)
+{
+    struct peers peers = peers_start();
+    CUipcMemHandle handle;
+    CUdeviceptr block;
+
+    if (!peers.child)
+        import_in_vain(&peers);
+    struct world world = world_make();
+
+    OK(cuMemAlloc(&block, BLOCK_BYTES));
+    OK(cuIpcGetMemHandle(&handle, block));
+    handle.reserved[16] = (char)(handle.reserved[16] + 1); /* of the random number */
+    say(peers.to_child[1], &handle, sizeof handle);
+    peers_end(&peers);
+    OK(cuMemFree(block));
+    world_end(&world);
+}
+
+Test(ipc, a_process_does_not_open_its_own_block)
+{
+    struct world world = world_make();
+    CUipcMemHandle handle;
+    CUdeviceptr block, opened;
+
+    OK(cuMemAlloc(&block, BLOCK_BYTES));
+    OK(cuIpcGetMemHandle(&handle, block));
+    cr_expect_eq(cuIpcOpenMemHandle(&opened, handle, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS),
+                 CUDA_ERROR_INVALID_CONTEXT);
+    OK(cuMemFree(block));
+    world_end(&world);
+}
+
+/* Exports and ends in peace, as a process does whose peer could not open the block. */
+static void export_only(int complaints)
+{
+    struct world world = world_make();
+    CUipcMemHandle handle;
+    CUdeviceptr block;
+
+    (void)world;
+    dup2(complaints, STDERR_FILENO);
+    DEMAND(cuMemAlloc(&block, BLOCK_BYTES) == CUDA_SUCCESS);
+    DEMAND(cuIpcGetMemHandle(&handle, block) == CUDA_SUCCESS);
+    exit(0);
+}
+
+Test(ipc, an_export_that_nobody_can_open_is_told_with_the_option)
+{
+    struct peers peers = peers_start();
+    char text[4096] = {0};
+    size_t length = 0;
+    ssize_t got;
+
+    if (!peers.child)
+        export_only(peers.to_parent[1]);
+    close(peers.to_parent[1]);
+    while (length < sizeof text - 1 &&
+           (got = read(peers.to_parent[0], text + length, sizeof text - 1 - length)) > 0)
+        length += (size_t)got;
+    cr_expect(strstr(text, "EBBTIDE_MIN_BLOCK") && strstr(text, "cuIpcGetMemHandle"), "%s", text);
+    peers_end(&peers);
+}
