@@ -6,17 +6,16 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "backing.h"
 #include "limit.h"
 #include "log.h"
 #include "monitor.h"
 #include "mover.h"
-#include "need.h"
 #include "pressure.h"
 #include "refusal.h"
 #include "reservation.h"
 #include "state.h"
 #include "swap.h"
-#include "tier.h"
 
 /* ---- freed blocks that stay mapped ------------------------------------------------------------------------ */
 
@@ -126,44 +125,6 @@ int allocate_take(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes, ui
 
 /* ---- a new block ------------------------------------------------------------------------------------------ */
 
-/* Device memory for a new chunk, others evicted where needed; else mapped host memory; else nothing. */
-static int chunk_back(uint32_t first, uint32_t granule, uint64_t rest_bytes)
-{
-    struct chunk *chunk = &core.blocks.chunk[granule];
-    unsigned ordinal = core.blocks.block[first].ordinal;
-    uint64_t bytes = chunk_bytes(chunk), item;
-    int r = allocate_take(ordinal, bytes, tier_device_keep(ordinal), &chunk->handle);
-
-    if (r < 0 && !atomic_load(&core.captures) && need_wait(ordinal, rest_bytes))
-        r = allocate_take(ordinal, bytes, tier_device_keep(ordinal), &chunk->handle);
-    for (unsigned tries = 0; r < 0 && tries < 3 && !atomic_load(&core.captures); tries++) {
-        mover_take();
-        r = mover_make_room(ordinal, rest_bytes, 0, UINT64_MAX);
-        if (r < 0)
-            r = mover_make_room(ordinal, bytes, 0, UINT64_MAX);
-        mover_give();
-        if (r < 0)
-            break;
-        r = allocate_take(ordinal, bytes, tier_device_keep(ordinal), &chunk->handle);
-    }
-    if (!r)
-        return 0;
-    chunk->handle = 0;
-    if (!core.mapped)
-        return -ENOMEM;
-    r = stock_take(&core.slabs, bytes, tier_host_staging(), &item);
-    if (r == -ENOSPC && tier_disk_open() && !atomic_load(&core.captures)) {
-        mover_take();
-        r = mover_spill(bytes + tier_host_staging(), UINT64_MAX);
-        mover_give();
-        r = r < 0 ? r : stock_take(&core.slabs, bytes, tier_host_staging(), &item);
-    }
-    if (r < 0)
-        return -ENOMEM;
-    chunk->slab = (struct slab *)(uintptr_t)item;
-    return 0;
-}
-
 static int chunk_map(uint32_t first, uint32_t granule)
 {
     struct chunk *chunk = &core.blocks.chunk[granule];
@@ -227,16 +188,17 @@ static void chunks_cut(uint32_t first, uint32_t granules, unsigned ordinal)
     core.blocks.block[first].chunk_granules = size;
 }
 
+/* 0, -EAGAIN, -ENOMEM. */
 static int block_build(uint32_t first, uint32_t granules)
 {
     for (uint32_t g = first; g < first + granules; g += core.blocks.chunk[g].granules) {
-        int r = chunk_back(first, g, (first + granules - g) * GRANULE_BYTES);
+        int r = backing_take(first, g, (first + granules - g) * GRANULE_BYTES);
 
-        if (!r)
-            r = chunk_map(first, g);
+        if (!r && chunk_map(first, g) < 0)
+            r = -ENOMEM;
         if (r < 0) {
             block_unmake(first, granules, g);
-            return -ENOMEM;
+            return r;
         }
     }
     return 0;
@@ -317,37 +279,31 @@ static int block_make(const struct block *fresh, uint32_t *out_first)
     return r < 0 ? r : block_build(*out_first, fresh->granules);
 }
 
-/* Wait for what others hold for a moment only. False: nobody does, nor did before the try. */
-static bool others_let_go(bool before)
+/* Wait, with nothing in our hands, for those who hold something for a moment. */
+static void let_others_go(void)
 {
-    bool wait;
-
     core_change_end();
-    wait = core_in_use();
-    if (wait)
+    if (core_in_use())
         core_wait_change();
     core_change_begin();
-    return before || wait;
 }
 
-/* What others hold for a moment only is no reason to refuse. Those who wait for it do so one at a time, with nothing
- * in their hands. */
+/* What others hold for a moment only is no reason to refuse, unless it would not fit without them. Those who wait for it
+ * do so one at a time. */
 static int block_make_patiently(const struct block *fresh, uint32_t *out_first)
 {
     static pthread_mutex_t patience = PTHREAD_MUTEX_INITIALIZER;
-    uint64_t deadline_ns = core_now() + core.options->drain_ms * UINT64_C(100000);
-    bool before = atomic_load(&core.changing) > 1 || core_launch_pins();
+    uint64_t deadline_ns = core_now() + core.options->drain_ms * UINT64_C(1000000);
     int r = block_make(fresh, out_first);
 
-    if (r == 0 || !others_let_go(before))
+    if (r != -EAGAIN)
         return r;
     core_change_end();
     pthread_mutex_lock(&patience);
     core_change_begin();
-    do {
-        before = atomic_load(&core.changing) > 1 || core_launch_pins();
-        r = block_make(fresh, out_first);
-    } while (r < 0 && core_now() < deadline_ns && others_let_go(before));
+    while ((r = block_make(fresh, out_first)) == -EAGAIN && core_now() < deadline_ns &&
+           mover_could_ever(fresh->ordinal, fresh->granules * GRANULE_BYTES))
+        let_others_go();
     pthread_mutex_unlock(&patience);
     return r;
 }

@@ -81,15 +81,20 @@ bool closure_may_unmap(uint32_t first, bool proven)
     return proven && !(block->flags & (BLOCK_HOLDER | BLOCK_REFERENCED));
 }
 
-bool closure_may_evict(uint32_t first, bool proven)
+bool closure_could_evict(uint32_t first, bool proven)
 {
-    struct block *block = &core.blocks.block[first];
+    const struct block *block = &core.blocks.block[first];
 
-    if (!block_alive(block) || block_in_launch(first) || block_pinned(block))
+    if (!block_alive(block) || block_pinned(block))
         return false;
     if (core.options->cacheable == CACHEABLE_REGISTERED && !(block->flags & BLOCK_REGISTERED))
         return false;
     return core.mapped || closure_may_unmap(first, proven);
+}
+
+bool closure_may_evict(uint32_t first, bool proven)
+{
+    return closure_could_evict(first, proven) && !block_in_launch(first);
 }
 
 int closure_run(struct closure *closure)

@@ -42,7 +42,10 @@ bool closure_would_search(void);
 /** True when the block may leave the mapped tiers; `proven`: search_run has just returned true. core.lock held. */
 bool closure_may_unmap(uint32_t first, bool proven);
 
-/** True when the block may leave the device at all. core.lock held. */
+/** True when the block may leave the device once no launch uses it. core.lock held. */
+bool closure_could_evict(uint32_t first, bool proven);
+
+/** True when it may leave now. core.lock held. */
 bool closure_may_evict(uint32_t first, bool proven);
 
 #endif

@@ -125,6 +125,19 @@ bool mover_anything_leaves(unsigned ordinal, uint64_t newest)
     return leaves;
 }
 
+bool mover_could_ever(unsigned ordinal, uint64_t bytes)
+{
+    uint64_t room = tier_device_room(ordinal), elsewhere = tier_disk_open() ? UINT64_MAX : tier_host_room();
+    uint64_t movable = 0;
+
+    pthread_mutex_lock(&core.lock);
+    for (uint32_t g = 0, high = extent_high(&core.arena); g < high; g++)
+        if (core.blocks.block[g].ordinal == ordinal && closure_could_evict(g, true))
+            movable += core.blocks.block[g].bytes;
+    pthread_mutex_unlock(&core.lock);
+    return sum(room, movable < elsewhere ? movable : elsewhere) >= bytes + tier_device_keep(ordinal);
+}
+
 static uint64_t evict(struct closure *closure, uint64_t bytes)
 {
     uint64_t staging = tier_host_staging(), room, leave;

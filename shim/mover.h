@@ -44,6 +44,10 @@ uint64_t mover_send(uint32_t first, bool to_disk);
  */
 uint64_t mover_ready_host(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes);
 
+/** Would a new block of `bytes` fit if no launch ran and nobody built or freed a block? Everything that may leave the
+ *  device counts, as long as the other tiers have room for it. core.lock not held. */
+bool mover_could_ever(unsigned ordinal, uint64_t bytes);
+
 /**
  * Bring blocks back so that the device can reach every one of them. Role held.
  *

@@ -227,6 +227,60 @@ Test(races, launches_that_do_not_fit_together_take_turns_under_strict_residency)
     cr_expect_eq(program.launches_refused + other.launches_refused, 0);
 }
 
+static _Atomic unsigned allocating;
+
+/* One block after the other, while somebody allocates. */
+static void *launch_in_turn(void *arg)
+{
+    struct program *mine = arg;
+
+    for (unsigned i = 0; atomic_load(&allocating); i++) {
+        struct model *used[] = {&mine->model[i % 2]};
+
+        cr_assert_eq(program_launch(mine, used, 1, true), 0);
+    }
+    return NULL;
+}
+
+Test(races, allocation_is_not_refused_for_room_that_launches_take_in_turn)
+{
+    static const char *const tight[] = {"EBBTIDE_DEVICE_BUDGET",
+                                        "10M",
+                                        "EBBTIDE_HOST_BUDGET",
+                                        "200M",
+                                        "EBBTIDE_DISK",
+                                        "always",
+                                        "EBBTIDE_RESIDENCY",
+                                        "strict",
+                                        NULL};
+    static struct program other[3];
+    pthread_t thread[3];
+
+    start(tight);
+    for (unsigned i = 0; i < 3; i++) {
+        program_init(&other[i], &world, 2, i + 2);
+        cr_assert(program_allocate(&other[i], &other[i].model[0], 6 * MIB));
+        cr_assert(program_allocate(&other[i], &other[i].model[1], 6 * MIB));
+    }
+    atomic_store(&allocating, 1);
+    for (unsigned i = 0; i < 3; i++)
+        pthread_create(&thread[i], NULL, launch_in_turn, &other[i]);
+    for (unsigned i = world_steps(100); i; i--) {
+        allocate(0, 2 * MIB);
+        allocate(1, 4 * MIB);
+        program_free(&program.model[0]);
+        program_free(&program.model[1]);
+    }
+    atomic_store(&allocating, 0);
+    for (unsigned i = 0; i < 3; i++)
+        pthread_join(thread[i], NULL);
+    world_check(&world);
+    program_free_all(&program);
+    for (unsigned i = 0; i < 3; i++)
+        program_free_all(&other[i]);
+    world_finish(&world);
+}
+
 Test(races, launch_without_a_list_races_with_frees_of_what_it_means)
 {
     static const char *const settings[] = {
