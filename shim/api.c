@@ -43,11 +43,11 @@ static int is_device(const void *ptr)
 }
 
 /* Host blocks answer in the same words, but for what they cannot do at all. */
-static int host_register(void *ptr, size_t bytes, unsigned flags, const char *name)
+static int host_register(void *ptr, size_t bytes, const char *name)
 {
     struct native record;
 
-    if (native_find(NATIVE_MEMORY, address_of(ptr), &record) || flags & EBB_RELOADABLE)
+    if (native_find(NATIVE_MEMORY, address_of(ptr), &record))
         return -ENOTSUP;
     return host_block_register(ptr, bytes, 0, name);
 }
@@ -58,11 +58,11 @@ int ebb_register(void *ptr, size_t bytes, unsigned flags, const char *name)
 
     if (on_device < 0)
         return on_device;
-    if (!bytes || flags & ~(unsigned)(EBB_CACHEABLE | EBB_RELOADABLE))
+    if (!bytes || flags & ~(unsigned)EBB_CACHEABLE)
         return -EINVAL;
     if (on_device)
         return operand_register(address_of(ptr), bytes, flags, name);
-    return host_register(ptr, bytes, flags, name);
+    return host_register(ptr, bytes, name);
 }
 
 int ebb_unregister(void *ptr)

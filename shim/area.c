@@ -61,6 +61,8 @@ void area_update(uint32_t first)
     enum area from = block->area, to = area_of(block);
     uint64_t whole = block->granules * GRANULE_BYTES;
 
+    if (from == to)
+        return;
     if (from != AREA_LOOSE)
         device->area_bytes[from] -= weight(first, from);
     if (to != AREA_LOOSE)
@@ -139,6 +141,18 @@ int area_admit(unsigned ordinal, uint64_t bytes, uint32_t first)
     return areas_grow_operations(&areas, bytes, &evict_bytes);
 }
 
+bool area_unsettled(unsigned ordinal)
+{
+    struct areas_excess over;
+    struct areas areas;
+
+    if (!area_in_force())
+        return false;
+    areas = area_state(ordinal);
+    over = areas_grow_buffers(&areas, 0);
+    return over.any_bytes || over.buffer_bytes;
+}
+
 static struct areas_excess excess(unsigned ordinal)
 {
     struct areas areas;
@@ -147,16 +161,6 @@ static struct areas_excess excess(unsigned ordinal)
     areas = area_state(ordinal);
     pthread_mutex_unlock(&core.lock);
     return areas_grow_buffers(&areas, 0);
-}
-
-bool area_unsettled(unsigned ordinal)
-{
-    struct areas_excess over;
-
-    if (!area_in_force())
-        return false;
-    over = excess(ordinal);
-    return over.any_bytes || over.buffer_bytes;
 }
 
 void area_settle(unsigned ordinal, uint32_t but)

@@ -31,7 +31,7 @@ bool area_in_force(void);
 /** The program has used the API. No lock needed. */
 void area_begin(void);
 
-/** After a change of pins, registration or life: count the block where it belongs, at the end of its queue. */
+/** After a change of pins, registration or life: count the block where it belongs, at the end of the queue there. */
 void area_update(uint32_t first);
 
 /** `bytes` of the block came to the device, or left it. */
@@ -59,7 +59,7 @@ int area_admit(unsigned ordinal, uint64_t bytes, uint32_t first);
  *  `but` stays. Role held, core.lock not. */
 void area_settle(unsigned ordinal, uint32_t but);
 
-/** Would area_settle evict? core.lock not held. */
+/** Would area_settle evict? */
 bool area_unsettled(unsigned ordinal);
 
 #endif

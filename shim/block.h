@@ -86,8 +86,7 @@ struct block {
 #define OWNER_FLAGS  (OWNER_AWAY | OWNER_GONE | OWNER_COPIED)
 
 enum operand_flag {
-    OPERAND_RELOADABLE = 1, /**< as registered */
-    OPERAND_KEEP = 2,       /**< what comes back keeps its copy; the role's */
+    OPERAND_KEEP = 1, /**< what comes back keeps its copy; the role's */
 };
 
 /** What the program said about a block that it registered; all zeros for others. core.lock. */

@@ -82,3 +82,16 @@ uint64_t copies_reclaim(uint64_t bytes)
         given += void_all(list[i]);
     return given;
 }
+
+bool copies_reclaim_slots(void)
+{
+    bool any = false;
+
+    for (uint32_t g = 0, high = extent_high(&core.arena); g < high; g++) {
+        if (!core.blocks.block[g].id || !core.blocks.operand[g].copies)
+            continue;
+        void_all(g);
+        any = true;
+    }
+    return any;
+}

@@ -45,8 +45,7 @@ enum ebb_tier {
 
 /** Flags of ebb_register. */
 enum {
-    EBB_CACHEABLE = 1, /**< place it at once in the first tier that is under its high mark */
-    EBB_RELOADABLE = 2 /**< can be read from elsewhere: dropped instead of saved, see ebb_set_reload */
+    EBB_CACHEABLE = 1 /**< place it at once in the first tier that is under its high mark */
 };
 
 /** Flags of ebb_pin. */
@@ -125,14 +124,6 @@ struct ebb_stats {
  */
 typedef int (*ebb_pressure_fn)(int tier, int device, size_t bytes, void *arg);
 
-/**
- * Fill a block that was dropped. Called in the thread that needs it, with nothing of ours locked and the block in
- * device memory; what it submits on `stream` is waited for. May use the CUDA API on this block only.
- *
- * Returns  0; else the pin, the prefetch or the launch fails
- */
-typedef int (*ebb_reload_fn)(void *ptr, size_t bytes, void *stream, void *arg);
-
 /*
  * How a call finds the library: what you call is an inline function of this header, which looks whether the weak
  * reference NAME_linked to the library's function has anything behind it. Position-independent code is needed for
@@ -163,7 +154,7 @@ typedef int (*ebb_reload_fn)(void *ptr, size_t bytes, void *stream, void *arg);
  * @ptr    first byte of an allocation by cudaMalloc and its kind that is a block (EBBTIDE_MIN_BLOCK), or of a range of
  *         host memory of at least a page
  * @bytes  of it; for a device block up to the size of its allocation, all of which moves
- * @flags  EBB_CACHEABLE, EBB_RELOADABLE
+ * @flags  EBB_CACHEABLE, or 0
  * @name   for reports, at most 23 bytes are kept; may be NULL
  * Returns 0; -EINVAL null, no bytes, more than there are, unknown flags, not the first byte, or overlapping another
  *         registration; -EEXIST the same range is registered; -ENOTSUP memory that does not move (too small, managed,
@@ -285,10 +276,6 @@ EBB_FUNCTION int ebb_set_priority(void *ptr, int priority) EBB_NAMED(ebb_set_pri
 /** For EBBTIDE_POLICY=stage: the last stage leaves first; 0 is usual. -EINVAL null or negative; -ENOENT. */
 EBB_FUNCTION int ebb_set_stage(void *ptr, int stage) EBB_NAMED(ebb_set_stage);
 
-/** What fills a block registered as EBB_RELOADABLE after it was dropped. Until one is set it is saved like any other.
- *  0; -EINVAL null, or not registered as reloadable; -ENOENT not registered; -ENOTSUP host memory */
-EBB_FUNCTION int ebb_set_reload(void *ptr, ebb_reload_fn fn, void *arg) EBB_NAMED(ebb_set_reload);
-
 /* ---- questions -------------------------------------------------------------------------------------------- */
 
 /** Tell about a block. 0; -EINVAL null, or out->struct_bytes is not one this library knows; -ENOENT not registered. */
@@ -400,12 +387,6 @@ EBB_LINK(ebb_set_stage);
 static inline int ebb_set_stage(void *ptr, int stage)
 {
     return EBB_CALL(ebb_set_stage, (ptr, stage));
-}
-
-EBB_LINK(ebb_set_reload);
-static inline int ebb_set_reload(void *ptr, ebb_reload_fn fn, void *arg)
-{
-    return EBB_CALL(ebb_set_reload, (ptr, fn, arg));
 }
 
 EBB_LINK(ebb_query);

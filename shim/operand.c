@@ -67,6 +67,18 @@ static bool settled(uint32_t first)
     return true;
 }
 
+/* What is being brought back is no victim of that. Role held. */
+static void hold(uint32_t first)
+{
+    atomic_fetch_add(&core.blocks.block[first].launch_pins, 1);
+}
+
+static void let_go(uint32_t first)
+{
+    atomic_fetch_sub(&core.blocks.block[first].launch_pins, 1);
+    core_tell_change();
+}
+
 /* ---- registering ------------------------------------------------------------------------------------------ */
 
 /* Under the lock and the role. */
@@ -87,10 +99,10 @@ static int begin(uint64_t address, uint64_t bytes, uint32_t *out_first)
     return block->flags & BLOCK_FIXED ? -ENOTSUP : 0;
 }
 
-static void describe(struct operand *operand, uint64_t bytes, unsigned flags, const char *name)
+static void describe(struct operand *operand, uint64_t bytes, const char *name)
 {
     operand->bytes = bytes;
-    operand->flags = flags & EBB_RELOADABLE ? OPERAND_RELOADABLE : 0;
+    operand->flags = 0;
     log_print(operand->name, sizeof(operand->name), "%s", name ? name : "");
 }
 
@@ -106,7 +118,7 @@ int operand_register(uint64_t address, uint64_t bytes, unsigned flags, const cha
         for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
             if (core.blocks.chunk[g].state != CHUNK_RESIDENT && !core.blocks.chunk[g].mapped)
                 atomic_fetch_sub(&core.away_unproven, 1);
-        describe(&core.blocks.operand[first], bytes, flags, name);
+        describe(&core.blocks.operand[first], bytes, name);
         core.blocks.block[first].flags |= BLOCK_REGISTERED;
         touch(first);
         area_update(first);
@@ -133,8 +145,11 @@ int operand_unregister(uint64_t address)
         r = operand_pins(first) ? -EBUSY : 0;
         pthread_mutex_unlock(&core.lock);
     }
-    if (!r && mover_reach(&first, 1) < 0)
-        r = -ENOMEM;
+    if (!r) {
+        hold(first);
+        r = mover_reach(&first, 1) < 0 ? -ENOMEM : 0;
+        let_go(first);
+    }
     if (!r) {
         copies_void(first);
         block = &core.blocks.block[first];
@@ -151,6 +166,14 @@ int operand_unregister(uint64_t address)
 
 /* ---- pinning ---------------------------------------------------------------------------------------------- */
 
+/* Between none and one; under the lock. */
+static void pins_changed(uint32_t first)
+{
+    area_update(first);
+    if (core.blocks.operand[first].copies)
+        block_publish(&core.blocks, first);
+}
+
 /* One pin more; under the lock. */
 static int count_pin(uint32_t first)
 {
@@ -164,11 +187,8 @@ static int count_pin(uint32_t first)
     if (r < 0)
         return r;
     block->pins[PIN_API]++;
-    touch(first);
-    if (block->pins[PIN_API] == 1) {
-        area_update(first);
-        block_publish(&core.blocks, first);
-    }
+    if (block->pins[PIN_API] == 1)
+        pins_changed(first);
     return 0;
 }
 
@@ -180,20 +200,21 @@ static bool uncount_pin(uint32_t first)
     touch(first);
     if (--block->pins[PIN_API])
         return false;
-    area_update(first);
-    block_publish(&core.blocks, first);
+    pins_changed(first);
     return true;
 }
 
-/* A pinned block that is away comes back, with what it came from kept as a copy. Role held. */
+/* A block that is away comes back, with what it came from kept as a copy. Role held. */
 static int bring(uint32_t first)
 {
     struct operand *operand = &core.blocks.operand[first];
     int r;
 
+    hold(first);
     operand->flags |= OPERAND_KEEP;
     r = mover_bring(first);
     operand->flags &= (uint8_t)~OPERAND_KEEP;
+    let_go(first);
     return r;
 }
 
@@ -255,8 +276,6 @@ static void settle_buffers(uint32_t first)
     unsigned ordinal = core.blocks.block[first].ordinal;
     bool copied;
 
-    if (!area_unsettled(ordinal))
-        return;
     mover_take();
     pthread_mutex_lock(&core.lock);
     copied = core.blocks.operand[first].copies != 0;
@@ -269,7 +288,7 @@ static void settle_buffers(uint32_t first)
 
 int operand_unpin(uint64_t address, unsigned flags)
 {
-    bool last, dirty;
+    bool last, dirty, over;
     uint32_t first;
     int r = lock_registered(address, &first);
 
@@ -281,13 +300,14 @@ int operand_unpin(uint64_t address, unsigned flags)
     }
     dirty = !(flags & EBB_CLEAN) && core.blocks.operand[first].copies;
     last = uncount_pin(first);
+    over = last && area_unsettled(core.blocks.block[first].ordinal);
     pthread_mutex_unlock(&core.lock);
     if (dirty)
         copies_void(first);
-    if (last) {
+    if (last)
         core_tell_change();
+    if (over)
         settle_buffers(first);
-    }
     return 0;
 }
 

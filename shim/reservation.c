@@ -217,6 +217,7 @@ int reservation_release(ebb_reservation id, uint64_t bytes)
 {
     struct reservation *reservation;
     unsigned ordinal = 0;
+    bool over = false;
     int r = -EINVAL;
 
     pthread_mutex_lock(&core.lock);
@@ -231,11 +232,12 @@ int reservation_release(ebb_reservation id, uint64_t bytes)
         reservation->bytes -= bytes;
         if (!reservation->bytes)
             end(reservation);
+        over = area_unsettled(ordinal);
         r = 0;
     }
     pthread_mutex_unlock(&core.lock);
     core_tell_change();
-    if (!r && area_unsettled(ordinal)) {
+    if (over) {
         mover_take();
         area_settle(ordinal, AREA_NO_BLOCK);
         mover_give();

@@ -149,8 +149,8 @@ uint64_t steps_evictable(const struct closure *closure)
 /* Bytes of the chunk that are on disk or in host memory, too. */
 static bool has_copy(uint32_t first, const struct chunk *chunk, uint64_t epoch, bool proven)
 {
-    if (chunk->copied)
-        return true;
+    if (core.blocks.block[first].flags & BLOCK_REGISTERED) /* the program's word counts, and nothing else */
+        return chunk->copied;
     return chunk->slot != SLOT_NONE && chunk->slot_epoch == epoch && closure_may_unmap(first, proven);
 }
 

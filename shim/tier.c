@@ -7,6 +7,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "copies.h"
 #include "limit.h"
 #include "log.h"
 #include "state.h"
@@ -120,13 +121,13 @@ bool tier_reclaim_slots(void)
         struct chunk *chunk = &core.blocks.chunk[g];
 
         if ((chunk->state != CHUNK_RESIDENT && (chunk->state != CHUNK_HOST || !chunk->mapped)) ||
-            chunk->slot == SLOT_NONE)
+            chunk->slot == SLOT_NONE || chunk->copied)
             continue;
         tier_drop_slot(chunk);
         any = true;
     }
     pthread_mutex_unlock(&core.lock);
-    return any;
+    return any || copies_reclaim_slots();
 }
 
 static uint64_t checksum(const struct chunk *chunk)

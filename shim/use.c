@@ -181,9 +181,22 @@ static uint32_t list_use(const struct use *use, uint32_t *list)
     return count;
 }
 
+static void keep_copies(const uint32_t *list, uint32_t count, bool keep)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (!(core.blocks.block[list[i]].flags & BLOCK_REGISTERED))
+            continue;
+        if (keep)
+            core.blocks.operand[list[i]].flags |= OPERAND_KEEP;
+        else
+            core.blocks.operand[list[i]].flags &= (uint8_t)~OPERAND_KEEP;
+    }
+}
+
 static int reach_use(const struct use *use)
 {
     uint32_t *list = role_list(), count;
+    int r;
 
     if (!list)
         return -ENOMEM;
@@ -191,7 +204,11 @@ static int reach_use(const struct use *use)
     for (uint32_t i = 0; use->writes && i < count; i++)
         if (core.blocks.operand[list[i]].copies && !core.blocks.block[list[i]].pins[PIN_API])
             copies_void(list[i]);
-    return mover_reach(list, count);
+    /* What is only read keeps the copies that it comes back from. */
+    keep_copies(list, use->writes ? 0 : count, true);
+    r = mover_reach(list, count);
+    keep_copies(list, use->writes ? 0 : count, false);
+    return r;
 }
 
 static bool others_hold_pins(const struct use *use)
