@@ -125,10 +125,10 @@ int operand_register(uint64_t address, uint64_t bytes, unsigned flags, const cha
         area_begin();
     }
     pthread_mutex_unlock(&core.lock);
-    if (!r) {
+    if (!r)
         area_settle(core.blocks.block[first].ordinal, first);
+    if (!r && flags & EBB_CACHEABLE)
         placement_enter(first);
-    }
     mover_give();
     return r;
 }
