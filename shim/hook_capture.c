@@ -12,6 +12,7 @@
 
 struct capture {
     uint64_t begin_ns;
+    CUcontext context; /* of the stream; NULL: not known */
 };
 
 static struct table captures = TABLE_INIT(struct capture);
@@ -64,10 +65,17 @@ void capture_note_wait(uint64_t now_ns)
                  "a stream capture has been open for more than 10 s; nothing can be evicted until it ends");
 }
 
-static void begun(void)
+/* Announce a capture. Its context is asked for now: a stream that captures does not tell. */
+static struct capture begun(CUstream stream, bool per_thread)
 {
+    struct capture capture = {.begin_ns = device_now_ns(NULL)};
+    CUstream handle = handle_of(stream, per_thread);
+
+    if (!real.cuStreamGetCtx || real.cuStreamGetCtx(handle, &capture.context) != CUDA_SUCCESS)
+        capture.context = NULL;
     core_capture_begin();
     __atomic_add_fetch(&open_count, 1, __ATOMIC_ACQ_REL);
+    return capture;
 }
 
 static void ended(void)
@@ -77,11 +85,9 @@ static void ended(void)
 }
 
 /* What came of a begin that was announced. */
-static CUresult begin_result(CUresult result, CUstream stream, bool per_thread)
+static CUresult begin_result(CUresult result, const struct capture *capture, CUstream stream, bool per_thread)
 {
-    struct capture capture = {device_now_ns(NULL)};
-
-    if (result != CUDA_SUCCESS || table_put(&captures, key_of(handle_of(stream, per_thread)), &capture))
+    if (result != CUDA_SUCCESS || table_put(&captures, key_of(handle_of(stream, per_thread)), capture))
         ended();
     return result;
 }
@@ -94,17 +100,35 @@ static void forget(CUstream handle)
         ended();
 }
 
+void capture_context_gone(CUcontext context)
+{
+    struct capture capture;
+    struct table_copy copy;
+
+    if (!capture_open() || !context || table_copy(&captures, &copy))
+        return;
+    for (uint32_t i = 0; i < copy.count; i++)
+        if (((const struct capture *)table_copy_record(&copy, i))->context == context &&
+            table_take(&captures, table_copy_key(&copy, i), &capture))
+            ended();
+    table_copy_free(&copy);
+}
+
 CUresult hook_cuStreamBeginCapture(__typeof__(cuStreamBeginCapture) *next, CUstream hStream)
 {
-    begun();
-    return begin_result(next(hStream), hStream, next == real.cuStreamBeginCapture_ptsz);
+    bool per_thread = next == real.cuStreamBeginCapture_ptsz;
+    const struct capture capture = begun(hStream, per_thread);
+
+    return begin_result(next(hStream), &capture, hStream, per_thread);
 }
 
 CUresult hook_cuStreamBeginCapture_v2(__typeof__(cuStreamBeginCapture_v2) *next, CUstream hStream,
                                       CUstreamCaptureMode mode)
 {
-    begun();
-    return begin_result(next(hStream, mode), hStream, next == real.cuStreamBeginCapture_v2_ptsz);
+    bool per_thread = next == real.cuStreamBeginCapture_v2_ptsz;
+    const struct capture capture = begun(hStream, per_thread);
+
+    return begin_result(next(hStream, mode), &capture, hStream, per_thread);
 }
 
 CUresult hook_cuStreamBeginCaptureToGraph(__typeof__(cuStreamBeginCaptureToGraph) *next, CUstream hStream,
@@ -112,9 +136,11 @@ CUresult hook_cuStreamBeginCaptureToGraph(__typeof__(cuStreamBeginCaptureToGraph
                                           const CUgraphEdgeData *dependencyData, size_t numDependencies,
                                           CUstreamCaptureMode mode)
 {
-    begun();
-    return begin_result(next(hStream, hGraph, dependencies, dependencyData, numDependencies, mode), hStream,
-                        next == real.cuStreamBeginCaptureToGraph_ptsz);
+    bool per_thread = next == real.cuStreamBeginCaptureToGraph_ptsz;
+    const struct capture capture = begun(hStream, per_thread);
+
+    return begin_result(next(hStream, hGraph, dependencies, dependencyData, numDependencies, mode), &capture,
+                        hStream, per_thread);
 }
 
 CUresult hook_cuStreamEndCapture(__typeof__(cuStreamEndCapture) *next, CUstream hStream, CUgraph *phGraph)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Contexts come and go: the driver frees with a context what was allocated in it, so the blocks go first. */
+#include "capture.h"
 #include "contexts.h"
 #include "core.h"
 #include "device_cuda.h"
@@ -53,7 +54,11 @@ CUresult hook_cuCtxDestroy_v2(__typeof__(cuCtxDestroy_v2) *next, CUcontext ctx)
     /* A primary context is not destroyed this way: the driver refuses, and its blocks stay. */
     if (ctx && contexts_is_created(ctx))
         going(ctx);
-    return next(ctx);
+    CUresult result = next(ctx);
+
+    if (result == CUDA_SUCCESS)
+        capture_context_gone(ctx);
+    return result;
 }
 
 /* Destroys a context when that was its last attachment, which only the driver knows. */
@@ -66,6 +71,7 @@ CUresult hook_cuCtxDetach(__typeof__(cuCtxDetach) *next, CUcontext ctx)
         real.cuCtxGetApiVersion(ctx, &version) != CUDA_SUCCESS) {
         contexts_gone(ctx);
         going(ctx);
+        capture_context_gone(ctx);
     }
     return result;
 }
@@ -84,11 +90,14 @@ CUresult hook_cuDevicePrimaryCtxRetain(__typeof__(cuDevicePrimaryCtxRetain) *nex
 
 CUresult hook_cuDevicePrimaryCtxRelease_v2(__typeof__(cuDevicePrimaryCtxRelease_v2) *next, CUdevice dev)
 {
-    CUcontext context;
+    CUcontext context = NULL;
 
     if (contexts_released(dev, &context))
         going(context);
-    return next(dev);
+    CUresult result = next(dev);
+
+    capture_context_gone(context);
+    return result;
 }
 
 CUresult hook_cuDevicePrimaryCtxReset_v2(__typeof__(cuDevicePrimaryCtxReset_v2) *next, CUdevice dev)
@@ -99,6 +108,7 @@ CUresult hook_cuDevicePrimaryCtxReset_v2(__typeof__(cuDevicePrimaryCtxReset_v2) 
         going(context);
     CUresult result = next(dev);
 
+    capture_context_gone(context);
     /* It is still retained, and comes back to life with its next use. */
     if (context)
         added(context, dev);

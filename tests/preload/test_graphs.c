@@ -143,6 +143,24 @@ Test(graphs, a_destroyed_stream_ends_its_capture)
     world_end(&world);
 }
 
+Test(graphs, a_destroyed_context_ends_the_captures_of_its_streams)
+{
+    struct world world = world_make();
+    CUdeviceptr block[BLOCKS];
+    CUcontext own;
+    CUstream stream;
+
+    OK(cuCtxCreate(&own, NULL, 0, world.device));
+    OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    OK(cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
+    OK(cuCtxDestroy(own));
+    OK(cuCtxSetCurrent(world.context));
+    make(block); /* needs evictions, which an open capture forbids */
+    push_out(&world, block);
+    release(block);
+    world_end(&world);
+}
+
 Test(graphs, a_pool_is_charged_with_what_it_holds)
 {
     struct world world = world_make();
