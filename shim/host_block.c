@@ -9,6 +9,8 @@
 #include "host_block_state.h"
 #include "state.h"
 
+bool (*host_block_is_heap)(const void *ptr);
+
 static uint64_t address_of(const void *ptr)
 {
     return (uint64_t)(uintptr_t)ptr;
@@ -102,6 +104,8 @@ int host_block_register(void *ptr, size_t bytes, unsigned flags, const char *nam
     if (!ptr || !bytes || base + bytes < base)
         return -EINVAL;
     rc = host_maps_check(base, base + bytes);
+    if (host_block_is_heap && host_block_is_heap(ptr))
+        flags |= HOST_BLOCK_HEAP;
     return rc < 0 ? rc : add(ptr, bytes, flags, name);
 }
 
@@ -167,15 +171,19 @@ int host_block_unregister(void *ptr)
     return rc;
 }
 
-bool host_block_abandon(void *ptr)
+/* One that begins there. */
+static bool abandon(uint64_t start, uint64_t bytes)
 {
-    struct host_block *block;
+    struct host_block *block = NULL;
+    uint32_t index;
 
-    if (!host_block_any())
-        return false;
     host_books_lock();
-    block = find(ptr);
-    if (block && block->base != address_of(ptr))
+    for (index = host_table_above(start); index < host_block_count; index++) {
+        block = host_blocks.row[index];
+        if (block->base >= start && !block->dying)
+            break;
+    }
+    if (index == host_block_count || block->base - start >= bytes)
         block = NULL;
     if (block) {
         block->dying = true;
@@ -185,6 +193,15 @@ bool host_block_abandon(void *ptr)
     if (block)
         forget(block);
     return block != NULL;
+}
+
+bool host_block_abandon(void *ptr, size_t bytes)
+{
+    bool any = false;
+
+    while (host_block_any() && abandon(address_of(ptr), bytes))
+        any = true;
+    return any;
 }
 
 /* ---- pins ------------------------------------------------------------------------------------------------- */

@@ -108,10 +108,14 @@ size_t host_block_demote(size_t bytes);
  *  host_block_register with HOST_BLOCK_HEAP. */
 int host_block_adopt(void *ptr, size_t bytes);
 
-/** The block that begins at @ptr is about to be freed or resized: forget it, and what is on disk with it. Its bytes
- *  are undefined afterwards; class heap holds them all again. Pins and holds fall with it. Costs a load while nothing is
- *  registered. False: none begins there. */
-bool host_block_abandon(void *ptr);
+/** An allocation is about to be freed or resized: forget every block that begins in it, and what is on disk with it.
+ *  Its bytes are undefined afterwards; class heap holds them all again. Pins fall with it. Costs a load while nothing
+ *  is registered. False: none begins there. */
+bool host_block_abandon(void *ptr, size_t bytes);
+
+/** Does an address lie in the heap, whose bytes class heap has already? Set by malloc at its start, before any block
+ *  is registered; NULL: no heap is counted. */
+extern bool (*host_block_is_heap)(const void *ptr);
 
 /* ---- for the driver's hooks -------------------------------------------------------------------------------- */
 

@@ -235,7 +235,7 @@ Test(host_block, random_access_by_four_threads_finds_every_word_within_the_budge
     cr_expect(SANITIZED || most - before <= budget + budget / 20, "%lu MiB were resident",
               (unsigned long)((most - before) / MIB));
     cr_expect_leq(peak(), budget);
-    cr_assert_eq(host_block_abandon(words), true);
+    cr_assert(host_block_abandon(words, bytes));
     munmap(words, bytes);
     end();
 }
@@ -669,12 +669,36 @@ Test(host_block, freed_heap_block_is_forgotten_with_what_is_on_disk)
     cr_expect_eq(used_by(HOST_HEAP), 4 * MIB);
     evict_all(words, 4 * MIB);
     cr_expect_eq(used_by(HOST_HEAP), 0);
-    cr_expect_not(host_block_abandon(words + 1));
-    cr_expect(host_block_abandon(words));
-    cr_expect_not(host_block_abandon(words));
+    cr_expect_not(host_block_abandon(words + 1, 4 * MIB - 8));
+    cr_expect(host_block_abandon(words, 4 * MIB));
+    cr_expect_not(host_block_abandon(words, 4 * MIB));
     cr_expect_eq(used_by(HOST_HEAP), 4 * MIB);
     core_host_credit(HOST_HEAP, 4 * MIB);
     words[0] = 1; /* anybody's memory again */
+    munmap(words, 4 * MIB);
+    end();
+}
+
+static bool is_heap(const void *ptr)
+{
+    return ptr != NULL;
+}
+
+Test(host_block, freed_memory_takes_the_blocks_inside_it_along)
+{
+    begin(64 * MIB, NULL);
+    host_block_is_heap = is_heap;
+    uint64_t *words = map(4 * MIB);
+    fill(words, 4 * MIB);
+    cr_assert_eq(core_host_charge(HOST_HEAP, 4 * MIB), 0);
+    cr_assert_eq(host_block_register(words + 100, MIB, 0, NULL), 0);
+    cr_assert_eq(host_block_register(words + 2 * MIB / 8, MIB, 0, NULL), 0);
+    cr_expect_eq(used(), 4 * MIB, "counted once");
+    evict_all(words + 2 * MIB / 8, MIB);
+    cr_expect_eq(used(), 3 * MIB);
+    cr_expect(host_block_abandon(words, 4 * MIB));
+    cr_expect_eq(used(), 4 * MIB);
+    core_host_credit(HOST_HEAP, 4 * MIB);
     munmap(words, 4 * MIB);
     end();
 }
