@@ -7,8 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "rounds.h"
 
 /* Into `path`: a file of the build folder, which is two above the bench. */
 static void build_path(const char *below, char path[PATH_MAX])
@@ -39,7 +42,7 @@ const char *child_missing(void)
     return NULL;
 }
 
-/* In the child: what it sees of the world. */
+/* In the child: what it sees of the world. `statistics`: where they are written; NULL: nowhere. */
 static void become(const struct child *child, int out, const char *statistics)
 {
     char path[PATH_MAX];
@@ -55,10 +58,15 @@ static void become(const struct child *child, int out, const char *statistics)
     if (child->preloaded) {
         build_path("shim/libebbtide.so", path);
         setenv("LD_PRELOAD", path, 1);
-        setenv("EBBTIDE_STATS_JSON", statistics, 1);
+        if (statistics)
+            setenv("EBBTIDE_STATS_JSON", statistics, 1);
     }
-    build_path("bench", path);
-    snprintf(path + strlen(path), PATH_MAX - strlen(path), "/%s", child->program);
+    if (child->program[0] == '/') {
+        snprintf(path, PATH_MAX, "%s", child->program);
+    } else {
+        build_path("bench", path);
+        snprintf(path + strlen(path), PATH_MAX - strlen(path), "/%s", child->program);
+    }
     dup2(out, STDOUT_FILENO);
     execv(path, arguments);
     perror(path);
@@ -104,6 +112,23 @@ bool child_run(const struct child *child, char out_text[CHILD_TEXT])
     }
     unlink(statistics);
     return status == 0;
+}
+
+bool child_time(const struct child *child, double *out_cpu_ns, double *out_wall_ns)
+{
+    double since_ns = rounds_wall_ns();
+    struct rusage usage;
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0)
+        become(child, STDOUT_FILENO, NULL);
+    if (pid < 0 || wait4(pid, &status, 0, &usage) != pid || status != 0)
+        return false;
+    *out_wall_ns = rounds_wall_ns() - since_ns;
+    *out_cpu_ns = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e9 +
+                  (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e3;
+    return true;
 }
 
 double child_figure(const char *text, const char *name, const char *part)

@@ -16,7 +16,7 @@ enum {
 };
 
 struct child {
-    const char *program;          /**< below bench/ of the build folder */
+    const char *program;          /**< below bench/ of the build folder, or an absolute path */
     const char *const *arguments; /**< ended by NULL */
     const char *const
         *environment; /**< pairs of name and value, ended by NULL; the simulated driver is added */
@@ -29,6 +29,10 @@ const char *child_missing(void);
 /** Run it to its end. False: it failed. `out_text` gets what it printed, ended by NUL, and behind that, when it ran
  *  with the library, the library's statistics. */
 bool child_run(const struct child *child, char out_text[CHILD_TEXT]);
+
+/** Run it to its end and tell what that took, from the fork on: processor time of the child, and time on the wall. Its
+ *  output is not looked at and no statistics are written. False: it failed. */
+bool child_time(const struct child *child, double *out_cpu_ns, double *out_wall_ns);
 
 /** The number that follows `name`, or the first `part` behind it where that is not NULL; negative: there is none. */
 double child_figure(const char *text, const char *name, const char *part);

@@ -86,12 +86,20 @@ static CUresult pin_for_good(uint64_t address)
     return error == -ENOENT ? CUDA_SUCCESS : hooks_result(error);
 }
 
+/* Of what was pinned for good and then refused by the driver. */
+static CUresult made(CUresult result, uint64_t address)
+{
+    if (result != CUDA_SUCCESS)
+        core_unpin(address, PIN_TEXTURE);
+    return result;
+}
+
 CUresult hook_cuTexRefSetAddress_v2(__typeof__(cuTexRefSetAddress_v2) *next, size_t *ByteOffset,
                                     CUtexref hTexRef, CUdeviceptr dptr, size_t bytes)
 {
     CUresult result = pin_for_good(dptr);
 
-    return result == CUDA_SUCCESS ? next(ByteOffset, hTexRef, dptr, bytes) : result;
+    return result == CUDA_SUCCESS ? made(next(ByteOffset, hTexRef, dptr, bytes), dptr) : result;
 }
 
 CUresult hook_cuTexRefSetAddress2D_v2(__typeof__(cuTexRefSetAddress2D_v2) *next, CUtexref hTexRef,
@@ -99,7 +107,7 @@ CUresult hook_cuTexRefSetAddress2D_v2(__typeof__(cuTexRefSetAddress2D_v2) *next,
 {
     CUresult result = pin_for_good(dptr);
 
-    return result == CUDA_SUCCESS ? next(hTexRef, desc, dptr, Pitch) : result;
+    return result == CUDA_SUCCESS ? made(next(hTexRef, desc, dptr, Pitch), dptr) : result;
 }
 
 CUresult hook_cuMulticastBindAddr(__typeof__(cuMulticastBindAddr) *next,
@@ -108,7 +116,7 @@ CUresult hook_cuMulticastBindAddr(__typeof__(cuMulticastBindAddr) *next,
 {
     CUresult result = pin_for_good(memptr);
 
-    return result == CUDA_SUCCESS ? next(mcHandle, mcOffset, memptr, size, flags) : result;
+    return result == CUDA_SUCCESS ? made(next(mcHandle, mcOffset, memptr, size, flags), memptr) : result;
 }
 
 CUresult hook_cuTensorMapEncodeTiled(__typeof__(cuTensorMapEncodeTiled) *next, CUtensorMap *tensorMap,
@@ -122,8 +130,9 @@ CUresult hook_cuTensorMapEncodeTiled(__typeof__(cuTensorMapEncodeTiled) *next, C
     CUresult result = pin_for_good((uint64_t)(uintptr_t)globalAddress);
 
     return result == CUDA_SUCCESS
-               ? next(tensorMap, tensorDataType, tensorRank, globalAddress, globalDim, globalStrides, boxDim,
-                      elementStrides, interleave, swizzle, l2Promotion, oobFill)
+               ? made(next(tensorMap, tensorDataType, tensorRank, globalAddress, globalDim, globalStrides,
+                           boxDim, elementStrides, interleave, swizzle, l2Promotion, oobFill),
+                      (uint64_t)(uintptr_t)globalAddress)
                : result;
 }
 
@@ -139,9 +148,10 @@ CUresult hook_cuTensorMapEncodeIm2col(__typeof__(cuTensorMapEncodeIm2col) *next,
     CUresult result = pin_for_good((uint64_t)(uintptr_t)globalAddress);
 
     return result == CUDA_SUCCESS
-               ? next(tensorMap, tensorDataType, tensorRank, globalAddress, globalDim, globalStrides,
-                      pixelBoxLowerCorner, pixelBoxUpperCorner, channelsPerPixel, pixelsPerColumn,
-                      elementStrides, interleave, swizzle, l2Promotion, oobFill)
+               ? made(next(tensorMap, tensorDataType, tensorRank, globalAddress, globalDim, globalStrides,
+                           pixelBoxLowerCorner, pixelBoxUpperCorner, channelsPerPixel, pixelsPerColumn,
+                           elementStrides, interleave, swizzle, l2Promotion, oobFill),
+                      (uint64_t)(uintptr_t)globalAddress)
                : result;
 }
 
@@ -158,9 +168,10 @@ CUresult hook_cuTensorMapEncodeIm2colWide(__typeof__(cuTensorMapEncodeIm2colWide
     CUresult result = pin_for_good((uint64_t)(uintptr_t)globalAddress);
 
     return result == CUDA_SUCCESS
-               ? next(tensorMap, tensorDataType, tensorRank, globalAddress, globalDim, globalStrides,
-                      pixelBoxLowerCornerWidth, pixelBoxUpperCornerWidth, channelsPerPixel, pixelsPerColumn,
-                      elementStrides, interleave, mode, swizzle, l2Promotion, oobFill)
+               ? made(next(tensorMap, tensorDataType, tensorRank, globalAddress, globalDim, globalStrides,
+                           pixelBoxLowerCornerWidth, pixelBoxUpperCornerWidth, channelsPerPixel,
+                           pixelsPerColumn, elementStrides, interleave, mode, swizzle, l2Promotion, oobFill),
+                      (uint64_t)(uintptr_t)globalAddress)
                : result;
 }
 
@@ -169,5 +180,6 @@ CUresult hook_cuTensorMapReplaceAddress(__typeof__(cuTensorMapReplaceAddress) *n
 {
     CUresult result = pin_for_good((uint64_t)(uintptr_t)globalAddress);
 
-    return result == CUDA_SUCCESS ? next(tensorMap, globalAddress) : result;
+    return result == CUDA_SUCCESS ? made(next(tensorMap, globalAddress), (uint64_t)(uintptr_t)globalAddress)
+                                  : result;
 }

@@ -90,31 +90,42 @@ static bool chunk_release(uint32_t first, uint32_t granule)
     return clean;
 }
 
+/* Under the lock: the granules have no block any more. */
+static void block_forget(uint32_t first)
+{
+    struct block *block = &core.blocks.block[first];
+
+    if (block->flags & (BLOCK_REGISTERED | BLOCK_DRAWN))
+        core.blocks.operand[first] = (struct operand){0};
+    block->id = 0;
+    block->flags = 0;
+    core.blocks.alive--;
+    pthread_cond_broadcast(&core.changed);
+}
+
 /* The device is at rest: give back everything of a dead block. */
 static void block_release(uint32_t first)
 {
-    struct block *block = &core.blocks.block[first];
-    uint32_t granules = block->granules;
+    uint32_t granules = core.blocks.block[first].granules;
     bool kept, clean = true;
 
     pthread_mutex_lock(&core.lock);
     while (in_motion(first) || core.searching)
         pthread_cond_wait(&core.changed, &core.lock);
     kept = keep_idle(first);
+    if (kept)
+        block_forget(first); /* at once: it may have its next owner as soon as the lock is open */
     pthread_mutex_unlock(&core.lock);
-    for (uint32_t g = first, next; !kept && g < first + granules; g = next) {
+    if (kept)
+        return;
+    for (uint32_t g = first, next; g < first + granules; g = next) {
         next = g + core.blocks.chunk[g].granules;
         clean = chunk_release(first, g) && clean;
     }
     pthread_mutex_lock(&core.lock);
-    if (block->flags & (BLOCK_REGISTERED | BLOCK_DRAWN))
-        core.blocks.operand[first] = (struct operand){0};
-    block->id = 0;
-    block->flags = 0;
-    core.blocks.alive--;
-    if (!kept && clean)
+    block_forget(first);
+    if (clean)
         extent_give(&core.arena, first, granules);
-    pthread_cond_broadcast(&core.changed);
     pthread_mutex_unlock(&core.lock);
 }
 

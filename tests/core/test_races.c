@@ -304,3 +304,34 @@ Test(races, launch_without_a_list_races_with_frees_of_what_it_means)
         world_finish(&world);
     }
 }
+
+/* ---- the recycler ----------------------------------------------------------------------------------------- */
+
+static void *recycle(void *arg)
+{
+    unsigned wrong = 0;
+
+    for (unsigned i = world_steps(60000); i; i--) {
+        uint64_t address;
+
+        wrong += core_allocate(0, GRANULE_BYTES, 0, NULL, true, &address) != 0 || core_free(address) != 0;
+    }
+    *(unsigned *)arg = wrong;
+    return NULL;
+}
+
+Test(races, block_from_the_recycler_is_whole_before_its_last_owner_has_left)
+{
+    pthread_t thread[8];
+    unsigned wrong[8];
+
+    start((const char *const[]){"EBBTIDE_DEVICE_BUDGET", "400M", NULL});
+    for (unsigned i = 0; i < 8; i++)
+        cr_assert_eq(pthread_create(&thread[i], NULL, recycle, &wrong[i]), 0);
+    for (unsigned i = 0; i < 8; i++) {
+        pthread_join(thread[i], NULL);
+        cr_expect_eq(wrong[i], 0);
+    }
+    world_check(&world);
+    world_finish(&world);
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * alloc.c - what a block costs that is allocated and freed again (A1), and what a program pays for being started with
+ * the library (B1).
+ *
+ * The core alone, on a device of books, where the freed block comes back from the recycler; then programs with the
+ * library preloaded.
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "child.h"
+#include "core.h"
+#include "crowd.h"
+#include "rounds.h"
+
+enum {
+    THREADS_MAX = 4,
+    ALIVE = 1 << 10,
+};
+
+/* ---- the core --------------------------------------------------------------------------------------------- */
+
+struct pairs {
+    uint64_t bytes;
+    uint32_t threads;
+    uint64_t operations; /* of each thread; set for a round */
+};
+
+struct worker {
+    const struct pairs *pairs;
+    double ns;
+};
+
+static void pair(uint64_t bytes)
+{
+    uint64_t address;
+
+    int error = core_allocate(0, bytes, 0, NULL, true, &address);
+
+    if (!error)
+        error = core_free(address);
+    if (error) {
+        fprintf(stderr, "alloc: a block of %llu bytes: error %d\n", (unsigned long long)bytes, error);
+        abort();
+    }
+}
+
+static void *work(void *arg)
+{
+    struct worker *worker = arg;
+    double since_ns = rounds_cpu_ns();
+
+    for (uint64_t i = 0; i < worker->pairs->operations; i++)
+        pair(worker->pairs->bytes);
+    worker->ns = rounds_cpu_ns() - since_ns;
+    return NULL;
+}
+
+/* Processor time of a pair, the mean over the threads. */
+static double core_pairs(void *arg, uint64_t operations)
+{
+    struct pairs pairs = *(const struct pairs *)arg;
+    struct worker worker[THREADS_MAX];
+    pthread_t thread[THREADS_MAX];
+    double ns = 0;
+
+    pairs.operations = operations;
+    for (uint32_t i = 0; i < pairs.threads; i++) {
+        worker[i] = (struct worker){&pairs, 0};
+        if (pairs.threads > 1 && pthread_create(&thread[i], NULL, work, &worker[i]) != 0)
+            abort();
+    }
+    if (pairs.threads == 1)
+        work(&worker[0]);
+    for (uint32_t i = 0; i < pairs.threads; i++) {
+        if (pairs.threads > 1)
+            pthread_join(thread[i], NULL);
+        ns += worker[i].ns / (double)operations / pairs.threads;
+    }
+    return ns;
+}
+
+static double malloc_pairs(void *arg, uint64_t operations)
+{
+    double since_ns = rounds_cpu_ns();
+
+    for (uint64_t i = 0; i < operations; i++) {
+        void *volatile memory = malloc(*(const size_t *)arg);
+
+        free(memory);
+    }
+    return (rounds_cpu_ns() - since_ns) / (double)operations;
+}
+
+static void measure_core(struct rounds *rounds)
+{
+    size_t small = 64;
+    struct pairs one = {GRANULE_BYTES, 1, 0}, large = {32 * GRANULE_BYTES, 1, 0},
+                 four = {GRANULE_BYTES, 4, 0};
+    const struct variant variants[] = {
+        {"malloc and free of 64 bytes", malloc_pairs, &small, 1000000, {0}},
+        {"block of 2 MiB", core_pairs, &one, 100000, {"A1", GOAL_NS, 2000}},
+        {"block of 64 MiB", core_pairs, &large, 100000, {"A1", GOAL_NS, 2000}},
+        {"block of 2 MiB, 4 threads", core_pairs, &four, 50000, {"A1", GOAL_NS, 2000}},
+    };
+
+    crowd_start(ALIVE, NULL);
+    rounds_run(rounds, "allocate and free", variants, sizeof(variants) / sizeof(*variants));
+    crowd_finish();
+}
+
+/* ---- programs --------------------------------------------------------------------------------------------- */
+
+struct run {
+    const char *program;
+    bool preloaded;
+    bool wall; /* the time on the wall, else of the processor */
+};
+
+static double program_pairs(void *arg, uint64_t operations)
+{
+    static const char *const environment[] = {"EBBTIDE_LOG", "error", NULL};
+    const struct run *run = arg;
+    char pairs[24], text[CHILD_TEXT];
+    const char *const arguments[] = {"1000", pairs, NULL};
+    const struct child child = {run->program, arguments, environment, run->preloaded};
+
+    snprintf(pairs, sizeof(pairs), "%llu", (unsigned long long)operations);
+    return child_run(&child, text) ? child_figure(text, "pair_ns", NULL) : -1;
+}
+
+static double start(void *arg, uint64_t operations)
+{
+    static const char *const none[] = {NULL};
+    const struct run *run = arg;
+    const struct child child = {run->program, none, none, run->preloaded};
+    double sum_ns = 0;
+
+    for (uint64_t i = 0; i < operations; i++) {
+        double cpu_ns, wall_ns;
+
+        if (!child_time(&child, &cpu_ns, &wall_ns))
+            return -1;
+        sum_ns += run->wall ? wall_ns : cpu_ns;
+    }
+    return sum_ns / (double)operations;
+}
+
+static void measure_programs(struct rounds *rounds)
+{
+    struct run plain = {"alloc_program", false, false}, preloaded = {"alloc_program", true, false},
+               cpu_plain = {"/bin/true", false, false}, cpu_preloaded = {"/bin/true", true, false},
+               wall_plain = {"/bin/true", false, true}, wall_preloaded = {"/bin/true", true, true};
+    const struct variant pairs[] = {
+        {"simulated driver alone", program_pairs, &plain, 2000, {0}},
+        {"with the library", program_pairs, &preloaded, 2000, {0}},
+    };
+    const struct variant cpu[] = {
+        {"/bin/true", start, &cpu_plain, 20, {0}},
+        {"/bin/true with the library", start, &cpu_preloaded, 20, {"B1", GOAL_ADDED, 600000}},
+    };
+    const struct variant wall[] = {
+        {"/bin/true", start, &wall_plain, 20, {0}},
+        {"/bin/true with the library", start, &wall_preloaded, 20, {"B1", GOAL_ADDED, 600000}},
+    };
+
+    rounds_run(rounds, "cuMemAlloc and cuMemFree of 2 MiB, program, 10^3 blocks", pairs, 2);
+    rounds_run(rounds, "start, processor time", cpu, 2);
+    rounds_run(rounds, "start, time on the wall", wall, 2);
+}
+
+int main(int argc, char **argv)
+{
+    struct rounds rounds;
+
+    rounds_init(&rounds, "alloc", argc, argv);
+    measure_core(&rounds);
+    if (!rounds.count && child_missing())
+        rounds_skip(&rounds, "programs", child_missing());
+    else if (!rounds.count)
+        measure_programs(&rounds);
+    return rounds_finish(&rounds);
+}

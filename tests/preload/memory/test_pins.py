@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""test_pins.py - the statistics say what may not move, and why."""
+import os
+
+import worlds
+
+PINS = os.path.join(worlds.BUILD, 'tests', 'preload', 'memory', 'pins')
+MIB = 1 << 20
+
+
+def check():
+    result = worlds.run(PINS, [], {'DEVICE_BUDGET': '64M'})
+    if result.status or result.stats is None:
+        return [result.text()]
+    expected = {'exported': 2 * MIB, 'graph': 12 * MIB, 'peer': 0, 'registered': 0, 'texture': 0, 'api': 0, 'library': 0,
+                'referenced': 0}
+    pinned = result.stats['devices'][0]['pinned']
+    return ['pinned: %s' % pinned] if pinned != expected else result.unclean()
+
+
+worlds.tap([('an exported block and those of a graph within a graph are shown', check)])
