@@ -23,14 +23,15 @@ static struct {
 
 /* ---- the thread ------------------------------------------------------------------------------------------- */
 
-static uint64_t reserve_lacks(void)
+/* What the reserve is, or half of it when the thread need not be woken for less, lacks. */
+static uint64_t reserve_lacks(bool half)
 {
     uint64_t limit = core.host_budget.limit_bytes, keep, room = tier_host_room();
 
     if (limit == BUDGET_NO_LIMIT)
         return 0;
     keep = limit / 16 < RESERVE_MOST_BYTES ? limit / 16 : RESERVE_MOST_BYTES;
-    keep += tier_host_staging();
+    keep = (half ? keep / 2 : keep) + tier_host_staging();
     return room < keep ? keep - room : 0;
 }
 
@@ -74,7 +75,7 @@ void *host_evict_run(void *unused)
         }
         evictor.reserve_short = false;
         pthread_mutex_unlock(&host_blocks.lock);
-        evict_some(0, reserve_lacks());
+        evict_some(0, reserve_lacks(false));
         pthread_mutex_lock(&host_blocks.lock);
     }
     return unused;
@@ -99,7 +100,7 @@ uint64_t host_evict_ask(uint64_t base, uint64_t bytes)
 
 void host_evict_wake(void)
 {
-    if (!host_fault_running() || !reserve_lacks())
+    if (!host_fault_running() || !reserve_lacks(true))
         return;
     pthread_mutex_lock(&host_blocks.lock);
     evictor.reserve_short = true;

@@ -183,7 +183,7 @@ static struct disk_figures disk_now(void)
 {
     struct disk_figures figures = {0};
 
-    if (core.device)
+    if (core_host_active())
         disk_figures(&core.disk, &figures);
     return figures;
 }
@@ -269,10 +269,10 @@ void stats_write_table(int fd)
     struct stats_counters *c = &core.counters;
     char name[24];
 
-    if (!core.device)
+    if (!core.device && !value(&c->moves[MOVE_HOST_TO_DISK].count))
         return;
     put(&sheet, "ebbtide[%d]\n  %-10s %12s %12s %12s\n", (int)getpid(), "tier", "budget", "used", "peak");
-    for (unsigned i = 0; i < core.device->count; i++) {
+    for (unsigned i = 0; core.device && i < core.device->count; i++) {
         log_print(name, sizeof(name), "device %u", i);
         if (core.devices[i].ready)
             put_row(&sheet, name, core.devices[i].configured_bytes, core.devices[i].budget.used_bytes,
