@@ -19,7 +19,4 @@ bool capture_records(CUstream stream, bool per_thread);
 /** A context was destroyed or reset, and the captures of its streams with it. */
 void capture_context_gone(CUcontext context);
 
-/** Something had to wait for an open capture: one line when it has been open for long. */
-void capture_note_wait(uint64_t now_ns);
-
 #endif

@@ -63,7 +63,7 @@ static int charge_with_room(unsigned ordinal, enum device_class class, uint64_t 
         if (allocate_drop_idle(ordinal, bytes) | stock_trim(&device->handles, bytes) ||
             limit_refresh(ordinal))
             continue;
-        if (atomic_load(&core.captures))
+        if (core_capturing())
             return r;
         mover_take();
         r = mover_make_room(ordinal, bytes, 0, UINT64_MAX);

@@ -26,7 +26,7 @@ static int close_once(uint64_t deadline_ns)
 
     if (r < 0)
         return r;
-    if (atomic_load(&core.captures))
+    if (core_capturing())
         r = -EBUSY;
 #ifndef EBB_WITHOUT_DRAIN
     else

@@ -27,6 +27,8 @@
  * like one; counts and indexes are small, and next to a small number this one is rare. */
 #define ARENA_LOWER_HALF UINT64_C(0xb5a00000)
 
+#define LONG_CAPTURE_NS (UINT64_C(10) * 1000 * 1000 * 1000)
+
 struct core core;
 struct arena core_arena;
 
@@ -396,9 +398,21 @@ void core_capture_begin(void)
 {
     struct gate_slot *slot = gate_enter();
 
-    atomic_fetch_add(&core.captures, 1);
+    if (atomic_fetch_add(&core.captures, 1) == 0 && core_active())
+        atomic_store(&core.capturing_since_ns, core_now());
     if (slot)
         gate_leave(slot);
+}
+
+bool core_capturing(void)
+{
+    if (!atomic_load(&core.captures))
+        return false;
+    if (core_now() - atomic_load(&core.capturing_since_ns) > LONG_CAPTURE_NS &&
+        !atomic_exchange(&core.has_told_capture, true))
+        log_line(LOG_WARN,
+                 "a stream capture has been open for more than 10 s; nothing can be evicted until it ends");
+    return true;
 }
 
 void core_capture_end(void)

@@ -174,10 +174,8 @@ int device_drain(struct device *self, uint64_t deadline_ns)
 {
     struct drain drain = {self, deadline_ns};
 
-    if (capture_open()) {
-        capture_note_wait(device_now_ns(self));
+    if (capture_open())
         return -EBUSY;
-    }
     CUstreamCaptureMode mode = quiet_begin();
     int error = contexts_each(drain_one, &drain);
 

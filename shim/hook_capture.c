@@ -2,22 +2,16 @@
 /* Stream capture: while one is open nothing is drained, since any synchronisation would invalidate it. */
 #include "capture.h"
 #include "core.h"
-#include "device_cuda.h"
-#include "log.h"
 #include "table.h"
 
 #include <unistd.h>
 
-#define LONG_CAPTURE_NS ((uint64_t)10 * 1000 * 1000 * 1000)
-
 struct capture {
-    uint64_t begin_ns;
     CUcontext context; /* of the stream; NULL: not known */
 };
 
 static struct table captures = TABLE_INIT(struct capture);
 static unsigned open_count;
-static bool has_complained;
 
 bool capture_open(void)
 {
@@ -47,28 +41,10 @@ bool capture_records(CUstream stream, bool per_thread)
            status != CU_STREAM_CAPTURE_STATUS_NONE;
 }
 
-void capture_note_wait(uint64_t now_ns)
-{
-    struct table_copy copy;
-    bool is_long = false;
-
-    if (__atomic_load_n(&has_complained, __ATOMIC_RELAXED) || table_copy(&captures, &copy))
-        return;
-    for (uint32_t i = 0; i < copy.count; i++) {
-        const struct capture *capture = table_copy_record(&copy, i);
-
-        is_long |= now_ns - capture->begin_ns > LONG_CAPTURE_NS && now_ns > capture->begin_ns;
-    }
-    table_copy_free(&copy);
-    if (is_long && !__atomic_exchange_n(&has_complained, true, __ATOMIC_RELAXED))
-        log_line(LOG_WARN,
-                 "a stream capture has been open for more than 10 s; nothing can be evicted until it ends");
-}
-
 /* Announce a capture. Its context is asked for now: a stream that captures does not tell. */
 static struct capture begun(CUstream stream, bool per_thread)
 {
-    struct capture capture = {.begin_ns = device_now_ns(NULL)};
+    struct capture capture = {NULL};
     CUstream handle = handle_of(stream, per_thread);
 
     if (!real.cuStreamGetCtx || real.cuStreamGetCtx(handle, &capture.context) != CUDA_SUCCESS)

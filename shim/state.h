@@ -87,6 +87,8 @@ struct core {
     _Atomic uint32_t changes;  /**< how often one came to its end */
     _Atomic uint32_t pins_all; /**< launches that use every block */
     _Atomic uint32_t captures; /**< open stream captures */
+    _Atomic uint64_t capturing_since_ns; /**< when the first of them was begun */
+    atomic_bool has_told_capture;
     _Atomic uint32_t
         away_unproven; /**< unregistered chunks that are unmapped: sources are searched meanwhile */
     _Atomic(const char *) account_only;  /**< why nothing may leave; NULL: it may */
@@ -155,6 +157,9 @@ void core_wait_change(void);
 
 /** Tell those who wait that one of these happened. */
 void core_tell_change(void);
+
+/** Is a stream capture open, so that nothing can leave? Tells once when that has been in somebody's way for long. */
+bool core_capturing(void);
 
 /** Around the building and the giving back of a block. */
 void core_change_begin(void);

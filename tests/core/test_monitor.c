@@ -129,6 +129,29 @@ static unsigned lines_with(const char *path, const char *text)
     return count;
 }
 
+Test(monitor, a_capture_that_is_in_the_way_for_long_is_said_once)
+{
+    char path[] = "/tmp/ebbtide-test-monitor-XXXXXX";
+    uint64_t address;
+
+    close(mkstemp(path));
+    start(marks);
+    cr_assert_eq(log_init(LOG_WARN, path), 0);
+    for (unsigned i = 0; i < 3; i++)
+        allocate(i, 12);
+    core_capture_begin();
+    for (unsigned i = 0; i < 3; i++) {
+        if (core_allocate(0, 12 * MIB, 0, NULL, true, &address) == 0)
+            core_free(address);
+        cr_expect_eq(lines_with(path, "capture has been open"), i > 0);
+        fake_advance(world.fake, UINT64_C(11000000000));
+    }
+    core_capture_end();
+    finish();
+    log_finish();
+    unlink(path);
+}
+
 Test(monitor, all_pinned_and_over_the_mark_is_said_once)
 {
     char path[] = "/tmp/ebbtide-test-monitor-XXXXXX";
