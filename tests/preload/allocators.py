@@ -46,10 +46,23 @@ def native_refuses(program):
     return result.unclean() + ([] if refused else ['expected out of memory and a line: ' + result.text()])
 
 
+def full_is_allowed(program):
+    """EBBTIDE_ON_FULL=allow: nothing can move, the driver is asked anyway, and it is said."""
+    plain = reference[program]
+    result = worlds.run(program, options={'ALLOCATOR': 'native', 'ON_FULL': 'allow', 'DEVICE_BUDGET': plain.peak_device_bytes // 2})
+    wrong = result.unclean()
+    if result.status or result.hash != plain.hash or 'EBBTIDE_ON_FULL=allow' not in result.err:
+        wrong.append('expected the hash %s and a warning: %s' % (plain.hash, result.text()))
+    elif result.stats['devices'][0]['refused'] or result.stats['devices'][0]['used_bytes']:
+        wrong.append('%s' % result.stats['devices'][0])
+    return wrong
+
+
 worlds.tap([('%s serves %s at %d%%' % (allocator, program, percent),
              lambda p=program, q=percent, o=dict(options, ALLOCATOR=allocator): check(p, q, o))
             for allocator, (percent, options) in ALLOCATORS.items() for program in worlds.SMALL] +
            [('%s runs %s at 50%%' % (policy, program), lambda p=program, o=policy: check(p, 50, {'POLICY': o}))
             for policy in POLICIES for program in worlds.SMALL] +
            [('native refuses %s at 50%% and says why' % program, lambda p=program: native_refuses(p))
-            for program in worlds.SMALL])
+            for program in worlds.SMALL] +
+           [('training passes a full budget that the user allows it to pass', lambda: full_is_allowed('training'))])
