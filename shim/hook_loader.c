@@ -105,15 +105,26 @@ static int is_library(struct dl_phdr_info *info, size_t bytes, void *arg)
     return 1;
 }
 
+static void find_library(enum hook_library library)
+{
+    struct search search = {.library = library};
+
+    if (dl_iterate_phdr(is_library, &search))
+        fill(library, search.path);
+}
+
 bool hooks_find(const struct hook_row *row)
 {
-    struct search search = {.library = row->library};
-
     if (__atomic_load_n(row->real, __ATOMIC_ACQUIRE))
         return true;
-    if (dl_iterate_phdr(is_library, &search))
-        fill(row->library, search.path);
+    find_library(row->library);
     return __atomic_load_n(row->real, __ATOMIC_ACQUIRE) != NULL;
+}
+
+void hooks_complete(void)
+{
+    if (!__atomic_load_n(&is_filled[HOOK_LIBRARY_driver], __ATOMIC_ACQUIRE))
+        find_library(HOOK_LIBRARY_driver);
 }
 
 void *hooks_bound(const char *name)

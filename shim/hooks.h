@@ -75,6 +75,10 @@ extern bool hooks_managing;
 /** Find the libraries that are loaded and fill `real`. Loads nothing. Returns whether the row's function is known. */
 bool hooks_find(const struct hook_row *row);
 
+/** Fill all rows of the driver, before anybody asks whether it has an entry: another thread may be in the middle of
+ *  it, with the row that led here filled already. */
+void hooks_complete(void);
+
 /** The row of an exact name, or NULL; never one of HOOK_CLASS_call. */
 const struct hook_row *hooks_row(const char *name);
 

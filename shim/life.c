@@ -88,6 +88,7 @@ static void start(void)
 
     if (options.disable || is_forked)
         return;
+    hooks_complete();
     int error = device_cuda_init(&options, &device);
 
     if (!error)

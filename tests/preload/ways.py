@@ -65,7 +65,7 @@ def leave(how):
         if result.status or result.left or 'hung' in result.err:
             wrong.append('left %s: %s' % (result.left, result.text()))
         elif how in ('exit', 'return') and not (result.stats and result.stats['evictions']):
-            wrong.append('nothing moved')
+            wrong.append('nothing moved: ' + result.text())
     return wrong
 
 
