@@ -15,10 +15,10 @@
  * Threads  any, any signal mask; the program may read, write, fork and hand the memory to system calls meanwhile. No
  *          lock of the core is held by the caller; the mover's role may be. The gate and the role are never taken here.
  * Errors   0 or negative errno. A failed call has changed nothing.
- * Limits   pin a block before the kernel is given its pages to keep (an O_DIRECT read under way, buffers registered with
- *          io_uring, RDMA): they would be written to after they have left. What madvise(MADV_DONTNEED) drops while it is
- *          away comes back as it was. A child made by clone or _Fork without fork's handlers reads zeros for what is
- *          away. mremap of a range that is registered: unregister it first.
+ * Limits   before Linux 6.8 (UFFDIO_MOVE), and always while it is read-only, pin a block whose pages the kernel is given
+ *          to write to by itself (a read with O_DIRECT, buffers registered with io_uring, RDMA): it does not tell us.
+ *          What madvise(MADV_DONTNEED) drops while it is away comes back as it was. A child made by clone or _Fork
+ *          without fork's handlers reads zeros for what is away. Unregister a range before mremap.
  * Outside  userfaultfd for faults of the kernel needs CAP_SYS_PTRACE, vm.unprivileged_userfaultfd=1 (Linux 5.11 on;
  *          always 1 before) or access to /dev/userfaultfd (6.1). One that serves user mode only is no use: read(2)
  *          into an evicted page would fail with EFAULT. Without it, or where mremap(2) has no MREMAP_DONTUNMAP

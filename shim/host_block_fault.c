@@ -18,6 +18,15 @@
 #define USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
 #endif
 
+/* Of Linux 6.8. */
+#define FEATURE_MOVE ((uint64_t)1 << 16)
+#define MOVE_MODES   ((uint64_t)3) /* do not wake, leave holes as they are */
+struct move {
+    uint64_t dst, src, len, mode;
+    int64_t moved;
+};
+#define IOCTL_MOVE _IOWR(0xAA, 0x05, struct move)
+
 enum {
     SERVERS = 2,    /* one reads from the disk while another one does */
     RETRY_MS = 100, /* until what could not be read is tried again */
@@ -30,7 +39,7 @@ enum {
 
 static struct {
     pthread_mutex_t starting;
-    bool tried;
+    bool tried, moves;
     _Atomic bool running;
     int file;
     pthread_t evictor;
@@ -60,7 +69,32 @@ static int faults_open(void)
         close(file);
         return -error;
     }
+    faults.moves = api.features & FEATURE_MOVE;
     return file;
+}
+
+bool host_fault_moves(void)
+{
+    return faults.moves;
+}
+
+int host_fault_move(uint64_t to, uint64_t from, uint64_t bytes, uint64_t *out_moved)
+{
+    uint64_t at = 0;
+    int error = 0;
+
+    while (at < bytes && !error) {
+        struct move move = {.dst = to + at, .src = from + at, .len = bytes - at, .mode = MOVE_MODES};
+
+        if (ioctl(faults.file, IOCTL_MOVE, &move) == 0)
+            at = bytes;
+        else if (move.moved > 0)
+            at += (uint64_t)move.moved;
+        else if (errno != EAGAIN && errno != EINTR)
+            error = errno;
+    }
+    *out_moved = at;
+    return -error;
 }
 
 int host_fault_arm(uint64_t first, uint64_t end)

@@ -1,11 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * host_block_flight.c - some pieces of host blocks leave, coldest first. See host_block_state.h.
- *
- * The pages are moved by mremap(2) with MREMAP_DONTUNMAP (Linux 5.7) into a window of ours: at one instant they are
- * gone from the program's address, where the next access, a writer's too, becomes a fault that waits for us; and
- * nobody but us can change them while they are written.
- */
+/* host_block_flight.c - some pieces of host blocks leave, coldest first. See host_block_state.h. */
 #include "host_block_state.h"
 
 #include <errno.h>
@@ -15,10 +9,6 @@
 
 #include "state.h"
 #include "tier.h"
-
-#ifndef MREMAP_DONTUNMAP
-#define MREMAP_DONTUNMAP 4
-#endif
 
 enum {
     FLIGHT_UNITS = 16,
@@ -149,19 +139,14 @@ static int detach(struct leaver *leaver, uint32_t pieces)
     uint64_t unit_start = host_unit_address(block, leaver->index);
     uint64_t start = unit_start + (unsigned)__builtin_ctz(pieces) * HOST_PIECE_BYTES;
     uint64_t bytes = host_clip(block, &start, (unsigned)__builtin_popcount(pieces) * HOST_PIECE_BYTES);
-    char *to = leaver->window + (start - unit_start);
-    void *from = (void *)(uintptr_t)start;
+    char *window = leaver->window + (start - unit_start);
 
-    /* It is armed already, unless the program has put something else there without a word. */
-    int rc = host_fault_arm(start, start + bytes);
+    int rc = host_detach((uint64_t)(uintptr_t)window, start, bytes);
 
     if (rc < 0)
         return rc;
-    if (mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) == MAP_FAILED)
-        return -errno;
-    /* The program may have protected its pages; these are ours to read. */
-    mprotect(to, bytes, PROT_READ | PROT_WRITE);
-    leaver->run[leaver->run_count++] = (struct run){.pieces = pieces, .memory = {.cpu = to, .bytes = bytes}};
+    leaver->run[leaver->run_count++] =
+        (struct run){.pieces = pieces, .memory = {.cpu = window, .bytes = bytes}};
     return 0;
 }
 
@@ -173,33 +158,47 @@ static uint32_t lowest_run(uint32_t pieces)
     return (uint32_t)(pieces & ~next);
 }
 
-static void leave(struct leaver *leaver)
+/* Of these pieces, those that leave now. Lock held. Returns the pieces that are busy. */
+static uint32_t leave(struct leaver *leaver, uint32_t left)
 {
-    struct host_block *block = leaver->block;
-    struct host_unit *unit = &block->unit[leaver->index];
-    uint32_t left;
+    struct host_unit *unit = &leaver->block->unit[leaver->index];
+    uint32_t busy = 0;
 
-    pthread_mutex_lock(&host_blocks.lock);
-    left = leaver->planned & movable(block, leaver->index);
+    left &= movable(leaver->block, leaver->index);
     while (left && leaver->run_count < UNIT_RUNS) {
         uint32_t run = lowest_run(left);
+        int rc = detach(leaver, run);
 
-        if (detach(leaver, run) == 0) {
+        if (rc < 0) { /* one of them is in the way: piece by piece then */
+            run &= -run;
+            rc = detach(leaver, run);
+        }
+        left &= ~run;
+        if (rc == -EBUSY) {
+            busy |= run;
+        } else if (rc < 0) {
+            unit->stuck |= run;
+        } else {
             unit->leaving |= run;
             unit->alias = leaver->window;
-            left &= ~run;
-            continue;
         }
-        /* The run may lie in two mappings: piece by piece then. */
-        run &= -run;
-        left &= ~run;
-        if (detach(leaver, run) < 0) {
-            unit->stuck |= run;
-            continue;
-        }
-        unit->leaving |= run;
-        unit->alias = leaver->window;
     }
+    return busy;
+}
+
+static void leave_all(struct leaver *leaver)
+{
+    uint32_t busy;
+
+    pthread_mutex_lock(&host_blocks.lock);
+    busy = leave(leaver, leaver->planned);
+    pthread_mutex_unlock(&host_blocks.lock);
+    if (!busy)
+        return;
+    host_detach_own(leaver->block, leaver->index, busy);
+    pthread_mutex_lock(&host_blocks.lock);
+    if (leave(leaver, busy)) /* the kernel has it: try others first */
+        leaver->block->unit[leaver->index].stamp = core_stamp();
     pthread_mutex_unlock(&host_blocks.lock);
 }
 
@@ -307,7 +306,7 @@ static uint64_t commit(struct leaver *leaver, uint32_t failed)
 
     if (slot != SLOT_NONE)
         disk_give(&core.disk, slot, HOST_UNIT_BYTES);
-    if (leaver->run_count && mmap(leaver->window, HOST_UNIT_BYTES, PROT_NONE,
+    if (leaver->run_count && mmap(leaver->window, HOST_UNIT_BYTES, PROT_READ | PROT_WRITE,
                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
                                   0) == MAP_FAILED) /* too many mappings: the pages go all the same */
         madvise(leaver->window, HOST_UNIT_BYTES, MADV_DONTNEED);
@@ -353,7 +352,7 @@ uint64_t host_flight(uint64_t base, uint64_t bytes)
 
         if (!slot_take(leaver))
             continue;
-        leave(leaver);
+        leave_all(leaver);
         for (unsigned r = 0; r < leaver->run_count; r++)
             submit(leaver, &leaver->run[r]);
     }
@@ -373,7 +372,8 @@ uint64_t host_flight(uint64_t base, uint64_t bytes)
 int host_flight_init(void)
 {
     size_t bytes = (FLIGHT_UNITS + 1) * HOST_UNIT_BYTES;
-    char *memory = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *memory =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     void *page;
     int rc;
 
@@ -384,10 +384,9 @@ int host_flight_init(void)
     page = mmap(NULL, host_page_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED)
         return -ENOMEM;
-    rc = mremap(page, host_page_bytes(), host_page_bytes(), MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
-                windows) == MAP_FAILED
-             ? -errno
-             : host_staging_init(&staging);
+    rc = host_detach_probe((uint64_t)(uintptr_t)windows, (uint64_t)(uintptr_t)page);
+    if (rc == 0)
+        rc = host_staging_init(&staging);
     munmap(page, host_page_bytes());
     return rc;
 }

@@ -156,6 +156,11 @@ void host_fault_disarm(uint64_t first, uint64_t end);
 /** Put bytes where pages are missing; pages that are there stay as they are. Nobody is woken yet. -ENOENT the mapping
  *  is gone; else -errno of UFFDIO_COPY. */
 int host_fault_fill(uint64_t to, const void *from, uint64_t bytes);
+/** Move pages from one range to another, which is armed, where no page is. Refuses with -EBUSY what the kernel holds for
+ *  somebody else, as a read under way with O_DIRECT, and what is shared with a forked child. Only if host_fault_moves.
+ *  0; -errno of UFFDIO_MOVE, with the bytes in front that were moved. */
+bool host_fault_moves(void);
+int host_fault_move(uint64_t to, uint64_t from, uint64_t bytes, uint64_t *out_moved);
 /** Let those who wait for these pages try again. */
 void host_fault_wake(uint64_t first, uint64_t bytes);
 
@@ -199,6 +204,17 @@ void host_room_take(struct host_block *block, uint64_t bytes);
 /** Bytes of the block come into memory (the budget may be passed) or leave it. Lock held or not. */
 void host_account_in(struct host_block *block, uint64_t bytes);
 void host_account_out(struct host_block *block, uint64_t bytes);
+
+/* ---- host_block_detach.c ------------------------------------------------------------------------------------ */
+
+/** Take pages of the program's out of its mapping into memory of ours, at the same place in a table of pages. Lock held.
+ *  0; -EBUSY the kernel has some of them for somebody else, or a forked child shares them; else -errno: not possible. */
+int host_detach(uint64_t to, uint64_t from, uint64_t bytes);
+/** Pages of these pieces that a forked child had, too, become the program's own, as if it had written to them. Lock not
+ *  held. */
+void host_detach_own(const struct host_block *block, uint32_t unit, uint32_t pieces);
+/** Can one page be taken? 0 or -errno. */
+int host_detach_probe(uint64_t to, uint64_t from);
 
 /* ---- host_block_flight.c ----------------------------------------------------------------------------------- */
 

@@ -8,6 +8,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -311,6 +312,49 @@ Test(host_block, system_calls_reach_what_is_away)
     cr_expect(is_filled(words, MIB), "what lies before that");
     fclose(file);
     release(words, 2 * MIB);
+    end();
+}
+
+static void *evict_until_told(void *argument)
+{
+    _Atomic(uint64_t *) *words = argument;
+    uint64_t *now;
+
+    while ((now = *words))
+        host_block_evict(now, 0);
+    return NULL;
+}
+
+Test(host_block, reads_around_the_page_cache_arrive_while_it_is_evicted, .timeout = 120)
+{
+    int file = open("/var/tmp", O_TMPFILE | O_RDWR | O_DIRECT, 0600);
+    _Atomic(uint64_t *) evicted;
+    pthread_t thread;
+    uint64_t wrong = 0;
+
+    if (file < 0)
+        cr_skip("no direct i/o here");
+    begin(64 * MIB, NULL);
+    uint64_t *words = map_registered(MIB), *source = map(MIB);
+    if (!host_fault_moves()) {
+        release(words, MIB);
+        end();
+        cr_skip("this kernel does not tell which pages are pinned");
+    }
+    fill(source, MIB);
+    cr_assert_eq(pwrite(file, source, MIB, 0), (ssize_t)MIB);
+    evicted = words;
+    cr_assert_eq(pthread_create(&thread, NULL, evict_until_told, &evicted), 0);
+    for (unsigned round = 0; round < 40; round++) {
+        memset(words, (int)round, MIB);
+        cr_assert_eq(pread(file, words, MIB, 0), (ssize_t)MIB);
+        wrong += !is_filled(words, MIB);
+    }
+    evicted = NULL;
+    pthread_join(thread, NULL);
+    cr_expect_eq(wrong, 0);
+    close(file);
+    release(words, MIB);
     end();
 }
 
