@@ -23,6 +23,7 @@ struct closure {
     const uint32_t
         *restore; /**< first granules of blocks to bring back from mapped host memory, in this order */
     uint32_t restore_count;
+    uint64_t restore_bytes; /**< no further chunk comes back once this many have; 0: all */
     /* results */
     uint64_t evicted_bytes, unmapped_bytes, restored_bytes;
 };

@@ -11,10 +11,6 @@
 #include "swap.h"
 #include "tier.h"
 
-enum {
-    RETURN_FLIGHT = 4
-};
-
 /* One chunk on its way back. */
 struct returning {
     uint32_t first, granule;
@@ -34,8 +30,8 @@ static struct chunk *chunk_of(const struct returning *returning)
 }
 
 /* Under the lock: chunks of one tier join the flight, marked RETURNING. Returns how many are in it now. */
-static uint32_t plan_from(bool from_disk, struct returning *flight, uint32_t planned, const uint32_t *firsts,
-                          uint32_t count)
+static uint32_t plan_from(bool from_disk, struct returning *flight, uint32_t planned, uint32_t most,
+                          const uint32_t *firsts, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         if (!block_alive(&core.blocks.block[firsts[i]]))
@@ -43,8 +39,7 @@ static uint32_t plan_from(bool from_disk, struct returning *flight, uint32_t pla
         for (uint32_t g = firsts[i], more = 1; more; more = g = chunk_next(&core.blocks, firsts[i], g)) {
             struct chunk *chunk = &core.blocks.chunk[g];
 
-            if (chunk->state != (from_disk ? CHUNK_DISK : CHUNK_HOST) || chunk->mapped ||
-                planned == RETURN_FLIGHT)
+            if (chunk->state != (from_disk ? CHUNK_DISK : CHUNK_HOST) || chunk->mapped || planned == most)
                 continue;
             chunk_move(chunk, CHUNK_RETURNING);
             flight[planned++] = (struct returning){
@@ -60,13 +55,13 @@ static uint32_t plan_from(bool from_disk, struct returning *flight, uint32_t pla
 
 /* Up to a flight of unmapped chunks of the list. Those in host memory first: they leave the room that is needed to read
  * the others. */
-static uint32_t plan(struct returning *flight, const uint32_t *firsts, uint32_t count)
+static uint32_t plan(struct returning *flight, uint32_t most, const uint32_t *firsts, uint32_t count)
 {
     uint32_t planned;
 
     pthread_mutex_lock(&core.lock);
-    planned = plan_from(false, flight, 0, firsts, count);
-    planned = plan_from(true, flight, planned, firsts, count);
+    planned = plan_from(false, flight, 0, most, firsts, count);
+    planned = plan_from(true, flight, planned, most, firsts, count);
     pthread_mutex_unlock(&core.lock);
     return planned;
 }
@@ -101,12 +96,13 @@ static void wait_all(struct returning *flight, uint32_t count, enum stats_move m
     }
 }
 
-/* Device memory for a chunk, else (when allowed) mapped host memory; and a slab for one that is on disk. */
-static void acquire(struct returning *returning, bool allow_mapped)
+/* Device memory for a chunk, else (when allowed) mapped host memory; and a slab for one that is on disk. The reserves are
+ * there so that one chunk can always come back: `reserves` says that this is the one. */
+static void acquire(struct returning *returning, bool allow_mapped, bool reserves)
 {
     uint64_t bytes = chunk_bytes(chunk_of(returning));
     unsigned ordinal = core.blocks.block[returning->first].ordinal;
-    uint64_t keep = returning->from_disk ? tier_device_keep(ordinal) : 0;
+    uint64_t keep = returning->from_disk && !reserves ? tier_device_keep(ordinal) : 0;
     int r = allocate_take(ordinal, bytes, keep, &returning->handle);
 
     if (r < 0 && !(allow_mapped && core.mapped)) {
@@ -271,14 +267,14 @@ static bool commit(struct returning *returning)
     return spare;
 }
 
-uint32_t flight_return(const uint32_t *firsts, uint32_t count, bool allow_mapped)
+uint32_t flight_return(const uint32_t *firsts, uint32_t count, uint32_t most, bool allow_mapped)
 {
-    struct returning flight[RETURN_FLIGHT];
-    uint32_t planned = plan(flight, firsts, count), returned = 0;
+    struct returning flight[FLIGHT_CHUNKS];
+    uint32_t planned = plan(flight, most < FLIGHT_CHUNKS ? most : FLIGHT_CHUNKS, firsts, count), returned = 0;
     uint64_t since_ns = core_now();
 
     for (uint32_t i = 0; i < planned; i++)
-        acquire(&flight[i], allow_mapped);
+        acquire(&flight[i], allow_mapped, i == 0);
     wait_all(flight, planned, MOVE_DISK_TO_HOST, since_ns);
     since_ns = core_now();
     for (uint32_t i = 0; i < planned; i++)

@@ -11,8 +11,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** Bring some unmapped chunks of the blocks that start at these granules back. `allow_mapped`: to mapped host memory
- *  where the device has no room. Returns how many came; 0 when none is left or none can. */
-uint32_t flight_return(const uint32_t *firsts, uint32_t count, bool allow_mapped);
+enum {
+    FLIGHT_CHUNKS = 4 /**< that can be on their way together */
+};
+
+/** Bring up to `most` unmapped chunks of the blocks that start at these granules back. `allow_mapped`: to mapped host
+ *  memory where the device has no room. Returns how many came; 0 when none is left or none can. */
+uint32_t flight_return(const uint32_t *firsts, uint32_t count, uint32_t most, bool allow_mapped);
 
 #endif

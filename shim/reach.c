@@ -88,6 +88,52 @@ static void swap_mapped(unsigned ordinal, const uint32_t *firsts, uint32_t count
     closure_run(&closure);
 }
 
+/* Any block with a chunk in host memory. */
+static bool find_in_host(unsigned ordinal, uint32_t *out_first, bool *out_mapped)
+{
+    bool found = false;
+
+    pthread_mutex_lock(&core.lock);
+    for (uint32_t first = 0, high = extent_high(&core.arena); first < high && !found; first++) {
+        if (!block_alive(&core.blocks.block[first]) || core.blocks.block[first].ordinal != ordinal)
+            continue;
+        for (uint32_t g = first, more = 1; more && !found; more = g = chunk_next(&core.blocks, first, g)) {
+            found = core.blocks.chunk[g].state == CHUNK_HOST;
+            *out_mapped = core.blocks.chunk[g].mapped;
+        }
+        *out_first = first;
+    }
+    pthread_mutex_unlock(&core.lock);
+    return found;
+}
+
+/* Host and disk are full, and the reserve of both tiers lies with the device: some chunk comes back there, so that its
+ * slab can be read into. */
+static bool lend_slab(unsigned ordinal)
+{
+    struct closure closure = {.ordinal = ordinal, .patient = true, .restore_count = 1, .restore_bytes = 1};
+    uint32_t first;
+    bool mapped;
+
+    if (tier_host_room() >= tier_host_staging() || !find_in_host(ordinal, &first, &mapped))
+        return false;
+    if (!mapped)
+        return flight_return(&first, 1, 1, false) != 0;
+    closure.restore = &first;
+    return closure_run(&closure) == 0 && closure.restored_bytes;
+}
+
+/* Unmapped chunks come back as long as that helps. */
+static void return_all(unsigned ordinal, const uint32_t *firsts, uint32_t count, bool allow_mapped)
+{
+    struct need need;
+
+    do
+        need = need_of(firsts, count, ordinal);
+    while (need.host_bytes + need.disk_bytes && (flight_return(firsts, count, FLIGHT_CHUNKS, allow_mapped) ||
+                                                 (need.disk_bytes && lend_slab(ordinal))));
+}
+
 static void reach_on(unsigned ordinal, const uint32_t *firsts, uint32_t count)
 {
     struct need need = need_of(firsts, count, ordinal);
@@ -101,15 +147,13 @@ static void reach_on(unsigned ordinal, const uint32_t *firsts, uint32_t count)
             swap_mapped(ordinal, firsts, count, need);
         else if (need.host_bytes + need.disk_bytes)
             mover_make_room(ordinal, need.host_bytes + need.disk_bytes, need.host_bytes, UINT64_MAX);
-        while (need.host_bytes + need.disk_bytes && flight_return(firsts, count, false))
-            ;
+        return_all(ordinal, firsts, count, false);
         need = need_of(firsts, count, ordinal);
         returned = need.host_bytes + need.disk_bytes + need.mapped_bytes < before;
         if (need.mapped_bytes && !(need.host_bytes + need.disk_bytes))
             break;
     }
-    while (need.host_bytes + need.disk_bytes && flight_return(firsts, count, true))
-        ;
+    return_all(ordinal, firsts, count, true);
 }
 
 int mover_reach(const uint32_t *firsts, uint32_t count)

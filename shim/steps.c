@@ -309,6 +309,7 @@ uint64_t steps_evict(const struct closure *closure, bool proven)
 
 static uint32_t plan_restore(const struct closure *closure)
 {
+    uint64_t most_bytes = closure->restore_bytes ? closure->restore_bytes : UINT64_MAX, bytes = 0;
     uint32_t count = 0;
 
     pthread_mutex_lock(&core.lock);
@@ -320,9 +321,10 @@ static uint32_t plan_restore(const struct closure *closure)
         for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
             struct chunk *chunk = &core.blocks.chunk[g];
 
-            if (chunk->state != CHUNK_HOST || !chunk->mapped || count == STEP_MAX)
+            if (chunk->state != CHUNK_HOST || !chunk->mapped || count == STEP_MAX || bytes >= most_bytes)
                 continue;
             chunk_move(chunk, CHUNK_RETURNING);
+            bytes += chunk_bytes(chunk);
             steps[count++] = (struct step){.first = first, .granule = g};
         }
     }
