@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* waiting.c - what others hold for a moment: launch pins, blocks being built or given back. See state.h. */
+#include <time.h>
+
+#include "state.h"
+
+void block_returned(uint32_t first)
+{
+    uint64_t now = core_stamp();
+
+    core.blocks.block[first].returned = now;
+    if (atomic_load_explicit(&core.blocks.stamp[first], memory_order_relaxed))
+        atomic_store_explicit(&core.blocks.stamp[first], now, memory_order_relaxed);
+}
+
+bool block_in_launch(uint32_t first)
+{
+    uint32_t pins = atomic_load(&core.pins_all), end = first + core.blocks.block[first].granules;
+
+    for (uint32_t g = first; g < end && !pins; g++)
+        pins = atomic_load(&core.blocks.block[g].launch_pins);
+    return pins != 0;
+}
+
+uint64_t core_launch_pins(void)
+{
+    uint64_t pins = 0;
+
+    for (uint32_t g = 0, high = extent_high(&core.arena); g < high; g++)
+        pins += atomic_load(&core.blocks.block[g].launch_pins);
+    return pins;
+}
+
+bool core_in_use(void)
+{
+    bool pinned;
+
+    pthread_mutex_lock(&core.lock);
+    pinned = core_launch_pins() != 0;
+    pthread_mutex_unlock(&core.lock);
+    return pinned || atomic_load(&core.pins_all) || atomic_load(&core.changing);
+}
+
+void core_wait_change(void)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += 10000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    atomic_fetch_add(&core.waiting, 1);
+    pthread_mutex_lock(&core.lock);
+    pthread_cond_timedwait(&core.changed, &core.lock, &until);
+    pthread_mutex_unlock(&core.lock);
+    atomic_fetch_sub(&core.waiting, 1);
+}
+
+void core_tell_change(void)
+{
+    if (!atomic_load(&core.waiting))
+        return;
+    pthread_mutex_lock(&core.lock);
+    pthread_cond_broadcast(&core.changed);
+    pthread_mutex_unlock(&core.lock);
+}
+
+void core_change_begin(void)
+{
+    atomic_fetch_add(&core.changing, 1);
+}
+
+void core_change_end(void)
+{
+    atomic_fetch_add(&core.changes, 1);
+    atomic_fetch_sub(&core.changing, 1);
+    core_tell_change();
+}
