@@ -4,6 +4,7 @@
 #include "context.h"
 #include "event.h"
 #include "graph.h"
+#include "graph_memory.h"
 #include "handle.h"
 #include "hazard.h"
 
@@ -64,6 +65,8 @@ void exec_drop(struct exec *exec)
         return;
     for (unsigned i = 0; i < exec->step_count; i++) {
         work_finish(&exec->steps[i].work);
+        if (exec->steps[i].memory)
+            graph_memory_drop(exec->steps[i].memory);
         free(exec->steps[i].after);
     }
     free(exec->steps);
@@ -124,6 +127,9 @@ static bool add_step(struct exec *exec, struct node *node, const struct step *en
         return false;
     }
     own.placement = placement_of(&own.work);
+    own.memory = node->memory;
+    if (own.memory)
+        graph_memory_hold(own.memory);
     exec->steps[exec->step_count++] = own;
     node->mark = exec->step_count;
     return true;
@@ -216,6 +222,8 @@ struct exec *exec_copy(const struct exec *exec)
         }
         for (unsigned k = 0; k < from->after_count; k++)
             step.after[k] = from->after[k];
+        if (step.memory)
+            graph_memory_hold(step.memory);
         copy->steps[copy->step_count++] = step;
     }
     if (!good) {

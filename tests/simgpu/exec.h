@@ -12,6 +12,7 @@
 struct node;
 struct event;
 struct graph;
+struct graph_memory;
 
 /* Which memory a copy or set works on: a device's ordinal, DEVICE_HOST, or PLACEMENT_NONE where there is no operand. */
 enum {
@@ -24,11 +25,12 @@ struct placement {
 struct step {
     struct work work;
     CUgraphNodeType type;
-    struct placement placement; /* at instantiation */
-    const struct node *origin;  /* node of the graph it was made from, for lookups only */
-    struct event *records;      /* event record node, or NULL */
-    struct event *waits;        /* event wait node, or NULL */
-    unsigned *after;            /* owned: steps it follows directly */
+    struct placement placement;  /* at instantiation */
+    const struct node *origin;   /* node of the graph it was made from, for lookups only */
+    struct event *records;       /* event record node, or NULL */
+    struct event *waits;         /* event wait node, or NULL */
+    struct graph_memory *memory; /* one reference: allocation and free */
+    unsigned *after;             /* owned: steps it follows directly */
     unsigned after_count;
     bool disabled;
 };

@@ -5,6 +5,7 @@
 #include "capture.h"
 #include "context.h"
 #include "event.h"
+#include "graph_memory.h"
 #include "graph_params.h"
 #include "handle.h"
 #include "hazard.h"
@@ -24,12 +25,16 @@ static CUresult instantiate(CUgraphExec *created, CUgraph handle, unsigned long 
                                      CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD |
                                      CUDA_GRAPH_INSTANTIATE_FLAG_USE_NODE_PRIORITY;
     struct executable *executable;
+    CUresult result;
 
     if (!created || !handle_is(handle, HANDLE_GRAPH) ||
         flags & ~(known | CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH))
         return CUDA_ERROR_INVALID_VALUE;
     if (flags & CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH)
         return CUDA_ERROR_NOT_SUPPORTED;
+    result = graph_memory_instantiate((struct graph *)handle);
+    if (result != CUDA_SUCCESS)
+        return result;
     executable = calloc(1, sizeof *executable);
     if (executable)
         executable->exec = exec_create((struct graph *)handle);
@@ -40,6 +45,7 @@ static CUresult instantiate(CUgraphExec *created, CUgraph handle, unsigned long 
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
     executable->flags = flags;
+    graph_memory_admit(executable->exec);
     *created = (CUgraphExec)executable;
     return CUDA_SUCCESS;
 }
@@ -96,6 +102,7 @@ CUresult sim_cuGraphExecDestroy(CUgraphExec handle)
     if (!executable)
         return sim_leave(CUDA_ERROR_INVALID_VALUE);
     handle_remove(executable);
+    graph_memory_retire(executable->exec);
     if (executable->last)
         op_drop(executable->last);
     exec_drop(executable->exec);
@@ -124,6 +131,11 @@ static CUresult launch(struct executable *executable, struct stream *stream)
 
     if (result == CUDA_SUCCESS && stream->capture)
         result = capture_refuse(stream->capture);
+    if (result == CUDA_SUCCESS)
+        result = graph_memory_check(executable->exec,
+                                    executable->flags & CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH);
+    if (result == CUDA_SUCCESS)
+        result = graph_memory_back(executable->exec);
     if (result != CUDA_SUCCESS)
         return result;
     executable->exec->refs++;
@@ -139,6 +151,7 @@ static CUresult launch(struct executable *executable, struct stream *stream)
     }
     exec_judge_placement(executable->exec);
     op_submit(op);
+    graph_memory_launched(executable->exec, op);
     for (unsigned i = 0; i < executable->exec->step_count; i++) {
         if (executable->exec->steps[i].records && !executable->exec->steps[i].disabled) {
             op_hold(op);
@@ -170,7 +183,7 @@ CUresult sim_cuGraphUpload(CUgraphExec handle, CUstream stream_handle)
 
     sim_lock();
     result = exec_of(handle) ? stream_of(stream_handle, &stream) : CUDA_ERROR_INVALID_VALUE;
-    return sim_leave(result);
+    return sim_leave(result == CUDA_SUCCESS ? graph_memory_back(exec_of(handle)->exec) : result);
 }
 
 /* The instance, free to be changed: launches under way keep the one they have. */
@@ -248,10 +261,15 @@ CUresult exec_set(CUgraphExec handle, CUgraphNode node, CUgraphNodeParams params
 static CUresult update(struct executable *executable, const struct graph *graph,
                        CUgraphExecUpdateResultInfo *info)
 {
-    struct exec *fresh = exec_create(graph);
+    bool has_memory = graph_has_memory(graph);
+    struct exec *fresh = has_memory ? NULL : exec_create(graph);
     struct exec *exec = fresh ? exec_own(executable) : NULL;
     CUresult result = CUDA_SUCCESS;
 
+    if (has_memory) {
+        info->result = CU_GRAPH_EXEC_UPDATE_ERROR_NOT_SUPPORTED;
+        return CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE;
+    }
     if (!exec) {
         if (fresh)
             exec_drop(fresh);

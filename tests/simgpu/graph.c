@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "graph.h"
 
+#include "graph_memory.h"
 #include "handle.h"
 
 #include <stdlib.h>
@@ -22,6 +23,8 @@ static void node_free(struct node *node)
     work_finish(&node->work);
     if (node->child)
         graph_destroy(node->child);
+    if (node->memory)
+        graph_memory_drop(node->memory);
     free(node->after);
     free(node->params);
     free(node);

@@ -9,16 +9,18 @@
 #include "work.h"
 
 struct event;
+struct graph_memory;
 
 struct node {
     struct graph *graph;
     CUgraphNodeType type;
-    struct work work;    /* kernel, memcpy, memset, host */
-    CUcontext context;   /* as given with copies and sets */
-    struct graph *child; /* owned: child graph */
-    struct event *event; /* event record and wait */
-    void **params;       /* owned: what cuGraphKernelNodeGetParams has given out, or NULL */
-    struct node **after; /* the nodes it depends on */
+    struct work work;            /* kernel, memcpy, memset, host */
+    CUcontext context;           /* as given with copies and sets */
+    struct graph *child;         /* owned: child graph */
+    struct event *event;         /* event record and wait */
+    struct graph_memory *memory; /* one reference: allocation and free */
+    void **params;               /* owned: what cuGraphKernelNodeGetParams has given out, or NULL */
+    struct node **after;         /* the nodes it depends on */
     size_t after_count;
     struct node *original; /* of a clone */
     unsigned mark;         /* for walks */
@@ -41,7 +43,7 @@ void graph_remove(struct node *node);
 struct graph *graph_create(void);
 void graph_destroy(struct graph *graph);
 
-/* A deep copy, or NULL. */
+/* A deep copy, or NULL. Not of a graph with memory of its own. */
 struct graph *graph_clone(const struct graph *graph);
 
 #endif

@@ -2,6 +2,7 @@
 /* The entries about graphs as wholes: life, nodes and edges. */
 #include "graph.h"
 
+#include "graph_memory.h"
 #include "handle.h"
 
 #include <stdlib.h>
@@ -52,6 +53,8 @@ CUresult sim_cuGraphClone(CUgraph *created, CUgraph handle)
     graph = graph_of(handle);
     if (!graph)
         return sim_leave(CUDA_ERROR_INVALID_VALUE);
+    if (graph_has_memory(graph))
+        return sim_leave(CUDA_ERROR_NOT_SUPPORTED);
     clone = graph_clone(graph);
     if (clone)
         *created = (CUgraph)clone;
@@ -321,6 +324,8 @@ CUresult sim_cuGraphDestroyNode(CUgraphNode handle)
     node = node_of(handle);
     if (!node)
         return sim_leave(CUDA_ERROR_INVALID_VALUE);
+    if (graph_has_memory(node->graph))
+        return sim_leave(CUDA_ERROR_NOT_SUPPORTED);
     graph_remove(node);
     return sim_leave(CUDA_SUCCESS);
 }

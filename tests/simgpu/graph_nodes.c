@@ -3,6 +3,7 @@
 #include "graph_nodes.h"
 
 #include "exec_handle.h"
+#include "graph_memory.h"
 #include "handle.h"
 
 #include <stdlib.h>
@@ -27,6 +28,8 @@ static CUresult add_content(struct graph *graph, struct node_content *content, c
     struct graph *child = NULL;
     CUresult result;
 
+    if (content->child && graph_has_memory(content->child))
+        return CUDA_ERROR_NOT_SUPPORTED;
     if (content->child) {
         child = content->child == graph ? NULL : graph_clone(content->child);
         if (!child)

@@ -74,6 +74,7 @@ bool memory_allows(const struct memory *memory, const struct device *device, boo
 {
     switch (memory->kind) {
     case MEMORY_MAPPED:
+    case MEMORY_GRAPH:
         return memory->access[device->ordinal] & (write ? ACCESS_WRITE : ACCESS_READ);
     case MEMORY_NATIVE:
     case MEMORY_GLOBAL:
@@ -101,6 +102,7 @@ static bool host_allows(const struct memory *memory, bool write)
         return true;
     case MEMORY_NATIVE:
     case MEMORY_POOLED:
+    case MEMORY_GRAPH:
     case MEMORY_GLOBAL:
         return false;
     }

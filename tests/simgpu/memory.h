@@ -17,6 +17,7 @@ enum memory_kind {
     MEMORY_MAPPED,     /* cuMemMap */
     MEMORY_PINNED,     /* cuMemHostAlloc */
     MEMORY_REGISTERED, /* cuMemHostRegister */
+    MEMORY_GRAPH,      /* allocation nodes of graphs */
     MEMORY_GLOBAL,     /* a variable of a module */
 };
 
@@ -25,6 +26,7 @@ enum {
     ACCESS_WRITE = 2
 };
 
+struct graph_memory;
 struct slab;
 struct physical;
 struct pool;
@@ -43,11 +45,12 @@ struct memory {
     bool sync_memops;
     bool is_away;                      /* managed: on the host, and not counted on its device */
     bool read_only;                    /* registered with CU_MEMHOSTREGISTER_READ_ONLY */
-    unsigned char access[DEVICES_MAX]; /* mappings: ACCESS_ bits per device */
+    unsigned char access[DEVICES_MAX]; /* mappings, graphs' memory: ACCESS_ bits per device */
     unsigned char host_access;         /* mappings: ACCESS_ bits of the CPU */
     struct physical *physical;         /* mappings: what is mapped */
     struct slab *slab;                 /* small allocations: where they were carved from */
     struct pool *pool;                 /* pooled ones */
+    struct graph_memory *graph;        /* allocation nodes */
     size_t held_bytes;                 /* pooled and large ones: physical bytes */
 };
 

@@ -2,6 +2,7 @@
 #include "native.h"
 
 #include "capture.h"
+#include "graph_memory.h"
 #include "hazard.h"
 #include "host.h"
 #include "op.h"
@@ -339,9 +340,9 @@ CUresult sim_cuMemFree_v2(CUdeviceptr address)
     sim_lock();
     result = capture_forbid();
     memory = memory_find(address);
-    if (result == CUDA_SUCCESS &&
-        (!memory || memory->start != address ||
-         (memory->kind != MEMORY_NATIVE && memory->kind != MEMORY_MANAGED && memory->kind != MEMORY_POOLED)))
+    if (result == CUDA_SUCCESS && (!memory || memory->start != address ||
+                                   (memory->kind != MEMORY_NATIVE && memory->kind != MEMORY_MANAGED &&
+                                    memory->kind != MEMORY_POOLED && memory->kind != MEMORY_GRAPH)))
         result = CUDA_ERROR_INVALID_VALUE;
     if (result != CUDA_SUCCESS)
         return sim_leave(result);
@@ -351,7 +352,11 @@ CUresult sim_cuMemFree_v2(CUdeviceptr address)
     result = context_current()->sticky;
     if (result == CUDA_SUCCESS && memory_find(address) != memory)
         result = CUDA_ERROR_INVALID_VALUE; /* another thread was first */
-    if (result == CUDA_SUCCESS && memory->kind == MEMORY_POOLED)
+    if (result == CUDA_SUCCESS && memory->kind == MEMORY_GRAPH) {
+        result = graph_memory_free_begin(memory);
+        if (result == CUDA_SUCCESS)
+            graph_memory_free_end(memory);
+    } else if (result == CUDA_SUCCESS && memory->kind == MEMORY_POOLED)
         pool_give(memory);
     else if (result == CUDA_SUCCESS)
         native_give(memory);

@@ -2,6 +2,7 @@
 #include "pool.h"
 
 #include "capture.h"
+#include "graph_memory.h"
 #include "handle.h"
 #include "native.h"
 #include "submit.h"
@@ -103,7 +104,10 @@ void pool_give(struct memory *memory)
 void pool_free(struct memory *memory)
 {
     sim_lock();
-    pool_give(memory);
+    if (memory->kind == MEMORY_GRAPH)
+        graph_memory_free_end(memory);
+    else
+        pool_give(memory);
     sim_unlock();
 }
 
@@ -168,7 +172,7 @@ static CUresult allocate(CUdeviceptr *address, size_t bytes, struct pool *pool, 
         return result;
     result = capture_admit(stream);
     if (result == CUDA_SUCCESS && stream->capture)
-        result = CUDA_ERROR_NOT_SUPPORTED; /* graph memory nodes are not implemented */
+        result = CUDA_ERROR_NOT_SUPPORTED; /* the node is not made from a capture */
     if (result != CUDA_SUCCESS)
         return result;
     if (!pool)
@@ -210,10 +214,14 @@ CUresult sim_cuMemFreeAsync(CUdeviceptr address, CUstream handle)
     sim_lock();
     result = stream_of(handle, &stream);
     memory = memory_exact(address, MEMORY_POOLED);
+    if (!memory)
+        memory = memory_exact(address, MEMORY_GRAPH);
     if (result == CUDA_SUCCESS && !memory)
         result = CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS && stream->capture)
         result = CUDA_ERROR_NOT_SUPPORTED;
+    if (result == CUDA_SUCCESS && memory->kind == MEMORY_GRAPH)
+        result = graph_memory_free_begin(memory);
     if (result != CUDA_SUCCESS)
         return sim_leave(result);
     work.freed = memory;

@@ -3,6 +3,7 @@
 
 #include "array.h"
 #include "device.h"
+#include "graph_memory.h"
 #include "handle.h"
 #include "hazard.h"
 #include "host.h"
@@ -45,7 +46,7 @@ static size_t leaks(void)
 {
     return memory_count(MEMORY_NATIVE) + memory_count(MEMORY_POOLED) + memory_count(MEMORY_MANAGED) +
            memory_count(MEMORY_PINNED) + memory_count(MEMORY_REGISTERED) + physical_count() +
-           space_reservations() + array_count();
+           space_reservations() + array_count() + graph_memory_count();
 }
 
 static void write_all(FILE *file)

@@ -15,7 +15,7 @@ enum work_kind {
     WORK_COPY,
     WORK_SET,
     WORK_HOST,
-    WORK_FREE, /* of pool memory */
+    WORK_FREE, /* of pool memory, or of what a graph allocated */
     WORK_GRAPH
 };
 

@@ -118,6 +118,46 @@ static bool make_array(uint64_t *random, struct object *out)
            CUDA_SUCCESS;
 }
 
+static bool make_graph(uint64_t *random, int ordinal, CUstream stream, struct object *out)
+{
+    CUDA_MEM_ALLOC_NODE_PARAMS params = {.poolProps = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                                       .location = {CU_MEM_LOCATION_TYPE_DEVICE, ordinal}},
+                                         .bytesize = out->bytes};
+    CUgraphNode node[2];
+    bool good;
+
+    out->early = kinds_random(random) % 2;
+    INSIST(cuGraphCreate(&out->graph, 0));
+    for (int i = 0; i < 2; i++) {
+        INSIST(cuGraphAddMemAllocNode(&node[i], out->graph, NULL, 0, &params));
+        out->address[i] = params.dptr;
+    }
+    INSIST(cuGraphAddMemFreeNode(&node[1], out->graph, &node[1], 1, out->address[1]));
+    good = cuGraphInstantiate(&out->instance, out->graph, 0) == CUDA_SUCCESS;
+    if (good && cuGraphLaunch(out->instance, stream) == CUDA_SUCCESS)
+        return true;
+    if (good)
+        INSIST(cuGraphExecDestroy(out->instance));
+    INSIST(cuGraphDestroy(out->graph));
+    return false;
+}
+
+static void give_graph(struct object *object, CUstream stream)
+{
+    int ordinal;
+
+    INSIST(cuPointerGetAttribute(&ordinal, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, object->address[0]));
+    if (object->early)
+        INSIST(cuGraphDestroy(object->graph));
+    INSIST(cuMemFreeAsync(object->address[0], stream));
+    INSIST(cuStreamSynchronize(stream));
+    if (object->bytes % 2)
+        INSIST(cuDeviceGraphMemTrim(ordinal));
+    INSIST(cuGraphExecDestroy(object->instance));
+    if (!object->early)
+        INSIST(cuGraphDestroy(object->graph));
+}
+
 /* The runtime's and the driver's ways to pin and to let go. */
 static bool make_host(uint64_t *random, struct object *out)
 {
@@ -170,6 +210,8 @@ bool kinds_make(enum kind kind, uint64_t *random, CUcontext context, int ordinal
     case KIND_VOLUME:
     case KIND_MIPMAP:
         return make_array(random, out);
+    case KIND_GRAPH:
+        return make_graph(random, ordinal, stream, out);
     case KIND_PINNED:
     case KIND_REGISTERED:
         return make_host(random, out);
@@ -203,6 +245,9 @@ void kinds_give(struct object *object, CUstream stream)
         break;
     case KIND_MIPMAP:
         INSIST(cuMipmappedArrayDestroy(object->mipmap));
+        break;
+    case KIND_GRAPH:
+        give_graph(object, stream);
         break;
     case KIND_PINNED:
         INSIST(cuMemFreeHost(object->host));

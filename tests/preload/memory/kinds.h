@@ -23,6 +23,7 @@ enum kind {
     KIND_ARRAY,
     KIND_VOLUME,
     KIND_MIPMAP,
+    KIND_GRAPH, /* a graph that allocates: launched; one allocation freed in it, one by the program */
     KIND_PINNED,
     KIND_REGISTERED,
     KIND_CONTEXT, /* a context with allocations that die with it */
@@ -42,8 +43,10 @@ struct object {
     CUarray array;
     CUmipmappedArray mipmap;
     CUmemoryPool pool;
+    CUgraph graph;
+    CUgraphExec instance;
     CUcontext own;
-    bool early; /* the handle was released, or the pool is destroyed, before the rest */
+    bool early; /* the handle was released, or the pool or graph is destroyed, before the rest */
 };
 
 /** A random number from a state that is not 0. */

@@ -106,6 +106,8 @@ static void settle(bool free_all, struct worker *worker)
         must(cuDeviceGetDefaultMemPool(&pool, device), "cuDeviceGetDefaultMemPool");
         if (free_all && cuMemPoolTrimTo(pool, 0) != CUDA_SUCCESS) /* it may be told to fail */
             must(cuMemPoolTrimTo(pool, 0), "cuMemPoolTrimTo");
+        if (free_all && cuDeviceGraphMemTrim(device) != CUDA_SUCCESS)
+            must(cuDeviceGraphMemTrim(device), "cuDeviceGraphMemTrim");
     }
 }
 

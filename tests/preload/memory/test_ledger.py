@@ -14,7 +14,8 @@ KINDS = {'native': ['native'], 'managed': ['managed'], 'pool': ['pool'], 'array'
 FAILING = ['cuMemAlloc_v2', 'cuMemAllocPitch_v2', 'cuMemAllocManaged', 'cuMemAllocAsync', 'cuMemAllocFromPoolAsync',
            'cuMemCreate', 'cuMemMap', 'cuMemUnmap', 'cuMemRelease', 'cuMemFree_v2', 'cuMemFreeAsync', 'cuArrayCreate_v2',
            'cuArray3DCreate_v2', 'cuMipmappedArrayCreate', 'cuArrayDestroy', 'cuMemHostAlloc', 'cuMemFreeHost',
-           'cuMemHostRegister_v2', 'cuMemHostUnregister', 'cuMemPoolDestroy', 'cuMemPoolCreate', 'cuMemPoolTrimTo']
+           'cuMemHostRegister_v2', 'cuMemHostUnregister', 'cuGraphInstantiate_v2', 'cuGraphInstantiateWithFlags',
+           'cuGraphLaunch', 'cuGraphExecDestroy', 'cuDeviceGraphMemTrim', 'cuMemPoolDestroy', 'cuMemPoolCreate', 'cuMemPoolTrimTo']
 
 
 def compare(stats, report):

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver.h"
+
+#include <criterion/criterion.h>
+
+/* A graph with one allocation that stays and one that it frees; both are set. */
+static CUgraph allocating(CUdeviceptr *kept)
+{
+    CUDA_MEM_ALLOC_NODE_PARAMS params = {.poolProps = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                                       .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}},
+                                         .bytesize = 3 * GRANULE / 2};
+    CUDA_MEMSET_NODE_PARAMS set = {.elementSize = 4, .value = 7, .width = 16, .height = 1};
+    CUgraphNode nodes[2], sets[2], freed;
+    CUcontext context;
+    CUgraph graph;
+
+    must(cuCtxGetCurrent(&context));
+    must(cuGraphCreate(&graph, 0));
+    for (int i = 0; i < 2; i++) {
+        must(cuGraphAddMemAllocNode(&nodes[i], graph, NULL, 0, &params));
+        set.dst = params.dptr;
+        must(cuGraphAddMemsetNode(&sets[i], graph, &nodes[i], 1, &set, context));
+        if (i == 0)
+            *kept = params.dptr;
+    }
+    must(cuGraphAddMemFreeNode(&freed, graph, &sets[1], 1, params.dptr));
+    cr_assert_eq(cuGraphAddMemFreeNode(&freed, graph, &sets[1], 1, params.dptr), CUDA_ERROR_INVALID_VALUE);
+    return graph;
+}
+
+static size_t reserved(void)
+{
+    cuuint64_t bytes;
+
+    must(cuDeviceGetGraphMemAttribute(0, CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT, &bytes));
+    return bytes;
+}
+
+Test(graph, memory_of_its_own_is_there_from_the_launch_until_a_trim_finds_it_unused)
+{
+    unsigned values[16];
+    CUdeviceptr kept;
+    CUgraphExec exec;
+    CUgraph graph;
+
+    start();
+    graph = allocating(&kept);
+    must(cuGraphInstantiate(&exec, graph, 0));
+    cr_assert_eq(reserved(), 0);
+    must(cuGraphLaunch(exec, NULL));
+    cr_assert_eq(reserved(), 4 * GRANULE);
+    must(cuMemcpyDtoH(values, kept, sizeof values));
+    cr_assert(values[0] == 7 && values[15] == 7);
+    must(cuDeviceGraphMemTrim(0));
+    cr_assert_eq(reserved(), 2 * GRANULE, "what the program may use stays");
+    must(cuMemFree(kept));
+    cr_assert_eq(cuMemFree(kept), CUDA_ERROR_INVALID_VALUE);
+    must(cuGraphExecDestroy(exec));
+    must(cuGraphDestroy(graph));
+    cr_assert_eq(reserved(), 2 * GRANULE, "kept for the next graph");
+    must(cuDeviceGraphMemTrim(0));
+    cr_assert_eq(reserved(), 0);
+}
+
+Test(graph, an_allocation_that_lives_keeps_its_graph_from_being_launched_again)
+{
+    CUgraphExec exec, second;
+    CUdeviceptr kept;
+    CUgraph graph;
+
+    start();
+    graph = allocating(&kept);
+    must(cuGraphInstantiate(&exec, graph, 0));
+    cr_assert_eq(cuGraphInstantiate(&second, graph, 0), CUDA_ERROR_INVALID_VALUE, "one at a time");
+    cr_assert_eq(cuGraphClone(&graph, graph), CUDA_ERROR_NOT_SUPPORTED);
+    must(cuGraphLaunch(exec, NULL));
+    cr_assert_eq(cuGraphLaunch(exec, NULL), CUDA_ERROR_INVALID_VALUE);
+    must(cuMemFreeAsync(kept, NULL));
+    must(cuGraphLaunch(exec, NULL));
+    must(cuGraphExecDestroy(exec));
+    must(cuGraphInstantiate(&exec, graph, CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH));
+    must(cuGraphLaunch(exec, NULL));
+    must(cuGraphLaunch(exec, NULL));
+    must(cuCtxSynchronize());
+    must(cuGraphExecDestroy(exec));
+    must(cuGraphDestroy(graph));
+    must(cuMemFree(kept));
+}
