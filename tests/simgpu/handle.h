@@ -23,6 +23,7 @@ enum handle_kind {
     HANDLE_GRAPH,
     HANDLE_NODE,
     HANDLE_EXEC,
+    HANDLE_TEXTURE,
     HANDLE_KINDS
 };
 

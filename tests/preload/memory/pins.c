@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pins - ends with blocks alive that must not move: one is exported, two are named by copy and set nodes of a graph. */
+/* pins - ends with blocks alive that must not move: exported, named by a graph, behind a texture. */
 #include <cuda.h>
 
 #include <stdio.h>
@@ -21,7 +21,10 @@ int main(void)
 {
     const CUmemAccessDesc access = {.location = {CU_MEM_LOCATION_TYPE_DEVICE, 0},
                                     .flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
-    CUdeviceptr exported, source, target, plain;
+    const CUDA_TEXTURE_DESC sampling = {.flags = CU_TRSF_READ_AS_INTEGER};
+    CUDA_RESOURCE_DESC desc = {.resType = CU_RESOURCE_TYPE_LINEAR};
+    CUdeviceptr exported, source, target, plain, sampled;
+    CUtexObject texture, refused;
     CUgraphExec executable, gone;
     CUipcMemHandle handle;
     CUcontext context;
@@ -35,7 +38,16 @@ int main(void)
     MUST(cuMemAlloc(&source, 4 * MIB));
     MUST(cuMemAlloc(&target, 8 * MIB));
     MUST(cuMemAlloc(&plain, 16 * MIB));
+    MUST(cuMemAlloc(&sampled, 6 * MIB));
     MUST(cuIpcGetMemHandle(&handle, exported));
+    desc.res.linear.devPtr = sampled;
+    desc.res.linear.format = CU_AD_FORMAT_FLOAT;
+    desc.res.linear.numChannels = 1;
+    desc.res.linear.sizeInBytes = 6 * MIB;
+    MUST(cuTexObjectCreate(&texture, &desc, &sampling, NULL));
+    desc.res.linear.devPtr = plain;
+    if (cuTexObjectCreate(&refused, &desc, NULL, NULL) == CUDA_SUCCESS)
+        return 3; /* what the driver refuses pins nothing */
     const CUDA_MEMCPY3D copy = {.srcMemoryType = CU_MEMORYTYPE_DEVICE,
                                 .srcDevice = source,
                                 .dstMemoryType = CU_MEMORYTYPE_DEVICE,
