@@ -140,6 +140,7 @@ static int ask(unsigned ordinal, uint64_t bytes, uint64_t *out_overbooked_bytes)
     if (r < 0)
         return r;
     over = areas_overbooked(&areas, bytes);
+    away = away / GRANULE_BYTES * GRANULE_BYTES;
     if (away > areas.buffers_bytes + areas.loose_bytes)
         away = areas.buffers_bytes + areas.loose_bytes;
     *out_overbooked_bytes = over > away ? over - away : 0;
