@@ -2,6 +2,7 @@
 /* Preloaded on the simulated driver with a device budget of 16 MiB: blocks that another process opens. */
 #include "../world.h"
 
+#include <cuda_runtime_api.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -111,6 +112,48 @@ Test(ipc, a_block_is_shared_and_stays_where_it_is)
     cr_expect(all_are(block, BLOCK_COUNT, 2));
     peers_end(&peers);
     OK(cuMemFree(block));
+    world_end(&world);
+}
+
+/* The same by the runtime's calls. */
+static void import_by_runtime(const struct peers *peers)
+{
+    struct world world = world_make();
+    cudaIpcMemHandle_t handle;
+    void *block;
+
+    hear(peers->to_child[0], &handle, sizeof handle);
+    DEMAND(cudaIpcOpenMemHandle(&block, handle, cudaIpcMemLazyEnablePeerAccess) == cudaSuccess);
+    DEMAND(all_are((CUdeviceptr)block, BLOCK_COUNT, 1));
+    DEMAND(world_add(&world, (CUdeviceptr)block, (CUdeviceptr)block, BLOCK_COUNT, NULL) == CUDA_SUCCESS);
+    DEMAND(cuCtxSynchronize() == CUDA_SUCCESS);
+    DEMAND(cudaIpcCloseMemHandle(block) == cudaSuccess);
+    DEMAND(cudaIpcCloseMemHandle(block) != cudaSuccess);
+    say(peers->to_parent[1], "x", 1);
+    _exit(0);
+}
+
+Test(ipc, a_block_is_shared_by_the_runtimes_calls)
+{
+    struct peers peers = peers_start();
+    cudaIpcMemHandle_t handle;
+    void *block;
+    char done;
+
+    if (!peers.child)
+        import_by_runtime(&peers);
+    struct world world = world_make();
+
+    cr_assert_eq(cudaMalloc(&block, BLOCK_BYTES), cudaSuccess);
+    OK(cuMemsetD32((CUdeviceptr)block, bits_of(1), BLOCK_COUNT));
+    OK(cuCtxSynchronize());
+    cr_assert_eq(cudaIpcGetMemHandle(&handle, block), cudaSuccess);
+    say(peers.to_child[1], &handle, sizeof handle);
+    press(&world);
+    hear(peers.to_parent[0], &done, 1);
+    cr_expect(all_are((CUdeviceptr)block, BLOCK_COUNT, 2));
+    peers_end(&peers);
+    cr_assert_eq(cudaFree(block), cudaSuccess);
     world_end(&world);
 }
 
