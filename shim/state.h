@@ -39,7 +39,7 @@ struct idle_blocks {
 };
 
 struct device_state {
-    bool ready; /**< budget resolved against the device's size */
+    _Atomic bool ready; /**< budget resolved against the device's size */
     uint64_t
         configured_bytes; /**< the budget as asked for; the limit may be lower while the device is full */
     uint64_t total_bytes; /**< of the device */

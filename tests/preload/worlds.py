@@ -100,6 +100,11 @@ def load(path):
         return None
 
 
+def shared_memory():
+    """Names in /dev/shm, but for those that Criterion and databases make while a program runs."""
+    return [name for name in os.listdir('/dev/shm') if 'bxfi' not in name and not name.startswith('PostgreSQL.')]
+
+
 def run(program, arguments=None, options=None, simgpu=None, library=LIBRARY, deadline_s=DEADLINE_S, env=None):
     """Run a program of tests/programs, or one by its path; `options` are EBBTIDE_ variables without the prefix, None:
     without the library. `env` is set besides."""
@@ -107,7 +112,7 @@ def run(program, arguments=None, options=None, simgpu=None, library=LIBRARY, dea
     with tempfile.TemporaryDirectory(prefix='ebbtide-test-', dir='/var/tmp') as folder:
         spill = os.path.join(folder, 'spill')
         os.mkdir(spill)
-        shm_before = set(os.listdir('/dev/shm'))
+        shm_before = set(shared_memory())
         env = {k: v for k, v in os.environ.items() if not k.startswith(('EBBTIDE_', 'SIMGPU_', 'LD_'))}
         env['LD_LIBRARY_PATH'] = SIMGPU
         env['SIMGPU_REPORT'] = os.path.join(folder, 'report.json')
@@ -126,7 +131,7 @@ def run(program, arguments=None, options=None, simgpu=None, library=LIBRARY, dea
             process.kill()
             out, err = process.communicate()
             err += '\nhung: killed after %d s' % deadline_s
-        left = os.listdir(spill) + sorted(n for n in set(os.listdir('/dev/shm')) - shm_before if 'bxfi' not in n)
+        left = os.listdir(spill) + sorted(set(shared_memory()) - shm_before)
         sheets = [load(path) for path in glob.glob(os.path.join(folder, 'stats.*.json'))]
         return Result(process, out, err, [sheet for sheet in sheets if sheet], load(env['SIMGPU_REPORT']), left)
 
