@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+# programs: python3
+# packages: python3 libpython3-testsuite
+# seen: python3
+modules='test_bytes test_memoryview test_json'
+[ "$LONG" ] && modules="$modules test_os test_threading test_subprocess test_multiprocessing_fork test_decimal"
+for python in $([ "$LONG" ] && echo /usr/bin/python3) python3 /usr/bin/python3; do
+  "$python" -c 'import test.test_bytes' 2>/dev/null && break
+done || exit 77
+for module in $modules; do
+  echo "== $module"
+  # "test_x (test.test_bytes.BytesTest.test_x) ... ok", and what a test prints is no matter of ours.
+  "$python" -m test -v $([ "$LONG" ] || echo --ignore '*big*') "$module" >"$module.log" 2>&1 </dev/null
+  echo "status $?"
+  grep -oE '^(test[A-Za-z0-9_]* \([^)]*\)).*(ok|FAIL|ERROR|skipped .*)$' "$module.log" | sed 's/ \.\.\. .*\(ok\|FAIL\|ERROR\|skipped\).*/ \1/' | sort
+  grep -E '^(Ran [0-9]+ tests|FAILED|OK)' "$module.log" | sed 's/ in .*//'
+done
+"$python" -c 'import os; print(sorted(os.listdir("/proc/self/fd")))'
