@@ -88,6 +88,25 @@ static size_t describe(const struct holder *holder, char *buf, size_t size)
     return log_print(buf, size, "%s (%s); ", text, holder->why);
 }
 
+/* What operations hold: pinned by the program, and reserved with nothing behind it yet. Nothing when there are none. */
+static void describe_operations(unsigned ordinal, char *buf, size_t size)
+{
+    const struct device_state *device = &core.devices[ordinal];
+    char pinned[SIZE_TEXT_BYTES], reserved[SIZE_TEXT_BYTES];
+    uint64_t pinned_bytes, reserved_bytes;
+
+    pthread_mutex_lock(&core.lock);
+    pinned_bytes = device->area_bytes[AREA_OPERATION];
+    reserved_bytes = device->budget.class_bytes[CLASS_RESERVED];
+    pthread_mutex_unlock(&core.lock);
+    *buf = 0;
+    if (!pinned_bytes && !reserved_bytes)
+        return;
+    size_format(pinned_bytes, pinned, sizeof(pinned));
+    size_format(reserved_bytes, reserved, sizeof(reserved));
+    log_print(buf, size, "operations: %s pinned, %s reserved; ", pinned, reserved);
+}
+
 /* The option that would have helped. */
 static const char *advice(void)
 {
@@ -104,7 +123,7 @@ void refusal_device(unsigned ordinal, uint64_t bytes, const char *what)
 {
     struct budget *budget = &core.devices[ordinal].budget;
     struct holder holders[HOLDERS];
-    char list[320], asked[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES], free[SIZE_TEXT_BYTES],
+    char list[320], operations[64], asked[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES], free[SIZE_TEXT_BYTES],
         host[SIZE_TEXT_BYTES];
     size_t length = 0;
 
@@ -114,13 +133,14 @@ void refusal_device(unsigned ordinal, uint64_t bytes, const char *what)
     pthread_mutex_unlock(&core.lock);
     for (unsigned i = 0; i < HOLDERS; i++)
         length += describe(&holders[i], list + length, sizeof(list) - length);
+    describe_operations(ordinal, operations, sizeof(operations));
     size_format(bytes, asked, sizeof(asked));
     size_format(budget->limit_bytes, limit, sizeof(limit));
     size_format(tier_device_room(ordinal), free, sizeof(free));
     size_format(tier_host_room(), host, sizeof(host));
     log_line(LOG_WARN,
-             "device %u: %s of %s refused, budget %s has %s free, host %s free; largest: %sraise with %s",
-             ordinal, what, asked, limit, free, host, list, advice());
+             "device %u: %s of %s refused, budget %s has %s free, host %s free; %slargest: %sraise with %s",
+             ordinal, what, asked, limit, free, host, operations, list, advice());
 }
 
 void refusal_host(uint64_t bytes)

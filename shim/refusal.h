@@ -3,7 +3,7 @@
  * refusal.h - the line that says why an allocation or a launch was refused.
  *
  * It names the budget, what was asked and what is free, the three largest holders with the reason why they do not
- * move, and the option that changes it. No lock of the core is held by the caller.
+ * move, what operations hold (pinned by the program, and reserved), and the option that changes it. No lock of the core is held by the caller.
  */
 #ifndef EBB_REFUSAL_H
 #define EBB_REFUSAL_H

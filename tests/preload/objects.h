@@ -11,6 +11,9 @@
 #include "world.h"
 
 #include <ebbtide.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #define STAGING (12 * MIB) /* a sixteenth of 212 in whole granules */
 
@@ -106,6 +109,27 @@ static inline void pin(const struct object *object, unsigned flags)
 static inline void unpin(const struct object *object, unsigned flags)
 {
     cr_assert_eq(ebb_unpin(ptr(object), flags), 0);
+}
+
+/* What is written to standard error from now on goes to a file. */
+static inline FILE *listen_to_errors(void)
+{
+    FILE *file = tmpfile();
+
+    cr_assert(file);
+    cr_assert_geq(dup2(fileno(file), STDERR_FILENO), 0);
+    return file;
+}
+
+static inline unsigned lines_with(FILE *file, const char *word)
+{
+    char line[1024];
+    unsigned count = 0;
+
+    rewind(file);
+    while (fgets(line, sizeof line, file))
+        count += strstr(line, word) != NULL;
+    return count;
 }
 
 #endif

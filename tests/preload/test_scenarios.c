@@ -8,8 +8,6 @@
 #include <dirent.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,27 +34,6 @@ static uint64_t moved_bytes(void)
     struct ebb_stats now = stats();
 
     return now.to_host_bytes + now.to_device_bytes + now.to_disk_bytes + now.from_disk_bytes;
-}
-
-/* What is written to standard error from now on goes to a file. */
-static FILE *listen_to_errors(void)
-{
-    FILE *file = tmpfile();
-
-    cr_assert(file);
-    cr_assert_geq(dup2(fileno(file), STDERR_FILENO), 0);
-    return file;
-}
-
-static unsigned lines_with(FILE *file, const char *word)
-{
-    char line[1024];
-    unsigned count = 0;
-
-    rewind(file);
-    while (fgets(line, sizeof line, file))
-        count += strstr(line, word) != NULL;
-    return count;
 }
 
 /* ---- S4b: EBBTIDE_DISK_BUDGET=100M ------------------------------------------------------------------------------ */
@@ -357,6 +334,23 @@ Test(over, reservation_is_refused_when_nobody_lets_go_in_its_time)
     cr_expect_eq(reservation, 7);
     cr_expect_eq(over, 7);
     cr_expect_eq(used_mib(EBB_TIER_DEVICE), 180);
+    empty(b);
+}
+
+Test(over, refused_allocation_says_what_is_pinned_and_what_reserved)
+{
+    FILE *errors = listen_to_errors();
+    ebb_reservation reservation;
+    struct object b[4];
+    CUdeviceptr more;
+
+    fill(b);
+    pin(&b[3], EBB_RO);
+    reservation = reserve(10);
+    cr_expect_eq(cuMemAlloc(&more, 60 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
+    cr_expect_eq(lines_with(errors, "operations: 60 MiB pinned, 10 MiB reserved; largest"), 1);
+    cr_expect_eq(ebb_reserve_release(reservation, SIZE_MAX), 0);
+    unpin(&b[3], EBB_CLEAN);
     empty(b);
 }
 
