@@ -140,7 +140,7 @@ int core_host_charge(enum host_class class, uint64_t bytes)
         r = 0;
     }
     if (r < 0)
-        refusal_host(bytes);
+        refusal_host(bytes, "pinned allocation");
     return r;
 }
 

@@ -4,6 +4,7 @@
 #include "core.h"
 #include "hooks.h"
 #include "host_block.h"
+#include "malloc_life.h"
 #include "native.h"
 
 #include <unistd.h>
@@ -77,7 +78,7 @@ CUresult hook_cuMemAllocHost(__typeof__(cuMemAllocHost) *next, const void *call_
 CUresult hook_cuMemHostRegister_v2(__typeof__(cuMemHostRegister_v2) *next, const void *call_site, void *p,
                                    size_t bytesize, unsigned int Flags)
 {
-    uint64_t charged = pinned_bytes(p, bytesize);
+    uint64_t charged = malloc_counts && malloc_counts(p) ? 0 : pinned_bytes(p, bytesize);
 
     (void)call_site;
     if (!p || !bytesize)

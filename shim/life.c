@@ -8,6 +8,7 @@
 #include "ipc.h"
 #include "live.h"
 #include "log.h"
+#include "malloc_life.h"
 #include "options.h"
 #include "pools.h"
 #include "stats.h"
@@ -123,6 +124,8 @@ static void forked(void)
 __attribute__((constructor)) static void load(void)
 {
     life_options();
+    if (malloc_start)
+        malloc_start(&options);
     if (pthread_atfork(host_block_fork_prepare, host_block_fork_parent, forked))
         log_line(LOG_WARN,
                  "no room for a fork handler: forked children must not use CUDA or registered memory");

@@ -10,6 +10,8 @@
 #include "steps.h"
 #include "tier.h"
 
+__thread bool mover_mine;
+
 void mover_take(void)
 {
     uint64_t ticket;
@@ -19,10 +21,12 @@ void mover_take(void)
     while (core.role_now != ticket)
         pthread_cond_wait(&core.changed, &core.lock);
     pthread_mutex_unlock(&core.lock);
+    mover_mine = true;
 }
 
 void mover_give(void)
 {
+    mover_mine = false;
     pthread_mutex_lock(&core.lock);
     core.role_now++;
     pthread_cond_broadcast(&core.changed);

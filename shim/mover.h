@@ -11,6 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/** True in the thread that holds the role. */
+extern __thread bool mover_mine __attribute__((tls_model("initial-exec")));
+
 void mover_take(void);
 void mover_give(void);
 

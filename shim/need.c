@@ -7,6 +7,7 @@
 #include "monitor.h"
 #include "mover.h"
 #include "state.h"
+#include "tier.h"
 
 static struct timespec time_after_ms(uint64_t ms)
 {
@@ -29,7 +30,8 @@ static bool is_served(uint64_t ticket)
 bool need_wait(unsigned ordinal, uint64_t bytes)
 {
     struct timespec until = time_after_ms(core.options->wait_ms);
-    uint64_t ticket, *need_bytes = &core.devices[ordinal].need_bytes;
+    uint64_t ticket,
+        *need_bytes = ordinal == NEED_HOST ? &core.host_need_bytes : &core.devices[ordinal].need_bytes;
     bool served;
 
     if (!core.options->wait_ms || !monitor_runs())
@@ -53,12 +55,27 @@ bool need_pending(void)
     return atomic_load(&core.needs_told) != atomic_load(&core.needs_served);
 }
 
+/* Idle slabs first, then blocks to disk. */
+static void serve_host(uint64_t bytes)
+{
+    uint64_t made = stock_trim(&core.slabs, bytes);
+
+    if (made >= bytes)
+        return;
+    mover_take();
+    mover_spill(bytes - made + tier_host_staging(), UINT64_MAX);
+    mover_give();
+    stock_trim(&core.slabs, bytes - made);
+}
+
 void need_serve(void)
 {
-    uint64_t bytes[DEVICE_MAX], ticket;
+    uint64_t bytes[DEVICE_MAX], host_bytes, ticket;
 
     pthread_mutex_lock(&core.lock);
     ticket = atomic_load(&core.needs_told);
+    host_bytes = core.host_need_bytes;
+    core.host_need_bytes = 0;
     for (unsigned i = 0; i < core.device->count; i++) {
         bytes[i] = core.devices[i].need_bytes;
         core.devices[i].need_bytes = 0;
@@ -71,6 +88,8 @@ void need_serve(void)
         mover_make_room(i, bytes[i], 0, UINT64_MAX);
         mover_give();
     }
+    if (host_bytes)
+        serve_host(host_bytes);
     pthread_mutex_lock(&core.lock);
     atomic_store(&core.needs_served, ticket);
     pthread_cond_broadcast(&core.changed);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * need.h - room on a device that allocations wait for.
+ * need.h - room on a device, or in the host's budget, that allocations wait for.
  *
  * An allocation that finds none says so and waits, at most EBBTIDE_WAIT_MS, for the monitor's thread, which makes room
  * for all who wait with one drain. Who is not served then helps himself.
@@ -12,6 +12,11 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "device.h"
+
+/** In place of an ordinal: the host's budget. */
+#define NEED_HOST DEVICE_MAX
 
 /** Wait for `bytes` more on the device. False: nobody made room in time, or nobody is there to make it. */
 bool need_wait(unsigned ordinal, uint64_t bytes);

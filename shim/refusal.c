@@ -143,17 +143,21 @@ void refusal_device(unsigned ordinal, uint64_t bytes, const char *what)
              ordinal, what, asked, limit, free, host, operations, list, advice());
 }
 
-void refusal_host(uint64_t bytes)
+void refusal_count_host(void)
 {
-    char asked[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES], free[SIZE_TEXT_BYTES];
-
     pthread_mutex_lock(&core.lock);
     budget_refuse(&core.host_budget);
     pthread_mutex_unlock(&core.lock);
+}
+
+void refusal_host(uint64_t bytes, const char *what)
+{
+    char asked[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES], free[SIZE_TEXT_BYTES];
+
+    refusal_count_host();
     size_format(bytes, asked, sizeof(asked));
     size_format(core.host_budget.limit_bytes, limit, sizeof(limit));
     size_format(tier_host_room(), free, sizeof(free));
-    log_line(LOG_WARN,
-             "host: pinned allocation of %s refused, budget %s has %s free; raise with EBBTIDE_HOST_BUDGET",
+    log_line(LOG_WARN, "host: %s of %s refused, budget %s has %s free; raise with EBBTIDE_HOST_BUDGET", what,
              asked, limit, free);
 }

@@ -13,7 +13,10 @@
 /** Device memory was refused. `what`: "allocation" or "launch". Counts the refusal. */
 void refusal_device(unsigned ordinal, uint64_t bytes, const char *what);
 
-/** Host memory was refused. */
-void refusal_host(uint64_t bytes);
+/** Host memory was refused: `what` of it, "allocation" or "pinned allocation". Counts the refusal. */
+void refusal_host(uint64_t bytes, const char *what);
+
+/** Host memory was refused: count it only. */
+void refusal_count_host(void);
 
 #endif

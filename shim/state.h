@@ -71,6 +71,7 @@ struct core {
     uint64_t reserved_base, reserved_bytes; /**< what the driver reserved; blocks begin a little above */
     struct device_state devices[DEVICE_MAX];
     struct budget host_budget;
+    uint64_t host_need_bytes; /**< with lock: what allocations of the heap wait for */
     struct stock slabs;
     bool mapped; /**< evicted blocks stay mapped (else strict) */
 

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "host.h"
 #include "log.h"
 #include "size.h"
 #include "state.h"
@@ -192,7 +193,9 @@ static void put_json(struct sheet *sheet, const char *const *unhooked, unsigned 
 {
     struct disk_figures disk = disk_now();
     const char *why = atomic_load(&core.account_only);
+    struct budget host;
 
+    host_figures(&host);
     put(sheet, "{\"version\": 1, \"pid\": %d, \"command\": \"", (int)getpid());
     put_command(sheet);
     put(sheet, "\", \"duration_ns\": %llu,\n \"devices\": [",
@@ -200,10 +203,10 @@ static void put_json(struct sheet *sheet, const char *const *unhooked, unsigned 
     for (unsigned i = 0; core.device && i < core.device->count; i++)
         put_device(sheet, i);
     put(sheet, "],\n \"host\": {");
-    put_budget(sheet, &core.host_budget, shown_limit(core.host_budget.limit_bytes, 0));
-    put(sheet, ", \"idle_bytes\": %llu, \"refused\": %llu, ", (unsigned long long)core.host_budget.idle_bytes,
-        (unsigned long long)core.host_budget.refused);
-    put_classes(sheet, &core.host_budget, host_words, HOST_CLASS_COUNT);
+    put_budget(sheet, &host, shown_limit(host.limit_bytes, 0));
+    put(sheet, ", \"idle_bytes\": %llu, \"refused\": %llu, ", (unsigned long long)host.idle_bytes,
+        (unsigned long long)host.refused);
+    put_classes(sheet, &host, host_words, HOST_CLASS_COUNT);
     put(sheet, "},\n \"disk\": {\"budget_bytes\": %llu, \"used_bytes\": %llu, \"peak_bytes\": %llu},\n",
         (unsigned long long)disk.budget_bytes, (unsigned long long)disk.used_bytes,
         (unsigned long long)disk.peak_bytes);
@@ -267,10 +270,12 @@ void stats_write_table(int fd)
     struct sheet sheet = {.fd = fd};
     struct disk_figures disk = disk_now();
     struct stats_counters *c = &core.counters;
+    struct budget host;
     char name[24];
 
     if (!core.device && !value(&c->moves[MOVE_HOST_TO_DISK].count))
         return;
+    host_figures(&host);
     put(&sheet, "ebbtide[%d]\n  %-10s %12s %12s %12s\n", (int)getpid(), "tier", "budget", "used", "peak");
     for (unsigned i = 0; core.device && i < core.device->count; i++) {
         log_print(name, sizeof(name), "device %u", i);
@@ -278,8 +283,7 @@ void stats_write_table(int fd)
             put_row(&sheet, name, core.devices[i].configured_bytes, core.devices[i].budget.used_bytes,
                     core.devices[i].budget.peak_bytes);
     }
-    put_row(&sheet, "host", core.host_budget.limit_bytes, core.host_budget.used_bytes,
-            core.host_budget.peak_bytes);
+    put_row(&sheet, "host", host.limit_bytes, host.used_bytes, host.peak_bytes);
     put_row(&sheet, "disk", disk.budget_bytes, disk.used_bytes, disk.peak_bytes);
     for (unsigned i = 0; i < MOVE_COUNT; i++) {
         char bytes[SIZE_TEXT_BYTES];

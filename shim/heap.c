@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* heap.c - see heap.h. */
+#include "heap.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "core.h"
+
+/* A thread's unused credit, and what is not worth giving back; the fraction of the room left that all of them may hold unused; a pool's lot. */
+#define CREDIT_MOST_BYTES     ((int64_t)8 << 20)
+#define CREDIT_EARLY_BYTES    ((int64_t)64 << 10)
+#define CREDIT_LEAST_BYTES    ((int64_t)16 << 10)
+#define CREDIT_SHARE_OF_LIMIT 4096
+#define CREDIT_SHARE          16
+#define LOT_LEAST_BYTES       ((uint64_t)64 << 10)
+#define LOT_MOST_BYTES        ((uint64_t)16 << 20)
+#define LOT_SHARE_OF_LIMIT    1024
+
+static struct {
+    _Alignas(64) _Atomic int64_t
+        pool;              /**< charged to the budget and granted to nobody; below 0 before heap_open */
+    _Atomic int64_t lots;  /**< charged to the budget */
+    _Atomic uint64_t room; /**< of the budget, when it was last asked */
+    _Atomic uint32_t threads;
+    _Atomic bool open;
+    uint64_t lot_bytes;
+    uint64_t credits_bytes;            /**< what all threads together may hold unused */
+    _Alignas(64) pthread_mutex_t lock; /**< of the list and of what ended threads left */
+    struct heap_account *accounts;
+    _Atomic int64_t ended; /**< sum of the nets of threads that have ended */
+} heap = {.lock = PTHREAD_MUTEX_INITIALIZER,
+          .room = UINT64_MAX,
+          .lot_bytes = LOT_MOST_BYTES,
+          .credits_bytes = UINT64_MAX};
+
+static int64_t net_of(const struct heap_account *account)
+{
+    return (int64_t)(__atomic_load_n(&account->counters->allocated, __ATOMIC_RELAXED) -
+                     __atomic_load_n(&account->counters->freed, __ATOMIC_RELAXED)) -
+           __atomic_load_n(&account->kept, __ATOMIC_RELAXED);
+}
+
+/* The unused credit that a thread should hold now. */
+static int64_t credit_now(void)
+{
+    uint64_t room = atomic_load_explicit(&heap.room, memory_order_relaxed);
+    uint32_t threads = atomic_load_explicit(&heap.threads, memory_order_relaxed);
+    int64_t pool = atomic_load_explicit(&heap.pool, memory_order_relaxed);
+
+    room = room > INT64_MAX / 2 ? INT64_MAX / 2 : room;
+    room += pool > 0 ? (uint64_t)pool : 0;
+    room /= CREDIT_SHARE;
+    room = (room < heap.credits_bytes ? room : heap.credits_bytes) / (threads ? threads : 1);
+    return room < (uint64_t)CREDIT_MOST_BYTES ? (int64_t)room : CREDIT_MOST_BYTES;
+}
+
+/* Between `least` and `most` bytes out of the pool, all that it has up to that; 0 when it has less than `least`. */
+static int64_t pool_take(int64_t least, int64_t most)
+{
+    int64_t has = atomic_load_explicit(&heap.pool, memory_order_relaxed), take;
+
+    do {
+        take = has < most ? has : most;
+        if (take < least)
+            return 0;
+    } while (!atomic_compare_exchange_weak_explicit(&heap.pool, &has, has - take, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return take;
+}
+
+static void pool_give(int64_t bytes)
+{
+    int64_t lot = (int64_t)heap.lot_bytes, has;
+
+    has = atomic_fetch_add_explicit(&heap.pool, bytes, memory_order_relaxed) + bytes;
+    if (has <= 4 * lot || !atomic_load_explicit(&heap.open, memory_order_relaxed))
+        return;
+    has = pool_take(1, has - 2 * lot);
+    if (has) {
+        atomic_fetch_sub_explicit(&heap.lots, has, memory_order_relaxed);
+        core_host_credit(HOST_HEAP, (uint64_t)has);
+        atomic_fetch_add_explicit(&heap.room, (uint64_t)has, memory_order_relaxed);
+    }
+}
+
+/* Charge a lot, or only `bytes` where there is no room for one. */
+static bool pool_grow(uint64_t bytes)
+{
+    uint64_t room = UINT64_MAX, lot = bytes + heap.lot_bytes;
+    int error = core_heap_charge(lot, &room);
+
+    if (error) {
+        lot = bytes;
+        error = core_heap_charge(lot, &room);
+    }
+    atomic_store_explicit(&heap.room, room, memory_order_relaxed);
+    if (error)
+        return false;
+    atomic_fetch_add_explicit(&heap.lots, (int64_t)lot, memory_order_relaxed);
+    atomic_fetch_add_explicit(&heap.pool, (int64_t)lot, memory_order_relaxed);
+    return true;
+}
+
+static void grant(struct heap_account *account, int64_t bytes)
+{
+    account->granted += bytes;
+    account->limit = (uint64_t)(account->granted + account->kept) + account->counters->freed;
+}
+
+/* `bytes` more than what is granted. */
+static bool reserve(struct heap_account *account, int64_t bytes)
+{
+    int64_t got;
+
+    if (!atomic_load_explicit(&heap.open, memory_order_acquire)) {
+        atomic_fetch_sub_explicit(&heap.pool, bytes + CREDIT_EARLY_BYTES, memory_order_relaxed);
+        grant(account, bytes + CREDIT_EARLY_BYTES);
+        return true;
+    }
+    for (unsigned asked = 0;; asked++) {
+        while (!(got = pool_take(bytes, bytes + credit_now()))) {
+            int64_t has = atomic_load_explicit(&heap.pool, memory_order_relaxed);
+
+            if (!pool_grow((uint64_t)(bytes - (has < bytes ? has : 0))))
+                break;
+        }
+        if (got) {
+            grant(account, got);
+            return true;
+        }
+        if (core_heap_make_room((uint64_t)bytes, asked))
+            continue;
+        if (!core_heap_pass((uint64_t)bytes))
+            return false;
+        atomic_fetch_add_explicit(&heap.lots, bytes, memory_order_relaxed);
+        grant(account, bytes);
+        return true;
+    }
+}
+
+bool heap_take_more(struct heap_account *account, uint64_t bytes)
+{
+    int64_t short_by;
+
+    if (bytes > INT64_MAX / 4)
+        return true; /* the allocator has its own word for it */
+    grant(account, 0);
+    short_by = (int64_t)(account->counters->allocated + bytes - account->limit);
+    if (short_by <= 0 || reserve(account, short_by))
+        return true;
+    core_heap_refused(bytes);
+    return false;
+}
+
+void heap_settle(struct heap_account *account)
+{
+    int64_t spare, credit;
+
+    grant(account, 0);
+    spare = (int64_t)(account->limit - account->counters->allocated);
+    if (spare > CREDIT_LEAST_BYTES) {
+        credit = credit_now();
+        account->spare_most = (uint64_t)(2 * credit + CREDIT_LEAST_BYTES);
+        if (spare > 2 * credit) {
+            grant(account, credit - spare);
+            pool_give(spare - credit);
+        }
+    }
+    heap_rearm(account);
+}
+
+/* ---- threads --------------------------------------------------------------------------------------------- */
+
+void heap_join(struct heap_account *account, struct heap_counters *counters)
+{
+    account->counters = counters;
+    account->set = account->theirs = counters->slow_at;
+    grant(account, 0);
+    pthread_mutex_lock(&heap.lock);
+    account->previous = NULL;
+    account->next = heap.accounts;
+    if (account->next)
+        account->next->previous = account;
+    heap.accounts = account;
+    pthread_mutex_unlock(&heap.lock);
+    atomic_fetch_add_explicit(&heap.threads, 1, memory_order_relaxed);
+}
+
+static void unlink_account(struct heap_account *account)
+{
+    if (account->next)
+        account->next->previous = account->previous;
+    if (account->previous)
+        account->previous->next = account->next;
+    else
+        heap.accounts = account->next;
+}
+
+/* Its net becomes that of an ended thread, and its unused credit the pool's. */
+static void fold(struct heap_account *account)
+{
+    int64_t net = net_of(account);
+
+    atomic_fetch_add_explicit(&heap.ended, net, memory_order_relaxed);
+    pool_give(account->granted - net);
+}
+
+void heap_leave(struct heap_account *account)
+{
+    pthread_mutex_lock(&heap.lock);
+    unlink_account(account);
+    atomic_fetch_add_explicit(&heap.ended, net_of(account), memory_order_relaxed);
+    pthread_mutex_unlock(&heap.lock);
+    atomic_fetch_sub_explicit(&heap.threads, 1, memory_order_relaxed);
+    pool_give(account->granted - net_of(account));
+}
+
+uint64_t heap_bytes(void)
+{
+    int64_t sum;
+
+    pthread_mutex_lock(&heap.lock);
+    sum = atomic_load_explicit(&heap.ended, memory_order_relaxed);
+    for (const struct heap_account *account = heap.accounts; account; account = account->next)
+        sum += net_of(account);
+    pthread_mutex_unlock(&heap.lock);
+    return sum > 0 ? (uint64_t)sum : 0;
+}
+
+uint64_t heap_unused(void)
+{
+    int64_t unused = atomic_load_explicit(&heap.lots, memory_order_relaxed) - (int64_t)heap_bytes();
+
+    return unused > 0 ? (uint64_t)unused : 0;
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------ */
+
+void heap_open(uint64_t limit_bytes)
+{
+    int64_t has;
+
+    if (limit_bytes / LOT_SHARE_OF_LIMIT < LOT_MOST_BYTES)
+        heap.lot_bytes = limit_bytes / LOT_SHARE_OF_LIMIT;
+    if (limit_bytes != UINT64_MAX)
+        heap.credits_bytes = limit_bytes / CREDIT_SHARE_OF_LIMIT;
+    if (heap.lot_bytes < LOT_LEAST_BYTES)
+        heap.lot_bytes = LOT_LEAST_BYTES;
+    atomic_store_explicit(&heap.open, true, memory_order_release);
+    /* What was granted before may be more than the budget: it stays, and nothing more is admitted until it shrinks. */
+    has = atomic_load_explicit(&heap.pool, memory_order_relaxed);
+    if (has < 0)
+        pool_grow((uint64_t)-has);
+}
+
+void heap_fork_begin(void)
+{
+    pthread_mutex_lock(&heap.lock);
+}
+
+void heap_fork_parent(void)
+{
+    pthread_mutex_unlock(&heap.lock);
+}
+
+void heap_fork_child(struct heap_account *mine)
+{
+    struct heap_account *account = heap.accounts, *next;
+
+    /* What the other threads held is held by nobody that could free its thread's credit: it is as if they had ended. */
+    heap.accounts = NULL;
+    atomic_store_explicit(&heap.threads, 0, memory_order_relaxed);
+    pthread_mutex_init(&heap.lock, NULL);
+    for (; account; account = next) {
+        next = account->next;
+        if (account != mine)
+            fold(account);
+    }
+    if (mine) {
+        mine->next = mine->previous = NULL;
+        heap.accounts = mine;
+        atomic_store_explicit(&heap.threads, 1, memory_order_relaxed);
+    }
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* host.c - see host.h, and core.h for what begins with core_. */
+#include "host.h"
+
+#include <errno.h>
+
+#include "gate.h"
+#include "host_block.h"
+#include "log.h"
+#include "monitor.h"
+#include "mover.h"
+#include "need.h"
+#include "refusal.h"
+#include "state.h"
+#include "tier.h"
+
+/* Refusals and excesses of the heap that are said: a program that goes on trying would fill the log. */
+#define LINES_MOST 8
+/* Others may take the room that was made, and where many threads run the monitor is late: whoever waits is patient, since
+ * a refusal of the heap is the end of most programs. */
+#define TRIES_MOST 4
+#define WAITS_MOST 30
+
+static uint64_t (*heap_unused_bytes)(void);
+
+static _Atomic uint32_t lines;
+
+uint64_t host_heap(uint64_t (*unused_bytes)(void))
+{
+    heap_unused_bytes = unused_bytes;
+    return core.host_budget.limit_bytes;
+}
+
+int core_heap_charge(uint64_t bytes, uint64_t *out_room_bytes)
+{
+    uint64_t keep_bytes = tier_host_staging();
+    int r;
+
+    *out_room_bytes = UINT64_MAX;
+    if (!core_host_active())
+        return 0;
+    pthread_mutex_lock(&core.lock);
+    r = budget_charge(&core.host_budget, HOST_HEAP, bytes, keep_bytes);
+    *out_room_bytes = budget_room(&core.host_budget, keep_bytes);
+    pthread_mutex_unlock(&core.lock);
+    return r;
+}
+
+bool core_heap_pass(uint64_t bytes)
+{
+    if (!core_host_active() || core.options->on_full != ON_FULL_ALLOW)
+        return false;
+    core_host_force(HOST_HEAP, bytes);
+    if (atomic_fetch_add(&lines, 1) < LINES_MOST)
+        log_line(LOG_WARN, "host: over the budget by %llu bytes of the heap, as EBBTIDE_ON_FULL=allow asks",
+                 (unsigned long long)bytes);
+    return true;
+}
+
+void core_heap_refused(uint64_t bytes)
+{
+    if (atomic_fetch_add(&lines, 1) < LINES_MOST)
+        refusal_host(bytes, "allocation");
+    else
+        refusal_count_host();
+}
+
+void host_figures(struct budget *out)
+{
+    uint64_t unused = heap_unused_bytes ? heap_unused_bytes() : 0;
+
+    pthread_mutex_lock(&core.lock);
+    *out = core.host_budget;
+    pthread_mutex_unlock(&core.lock);
+    if (unused > out->class_bytes[HOST_HEAP])
+        unused = out->class_bytes[HOST_HEAP];
+    out->class_bytes[HOST_HEAP] -= unused;
+    out->used_bytes -= unused;
+}
+
+/* ---- making room ----------------------------------------------------------------------------------------- */
+
+/* The mover waits for threads that use the device, and nobody may wait for the mover in its name. */
+static bool may_wait(void)
+{
+    const struct gate_slot *slot = gate_slot_mine;
+
+    return core_active() && monitor_runs() && !mover_mine && (!slot || !atomic_load(&slot->inside));
+}
+
+bool core_heap_make_room(uint64_t bytes, unsigned asked)
+{
+    size_t made;
+
+    if (!core_host_active())
+        return false;
+    made = host_block_demote(bytes);
+    if (made >= bytes || (made && asked < TRIES_MOST))
+        return true;
+    if (asked >= TRIES_MOST || !may_wait())
+        return false;
+    for (unsigned waits = 0; waits < WAITS_MOST; waits++)
+        if (need_wait(NEED_HOST, bytes))
+            return true;
+    return false;
+}
+
+void host_lock(void)
+{
+    pthread_mutex_lock(&core.lock);
+}
+
+void host_unlock(void)
+{
+    pthread_mutex_unlock(&core.lock);
+}

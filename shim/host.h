@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * host.h - the host's budget beyond blocks: what the heap takes of it, and the room that is made for the heap.
+ *
+ * An allocation of the heap may come from anywhere: from inside the driver, under a lock of the program's, from the
+ * mover itself. So it never moves a block itself: it waits for the monitor's thread, which holds nothing (need.h).
+ */
+#ifndef EBB_HOST_H
+#define EBB_HOST_H
+
+#include <stdint.h>
+
+struct budget;
+
+/** The heap is counted: @unused_bytes tells what of its lots the program does not hold. Returns the budget's limit. */
+uint64_t host_heap(uint64_t (*unused_bytes)(void));
+
+/** Around fork: the ledger is in order in the child. Nothing else may be called between. */
+void host_lock(void);
+void host_unlock(void);
+
+/** What the host's budget holds, the heap to the byte instead of by lots. */
+void host_figures(struct budget *out);
+
+#endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* malloc_life.c - see malloc_life.h. */
+#include "malloc_life.h"
+
+#include "malloc_thread.h"
+
+#include "core.h"
+#include "host.h"
+#include "host_block.h"
+#include "log.h"
+#include "options.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* There when the program or a library is built with a sanitizer. */
+extern char __asan_init __attribute__((weak, visibility("default")));
+extern char __tsan_init __attribute__((weak, visibility("default")));
+extern char __msan_init __attribute__((weak, visibility("default")));
+
+static void fork_begin(void)
+{
+    heap_fork_begin();
+    host_lock();
+}
+
+static void fork_parent(void)
+{
+    host_unlock();
+    heap_fork_parent();
+}
+
+static void fork_child(void)
+{
+    host_unlock();
+    malloc_thread_forked();
+    heap_fork_child(malloc_has_thread() ? &malloc_thread()->account : NULL);
+}
+
+/* Do libc's own allocations come here? A look-up of the name would go by dlsym, in front of which we stand ourselves. */
+static bool is_reached(void)
+{
+    char *copy = strdup("a");
+    bool ours = copy && malloc_size(copy);
+
+    if (ours)
+        free(copy); /* what another malloc gave out is not ours to free: these bytes stay */
+    return ours;
+}
+
+/* Whoever has a malloc before ours in the program's order gets every call to it, and hands ours what it gave out. */
+static bool is_wanted(const struct options *options)
+{
+    const char *preloads = getenv("LD_PRELOAD");
+
+    return !options->disable && !&__asan_init && !&__tsan_init && !&__msan_init &&
+           !(preloads && strstr(preloads, "vgpreload")) && is_reached();
+}
+
+/* From now on no fast path finds anything. */
+static void pass(void)
+{
+    struct heap_account *account = malloc_begin();
+
+    malloc_empty_slots();
+    tcache_enabled_set(malloc_tsd, false);
+    malloc_end(account, true);
+    malloc_passes = true;
+}
+
+void malloc_start(const struct options *options)
+{
+    uint64_t limit_bytes;
+
+    if (!is_wanted(options)) {
+        pass();
+        return;
+    }
+    malloc_end(malloc_begin(), false);
+    core_host_start(options);
+    limit_bytes = host_heap(heap_unused);
+    heap_open(limit_bytes);
+    host_block_is_heap = malloc_counts;
+    if (options->host_cacheable_bytes != UINT64_MAX)
+        malloc_cacheable_bytes = options->host_cacheable_bytes > SC_LARGE_MINCLASS
+                                     ? options->host_cacheable_bytes
+                                     : SC_LARGE_MINCLASS;
+    malloc_end(malloc_begin(), true);
+    if (pthread_atfork(fork_begin, fork_parent, fork_child))
+        log_line(LOG_WARN, "no room for a fork handler: what forked children hold is not counted exactly");
+}
+
+bool malloc_counts(const void *memory)
+{
+    return memory && !malloc_passes && malloc_size(memory);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * malloc_life.h - when the malloc family begins to count, and when it steps aside.
+ *
+ * It serves from the first call of the loader on, and counts; limits hold from malloc_start on. Weak: the library can
+ * be built without the malloc family, and then both are NULL.
+ */
+#ifndef EBB_MALLOC_LIFE_H
+#define EBB_MALLOC_LIFE_H
+
+#include <stdbool.h>
+
+struct options;
+
+/** The options are known: hold the heap to the host budget, or leave it to libc where the program has a malloc of its
+ *  own, runs under a sanitizer or Valgrind, or EBBTIDE_DISABLE is set. Once, from the library's constructor, before the
+ *  core's fork handlers are registered: theirs have ended when ours begin, and begin when ours have ended. */
+void malloc_start(const struct options *options) __attribute__((weak));
+
+/** Is this memory of the heap, and so counted already? */
+bool malloc_counts(const void *memory) __attribute__((weak));
+
+#endif

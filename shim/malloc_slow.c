@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* malloc_slow.c - what the fast paths leave over: first calls, large objects, limits, what is not ours. */
+#include "malloc_thread.h"
+
+#include <dlfcn.h>
+
+/* jemalloc's settings. A thread's cache begins with begin_cache, since it costs a short thread more than it saves; the
+ * rest keeps freed memory near the thread that freed it. */
+const char *je_malloc_conf =
+    "tcache:false,tcache_max:2097152,slab_sizes:512-4096:32,tcache_nslots_small_max:2000,"
+    "lg_tcache_nslots_mul:3,lg_tcache_flush_small_div:2,oversize_threshold:0";
+
+/* A thread that has allocated so much gets a cache. */
+#define CACHE_FROM_BYTES (16 << 10)
+
+bool malloc_passes;
+size_t malloc_cacheable_bytes = SIZE_MAX;
+
+static uint64_t held_arenas[MALLOCX_ARENA_LIMIT / 64 + 1];
+static unsigned slot_first; /* jemalloc's index of the first slot class */
+
+/* jemalloc gives an arena's pages back when its last thread goes, and the next short thread faults them in again. */
+static void hold_arena(tsd_t *tsd)
+{
+    arena_t *arena = arena_choose(tsd, NULL);
+    uint64_t bit;
+    unsigned index;
+
+    if (!arena)
+        return;
+    index = arena_ind_get(arena);
+    bit = (uint64_t)1 << index % 64;
+    if (!(__atomic_fetch_or(&held_arenas[index / 64], bit, __ATOMIC_RELAXED) & bit))
+        arena_nthreads_inc(arena, false);
+}
+
+void malloc_settings_once(void)
+{
+    static bool is_begun;
+    arena_t *first;
+
+    if (__atomic_exchange_n(&is_begun, true, __ATOMIC_RELAXED))
+        return;
+    je_free_default(je_malloc_default(1));
+    /* As in glibc every object is aligned to 16 bytes: the class of 8 is not used. */
+    sz_size2index_tab[0] = sz_size2index_tab[1] = sz_size2index_tab[2];
+    slot_first = sz_size2index(SC_LARGE_MINCLASS);
+    /* The option does not reach the first arena, which is made before it is read. */
+    first = arena_get(TSDN_NULL, 0, false);
+    if (first)
+        atomic_store_zu(&first->pa_shard.pac.oversize_threshold, SC_LARGE_MAXCLASS, ATOMIC_RELAXED);
+}
+
+/* ---- host blocks ----------------------------------------------------------------------------------------- */
+
+NO_INLINE void malloc_abandon(void *memory, size_t bytes)
+{
+    int error = errno;
+
+    host_block_abandon(memory, bytes);
+    errno = error;
+}
+
+/* Where it cannot be a block it stays in memory, like any other. */
+NO_INLINE void *malloc_adopt(void *memory, size_t bytes)
+{
+    int error = errno;
+
+    if (memory)
+        (void)host_block_adopt(memory, bytes);
+    errno = error;
+    return memory;
+}
+
+/* ---- slots ----------------------------------------------------------------------------------------------- */
+
+void *malloc_from_slot(size_t bytes)
+{
+    struct malloc_thread *thread = malloc_thread();
+    unsigned class;
+    void *memory;
+
+    if (bytes <= SC_SMALL_MAXCLASS || bytes > SC_LARGE_MAXCLASS)
+        return NULL;
+    class = sz_size2index(bytes) - slot_first;
+    if (class >= SLOT_CLASSES)
+        return NULL;
+    bytes = sz_index2size(class + slot_first);
+    memory = slot_take(&thread->slots, class, bytes);
+    if (memory)
+        heap_unkeep(&thread->account, bytes);
+    return memory;
+}
+
+void malloc_empty_slots(void)
+{
+    struct malloc_thread *thread = malloc_thread();
+
+    for (unsigned class = 0; class < SLOT_CLASSES; class ++) {
+        uint64_t bytes = sz_index2size(class + slot_first);
+        void *memory;
+
+        while ((memory = slot_take(&thread->slots, class, bytes))) {
+            heap_unkeep(&thread->account, bytes);
+            je_free_default(memory);
+        }
+    }
+}
+
+void free_large(void *memory, unsigned class)
+{
+    struct malloc_thread *thread = malloc_thread();
+    uint64_t bytes;
+
+    class -= slot_first;
+    if (class < SLOT_CLASSES && thread->joined) {
+        bytes = sz_index2size(class + slot_first);
+        if (malloc_may_hold_blocks(bytes))
+            malloc_abandon(memory, bytes);
+        if (slot_put(&thread->slots, class, bytes, memory)) {
+            heap_keep(&thread->account, bytes);
+            if (thread->account.limit - thread->account.counters->allocated > thread->account.spare_most)
+                heap_settle(&thread->account);
+            return;
+        }
+    }
+    free_rest(memory);
+}
+
+/* ---- slow paths ------------------------------------------------------------------------------------------ */
+
+static void begin_cache(struct heap_account *account)
+{
+    tsd_t *tsd = tsd_fetch();
+
+    if (!tcache_enabled_get(tsd) && account->counters->allocated >= CACHE_FROM_BYTES && tsd_nominal(tsd) &&
+        !malloc_thread_ended()) {
+        hold_arena(tsd);
+        tcache_enabled_set(tsd, true);
+    }
+}
+
+void *malloc_rest(size_t bytes)
+{
+    struct heap_account *account;
+    size_t class_bytes;
+    void *memory = NULL;
+
+    if (malloc_passes)
+        return __libc_malloc(bytes);
+    account = malloc_begin(); /* at the first call of all, the sizes of classes come with it */
+    class_bytes = malloc_class_bytes(bytes);
+    if (class_bytes && heap_take(account, class_bytes)) {
+        memory = malloc_from_slot(bytes);
+        if (!memory) {
+            begin_cache(account);
+            memory = je_malloc_default(bytes);
+        }
+        if (!memory) {
+            malloc_purge();
+            memory = je_malloc_default(bytes);
+        }
+    }
+    malloc_end(account, false);
+    if (!memory)
+        errno = ENOMEM;
+    return malloc_adopted(memory, class_bytes);
+}
+
+void malloc_purge(void)
+{
+    size_t mib[3], length = 3;
+
+    malloc_empty_slots();
+    je_mallctl("thread.tcache.flush", NULL, NULL, NULL, 0);
+    if (je_mallctlnametomib("arena.4096.purge", mib, &length) == 0) /* MALLCTL_ARENAS_ALL */
+        je_mallctlbymib(mib, length, NULL, NULL, NULL, 0);
+}
+
+size_t malloc_size(const void *memory)
+{
+    emap_full_alloc_ctx_t found;
+
+    /* The template's own cache of the map must not be written to. */
+    if (emap_full_alloc_ctx_try_lookup(malloc_tsd == &tsd_tls ? NULL : tsd_tsdn(malloc_tsd),
+                                       &arena_emap_global, memory, &found) ||
+        !found.edata)
+        return 0;
+    return sz_index2size(found.szind);
+}
+
+void free_rest(void *memory)
+{
+    struct heap_account *account;
+    int error = errno;
+    size_t bytes;
+
+    if (!memory)
+        return;
+    bytes = malloc_size(memory);
+    if (!bytes) {
+        __libc_free(memory);
+        return;
+    }
+    if (malloc_may_hold_blocks(bytes))
+        malloc_abandon(memory, bytes);
+    account = malloc_begin();
+    je_free_default(memory);
+    malloc_end(account, true);
+    errno = error;
+}
+
+size_t malloc_libc_size(void *memory)
+{
+    static size_t (*size)(void *memory);
+
+    if (!size)
+        *(void **)&size = dlsym(RTLD_NEXT, "malloc_usable_size");
+    return size ? size(memory) : 0;
+}

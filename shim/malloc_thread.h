@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * malloc_thread.h - what the malloc family keeps for a thread: jemalloc's data, the account, the slots.
+ *
+ * Life     made at a thread's first call that no fast path can serve, taken back in the last pass of its key
+ *          destructors. What it allocates and frees after that is done with one set for all ended threads, under a lock.
+ * Memory   64 KiB of mmap's at a time, used again; the first thread's lies in the library.
+ */
+#ifndef EBB_MALLOC_THREAD_H
+#define EBB_MALLOC_THREAD_H
+
+#include "malloc_inner.h"
+#include "malloc_slot.h"
+
+struct malloc_thread {
+    tsd_t tsd; /**< first: malloc_tsd points to it */
+    struct heap_account account;
+    struct slots slots;
+    bool joined; /**< the account is */
+    struct malloc_thread *next;
+};
+
+/** The calling thread's; not before its first malloc_begin. */
+static inline struct malloc_thread *malloc_thread(void)
+{
+    return (struct malloc_thread *)malloc_tsd;
+}
+
+/** Has malloc_begin been here? */
+static inline bool malloc_has_thread(void)
+{
+    return malloc_tsd != &tsd_tls && malloc_thread()->joined;
+}
+
+/** Around every use of jemalloc but the fast paths: gives the account of the thread, or that of all ended ones. */
+struct heap_account *malloc_begin(void);
+/** @freed: bytes may have become free. */
+void malloc_end(struct heap_account *account, bool freed);
+
+/** Is what is used now the ended threads' set? Between the two. */
+bool malloc_thread_ended(void);
+
+/** Give what the thread's slots keep back to jemalloc. Between malloc_begin and malloc_end. */
+void malloc_empty_slots(void);
+
+/** In a forked child. */
+void malloc_thread_forked(void);
+
+#endif
