@@ -4,6 +4,7 @@
 Used by the scripts beside it, each of which prints TAP. Paths come from the environment that meson sets:
 EBB_BUILD is the build folder.
 """
+import functools
 import glob
 import json
 import os
@@ -78,6 +79,11 @@ class Result:
     def peak_device_bytes(self):
         return self.report['devices'][0]['peak_bytes']['device']
 
+    @property
+    def host_bytes(self):
+        """What the host's budget holds at exit without the heap, which the program leaves to the system."""
+        return self.stats['host']['used_bytes'] - self.stats['host']['classes']['heap']
+
     def unclean(self):
         """Why the simulator, or the system after it, is not content; empty when it is."""
         wrong = []
@@ -105,6 +111,19 @@ def shared_memory():
     return [name for name in os.listdir('/dev/shm') if 'bxfi' not in name and not name.startswith('PostgreSQL.')]
 
 
+@functools.lru_cache(maxsize=None)
+def heap_bytes(program, arguments, simgpu, library):
+    """The most that the heap of this run holds, with what the library charges ahead, when nothing is evicted."""
+    result = run(program, arguments and list(arguments), {'DEVICE_BUDGET': 'off', 'HOST_BUDGET': '1G'}, dict(simgpu), library)
+    return result.stats['host']['peak_bytes'] if result.stats else 0
+
+
+def with_heap(figure, program, arguments, simgpu, library):
+    """A host budget in MiB is meant for blocks: the process's own heap is added, rounded up to the next MiB."""
+    own = heap_bytes(program, arguments and tuple(arguments), tuple(sorted((simgpu or {}).items())), library)
+    return '%dM' % (int(figure[:-1]) + own // (1 << 20) + 1)
+
+
 def run(program, arguments=None, options=None, simgpu=None, library=LIBRARY, deadline_s=DEADLINE_S, env=None):
     """Run a program of tests/programs, or one by its path; `options` are EBBTIDE_ variables without the prefix, None:
     without the library. `env` is set besides."""
@@ -122,6 +141,8 @@ def run(program, arguments=None, options=None, simgpu=None, library=LIBRARY, dea
             env['EBBTIDE_STATS_JSON'] = os.path.join(folder, 'stats.%p.json')
             env['EBBTIDE_SPILL_DIR'] = spill
             env.update({'EBBTIDE_' + k: str(v) for k, v in options.items()})
+            if str(options.get('HOST_BUDGET', '')).endswith('M'):
+                env['EBBTIDE_HOST_BUDGET'] = with_heap(options['HOST_BUDGET'], program, arguments, simgpu, library)
         env.update(more)
         process = subprocess.Popen([os.path.join(PROGRAMS, program)] + (SMALL[program] if arguments is None else arguments),
                                    env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

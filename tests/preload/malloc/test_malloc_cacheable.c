@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* EBBTIDE_HOST_CACHEABLE=4M: larger objects of the heap go to disk by themselves. The host budget is 64 MiB. */
+#include <criterion/criterion.h>
+#include <ebbtide.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MIB  ((size_t)1 << 20)
+#define MANY 10
+
+TestSuite(cacheable, .timeout = 60);
+
+static int is_block(void *memory)
+{
+    struct ebb_block_info info = {.struct_bytes = sizeof info};
+
+    return ebb_query(memory, &info) == 0;
+}
+
+Test(cacheable, every_way_to_a_large_object_makes_a_block_and_a_small_one_none)
+{
+    void *memory[] = {malloc(5 * MIB), calloc(5, MIB), realloc(NULL, 5 * MIB), aligned_alloc(65536, 5 * MIB),
+                      realloc(malloc(MIB), 5 * MIB)};
+    void *small = malloc(3 * MIB);
+
+    errno = 55;
+    for (unsigned i = 0; i < sizeof memory / sizeof memory[0]; i++) {
+        cr_expect(is_block(memory[i]), "way %u", i);
+        free(memory[i]);
+        cr_expect_not(is_block(memory[i]), "way %u", i);
+    }
+    cr_expect_not(is_block(small));
+    free(small);
+    cr_expect_eq(errno, 55);
+}
+
+Test(cacheable, data_of_the_heap_may_be_larger_than_the_budget)
+{
+    struct ebb_stats now = {.struct_bytes = sizeof now};
+    unsigned char *memory[MANY];
+
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < MANY; i++) {
+            memory[i] = round % 2 ? calloc(10, MIB) : malloc(10 * MIB);
+            if (!memory[i] && !now.to_disk_bytes)
+                cr_skip("faults of the kernel are not handed to this user");
+            cr_assert(memory[i], "round %u, object %u", round, i);
+            for (size_t n = 0; round % 2 && n < 10 * MIB; n += 509)
+                cr_assert_eq(memory[i][n], 0);
+            memset(memory[i], (int)(i + 1), 10 * MIB);
+            cr_assert_eq(ebb_get_stats(&now), 0);
+            cr_expect_leq(now.tier[EBB_TIER_HOST].used_bytes, 64 * MIB);
+        }
+        for (unsigned i = 0; i < MANY; i++)
+            for (size_t n = 0; n < 10 * MIB; n += 509)
+                cr_assert_eq(memory[i][n], i + 1);
+        for (unsigned i = 0; i < MANY; i++)
+            free(memory[i]);
+    }
+    cr_expect_geq(now.to_disk_bytes, 36 * MIB);
+    cr_assert_eq(ebb_get_stats(&now), 0);
+    cr_expect_lt(now.tier[EBB_TIER_HOST].used_bytes, 32 * MIB);
+}
