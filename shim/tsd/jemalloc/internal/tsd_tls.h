@@ -22,39 +22,31 @@ extern bool tsd_booted;
 extern __thread tsd_t *malloc_tsd __attribute__((tls_model("initial-exec"), visibility("hidden")));
 __attribute__((visibility("hidden"))) tsd_t *malloc_tsd_make(void);
 
-JEMALLOC_ALWAYS_INLINE bool
-tsd_boot0(void)
+JEMALLOC_ALWAYS_INLINE bool tsd_boot0(void)
 {
     tsd_booted = true;
     return false;
 }
 
-JEMALLOC_ALWAYS_INLINE void
-tsd_boot1(void)
-{
-}
+JEMALLOC_ALWAYS_INLINE void tsd_boot1(void) {}
 
-JEMALLOC_ALWAYS_INLINE bool
-tsd_boot(void)
+JEMALLOC_ALWAYS_INLINE bool tsd_boot(void)
 {
     return tsd_boot0();
 }
 
-JEMALLOC_ALWAYS_INLINE bool
-tsd_booted_get(void)
+JEMALLOC_ALWAYS_INLINE bool tsd_booted_get(void)
 {
     return tsd_booted;
 }
 
-JEMALLOC_ALWAYS_INLINE bool
-tsd_get_allocates(void)
+JEMALLOC_ALWAYS_INLINE bool tsd_get_allocates(void)
 {
     return false;
 }
 
 /* jemalloc itself writes to what it gets; our fast paths only read, and take the template too. */
-JEMALLOC_ALWAYS_INLINE tsd_t *
-tsd_get(bool init)
+JEMALLOC_ALWAYS_INLINE tsd_t *tsd_get(bool init)
 {
     tsd_t *tsd = malloc_tsd;
 
@@ -67,8 +59,7 @@ tsd_get(bool init)
 }
 
 /* The end of a thread is malloc_thread.c's affair. */
-JEMALLOC_ALWAYS_INLINE void
-tsd_set(tsd_t *val)
+JEMALLOC_ALWAYS_INLINE void tsd_set(tsd_t *val)
 {
     (void)val;
 }
