@@ -5,8 +5,8 @@
  * Shape    the arena is a row of granules of 2 MiB. Every table here is an array with an entry per granule, in memory
  *          that costs nothing until it is touched: a block's record is the entry of its first granule, a chunk's
  *          record likewise. So there is no record allocator, no hash and no list.
- * Threads  `owner` and `stamp` are read without a lock by the launch path; all else belongs to core.lock. A record
- *          stays readable for ever.
+ * Threads  `owner` and `stamp` are read without a lock by the launch path, `alive` by the mover; all else belongs to
+ *          core.lock. A record stays readable for ever.
  */
 #ifndef EBB_BLOCK_H
 #define EBB_BLOCK_H
@@ -110,7 +110,7 @@ struct blocks {
     struct chunk *chunk;
     struct operand *operand;
     uint64_t last_id;
-    uint32_t alive;
+    _Atomic uint32_t alive; /**< blocks; written under core.lock, read by anybody */
 };
 
 /** Tables for an arena. -ENOMEM. */
