@@ -150,22 +150,25 @@ static void measure(struct rounds *rounds, const struct variant *variants, unsig
 static const char *const goal_words[] = {
     [GOAL_NS] = "ns", [GOAL_ADDED] = "ns more than the anchor", [GOAL_RATIO] = "times the anchor"};
 
-static void print_goal(struct rounds *rounds, const struct variant *variant, const struct figures *of,
-                       const struct figures *anchor)
+static void print_goal(struct rounds *rounds, const struct goal *goal, const struct variant *variants,
+                       const struct figures *figures, unsigned index, unsigned anchor_index)
 {
-    const struct goal *goal = &variant->goal;
+    const struct figures *of = &figures[index], *anchor = &figures[anchor_index];
     double samples[ROUNDS_MAX], middle, best;
 
+    if (!goal->name || of->skipped || anchor->skipped)
+        return;
     for (unsigned i = 0; i < rounds->rounds; i++)
         samples[i] = goal->kind == GOAL_NS      ? of->ns[i]
                      : goal->kind == GOAL_ADDED ? of->ns[i] - anchor->ns[i]
-                                                : of->ratio[i];
+                                                : of->ns[i] / anchor->ns[i];
     middle = median(samples, rounds->rounds);
     rounds->goals++;
     rounds->met += middle <= goal->limit;
     best = least(samples, rounds->rounds);
-    printf("  goal %s: %s at most %.6g %s, measured %.4g (best %.4g): %s\n", goal->name, variant->name,
-           goal->limit, goal_words[goal->kind], middle, best,
+    printf("  goal %s: %s at most %.6g %s%s%s, measured %.4g (best %.4g): %s\n", goal->name,
+           variants[index].name, goal->limit, goal_words[goal->kind], anchor_index ? ", " : "",
+           anchor_index ? variants[anchor_index].name : "", middle, best,
            middle <= goal->limit ? "met"
            : best <= goal->limit ? "missed, met in the best round"
                                  : "missed");
@@ -183,8 +186,10 @@ static void print_group(struct rounds *rounds, const char *group, const struct v
                    median(figures[i].ratio, rounds->rounds), least(figures[i].ratio, rounds->rounds));
     }
     for (unsigned i = 0; i < count; i++)
-        if (variants[i].goal.name && !figures[i].skipped)
-            print_goal(rounds, &variants[i], &figures[i], &figures[0]);
+        print_goal(rounds, &variants[i].goal, variants, figures, i, 0);
+    if (rounds->versus)
+        print_goal(rounds, &rounds->versus->goal, variants, figures, rounds->versus->variant,
+                   rounds->versus->anchor);
     fflush(stdout);
 }
 

@@ -38,6 +38,12 @@ struct variant {
     struct goal goal;
 };
 
+/** One more goal of a group: a ratio between two of its variants. */
+struct versus {
+    unsigned variant, anchor; /**< indexes */
+    struct goal goal;
+};
+
 struct rounds {
     const char *name; /**< of the bench */
     unsigned rounds;
@@ -45,6 +51,7 @@ struct rounds {
     const char *count; /**< only this variant, `count_operations` times: to count instructions around it */
     uint64_t count_operations;
     uint64_t random;
+    const struct versus *versus; /**< of the groups from now on; NULL: none */
     FILE *json;
     unsigned groups, goals, met;
 };
