@@ -10,22 +10,6 @@
 #include "life.h"
 #include "live.h"
 #include "options.h"
-#include "unhooked.h"
-
-#include <dlfcn.h>
-
-/* The name and version that were asked for stand for one of several symbols: which one, the loader knows. */
-static void note_passed(const char *symbol, void *function)
-{
-    Dl_info info;
-
-    if (dladdr(function, &info) && info.dli_sname && info.dli_saddr == function)
-        symbol = info.dli_sname;
-    if (symbol && !unhooked_reason(symbol)) {
-        unhooked_note(symbol);
-        live_unhooked(symbol);
-    }
-}
 
 static void replace(const char *symbol, void **function)
 {
@@ -34,7 +18,7 @@ static void replace(const char *symbol, void **function)
     void *hook = hooks_replace(*function);
 
     if (hook == *function)
-        note_passed(symbol, hook);
+        live_passed(symbol, hook);
     *function = hook;
 }
 

@@ -188,12 +188,22 @@ static struct loader_route absent(struct loader_call *call)
     return (struct loader_route){(void *)libc_dlsym, NULL};
 }
 
+static void note_unhooked(const char *name, void *function)
+{
+    if (hooks_is_driver(function))
+        live_passed(name, function);
+}
+
 static struct loader_route route_pseudo(struct loader_call *call, const struct loader_real *loader)
 {
     const struct hook_row *row = hooks_row(call->name);
 
-    if (!row)
+    if (!row) {
+        /* The answer depends on where the caller stands; the driver, if it is in sight of all, is in ours too. */
+        note_unhooked(call->name, hooks_bound(call->name));
+        dlerror(); /* of ours */
         return (struct loader_route){(void *)loader->dlsym, NULL};
+    }
     return hooks_find(row) ? (struct loader_route){NULL, row->hook} : absent(call);
 }
 
@@ -218,7 +228,11 @@ struct loader_route loader_dlsym(struct loader_call *call)
 
     if (row && row->hook == function && !hooks_find(row))
         return absent(call); /* a handle of the whole program found our own export */
-    return (struct loader_route){NULL, hooks_replace(function)};
+    void *handed = hooks_replace(function);
+
+    if (handed == function)
+        note_unhooked(call->name, function);
+    return (struct loader_route){NULL, handed};
 }
 
 static int open_mode(int mode)

@@ -5,7 +5,9 @@
 #include "entry_name.h"
 #include "hooks.h"
 #include "log.h"
+#include "unhooked.h"
 
+#include <dlfcn.h>
 #include <string.h>
 
 static char reason[160];
@@ -52,7 +54,8 @@ void live_start(void)
         core_account_only(reason);
 }
 
-void live_unhooked(const char *symbol)
+/* A newer form of an entry that managing rests on. */
+static void doubt_newer(const char *symbol)
 {
     for (const struct hook_row *row = hook_rows; row->name; row++) {
         if (!is_essential(row) || !entry_name_follows(symbol, row->name))
@@ -63,6 +66,19 @@ void live_unhooked(const char *symbol)
                    symbol);
         return;
     }
+}
+
+void live_passed(const char *name, const void *function)
+{
+    Dl_info info;
+
+    /* cuGetProcAddress: name and version together stand for one of several symbols, and the loader knows which. */
+    if (dladdr(function, &info) && info.dli_sname && info.dli_saddr == function)
+        name = info.dli_sname;
+    if (!name || unhooked_reason(name))
+        return;
+    unhooked_note(name);
+    doubt_newer(name);
 }
 
 void live_finish(void)

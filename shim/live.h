@@ -23,8 +23,9 @@ const char *live_passed_by(const struct hook_row *row);
  *  live_start. */
 void live_doubt(const char *why, const char *entry);
 
-/** The driver handed out an entry that has neither a hook nor a reason, by its exact symbol. */
-void live_unhooked(const char *symbol);
+/** A function of the driver that we do not hook was handed out under this name: noted under "unhooked" by its exact
+ *  symbol, unless there is a reason to let it pass. */
+void live_passed(const char *name, const void *function);
 
 /** At the end of a process whose core never started: say that CUDA was used unseen, if it was. */
 void live_finish(void);

@@ -106,6 +106,16 @@ def unhooked():
     return ['let pass: %s' % result.stats['unhooked']] if result.stats['unhooked'] else []
 
 
+def looked_up(code, unlisted, said=None):
+    """What a program gets by dlsym from a driver that has more than the lists: echo/."""
+    env = {'LD_LIBRARY_PATH': os.path.join(worlds.BUILD, 'tests', 'preload', 'echo')}
+    code = 'import ctypes; driver = ctypes.CDLL("libcuda.so.1", ctypes.RTLD_GLOBAL); ' + code
+    result = worlds.run('/usr/bin/env', ['python3', '-c', code], {'DEVICE_BUDGET': '16M'}, env=env)
+    if result.stats is None or result.stats['unhooked'] != unlisted or (said or '') not in result.err:
+        return ['expected %s and "%s"' % (unlisted, said), result.text(), str(result.stats and result.stats['unhooked'])]
+    return [] if said or not result.err else ['expected no word', result.text()]
+
+
 some = random.sample(sorted(rows), len(rows) if worlds.LONG else 10)
 worlds.tap([
     ('every function of the driver is a row or has a reason', lambda: missing(rows)),
@@ -117,4 +127,10 @@ worlds.tap([
     ('what the driver exports is what was recorded', lambda: recorded('record-symbols', [
         os.path.join(TOOLKIT, 'lib64', 'stubs', 'libcuda.so')], 'libcuda-13.0-symbols.txt')),
     ("NVIDIA's runtime gets nothing that is neither a row nor has a reason", unhooked),
+    ('a look-up by dlsym of what is in no list is noted', lambda: looked_up('driver.cuEchoUnlisted', ['cuEchoUnlisted'])),
+    ('so is one without a handle', lambda: looked_up('ctypes.CDLL(None).cuEchoUnlisted', ['cuEchoUnlisted'])),
+    ('a row, a reason, and what is not there are not', lambda: looked_up(
+        'driver.cuMemAlloc_v2; driver.cuDeviceGetName; hasattr(driver, "cuNotThere"); hasattr(ctypes.CDLL(None), "cuNotThere")', [])),
+    ('a newer form of an allocation is doubted as well', lambda: looked_up(
+        'driver.cuMemAlloc_v3', ['cuMemAlloc_v3'], 'the driver has a newer form of an entry than this library: cuMemAlloc_v3')),
 ] + [('it would be noticed if %s were no row' % row, lambda r=row: sensitive(r)) for row in some])

@@ -22,6 +22,19 @@ EXPORT CUresult cuDeviceGetName(char *name, int len, CUdevice dev)
     return CUDA_ERROR_NOT_SUPPORTED;
 }
 
+/* Neither is this, and nobody gave a reason; nor is there one for a newer form of a row. */
+EXPORT CUresult cuEchoUnlisted(void);
+EXPORT CUresult cuEchoUnlisted(void)
+{
+    return CUDA_ERROR_NOT_SUPPORTED;
+}
+
+EXPORT CUresult cuMemAlloc_v3(CUdeviceptr *out, size_t bytes);
+EXPORT CUresult cuMemAlloc_v3(CUdeviceptr *out, size_t bytes)
+{
+    return CUDA_ERROR_NOT_SUPPORTED;
+}
+
 static CUresult find(const char *symbol, void **out);
 
 /* The ways to ask for an entry work; by exact name, whatever the version. */
