@@ -360,7 +360,7 @@ int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void
         r = block_allocate(&fresh, &first);
     while (r < 0 && tries++ < PRESSURE_TRIES &&
            pressure_ask(EBB_TIER_DEVICE, (int)ordinal, fresh.granules * GRANULE_BYTES));
-    if (r < 0 && core.options->on_full == ON_FULL_ALLOW)
+    if (r < 0 && refusal_is_waived())
         return -ENOTSUP;
     if (r < 0) {
         refusal_device(ordinal, bytes, "allocation");

@@ -42,10 +42,12 @@ static void force(struct budget *budget, unsigned class, uint64_t bytes)
     pthread_mutex_unlock(&core.lock);
 }
 
-/* EBBTIDE_ON_FULL=allow: over the limit, and said. */
+/* Over the limit, and said where EBBTIDE_ON_FULL=allow is why. */
 static void charge_over(struct budget *budget, unsigned class, uint64_t bytes)
 {
     force(budget, class, bytes);
+    if (core.options->on_full != ON_FULL_ALLOW)
+        return;
     log_line(LOG_WARN, "over the budget by an allocation of %llu bytes, as EBBTIDE_ON_FULL=allow asks",
              (unsigned long long)bytes);
 }
@@ -94,7 +96,7 @@ int core_charge(unsigned ordinal, enum device_class class, uint64_t bytes, const
     while (r < 0 && tries++ < PRESSURE_TRIES && pressure_ask(EBB_TIER_DEVICE, (int)ordinal, bytes));
     if (r == 0)
         return 0;
-    if (core.options->on_full == ON_FULL_ALLOW) {
+    if (refusal_is_waived()) {
         charge_over(&core.devices[ordinal].budget, class, bytes);
         return 0;
     }
@@ -135,7 +137,7 @@ int core_host_charge(enum host_class class, uint64_t bytes)
         stock_trim(&core.slabs, bytes);
         r = charge(&core.host_budget, class, bytes, tier_host_staging());
     }
-    if (r < 0 && core.options->on_full == ON_FULL_ALLOW) {
+    if (r < 0 && refusal_is_waived()) {
         charge_over(&core.host_budget, class, bytes);
         r = 0;
     }

@@ -263,6 +263,7 @@ void core_settle(void)
 {
     if (!core_active())
         return;
+    atomic_store(&core.leaving, true);
     monitor_stop();
     if (core.deferred)
         allocate_run_deferred();

@@ -119,6 +119,11 @@ static const char *advice(void)
     return "a larger EBBTIDE_DISK_BUDGET, EBBTIDE_HOST_BUDGET or EBBTIDE_DEVICE_BUDGET";
 }
 
+bool refusal_is_waived(void)
+{
+    return core.options->on_full == ON_FULL_ALLOW || atomic_load(&core.leaving);
+}
+
 void refusal_device(unsigned ordinal, uint64_t bytes, const char *what)
 {
     struct budget *budget = &core.devices[ordinal].budget;
@@ -127,6 +132,8 @@ void refusal_device(unsigned ordinal, uint64_t bytes, const char *what)
         host[SIZE_TEXT_BYTES];
     size_t length = 0;
 
+    if (atomic_load(&core.leaving))
+        return;
     largest(ordinal, holders);
     pthread_mutex_lock(&core.lock);
     budget_refuse(budget);

@@ -3,14 +3,20 @@
  * refusal.h - the line that says why an allocation or a launch was refused.
  *
  * It names the budget, what was asked and what is free, the three largest holders with the reason why they do not
- * move, what operations hold (pinned by the program, and reserved), and the option that changes it. No lock of the core is held by the caller.
+ * move, what operations hold (pinned by the program, and reserved), and the option that changes it. No lock of the core
+ * is held by the caller.
  */
 #ifndef EBB_REFUSAL_H
 #define EBB_REFUSAL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-/** Device memory was refused. `what`: "allocation" or "launch". Counts the refusal. */
+/** No allocation is to be refused: EBBTIDE_ON_FULL=allow, or the process ends, and a moment later it would go past us
+ *  to the driver. */
+bool refusal_is_waived(void);
+
+/** Device memory was refused. `what`: "allocation" or "launch". Counts the refusal; not once the process ends. */
 void refusal_device(unsigned ordinal, uint64_t bytes, const char *what);
 
 /** Host memory was refused: `what` of it, "allocation" or "pinned allocation". Counts the refusal. */

@@ -146,3 +146,31 @@ Test(limit, native_allocator_accounts_and_has_no_blocks)
     core_credit(0, CLASS_NATIVE, 60 * MIB);
     finish();
 }
+
+/* The line is the same call as the count. */
+Test(limit, what_is_in_flight_when_the_process_ends_goes_to_the_driver_without_a_word)
+{
+    static const char *const settings[] = {
+        "EBBTIDE_DEVICE_BUDGET", "64M", "EBBTIDE_HOST_BUDGET", "16M", "EBBTIDE_DISK", "off", 0};
+    uint64_t address;
+
+    start(settings, NULL);
+    cr_assert(allocate(0, 40));
+    cr_expect_eq(core_allocate(0, 80 * MIB, 0, NULL, true, &address), -ENOMEM);
+    cr_expect_eq(core_charge(0, CLASS_NATIVE, 80 * MIB, NULL), -ENOMEM);
+    cr_expect_eq(core_host_charge(HOST_PINNED, 40 * MIB), -ENOMEM);
+    cr_expect_eq(core.devices[0].budget.refused, 2);
+    cr_expect_eq(core.host_budget.refused, 1);
+    core_settle();
+    cr_expect_eq(core_allocate(0, 80 * MIB, 0, NULL, true, &address), -ENOTSUP);
+    cr_expect_eq(core_charge(0, CLASS_NATIVE, 80 * MIB, NULL), 0);
+    cr_expect_eq(core_host_charge(HOST_PINNED, 40 * MIB), 0);
+    cr_expect_eq(core.devices[0].budget.class_bytes[CLASS_NATIVE], 80 * MIB);
+    cr_expect_eq(core.devices[0].budget.refused, 2);
+    cr_expect_eq(core.host_budget.refused, 1);
+    core_credit(0, CLASS_NATIVE, 80 * MIB);
+    core_host_credit(HOST_PINNED, 40 * MIB);
+    /* Peaks are held to the budget of a process that goes on. */
+    core.devices[0].budget.peak_bytes = core.host_budget.peak_bytes = 0;
+    finish();
+}

@@ -62,7 +62,7 @@ def leave(how):
     for _ in range(TIMES):
         # A slow link, so that there is always a move under way.
         result = worlds.run(way('leaving'), [how], dict(OPTIONS, PERIOD_MS='1', COLD_MS='0'), {'LINK_GBPS': '1'}, deadline_s=60)
-        if result.status or result.left or 'hung' in result.err:
+        if result.status or result.left or result.err:  # a refusal to a thread in flight is no news either
             wrong.append('left %s: %s' % (result.left, result.text()))
         elif how in ('exit', 'return') and not (result.stats and result.stats['evictions']):
             wrong.append('nothing moved: ' + result.text())
