@@ -35,3 +35,13 @@ SIMGPU_KERNEL3(add_through, float *const *, out, const float *, in, uint64_t, co
     for (uint64_t i = SIMGPU_FIRST; i < count; i += SIMGPU_STEP)
         (*out)[i] += in[i];
 }
+
+/* A tensor map, passed by value as programs do. */
+SIMGPU_KERNEL3(add_tensor, float *, out, struct simgpu_tensor, in, uint64_t, count)
+{
+    const float *from = simgpu_tensor_address(&in);
+
+    SIMGPU_TOUCH(out, count * sizeof *out);
+    for (uint64_t i = SIMGPU_FIRST; i < count; i += SIMGPU_STEP)
+        out[i] += from[i];
+}

@@ -24,6 +24,7 @@ enum handle_kind {
     HANDLE_NODE,
     HANDLE_EXEC,
     HANDLE_TEXTURE,
+    HANDLE_TEXTURE_REFERENCE,
     HANDLE_KINDS
 };
 

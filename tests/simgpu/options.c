@@ -76,6 +76,7 @@ void options_read(void)
     options.vmm_ns = (uint64_t)number_or("SIMGPU_VMM_NS", 0, 1e12, 0);
     options.host_numa = number_or("SIMGPU_HOST_NUMA", 0, 1, 1) > 0;
     options.driver_version = (int)number_or("SIMGPU_DRIVER_VERSION", 2000, 13000, 13000);
+    options.hide_tensors = number_or("SIMGPU_HIDE_TENSORS", 0, 1, 0) > 0;
     options.stuck = number_or("SIMGPU_STUCK", 0, 1, 0) > 0;
     options.fail = text("SIMGPU_FAIL");
     options.ptx = text("SIMGPU_PTX");

@@ -20,6 +20,7 @@ struct options {
     uint64_t vmm_ns;     /* SIMGPU_VMM_NS: least duration of a create, map, set-access, unmap and release */
     bool host_numa;      /* SIMGPU_HOST_NUMA: host-located handles may be created */
     int driver_version;  /* SIMGPU_DRIVER_VERSION: 13000 is 13.0 */
+    bool hide_tensors;   /* SIMGPU_HIDE_TENSORS: the address is not readable in a tensor map */
     bool stuck;          /* SIMGPU_STUCK: asynchronous work never completes */
     const char *fail;    /* SIMGPU_FAIL, or NULL */
     const char *ptx;     /* SIMGPU_PTX, or NULL */

@@ -59,6 +59,19 @@ struct simgpu_param {
     size_t size;
 };
 
+/* A CUtensorMap as a parameter of a kernel. Its format is the driver's secret, as on hardware. */
+struct simgpu_tensor {
+    uint64_t word[16];
+};
+
+enum {
+    SIMGPU_TENSOR_ADDRESS = 0, /* its place, where it is not hidden */
+    SIMGPU_TENSOR_BYTES = 1,
+    SIMGPU_TENSOR_FORM = 15,
+    SIMGPU_TENSOR_PLAIN = 0x7e01,
+    SIMGPU_TENSOR_HIDDEN = 0x7e02
+};
+
 #ifndef SIMGPU_DRIVER
 
 /* The module's way to the running driver, which calls simgpu_bind at load. One per module, however many
@@ -80,6 +93,18 @@ static inline void simgpu_touch(const void *ptr, size_t bytes)
 {
     if (simgpu_touch_hook)
         simgpu_touch_hook(ptr, bytes);
+}
+
+/* Where the tensor lies that a map describes, declared as touched; NULL for what is no map. */
+static inline void *simgpu_tensor_address(const struct simgpu_tensor *tensor)
+{
+    uint64_t form = tensor->word[SIMGPU_TENSOR_FORM], address = tensor->word[SIMGPU_TENSOR_ADDRESS];
+
+    if (form != SIMGPU_TENSOR_PLAIN && form != SIMGPU_TENSOR_HIDDEN)
+        return NULL;
+    address = form == SIMGPU_TENSOR_HIDDEN ? ~address : address;
+    simgpu_touch((void *)(uintptr_t)address, (size_t)tensor->word[SIMGPU_TENSOR_BYTES]);
+    return (void *)(uintptr_t)address;
 }
 
 #endif

@@ -4,6 +4,9 @@
 
 #include <ebbtide.h>
 
+/* Programs go on using texture references. */
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
 enum {
     BLOCKS = 8
 };
@@ -22,6 +25,30 @@ static void release(const CUdeviceptr *block)
 {
     for (unsigned i = 0; i < BLOCKS; i++)
         OK(cuMemFree(block[i]));
+}
+
+/* A block that the program told the library of, so that it may be unmapped; filled with `value`. */
+static CUdeviceptr make_object(float value)
+{
+    CUdeviceptr block;
+
+    OK(cuMemAlloc(&block, BLOCK_BYTES));
+    OK(cuMemsetD32(block, bits_of(value), BLOCK_COUNT));
+    cr_assert_eq(ebb_register((void *)(uintptr_t)block, BLOCK_BYTES, 0, "object"), 0);
+    return block;
+}
+
+static bool is_on_device(CUdeviceptr block)
+{
+    struct ebb_block_info info = {.struct_bytes = sizeof info};
+
+    cr_assert_eq(ebb_query((void *)(uintptr_t)block, &info), 0);
+    return info.tier == EBB_TIER_DEVICE;
+}
+
+static long evict(CUdeviceptr block)
+{
+    return ebb_evict((void *)(uintptr_t)block, 0, EBB_TIER_HOST);
 }
 
 Test(reach, a_peers_kernels_still_may_after_blocks_have_moved)
@@ -79,31 +106,108 @@ Test(reach, a_block_behind_a_texture_stays_and_may_leave_afterwards)
     const CUDA_TEXTURE_DESC sampling = {.flags = CU_TRSF_READ_AS_INTEGER};
     struct world world = world_make();
     CUDA_RESOURCE_DESC desc = {.resType = CU_RESOURCE_TYPE_LINEAR};
-    struct ebb_block_info info = {.struct_bytes = sizeof info};
-    CUdeviceptr block, others[BLOCKS];
+    CUdeviceptr block = make_object(5), others[BLOCKS];
     CUtexObject texture;
-    void *pointer;
 
-    OK(cuMemAlloc(&block, BLOCK_BYTES));
-    OK(cuMemsetD32(block, bits_of(5), BLOCK_COUNT));
-    pointer = (void *)(uintptr_t)block;
-    cr_assert_eq(ebb_register(pointer, BLOCK_BYTES, 0, "behind a texture"), 0);
     desc.res.linear.devPtr = block;
     desc.res.linear.format = CU_AD_FORMAT_FLOAT;
     desc.res.linear.numChannels = 1;
     desc.res.linear.sizeInBytes = BLOCK_BYTES;
     OK(cuTexObjectCreate(&texture, &desc, &sampling, NULL));
     make(others); /* twice the budget */
-    cr_expect_leq(ebb_evict(pointer, 0, EBB_TIER_HOST), 0);
-    cr_assert_eq(ebb_query(pointer, &info), 0);
-    cr_expect_eq(info.tier, EBB_TIER_DEVICE);
+    cr_expect_leq(evict(block), 0);
+    cr_expect(is_on_device(block));
     OK(cuTexObjectDestroy(texture));
-    cr_expect_eq(ebb_evict(pointer, 0, EBB_TIER_HOST), (long)BLOCK_BYTES);
-    cr_assert_eq(ebb_query(pointer, &info), 0);
-    cr_expect_neq(info.tier, EBB_TIER_DEVICE);
+    cr_expect_eq(evict(block), (long)BLOCK_BYTES);
+    cr_expect(!is_on_device(block));
     cr_expect(all_are(block, BLOCK_COUNT, 5));
-    cr_assert_eq(ebb_unregister(pointer), 0);
     release(others);
     OK(cuMemFree(block));
+    world_end(&world);
+}
+
+/* 1024 floats a row. */
+static CUtensorMap map_of(CUdeviceptr block)
+{
+    const cuuint64_t dim[] = {1024, BLOCK_COUNT / 1024}, stride[] = {4096};
+    const cuuint32_t box[] = {64, 1}, step[] = {1, 1};
+    CUtensorMap map;
+
+    OK(cuTensorMapEncodeTiled(&map, CU_TENSOR_MAP_DATA_TYPE_FLOAT32, 2, (void *)(uintptr_t)block, dim, stride,
+                              box, step, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_NONE,
+                              CU_TENSOR_MAP_L2_PROMOTION_NONE, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE));
+    return map;
+}
+
+static void add_tensor(const struct world *world, CUdeviceptr out, CUtensorMap map)
+{
+    uint64_t count = BLOCK_COUNT;
+    void *parameters[] = {&out, &map, &count};
+    CUfunction function;
+
+    OK(cuModuleGetFunction(&function, world->module, "add_tensor"));
+    OK(cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, NULL, parameters, NULL));
+}
+
+/* With SIMGPU_HIDE_TENSORS nobody can tell which launches use the map, so the block stays; else it leaves, and comes back for
+ * the launch that takes the map. */
+Test(reach, a_block_behind_a_tensor_map_is_there_for_the_launch_that_takes_it)
+{
+    bool hidden = getenv("SIMGPU_HIDE_TENSORS") != NULL;
+    struct world world = world_make();
+    CUdeviceptr first = make_object(5), second = make_object(7), out = make_object(0), others[BLOCKS];
+    CUtensorMap map = map_of(first), moved = map_of(first);
+
+    OK(cuTensorMapReplaceAddress(&moved, (void *)(uintptr_t)second));
+    for (float sum = 12; sum <= 24; sum += 12) {
+        make(others); /* twice the budget */
+        evict(first);
+        cr_expect_eq(is_on_device(first), hidden);
+        evict(second);
+        cr_expect_eq(is_on_device(second), hidden);
+        add_tensor(&world, out, map);
+        add_tensor(&world, out, moved);
+        cr_expect(all_are(out, BLOCK_COUNT, sum));
+        release(others);
+    }
+    cr_expect(all_are(first, BLOCK_COUNT, 5));
+    OK(cuMemFree(first));
+    OK(cuMemFree(second));
+    OK(cuMemFree(out));
+    world_end(&world);
+}
+
+Test(reach, a_tensor_map_that_the_driver_refuses_pins_nothing)
+{
+    struct world world = world_make();
+    CUdeviceptr block = make_object(5);
+    CUtensorMap map = map_of(block + 4096);
+
+    cr_expect_neq(cuTensorMapReplaceAddress(&map, (void *)(uintptr_t)(block + 1)), CUDA_SUCCESS);
+    if (!getenv("SIMGPU_HIDE_TENSORS"))
+        cr_expect_eq(evict(block), (long)BLOCK_BYTES);
+    OK(cuMemFree(block));
+    world_end(&world);
+}
+
+/* Nothing tells when a texture reference is used. */
+Test(reach, a_block_behind_a_texture_reference_stays)
+{
+    struct world world = world_make();
+    CUdeviceptr block = make_object(5), others[BLOCKS];
+    CUtexref reference;
+    size_t offset;
+
+    OK(cuTexRefCreate(&reference));
+    cr_expect_neq(cuTexRefSetAddress(&offset, reference, block, 2 * BLOCK_BYTES), CUDA_SUCCESS);
+    cr_expect_eq(evict(block), (long)BLOCK_BYTES, "a refused one pins nothing");
+    OK(cuTexRefSetAddress(&offset, reference, block, BLOCK_BYTES));
+    make(others);
+    cr_expect_leq(evict(block), 0);
+    cr_expect(is_on_device(block));
+    cr_expect(all_are(block, BLOCK_COUNT, 5));
+    release(others);
+    OK(cuMemFree(block));
+    OK(cuTexRefDestroy(reference));
     world_end(&world);
 }
