@@ -20,11 +20,10 @@ enum {
 };
 
 struct budget {
-    uint64_t
-        limit_bytes; /**< set freely, also below what is held: then nothing is admitted until that shrinks */
-    uint64_t used_bytes;      /**< sum of class_bytes */
-    uint64_t idle_bytes;      /**< held beyond used_bytes */
-    uint64_t peak_bytes;      /**< the most that used_bytes + idle_bytes has been */
+    uint64_t limit_bytes; /**< set freely, also below what is held: nothing is admitted until that shrinks */
+    uint64_t used_bytes;  /**< sum of class_bytes */
+    uint64_t idle_bytes;  /**< held beyond used_bytes */
+    uint64_t peak_bytes;  /**< the most that used_bytes + idle_bytes has been */
     uint64_t used_peak_bytes; /**< the most that used_bytes has been, since whoever reads it set it back */
     uint64_t refused;         /**< requests that were refused in the end, as told by budget_refuse */
     uint64_t class_bytes[BUDGET_CLASSES];

@@ -16,9 +16,9 @@
 /** `name` lives in the image. `is_required`: an image of the GPU's own, whose every data symbol is a global. */
 typedef void (*image_visit_fn)(const char *name, uint64_t bytes, bool is_required, void *arg);
 
-/** Call `visit` for every global data object. `*out_uses_heap`: it calls malloc on the device.
- *  0; -ENOTSUP not such an ELF file; -EINVAL one that contradicts itself. */
-int image_read(const void *image, size_t bytes, image_visit_fn visit, void *arg, bool *out_uses_heap);
+/** Call `visit` for every global data object of an ELF image of `size` bytes. `*out_uses_heap`: it calls malloc on
+ *  the device. 0; -ENOTSUP not such an ELF file; -EINVAL one that contradicts itself. */
+int image_read(const void *bytes, size_t size, image_visit_fn visit, void *arg, bool *out_uses_heap);
 
 /** How long an ELF image in memory is by its own headers, the first 64 bytes of which are readable. 0: no ELF. */
 size_t image_bytes(const void *image);

@@ -15,10 +15,8 @@ uint64_t machine_memory_bytes(void);
 
 struct machine {
     uint64_t limit_bytes; /**< of the cgroup with the least one on the way up; UINT64_MAX: none below RAM */
-    uint64_t
-        used_bytes; /**< by all in that group, without cached files, which the kernel drops when it is short */
-    uint32_t
-        stalled_ppm; /**< share of the last ten seconds in which some task waited for memory; 0: unknown, too */
+    uint64_t used_bytes;  /**< by all in that group, less cached files, which the kernel would drop */
+    uint32_t stalled_ppm; /**< share of the last 10 s in which a task waited for memory; 0: unknown, too */
 };
 
 /** Look at the machine. @root  "", or the folder that a test keeps its own /proc and /sys in, below 100 characters */

@@ -39,14 +39,11 @@ struct idle_blocks {
 };
 
 struct device_state {
-    _Atomic bool ready; /**< budget resolved against the device's size */
-    uint64_t
-        configured_bytes; /**< the budget as asked for; the limit may be lower while the device is full */
-    uint64_t total_bytes; /**< of the device */
-    uint64_t
-        pool_bytes; /**< with EBBTIDE_ALLOCATOR=pool, the most that blocks hold; no more than configured_bytes */
-    _Atomic uint64_t
-        unusable_bytes; /**< free by the driver's figures, and yet refused by it; until something is freed */
+    _Atomic bool ready;        /**< budget resolved against the device's size */
+    uint64_t configured_bytes; /**< budget as asked for; the limit is lower while the device is full */
+    uint64_t total_bytes;      /**< of the device */
+    uint64_t pool_bytes;       /**< most that blocks hold with EBBTIDE_ALLOCATOR=pool; <= configured_bytes */
+    _Atomic uint64_t unusable_bytes; /**< free, says the driver, and yet refused; until something is freed */
     _Atomic uint32_t chunk_max_granules; /**< largest chunk so far: what the staging reserve is */
     _Atomic uint64_t away_bytes;         /**< bytes of blocks that are not resident */
     uint64_t need_bytes;                 /**< that allocations wait for */
@@ -91,12 +88,10 @@ struct core {
     _Atomic uint32_t captures; /**< open stream captures */
     _Atomic uint64_t capturing_since_ns; /**< when the first of them was begun */
     atomic_bool has_told_capture;
-    _Atomic uint32_t
-        away_unproven; /**< unregistered chunks that are unmapped: sources are searched meanwhile */
+    _Atomic uint32_t away_unproven;      /**< unregistered chunks that are unmapped: sources are searched */
     _Atomic(const char *) account_only;  /**< why nothing may leave; NULL: it may */
     _Atomic(const char *) roots_unknown; /**< why no search can prove anything; NULL: it can */
-    _Atomic uint32_t
-        deferred; /**< dead blocks whose memory waits for a capture to end or a drain to succeed */
+    _Atomic uint32_t deferred; /**< dead blocks whose memory waits for the end of a capture or a drain */
 
     bool is_ranked;          /**< with lock: some block was given a priority */
     bool forked;             /**< a child of the process that was started */

@@ -38,9 +38,8 @@ struct step {
 struct exec {
     struct step *steps;
     unsigned step_count;
-    uint64_t
-        *reach;    /* step_count rows of bits: which steps it is ordered after; NULL in a very large graph */
-    unsigned refs; /* the handle's and those of launches */
+    uint64_t *reach; /* step_count rows of bits: what it is ordered after; NULL in a very large graph */
+    unsigned refs;   /* the handle's and those of launches */
 };
 
 /* Whether step b is ordered after step a. */

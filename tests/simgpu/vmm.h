@@ -6,8 +6,7 @@
 #include "memory.h"
 
 struct physical {
-    struct device
-        *device; /* that is charged: the holder, or for host-located memory the one current at creation */
+    struct device *device; /* charged: the holder, or for host-located memory that current at creation */
     bool host;
     bool imported; /* another process's, charged there */
     size_t size;
