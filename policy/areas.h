@@ -17,6 +17,7 @@
 #ifndef EBBTIDE_POLICY_AREAS_H
 #define EBBTIDE_POLICY_AREAS_H
 
+#include <errno.h>
 #include <stdint.h>
 
 /** The part of a tier that an area may take; min at most max, max at most 1000000. */
@@ -25,24 +26,54 @@ struct area_share {
     uint32_t max_ppm;
 };
 
-struct areas {
-    uint64_t capacity_bytes; /**< of the tier; UINT64_MAX: no limit */
+/** What bounds the areas. It changes with the tier's budget and with what others use, not with what they hold. */
+struct area_limits {
+    uint64_t capacity_bytes; /**< C; UINT64_MAX: no limit */
+    uint64_t operations_max_bytes;
+    uint64_t buffers_max_bytes; /**< what buffers should keep to */
     uint64_t
-        untracked_bytes; /**< U: used in it, but neither operation nor buffer nor loose; may pass the capacity */
+        buffers_min_bytes; /**< what operations leave to buffers that want it: none, unless others have taken
+                                     room from both */
+};
+
+/**
+ * Work the limits out.
+ *
+ * @capacity_bytes   of the tier; UINT64_MAX: no limit
+ * @untracked_bytes  U: used in it, but neither operation nor buffer nor loose; may pass the capacity, which leaves 0
+ */
+struct area_limits areas_limit(uint64_t capacity_bytes, uint64_t untracked_bytes,
+                               struct area_share operations, struct area_share buffers);
+
+struct areas {
+    struct area_limits limits;
     uint64_t operations_bytes; /**< op */
     uint64_t buffers_bytes;    /**< buf */
     uint64_t loose_bytes;
     uint64_t demand_bytes; /**< registered and unpinned in any tier: what buffers would like to have here */
-    struct area_share operations;
-    struct area_share buffers;
 };
 
-/** C - U, 0 where that is more than there is; UINT64_MAX without a limit. */
-uint64_t areas_capacity(const struct areas *areas);
+/* ---- asked at every pin, and therefore here ------------------------------------------------------------------ */
 
-/** The most that operations may be, and the most that buffers should be. */
-uint64_t areas_operations_max(const struct areas *areas);
-uint64_t areas_buffers_max(const struct areas *areas);
+/** The part of `bytes` above a limit. */
+static inline uint64_t areas_over(uint64_t bytes, uint64_t limit_bytes)
+{
+    return bytes > limit_bytes ? bytes - limit_bytes : 0;
+}
+
+/** The sum, or UINT64_MAX where it is more. */
+static inline uint64_t areas_add(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+/** How much over C everything would be with `bytes` more. */
+static inline uint64_t areas_overbooked(const struct areas *areas, uint64_t bytes)
+{
+    uint64_t all = areas_add(areas_add(areas->operations_bytes, areas->buffers_bytes), areas->loose_bytes);
+
+    return areas_over(areas_add(all, bytes), areas->limits.capacity_bytes);
+}
 
 /**
  * May operations grow by `bytes`? Bytes that are pinned where they lie have left buffers_bytes before.
@@ -51,7 +82,18 @@ uint64_t areas_buffers_max(const struct areas *areas);
  * Returns           0; -ENOSPC they would pass their maximum, or, where untracked use has shrunk the tier, push buffers
  *                   below the smaller of their minimum and their demand, or they do not fit with everything evicted
  */
-int areas_grow_operations(const struct areas *areas, uint64_t bytes, uint64_t *out_evict_bytes);
+static inline int areas_grow_operations(const struct areas *areas, uint64_t bytes, uint64_t *out_evict_bytes)
+{
+    const struct area_limits *limits = &areas->limits;
+    uint64_t grown = areas_add(areas->operations_bytes, bytes);
+    uint64_t left =
+        limits->buffers_min_bytes < areas->demand_bytes ? limits->buffers_min_bytes : areas->demand_bytes;
+
+    if (bytes && (grown > limits->operations_max_bytes || areas_add(grown, left) > limits->capacity_bytes))
+        return -ENOSPC;
+    *out_evict_bytes = areas_overbooked(areas, bytes);
+    return 0;
+}
 
 /** What must leave for buffers to grow by `bytes`. */
 struct areas_excess {
@@ -60,9 +102,13 @@ struct areas_excess {
         buffer_bytes; /**< buffers, so that they keep to their maximum: as far as any can leave. What leaves for one
                                 counts for the other, too */
 };
-struct areas_excess areas_grow_buffers(const struct areas *areas, uint64_t bytes);
 
-/** How much over C - U everything would be with `bytes` more. */
-uint64_t areas_overbooked(const struct areas *areas, uint64_t bytes);
+static inline struct areas_excess areas_grow_buffers(const struct areas *areas, uint64_t bytes)
+{
+    return (struct areas_excess){
+        .any_bytes = areas_overbooked(areas, bytes),
+        .buffer_bytes = areas_over(areas_add(areas->buffers_bytes, bytes), areas->limits.buffers_max_bytes),
+    };
+}
 
 #endif

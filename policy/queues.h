@@ -2,32 +2,44 @@
 /*
  * queues.h - the two queues of a tier: operations, in order of pinning, and buffers, least recent first.
  *
- * Shape    doubly linked lists through entries that lie in the caller's records; an entry is in one queue at most.
+ * Shape    an entry, in the caller's record, says which queue it is in and when it came there. To join the end of a
+ *          queue is to draw the next number: entries move at every pin and unpin, and no neighbour has to be found in
+ *          memory for it. Who wants them in their order, which is rare, looks at all entries.
  * Owns     nothing, allocates nothing. The caller locks.
  * Units    none. Nothing here fails.
  */
 #ifndef EBBTIDE_POLICY_QUEUES_H
 #define EBBTIDE_POLICY_QUEUES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum queue {
     QUEUE_NONE, /**< of an entry that is all zeros */
     QUEUE_OPERATIONS,
-    QUEUE_BUFFERS,
-    QUEUE_COUNT
+    QUEUE_BUFFERS
 };
 
 struct queue_entry {
-    struct queue_entry *prev, *next; /**< utlist's */
-    uint8_t queue;                   /**< enum queue */
+    uint64_t number; /**< those of a queue stand by it; 0 in none */
+    uint8_t queue;   /**< enum queue */
 };
 
 struct queues {
-    struct queue_entry *head[QUEUE_COUNT]; /**< [QUEUE_NONE] stays NULL */
+    uint64_t last; /**< number drawn */
 };
 
 /** Move an entry to the end of a queue, its own included; QUEUE_NONE takes it out. */
-void queues_move(struct queues *queues, struct queue_entry *entry, enum queue to);
+static inline void queues_move(struct queues *queues, struct queue_entry *entry, enum queue to)
+{
+    entry->queue = (uint8_t)to;
+    entry->number = to == QUEUE_NONE ? 0 : ++queues->last;
+}
+
+/** Of two entries of one queue: does `a` stand before `b`? */
+static inline bool queues_before(const struct queue_entry *a, const struct queue_entry *b)
+{
+    return a->number < b->number;
+}
 
 #endif

@@ -7,20 +7,30 @@
 #include "mover.h"
 #include "state.h"
 
+static inline bool in_force(void)
+{
+    return atomic_load_explicit(&core.areas_in_force, memory_order_relaxed);
+}
+
 bool area_in_force(void)
 {
-    const struct area_option *operations = &core.options->operations, *buffers = &core.options->buffers;
+    return in_force();
+}
 
-    if (operations->off || buffers->off)
-        return false;
-    return !operations->with_api || !buffers->with_api ||
-           atomic_load_explicit(&core.areas_used, memory_order_relaxed);
+void area_start(void)
+{
+    const struct area_option *operations = &core.options->operations, *buffers = &core.options->buffers;
+    bool used = atomic_load(&core.areas_used), asked = !operations->with_api || !buffers->with_api;
+
+    atomic_store(&core.areas_in_force, !operations->off && !buffers->off && (used || asked));
 }
 
 void area_begin(void)
 {
-    if (!atomic_load_explicit(&core.areas_used, memory_order_relaxed))
-        atomic_store(&core.areas_used, true);
+    if (atomic_load_explicit(&core.areas_used, memory_order_relaxed))
+        return;
+    atomic_store(&core.areas_used, true);
+    area_start();
 }
 
 static enum area area_of(const struct block *block)
@@ -34,12 +44,11 @@ static enum area area_of(const struct block *block)
     return block->flags & BLOCK_REGISTERED ? AREA_BUFFER : AREA_LOOSE;
 }
 
-uint64_t area_resident(uint32_t first)
+/* Of a block that is away. */
+static __attribute__((noinline)) uint64_t resident_of_away(uint32_t first)
 {
     uint32_t granules = 0;
 
-    if (!(owner_entry(&core.blocks, first) & OWNER_AWAY) && owner_entry(&core.blocks, first))
-        return core.blocks.block[first].granules * GRANULE_BYTES;
     for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
         uint8_t state = core.blocks.chunk[g].state;
 
@@ -49,31 +58,51 @@ uint64_t area_resident(uint32_t first)
     return granules * GRANULE_BYTES;
 }
 
-static uint64_t weight(uint32_t first, enum area area)
+static inline __attribute__((always_inline)) uint64_t resident(uint32_t first)
 {
-    return area == AREA_OPERATION ? core.blocks.block[first].granules * GRANULE_BYTES : area_resident(first);
+    uint32_t entry = owner_entry(&core.blocks, first);
+
+    if (__builtin_expect(!entry || entry & OWNER_AWAY, 0))
+        return resident_of_away(first);
+    return core.blocks.block[first].granules * GRANULE_BYTES;
+}
+
+uint64_t area_resident(uint32_t first)
+{
+    return resident(first);
+}
+
+static const uint8_t queue_of[AREA_COUNT] = {
+    [AREA_OPERATION] = QUEUE_OPERATIONS, [AREA_BUFFER] = QUEUE_BUFFERS};
+
+/* @here_bytes  of the block on the device: what it counts as, unless it is an operation and counts as a whole */
+static inline __attribute__((always_inline)) void recount(uint32_t first, enum area from, enum area to,
+                                                          uint64_t here_bytes)
+{
+    struct block *block = &core.blocks.block[first];
+    struct device_state *device = &core.devices[block->ordinal];
+    uint64_t whole_bytes = block->granules * GRANULE_BYTES;
+
+    if (from != AREA_LOOSE)
+        device->area_bytes[from] -= from == AREA_OPERATION ? whole_bytes : here_bytes;
+    if (to != AREA_LOOSE)
+        device->area_bytes[to] += to == AREA_OPERATION ? whole_bytes : here_bytes;
+    if (from == AREA_BUFFER)
+        device->wanted_bytes -= whole_bytes;
+    if (to == AREA_BUFFER)
+        device->wanted_bytes += whole_bytes;
+    block->area = (uint8_t)to;
+    if (queue_of[from] != queue_of[to])
+        queues_move(&device->queues, &core.blocks.operand[first].entry, (enum queue)queue_of[to]);
 }
 
 void area_update(uint32_t first)
 {
-    struct block *block = &core.blocks.block[first];
-    struct device_state *device = &core.devices[block->ordinal];
+    const struct block *block = &core.blocks.block[first];
     enum area from = block->area, to = area_of(block);
-    uint64_t whole = block->granules * GRANULE_BYTES;
 
-    if (from == to)
-        return;
-    if (from != AREA_LOOSE)
-        device->area_bytes[from] -= weight(first, from);
-    if (to != AREA_LOOSE)
-        device->area_bytes[to] += weight(first, to);
-    device->wanted_bytes += (to == AREA_BUFFER ? whole : 0) - (from == AREA_BUFFER ? whole : 0);
-    block->area = (uint8_t)to;
-    if (from >= AREA_BUFFER || to >= AREA_BUFFER)
-        queues_move(&device->queues, &core.blocks.operand[first].entry,
-                    to == AREA_BUFFER      ? QUEUE_BUFFERS
-                    : to == AREA_OPERATION ? QUEUE_OPERATIONS
-                                           : QUEUE_NONE);
+    if (from != to)
+        recount(first, from, to, resident(first));
 }
 
 /* What counts by its resident bytes. */
@@ -102,55 +131,108 @@ void area_went(uint32_t first, uint64_t bytes)
         *count -= bytes;
 }
 
-struct areas area_state(unsigned ordinal)
+static inline __attribute__((always_inline)) const struct area_limits *limits_of(struct device_state *device)
 {
-    const struct device_state *device = &core.devices[ordinal];
     const struct budget *budget = &device->budget;
+    struct area_memo *memo = &device->area_memo;
     uint64_t staging = device->chunk_max_granules * GRANULE_BYTES, limit = budget->limit_bytes;
+    uint64_t capacity = limit == BUDGET_NO_LIMIT ? UINT64_MAX : limit > staging ? limit - staging : 0;
+    uint64_t untracked = budget->used_bytes - budget->class_bytes[CLASS_BLOCK] -
+                         budget->class_bytes[CLASS_RESERVED] + device->area_bytes[AREA_FIXED];
+
+    if (__builtin_expect(memo->capacity_bytes != capacity || memo->untracked_bytes != untracked, 0))
+        *memo = (struct area_memo){
+            capacity, untracked,
+            areas_limit(capacity, untracked, core.options->operations.share, core.options->buffers.share)};
+    return &memo->limits;
+}
+
+static inline __attribute__((always_inline)) struct areas state_of(struct device_state *device)
+{
+    const struct budget *budget = &device->budget;
     uint64_t blocks = budget->class_bytes[CLASS_BLOCK], reserved = budget->class_bytes[CLASS_RESERVED];
     uint64_t counted =
         device->area_bytes[AREA_FIXED] + device->area_bytes[AREA_BUFFER] + device->area_bytes[AREA_OPERATION];
 
     return (struct areas){
-        .capacity_bytes = limit == BUDGET_NO_LIMIT ? UINT64_MAX
-                          : limit > staging        ? limit - staging
-                                                   : 0,
-        .untracked_bytes = budget->used_bytes - blocks - reserved + device->area_bytes[AREA_FIXED],
+        .limits = *limits_of(device),
         .operations_bytes = device->area_bytes[AREA_OPERATION] + reserved,
         .buffers_bytes = device->area_bytes[AREA_BUFFER],
         /* What is on its way counts as loose; what is pinned and not back yet counts already. */
         .loose_bytes = blocks > counted ? blocks - counted : 0,
         .demand_bytes = device->wanted_bytes,
-        .operations = core.options->operations.share,
-        .buffers = core.options->buffers.share,
     };
+}
+
+struct areas area_state(unsigned ordinal)
+{
+    return state_of(&core.devices[ordinal]);
+}
+
+/* May operations grow? @buffer_bytes, @wanted_bytes: what buffers are less by that, on the device and in all. */
+static inline __attribute__((always_inline)) int admit(struct device_state *device, uint64_t bytes,
+                                                       uint64_t buffer_bytes, uint64_t wanted_bytes)
+{
+    struct areas areas = state_of(device);
+    uint64_t evict_bytes;
+
+    areas.buffers_bytes -= buffer_bytes;
+    areas.demand_bytes -= wanted_bytes;
+    return areas_grow_operations(&areas, bytes, &evict_bytes);
+}
+
+static inline __attribute__((always_inline)) bool is_unsettled(struct device_state *device)
+{
+    struct areas areas = state_of(device);
+    struct areas_excess over = areas_grow_buffers(&areas, 0);
+
+    return over.any_bytes || over.buffer_bytes;
 }
 
 int area_admit(unsigned ordinal, uint64_t bytes, uint32_t first)
 {
-    struct areas areas;
-    uint64_t evict_bytes;
+    const struct block *block = first == AREA_NO_BLOCK ? NULL : &core.blocks.block[first];
+    bool is_buffer = block && block->area == AREA_BUFFER;
 
-    if (!area_in_force())
+    if (!in_force())
         return 0;
-    areas = area_state(ordinal);
-    if (first != AREA_NO_BLOCK && core.blocks.block[first].area == AREA_BUFFER) {
-        areas.buffers_bytes -= area_resident(first);
-        areas.demand_bytes -= core.blocks.block[first].granules * GRANULE_BYTES;
-    }
-    return areas_grow_operations(&areas, bytes, &evict_bytes);
+    return admit(&core.devices[ordinal], bytes, is_buffer ? resident(first) : 0,
+                 is_buffer ? block->granules * GRANULE_BYTES : 0);
 }
 
 bool area_unsettled(unsigned ordinal)
 {
-    struct areas_excess over;
-    struct areas areas;
+    return in_force() && is_unsettled(&core.devices[ordinal]);
+}
 
-    if (!area_in_force())
-        return false;
-    areas = area_state(ordinal);
-    over = areas_grow_buffers(&areas, 0);
-    return over.any_bytes || over.buffer_bytes;
+/* Both are called all the time, and for blocks that are buffers otherwise. */
+int area_pin(uint32_t first)
+{
+    struct block *block = &core.blocks.block[first];
+    uint64_t bytes = block->granules * GRANULE_BYTES, here_bytes = resident(first);
+    bool is_buffer = block->area == AREA_BUFFER;
+
+    if (in_force() &&
+        admit(&core.devices[block->ordinal], bytes, is_buffer ? here_bytes : 0, is_buffer ? bytes : 0) < 0)
+        return -ENOSPC;
+    block->pins[PIN_API]++;
+    if (is_buffer)
+        recount(first, AREA_BUFFER, AREA_OPERATION, here_bytes);
+    else
+        area_update(first);
+    return 0;
+}
+
+bool area_unpin(uint32_t first)
+{
+    struct block *block = &core.blocks.block[first];
+
+    block->pins[PIN_API]--;
+    if (area_of(block) == AREA_BUFFER)
+        recount(first, AREA_OPERATION, AREA_BUFFER, resident(first));
+    else
+        area_update(first);
+    return in_force() && is_unsettled(&core.devices[block->ordinal]);
 }
 
 static struct areas_excess excess(unsigned ordinal)
@@ -170,7 +252,7 @@ void area_settle(unsigned ordinal, uint32_t but)
     if (but != AREA_NO_BLOCK)
         newest = atomic_load_explicit(&core.blocks.stamp[but], memory_order_relaxed) - 1;
 
-    while (area_in_force()) {
+    while (in_force()) {
         struct areas_excess over = excess(ordinal);
 
         if (!over.any_bytes && !over.buffer_bytes)

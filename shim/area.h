@@ -28,6 +28,9 @@ enum area {
 /** Are areas in force? No lock needed. */
 bool area_in_force(void);
 
+/** The options are known. No lock needed. */
+void area_start(void);
+
 /** The program has used the API. No lock needed. */
 void area_begin(void);
 
@@ -40,6 +43,12 @@ void area_went(uint32_t first, uint64_t bytes);
 
 /** The block's bytes on the device. */
 uint64_t area_resident(uint32_t first);
+
+/** Limits worked out before, and what from: a device's change rarely and are asked for at every pin. */
+struct area_memo {
+    uint64_t capacity_bytes, untracked_bytes;
+    struct area_limits limits;
+};
 
 /** What policy asks about a device. */
 struct areas area_state(unsigned ordinal);
@@ -54,6 +63,11 @@ struct areas area_state(unsigned ordinal);
  * Returns  0; -ENOSPC they may not. Always 0 while areas are not in force
  */
 int area_admit(unsigned ordinal, uint64_t bytes, uint32_t first);
+
+/** The program's first pin of a block, as far as area_admit lets it; and its last one taken back: true if
+ *  area_settle would evict now. */
+int area_pin(uint32_t first);
+bool area_unpin(uint32_t first);
 
 /** Evict the least recent buffers until they keep to their maximum and all fits, as far as any can leave; the block at
  *  `but` stays. Role held, core.lock not. */

@@ -64,26 +64,6 @@ void block_begin(struct block *block, const struct block *fresh)
     block->flags = fresh->flags;
 }
 
-struct block *blocks_at(struct blocks *blocks, uint32_t granule, uint32_t *out_first)
-{
-    uint32_t owner;
-
-    if (granule >= blocks->granules)
-        return 0;
-    owner = owner_at(blocks, granule) & ~OWNER_FLAGS;
-    if (!owner)
-        return 0;
-    *out_first = owner - 1;
-    return &blocks->block[owner - 1];
-}
-
-uint32_t chunk_next(const struct blocks *blocks, uint32_t first, uint32_t granule)
-{
-    uint32_t next = granule + blocks->chunk[granule].granules;
-
-    return next < first + blocks->block[first].granules ? next : 0;
-}
-
 #define FROM(state) (1u << (state))
 
 /* Row: the state entered; bits: the states it may be entered from. Only asserted. */
@@ -129,12 +109,4 @@ void block_publish(struct blocks *blocks, uint32_t first)
         return;
     for (uint32_t i = 0; i < block->granules; i++)
         atomic_store_explicit(&blocks->owner[first + i], entry, memory_order_release);
-}
-
-bool block_pinned(const struct block *block)
-{
-    for (unsigned reason = 0; reason < PIN_REASON_COUNT; reason++)
-        if (reason != PIN_REFERENCED && block->pins[reason])
-            return true;
-    return block->flags & BLOCK_FIXED;
 }

@@ -161,10 +161,26 @@ static inline bool block_alive(const struct block *block)
 void block_begin(struct block *block, const struct block *fresh);
 
 /** Block that owns a granule, or NULL; its first granule in `*out_first`. */
-struct block *blocks_at(struct blocks *blocks, uint32_t granule, uint32_t *out_first);
+static inline struct block *blocks_at(struct blocks *blocks, uint32_t granule, uint32_t *out_first)
+{
+    uint32_t owner;
+
+    if (granule >= blocks->granules)
+        return NULL;
+    owner = owner_at(blocks, granule) & ~OWNER_FLAGS;
+    if (!owner)
+        return NULL;
+    *out_first = owner - 1;
+    return &blocks->block[owner - 1];
+}
 
 /** Walk the chunks of the block at `first`: start with granule = first; the next after it, or 0 past the last. */
-uint32_t chunk_next(const struct blocks *blocks, uint32_t first, uint32_t granule);
+static inline uint32_t chunk_next(const struct blocks *blocks, uint32_t first, uint32_t granule)
+{
+    uint32_t next = granule + blocks->chunk[granule].granules;
+
+    return next < first + blocks->block[first].granules ? next : 0;
+}
 
 /** The one place where a chunk changes state. The step must be one that the residency design knows (asserted). */
 void chunk_move(struct chunk *chunk, enum chunk_state to);
@@ -173,6 +189,14 @@ void chunk_move(struct chunk *chunk, enum chunk_state to);
 void block_publish(struct blocks *blocks, uint32_t first);
 
 /** Any pin that keeps it on the device (all reasons but referenced). */
-bool block_pinned(const struct block *block);
+static inline bool block_pinned(const struct block *block)
+{
+    unsigned pins = 0;
+
+#pragma GCC unroll 8
+    for (unsigned reason = 0; reason < PIN_REASON_COUNT; reason++)
+        pins |= reason == PIN_REFERENCED ? 0 : block->pins[reason];
+    return pins || block->flags & BLOCK_FIXED;
+}
 
 #endif

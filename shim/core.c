@@ -214,6 +214,7 @@ void core_host_start(const struct options *options)
         pthread_mutex_init(&core.lock, NULL);
         pthread_cond_init(&core.changed, NULL);
         budget_init(&core.host_budget, size_resolve(&options->host_budget, machine_memory_bytes()));
+        area_start();
         core.slabs = (struct stock){.lock = &core.lock, .budget = &core.host_budget, .class = HOST_TIER};
         disk_init(&core.disk, options);
         writer_start();

@@ -43,12 +43,4 @@ uint64_t operand_age_ns(uint64_t stamp);
 /** Fills all of *out but struct_bytes. */
 int operand_query(uint64_t address, struct ebb_block_info *out);
 
-/* ---- for the core's other files; core.lock held --------------------------------------------------------------- */
-
-/** First granule of the live block at an address; -ENOENT. */
-int operand_at(uint64_t address, uint32_t *out_first);
-
-/** Pins of the program's own: without that of a reservation. */
-unsigned operand_pins(uint32_t first);
-
 #endif

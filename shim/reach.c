@@ -113,7 +113,7 @@ static bool lend_slab(unsigned ordinal)
 {
     struct closure closure = {.ordinal = ordinal, .patient = true, .restore_count = 1, .restore_bytes = 1};
     uint32_t first;
-    bool mapped;
+    bool mapped = false;
 
     if (tier_host_room() >= tier_host_staging() || !find_in_host(ordinal, &first, &mapped))
         return false;

@@ -88,11 +88,46 @@ static size_t describe(const struct holder *holder, char *buf, size_t size)
     return log_print(buf, size, "%s (%s); ", text, holder->why);
 }
 
+/* The operation that was pinned next after `after` (NULL: first of all); NULL when there is none. core.lock held. */
+static const struct operand *next_operation(unsigned ordinal, const struct operand *after)
+{
+    const struct operand *next = NULL;
+
+    for (uint32_t g = 0, high = extent_high(&core.arena); g < high; g++) {
+        const struct operand *operand = &core.blocks.operand[g];
+
+        if (operand->entry.queue == QUEUE_OPERATIONS && core.blocks.block[g].ordinal == ordinal &&
+            (!after || queues_before(&after->entry, &operand->entry)) &&
+            (!next || queues_before(&operand->entry, &next->entry)))
+            next = operand;
+    }
+    return next;
+}
+
+/* The queue of operations, from its head. */
+static void list_operations(unsigned ordinal, char *buf, size_t size)
+{
+    char bytes[SIZE_TEXT_BYTES];
+    const struct operand *operand = NULL;
+    size_t length = 0;
+
+    pthread_mutex_lock(&core.lock);
+    for (unsigned i = 0; i <= HOLDERS && (operand = next_operation(ordinal, operand)); i++) {
+        size_format(core.blocks.block[operand - core.blocks.operand].bytes, bytes, sizeof(bytes));
+        length += i == HOLDERS ? log_print(buf + length, size - length, ", ...")
+                               : log_print(buf + length, size - length, "%s%s%s%s",
+                                           i ? ", " : " (in order of pinning: ", bytes,
+                                           *operand->name ? " " : "", operand->name);
+    }
+    pthread_mutex_unlock(&core.lock);
+    log_print(buf + length, size - length, "%s", length ? ")" : "");
+}
+
 /* What operations hold: pinned by the program, and reserved with nothing behind it yet. Nothing when there are none. */
 static void describe_operations(unsigned ordinal, char *buf, size_t size)
 {
     const struct device_state *device = &core.devices[ordinal];
-    char pinned[SIZE_TEXT_BYTES], reserved[SIZE_TEXT_BYTES];
+    char pinned[SIZE_TEXT_BYTES], reserved[SIZE_TEXT_BYTES], list[160];
     uint64_t pinned_bytes, reserved_bytes;
 
     pthread_mutex_lock(&core.lock);
@@ -104,7 +139,8 @@ static void describe_operations(unsigned ordinal, char *buf, size_t size)
         return;
     size_format(pinned_bytes, pinned, sizeof(pinned));
     size_format(reserved_bytes, reserved, sizeof(reserved));
-    log_print(buf, size, "operations: %s pinned, %s reserved; ", pinned, reserved);
+    list_operations(ordinal, list, sizeof(list));
+    log_print(buf, size, "operations: %s pinned, %s reserved%s; ", pinned, reserved, list);
 }
 
 /* The option that would have helped. */
@@ -128,7 +164,7 @@ void refusal_device(unsigned ordinal, uint64_t bytes, const char *what)
 {
     struct budget *budget = &core.devices[ordinal].budget;
     struct holder holders[HOLDERS];
-    char list[320], operations[64], asked[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES], free[SIZE_TEXT_BYTES],
+    char list[320], operations[256], asked[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES], free[SIZE_TEXT_BYTES],
         host[SIZE_TEXT_BYTES];
     size_t length = 0;
 

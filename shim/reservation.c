@@ -7,7 +7,7 @@
 #include "allocate.h"
 #include "limit.h"
 #include "mover.h"
-#include "operand.h"
+#include "operand_state.h"
 #include "pressure.h"
 #include "state.h"
 #include "tier.h"

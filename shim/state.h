@@ -50,6 +50,7 @@ struct device_state {
     uint64_t area_bytes[AREA_COUNT];     /**< of blocks, by where they count */
     uint64_t wanted_bytes;               /**< whole size of what is AREA_BUFFER */
     struct queues queues;                /**< of what is registered or drawn */
+    struct area_memo area_memo;          /**< area.c's */
     struct budget budget;
     struct stock handles;
     struct idle_blocks idle_blocks;
@@ -95,7 +96,8 @@ struct core {
 
     bool is_ranked;          /**< with lock: some block was given a priority */
     bool forked;             /**< a child of the process that was started */
-    _Atomic bool areas_used; /**< the program has used the API: areas are in force unless switched off */
+    _Atomic bool areas_used; /**< the program has used the API */
+    _Atomic bool areas_in_force;
 
     uint64_t stamp_hz;        /**< ticks of core_stamp in a second */
     uint64_t stamp_step;      /**< ticks in a microsecond: a younger stamp is not written again */

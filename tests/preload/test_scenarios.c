@@ -345,11 +345,17 @@ Test(over, refused_allocation_says_what_is_pinned_and_what_reserved)
     CUdeviceptr more;
 
     fill(b);
+    cr_expect_eq(ebb_unregister(ptr(&b[3])), 0);
+    cr_expect_eq(ebb_register(ptr(&b[3]), b[3].bytes, 0, "first"), 0);
     pin(&b[3], EBB_RO);
+    pin(&b[2], EBB_RO);
     reservation = reserve(10);
     cr_expect_eq(cuMemAlloc(&more, 60 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
-    cr_expect_eq(lines_with(errors, "operations: 60 MiB pinned, 10 MiB reserved; largest"), 1);
+    cr_expect_eq(lines_with(errors, "operations: 120 MiB pinned, 10 MiB reserved (in order of pinning: "
+                                    "60 MiB first, 60 MiB object); largest"),
+                 1);
     cr_expect_eq(ebb_reserve_release(reservation, SIZE_MAX), 0);
+    unpin(&b[2], EBB_CLEAN);
     unpin(&b[3], EBB_CLEAN);
     empty(b);
 }

@@ -8,14 +8,20 @@
 
 #define MIB ((uint64_t)1 << 20)
 
+static const struct area_share half_to_most = {500000, 700000}, little_to_most = {150000, 700000};
+
+/* A tier of 200 of which others use some. */
+static struct area_limits limits_with(uint64_t untracked_mib)
+{
+    return areas_limit(200 * MIB, untracked_mib * MIB, half_to_most, little_to_most);
+}
+
 static struct areas systemds(uint64_t op_mib, uint64_t buf_mib)
 {
-    return (struct areas){.capacity_bytes = 200 * MIB,
+    return (struct areas){.limits = limits_with(0),
                           .operations_bytes = op_mib * MIB,
                           .buffers_bytes = buf_mib * MIB,
-                          .demand_bytes = buf_mib * MIB,
-                          .operations = {500000, 700000},
-                          .buffers = {150000, 700000}};
+                          .demand_bytes = buf_mib * MIB};
 }
 
 static void grows(struct areas areas, uint64_t mib, uint64_t evict_mib)
@@ -44,10 +50,12 @@ static void buffers_grow(struct areas areas, uint64_t mib, uint64_t any_mib, uin
 
 Test(areas, shares_of_200_are_those_of_systemds)
 {
-    struct areas areas = systemds(0, 0);
+    struct area_limits limits = limits_with(0);
 
-    cr_expect_eq(areas_operations_max(&areas), 140 * MIB);
-    cr_expect_eq(areas_buffers_max(&areas), 140 * MIB);
+    cr_expect_eq(limits.operations_max_bytes, 140 * MIB);
+    cr_expect_eq(limits.buffers_max_bytes, 140 * MIB);
+    cr_expect_eq(limits.buffers_min_bytes, 0, "a minimum is no wall while the tier is whole");
+    cr_expect_eq(limits_with(2).buffers_min_bytes, 198 * MIB * 15 / 100);
 }
 
 Test(areas, operations_grow_up_to_their_maximum_and_no_further)
@@ -92,23 +100,24 @@ Test(areas, untracked_use_shrinks_all_of_it)
 {
     struct areas areas = systemds(0, 0);
 
-    areas.untracked_bytes = 100 * MIB;
-    cr_expect_eq(areas_capacity(&areas), 100 * MIB);
-    cr_expect_eq(areas_operations_max(&areas), 70 * MIB);
+    areas.limits = limits_with(100);
+    cr_expect_eq(areas.limits.capacity_bytes, 100 * MIB);
+    cr_expect_eq(areas.limits.operations_max_bytes, 70 * MIB);
     grows(areas, 70, 0);
     refuses(areas, 72);
-    areas.untracked_bytes = 300 * MIB;
-    cr_expect_eq(areas_capacity(&areas), 0);
+    areas.limits = limits_with(300);
+    cr_expect_eq(areas.limits.capacity_bytes, 0);
     refuses(areas, 2);
 }
 
 Test(areas, shrunk_operations_leave_buffers_the_smaller_of_minimum_and_demand)
 {
+    static const struct area_share all = {500000, 1000000};
     struct areas areas = systemds(0, 60);
 
-    areas.operations.max_ppm = 1000000;
+    areas.limits = areas_limit(200 * MIB, 0, all, little_to_most);
     grows(areas, 200, 60); /* a minimum is no wall while the tier is whole */
-    areas.untracked_bytes = 100 * MIB;
+    areas.limits = areas_limit(200 * MIB, 100 * MIB, all, little_to_most);
     refuses(areas, 86);
     grows(areas, 85, 45);
     areas.demand_bytes = 10 * MIB;
@@ -130,8 +139,7 @@ Test(areas, tier_without_a_limit_refuses_nothing)
 {
     struct areas areas = systemds(1000, 1000);
 
-    areas.capacity_bytes = UINT64_MAX;
-    areas.untracked_bytes = 5 * MIB;
+    areas.limits = areas_limit(UINT64_MAX, 5 * MIB, half_to_most, little_to_most);
     grows(areas, 100000, 0);
     buffers_grow(areas, 100000, 0, 0);
 }
@@ -214,13 +222,11 @@ static void model_settle(struct model *model, const struct object *fresh)
 
 static struct areas areas_of(const struct model *model)
 {
-    return (struct areas){.capacity_bytes = model->capacity,
-                          .untracked_bytes = model->untracked,
-                          .operations_bytes = sum(model, OPERAND),
-                          .buffers_bytes = sum(model, BUFFER),
-                          .demand_bytes = sum(model, BUFFER) + sum(model, AWAY),
-                          .operations = model->operations,
-                          .buffers = model->buffers};
+    return (struct areas){
+        .limits = areas_limit(model->capacity, model->untracked, model->operations, model->buffers),
+        .operations_bytes = sum(model, OPERAND),
+        .buffers_bytes = sum(model, BUFFER),
+        .demand_bytes = sum(model, BUFFER) + sum(model, AWAY)};
 }
 
 /* What is under test, given nothing but sums: evict by its answers, least recent first. */

@@ -7,13 +7,24 @@
 static struct queues queues;
 static struct queue_entry entry[4];
 
+static const struct queue_entry *next_of(enum queue queue, const struct queue_entry *after)
+{
+    const struct queue_entry *next = NULL;
+
+    for (unsigned i = 0; i < 4; i++)
+        if (entry[i].queue == queue && (!after || queues_before(after, &entry[i])) &&
+            (!next || queues_before(&entry[i], next)))
+            next = &entry[i];
+    return next;
+}
+
 /* The entries of a queue by their place in `entry`, as digits. */
 static const char *order_of(enum queue queue)
 {
     static char text[8];
     unsigned length = 0;
 
-    for (const struct queue_entry *at = queues.head[queue]; at; at = at->next)
+    for (const struct queue_entry *at = next_of(queue, NULL); at; at = next_of(queue, at))
         text[length++] = (char)('0' + (at - entry));
     text[length] = 0;
     return text;
@@ -49,5 +60,5 @@ Test(queues, entries_that_are_taken_out_leave_nothing)
     fill();
     for (unsigned i = 0; i < 4; i++)
         queues_move(&queues, &entry[i], QUEUE_NONE);
-    cr_expect_null(queues.head[QUEUE_BUFFERS]);
+    cr_expect_str_eq(order_of(QUEUE_BUFFERS), "");
 }

@@ -82,9 +82,9 @@ static void unpin(struct tier *tier, struct object *object)
 
 static struct count run(bool is_static)
 {
-    struct tier tier = {
-        .areas = {.capacity_bytes = 200, .operations = {500000, 700000}, .buffers = {150000, 700000}},
-        .is_static = is_static};
+    struct tier tier = {.areas = {.limits = areas_limit(200, 0, (struct area_share){500000, 700000},
+                                                        (struct area_share){150000, 700000})},
+                        .is_static = is_static};
     struct object x = output(&tier, 60), mean, centred, deviation, result;
 
     unpin(&tier, &x);

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* operand_pin.c - pins of the program's own, and touches: what it calls all the time. See operand.h. */
+#include <stddef.h>
+
+#include "copies.h"
+#include "mover.h"
+#include "operand_state.h"
+#include "pressure.h"
+
+/* Every chunk on the device, and none about to leave. */
+static bool settled(uint32_t first)
+{
+    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
+        if (core.blocks.chunk[g].state != CHUNK_RESIDENT)
+            return false;
+    return true;
+}
+
+/* Between none and one; under the lock. While it is pinned its copies stand in nobody's way. */
+static void pins_changed(uint32_t first)
+{
+    if (core.blocks.operand[first].copies)
+        block_publish(&core.blocks, first);
+}
+
+/* One pin more; under the lock. */
+static inline int count_pin(uint32_t first)
+{
+    struct block *block = &core.blocks.block[first];
+    int r;
+
+    if (block->pins[PIN_API] == UINT16_MAX)
+        return -EOVERFLOW;
+    if (block->pins[PIN_API]) {
+        block->pins[PIN_API]++;
+        return 0;
+    }
+    r = area_pin(first);
+    if (!r)
+        pins_changed(first);
+    return r;
+}
+
+/* What the last pin leaves behind when it goes. */
+enum last_pin {
+    PIN_NOT_LAST,
+    PIN_LAST,
+    PIN_LAST_OVER /* buffers have passed their maximum by it */
+};
+
+/* One pin less; under the lock. */
+static inline enum last_pin uncount_pin(uint32_t first)
+{
+    bool over;
+
+    operand_stamp(first);
+    if (core.blocks.block[first].pins[PIN_API] > 1) {
+        core.blocks.block[first].pins[PIN_API]--;
+        return PIN_NOT_LAST;
+    }
+    over = area_unpin(first);
+    pins_changed(first);
+    return over ? PIN_LAST_OVER : PIN_LAST;
+}
+
+/* It is away, or on its way. */
+static __attribute__((noinline)) int pin_away(uint64_t address, unsigned flags)
+{
+    uint32_t first;
+    int r;
+
+    mover_take();
+    r = operand_lock(address, &first);
+    if (!r) {
+        r = count_pin(first);
+        pthread_mutex_unlock(&core.lock);
+        if (!r && (r = operand_bring(first)) < 0) {
+            pthread_mutex_lock(&core.lock);
+            uncount_pin(first);
+            pthread_mutex_unlock(&core.lock);
+        }
+    }
+    mover_give();
+    if (!r && !(flags & EBB_RO))
+        copies_void(first);
+    return r;
+}
+
+/* 1: it is away, nothing was done. */
+static inline int pin_here(uint64_t address, unsigned flags)
+{
+    uint32_t first, copies;
+    int r = operand_lock(address, &first);
+
+    if (r < 0)
+        return r;
+    copies = core.blocks.operand[first].copies;
+    r = settled(first) ? count_pin(first) : 1;
+    pthread_mutex_unlock(&core.lock);
+    if (__builtin_expect(!r && copies && !(flags & EBB_RO), 0))
+        copies_void(first);
+    return r;
+}
+
+/* What it would need, to be told to who may have some. */
+static bool ask_for(uint64_t address)
+{
+    struct block_info info;
+
+    return core_find(address, &info) == 0 && pressure_ask(EBB_TIER_DEVICE, (int)info.ordinal,
+                                                          (info.bytes + GRANULE_BYTES - 1) & -GRANULE_BYTES);
+}
+
+int operand_pin(uint64_t address, unsigned flags)
+{
+    unsigned tries = 0;
+    int r;
+
+    do {
+        r = pin_here(address, flags);
+        if (__builtin_expect(!r, 1))
+            return 0;
+        if (r == 1)
+            r = flags & EBB_NOWAIT ? -EAGAIN : pressure_asking() ? -EDEADLK : pin_away(address, flags);
+    } while (r == -ENOSPC && tries++ < PRESSURE_TRIES && ask_for(address));
+    return r;
+}
+
+/* The last pin went, and buffers passed their maximum: this block goes when it can go for nothing, else the oldest. */
+static void settle_buffers(uint32_t first)
+{
+    unsigned ordinal = core.blocks.block[first].ordinal;
+    bool copied;
+
+    mover_take();
+    pthread_mutex_lock(&core.lock);
+    copied = core.blocks.operand[first].copies != 0;
+    pthread_mutex_unlock(&core.lock);
+    if (copied)
+        mover_send(first, false);
+    area_settle(ordinal, first);
+    mover_give();
+}
+
+int operand_unpin(uint64_t address, unsigned flags)
+{
+    enum last_pin last;
+    uint32_t first;
+    bool dirty;
+    int r = operand_lock(address, &first);
+
+    if (r < 0)
+        return r;
+    if (!operand_pins(first)) {
+        pthread_mutex_unlock(&core.lock);
+        return -EINVAL;
+    }
+    dirty = !(flags & EBB_CLEAN) && core.blocks.operand[first].copies;
+    last = uncount_pin(first);
+    pthread_mutex_unlock(&core.lock);
+    if (dirty)
+        copies_void(first);
+    if (last != PIN_NOT_LAST)
+        core_tell_change();
+    if (last == PIN_LAST_OVER)
+        settle_buffers(first);
+    return 0;
+}
+
+int operand_touch(uint64_t address)
+{
+    uint32_t first;
+
+    if (operand_at(address, &first) < 0 || !operand_registered(first))
+        return -ENOENT;
+    /* A stamp of 0 says that it is being freed, and stays. */
+    if (atomic_load_explicit(&core.blocks.stamp[first], memory_order_relaxed))
+        operand_stamp(first);
+    return 0;
+}
