@@ -78,10 +78,10 @@ static inline uint32_t touch(const uint32_t *granule, uint32_t count, uint64_t n
     uint32_t flags = 0;
 
     for (const uint32_t *end = granule + count; granule < end; granule++) {
-        uint32_t entry = owner_at(&blocks, *granule);
+        uint32_t at = *granule, entry = owner_at(&blocks, at);
         uint64_t owner = entry & ~OWNER_FLAGS, was;
 
-        __builtin_prefetch(&blocks.stamp[*granule]);
+        __builtin_prefetch(&blocks.stamp[at]);
         if (__builtin_expect(!owner, 0))
             continue;
         flags |= entry;
