@@ -48,12 +48,28 @@ static uint64_t descriptor_bytes(const CUDA_ARRAY3D_DESCRIPTOR *desc, bool is_mi
     return is_mipmapped ? bytes + bytes / 3 + 1 : bytes;
 }
 
-/* False: refused. */
-static bool begin(const void *call_site, const CUDA_ARRAY3D_DESCRIPTOR *desc, bool is_mipmapped,
-                  struct making *out)
+/* What each descriptor says, as the most general one. NULL stays NULL. */
+#define PLANE(from)                                                                                          \
+    ((from) ? &(const CUDA_ARRAY3D_DESCRIPTOR){.Width = (from)->Width,                                       \
+                                               .Height = (from)->Height,                                     \
+                                               .Format = (from)->Format,                                     \
+                                               .NumChannels = (from)->NumChannels}                           \
+            : NULL)
+#define VOLUME(from)                                                                                         \
+    ((from) ? &(const CUDA_ARRAY3D_DESCRIPTOR){.Width = (from)->Width,                                       \
+                                               .Height = (from)->Height,                                     \
+                                               .Depth = (from)->Depth,                                       \
+                                               .Format = (from)->Format,                                     \
+                                               .NumChannels = (from)->NumChannels,                           \
+                                               .Flags = (from)->Flags}                                       \
+            : NULL)
+
+/* False: refused. What the driver is to refuse itself is charged nothing. */
+static bool begin(const void *call_site, const void *handle, const CUDA_ARRAY3D_DESCRIPTOR *desc,
+                  bool is_mipmapped, struct making *out)
 {
     *out = (struct making){0};
-    if (!contexts_here(&out->place) || desc->Flags & CUDA_ARRAY3D_DEFERRED_MAPPING)
+    if (!handle || !desc || !contexts_here(&out->place) || desc->Flags & CUDA_ARRAY3D_DEFERRED_MAPPING)
         return true;
     uint64_t bytes = descriptor_bytes(desc, is_mipmapped);
 
@@ -64,8 +80,15 @@ static bool begin(const void *call_site, const CUDA_ARRAY3D_DESCRIPTOR *desc, bo
     return true;
 }
 
-/* The real call has been made: what the driver says that the array takes; what was charged where it does not say. */
-static void settle(const struct making *making, const void *handle, CUresult told,
+/* There is one now, and it is ours to charge. */
+static bool is_made(CUresult result, const struct making *making)
+{
+    return result == CUDA_SUCCESS && making->bytes;
+}
+
+/* The real call has been made: charged is what the driver says that the array takes; what was charged where it does not
+ * say. */
+static void settle(const struct making *making, uint64_t key, CUresult told,
                    const CUDA_ARRAY_MEMORY_REQUIREMENTS *needs)
 {
     uint64_t charged = native_cost(making->bytes);
@@ -79,7 +102,7 @@ static void settle(const struct making *making, const void *handle, CUresult tol
     const struct native record = {
         .charged = exact, .class = CLASS_ARRAY, .ordinal = ordinal, .context = making->place.context};
 
-    native_add(NATIVE_ARRAY, key_of(handle), &record);
+    native_add(NATIVE_ARRAY, key, &record);
 }
 
 static CUresult made(CUresult result, const struct making *making, const CUarray *array)
@@ -87,13 +110,13 @@ static CUresult made(CUresult result, const struct making *making, const CUarray
     CUDA_ARRAY_MEMORY_REQUIREMENTS needs = {0};
     CUdevice device = contexts_device(making->place.ordinal);
 
-    if (result != CUDA_SUCCESS)
-        native_refund(making->place.ordinal, CLASS_ARRAY, making->bytes);
-    else if (making->bytes)
-        settle(making, *array,
+    if (is_made(result, making))
+        settle(making, key_of(*array),
                real.cuArrayGetMemoryRequirements ? real.cuArrayGetMemoryRequirements(&needs, *array, device)
                                                  : CUDA_ERROR_NOT_SUPPORTED,
                &needs);
+    else
+        native_refund(making->place.ordinal, CLASS_ARRAY, making->bytes);
     return result;
 }
 
@@ -102,16 +125,9 @@ CUresult hook_cuArrayCreate_v2(__typeof__(cuArrayCreate_v2) *next, const void *c
 {
     struct making making;
 
-    if (!pHandle || !pAllocateArray)
-        return next(pHandle, pAllocateArray);
-    const CUDA_ARRAY3D_DESCRIPTOR desc = {.Width = pAllocateArray->Width,
-                                          .Height = pAllocateArray->Height,
-                                          .Format = pAllocateArray->Format,
-                                          .NumChannels = pAllocateArray->NumChannels};
-
-    if (!begin(call_site, &desc, false, &making))
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    return made(next(pHandle, pAllocateArray), &making, pHandle);
+    return begin(call_site, pHandle, PLANE(pAllocateArray), false, &making)
+               ? made(next(pHandle, pAllocateArray), &making, pHandle)
+               : CUDA_ERROR_OUT_OF_MEMORY;
 }
 
 CUresult hook_cuArrayCreate(__typeof__(cuArrayCreate) *next, const void *call_site, CUarray *pHandle,
@@ -119,16 +135,9 @@ CUresult hook_cuArrayCreate(__typeof__(cuArrayCreate) *next, const void *call_si
 {
     struct making making;
 
-    if (!pHandle || !pAllocateArray)
-        return next(pHandle, pAllocateArray);
-    const CUDA_ARRAY3D_DESCRIPTOR desc = {.Width = pAllocateArray->Width,
-                                          .Height = pAllocateArray->Height,
-                                          .Format = pAllocateArray->Format,
-                                          .NumChannels = pAllocateArray->NumChannels};
-
-    if (!begin(call_site, &desc, false, &making))
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    return made(next(pHandle, pAllocateArray), &making, pHandle);
+    return begin(call_site, pHandle, PLANE(pAllocateArray), false, &making)
+               ? made(next(pHandle, pAllocateArray), &making, pHandle)
+               : CUDA_ERROR_OUT_OF_MEMORY;
 }
 
 CUresult hook_cuArray3DCreate_v2(__typeof__(cuArray3DCreate_v2) *next, const void *call_site,
@@ -136,11 +145,9 @@ CUresult hook_cuArray3DCreate_v2(__typeof__(cuArray3DCreate_v2) *next, const voi
 {
     struct making making;
 
-    if (!pHandle || !pAllocateArray)
-        return next(pHandle, pAllocateArray);
-    if (!begin(call_site, pAllocateArray, false, &making))
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    return made(next(pHandle, pAllocateArray), &making, pHandle);
+    return begin(call_site, pHandle, pAllocateArray, false, &making)
+               ? made(next(pHandle, pAllocateArray), &making, pHandle)
+               : CUDA_ERROR_OUT_OF_MEMORY;
 }
 
 CUresult hook_cuArray3DCreate(__typeof__(cuArray3DCreate) *next, const void *call_site, CUarray *pHandle,
@@ -148,18 +155,9 @@ CUresult hook_cuArray3DCreate(__typeof__(cuArray3DCreate) *next, const void *cal
 {
     struct making making;
 
-    if (!pHandle || !pAllocateArray)
-        return next(pHandle, pAllocateArray);
-    const CUDA_ARRAY3D_DESCRIPTOR desc = {.Width = pAllocateArray->Width,
-                                          .Height = pAllocateArray->Height,
-                                          .Depth = pAllocateArray->Depth,
-                                          .Format = pAllocateArray->Format,
-                                          .NumChannels = pAllocateArray->NumChannels,
-                                          .Flags = pAllocateArray->Flags};
-
-    if (!begin(call_site, &desc, false, &making))
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    return made(next(pHandle, pAllocateArray), &making, pHandle);
+    return begin(call_site, pHandle, VOLUME(pAllocateArray), false, &making)
+               ? made(next(pHandle, pAllocateArray), &making, pHandle)
+               : CUDA_ERROR_OUT_OF_MEMORY;
 }
 
 CUresult hook_cuMipmappedArrayCreate(__typeof__(cuMipmappedArrayCreate) *next, const void *call_site,
@@ -171,21 +169,18 @@ CUresult hook_cuMipmappedArrayCreate(__typeof__(cuMipmappedArrayCreate) *next, c
     CUresult told = CUDA_ERROR_NOT_SUPPORTED;
     struct making making;
 
-    if (!pHandle || !pMipmappedArrayDesc)
-        return next(pHandle, pMipmappedArrayDesc, numMipmapLevels);
-    if (!begin(call_site, pMipmappedArrayDesc, true, &making))
+    if (!begin(call_site, pHandle, pMipmappedArrayDesc, true, &making))
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = next(pHandle, pMipmappedArrayDesc, numMipmapLevels);
 
-    if (result != CUDA_SUCCESS) {
+    if (!is_made(result, &making)) {
         native_refund(making.place.ordinal, CLASS_ARRAY, making.bytes);
         return result;
     }
-    if (making.bytes && real.cuMipmappedArrayGetMemoryRequirements)
+    if (real.cuMipmappedArrayGetMemoryRequirements)
         told = real.cuMipmappedArrayGetMemoryRequirements(&needs, *pHandle,
                                                           contexts_device(making.place.ordinal));
-    if (making.bytes)
-        settle(&making, *pHandle, told, &needs);
+    settle(&making, key_of(*pHandle), told, &needs);
     return result;
 }
 
@@ -193,11 +188,8 @@ CUresult hook_cuArrayDestroy(__typeof__(cuArrayDestroy) *next, CUarray hArray)
 {
     struct native record;
     bool known = native_remove(NATIVE_ARRAY, key_of(hArray), &record);
-    CUresult result = next(hArray);
 
-    if (known && result != CUDA_SUCCESS)
-        native_restore(NATIVE_ARRAY, key_of(hArray), &record);
-    return result;
+    return native_freed(next(hArray), known, NATIVE_ARRAY, key_of(hArray), &record);
 }
 
 CUresult hook_cuMipmappedArrayDestroy(__typeof__(cuMipmappedArrayDestroy) *next,
@@ -205,9 +197,6 @@ CUresult hook_cuMipmappedArrayDestroy(__typeof__(cuMipmappedArrayDestroy) *next,
 {
     struct native record;
     bool known = native_remove(NATIVE_ARRAY, key_of(hMipmappedArray), &record);
-    CUresult result = next(hMipmappedArray);
 
-    if (known && result != CUDA_SUCCESS)
-        native_restore(NATIVE_ARRAY, key_of(hMipmappedArray), &record);
-    return result;
+    return native_freed(next(hMipmappedArray), known, NATIVE_ARRAY, key_of(hMipmappedArray), &record);
 }

@@ -36,43 +36,44 @@ static CUresult note(CUresult result, enum host_class class, void *const *addres
     return result;
 }
 
+/* 0 for what the driver is to refuse itself; -ENOMEM. */
+static int charge_pinned(void *const *address, size_t bytes, uint64_t *out_charged)
+{
+    *out_charged = address ? pinned_bytes(NULL, bytes) : 0;
+    return core_host_charge(HOST_PINNED, *out_charged);
+}
+
 CUresult hook_cuMemHostAlloc(__typeof__(cuMemHostAlloc) *next, const void *call_site, void **pp,
                              size_t bytesize, unsigned int Flags)
 {
-    uint64_t charged = pinned_bytes(NULL, bytesize);
+    uint64_t charged;
 
     (void)call_site;
-    if (!pp || !bytesize)
-        return next(pp, bytesize, Flags);
-    if (core_host_charge(HOST_PINNED, charged))
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    return note(next(pp, bytesize, Flags), HOST_PINNED, pp, bytesize, charged);
+    return charge_pinned(pp, bytesize, &charged)
+               ? CUDA_ERROR_OUT_OF_MEMORY
+               : note(next(pp, bytesize, Flags), HOST_PINNED, pp, bytesize, charged);
 }
 
 CUresult hook_cuMemAllocHost_v2(__typeof__(cuMemAllocHost_v2) *next, const void *call_site, void **pp,
                                 size_t bytesize)
 {
-    uint64_t charged = pinned_bytes(NULL, bytesize);
+    uint64_t charged;
 
     (void)call_site;
-    if (!pp || !bytesize)
-        return next(pp, bytesize);
-    if (core_host_charge(HOST_PINNED, charged))
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    return note(next(pp, bytesize), HOST_PINNED, pp, bytesize, charged);
+    return charge_pinned(pp, bytesize, &charged)
+               ? CUDA_ERROR_OUT_OF_MEMORY
+               : note(next(pp, bytesize), HOST_PINNED, pp, bytesize, charged);
 }
 
 CUresult hook_cuMemAllocHost(__typeof__(cuMemAllocHost) *next, const void *call_site, void **pp,
                              unsigned int bytesize)
 {
-    uint64_t charged = pinned_bytes(NULL, bytesize);
+    uint64_t charged;
 
     (void)call_site;
-    if (!pp || !bytesize)
-        return next(pp, bytesize);
-    if (core_host_charge(HOST_PINNED, charged))
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    return note(next(pp, bytesize), HOST_PINNED, pp, bytesize, charged);
+    return charge_pinned(pp, bytesize, &charged)
+               ? CUDA_ERROR_OUT_OF_MEMORY
+               : note(next(pp, bytesize), HOST_PINNED, pp, bytesize, charged);
 }
 
 CUresult hook_cuMemHostRegister_v2(__typeof__(cuMemHostRegister_v2) *next, const void *call_site, void *p,
@@ -97,22 +98,17 @@ CUresult hook_cuMemFreeHost(__typeof__(cuMemFreeHost) *next, void *p)
 {
     struct native record;
     bool known = native_remove(NATIVE_HOST, (uint64_t)(uintptr_t)p, &record);
-    CUresult result = next(p);
 
-    if (known && result != CUDA_SUCCESS)
-        native_restore(NATIVE_HOST, (uint64_t)(uintptr_t)p, &record);
-    return result;
+    return native_freed(next(p), known, NATIVE_HOST, (uint64_t)(uintptr_t)p, &record);
 }
 
 CUresult hook_cuMemHostUnregister(__typeof__(cuMemHostUnregister) *next, void *p)
 {
     struct native record;
     bool known = native_remove(NATIVE_HOST, (uint64_t)(uintptr_t)p, &record);
-    CUresult result = next(p);
+    CUresult result = native_freed(next(p), known, NATIVE_HOST, (uint64_t)(uintptr_t)p, &record);
 
-    if (known && result != CUDA_SUCCESS)
-        native_restore(NATIVE_HOST, (uint64_t)(uintptr_t)p, &record);
-    else if (known)
+    if (known && result == CUDA_SUCCESS)
         host_block_drop(p, record.bytes);
     return result;
 }

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What NVIDIA's management library tells of memory: the same story as the driver's queries. Devices are numbered
- * differently there, so one is known by its place on the bus. Before CUDA is up there is no story yet: the real one.
+ * differently there, so one is known by its place on the bus.
+ *
+ * Before CUDA is up there is no story yet, and the real one is told: which of its devices are ours, and under which number
+ * a budget was set for them, only cuInit decides (CUDA_VISIBLE_DEVICES, CUDA_DEVICE_ORDER); and a monitor that a program
+ * starts inherits the preload, while it asks for what all processes use.
  */
 #include "contexts.h"
 #include "core.h"
@@ -77,31 +81,34 @@ nvmlReturn_t hook_nvmlDeviceGetMemoryInfo_v2(__typeof__(nvmlDeviceGetMemoryInfo_
     return result;
 }
 
-/* In another namespace of process numbers than the library's we are not found, and the real figure stands. */
+/* Our own entry of a list of processes, whose elements of either form begin alike. In another namespace of process
+ * numbers than the library's we are not found, and the real figure stands. */
+static nvmlReturn_t tell_own(nvmlReturn_t result, nvmlDevice_t device, const unsigned int *count, void *infos,
+                             size_t each_bytes)
+{
+    struct story story;
+
+    if (!infos || !count || !story_of(result, device, &story))
+        return result;
+    for (unsigned i = 0; i < *count; i++) {
+        nvmlProcessInfo_v1_t *info = (nvmlProcessInfo_v1_t *)((char *)infos + i * each_bytes);
+
+        if (info->pid == (unsigned)getpid())
+            info->usedGpuMemory = story.used;
+    }
+    return result;
+}
+
 nvmlReturn_t hook_nvmlDeviceGetComputeRunningProcesses(__typeof__(nvmlDeviceGetComputeRunningProcesses) *next,
                                                        nvmlDevice_t device, unsigned int *infoCount,
                                                        nvmlProcessInfo_v1_t *infos)
 {
-    struct story story;
-    nvmlReturn_t result = next(device, infoCount, infos);
-
-    if (infos && infoCount && story_of(result, device, &story))
-        for (unsigned i = 0; i < *infoCount; i++)
-            if (infos[i].pid == (unsigned)getpid())
-                infos[i].usedGpuMemory = story.used;
-    return result;
+    return tell_own(next(device, infoCount, infos), device, infoCount, infos, sizeof *infos);
 }
 
 nvmlReturn_t hook_nvmlDeviceGetComputeRunningProcesses_v2(
     __typeof__(nvmlDeviceGetComputeRunningProcesses_v2) *next, nvmlDevice_t device, unsigned int *infoCount,
     nvmlProcessInfo_v2_t *infos)
 {
-    struct story story;
-    nvmlReturn_t result = next(device, infoCount, infos);
-
-    if (infos && infoCount && story_of(result, device, &story))
-        for (unsigned i = 0; i < *infoCount; i++)
-            if (infos[i].pid == (unsigned)getpid())
-                infos[i].usedGpuMemory = story.used;
-    return result;
+    return tell_own(next(device, infoCount, infos), device, infoCount, infos, sizeof *infos);
 }

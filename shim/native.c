@@ -143,6 +143,14 @@ void native_restore(enum native_kind kind, uint64_t key, const struct native *re
     native_add(kind, key, &again);
 }
 
+CUresult native_freed(CUresult result, bool known, enum native_kind kind, uint64_t key,
+                      const struct native *record)
+{
+    if (known && result != CUDA_SUCCESS)
+        native_restore(kind, key, record);
+    return result;
+}
+
 bool native_move_up(uint64_t address, const struct native *was)
 {
     struct native *record;

@@ -55,6 +55,9 @@ void native_add(enum native_kind kind, uint64_t key, const struct native *record
 bool native_remove(enum native_kind kind, uint64_t key, struct native *out);
 /** The real free failed: as before native_remove. */
 void native_restore(enum native_kind kind, uint64_t key, const struct native *record);
+/** The real free answered `result`: where it failed, what native_remove took (`known`) is restored. Returns `result`. */
+CUresult native_freed(CUresult result, bool known, enum native_kind kind, uint64_t key,
+                      const struct native *record);
 
 /** Managed memory that was charged to the host is charged to its device from now on; the host gets it back. False: it
  *  is no longer what `was` says. */
