@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "allocate.h"
+#include "heap.h"
 #include "limit.h"
 #include "log.h"
 #include "mover.h"
@@ -128,6 +129,8 @@ int core_host_charge(enum host_class class, uint64_t bytes)
     if (!core_host_active() || !bytes)
         return 0;
     r = charge(&core.host_budget, class, bytes, tier_host_staging());
+    if (r < 0 && heap_give_back())
+        r = charge(&core.host_budget, class, bytes, tier_host_staging());
     if (r < 0 && stock_trim(&core.slabs, bytes))
         r = charge(&core.host_budget, class, bytes, tier_host_staging());
     if (r < 0) {

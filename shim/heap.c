@@ -6,16 +6,21 @@
 #include <stdatomic.h>
 
 #include "core.h"
+#include "heap_recall.h"
 
-/* A thread's unused credit, and what is not worth giving back; the fraction of the room left that all of them may hold unused; a pool's lot. */
-#define CREDIT_MOST_BYTES     ((int64_t)8 << 20)
-#define CREDIT_EARLY_BYTES    ((int64_t)64 << 10)
-#define CREDIT_LEAST_BYTES    ((int64_t)16 << 10)
-#define CREDIT_SHARE_OF_LIMIT 4096
-#define CREDIT_SHARE          16
-#define LOT_LEAST_BYTES       ((uint64_t)64 << 10)
-#define LOT_MOST_BYTES        ((uint64_t)16 << 20)
-#define LOT_SHARE_OF_LIMIT    1024
+/* A thread's unused credit, and what is not worth giving back. */
+#define CREDIT_MOST_BYTES  ((int64_t)1 << 20)
+#define CREDIT_EARLY_BYTES ((int64_t)64 << 10)
+#define CREDIT_LEAST_BYTES ((int64_t)16 << 10)
+/* What all threads together may hold unused: a fraction of the limit, and of the room that is left. */
+#define CREDIT_SHARE_OF_LIMIT 1024
+#define CREDIT_SHARE          4
+/* The same where credit cannot be recalled: 99.9 % of a budget are to be used when the first request is refused. */
+#define CREDIT_LOST_SHARE_OF_LIMIT 4096
+/* The pool's lots. */
+#define LOT_LEAST_BYTES    ((uint64_t)64 << 10)
+#define LOT_MOST_BYTES     ((uint64_t)16 << 20)
+#define LOT_SHARE_OF_LIMIT 1024
 
 static struct {
     _Alignas(64) _Atomic int64_t
@@ -28,18 +33,14 @@ static struct {
     uint64_t credits_bytes;            /**< what all threads together may hold unused */
     _Alignas(64) pthread_mutex_t lock; /**< of the list and of what ended threads left */
     struct heap_account *accounts;
-    _Atomic int64_t ended; /**< sum of the nets of threads that have ended */
+    _Atomic int64_t ended;  /**< sum of the nets of threads that have ended */
+    pthread_mutex_t recall; /**< one at a time; before `lock` */
+    bool recalls;           /**< the kernel can, or there is no limit */
 } heap = {.lock = PTHREAD_MUTEX_INITIALIZER,
+          .recall = PTHREAD_MUTEX_INITIALIZER,
           .room = UINT64_MAX,
           .lot_bytes = LOT_MOST_BYTES,
           .credits_bytes = UINT64_MAX};
-
-static int64_t net_of(const struct heap_account *account)
-{
-    return (int64_t)(__atomic_load_n(&account->counters->allocated, __ATOMIC_RELAXED) -
-                     __atomic_load_n(&account->counters->freed, __ATOMIC_RELAXED)) -
-           __atomic_load_n(&account->kept, __ATOMIC_RELAXED);
-}
 
 /* The unused credit that a thread should hold now. */
 static int64_t credit_now(void)
@@ -69,19 +70,26 @@ static int64_t pool_take(int64_t least, int64_t most)
     return take;
 }
 
+/* Give the budget so much out of the pool, or what there is. */
+static bool pool_shrink(int64_t most)
+{
+    int64_t has = pool_take(1, most);
+
+    if (!has)
+        return false;
+    atomic_fetch_sub_explicit(&heap.lots, has, memory_order_relaxed);
+    core_host_credit(HOST_HEAP, (uint64_t)has);
+    atomic_fetch_add_explicit(&heap.room, (uint64_t)has, memory_order_relaxed);
+    return true;
+}
+
 static void pool_give(int64_t bytes)
 {
     int64_t lot = (int64_t)heap.lot_bytes, has;
 
     has = atomic_fetch_add_explicit(&heap.pool, bytes, memory_order_relaxed) + bytes;
-    if (has <= 4 * lot || !atomic_load_explicit(&heap.open, memory_order_relaxed))
-        return;
-    has = pool_take(1, has - 2 * lot);
-    if (has) {
-        atomic_fetch_sub_explicit(&heap.lots, has, memory_order_relaxed);
-        core_host_credit(HOST_HEAP, (uint64_t)has);
-        atomic_fetch_add_explicit(&heap.room, (uint64_t)has, memory_order_relaxed);
-    }
+    if (has > 4 * lot && atomic_load_explicit(&heap.open, memory_order_relaxed))
+        pool_shrink(has - 2 * lot);
 }
 
 /* Charge a lot, or only `bytes` where there is no room for one. */
@@ -102,41 +110,99 @@ static bool pool_grow(uint64_t bytes)
     return true;
 }
 
-static void grant(struct heap_account *account, int64_t bytes)
+/* ---- credit ---------------------------------------------------------------------------------------------- */
+
+/* Has the pool `bytes` now, with what all threads held unused? */
+static bool recall(int64_t bytes)
 {
-    account->granted += bytes;
-    account->limit = (uint64_t)(account->granted + account->kept) + account->counters->freed;
+    int64_t sum;
+
+    if (!heap.recalls)
+        return false;
+    pthread_mutex_lock(&heap.recall);
+    pthread_mutex_lock(&heap.lock);
+    sum = atomic_load_explicit(&heap.pool, memory_order_relaxed);
+    if (sum < bytes) {
+        if (sum + heap_recallable(heap.accounts) >= bytes)
+            atomic_fetch_add_explicit(&heap.pool, heap_recall(heap.accounts), memory_order_relaxed);
+        sum = atomic_load_explicit(&heap.pool, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&heap.lock);
+    pthread_mutex_unlock(&heap.recall);
+    return sum >= bytes;
+}
+
+void heap_enter_later(struct heap_account *account)
+{
+    do {
+        __atomic_store_n(&account->inside, 0, __ATOMIC_RELEASE);
+        pthread_mutex_lock(&heap.recall);
+        pthread_mutex_unlock(&heap.recall);
+        __atomic_store_n(&account->inside, 1, __ATOMIC_RELAXED);
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    } while (__atomic_load_n(&heap_recalls, __ATOMIC_ACQUIRE));
+}
+
+bool heap_give_back(void)
+{
+    if (!atomic_load_explicit(&heap.open, memory_order_acquire))
+        return false;
+    recall(atomic_load_explicit(&heap.pool, memory_order_relaxed) + CREDIT_LEAST_BYTES);
+    return pool_shrink(INT64_MAX);
+}
+
+/* Out of the pool, which grows if it can: at least `bytes`, or 0. */
+static int64_t draw(int64_t bytes)
+{
+    int64_t got;
+
+    while (!(got = pool_take(bytes, bytes + credit_now()))) {
+        int64_t has = atomic_load_explicit(&heap.pool, memory_order_relaxed);
+
+        if (!pool_grow((uint64_t)(bytes - (has < bytes ? has : 0))))
+            break;
+    }
+    return got;
+}
+
+/* Until its thread has drawn something, its unused credit is for all. */
+static int64_t wait_without_credit(struct heap_account *account)
+{
+    int64_t spare = (int64_t)(account->limit - account->counters->allocated);
+
+    heap_grant(account, -spare);
+    __atomic_store_n(&account->waits, true, __ATOMIC_RELEASE);
+    atomic_fetch_add_explicit(&heap.pool, spare, memory_order_relaxed);
+    return spare;
 }
 
 /* `bytes` more than what is granted. */
 static bool reserve(struct heap_account *account, int64_t bytes)
 {
+    unsigned asked = 0;
     int64_t got;
 
     if (!atomic_load_explicit(&heap.open, memory_order_acquire)) {
         atomic_fetch_sub_explicit(&heap.pool, bytes + CREDIT_EARLY_BYTES, memory_order_relaxed);
-        grant(account, bytes + CREDIT_EARLY_BYTES);
+        heap_grant(account, bytes + CREDIT_EARLY_BYTES);
         return true;
     }
-    for (unsigned asked = 0;; asked++) {
-        while (!(got = pool_take(bytes, bytes + credit_now()))) {
-            int64_t has = atomic_load_explicit(&heap.pool, memory_order_relaxed);
-
-            if (!pool_grow((uint64_t)(bytes - (has < bytes ? has : 0))))
-                break;
+    got = draw(bytes);
+    if (!got) {
+        bytes += wait_without_credit(account);
+        while (!(got = draw(bytes))) {
+            if (recall(bytes) || core_heap_make_room((uint64_t)bytes, asked++))
+                continue;
+            if (core_heap_pass((uint64_t)bytes)) {
+                atomic_fetch_add_explicit(&heap.lots, bytes, memory_order_relaxed);
+                got = bytes;
+            }
+            break;
         }
-        if (got) {
-            grant(account, got);
-            return true;
-        }
-        if (core_heap_make_room((uint64_t)bytes, asked))
-            continue;
-        if (!core_heap_pass((uint64_t)bytes))
-            return false;
-        atomic_fetch_add_explicit(&heap.lots, bytes, memory_order_relaxed);
-        grant(account, bytes);
-        return true;
+        __atomic_store_n(&account->waits, false, __ATOMIC_RELEASE);
     }
+    heap_grant(account, got);
+    return got;
 }
 
 bool heap_take_more(struct heap_account *account, uint64_t bytes)
@@ -145,7 +211,7 @@ bool heap_take_more(struct heap_account *account, uint64_t bytes)
 
     if (bytes > INT64_MAX / 4)
         return true; /* the allocator has its own word for it */
-    grant(account, 0);
+    heap_grant(account, 0);
     short_by = (int64_t)(account->counters->allocated + bytes - account->limit);
     if (short_by <= 0 || reserve(account, short_by))
         return true;
@@ -157,13 +223,16 @@ void heap_settle(struct heap_account *account)
 {
     int64_t spare, credit;
 
-    grant(account, 0);
+    heap_grant(account, 0);
     spare = (int64_t)(account->limit - account->counters->allocated);
+    /* What slots keep is in memory and mostly wanted again: its credit stays with it, where it can be recalled. */
+    if (heap.recalls)
+        spare -= account->kept;
     if (spare > CREDIT_LEAST_BYTES) {
         credit = credit_now();
-        account->spare_most = (uint64_t)(2 * credit + CREDIT_LEAST_BYTES);
-        if (spare > 2 * credit) {
-            grant(account, credit - spare);
+        account->spare_most = heap.recalls ? (uint64_t)(2 * credit + CREDIT_LEAST_BYTES) : 0;
+        if (spare > 2 * credit + CREDIT_LEAST_BYTES) {
+            heap_grant(account, credit - spare);
             pool_give(spare - credit);
         }
     }
@@ -176,7 +245,7 @@ void heap_join(struct heap_account *account, struct heap_counters *counters)
 {
     account->counters = counters;
     account->set = account->theirs = counters->slow_at;
-    grant(account, 0);
+    heap_grant(account, 0);
     pthread_mutex_lock(&heap.lock);
     account->previous = NULL;
     account->next = heap.accounts;
@@ -200,7 +269,7 @@ static void unlink_account(struct heap_account *account)
 /* Its net becomes that of an ended thread, and its unused credit the pool's. */
 static void fold(struct heap_account *account)
 {
-    int64_t net = net_of(account);
+    int64_t net = heap_net(account);
 
     atomic_fetch_add_explicit(&heap.ended, net, memory_order_relaxed);
     pool_give(account->granted - net);
@@ -210,10 +279,10 @@ void heap_leave(struct heap_account *account)
 {
     pthread_mutex_lock(&heap.lock);
     unlink_account(account);
-    atomic_fetch_add_explicit(&heap.ended, net_of(account), memory_order_relaxed);
+    atomic_fetch_add_explicit(&heap.ended, heap_net(account), memory_order_relaxed);
     pthread_mutex_unlock(&heap.lock);
     atomic_fetch_sub_explicit(&heap.threads, 1, memory_order_relaxed);
-    pool_give(account->granted - net_of(account));
+    pool_give(account->granted - heap_net(account));
 }
 
 uint64_t heap_bytes(void)
@@ -223,7 +292,7 @@ uint64_t heap_bytes(void)
     pthread_mutex_lock(&heap.lock);
     sum = atomic_load_explicit(&heap.ended, memory_order_relaxed);
     for (const struct heap_account *account = heap.accounts; account; account = account->next)
-        sum += net_of(account);
+        sum += heap_net(account);
     pthread_mutex_unlock(&heap.lock);
     return sum > 0 ? (uint64_t)sum : 0;
 }
@@ -243,8 +312,10 @@ void heap_open(uint64_t limit_bytes)
 
     if (limit_bytes / LOT_SHARE_OF_LIMIT < LOT_MOST_BYTES)
         heap.lot_bytes = limit_bytes / LOT_SHARE_OF_LIMIT;
+    heap.recalls = limit_bytes == UINT64_MAX || heap_recall_start();
     if (limit_bytes != UINT64_MAX)
-        heap.credits_bytes = limit_bytes / CREDIT_SHARE_OF_LIMIT;
+        heap.credits_bytes =
+            limit_bytes / (heap.recalls ? CREDIT_SHARE_OF_LIMIT : CREDIT_LOST_SHARE_OF_LIMIT);
     if (heap.lot_bytes < LOT_LEAST_BYTES)
         heap.lot_bytes = LOT_LEAST_BYTES;
     atomic_store_explicit(&heap.open, true, memory_order_release);
@@ -256,12 +327,14 @@ void heap_open(uint64_t limit_bytes)
 
 void heap_fork_begin(void)
 {
+    pthread_mutex_lock(&heap.recall);
     pthread_mutex_lock(&heap.lock);
 }
 
 void heap_fork_parent(void)
 {
     pthread_mutex_unlock(&heap.lock);
+    pthread_mutex_unlock(&heap.recall);
 }
 
 void heap_fork_child(struct heap_account *mine)
@@ -272,6 +345,7 @@ void heap_fork_child(struct heap_account *mine)
     heap.accounts = NULL;
     atomic_store_explicit(&heap.threads, 0, memory_order_relaxed);
     pthread_mutex_init(&heap.lock, NULL);
+    pthread_mutex_init(&heap.recall, NULL);
     for (; account; account = next) {
         next = account->next;
         if (account != mine)

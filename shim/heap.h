@@ -10,11 +10,16 @@
  * Net      what a thread allocated less what it freed less what its slots keep; below 0 for one that frees what others
  *          allocated. Sum of all nets = bytes that the program holds.
  * Exact    net <= granted in every account, sum of granted + pool = lots <= budget: taking credit is one atomic
- *          reservation, so that no number of threads passes the budget by a byte. Credit shrinks with the room that
- *          is left, so that little of it lies unused in others' hands when one is refused.
+ *          reservation, so that no number of threads passes the budget by a byte.
+ * Recall   before one is refused, unused credit is taken back from all others: their accounts are closed, membarrier(2)
+ *          makes that known to them, and what they hold beyond HEAP_FAST_MOST_BYTES goes into the pool. So credit may be
+ *          large, and costs its owner no atomic operation. Where the kernel has no membarrier (before 4.14), credit is
+ *          small instead.
  * Bytes    usable bytes, those that malloc_usable_size tells.
- * Threads  an account belongs to its thread; sums read it from others. Nothing here allocates. The only locks are the
- *          list's (join, leave, sum) and, once per lot, core.lock.
+ * Threads  an account belongs to its thread, between heap_enter and heap_exit; sums read it from others. Outside of the
+ *          two the thread does no more than add to counters->allocated, at most HEAP_FAST_MOST_BYTES at once and below
+ *          slow_at, and to counters->freed. Nothing here allocates. Locks: recalls, the list's (join, leave, sum, recall)
+ *          and, once per lot, core.lock.
  */
 #ifndef EBB_HEAP_H
 #define EBB_HEAP_H
@@ -32,22 +37,66 @@ struct heap_counters {
     uint64_t free_slow_at;
 };
 
+/** The most that one allocation adds to counters->allocated outside of heap_enter and heap_exit. */
+#define HEAP_FAST_MOST_BYTES ((int64_t)16 << 10)
+
 struct heap_account {
     struct heap_counters *counters;
+    uint32_t inside;     /**< how often heap_enter was called without heap_exit */
+    bool waits;          /**< inside, without unused credit: nothing to recall */
+    bool is_closed;      /**< by a recall */
     int64_t granted;     /**< credit that is ours, used and unused */
     int64_t kept;        /**< bytes that slots keep: allocated to the allocator, free to the program */
     uint64_t limit;      /**< how far counters->allocated may go with what is granted */
-    uint64_t spare_most; /**< more unused credit than this is to be settled */
+    uint64_t spare_most; /**< more unused credit than this, less what slots keep, is to be settled */
     uint64_t theirs;     /**< what the allocator itself had in slow_at */
     uint64_t set;        /**< what we put there */
     struct heap_account *next, *previous;
 };
+
+/** What the program holds of it, in bytes; below 0 for a thread that frees what others allocated. */
+static inline int64_t heap_net(const struct heap_account *account)
+{
+    return (int64_t)(__atomic_load_n(&account->counters->allocated, __ATOMIC_RELAXED) -
+                     __atomic_load_n(&account->counters->freed, __ATOMIC_RELAXED)) -
+           __atomic_load_n(&account->kept, __ATOMIC_RELAXED);
+}
+
+/** So much more credit, or less. Sets the limit by what was freed until now. */
+static inline void heap_grant(struct heap_account *account, int64_t bytes)
+{
+    account->granted += bytes;
+    account->limit = (uint64_t)(account->granted + account->kept) +
+                     __atomic_load_n(&account->counters->freed, __ATOMIC_RELAXED);
+}
 
 /** Begin to sum a thread. `counters` live as long as the thread. */
 void heap_join(struct heap_account *account, struct heap_counters *counters);
 
 /** The thread ends: its net joins what ended threads left. */
 void heap_leave(struct heap_account *account);
+
+/** Credit is being recalled: whoever enters waits. */
+extern uint32_t heap_recalls;
+
+/** heap_enter where credit is being recalled. */
+void heap_enter_later(struct heap_account *account);
+
+/** Around everything that uses the account. Nested calls are one. */
+static inline void heap_enter(struct heap_account *account)
+{
+    uint32_t depth = account->inside;
+
+    __atomic_store_n(&account->inside, depth + 1, __ATOMIC_RELAXED);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* membarrier in heap_recall makes it a real one */
+    if (__builtin_expect(__atomic_load_n(&heap_recalls, __ATOMIC_ACQUIRE) && !depth, 0))
+        heap_enter_later(account);
+}
+
+static inline void heap_exit(struct heap_account *account)
+{
+    __atomic_store_n(&account->inside, account->inside - 1, __ATOMIC_RELEASE);
+}
 
 /** heap_take where the account's own credit does not suffice. */
 bool heap_take_more(struct heap_account *account, uint64_t bytes);
@@ -73,7 +122,7 @@ static inline void heap_rearm(struct heap_account *account)
     if (now != account->set)
         account->theirs = now;
     account->set = account->theirs < account->limit ? account->theirs : account->limit;
-    account->counters->slow_at = account->set;
+    __atomic_store_n(&account->counters->slow_at, account->set, __ATOMIC_RELAXED);
 }
 
 /** After a free that came to us: give back credit that has become too much. */
@@ -84,6 +133,9 @@ static inline void heap_keep(struct heap_account *account, uint64_t bytes)
 {
     account->kept += (int64_t)bytes;
     account->limit += bytes;
+    if (__builtin_expect(
+            account->limit - (uint64_t)account->kept - account->counters->allocated > account->spare_most, 0))
+        heap_settle(account);
 }
 
 static inline void heap_unkeep(struct heap_account *account, uint64_t bytes)
@@ -106,6 +158,10 @@ void heap_open(uint64_t limit_bytes);
 
 /** Charged to the budget, and not held by the program: lots less heap_bytes. */
 uint64_t heap_unused(void);
+
+/** Another class of the budget needs room: give back what is charged and not held. True: something was. Not between
+ *  heap_enter and heap_exit. */
+bool heap_give_back(void);
 
 /** Around fork; then in the child only the calling thread is left, and its account stays. */
 void heap_fork_begin(void);

@@ -8,7 +8,7 @@
  * rest keeps freed memory near the thread that freed it. */
 const char *je_malloc_conf =
     "tcache:false,tcache_max:2097152,slab_sizes:512-4096:32,tcache_nslots_small_max:2000,"
-    "lg_tcache_nslots_mul:3,lg_tcache_flush_small_div:2,oversize_threshold:0";
+    "lg_tcache_nslots_mul:3,lg_tcache_flush_small_div:2,tcache_gc_incr_bytes:262144,oversize_threshold:0";
 
 /* A thread that has allocated so much gets a cache. */
 #define CACHE_FROM_BYTES (16 << 10)
@@ -107,22 +107,42 @@ void malloc_empty_slots(void)
     }
 }
 
+/* Without malloc_begin, for it is one more call. */
+static inline void *slot_for(size_t bytes)
+{
+    struct malloc_thread *thread = malloc_thread();
+    unsigned class = sz_size2index_compute(bytes) - slot_first;
+    void *memory = NULL;
+
+    if (!malloc_has_thread() || class >= SLOT_CLASSES || !thread->slots.count[class])
+        return NULL;
+    bytes = sz_index2size_lookup_impl(class + slot_first);
+    heap_enter(&thread->account);
+    if (thread->account.counters->allocated + bytes <= thread->account.limit &&
+        (memory = slot_take(&thread->slots, class, bytes)))
+        heap_unkeep(&thread->account, bytes);
+    heap_exit(&thread->account);
+    return malloc_adopted(memory, bytes);
+}
+
 void free_large(void *memory, unsigned class)
 {
     struct malloc_thread *thread = malloc_thread();
+    bool is_kept;
     uint64_t bytes;
 
     class -= slot_first;
-    if (class < SLOT_CLASSES && thread->joined) {
-        bytes = sz_index2size(class + slot_first);
+    if (class < SLOT_CLASSES && malloc_has_thread() && !malloc_passes) {
+        bytes = sz_index2size_lookup_impl(class + slot_first);
         if (malloc_may_hold_blocks(bytes))
             malloc_abandon(memory, bytes);
-        if (slot_put(&thread->slots, class, bytes, memory)) {
+        heap_enter(&thread->account);
+        is_kept = slot_put(&thread->slots, class, bytes, memory);
+        if (is_kept)
             heap_keep(&thread->account, bytes);
-            if (thread->account.limit - thread->account.counters->allocated > thread->account.spare_most)
-                heap_settle(&thread->account);
+        heap_exit(&thread->account);
+        if (is_kept)
             return;
-        }
     }
     free_rest(memory);
 }
@@ -137,10 +157,34 @@ static void begin_cache(struct heap_account *account)
         !malloc_thread_ended()) {
         hold_arena(tsd);
         tcache_enabled_set(tsd, true);
+        /* Its peaks interrupt the fast path each 64 KiB; whoever asks for them gets them all the same. */
+        tsd_peak_alloc_event_wait_set(tsd, UINT64_MAX / 2);
+        tsd_peak_dalloc_event_wait_set(tsd, UINT64_MAX / 2);
     }
 }
 
-void *malloc_rest(size_t bytes)
+/* As jemalloc's fast path, for the small classes that its table does not have: 5 to 14 KiB. */
+static inline void *bin_for(size_t bytes)
+{
+    tsd_t *tsd = tsd_get(false);
+    szind_t class = sz_size2index_compute(bytes);
+    cache_bin_t *bin = &tsd_tcachep_get(tsd)->bins[class];
+    uint64_t allocated, slow_at;
+    bool is_there;
+    void *memory;
+
+    te_malloc_fastpath_ctx(tsd, &allocated, &slow_at);
+    allocated += sz_index2size_lookup_impl(class);
+    if (unlikely(allocated >= slow_at))
+        return NULL;
+    memory = cache_bin_alloc(bin, &is_there);
+    if (unlikely(!is_there))
+        return NULL;
+    fastpath_success_finish(tsd, allocated, bin, memory);
+    return memory;
+}
+
+static NO_INLINE void *allocate(size_t bytes)
 {
     struct heap_account *account;
     size_t class_bytes;
@@ -165,6 +209,18 @@ void *malloc_rest(size_t bytes)
     if (!memory)
         errno = ENOMEM;
     return malloc_adopted(memory, class_bytes);
+}
+
+_Static_assert(SC_SMALL_MAXCLASS <= HEAP_FAST_MOST_BYTES, "a fast path adds more than a recall allows for");
+
+void *malloc_rest(size_t bytes)
+{
+    void *memory;
+
+    if (bytes <= SC_LOOKUP_MAXCLASS)
+        return allocate(bytes);
+    memory = bytes <= SC_SMALL_MAXCLASS ? bin_for(bytes) : slot_for(bytes);
+    return memory ? memory : allocate(bytes);
 }
 
 void malloc_purge(void)

@@ -91,8 +91,10 @@ static void leave(void *passes)
 
     if (left > 1 && pthread_setspecific(leave_key, (void *)(left - 1)) == 0)
         return;
+    heap_enter(&thread->account);
     malloc_empty_slots();
     tsd_cleanup(&thread->tsd);
+    heap_exit(&thread->account);
     heap_leave(&thread->account);
     has_ended = true;
     malloc_tsd = &tsd_tls;
@@ -134,7 +136,10 @@ static NO_INLINE struct heap_account *begin_first(void)
 
 struct heap_account *malloc_begin(void)
 {
-    return likely(malloc_has_thread()) ? &malloc_thread()->account : begin_first();
+    struct heap_account *account = likely(malloc_has_thread()) ? &malloc_thread()->account : begin_first();
+
+    heap_enter(account);
+    return account;
 }
 
 void malloc_end(struct heap_account *account, bool freed)
@@ -143,6 +148,7 @@ void malloc_end(struct heap_account *account, bool freed)
         heap_settle(account);
     else
         heap_rearm(account);
+    heap_exit(account);
     if (unlikely(has_ended)) {
         malloc_tsd = &tsd_tls;
         pthread_mutex_unlock(&ended.lock);
@@ -158,4 +164,5 @@ void malloc_thread_forked(void)
 {
     pthread_mutex_init(&pool.lock, NULL);
     pthread_mutex_init(&ended.lock, NULL);
+    ended.thread.joined = false; /* heap_fork_child ends its account */
 }

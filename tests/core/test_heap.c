@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_heap.c - the heap's account of each thread, with counters that the test moves as an allocator would. */
+#include <criterion/criterion.h>
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "heap.h"
+#include "host.h"
+#include "options.h"
+#include "state.h"
+
+#define KIB     ((uint64_t)1 << 10)
+#define MIB     ((uint64_t)1 << 20)
+#define THREADS 8
+#define OBJECTS 1024
+#define LARGEST 65536
+
+TestSuite(heap, .timeout = 60);
+
+static struct options options;
+static uint64_t limit_bytes;
+
+static void begin(uint64_t bytes)
+{
+    options_init(&options);
+    options.host_budget = (struct size_spec){.kind = SIZE_BYTES, .bytes = bytes};
+    core_host_start(&options);
+    heap_open(host_heap(heap_unused));
+    limit_bytes = bytes;
+}
+
+struct thread {
+    pthread_t thread;
+    struct heap_account account;
+    struct heap_counters counters;
+    unsigned seed;
+    bool dawdles;
+    uint32_t object[OBJECTS]; /* bytes, 0: none */
+};
+static struct thread threads[THREADS + 1];
+
+static void join(struct thread *thread, unsigned seed)
+{
+    thread->seed = seed;
+    thread->counters = (struct heap_counters){.slow_at = UINT64_MAX, .free_slow_at = UINT64_MAX};
+    heap_join(&thread->account, &thread->counters);
+    heap_enter(&thread->account);
+    heap_rearm(&thread->account);
+    heap_exit(&thread->account);
+}
+
+static void add(uint64_t *counter, uint64_t bytes)
+{
+    __atomic_store_n(counter, *counter + bytes, __ATOMIC_RELAXED);
+}
+
+/* Lose the processor now and then, where it could matter. */
+static void dawdle(struct thread *thread)
+{
+    if (thread->dawdles && rand_r(&thread->seed) % 16 == 0)
+        sched_yield();
+}
+
+/* An allocator's fast path, and its way out of it. */
+static bool take(struct thread *thread, uint64_t bytes)
+{
+    struct heap_counters *counters = &thread->counters;
+    bool is_admitted;
+
+    if (bytes <= (uint64_t)HEAP_FAST_MOST_BYTES &&
+        counters->allocated + bytes < __atomic_load_n(&counters->slow_at, __ATOMIC_RELAXED)) {
+        dawdle(thread);
+        add(&counters->allocated, bytes);
+        return true;
+    }
+    heap_enter(&thread->account);
+    is_admitted = heap_take(&thread->account, bytes);
+    dawdle(thread);
+    if (is_admitted)
+        add(&counters->allocated, bytes);
+    heap_rearm(&thread->account);
+    heap_exit(&thread->account);
+    return is_admitted;
+}
+
+static void settle(struct thread *thread)
+{
+    heap_enter(&thread->account);
+    heap_settle(&thread->account);
+    heap_exit(&thread->account);
+}
+
+static uint64_t charged(void)
+{
+    uint64_t bytes;
+
+    pthread_mutex_lock(&core.lock);
+    bytes = core.host_budget.used_bytes;
+    pthread_mutex_unlock(&core.lock);
+    return bytes;
+}
+
+/* ---- threads that hold credit and sleep ------------------------------------------------------------------ */
+
+static pthread_barrier_t have_credit, may_end;
+
+static void *take_a_little(void *arg)
+{
+    struct thread *thread = arg;
+
+    join(thread, 1);
+    cr_expect(take(thread, 1000));
+    pthread_barrier_wait(&have_credit);
+    pthread_barrier_wait(&may_end);
+    add(&thread->counters.freed, 1000);
+    heap_leave(&thread->account);
+    return NULL;
+}
+
+static void start_sleepers(void)
+{
+    pthread_barrier_init(&have_credit, NULL, THREADS + 1);
+    pthread_barrier_init(&may_end, NULL, THREADS + 1);
+    for (unsigned i = 0; i < THREADS; i++)
+        cr_assert_eq(pthread_create(&threads[i].thread, NULL, take_a_little, &threads[i]), 0);
+    pthread_barrier_wait(&have_credit);
+}
+
+static void end_sleepers(void)
+{
+    pthread_barrier_wait(&may_end);
+    for (unsigned i = 0; i < THREADS; i++)
+        pthread_join(threads[i].thread, NULL);
+}
+
+Test(heap, credit_of_threads_that_sleep_is_used_before_one_is_refused)
+{
+    struct thread *mine = &threads[THREADS];
+    uint64_t taken = 0;
+
+    begin(1024 * MIB);
+    start_sleepers();
+    join(mine, 1);
+    cr_expect_gt(heap_unused(), 256 * KIB, "the threads hold no credit worth the name");
+    while (take(mine, 1000))
+        taken += 1000;
+    cr_expect_eq(heap_bytes(), taken + THREADS * 1000);
+    cr_expect_leq(heap_bytes(), limit_bytes);
+    cr_expect_gt(heap_bytes(), limit_bytes - THREADS * HEAP_FAST_MOST_BYTES - 1000);
+    add(&mine->counters.freed, taken);
+    settle(mine);
+    cr_expect(take(mine, 1000), "what was freed can be had again");
+    add(&mine->counters.freed, 1000);
+    heap_leave(&mine->account);
+    end_sleepers();
+    cr_expect_eq(heap_bytes(), 0);
+}
+
+Test(heap, gives_all_that_nobody_holds_to_another_class)
+{
+    begin(1024 * MIB);
+    start_sleepers();
+    cr_expect_gt(charged(), THREADS * 1000 + 256 * KIB);
+    cr_expect(heap_give_back());
+    cr_expect_leq(charged(), THREADS * (1000 + (uint64_t)HEAP_FAST_MOST_BYTES));
+    cr_expect_eq(core_host_charge(HOST_PINNED, 1023 * MIB), 0);
+    core_host_credit(HOST_PINNED, 1023 * MIB);
+    end_sleepers();
+    heap_give_back();
+    cr_expect_eq(charged(), 0);
+}
+
+/* ---- threads that race for the last bytes ---------------------------------------------------------------- */
+
+static _Atomic uint64_t held; /* at most what is held: added to after the fact, taken from before it */
+static _Atomic uint64_t refusals, passed_by;
+static unsigned long operations;
+
+static void *race(void *arg)
+{
+    struct thread *thread = arg;
+
+    join(thread, (unsigned)(thread - threads) + 1);
+    thread->dawdles = true;
+    for (unsigned long i = 0; i < operations; i++) {
+        uint32_t *object = &thread->object[(unsigned)rand_r(&thread->seed) % OBJECTS];
+        uint64_t now;
+
+        if (*object) {
+            atomic_fetch_sub(&held, *object);
+            add(&thread->counters.freed, *object);
+            *object = 0;
+            if (i % 64 == 0)
+                settle(thread);
+        } else {
+            uint32_t bytes = (uint32_t)rand_r(&thread->seed) % LARGEST + 1;
+
+            if (!take(thread, bytes)) {
+                atomic_fetch_add(&refusals, 1);
+                continue;
+            }
+            *object = bytes;
+            now = atomic_fetch_add(&held, bytes) + bytes;
+            if (now > limit_bytes)
+                atomic_store(&passed_by, now - limit_bytes);
+        }
+    }
+    return NULL;
+}
+
+Test(heap, threads_that_race_at_the_budget_never_pass_it_and_lose_no_byte)
+{
+    begin(64 * MIB);
+    operations = getenv("EBBTIDE_TEST_LONG") ? 10000000 : 100000;
+    for (unsigned i = 0; i < THREADS; i++)
+        cr_assert_eq(pthread_create(&threads[i].thread, NULL, race, &threads[i]), 0);
+    for (unsigned i = 0; i < THREADS; i++)
+        pthread_join(threads[i].thread, NULL);
+    cr_expect_eq(passed_by, 0, "over the budget by %llu bytes", (unsigned long long)passed_by);
+    cr_expect_gt(refusals, 0, "the budget was never reached");
+    cr_expect_eq(heap_bytes(), held);
+    cr_expect_leq(charged(), limit_bytes);
+    for (unsigned i = 0; i < THREADS; i++) {
+        for (unsigned n = 0; n < OBJECTS; n++)
+            add(&threads[i].counters.freed, threads[i].object[n]);
+        heap_leave(&threads[i].account);
+    }
+    cr_expect_eq(heap_bytes(), 0);
+    heap_give_back();
+    cr_expect_eq(charged(), 0);
+}
