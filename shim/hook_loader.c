@@ -173,10 +173,22 @@ static bool is_upper(char c)
     return c >= 'A' && c <= 'Z';
 }
 
+/* A checker of memory that is linked into the program asks for libc's functions before it has them, and stands in front
+ * of them: nothing of libc is called for a name that is none of ours. */
+static const char *after(const char *name, const char *prefix)
+{
+    while (*prefix)
+        if (*name++ != *prefix++)
+            return NULL;
+    return name;
+}
+
 static bool is_cuda_name(const char *name)
 {
-    if (strncmp(name, "nvml", 4) == 0)
-        return is_upper(name[4]);
+    const char *rest = after(name, "nvml");
+
+    if (rest)
+        return is_upper(*rest);
     return name[0] == 'c' && name[1] == 'u' &&
            (is_upper(name[2]) || (name[2] == 'd' && name[3] == 'a' && is_upper(name[4])));
 }
@@ -214,7 +226,9 @@ struct loader_route loader_dlsym(struct loader_call *call)
 
     if (!call->name || !is_cuda_name(call->name)) {
         /* Another dlsym behind us looks for the next one: it must not be sent to itself. */
-        if (call->name && strcmp(call->name, "dlsym") == 0)
+        const char *rest = call->name ? after(call->name, "dlsym") : NULL;
+
+        if (rest && !*rest)
             jump.target = (void *)libc_dlsym;
         return jump;
     }
