@@ -48,6 +48,10 @@ extern size_t malloc_cacheable_bytes;
 /** Set jemalloc up, at the first call of all. */
 void malloc_settings_once(void);
 
+/** Have handlers of ours run around fork: once, right after jemalloc's own. Everybody else's that are called before them
+ *  in the parent, and after them in both processes, may then use the heap. */
+void malloc_watch_forks(void);
+
 /** The fallbacks of the fast paths. */
 void *malloc_rest(size_t bytes);
 void free_rest(void *memory);

@@ -10,6 +10,7 @@
 #include "log.h"
 #include "options.h"
 
+#include <argz.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,8 @@
 extern char __asan_init __attribute__((weak, visibility("default")));
 extern char __tsan_init __attribute__((weak, visibility("default")));
 extern char __msan_init __attribute__((weak, visibility("default")));
+
+static bool has_fork_handlers;
 
 static void fork_begin(void)
 {
@@ -38,14 +41,23 @@ static void fork_child(void)
     heap_fork_child(malloc_has_thread() ? &malloc_thread()->account : NULL);
 }
 
-/* Do libc's own allocations come here? A look-up of the name would go by dlsym, in front of which we stand ourselves. */
+void malloc_watch_forks(void)
+{
+    has_fork_handlers = pthread_atfork(fork_begin, fork_parent, fork_child) == 0;
+}
+
+/* Do libc's own allocations come here? A look-up of the name would go by dlsym, in front of which we stand ourselves.
+ * What libc allocates and frees again stays in order, whoever's malloc it is. */
 static bool is_reached(void)
 {
-    char *copy = strdup("a");
-    bool ours = copy && malloc_size(copy);
+    char *list = NULL;
+    size_t bytes;
+    bool ours;
 
-    if (ours)
-        free(copy); /* what another malloc gave out is not ours to free: these bytes stay */
+    if (argz_create_sep("a", 0, &list, &bytes))
+        return false;
+    ours = malloc_size(list);
+    argz_delete(&list, &bytes, list);
     return ours;
 }
 
@@ -87,7 +99,7 @@ void malloc_start(const struct options *options)
                                      ? options->host_cacheable_bytes
                                      : SC_LARGE_MINCLASS;
     malloc_end(malloc_begin(), true);
-    if (pthread_atfork(fork_begin, fork_parent, fork_child))
+    if (!has_fork_handlers)
         log_line(LOG_WARN, "no room for a fork handler: what forked children hold is not counted exactly");
 }
 

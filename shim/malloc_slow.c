@@ -42,6 +42,7 @@ void malloc_settings_once(void)
     if (__atomic_exchange_n(&is_begun, true, __ATOMIC_RELAXED))
         return;
     je_free_default(je_malloc_default(1));
+    malloc_watch_forks();
     /* As in glibc every object is aligned to 16 bytes: the class of 8 is not used. */
     sz_size2index_tab[0] = sz_size2index_tab[1] = sz_size2index_tab[2];
     slot_first = sz_size2index(SC_LARGE_MINCLASS);
