@@ -14,7 +14,7 @@
 #include "state.h"
 #include "tier.h"
 
-/* Refusals and excesses of the heap that are said: a program that goes on trying would fill the log. */
+/* Excesses of the heap that are said: a program that goes on trying would fill the log. */
 #define LINES_MOST 8
 /* Others may take the room that was made, and where many threads run the monitor is late: whoever waits is patient, since
  * a refusal of the heap is the end of most programs. */
@@ -59,10 +59,7 @@ bool core_heap_pass(uint64_t bytes)
 
 void core_heap_refused(uint64_t bytes)
 {
-    if (atomic_fetch_add(&lines, 1) < LINES_MOST)
-        refusal_host(bytes, "allocation");
-    else
-        refusal_count_host();
+    refusal_host(bytes, "allocation");
 }
 
 void host_figures(struct budget *out)

@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <string.h>
+#include <sys/sysinfo.h>
 
 #include "closure.h"
 #include "log.h"
@@ -186,21 +187,54 @@ void refusal_device(unsigned ordinal, uint64_t bytes, const char *what)
              ordinal, what, asked, limit, free, host, operations, list, advice());
 }
 
-void refusal_count_host(void)
+/* No machine could give it, and libc's own malloc would not either: the program asks to see what happens. */
+static bool is_absurd(uint64_t bytes)
 {
-    pthread_mutex_lock(&core.lock);
-    budget_refuse(&core.host_budget);
-    pthread_mutex_unlock(&core.lock);
+    struct sysinfo machine;
+
+    return sysinfo(&machine) == 0 &&
+           bytes / machine.mem_unit > (uint64_t)machine.totalram + machine.totalswap;
+}
+
+static void describe_classes(const struct budget *budget, char *buf, size_t size)
+{
+    static const char *const words[HOST_CLASS_COUNT] = {[HOST_HEAP] = "heap",
+                                                        [HOST_PINNED] = "pinned",
+                                                        [HOST_REGISTERED] = "registered",
+                                                        [HOST_TIER] = "blocks"};
+    size_t length = 0;
+
+    *buf = 0;
+    for (unsigned class = 0; class < HOST_CLASS_COUNT; class ++) {
+        char text[SIZE_TEXT_BYTES];
+
+        if (!budget->class_bytes[class])
+            continue;
+        size_format(budget->class_bytes[class], text, sizeof(text));
+        length += log_print(buf + length, size - length, "%s%s %s", length ? ", " : "", text, words[class]);
+    }
 }
 
 void refusal_host(uint64_t bytes, const char *what)
 {
-    char asked[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES], free[SIZE_TEXT_BYTES];
+    static _Atomic uint64_t said;
+    char asked[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES], free[SIZE_TEXT_BYTES], holds[128];
+    uint64_t keep_bytes = tier_host_staging(), count;
+    bool absurd = is_absurd(bytes);
+    struct budget budget;
 
-    refusal_count_host();
+    pthread_mutex_lock(&core.lock);
+    budget_refuse(&core.host_budget);
+    budget = core.host_budget;
+    pthread_mutex_unlock(&core.lock);
+    count = absurd ? 0 : atomic_fetch_add(&said, 1) + 1;
+    if (count & (count - 1)) /* a program that goes on trying would fill the log */
+        return;
     size_format(bytes, asked, sizeof(asked));
-    size_format(core.host_budget.limit_bytes, limit, sizeof(limit));
-    size_format(tier_host_room(), free, sizeof(free));
-    log_line(LOG_WARN, "host: %s of %s refused, budget %s has %s free; raise with EBBTIDE_HOST_BUDGET", what,
-             asked, limit, free);
+    size_format(budget.limit_bytes, limit, sizeof(limit));
+    size_format(budget_room(&budget, keep_bytes), free, sizeof(free));
+    describe_classes(&budget, holds, sizeof(holds));
+    log_line(absurd ? LOG_INFO : LOG_WARN,
+             "host: %s of %s refused, budget %s has %s free; holds %s; raise with EBBTIDE_HOST_BUDGET", what,
+             asked, limit, free, holds);
 }
