@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""heap.py - the heap at every moment of a process's life, and beside every other malloc; see malloc/moments.c.
+
+Every program runs with and without the library, and does the same in both.
+"""
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import worlds
+
+FOLDER = os.path.join(worlds.BUILD, 'tests', 'preload', 'malloc')
+OURS = ' malloc\n' in subprocess.run(['nm', '-D', '--defined-only', worlds.LIBRARY], capture_output=True, text=True, check=True).stdout
+
+
+def path(name):
+    return os.path.join(FOLDER, 'heap_' + name)
+
+
+OPTIONAL = ('beside', 'address')  # built where there is what they need
+
+
+def command(program, arguments, before):
+    """To run a program, maybe by another one; None where one of them cannot be."""
+    checker = [shutil.which(before[0]), *before[1:]] if before else []
+    there = checker[0] if before else os.path.exists(path(program)) or program not in OPTIONAL
+    return [*checker, path(program), *arguments] if there else None
+
+
+def same(program, *arguments, counted=None, before=(), library=worlds.LIBRARY):
+    """What a program does with the library is what it does without, and its heap is counted or left alone."""
+    words = command(program, arguments, before)
+    if not words:
+        return worlds.SKIPPED
+    plain = worlds.run(words[0], words[1:])
+    result = worlds.run(words[0], words[1:], {'HOST_BUDGET': 256 << 20}, library=library)
+    wrong = []
+    if (plain.status, plain.out, plain.err) != (result.status, result.out, result.err) or not plain.out:
+        wrong += ['without the library: ' + plain.text(), 'with it: ' + result.text()]
+    if OURS and counted is not None and result.stats and (result.stats['host']['peak_bytes'] > 0) != counted:
+        wrong.append('%s' % result.stats['host'])
+    return wrong
+
+
+def checked(program, *before):
+    """A checker of memory finds what there is to be found, and nothing in a sound program."""
+    wrong = same(program, before=before)
+    if wrong:
+        return wrong
+    words = command(program, ['x'], before)
+    result = worlds.run(words[0], words[1:], {})
+    return [] if result.status else ['nothing was found: ' + result.text()]
+
+
+def beside_other():
+    """Another malloc is preloaded as well, and would be next."""
+    other = next(iter(glob.glob('/usr/lib/*/libtcmalloc_minimal.so.4')), None)
+    library = '%s:%s' % (worlds.LIBRARY, other)
+    return same('moments', 'threads', counted=True, library=library) if other else worlds.SKIPPED
+
+
+def extensions():
+    """Every extension module of Python in one process: their static thread-local storage finds room beside ours."""
+    script = ('import importlib, os, sysconfig\n'
+              'folder = os.path.join(sysconfig.get_path("platstdlib"), "lib-dynload")\n'
+              'for name in sorted(os.listdir(folder)):\n'
+              '    try:\n'
+              '        importlib.import_module(name.split(".")[0]); print(name)\n'
+              '    except ImportError as error:\n'
+              '        print(name, error)\n')
+    plain, ours = worlds.run(sys.executable, ['-c', script]), worlds.run(sys.executable, ['-c', script], {})
+    wrong = [] if plain.out.count('\n') > 20 and ours.out == plain.out else [plain.text(), ours.text()]
+    return wrong + ([] if ours.status == plain.status else ['status %s' % ours.status])
+
+
+def refused_in_silence():
+    """No machine has so much: the program hears it as it would without us, and nobody else hears it."""
+    script = ('try:\n    bytes(1 << 60)\nexcept MemoryError:\n    print("refused")')
+    plain, ours = worlds.run(sys.executable, ['-c', script]), worlds.run(sys.executable, ['-c', script], {'HOST_BUDGET': '1G'})
+    return [] if (ours.out, ours.err) == (plain.out, '') and plain.out == 'refused\n' else [plain.text(), ours.text()]
+
+
+def refused_again_and_again():
+    """The first, the second, the fourth …, and each says what there is."""
+    script = ('for i in range(20):\n    try:\n        bytes(300 << 20)\n    except MemoryError:\n        print(i)')
+    ours = worlds.run(sys.executable, ['-c', script], {'HOST_BUDGET': 256 << 20})
+    said = re.findall(r'warn: host: allocation of \S+ MiB refused, budget 256 MiB has \S+ MiB free; holds \S+ MiB heap; '
+                      r'raise with EBBTIDE_HOST_BUDGET\n', ours.err)
+    right = len(said) == 5 and ours.err.count('\n') == 5 and ours.out.count('\n') == 20 and ours.stats['host']['refused'] == 20
+    return [] if right or not OURS else [ours.text()]
+
+
+loaded, static_tls = path('loaded.so'), path('static_tls.so')
+worlds.tap([
+    ('before and in constructors', lambda: same('moments', 'early', counted=True)),
+    ('in the loader and inside dlsym, from threads', lambda: same('moments', 'loader', loaded, counted=True)),
+    ('in destructors of thread-specific data, exact to the byte', lambda: same('moments', 'threads', counted=True)),
+    ('in exit handlers, while threads go on', lambda: same('moments', 'exit', counted=True)),
+    ('in handlers of quick_exit', lambda: same('moments', 'quick')),
+    ('in fork handlers and in the child of a threaded program', lambda: same('moments', 'fork', counted=True)),
+    ('pointers that libc gave out', lambda: same('moments', 'foreign', counted=True)),
+    ('a program with a malloc of its own', lambda: same('own', counted=False)),
+    ('a program linked to libjemalloc', lambda: same('beside', counted=True)),
+    ('beside libtcmalloc', beside_other),
+    ('under AddressSanitizer', lambda: checked('address')),
+    ('under Valgrind', lambda: checked('faulty', 'valgrind', '-q', '--leak-check=full', '--error-exitcode=9')),
+    ('a plugin with static thread-local storage', lambda: same('moments', 'tls', static_tls)),
+    ('python with every extension module', extensions),
+    ('a refusal is said once, and rarely again', refused_again_and_again),
+    ('more than any machine has is refused in silence', refused_in_silence),
+])
