@@ -15,6 +15,7 @@
 #include "operand.h"
 #include "peaks.h"
 #include "pressure.h"
+#include "reload.h"
 #include "reservation.h"
 
 #include <string.h>
@@ -32,11 +33,21 @@ static uint64_t address_of(const void *ptr)
     return (uintptr_t)ptr;
 }
 
+/* 0, or why nothing can be answered. */
+static int check_here(void)
+{
+    if (__builtin_expect(reload_running(), 0))
+        return -EDEADLK;
+    return is_here() ? 0 : -ENOSYS;
+}
+
 /* Whose block is it? 1 the device's, 0 the host's, negative: nobody's. */
 static int is_device(const void *ptr)
 {
-    if (!is_here())
-        return -ENOSYS;
+    int r = check_here();
+
+    if (r < 0)
+        return r;
     if (!ptr)
         return -EINVAL;
     return core_owns(address_of(ptr));
@@ -58,11 +69,25 @@ int ebb_register(void *ptr, size_t bytes, unsigned flags, const char *name)
 
     if (on_device < 0)
         return on_device;
-    if (!bytes || flags & ~(unsigned)EBB_CACHEABLE)
+    if (!bytes || flags & ~(unsigned)(EBB_CACHEABLE | EBB_RELOADABLE))
         return -EINVAL;
     if (on_device)
         return operand_register(address_of(ptr), bytes, flags, name);
-    return host_register(ptr, bytes, name);
+    return flags & EBB_RELOADABLE ? -ENOTSUP : host_register(ptr, bytes, name);
+}
+
+/* Host blocks are not reloadable. */
+int ebb_set_reload_callback(void *ptr, ebb_reload_fn fn, void *arg)
+{
+    struct host_block_info host;
+    int on_device = is_device(ptr), r;
+
+    if (on_device < 0)
+        return on_device;
+    if (on_device)
+        return reload_set(address_of(ptr), fn, arg);
+    r = host_block_query(ptr, &host);
+    return r ? r : -EINVAL;
 }
 
 int ebb_unregister(void *ptr)
@@ -115,10 +140,10 @@ int ebb_reserve(size_t bytes, unsigned flags, unsigned timeout_ms, ebb_reservati
 {
     uint64_t overbooked = 0;
     struct place place;
-    int r;
+    int r = check_here();
 
-    if (!is_here())
-        return -ENOSYS;
+    if (r < 0)
+        return r;
     if (!bytes || flags > EBB_OVERBOOK_ASK || !out)
         return -EINVAL;
     if (!core_active() || !contexts_here(&place))
@@ -140,8 +165,10 @@ int ebb_reserve_commit(ebb_reservation reservation, void *ptr)
 
 int ebb_reserve_release(ebb_reservation reservation, size_t bytes)
 {
-    if (!is_here())
-        return -ENOSYS;
+    int r = check_here();
+
+    if (r < 0)
+        return r;
     return reservation_release(reservation, bytes);
 }
 
@@ -178,9 +205,10 @@ static long evict_host(void *ptr)
 long ebb_evict(void *ptr_or_null, size_t bytes, int tier)
 {
     struct place place;
+    int r = check_here();
 
-    if (!is_here())
-        return -ENOSYS;
+    if (r < 0)
+        return r;
     if (tier != EBB_TIER_HOST && tier != EBB_TIER_DISK)
         return -EINVAL;
     if (!ptr_or_null)
@@ -193,9 +221,10 @@ long ebb_evict(void *ptr_or_null, size_t bytes, int tier)
 int ebb_set_budget(int tier, int device, int64_t bytes)
 {
     uint64_t limit_bytes = bytes == INT64_MAX ? UINT64_MAX : (uint64_t)bytes;
+    int r = check_here();
 
-    if (!is_here())
-        return -ENOSYS;
+    if (r < 0)
+        return r;
     if (tier == EBB_TIER_DISK)
         return -ENOTSUP;
     if (bytes <= 0 || (tier != EBB_TIER_DEVICE && tier != EBB_TIER_HOST))
@@ -272,8 +301,10 @@ static unsigned ordinal_here(void)
 
 int ebb_get_stats(struct ebb_stats *out)
 {
-    if (!is_here())
-        return -ENOSYS;
+    int r = check_here();
+
+    if (r < 0)
+        return r;
     if (!out || out->struct_bytes != sizeof(*out))
         return -EINVAL;
     peaks_now(ordinal_here(), out);
@@ -282,13 +313,17 @@ int ebb_get_stats(struct ebb_stats *out)
 
 int ebb_push_peak(void)
 {
-    return is_here() ? peaks_push() : -ENOSYS;
+    int r = check_here();
+
+    return r < 0 ? r : peaks_push();
 }
 
 int ebb_pop_peak(struct ebb_stats *out)
 {
-    if (!is_here())
-        return -ENOSYS;
+    int r = check_here();
+
+    if (r < 0)
+        return r;
     if (out && out->struct_bytes != sizeof(*out))
         return -EINVAL;
     return peaks_pop(ordinal_here(), out);
@@ -296,8 +331,10 @@ int ebb_pop_peak(struct ebb_stats *out)
 
 int ebb_set_pressure_callback(ebb_pressure_fn fn, void *arg)
 {
-    if (!is_here())
-        return -ENOSYS;
+    int r = check_here();
+
+    if (r < 0)
+        return r;
     pressure_set(fn, arg);
     return 0;
 }

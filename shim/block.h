@@ -13,6 +13,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "core.h"
@@ -28,7 +29,7 @@ enum chunk_state {
     CHUNK_LEAVING,   /**< resident; being copied out */
     CHUNK_HOST,      /**< slab; at its address too when `mapped` */
     CHUNK_SPILLING,  /**< slab, unmapped; being written to its slot */
-    CHUNK_DISK,      /**< slot; address unmapped */
+    CHUNK_DISK,      /**< slot, or none where it was dropped; address unmapped */
     CHUNK_RETURNING, /**< slab or slot; being brought back */
     CHUNK_BROKEN,    /**< slab; its address could not be mapped again: no launch may run */
     CHUNK_IDLE,      /**< device memory of a freed block, kept mapped for the next one of its size */
@@ -86,7 +87,8 @@ struct block {
 #define OWNER_FLAGS  (OWNER_AWAY | OWNER_GONE | OWNER_COPIED)
 
 enum operand_flag {
-    OPERAND_KEEP = 1, /**< what comes back keeps its copy; the role's */
+    OPERAND_KEEP = 1,       /**< what comes back keeps its copy; the role's */
+    OPERAND_RELOADABLE = 2, /**< registered as such */
 };
 
 /** What the program said about a block that it registered; all zeros for others. core.lock. */
@@ -98,6 +100,8 @@ struct operand {
     uint32_t saves;           /**< times that it left the device by being copied */
     uint8_t flags;            /**< enum operand_flag */
     char name[24];            /**< ended by NUL */
+    int (*reload)(void *ptr, size_t offset, void *memory, size_t bytes, void *arg); /**< NULL: it is saved */
+    void *reload_arg;
 };
 
 struct blocks {
@@ -149,6 +153,18 @@ static inline uint32_t owner_entry(const struct blocks *blocks, uint32_t first)
 static inline uint64_t chunk_bytes(const struct chunk *chunk)
 {
     return chunk->granules * GRANULE_BYTES;
+}
+
+/** Nobody but the program has its bytes; see reload.h. core.lock held. */
+static inline bool chunk_dropped(const struct chunk *chunk)
+{
+    return chunk->state == CHUNK_DISK && chunk->slot == SLOT_NONE;
+}
+
+/** Is the block at `first` dropped and never saved? core.lock held. */
+static inline bool block_reloadable(const struct blocks *blocks, uint32_t first)
+{
+    return blocks->block[first].flags & BLOCK_REGISTERED && blocks->operand[first].reload;
 }
 
 /** Has the program got this block? core.lock held. */

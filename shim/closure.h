@@ -26,6 +26,7 @@ struct closure {
     uint64_t restore_bytes; /**< no further chunk comes back once this many have; 0: all */
     /* results */
     uint64_t evicted_bytes, unmapped_bytes, restored_bytes;
+    uint64_t save_bytes; /**< of steps_evictable */
 };
 
 /**

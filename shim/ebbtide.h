@@ -16,7 +16,8 @@
  *             returns -ENOSYS and costs a branch: a program can ship with these calls. With EBB_ABSENT defined before
  *             this header, or with a compiler without weak symbols, that is all there is.
  * Errors      0 or a count on success, a negative errno otherwise: -ENOSYS ebbtide is not here (not preloaded,
- *             switched off by EBBTIDE_DISABLE, or this is a forked child, whose parent's memory is not its own).
+ *             switched off by EBBTIDE_DISABLE, or this is a forked child, whose parent's memory is not its own); -EDEADLK called from a
+ *             reload callback.
  *             A call that fails has changed nothing.
  * Units       bytes and nanoseconds, unless a name says otherwise.
  * Ownership   memory stays yours: ebbtide neither allocates nor frees it for you. Freeing a registered block is fine,
@@ -45,7 +46,10 @@ enum ebb_tier {
 
 /** Flags of ebb_register. */
 enum {
-    EBB_CACHEABLE = 1 /**< place it at once in the first tier that is under its high mark */
+    EBB_CACHEABLE = 1, /**< place it at once in the first tier that is under its high mark */
+    EBB_RELOADABLE =
+        2 /**< you can fill it again from elsewhere: dropped and never saved, from the moment on that
+                            ebb_set_reload_callback has said how. Device blocks only */
 };
 
 /** Flags of ebb_pin. */
@@ -124,6 +128,25 @@ struct ebb_stats {
  */
 typedef int (*ebb_pressure_fn)(int tier, int device, size_t bytes, void *arg);
 
+/**
+ * Called to fill a part of an object again that was dropped, before it is used.
+ *
+ * In the thread that needs it: the one that pins, prefetches or unregisters it, or that makes a call to the driver which
+ * names it; this thread waits, and so does whoever else needs a block moved. Nothing of ours is locked. May read files,
+ * allocate host memory and wait for threads that wait for none of our calls. Must not call CUDA: a call that needs a
+ * block moved is refused with out of memory in it. Every function of this header returns -EDEADLK in it.
+ *
+ * @ptr     first byte of the object
+ * @offset  of the part in it
+ * @memory  host memory to put the bytes of the part into; what it holds before is undefined. Not the device's: the part
+ *          is copied to the device after, so that no kernel sees it half filled
+ * @bytes   of the part. An object may come in several parts, each in a call of its own, in any order
+ * Returns  0; else it cannot be filled now: one line is logged, it stays away, and who needed it gets the error: -EIO from
+ *          ebb_pin and ebb_prefetch, -ENOMEM from ebb_unregister, out of memory from a launch. It may be asked more
+ *          than once before that, and is asked again by the next that needs it
+ */
+typedef int (*ebb_reload_fn)(void *ptr, size_t offset, void *memory, size_t bytes, void *arg);
+
 /*
  * How a call finds the library: what you call is an inline function of this header, which looks whether the weak
  * reference NAME_linked to the library's function has anything behind it. Position-independent code is needed for
@@ -154,14 +177,28 @@ typedef int (*ebb_pressure_fn)(int tier, int device, size_t bytes, void *arg);
  * @ptr    first byte of an allocation by cudaMalloc and its kind that is a block (EBBTIDE_MIN_BLOCK), or of a range of
  *         host memory of at least a page
  * @bytes  of it; for a device block up to the size of its allocation, all of which moves
- * @flags  EBB_CACHEABLE, or 0
+ * @flags  EBB_CACHEABLE, EBB_RELOADABLE, or 0
  * @name   for reports, at most 23 bytes are kept; may be NULL
  * Returns 0; -EINVAL null, no bytes, more than there are, unknown flags, not the first byte, or overlapping another
  *         registration; -EEXIST the same range is registered; -ENOTSUP memory that does not move (too small, managed,
- *         a library's own); -ENOMEM no memory for the records, or an evicted block that cannot be made reachable
+ *         a library's own), or EBB_RELOADABLE for host memory, which the first access brings back, in the midst of any
+ *         code; -ENOMEM no memory for the records, or an evicted block that cannot be made reachable
  */
 EBB_FUNCTION int ebb_register(void *ptr, size_t bytes, unsigned flags, const char *name)
     EBB_NAMED(ebb_register);
+
+/**
+ * Say how a block is filled again that was registered with EBB_RELOADABLE. From then on it leaves by being dropped, be it
+ * clean or not: what was written to it and is not where the callback reads is lost as soon as it leaves. Keep it pinned
+ * while that matters.
+ *
+ * @fn      NULL: it is saved from now on, like others
+ * @arg     handed to fn; yours to keep until the block is freed or unregistered
+ * Returns  0; -EINVAL null, or not registered with EBB_RELOADABLE; -ENOENT not registered; -EBUSY no fn, and a part of
+ *          it is dropped: bring it back first
+ */
+EBB_FUNCTION int ebb_set_reload_callback(void *ptr, ebb_reload_fn fn, void *arg)
+    EBB_NAMED(ebb_set_reload_callback);
 
 /**
  * Forget what ebb_register was told. The block stays where it is, or comes to where the device reaches it.
@@ -181,7 +218,7 @@ EBB_FUNCTION int ebb_unregister(void *ptr) EBB_NAMED(ebb_unregister);
  *          finds the block in place. Ignored for host memory
  * Returns  0; -EINVAL null or unknown flags; -ENOENT not registered; -ENOSPC operations would pass their maximum, or
  *          what is pinned leaves no room; -EAGAIN with EBB_NOWAIT it is away; -EBUSY it is away and a stream capture
- *          is open; -ETIMEDOUT the device did not come to rest; -EIO its bytes cannot be read back; -EDEADLK from a
+ *          is open; -ETIMEDOUT the device did not come to rest; -EIO its bytes cannot be read back, or reloaded; -EDEADLK from a
  *          pressure callback, and it is away; -EOVERFLOW pinned 65535 times
  */
 EBB_FUNCTION int ebb_pin(void *ptr, unsigned flags, void *stream) EBB_NAMED(ebb_pin);
@@ -314,6 +351,12 @@ EBB_LINK(ebb_register);
 static inline int ebb_register(void *ptr, size_t bytes, unsigned flags, const char *name)
 {
     return EBB_CALL(ebb_register, (ptr, bytes, flags, name));
+}
+
+EBB_LINK(ebb_set_reload_callback);
+static inline int ebb_set_reload_callback(void *ptr, ebb_reload_fn fn, void *arg)
+{
+    return EBB_CALL(ebb_set_reload_callback, (ptr, fn, arg));
 }
 
 EBB_LINK(ebb_unregister);

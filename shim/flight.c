@@ -7,6 +7,7 @@
 
 #include "allocate.h"
 #include "mover.h"
+#include "reload.h"
 #include "state.h"
 #include "swap.h"
 #include "tier.h"
@@ -21,6 +22,7 @@ struct returning {
     struct transfer transfer;
     bool submitted;
     bool from_disk;
+    bool dropped; /* no slot: the program fills the slab */
     int result;
 };
 
@@ -47,6 +49,7 @@ static uint32_t plan_from(bool from_disk, struct returning *flight, uint32_t pla
                 .granule = g,
                 .slab = (uintptr_t)chunk->slab,
                 .from_disk = from_disk,
+                .dropped = from_disk && chunk->slot == SLOT_NONE,
             };
         }
     }
@@ -115,8 +118,17 @@ static void acquire(struct returning *returning, bool allow_mapped, bool reserve
     if (r == -ENOSPC && mover_spill(bytes, UINT64_MAX) == 0)
         r = stock_take(&core.slabs, bytes, 0, &returning->slab);
     returning->result = r;
-    if (!r)
+    if (!r && !returning->dropped)
         submit(returning, TIER_DISK, TIER_HOST);
+}
+
+/* After the reads have been started: they go on meanwhile. */
+static void reload(struct returning *returning)
+{
+    const struct slab *slab = (const struct slab *)(uintptr_t)returning->slab;
+
+    if (returning->dropped && !returning->result)
+        returning->result = reload_fill(returning->first, returning->granule, slab->memory.cpu);
 }
 
 /* A private address for the chunk's new device memory. */
@@ -169,6 +181,8 @@ static void copy_start(struct returning *returning)
     if (returning->result)
         return;
     chunk->slab = (struct slab *)(uintptr_t)returning->slab;
+    if (returning->dropped)
+        tier_remember(chunk);
     returning->result = tier_verify(chunk, granule_address(&core.blocks, returning->granule));
     if (returning->result || !returning->handle)
         return;
@@ -222,7 +236,8 @@ static bool keep_copy(struct returning *returning)
 {
     struct chunk *chunk = chunk_of(returning);
     struct operand *operand = &core.blocks.operand[returning->first];
-    bool keep = core.blocks.block[returning->first].flags & BLOCK_REGISTERED && operand->flags & OPERAND_KEEP;
+    bool keep = core.blocks.block[returning->first].flags & BLOCK_REGISTERED &&
+                operand->flags & OPERAND_KEEP && !operand->reload;
 
     chunk->copied = keep;
     operand->copies += keep;
@@ -275,6 +290,8 @@ uint32_t flight_return(const uint32_t *firsts, uint32_t count, uint32_t most, bo
 
     for (uint32_t i = 0; i < planned; i++)
         acquire(&flight[i], allow_mapped, i == 0);
+    for (uint32_t i = 0; i < planned; i++)
+        reload(&flight[i]);
     wait_all(flight, planned, MOVE_DISK_TO_HOST, since_ns);
     since_ns = core_now();
     for (uint32_t i = 0; i < planned; i++)
@@ -292,6 +309,8 @@ uint32_t flight_return(const uint32_t *firsts, uint32_t count, uint32_t most, bo
         if (spare)
             stock_return(&core.slabs, chunk_bytes(chunk_of(&flight[i])), flight[i].slab);
         returned += !flight[i].result;
+        if (flight[i].result == -EILSEQ || (flight[i].result == -EIO && flight[i].from_disk))
+            core.unreadable = true;
     }
     return returned;
 }

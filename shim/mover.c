@@ -12,10 +12,17 @@
 
 __thread bool mover_mine;
 
+/* Nested where the program's reload callback calls what it must not: no deadlock comes of it. */
+static __thread unsigned nested;
+
 void mover_take(void)
 {
     uint64_t ticket;
 
+    if (mover_mine) {
+        nested++;
+        return;
+    }
     pthread_mutex_lock(&core.lock);
     ticket = core.role_next++;
     while (core.role_now != ticket)
@@ -26,6 +33,10 @@ void mover_take(void)
 
 void mover_give(void)
 {
+    if (nested) {
+        nested--;
+        return;
+    }
     mover_mine = false;
     pthread_mutex_lock(&core.lock);
     core.role_now++;
@@ -41,10 +52,23 @@ static uint64_t sum(uint64_t a, uint64_t b)
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
+/* What can leave the device without being saved. */
+static uint64_t droppable(unsigned ordinal)
+{
+    struct closure closure = {.ordinal = ordinal,
+                              .evict_bytes = INT64_MAX,
+                              .newest = UINT64_MAX,
+                              .whole = true,
+                              .only_registered = true};
+    uint64_t bytes = core.areas_used ? steps_evictable(&closure) : 0;
+
+    return bytes - closure.save_bytes;
+}
+
 /* What both tiers together lack for `bytes` more on the device: that much must go to disk. */
 static uint64_t short_of(unsigned ordinal, uint64_t bytes)
 {
-    uint64_t have = sum(tier_device_room(ordinal), tier_host_room());
+    uint64_t have = sum(sum(tier_device_room(ordinal), tier_host_room()), droppable(ordinal));
     uint64_t want = bytes + core.devices[ordinal].chunk_max_granules * GRANULE_BYTES + tier_host_staging();
 
     return want > have ? want - have : 0;
@@ -55,7 +79,7 @@ uint64_t mover_ready_host(unsigned ordinal, uint64_t bytes, uint64_t from_host_b
     uint64_t keep = core.devices[ordinal].chunk_max_granules * GRANULE_BYTES;
     uint64_t room = tier_device_room(ordinal), host_room = tier_host_room();
     uint64_t leave = bytes + keep > room ? bytes + keep - room : 0;
-    uint64_t spill = short_of(ordinal, bytes - from_host_bytes), all = 0;
+    uint64_t spill = short_of(ordinal, bytes - from_host_bytes), all = 0, dropped = 0;
 
     if (leave && closure_would_search()) {
         uint64_t more = core.devices[ordinal].budget.limit_bytes / 8;
@@ -67,8 +91,9 @@ uint64_t mover_ready_host(unsigned ordinal, uint64_t bytes, uint64_t from_host_b
             .ordinal = ordinal, .evict_bytes = leave, .newest = UINT64_MAX, .whole = true};
 
         all = steps_evictable(&closure);
+        dropped = all - closure.save_bytes;
     }
-    all = all > leave ? all : leave;
+    all = (all > leave ? all : leave) - dropped;
     if (all > host_room && spill < all - host_room)
         spill = all - host_room;
     if (spill)
@@ -148,6 +173,8 @@ static uint64_t evict(struct closure *closure, uint64_t bytes)
 
     closure->evict_bytes = bytes;
     leave = steps_evictable(closure);
+    if (leave && !closure->save_bytes)
+        return closure_run(closure) < 0 ? 0 : closure->evicted_bytes;
     if (!leave)
         return 0;
     room = tier_host_room();
@@ -188,5 +215,7 @@ uint64_t mover_send(uint32_t first, bool to_disk)
                               .patient = true};
     uint64_t bytes = core.blocks.block[first].granules * GRANULE_BYTES, moved = evict(&closure, bytes);
 
-    return to_disk ? mover_spill_block(first) : moved;
+    if (!to_disk)
+        return moved;
+    return mover_spill_block(first) + (closure.save_bytes ? 0 : moved); /* what was dropped came by itself */
 }

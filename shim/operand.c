@@ -36,10 +36,11 @@ static int begin(uint64_t address, uint64_t bytes, uint32_t *out_first)
     return block->flags & BLOCK_FIXED ? -ENOTSUP : 0;
 }
 
-static void describe(struct operand *operand, uint64_t bytes, const char *name)
+static void describe(struct operand *operand, uint64_t bytes, unsigned flags, const char *name)
 {
     operand->bytes = bytes;
-    operand->flags = 0;
+    operand->flags = flags & EBB_RELOADABLE ? OPERAND_RELOADABLE : 0;
+    operand->reload = NULL;
     log_print(operand->name, sizeof(operand->name), "%s", name ? name : "");
 }
 
@@ -55,7 +56,7 @@ int operand_register(uint64_t address, uint64_t bytes, unsigned flags, const cha
         for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
             if (core.blocks.chunk[g].state != CHUNK_RESIDENT && !core.blocks.chunk[g].mapped)
                 atomic_fetch_sub(&core.away_unproven, 1);
-        describe(&core.blocks.operand[first], bytes, name);
+        describe(&core.blocks.operand[first], bytes, flags, name);
         core.blocks.block[first].flags |= BLOCK_REGISTERED;
         operand_stamp(first);
         area_update(first);
@@ -92,6 +93,7 @@ int operand_unregister(uint64_t address)
         block = &core.blocks.block[first];
         pthread_mutex_lock(&core.lock);
         block->flags &= (uint8_t)~BLOCK_REGISTERED;
+        core.blocks.operand[first].reload = NULL;
         area_update(first);
         if (!(block->flags & BLOCK_DRAWN))
             core.blocks.operand[first] = (struct operand){0};

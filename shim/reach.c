@@ -158,6 +158,7 @@ static void reach_on(unsigned ordinal, const uint32_t *firsts, uint32_t count)
 
 int mover_reach(const uint32_t *firsts, uint32_t count)
 {
+    core.unreadable = false;
     for (uint32_t i = 0; i < count; i++)
         for (uint32_t g = firsts[i], more = core.blocks.block[g].id != 0; more;
              more = g = chunk_next(&core.blocks, firsts[i], g))
@@ -178,5 +179,5 @@ int mover_bring(uint32_t first)
         if (!(owner_entry(&core.blocks, first) & OWNER_AWAY))
             return 0;
     } while (core.devices[core.blocks.block[first].ordinal].away_bytes < before);
-    return atomic_load(&core.captures) ? -EBUSY : -ENOSPC;
+    return core.unreadable ? -EIO : atomic_load(&core.captures) ? -EBUSY : -ENOSPC;
 }

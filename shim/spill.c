@@ -20,7 +20,8 @@ struct spill {
     uint32_t first, granule;
     struct transfer transfer;
     bool submitted;
-    bool clean; /* its slot holds the same bytes already */
+    bool clean;      /* its slot holds the same bytes already */
+    bool reloadable; /* and needs none */
     int result;
 };
 
@@ -66,7 +67,8 @@ static uint32_t plan(struct spill *flight, const struct wish *wish)
                 continue;
             chunk_move(chunk, CHUNK_SPILLING);
             planned += chunk_bytes(chunk);
-            flight[count++] = (struct spill){.first = list[i], .granule = g};
+            flight[count++] = (struct spill){
+                .first = list[i], .granule = g, .reloadable = block_reloadable(&core.blocks, list[i])};
         }
     pthread_mutex_unlock(&core.lock);
     return count;
@@ -77,7 +79,8 @@ static void start(struct spill *spill)
     struct chunk *chunk = &core.blocks.chunk[spill->granule];
     uint64_t slot;
 
-    if (chunk->slot != SLOT_NONE) { /* equal since it was unmapped: nothing is saved twice */
+    if (chunk->slot != SLOT_NONE ||
+        spill->reloadable) { /* equal since it was unmapped: nothing is saved twice */
         spill->transfer.slot = chunk->slot;
         spill->clean = true;
         return;

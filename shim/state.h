@@ -81,6 +81,7 @@ struct core {
     uint64_t role_next, role_now;              /**< tickets of the mover's role */
     _Atomic uint64_t needs_told, needs_served; /**< tickets of need.h; written with lock */
     uint8_t scan[DEVICE_MAX];                  /**< the role's: enum scan_trust, of each device */
+    bool unreadable;           /**< the role's: some chunk's bytes could not be read back */
     bool searching;            /**< with lock: every block is being read, none is given back meanwhile */
     _Atomic uint32_t waiting;  /**< threads in core_wait_change */
     _Atomic uint32_t changing; /**< blocks being built or given back: memory that nobody can have yet */

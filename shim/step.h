@@ -21,10 +21,11 @@ struct step {
     uint32_t first, granule;
     uint64_t item; /**< slab or handle taken for it; 0: none */
     struct transfer transfer;
-    bool clean;  /**< an equal copy is on disk */
-    bool unmap;  /**< its address stays unmapped */
-    bool copied; /**< transfer submitted */
-    bool whole;  /**< fails when another chunk of its block does */
+    bool clean;      /**< an equal copy is on disk */
+    bool reloadable; /**< dropped: the program has the bytes */
+    bool unmap;      /**< its address stays unmapped */
+    bool copied;     /**< transfer submitted */
+    bool whole;      /**< fails when another chunk of its block does */
     int result;
 };
 

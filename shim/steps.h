@@ -16,8 +16,9 @@ struct closure;
 /** Device to host (mapped or not), or dropped where an equal copy is on disk. Returns the bytes that left. */
 uint64_t steps_evict(const struct closure *closure, bool proven);
 
-/** What steps_evict would free if every copy succeeded; for its planning. core.lock not held. */
-uint64_t steps_evictable(const struct closure *closure);
+/** What steps_evict would free if every copy succeeded; for its planning. core.lock not held. How much of it needs room
+ *  in host memory is in closure->save_bytes then. */
+uint64_t steps_evictable(struct closure *closure);
 
 /** Mapped host to device, in the closure's order, as far as there is room. Returns the bytes that came back. */
 uint64_t steps_restore(const struct closure *closure);

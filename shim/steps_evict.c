@@ -47,19 +47,23 @@ static bool stays_unmapped(uint32_t first, bool proven)
            core.options->disk == DISK_ALWAYS || proven;
 }
 
-uint64_t steps_evictable(const struct closure *closure)
+uint64_t steps_evictable(struct closure *closure)
 {
     struct eligible eligible = {closure, true};
     const uint32_t *list;
     uint32_t blocks;
     uint64_t bytes = 0;
 
+    closure->save_bytes = 0;
     pthread_mutex_lock(&core.lock);
     blocks = pick_blocks(closure->evict_bytes, closure->newest, resident_bytes, &eligible, &list);
     for (uint32_t i = 0; i < blocks; i++) {
         uint64_t all = resident_bytes(list[i], &eligible), left = closure->evict_bytes - bytes;
 
-        bytes += leaves_whole(closure, list[i]) || all < left ? all : left;
+        all = leaves_whole(closure, list[i]) || all < left ? all : left;
+        bytes += all;
+        if (!block_reloadable(&core.blocks, list[i]))
+            closure->save_bytes += all;
         if (bytes >= closure->evict_bytes)
             break;
     }
@@ -71,7 +75,7 @@ uint64_t steps_evictable(const struct closure *closure)
 static bool has_copy(uint32_t first, const struct chunk *chunk, uint64_t epoch, bool proven)
 {
     if (core.blocks.block[first].flags & BLOCK_REGISTERED) /* the program's word counts, and nothing else */
-        return chunk->copied;
+        return chunk->copied || block_reloadable(&core.blocks, first);
     return chunk->slot != SLOT_NONE && chunk->slot_epoch == epoch && closure_may_unmap(first, proven);
 }
 
@@ -104,6 +108,7 @@ static uint32_t plan_evict(const struct closure *closure, bool proven)
                 .granule = g,
                 .unmap = stays_unmapped(first, proven),
                 .clean = has_copy(first, chunk, epoch, proven),
+                .reloadable = block_reloadable(&core.blocks, first),
                 .whole = whole,
             };
         }
@@ -140,8 +145,9 @@ static void evict_swap(struct step *step)
     if (step->result)
         return;
     to = step->clean || step->unmap ? 0 : step_slab(step->item)->memory.handle;
-    if (!step->clean) {
+    if (!step->clean || step->reloadable)
         tier_drop_slot(chunk);
+    if (!step->clean) {
         chunk->slab = step_slab(step->item);
         tier_remember(chunk);
     }

@@ -247,6 +247,10 @@ static int use_reach(struct use *use)
     bool again, held;
     int r;
 
+    if (mover_mine) { /* a reload callback, in the middle of a move */
+        refuse(use);
+        return -ENOMEM;
+    }
     do {
         changes = atomic_load(&core.changes);
         mover_take();

@@ -75,6 +75,12 @@ void model_write(const struct model *block)
         *(volatile uint64_t *)(uintptr_t)(block->address + at) = word_at(block, at);
 }
 
+void model_fill(const struct model *block, uint64_t offset, void *memory, uint64_t bytes)
+{
+    for (uint64_t at = 0; at + 8 <= bytes && offset + at + 8 <= block->bytes; at += STRIDE)
+        *(uint64_t *)((char *)memory + at) = word_at(block, offset + at);
+}
+
 bool model_intact(const struct model *block)
 {
     for (uint64_t at = 0; at + 8 <= block->bytes; at += STRIDE)

@@ -78,6 +78,8 @@ void program_check_all(struct program *program);
 
 /* The words of a block, without any use around it. */
 void model_write(const struct model *block);
+/* Those of a part that begins at a multiple of a granule, for other memory. */
+void model_fill(const struct model *block, uint64_t offset, void *memory, uint64_t bytes);
 bool model_intact(const struct model *block);
 
 /* `count` steps, fewer under a sanitizer, many more when EBBTIDE_TEST_LONG is set. */

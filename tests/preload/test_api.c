@@ -252,6 +252,76 @@ Test(api, pressure_callback_may_unpin_and_free)
     end(&pinned[0]);
 }
 
+/* ---- reloading ---------------------------------------------------------------------------------------------- */
+
+static struct {
+    int fails, inner[4];
+    unsigned parts;
+} reloaded;
+
+static int reload(void *at, size_t offset, void *memory, size_t bytes, void *arg)
+{
+    const struct object *object = arg;
+
+    cr_expect_eq(at, ptr(object));
+    cr_expect_leq(offset + bytes, object->bytes);
+    reloaded.parts++;
+    reloaded.inner[0] = ebb_pin(at, EBB_RO, NULL);
+    reloaded.inner[1] = ebb_reserve(MIB, 0, 0, &(ebb_reservation){0}, NULL);
+    reloaded.inner[2] = ebb_touch(at);
+    reloaded.inner[3] = (int)ebb_evict(NULL, SIZE_MAX, EBB_TIER_HOST);
+    for (size_t i = 0; i < bytes / sizeof(float); i++)
+        ((float *)memory)[i] = object->value;
+    return reloaded.fails;
+}
+
+Test(api, reloadable_object_is_dropped_and_filled_again_by_the_program)
+{
+    struct ebb_stats before;
+    struct object block;
+
+    begin(100);
+    before = stats();
+    block = make(30, 7);
+    cr_assert_eq(ebb_register(ptr(&block), block.bytes, EBB_RELOADABLE, "table"), 0);
+    cr_assert_eq(ebb_set_reload_callback(ptr(&block), reload, &block), 0);
+    cr_expect_eq(ebb_evict(ptr(&block), 0, EBB_TIER_HOST), 30 * (long)MIB);
+    cr_expect_eq(ask(&block).tier, EBB_TIER_DISK);
+    cr_expect_eq(ebb_set_reload_callback(ptr(&block), NULL, NULL), -EBUSY);
+
+    reloaded.fails = -1;
+    cr_expect_eq(ebb_pin(ptr(&block), EBB_RO, NULL), -EIO);
+    cr_expect_eq(cuMemsetD32(block.at, bits_of(7), 1), CUDA_ERROR_OUT_OF_MEMORY);
+    cr_expect_eq(ask(&block).pins, 0);
+    reloaded.fails = 0;
+    reloaded.parts = 0;
+    pin(&block, EBB_RO);
+    cr_expect_geq(reloaded.parts, 2, "a block of several chunks comes in parts");
+    for (unsigned i = 0; i < 4; i++)
+        cr_expect_eq(reloaded.inner[i], -EDEADLK);
+    unpin(&block, EBB_CLEAN);
+    cr_expect_eq(ebb_evict(ptr(&block), 0, EBB_TIER_DISK), 30 * (long)MIB);
+    cr_expect(all_are(block.at, block.bytes / 4, 7), "a copy from it finds it filled");
+    cr_expect_eq(stats().saves, before.saves);
+    cr_expect_eq(stats().to_host_bytes, before.to_host_bytes);
+    end(&block);
+}
+
+Test(api, reload_callback_is_only_for_what_was_registered_so)
+{
+    struct object block;
+    char *host = aligned_alloc(1 << 16, 1 << 20);
+
+    begin(100);
+    block = make_named(8, 1);
+    cr_expect_eq(ebb_set_reload_callback(NULL, reload, NULL), -EINVAL);
+    cr_expect_eq(ebb_set_reload_callback(ptr(&block), reload, NULL), -EINVAL);
+    cr_expect_eq(ebb_set_reload_callback(host, reload, NULL), -ENOENT);
+    cr_expect_eq(ebb_register(host, 1 << 20, EBB_RELOADABLE, NULL), -ENOTSUP);
+    free(host);
+    end(&block);
+}
+
 /* ---- misuse ------------------------------------------------------------------------------------------------- */
 
 Test(api, misuse_returns_what_the_header_says_and_changes_nothing)

@@ -30,6 +30,7 @@ static int answers(int want_absent)
             ebb_set_budget(EBB_TIER_DISK, 0, 1),
             ebb_set_priority(NULL, 0),
             ebb_set_stage(NULL, 0),
+            ebb_set_reload_callback(NULL, NULL, NULL),
             ebb_query(&here, &info),
             ebb_get_stats(NULL),
             ebb_pop_peak(NULL),
