@@ -22,6 +22,19 @@ struct drain {
     uint64_t deadline_ns;
 };
 
+/* A free comes here with the gate open: a capture that another thread begins at this moment would be broken. */
+static CUresult record_here(const struct context *context, CUevent event)
+{
+    CUresult result = CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+
+    if (!capture_hold_off())
+        return result;
+    result = context->green ? real.cuGreenCtxRecordEvent(context->green, event)
+                            : real.cuCtxRecordEvent(context->handle, event);
+    capture_let_begin();
+    return result;
+}
+
 /* Push a context and make an event in it; the event's context is what cuCtxRecordEvent wants. */
 static CUresult record(const struct context *context, CUevent *out)
 {
@@ -36,8 +49,7 @@ static CUresult record(const struct context *context, CUevent *out)
         return result;
     result = real.cuEventCreate(out, CU_EVENT_DISABLE_TIMING);
     if (result == CUDA_SUCCESS) {
-        result = context->green ? real.cuGreenCtxRecordEvent(context->green, *out)
-                                : real.cuCtxRecordEvent(context->handle, *out);
+        result = record_here(context, *out);
         if (result != CUDA_SUCCESS)
             real.cuEventDestroy_v2(*out);
     }
@@ -88,7 +100,8 @@ static void *synchronise(void *arg)
     if (result == CUDA_SUCCESS) {
         CUstreamCaptureMode mode = quiet_begin();
 
-        result = real.cuCtxSynchronize();
+        /* Nobody can be held off for as long as this takes: what begins between the two lines is broken. */
+        result = capture_open() ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED : real.cuCtxSynchronize();
         quiet_end(mode);
         real.cuCtxPopCurrent_v2(&popped);
     }

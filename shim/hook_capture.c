@@ -4,6 +4,7 @@
 #include "core.h"
 #include "table.h"
 
+#include <pthread.h>
 #include <unistd.h>
 
 struct capture {
@@ -12,10 +13,26 @@ struct capture {
 
 static struct table captures = TABLE_INIT(struct capture);
 static unsigned open_count;
+static pthread_rwlock_t beginning =
+    PTHREAD_RWLOCK_INITIALIZER; /* read by who holds off, written to open one */
 
 bool capture_open(void)
 {
     return __atomic_load_n(&open_count, __ATOMIC_ACQUIRE) != 0;
+}
+
+bool capture_hold_off(void)
+{
+    pthread_rwlock_rdlock(&beginning);
+    if (!capture_open())
+        return true;
+    pthread_rwlock_unlock(&beginning);
+    return false;
+}
+
+void capture_let_begin(void)
+{
+    pthread_rwlock_unlock(&beginning);
 }
 
 static CUstream handle_of(CUstream stream, bool per_thread)
@@ -50,7 +67,9 @@ static struct capture begun(CUstream stream, bool per_thread)
     if (!real.cuStreamGetCtx || real.cuStreamGetCtx(handle, &capture.context) != CUDA_SUCCESS)
         capture.context = NULL;
     core_capture_begin();
+    pthread_rwlock_wrlock(&beginning);
     __atomic_add_fetch(&open_count, 1, __ATOMIC_ACQ_REL);
+    pthread_rwlock_unlock(&beginning);
     return capture;
 }
 

@@ -2,8 +2,14 @@
 /* Preloaded on the simulated driver with a device budget of 16 MiB: captures, graphs, pools. */
 #include "world.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 enum {
-    BLOCKS = 10
+    BLOCKS = 10,
+    FREEING = 2,
+    CONTEXTS = 12,
+    CAPTURES = 1000
 };
 #define BLOCK_BYTES (4 * MIB)
 #define BLOCK_COUNT (BLOCK_BYTES / sizeof(float))
@@ -126,6 +132,54 @@ Test(graphs, an_allocation_during_a_capture_succeeds_and_does_not_break_it)
     OK(cuMemFree(more));
     OK(cuGraphDestroy(graph));
     release(block);
+    world_end(&world);
+}
+
+struct freeing {
+    struct world *world;
+    atomic_bool enough;
+};
+
+/* A free waits for the device, with an event that no context records while a stream of it captures. */
+static void *free_again_and_again(void *arg)
+{
+    struct freeing *freeing = arg;
+    CUdeviceptr block;
+
+    cuCtxSetCurrent(freeing->world->context);
+    while (!freeing->enough)
+        if (cuMemAlloc(&block, BLOCK_BYTES / 2) ==
+            CUDA_SUCCESS) /* not while a capture keeps what was freed */
+            cuMemFree(block);
+    return NULL;
+}
+
+Test(graphs, frees_of_another_thread_break_no_capture)
+{
+    struct world world = world_make();
+    struct freeing freeing = {.world = &world};
+    CUcontext others[CONTEXTS]; /* each takes the free a while */
+    pthread_t thread[FREEING];
+    CUstream stream;
+    CUgraph graph;
+
+    for (unsigned i = 0; i < CONTEXTS; i++)
+        OK(cuCtxCreate(&others[i], NULL, 0, world.device));
+    OK(cuCtxSetCurrent(world.context));
+    OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    for (unsigned i = 0; i < FREEING; i++)
+        cr_assert_eq(pthread_create(&thread[i], NULL, free_again_and_again, &freeing), 0);
+    for (unsigned i = 0; i < CAPTURES; i++) {
+        OK(cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
+        OK(cuStreamEndCapture(stream, &graph));
+        OK(cuGraphDestroy(graph));
+    }
+    freeing.enough = true;
+    for (unsigned i = 0; i < FREEING; i++)
+        pthread_join(thread[i], NULL);
+    for (unsigned i = 0; i < CONTEXTS; i++)
+        OK(cuCtxDestroy(others[i]));
+    OK(cuStreamDestroy(stream));
     world_end(&world);
 }
 
