@@ -3,6 +3,7 @@
 
 #include "context.h"
 #include "graph.h"
+#include "graph_memory.h"
 
 #include <stdlib.h>
 
@@ -169,6 +170,18 @@ CUresult capture_add(struct stream *stream, struct work *work)
         return capture_refuse(stream->capture);
     }
     return add_node(stream, types[work->kind], work, NULL);
+}
+
+CUresult capture_memory(struct stream *stream, CUgraphNodeType type, struct graph_memory *memory)
+{
+    struct work work = {.kind = WORK_EMPTY};
+    CUresult result = add_node(stream, type, &work, NULL);
+
+    if (result == CUDA_SUCCESS)
+        stream->tail[0]->memory = memory;
+    else
+        graph_memory_drop(memory);
+    return result;
 }
 
 CUresult capture_record(struct stream *stream, struct event *event)

@@ -15,6 +15,7 @@
 #include "stream.h"
 
 struct graph;
+struct graph_memory;
 
 struct capture {
     struct capture *next;
@@ -57,6 +58,9 @@ CUresult capture_record(struct stream *stream, struct event *event);
 CUresult capture_wait(struct stream *stream, struct event *event);
 CUresult capture_record_node(struct stream *stream, struct event *event);
 CUresult capture_wait_node(struct stream *stream, struct event *event);
+
+/* Adds the allocation or the free of a graph's memory, whose reference is taken over, also on failure. */
+CUresult capture_memory(struct stream *stream, CUgraphNodeType type, struct graph_memory *memory);
 
 /* Begins one, into a graph of its own (NULL) or given. */
 CUresult capture_begin(CUstream handle, struct graph *graph, struct node *const *after, size_t count,

@@ -167,6 +167,14 @@ bool graph_has_memory(const struct graph *graph)
     return false;
 }
 
+bool graph_frees(const struct graph *graph, const struct graph_memory *memory)
+{
+    for (size_t i = 0; i < graph->count; i++)
+        if (graph->nodes[i]->type == CU_GRAPH_NODE_TYPE_MEM_FREE && graph->nodes[i]->memory == memory)
+            return true;
+    return false;
+}
+
 CUresult graph_memory_instantiate(const struct graph *graph)
 {
     for (size_t i = 0; i < graph->count; i++)

@@ -28,6 +28,9 @@ void graph_memory_drop(struct graph_memory *memory);
 /* Whether there is a node that allocates or frees. */
 bool graph_has_memory(const struct graph *graph);
 
+/* Whether it has a node that frees this. */
+bool graph_frees(const struct graph *graph, const struct graph_memory *memory);
+
 /* A graph with allocations has one executable graph at a time: INVALID_VALUE for the second. */
 CUresult graph_memory_instantiate(const struct graph *graph);
 void graph_memory_admit(const struct exec *exec);

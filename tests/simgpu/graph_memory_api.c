@@ -73,11 +73,8 @@ CUresult sim_cuGraphAddMemFreeNode(CUgraphNode *node, CUgraph handle, const CUgr
         return CUDA_ERROR_INVALID_VALUE;
     sim_lock();
     memory = memory_exact(address, MEMORY_GRAPH);
-    if (!memory || !handle_is(handle, HANDLE_GRAPH))
+    if (!memory || !handle_is(handle, HANDLE_GRAPH) || graph_frees(graph, memory->graph))
         return sim_leave(CUDA_ERROR_INVALID_VALUE);
-    for (size_t i = 0; i < graph->count; i++)
-        if (graph->nodes[i]->type == CU_GRAPH_NODE_TYPE_MEM_FREE && graph->nodes[i]->memory == memory->graph)
-            return sim_leave(CUDA_ERROR_INVALID_VALUE);
     graph_memory_hold(memory->graph);
     return sim_leave(add_node(node, handle, after, count, CU_GRAPH_NODE_TYPE_MEM_FREE, memory->graph));
 }

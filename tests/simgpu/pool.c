@@ -16,17 +16,6 @@ struct cached {
     struct memory *memory;
 };
 
-struct pool {
-    struct pool *next;
-    struct device *device;
-    struct cached *cached;
-    cuuint64_t threshold;
-    cuuint64_t used, used_high, reserved, reserved_high;
-    int reuse[3]; /* CU_MEMPOOL_ATTR_REUSE_*, in their order */
-    unsigned char access[DEVICES_MAX];
-    size_t max_bytes; /* 0: no limit */
-};
-
 static struct pool *pools;
 
 static struct pool *pool_create(struct device *device)
@@ -162,6 +151,40 @@ static CUresult pool_take(struct pool *pool, size_t bytes, struct memory **taken
     return CUDA_SUCCESS;
 }
 
+/* In a capture it is the graph that allocates; the pool says where. */
+static CUresult record_allocation(CUdeviceptr *address, size_t bytes, const struct pool *pool,
+                                  struct stream *stream)
+{
+    const CUDA_MEM_ALLOC_NODE_PARAMS params = {
+        .poolProps = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                      .location = {CU_MEM_LOCATION_TYPE_DEVICE, pool->device->ordinal}},
+        .bytesize = bytes};
+    struct graph_memory *memory;
+    CUresult result = graph_memory_create(&params, &memory);
+    uintptr_t start;
+
+    if (result != CUDA_SUCCESS)
+        return result;
+    start = graph_memory_params(memory)->dptr;
+    result = capture_memory(stream, CU_GRAPH_NODE_TYPE_MEM_ALLOC, memory);
+    if (result == CUDA_SUCCESS)
+        *address = start;
+    return result;
+}
+
+/* Only what a graph allocates can be freed in a capture, and once. */
+static CUresult record_free(struct memory *memory, struct stream *stream)
+{
+    CUresult result = capture_admit(stream);
+
+    if (result != CUDA_SUCCESS)
+        return result;
+    if (memory->kind != MEMORY_GRAPH || graph_frees(stream->capture->graph, memory->graph))
+        return CUDA_ERROR_INVALID_VALUE;
+    graph_memory_hold(memory->graph);
+    return capture_memory(stream, CU_GRAPH_NODE_TYPE_MEM_FREE, memory->graph);
+}
+
 static CUresult allocate(CUdeviceptr *address, size_t bytes, struct pool *pool, CUstream handle)
 {
     struct stream *stream;
@@ -171,13 +194,13 @@ static CUresult allocate(CUdeviceptr *address, size_t bytes, struct pool *pool, 
     if (result != CUDA_SUCCESS)
         return result;
     result = capture_admit(stream);
-    if (result == CUDA_SUCCESS && stream->capture)
-        result = CUDA_ERROR_NOT_SUPPORTED; /* the node is not made from a capture */
     if (result != CUDA_SUCCESS)
         return result;
     if (!pool)
         pool = stream->context->device->pool ? stream->context->device->pool
                                              : default_pool(stream->context->device);
+    if (pool && stream->capture)
+        return record_allocation(address, bytes, pool, stream);
     result = pool ? pool_take(pool, bytes, &memory) : CUDA_ERROR_OUT_OF_MEMORY;
     if (result == CUDA_SUCCESS)
         *address = memory->start;
@@ -219,7 +242,7 @@ CUresult sim_cuMemFreeAsync(CUdeviceptr address, CUstream handle)
     if (result == CUDA_SUCCESS && !memory)
         result = CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS && stream->capture)
-        result = CUDA_ERROR_NOT_SUPPORTED;
+        return sim_leave(record_free(memory, stream));
     if (result == CUDA_SUCCESS && memory->kind == MEMORY_GRAPH)
         result = graph_memory_free_begin(memory);
     if (result != CUDA_SUCCESS)
@@ -311,104 +334,5 @@ CUresult sim_cuMemPoolTrimTo(CUmemoryPool handle, size_t keep)
     if (!handle_is(handle, HANDLE_POOL))
         return sim_leave(CUDA_ERROR_INVALID_VALUE);
     trim((struct pool *)handle, keep);
-    return sim_leave(CUDA_SUCCESS);
-}
-
-/* Where the attribute lives: one of these, or neither if it does not exist. */
-static void attribute_find(struct pool *pool, CUmemPool_attribute attribute, int **number, cuuint64_t **bytes)
-{
-    *number = NULL;
-    *bytes = NULL;
-    switch (attribute) {
-    case CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES:
-    case CU_MEMPOOL_ATTR_REUSE_ALLOW_OPPORTUNISTIC:
-    case CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES:
-        *number = &pool->reuse[attribute - CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES];
-        break;
-    case CU_MEMPOOL_ATTR_RELEASE_THRESHOLD:
-        *bytes = &pool->threshold;
-        break;
-    case CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT:
-        *bytes = &pool->reserved;
-        break;
-    case CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH:
-        *bytes = &pool->reserved_high;
-        break;
-    case CU_MEMPOOL_ATTR_USED_MEM_CURRENT:
-        *bytes = &pool->used;
-        break;
-    case CU_MEMPOOL_ATTR_USED_MEM_HIGH:
-        *bytes = &pool->used_high;
-        break;
-    default:
-        break;
-    }
-}
-
-CUresult sim_cuMemPoolGetAttribute(CUmemoryPool handle, CUmemPool_attribute attribute, void *value)
-{
-    cuuint64_t *bytes;
-    int *number;
-
-    sim_lock();
-    if (!value || !handle_is(handle, HANDLE_POOL))
-        return sim_leave(CUDA_ERROR_INVALID_VALUE);
-    attribute_find((struct pool *)handle, attribute, &number, &bytes);
-    if (number)
-        *(int *)value = *number;
-    else if (bytes)
-        *(cuuint64_t *)value = *bytes;
-    return sim_leave(number || bytes ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE);
-}
-
-CUresult sim_cuMemPoolSetAttribute(CUmemoryPool handle, CUmemPool_attribute attribute, void *value)
-{
-    struct pool *pool = (struct pool *)handle;
-    cuuint64_t *bytes;
-    int *number;
-
-    sim_lock();
-    if (!value || !handle_is(handle, HANDLE_POOL))
-        return sim_leave(CUDA_ERROR_INVALID_VALUE);
-    attribute_find(pool, attribute, &number, &bytes);
-    if (number) {
-        *number = *(int *)value;
-        return sim_leave(CUDA_SUCCESS);
-    }
-    if (bytes == &pool->threshold) {
-        pool->threshold = *(cuuint64_t *)value;
-        return sim_leave(CUDA_SUCCESS);
-    }
-    /* The high marks can only be reset. */
-    if ((bytes != &pool->reserved_high && bytes != &pool->used_high) || *(cuuint64_t *)value != 0)
-        return sim_leave(CUDA_ERROR_INVALID_VALUE);
-    *bytes = bytes == &pool->used_high ? pool->used : pool->reserved;
-    return sim_leave(CUDA_SUCCESS);
-}
-
-CUresult sim_cuMemPoolSetAccess(CUmemoryPool handle, const CUmemAccessDesc *grants, size_t count)
-{
-    struct pool *pool = (struct pool *)handle;
-
-    sim_lock();
-    if (!grants || !handle_is(handle, HANDLE_POOL))
-        return sim_leave(CUDA_ERROR_INVALID_VALUE);
-    for (size_t i = 0; i < count; i++)
-        if (grants[i].location.type != CU_MEM_LOCATION_TYPE_DEVICE || !device_at(grants[i].location.id) ||
-            (grants[i].location.id == pool->device->ordinal &&
-             grants[i].flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE))
-            return sim_leave(CUDA_ERROR_INVALID_VALUE);
-    for (size_t i = 0; i < count; i++)
-        pool->access[grants[i].location.id] = (unsigned char)grants[i].flags;
-    return sim_leave(CUDA_SUCCESS);
-}
-
-CUresult sim_cuMemPoolGetAccess(CUmemAccess_flags *flags, CUmemoryPool handle, CUmemLocation *location)
-{
-    sim_lock();
-    if (!flags || !location || !handle_is(handle, HANDLE_POOL) ||
-        location->type != CU_MEM_LOCATION_TYPE_DEVICE || !device_at(location->id))
-        return sim_leave(CUDA_ERROR_INVALID_VALUE);
-    *flags = (CUmemAccess_flags)((struct pool *)handle)->access[location->id];
     return sim_leave(CUDA_SUCCESS);
 }

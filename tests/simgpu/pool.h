@@ -9,6 +9,19 @@
 
 #include "memory.h"
 
+struct cached;
+
+struct pool {
+    struct pool *next;
+    struct device *device;
+    struct cached *cached;
+    cuuint64_t threshold;
+    cuuint64_t used, used_high, reserved, reserved_high;
+    int reuse[3]; /* CU_MEMPOOL_ATTR_REUSE_*, in their order */
+    unsigned char access[DEVICES_MAX];
+    size_t max_bytes; /* 0: no limit */
+};
+
 /* Runs a stream-ordered free. Called without the lock. */
 void pool_free(struct memory *memory);
 

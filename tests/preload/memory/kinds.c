@@ -118,21 +118,45 @@ static bool make_array(uint64_t *random, struct object *out)
            CUDA_SUCCESS;
 }
 
-static bool make_graph(uint64_t *random, int ordinal, CUstream stream, struct object *out)
+/* Two allocations, the second of which the graph frees itself: by nodes, or as a capture makes them. */
+static void build_graph(int ordinal, struct object *out)
 {
     CUDA_MEM_ALLOC_NODE_PARAMS params = {.poolProps = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
                                                        .location = {CU_MEM_LOCATION_TYPE_DEVICE, ordinal}},
                                          .bytesize = out->bytes};
     CUgraphNode node[2];
-    bool good;
 
-    out->early = kinds_random(random) % 2;
     INSIST(cuGraphCreate(&out->graph, 0));
     for (int i = 0; i < 2; i++) {
         INSIST(cuGraphAddMemAllocNode(&node[i], out->graph, NULL, 0, &params));
         out->address[i] = params.dptr;
     }
     INSIST(cuGraphAddMemFreeNode(&node[1], out->graph, &node[1], 1, out->address[1]));
+}
+
+static bool capture_graph(CUstream stream, struct object *out)
+{
+    bool good = true;
+
+    INSIST(cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
+    for (int i = 0; i < 2; i++)
+        good = good && cuMemAllocAsync(&out->address[i], out->bytes, stream) == CUDA_SUCCESS;
+    good = good && cuMemFreeAsync(out->address[1], stream) == CUDA_SUCCESS;
+    INSIST(cuStreamEndCapture(stream, &out->graph));
+    if (!good)
+        INSIST(cuGraphDestroy(out->graph));
+    return good;
+}
+
+static bool make_graph(uint64_t *random, int ordinal, CUstream stream, struct object *out)
+{
+    bool good;
+
+    out->early = kinds_random(random) % 2;
+    if (kinds_random(random) % 2)
+        build_graph(ordinal, out);
+    else if (!capture_graph(stream, out))
+        return false;
     good = cuGraphInstantiate(&out->instance, out->graph, 0) == CUDA_SUCCESS;
     if (good && cuGraphLaunch(out->instance, stream) == CUDA_SUCCESS)
         return true;

@@ -86,3 +86,43 @@ Test(graph, an_allocation_that_lives_keeps_its_graph_from_being_launched_again)
     must(cuGraphDestroy(graph));
     must(cuMemFree(kept));
 }
+
+Test(graph, memory_allocated_in_a_capture_is_the_graphs)
+{
+    CUgraphNode nodes[4];
+    CUgraphNodeType type;
+    CUdeviceptr kept, gone, outside;
+    CUgraphExec exec;
+    CUstream stream;
+    CUgraph graph;
+    size_t count = 4, allocations = 0;
+
+    start();
+    must(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    must(cuMemAllocAsync(&outside, GRANULE, stream));
+    must(cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
+    must(cuMemAllocAsync(&kept, GRANULE, stream));
+    must(cuMemAllocAsync(&gone, GRANULE, stream));
+    must(cuMemFreeAsync(gone, stream));
+    cr_assert_eq(cuMemFreeAsync(gone, stream), CUDA_ERROR_INVALID_VALUE, "once");
+    cr_assert_eq(cuMemFreeAsync(outside, stream), CUDA_ERROR_INVALID_VALUE, "no graph's");
+    must(cuStreamEndCapture(stream, &graph));
+    must(cuGraphGetNodes(graph, nodes, &count));
+    cr_assert_eq(count, 3);
+    for (size_t i = 0; i < count; i++) {
+        must(cuGraphNodeGetType(nodes[i], &type));
+        allocations += type == CU_GRAPH_NODE_TYPE_MEM_ALLOC;
+    }
+    cr_assert_eq(allocations, 2);
+    must(cuGraphInstantiate(&exec, graph, 0));
+    must(cuGraphLaunch(exec, stream));
+    cr_assert_eq(reserved(), 2 * GRANULE);
+    must(cuMemsetD8Async(kept, 1, GRANULE, stream));
+    must(cuMemFreeAsync(kept, stream));
+    must(cuMemFreeAsync(outside, stream));
+    must(cuStreamSynchronize(stream));
+    must(cuGraphExecDestroy(exec));
+    must(cuGraphDestroy(graph));
+    must(cuDeviceGraphMemTrim(0));
+    cr_assert_eq(reserved(), 0);
+}
