@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Short programs whose report is the test's subject. usage: scenario NAME; what they find wrong themselves ends them with 2. */
 #include "driver.h"
+#include "ordered.h"
 #include "storm.h"
 
 #include <sched.h>
@@ -247,47 +248,6 @@ static void unordered_in_graph(void)
     must(cuGraphInstantiate(&exec, graph, 0));
     must(cuGraphLaunch(exec, first));
     must(cuCtxSynchronize());
-}
-
-static void host_function(void *data)
-{
-    let_go(data);
-}
-
-/* Every way in which order comes about. */
-static void all_ordered(void)
-{
-    CUdeviceptr address;
-    CUevent event;
-    uint32_t called = 0;
-
-    streams();
-    address = device(4096);
-    must(cuEventCreate(&event, 0));
-    must(cuMemsetD8Async(address, 1, 100, first));
-    must(cuEventRecord(event, first));
-    must(cuStreamWaitEvent(second, event, 0));
-    must(cuMemsetD8Async(address, 2, 100, second));
-    must(cuStreamSynchronize(second));
-    must(cuMemsetD8Async(address, 3, 100, first));
-    must(cuEventRecord(event, first));
-    must(cuEventSynchronize(event));
-    must(cuMemsetD8Async(address, 4, 100, second));
-    must(cuCtxSynchronize());
-    must(cuMemsetD8Async(address, 5, 100, first));
-    while (cuStreamQuery(first) == CUDA_ERROR_NOT_READY)
-        sched_yield();
-    must(cuMemsetD8Async(address, 6, 100, second));
-    must(cuLaunchHostFunc(second, host_function, &called));
-    while (!__atomic_load_n(&called, __ATOMIC_ACQUIRE))
-        sched_yield();
-    must(cuMemsetD8Async(address, 7, 100, first));
-    must(cuCtxSynchronize());
-    must(cuMemFree(address));
-    must(cuMemAlloc(&address, 4096));
-    must(cuMemsetD8Async(address, 8, 100, second));
-    must(cuCtxSynchronize());
-    must(cuMemFree(address));
 }
 
 /* Columns of one pitched matrix, side by side. */

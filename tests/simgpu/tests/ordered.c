@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ordered.h"
+
+#include "driver.h"
+
+#include <sched.h>
+
+static void host_function(void *data)
+{
+    let_go(data);
+}
+
+void all_ordered(void)
+{
+    CUstream first, second;
+    CUdeviceptr address;
+    CUevent event;
+    uint32_t called = 0;
+
+    start();
+    must(cuStreamCreate(&first, CU_STREAM_NON_BLOCKING));
+    must(cuStreamCreate(&second, CU_STREAM_NON_BLOCKING));
+    must(cuMemAlloc(&address, 4096));
+    must(cuEventCreate(&event, 0));
+    must(cuMemsetD8Async(address, 1, 100, first));
+    must(cuEventRecord(event, first));
+    must(cuStreamWaitEvent(second, event, 0));
+    must(cuMemsetD8Async(address, 2, 100, second));
+    must(cuStreamSynchronize(second));
+    must(cuMemsetD8Async(address, 3, 100, first));
+    must(cuEventRecord(event, first));
+    must(cuEventSynchronize(event));
+    must(cuMemsetD8Async(address, 4, 100, second));
+    must(cuCtxSynchronize());
+    must(cuMemsetD8Async(address, 5, 100, first));
+    while (cuStreamQuery(first) == CUDA_ERROR_NOT_READY)
+        sched_yield();
+    must(cuMemsetD8Async(address, 6, 100, second));
+    must(cuLaunchHostFunc(second, host_function, &called));
+    while (!__atomic_load_n(&called, __ATOMIC_ACQUIRE))
+        sched_yield();
+    must(cuMemsetD8Async(address, 7, 100, first));
+    must(cuCtxSynchronize());
+    must(cuMemFree(address));
+    must(cuMemAlloc(&address, 4096));
+    must(cuMemsetD8Async(address, 8, 100, second));
+    must(cuCtxSynchronize());
+    must(cuMemFree(address));
+}
