@@ -71,7 +71,7 @@ int backing_take(uint32_t first, uint32_t granule, uint64_t rest_bytes)
     uint64_t bytes = chunk_bytes(chunk);
     int r = allocate_take(ordinal, bytes, tier_device_keep(ordinal), &chunk->handle);
 
-    if (r < 0 && !atomic_load(&core.captures) && need_wait(ordinal, rest_bytes))
+    if (r < 0 && !atomic_load(&core.captures) && need_wait(ordinal, rest_bytes, core.options->wait_ms))
         r = allocate_take(ordinal, bytes, tier_device_keep(ordinal), &chunk->handle);
     if (r < 0 && !core_capturing())
         r = take_in_turn(ordinal, bytes, rest_bytes, &chunk->handle);

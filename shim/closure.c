@@ -58,14 +58,14 @@ static int close_and_drain(bool patient)
     }
 }
 
-static bool proof_possible(void)
+bool closure_could_search(void)
 {
     return core.options->disk == DISK_AUTO && !core.roots_unknown;
 }
 
 bool closure_would_search(void)
 {
-    return proof_possible() && (!core.mapped || tier_host_pressed());
+    return closure_could_search() && (!core.mapped || tier_host_pressed());
 }
 
 bool closure_may_unmap(uint32_t first, bool proven)
@@ -105,7 +105,7 @@ int closure_run(struct closure *closure)
     if (r < 0)
         return r;
     searching =
-        (closure->evict_bytes && closure_would_search()) || (closure->unmap_bytes && proof_possible());
+        (closure->evict_bytes && closure_would_search()) || (closure->unmap_bytes && closure_could_search());
     proven = searching && search_run();
 
     for (;;) {

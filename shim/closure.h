@@ -40,6 +40,8 @@ int closure_run(struct closure *closure);
 
 /** True if a closure that evicts would search, so as to unmap unregistered blocks at once. */
 bool closure_would_search(void);
+/** True if pointers may be searched for, now or later, so as to unmap unregistered blocks. */
+bool closure_could_search(void);
 
 /** True when the block may leave the mapped tiers; `proven`: search_run has just returned true. core.lock held. */
 bool closure_may_unmap(uint32_t first, bool proven);

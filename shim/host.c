@@ -96,10 +96,7 @@ bool core_heap_make_room(uint64_t bytes, unsigned asked)
         return true;
     if (asked >= TRIES_MOST || !may_wait())
         return false;
-    for (unsigned waits = 0; waits < WAITS_MOST; waits++)
-        if (need_wait(NEED_HOST, bytes))
-            return true;
-    return false;
+    return need_wait(NEED_HOST, bytes, core.options->wait_ms * WAITS_MOST);
 }
 
 void host_lock(void)

@@ -27,14 +27,14 @@ static bool is_served(uint64_t ticket)
     return core.needs_served >= ticket;
 }
 
-bool need_wait(unsigned ordinal, uint64_t bytes)
+bool need_wait(unsigned ordinal, uint64_t bytes, uint64_t wait_ms)
 {
-    struct timespec until = time_after_ms(core.options->wait_ms);
+    struct timespec until = time_after_ms(wait_ms);
     uint64_t ticket,
         *need_bytes = ordinal == NEED_HOST ? &core.host_need_bytes : &core.devices[ordinal].need_bytes;
     bool served;
 
-    if (!core.options->wait_ms || !monitor_runs())
+    if (!wait_ms || !monitor_runs())
         return false;
     pthread_mutex_lock(&core.lock);
     *need_bytes += bytes;
