@@ -18,7 +18,8 @@
 #define LINES_MOST 8
 /* Others may take the room that was made, and where many threads run the monitor is late: whoever waits is patient, since
  * a refusal of the heap is the end of most programs. */
-#define TRIES_MOST 4
+#define TRIES_MOST 8
+#define RACES_MOST 64
 #define WAITS_MOST 30
 
 static uint64_t (*heap_unused_bytes)(void);
@@ -85,18 +86,29 @@ static bool may_wait(void)
     return core_active() && monitor_runs() && !mover_mine && (!slot || !atomic_load(&slot->inside));
 }
 
+static bool has_room(uint64_t bytes)
+{
+    uint64_t keep_bytes = tier_host_staging(), room;
+
+    pthread_mutex_lock(&core.lock);
+    room = budget_room(&core.host_budget, keep_bytes);
+    pthread_mutex_unlock(&core.lock);
+    return room >= bytes;
+}
+
 bool core_heap_make_room(uint64_t bytes, unsigned asked)
 {
     size_t made;
 
-    if (!core_host_active())
+    if (!core_host_active() || asked >= RACES_MOST)
         return false;
     made = host_block_demote(bytes);
     if (made >= bytes || (made && asked < TRIES_MOST))
         return true;
-    if (asked >= TRIES_MOST || !may_wait())
-        return false;
-    return need_wait(NEED_HOST, bytes, core.options->wait_ms * WAITS_MOST);
+    if (asked < TRIES_MOST && may_wait() && need_wait(NEED_HOST, bytes, core.options->wait_ms * WAITS_MOST))
+        return true;
+    /* It may have come late, or between two tries in which blocks were faster. */
+    return has_room(bytes);
 }
 
 void host_lock(void)

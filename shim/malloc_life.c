@@ -81,6 +81,38 @@ static void pass(void)
     malloc_passes = true;
 }
 
+/* jemalloc's map from addresses has every page of a slab, and of a large object the first and the last. */
+#define LEAF_BYTES  ((uintptr_t)1 << rtree_leaf_maskbits())
+#define LEAVES_MOST 256
+
+/* Does the address lie in an object of ours? From the nearest page below it that the map knows. */
+static bool malloc_holds(const void *memory)
+{
+    uintptr_t page = (uintptr_t)memory & ~(uintptr_t)PAGE_MASK;
+    unsigned missing = 0;
+    rtree_ctx_t cache;
+
+    if (malloc_passes)
+        return false;
+    rtree_ctx_data_init(&cache);
+    while (page && missing < LEAVES_MOST) {
+        rtree_leaf_elm_t *leaf =
+            rtree_leaf_elm_lookup(TSDN_NULL, &arena_emap_global.rtree, &cache, page, false, false);
+        const edata_t *found =
+            leaf ? rtree_leaf_elm_read(TSDN_NULL, &arena_emap_global.rtree, leaf, false).edata : NULL;
+
+        if (found)
+            return edata_state_get(found) == extent_state_active &&
+                   (uintptr_t)memory < (uintptr_t)edata_base_get(found) + edata_size_get(found);
+        if (!leaf) {
+            missing++;
+            page &= ~(LEAF_BYTES - 1);
+        }
+        page = page < PAGE ? 0 : page - PAGE;
+    }
+    return false;
+}
+
 void malloc_start(const struct options *options)
 {
     uint64_t limit_bytes;
@@ -93,7 +125,7 @@ void malloc_start(const struct options *options)
     core_host_start(options);
     limit_bytes = host_heap(heap_unused);
     heap_open(limit_bytes);
-    host_block_is_heap = malloc_counts;
+    host_block_is_heap = malloc_holds;
     if (options->host_cacheable_bytes != UINT64_MAX)
         malloc_cacheable_bytes = options->host_cacheable_bytes > SC_LARGE_MINCLASS
                                      ? options->host_cacheable_bytes
