@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* host_world.c - see host_world.h. */
+#include "host_world.h"
+
+#include <criterion/criterion.h>
+#include <sys/mman.h>
+
+#include "host_block_state.h"
+#include "state.h"
+
+struct spill host_spill;
+
+void host_world_begin(uint64_t host_bytes, const char *disk)
+{
+    spill_init(&host_spill, disk);
+    host_spill.options.host_budget = (struct size_spec){.kind = SIZE_BYTES, .bytes = host_bytes};
+    core_host_start(&host_spill.options);
+    if (!host_fault_start()) {
+        spill_finish(&host_spill);
+        cr_skip("faults of the kernel are not handed to this user");
+    }
+}
+
+uint64_t host_used(void)
+{
+    uint64_t bytes;
+
+    pthread_mutex_lock(&core.lock);
+    bytes = core.host_budget.used_bytes;
+    pthread_mutex_unlock(&core.lock);
+    return bytes;
+}
+
+uint64_t host_peak(void)
+{
+    uint64_t bytes;
+
+    pthread_mutex_lock(&core.lock);
+    bytes = core.host_budget.peak_bytes;
+    pthread_mutex_unlock(&core.lock);
+    return bytes;
+}
+
+uint64_t host_used_by(enum host_class class)
+{
+    uint64_t bytes;
+
+    pthread_mutex_lock(&core.lock);
+    bytes = core.host_budget.class_bytes[class];
+    pthread_mutex_unlock(&core.lock);
+    return bytes;
+}
+
+uint64_t host_disk_used(void)
+{
+    struct disk_figures figures;
+
+    disk_figures(&core.disk, &figures);
+    return figures.used_bytes;
+}
+
+void host_world_end(void)
+{
+    cr_expect_eq(host_block_count, 0);
+    cr_expect_eq(host_used(), 0, "%lu bytes are still charged", (unsigned long)host_used());
+    cr_expect_eq(host_disk_used(), 0);
+    core_finish();
+    spill_finish(&host_spill);
+}
+
+uint64_t range_word(uint64_t index)
+{
+    return (index + 1) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+uint64_t *range_map(uint64_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    cr_assert_neq(memory, MAP_FAILED);
+    return memory;
+}
+
+void range_fill(uint64_t *words, uint64_t bytes)
+{
+    for (uint64_t i = 0; i < bytes / 8; i++)
+        words[i] = range_word(i);
+}
+
+bool range_is_filled(const uint64_t *words, uint64_t bytes)
+{
+    for (uint64_t i = 0; i < bytes / 8; i++)
+        if (words[i] != range_word(i))
+            return false;
+    return true;
+}
+
+uint64_t *range_map_registered(uint64_t bytes)
+{
+    uint64_t *words = range_map(bytes);
+
+    cr_assert_eq(host_block_register(words, bytes, 0, "test"), 0);
+    return words;
+}
+
+void range_release(uint64_t *words, uint64_t bytes)
+{
+    cr_assert_eq(host_block_unregister(words), 0);
+    cr_assert_eq(munmap(words, bytes), 0);
+}
+
+uint64_t range_away(void *ptr)
+{
+    struct host_block_info info;
+
+    cr_assert_eq(host_block_query(ptr, &info), 0);
+    return info.away_bytes;
+}
+
+void range_evict(void *ptr, uint64_t bytes)
+{
+    cr_assert_geq(host_block_evict(ptr, 0), 0);
+    cr_assert_eq(range_away(ptr), bytes);
+}
