@@ -139,6 +139,11 @@ static inline __attribute__((always_inline)) const struct area_limits *limits_of
     uint64_t capacity = limit == BUDGET_NO_LIMIT ? UINT64_MAX : limit > staging ? limit - staging : 0;
     uint64_t untracked = budget->used_bytes - budget->class_bytes[CLASS_BLOCK] -
                          budget->class_bytes[CLASS_RESERVED] + device->area_bytes[AREA_FIXED];
+    uint64_t others = atomic_load_explicit(&device->others_bytes, memory_order_relaxed);
+
+    /* Others' use counts as far as it takes what the budget would have us use. */
+    if (__builtin_expect(others && limit != BUDGET_NO_LIMIT && limit + others > device->total_bytes, 0))
+        untracked += limit + others - device->total_bytes;
 
     if (__builtin_expect(memo->capacity_bytes != capacity || memo->untracked_bytes != untracked, 0))
         *memo = (struct area_memo){

@@ -70,6 +70,17 @@ static uint64_t over(const struct budget *budget)
     return over_bytes;
 }
 
+/* What of a device is in use and not held by us: it shrinks the areas. */
+static void note_others(struct device_state *device, uint64_t bytes)
+{
+    uint64_t held_bytes;
+
+    pthread_mutex_lock(&core.lock);
+    held_bytes = budget_held(&device->budget);
+    pthread_mutex_unlock(&core.lock);
+    atomic_store(&device->others_bytes, bytes > held_bytes ? bytes - held_bytes : 0);
+}
+
 /* What others use of a device or of the machine may bring it over a mark that our own budget is far from. */
 static void look_at_machine(void)
 {
@@ -83,8 +94,10 @@ static void look_at_machine(void)
         uint64_t free_bytes, total_bytes;
 
         monitor.device_excess_bytes[i] = 0;
-        if (core.devices[i].ready && core.device->memory(core.device, i, &free_bytes, &total_bytes) == 0)
-            monitor.device_excess_bytes[i] = excess(total_bytes - free_bytes, total_bytes);
+        if (!core.devices[i].ready || core.device->memory(core.device, i, &free_bytes, &total_bytes) < 0)
+            continue;
+        monitor.device_excess_bytes[i] = excess(total_bytes - free_bytes, total_bytes);
+        note_others(&core.devices[i], total_bytes - free_bytes);
     }
     machine_look(core.machine_root ? core.machine_root : "", &machine);
     monitor.host_excess_bytes =

@@ -145,8 +145,10 @@ static void describe_operations(unsigned ordinal, char *buf, size_t size)
 }
 
 /* The option that would have helped. */
-static const char *advice(void)
+static const char *advice(uint64_t bytes)
 {
+    if (tier_disk_open() && tier_disk_room() < bytes)
+        return "a larger EBBTIDE_DISK_BUDGET, EBBTIDE_HOST_BUDGET or EBBTIDE_DEVICE_BUDGET";
     if (core.device->host_mappable && !core.mapped)
         return "EBBTIDE_RESIDENCY=mapped, EBBTIDE_DISK=auto or a larger EBBTIDE_DEVICE_BUDGET";
     if (!core.mapped && core.options->disk != DISK_AUTO && core.options->disk != DISK_ALWAYS)
@@ -184,7 +186,7 @@ void refusal_device(unsigned ordinal, uint64_t bytes, const char *what)
     size_format(tier_host_room(), host, sizeof(host));
     log_line(LOG_WARN,
              "device %u: %s of %s refused, budget %s has %s free, host %s free; %slargest: %sraise with %s",
-             ordinal, what, asked, limit, free, host, operations, list, advice());
+             ordinal, what, asked, limit, free, host, operations, list, advice(bytes));
 }
 
 /* No machine could give it, and libc's own malloc would not either: the program asks to see what happens. */

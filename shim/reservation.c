@@ -5,11 +5,13 @@
 #include <errno.h>
 
 #include "allocate.h"
+#include "closure.h"
 #include "limit.h"
 #include "mover.h"
 #include "operand_state.h"
 #include "pressure.h"
 #include "state.h"
+#include "steps.h"
 #include "tier.h"
 
 enum {
@@ -126,6 +128,29 @@ static void make_room(unsigned ordinal, uint64_t bytes)
     stock_trim(&device->handles, bytes);
 }
 
+/* Of `bytes` that should leave a device, those that can: objects go as a whole, and what is saved needs `away_bytes`. */
+static uint64_t could_leave(unsigned ordinal, uint64_t bytes, uint64_t away_bytes)
+{
+    uint64_t least = 0, most = (bytes + GRANULE_BYTES - 1) / GRANULE_BYTES, leave = 0;
+
+    mover_take();
+    while (least < most) {
+        uint64_t middle = (least + most + 1) / 2;
+        struct closure closure = {
+            .ordinal = ordinal, .evict_bytes = middle * GRANULE_BYTES, .newest = UINT64_MAX, .whole = true};
+        uint64_t could = steps_evictable(&closure);
+
+        if (closure.save_bytes <= away_bytes) {
+            leave = could;
+            least = middle;
+        } else {
+            most = middle - 1;
+        }
+    }
+    mover_give();
+    return leave;
+}
+
 /* What would be over if it were granted now, after all evictions that the slower tiers have room for. */
 static int ask(unsigned ordinal, uint64_t bytes, uint64_t *out_overbooked_bytes)
 {
@@ -140,9 +165,7 @@ static int ask(unsigned ordinal, uint64_t bytes, uint64_t *out_overbooked_bytes)
     if (r < 0)
         return r;
     over = areas_overbooked(&areas, bytes);
-    away = away / GRANULE_BYTES * GRANULE_BYTES;
-    if (away > areas.buffers_bytes + areas.loose_bytes)
-        away = areas.buffers_bytes + areas.loose_bytes;
+    away = could_leave(ordinal, over, away);
     *out_overbooked_bytes = over > away ? over - away : 0;
     return 0;
 }

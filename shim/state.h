@@ -46,6 +46,7 @@ struct device_state {
     _Atomic uint64_t unusable_bytes; /**< free, says the driver, and yet refused; until something is freed */
     _Atomic uint32_t chunk_max_granules; /**< largest chunk so far: what the staging reserve is */
     _Atomic uint64_t away_bytes;         /**< bytes of blocks that are not resident */
+    _Atomic uint64_t others_bytes;       /**< held on the device and not by us, when the monitor last looked */
     uint64_t need_bytes;                 /**< that allocations wait for */
     uint64_t area_bytes[AREA_COUNT];     /**< of blocks, by where they count */
     uint64_t wanted_bytes;               /**< whole size of what is AREA_BUFFER */

@@ -17,6 +17,7 @@
 #include "host_block.h"
 #include "log.h"
 #include "mover.h"
+#include "pressure.h"
 #include "refusal.h"
 #include "search.h"
 #include "state.h"
@@ -221,7 +222,8 @@ static bool others_hold_pins(const struct use *use)
     return all > use_total(use) || atomic_load(&core.pins_all) > (use->all ? 1u : 0u);
 }
 
-static void refuse(const struct use *use)
+/* Bytes on the device of which the use names most. */
+static uint64_t use_wants(const struct use *use, unsigned *out_ordinal)
 {
     uint64_t bytes[DEVICE_MAX] = {0};
     unsigned worst = 0;
@@ -236,21 +238,20 @@ static void refuse(const struct use *use)
         if (bytes[block->ordinal] > bytes[worst])
             worst = block->ordinal;
     }
-    refusal_device(worst, bytes[worst], "launch");
+    *out_ordinal = worst;
+    return bytes[worst];
 }
 
-/* Pin the blocks and bring them back. 0, or -ENOMEM with nothing pinned. */
-static int use_reach(struct use *use)
+/* Pin the blocks and bring them back. 0, or -ENOSPC with nothing pinned. */
+static int use_try(struct use *use)
 {
     uint64_t since_ns = core_now(), deadline_ns = since_ns + core.options->drain_ms * UINT64_C(1000000);
     uint32_t changes;
     bool again, held;
     int r;
 
-    if (mover_mine) { /* a reload callback, in the middle of a move */
-        refuse(use);
-        return -ENOMEM;
-    }
+    if (mover_mine) /* a reload callback, in the middle of a move */
+        return -ENOSPC;
     do {
         changes = atomic_load(&core.changes);
         mover_take();
@@ -271,9 +272,23 @@ static int use_reach(struct use *use)
             core_wait_change();
     } while (again);
     stats_add(&core.counters.stall_ns, core_now() - since_ns);
-    if (!r)
-        return 0;
-    refuse(use);
+    return r;
+}
+
+/* The same, asking the program for room before the call is refused. 0, or -ENOMEM with nothing pinned. */
+static int use_reach(struct use *use)
+{
+    unsigned tries = 0, ordinal;
+    uint64_t bytes;
+    int r;
+
+    do {
+        r = use_try(use);
+        if (!r)
+            return 0;
+        bytes = use_wants(use, &ordinal);
+    } while (!mover_mine && tries++ < PRESSURE_TRIES && pressure_ask(EBB_TIER_DEVICE, (int)ordinal, bytes));
+    refusal_device(ordinal, bytes, "launch");
     return -ENOMEM;
 }
 

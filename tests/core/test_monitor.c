@@ -236,6 +236,43 @@ Test(monitor, device_that_others_fill_gets_idle_and_cold_memory_back)
     finish();
 }
 
+Test(monitor, what_others_use_of_a_device_shrinks_its_areas_by_what_the_budget_lacks)
+{
+    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",
+                                           "160M",
+                                           "EBBTIDE_HOST_BUDGET",
+                                           "1G",
+                                           "EBBTIDE_OPERATIONS",
+                                           "0.5:0.7",
+                                           "EBBTIDE_HIGH",
+                                           "1",
+                                           0};
+    static const struct fake_config config = {.capacity_bytes = 240 * MIB};
+    uint64_t first, other;
+
+    world_start(&world, settings, &config);
+    core.machine_root = "/nowhere";
+    program_init(&program, &world, PROGRAM_BLOCKS, 1);
+    allocate(0, 12);
+    uint64_t whole = area_state(0).limits.capacity_bytes;
+
+    cr_assert_eq(world.fake->device.create(&world.fake->device, 0, 60 * MIB, &first), 0);
+    monitor_tick();
+    cr_expect_eq(area_state(0).limits.capacity_bytes, whole, "the budget has room beside it");
+    cr_expect_eq(area_state(0).limits.buffers_min_bytes, 0);
+    cr_assert_eq(world.fake->device.create(&world.fake->device, 0, 60 * MIB, &other), 0);
+    fake_advance(world.fake, 2000000000);
+    monitor_tick();
+    cr_expect_eq(area_state(0).limits.capacity_bytes, whole - 40 * MIB);
+    cr_expect_gt(area_state(0).limits.buffers_min_bytes, 0);
+    cr_assert_eq(world.fake->device.release(&world.fake->device, first), 0);
+    cr_assert_eq(world.fake->device.release(&world.fake->device, other), 0);
+    fake_advance(world.fake, 2000000000);
+    monitor_tick();
+    cr_expect_eq(area_state(0).limits.capacity_bytes, whole);
+    finish();
+}
+
 static const char *const to_disk[] = {
     "EBBTIDE_DEVICE_BUDGET", "40M", "EBBTIDE_HOST_BUDGET", "1G", "EBBTIDE_DISK", "always", 0};
 
