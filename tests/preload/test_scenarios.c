@@ -63,7 +63,7 @@ Test(full, s4b_object_that_cannot_be_saved_stays_and_the_next_allocation_is_refu
     }
     for (unsigned i = 0; i < 5; i++)
         end(&b[i]);
-    cr_expect_eq(lines_with(errors, "raise with EBBTIDE_"), 1);
+    cr_expect_eq(lines_with(errors, "raise with a larger EBBTIDE_DISK_BUDGET"), 1);
 }
 
 /* ---- S5: budgets of 18M, EBBTIDE_OPERATIONS=off ----------------------------------------------------------------- */

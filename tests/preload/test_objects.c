@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Preloaded on the simulated driver: objects that the program fills again, and pins beside work that goes on. */
+#include "objects.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+TestSuite(objects, .timeout = 60);
+
+/* ---- EBB_RELOADABLE ----------------------------------------------------------------------------------------------- */
+
+static struct {
+    int fails, inner[4];
+    unsigned parts;
+} reloaded;
+
+static int reload(void *at, size_t offset, void *memory, size_t bytes, void *arg)
+{
+    const struct object *object = arg;
+
+    cr_expect_eq(at, ptr(object));
+    cr_expect_leq(offset + bytes, object->bytes);
+    reloaded.parts++;
+    reloaded.inner[0] = ebb_pin(at, EBB_RO, NULL);
+    reloaded.inner[1] = ebb_reserve(MIB, 0, 0, &(ebb_reservation){0}, NULL);
+    reloaded.inner[2] = ebb_touch(at);
+    reloaded.inner[3] = (int)ebb_evict(NULL, SIZE_MAX, EBB_TIER_HOST);
+    for (size_t i = 0; i < bytes / sizeof(float); i++)
+        ((float *)memory)[i] = object->value;
+    return reloaded.fails;
+}
+
+Test(objects, reloadable_object_is_dropped_and_filled_again_by_the_program)
+{
+    struct ebb_stats before;
+    struct object block;
+
+    begin(100);
+    before = stats();
+    block = make(30, 7);
+    cr_assert_eq(ebb_register(ptr(&block), block.bytes, EBB_RELOADABLE, "table"), 0);
+    cr_assert_eq(ebb_set_reload_callback(ptr(&block), reload, &block), 0);
+    cr_expect_eq(ebb_evict(ptr(&block), 0, EBB_TIER_HOST), 30 * (long)MIB);
+    cr_expect_eq(ask(&block).tier, EBB_TIER_DISK);
+    cr_expect_eq(ebb_set_reload_callback(ptr(&block), NULL, NULL), -EBUSY);
+
+    reloaded.fails = -1;
+    cr_expect_eq(ebb_pin(ptr(&block), EBB_RO, NULL), -EIO);
+    cr_expect_eq(cuMemsetD32(block.at, bits_of(7), 1), CUDA_ERROR_OUT_OF_MEMORY);
+    cr_expect_eq(ask(&block).pins, 0);
+    reloaded.fails = 0;
+    reloaded.parts = 0;
+    pin(&block, EBB_RO);
+    cr_expect_geq(reloaded.parts, 2, "a block of several chunks comes in parts");
+    for (unsigned i = 0; i < 4; i++)
+        cr_expect_eq(reloaded.inner[i], -EDEADLK);
+    unpin(&block, EBB_CLEAN);
+    cr_expect_eq(ebb_evict(ptr(&block), 0, EBB_TIER_DISK), 30 * (long)MIB);
+    cr_expect(all_are(block.at, block.bytes / 4, 7), "a copy from it finds it filled");
+    cr_expect_eq(stats().saves, before.saves);
+    cr_expect_eq(stats().to_host_bytes, before.to_host_bytes);
+    end(&block);
+}
+
+Test(objects, reload_callback_is_only_for_what_was_registered_so)
+{
+    struct object block;
+    char *host = aligned_alloc(1 << 16, 1 << 20);
+
+    begin(100);
+    block = make_named(8, 1);
+    cr_expect_eq(ebb_set_reload_callback(NULL, reload, NULL), -EINVAL);
+    cr_expect_eq(ebb_set_reload_callback(ptr(&block), reload, NULL), -EINVAL);
+    cr_expect_eq(ebb_set_reload_callback(host, reload, NULL), -ENOENT);
+    cr_expect_eq(ebb_register(host, 1 << 20, EBB_RELOADABLE, NULL), -ENOTSUP);
+    free(host);
+    end(&block);
+}
+
+/* ---- pins by stream ------------------------------------------------------------------------------------------- */
+
+static _Atomic bool may_go_on;
+
+static void CUDA_CB wait_for_it(void *data)
+{
+    struct timespec pause = {.tv_nsec = 1000000};
+
+    (void)data;
+    while (!may_go_on)
+        nanosleep(&pause, NULL);
+}
+
+Test(objects, pin_waits_for_no_work_of_the_program)
+{
+    struct object here, away;
+    CUstream stream;
+
+    begin(100);
+    here = make_named(30, 1);
+    away = make_named(30, 2);
+    OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    cr_assert_eq(ebb_evict(ptr(&away), 0, EBB_TIER_HOST), 30 * (long)MIB);
+    OK(cuLaunchHostFunc(stream, wait_for_it, NULL));
+    cr_expect_eq(ebb_pin(ptr(&here), EBB_RW, stream), 0);
+    cr_expect_eq(ebb_pin(ptr(&away), EBB_RO, stream), 0, "it is brought back beside what goes on");
+    OK(world_add(&world, here.at, away.at, here.bytes / 4, stream));
+    cr_expect_eq(cuStreamQuery(stream), CUDA_ERROR_NOT_READY);
+    may_go_on = true;
+    OK(cuStreamSynchronize(stream));
+    unpin(&here, EBB_DIRTY);
+    unpin(&away, EBB_CLEAN);
+    here.value = 3;
+    end(&here);
+    end(&away);
+    OK(cuStreamDestroy(stream));
+}
