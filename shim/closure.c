@@ -26,7 +26,7 @@ static int close_once(uint64_t deadline_ns)
 
     if (r < 0)
         return r;
-    if (core_capturing())
+    if (core_capturing() || atomic_load(&core.leaving))
         r = -EBUSY;
 #ifndef EBB_WITHOUT_DRAIN
     else
@@ -51,7 +51,7 @@ static int close_and_drain(bool patient)
         struct timespec pause = {.tv_nsec = (long)pause_ns};
         int r = close_once(until);
 
-        if (r != -ETIMEDOUT || core_now() >= deadline_ns)
+        if (r != -ETIMEDOUT || core_now() >= deadline_ns || atomic_load(&core.leaving))
             return r;
         nanosleep(&pause, 0);
         pause_ns = pause_ns < 64000000 ? pause_ns * 2 : pause_ns;

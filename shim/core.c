@@ -15,6 +15,7 @@
 #include "log.h"
 #include "machine.h"
 #include "monitor.h"
+#include "mover.h"
 #include "pressure.h"
 #include "reservation.h"
 #include "state.h"
@@ -260,12 +261,20 @@ bool core_active(void)
     return atomic_load_explicit(&core.active, memory_order_relaxed);
 }
 
-void core_settle(void)
+void core_leave(void)
 {
     if (!core_active())
         return;
     atomic_store(&core.leaving, true);
     monitor_stop();
+    mover_settle();
+}
+
+void core_settle(void)
+{
+    if (!core_active())
+        return;
+    core_leave();
     if (core.deferred)
         allocate_run_deferred();
     if (core.deferred)

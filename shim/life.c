@@ -151,6 +151,7 @@ __attribute__((destructor)) static void unload(void)
 {
     if (is_forked || options.disable)
         return;
+    core_leave();
     __atomic_store_n(&hooks_managing, false, __ATOMIC_RELEASE);
     ipc_stop();
     if (ipc_was_in_vain())

@@ -44,6 +44,19 @@ void mover_give(void)
     pthread_mutex_unlock(&core.lock);
 }
 
+void mover_settle(void)
+{
+    uint64_t next;
+
+    if (mover_mine) /* the process ends in a signal handler, in the middle of a move */
+        return;
+    pthread_mutex_lock(&core.lock);
+    next = core.role_next;
+    while (core.role_now < next)
+        pthread_cond_wait(&core.changed, &core.lock);
+    pthread_mutex_unlock(&core.lock);
+}
+
 /* A search costs the same for one victim as for many, so that many leave at once. */
 #define SEARCH_EXTRA_MAX ((uint64_t)1 << 30)
 

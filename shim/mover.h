@@ -15,6 +15,8 @@
 extern __thread bool mover_mine __attribute__((tls_model("initial-exec")));
 
 void mover_take(void);
+/** Wait until all who have the role, or wait for it now, have given it back. */
+void mover_settle(void);
 void mover_give(void);
 
 /**

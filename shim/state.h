@@ -59,7 +59,7 @@ struct device_state {
 
 struct core {
     _Atomic bool active;
-    _Atomic bool leaving; /**< the process ends: what cannot be served any more is the driver's affair */
+    _Atomic bool leaving; /**< by core_leave: calls of the program may come past the gate */
     _Atomic bool host_active;
     const struct options *options;
     struct device *device; /**< NULL: none was started */

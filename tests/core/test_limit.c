@@ -174,3 +174,25 @@ Test(limit, what_is_in_flight_when_the_process_ends_goes_to_the_driver_without_a
     core.devices[0].budget.peak_bytes = core.host_budget.peak_bytes = 0;
     finish();
 }
+
+/* Other threads go on, past the gate: a move would take the memory from under their kernels. */
+Test(limit, nothing_moves_once_the_process_ends)
+{
+    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET", "64M", "EBBTIDE_HOST_BUDGET", "400M", 0};
+    uint64_t address;
+
+    start(settings, NULL);
+    cr_assert(allocate(0, 40));
+    cr_assert(allocate(1, 40));
+    cr_expect_gt(core.counters.evictions, 0);
+    uint64_t drains = world.fake->calls[FAKE_DRAIN], evictions = core.counters.evictions;
+
+    core_leave();
+    if (core_allocate(0, 40 * MIB, 0, NULL, true, &address) == 0)
+        cr_expect_eq(core_free(address), 0);
+    core_evict(1);
+    program_launch(&program, (struct model *const[]){&program.model[0]}, 1, true);
+    cr_expect_eq(core.counters.evictions, evictions);
+    cr_expect_leq(world.fake->calls[FAKE_DRAIN], drains + 1, "but for the free");
+    finish();
+}

@@ -126,6 +126,17 @@ def seen_then_unseen():
     return [text + '\n' + result.text() for text in wrong]
 
 
+def of_nvidia():
+    """A plugin that is called like a library of NVIDIA's: what it allocates finds its place, and stays there."""
+    with tempfile.TemporaryDirectory(prefix='ebbtide-test-', dir='/var/tmp') as folder:
+        named = shutil.copy(plugin, os.path.join(folder, 'libcublas.so.99'))
+        result = worlds.run(way('plugin'), ['local', named], OPTIONS)
+    wrong = result.unclean()
+    if result.status or 'kept' not in result.out.split() or result.stats['evictions'] or not result.stats['devices'][0]['peak_bytes']:
+        wrong.append('expected its work, accounted, and nothing moved')
+    return [text + '\n' + result.text() for text in wrong]
+
+
 plugin, again = way('plugin_work.so'), way('plugin_again.so')
 worlds.tap([
     ('static runtime', lambda: run('static')),
@@ -145,6 +156,7 @@ worlds.tap([
         'another library answers dlsym', name='dlsym', library='%s:%s' % (way('answers.so'), worlds.LIBRARY))),
     ('the same in a program linked to the driver: accounted only', lambda: unseen(
         'another library answers dlsym', name='linked', library='%s:%s' % (way('answers.so'), worlds.LIBRARY))),
+    ("memory of NVIDIA's own libraries is never moved", of_nvidia),
     ('python with ctypes', lambda: python(os.path.join(SOURCES, 'by_ctypes.py'))),
     ('python with an extension module', extension),
     ('another preload before', lambda: with_other(True)),
