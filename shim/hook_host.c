@@ -76,10 +76,16 @@ CUresult hook_cuMemAllocHost(__typeof__(cuMemAllocHost) *next, const void *call_
                : note(next(pp, bytesize), HOST_PINNED, pp, bytesize, charged);
 }
 
+/* The heap's and registered memory are in the ledger as what they are. */
+static bool is_charged(const void *memory, size_t bytes)
+{
+    return (malloc_counts && malloc_counts(memory)) || host_block_covers(memory, bytes);
+}
+
 CUresult hook_cuMemHostRegister_v2(__typeof__(cuMemHostRegister_v2) *next, const void *call_site, void *p,
                                    size_t bytesize, unsigned int Flags)
 {
-    uint64_t charged = malloc_counts && malloc_counts(p) ? 0 : pinned_bytes(p, bytesize);
+    uint64_t charged = is_charged(p, bytesize) ? 0 : pinned_bytes(p, bytesize);
 
     (void)call_site;
     if (!p || !bytesize)

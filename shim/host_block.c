@@ -306,6 +306,20 @@ int host_block_query(void *ptr, struct host_block_info *out)
     return block ? 0 : -ENOENT;
 }
 
+bool host_block_covers(const void *ptr, size_t bytes)
+{
+    struct host_block *block;
+    bool all;
+
+    if (!host_block_any())
+        return false;
+    host_books_lock();
+    block = find(ptr);
+    all = block && block->base + block->bytes - address_of(ptr) >= bytes;
+    pthread_mutex_unlock(&host_blocks.lock);
+    return all;
+}
+
 long host_block_evict(void *ptr_or_null, size_t bytes)
 {
     struct host_block *block;

@@ -86,7 +86,7 @@ static void pass(void)
 #define LEAVES_MOST 256
 
 /* Does the address lie in an object of ours? From the nearest page below it that the map knows. */
-static bool malloc_holds(const void *memory)
+bool malloc_counts(const void *memory)
 {
     uintptr_t page = (uintptr_t)memory & ~(uintptr_t)PAGE_MASK;
     unsigned missing = 0;
@@ -125,7 +125,7 @@ void malloc_start(const struct options *options)
     core_host_start(options);
     limit_bytes = host_heap(heap_unused);
     heap_open(limit_bytes);
-    host_block_is_heap = malloc_holds;
+    host_block_is_heap = malloc_counts;
     if (options->host_cacheable_bytes != UINT64_MAX)
         malloc_cacheable_bytes = options->host_cacheable_bytes > SC_LARGE_MINCLASS
                                      ? options->host_cacheable_bytes
@@ -133,9 +133,4 @@ void malloc_start(const struct options *options)
     malloc_end(malloc_begin(), true);
     if (!has_fork_handlers)
         log_line(LOG_WARN, "no room for a fork handler: what forked children hold is not counted exactly");
-}
-
-bool malloc_counts(const void *memory)
-{
-    return memory && !malloc_passes && malloc_size(memory);
 }

@@ -17,7 +17,7 @@ struct options;
  *  core's fork handlers are registered: theirs have ended when ours begin, and begin when ours have ended. */
 void malloc_start(const struct options *options) __attribute__((weak));
 
-/** Is this memory of the heap, and so counted already? */
+/** Does the address lie in an object of the heap, which is counted already? Microseconds for most that do not. */
 bool malloc_counts(const void *memory) __attribute__((weak));
 
 #endif

@@ -5,6 +5,7 @@
  */
 #include "objects.h"
 
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -376,4 +377,22 @@ Test(api, reset_of_the_device_forgets_its_blocks)
     cr_expect_eq(stats().tier[EBB_TIER_DEVICE].operations_bytes, 4 * MIB, "the reservation is the process's");
     cr_expect_eq(ebb_reserve_release(reservation, SIZE_MAX), 0);
     cr_expect_eq(stats().tier[EBB_TIER_DEVICE].used_bytes, 0);
+}
+
+Test(api, host_memory_that_is_registered_with_us_and_with_the_driver_is_charged_once)
+{
+    char *memory = mmap(NULL, 8 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint64_t before;
+
+    begin(100);
+    memset(memory, 1, 8 * MIB);
+    cr_assert_eq(ebb_register(memory, 8 * MIB, 0, "host"), 0);
+    before = stats().tier[EBB_TIER_HOST].used_bytes;
+    OK(cuMemHostRegister(memory + MIB, 4 * MIB, 0));
+    cr_expect_lt(stats().tier[EBB_TIER_HOST].used_bytes, before + MIB);
+    cr_expect_eq(ebb_unregister(memory), -EBUSY);
+    OK(cuMemHostUnregister(memory + MIB));
+    cr_expect_lt(stats().tier[EBB_TIER_HOST].used_bytes, before + MIB);
+    cr_expect_eq(ebb_unregister(memory), 0);
+    munmap(memory, 8 * MIB);
 }
