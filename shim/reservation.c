@@ -5,14 +5,12 @@
 #include <errno.h>
 
 #include "allocate.h"
-#include "closure.h"
 #include "limit.h"
 #include "mover.h"
 #include "operand_state.h"
+#include "overbooking.h"
 #include "pressure.h"
 #include "state.h"
-#include "steps.h"
-#include "tier.h"
 
 enum {
     RESERVATIONS = 1024
@@ -128,48 +126,6 @@ static void make_room(unsigned ordinal, uint64_t bytes)
     stock_trim(&device->handles, bytes);
 }
 
-/* Of `bytes` that should leave a device, those that can: objects go as a whole, and what is saved needs `away_bytes`. */
-static uint64_t could_leave(unsigned ordinal, uint64_t bytes, uint64_t away_bytes)
-{
-    uint64_t least = 0, most = (bytes + GRANULE_BYTES - 1) / GRANULE_BYTES, leave = 0;
-
-    mover_take();
-    while (least < most) {
-        uint64_t middle = (least + most + 1) / 2;
-        struct closure closure = {
-            .ordinal = ordinal, .evict_bytes = middle * GRANULE_BYTES, .newest = UINT64_MAX, .whole = true};
-        uint64_t could = steps_evictable(&closure);
-
-        if (closure.save_bytes <= away_bytes) {
-            leave = could;
-            least = middle;
-        } else {
-            most = middle - 1;
-        }
-    }
-    mover_give();
-    return leave;
-}
-
-/* What would be over if it were granted now, after all evictions that the slower tiers have room for. */
-static int ask(unsigned ordinal, uint64_t bytes, uint64_t *out_overbooked_bytes)
-{
-    uint64_t away = tier_host_room() + (tier_disk_open() ? tier_disk_room() / 2 : 0), over;
-    struct areas areas;
-    int r;
-
-    pthread_mutex_lock(&core.lock);
-    r = area_admit(ordinal, bytes, AREA_NO_BLOCK);
-    areas = area_state(ordinal);
-    pthread_mutex_unlock(&core.lock);
-    if (r < 0)
-        return r;
-    over = areas_overbooked(&areas, bytes);
-    away = could_leave(ordinal, over, away);
-    *out_overbooked_bytes = over > away ? over - away : 0;
-    return 0;
-}
-
 int reservation_make(unsigned ordinal, uint64_t bytes, unsigned flags, unsigned timeout_ms,
                      ebb_reservation *out, uint64_t *out_overbooked_bytes)
 {
@@ -184,7 +140,7 @@ int reservation_make(unsigned ordinal, uint64_t bytes, unsigned flags, unsigned 
         return -ENOSPC;
     limit_ready(ordinal);
     if (flags & EBB_OVERBOOK_ASK)
-        return ask(ordinal, rounded, out_overbooked_bytes);
+        return overbooking_ask(ordinal, rounded, out_overbooked_bytes);
     do {
         r = try_to_make(ordinal, rounded, false, out, &over);
         if (r == -EAGAIN) {
