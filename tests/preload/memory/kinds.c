@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define KIB ((size_t)1 << 10)
 #define MIB ((size_t)1 << 20)
@@ -188,11 +189,14 @@ static bool make_host(uint64_t *random, struct object *out)
     if (out->kind == KIND_PINNED)
         return (kinds_random(random) % 2 ? cuMemHostAlloc(&out->host, out->bytes, 0)
                                          : cuMemAllocHost(&out->host, out->bytes)) == CUDA_SUCCESS;
-    out->host = malloc(out->bytes + 8 * KIB);
-    out->address[0] = ((uintptr_t)out->host + 4 * KIB - 1) / (4 * KIB) * (4 * KIB);
-    if (out->host && cuMemHostRegister((void *)(uintptr_t)out->address[0], out->bytes, 0) == CUDA_SUCCESS)
+    /* Not from the heap, whose bytes are charged already. */
+    out->host = mmap(NULL, out->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (out->host == MAP_FAILED)
+        return false;
+    out->address[0] = (uintptr_t)out->host;
+    if (cuMemHostRegister((void *)(uintptr_t)out->address[0], out->bytes, 0) == CUDA_SUCCESS)
         return true;
-    free(out->host);
+    munmap(out->host, out->bytes);
     return false;
 }
 
@@ -278,7 +282,7 @@ void kinds_give(struct object *object, CUstream stream)
         break;
     case KIND_REGISTERED:
         INSIST(cuMemHostUnregister((void *)(uintptr_t)object->address[0]));
-        free(object->host);
+        munmap(object->host, object->bytes);
         break;
     case KIND_CONTEXT:
         INSIST(cuCtxDestroy(object->own));
