@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * malloc.c - the library's malloc against libc's and against jemalloc's, preloaded as it is installed (M1, M2).
+ * malloc.c - the library's malloc against libc's and against jemalloc's, preloaded as it is installed (M1, M2), and whole
+ * programs (M3).
  *
  * Each measurement is a program of its own (malloc_program.c), which does not know what serves it.
  */
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "child.h"
+#include "malloc_programs.h"
 #include "rounds.h"
 
 #define KIB ((size_t)1 << 10)
@@ -115,5 +117,6 @@ int main(int argc, char **argv)
         for (unsigned threads = 1; threads <= 2; threads++)
             for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i += rounds.quick ? 4 : 1)
                 measure(&rounds, (struct pairs){LIBC, sizes[i], threads, near_budget});
+    malloc_programs_measure(&rounds);
     return rounds_finish(&rounds);
 }

@@ -5,12 +5,16 @@
  * usage: malloc_program pairs BYTES THREADS PAIRS BALLAST
  *   each thread allocates and frees an object of BYTES, PAIRS times, while the program holds BALLAST bytes besides.
  *   prints `ns`: processor time of a pair, of the least disturbed part of each thread, the mean over the threads
+ * usage: malloc_program LOAD COUNT
+ *   one of malloc_loads.c
  */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include "malloc_loads.h"
 
 enum {
     THREADS_MOST = 64,
@@ -33,15 +37,6 @@ static double cpu_ns(void)
     return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
-static void *must(void *memory)
-{
-    if (!memory) {
-        fprintf(stderr, "malloc_program: no memory\n");
-        exit(1);
-    }
-    return memory;
-}
-
 /* Parts are long enough to hold what an allocator does only now and then. */
 static void *run_pairs(void *arg)
 {
@@ -52,7 +47,7 @@ static void *run_pairs(void *arg)
         double ns = cpu_ns();
 
         for (unsigned long i = 0; i < count; i++) {
-            volatile char *object = must(malloc(pairs->bytes));
+            volatile char *object = must_malloc(pairs->bytes);
 
             *object = 1;
             free((void *)(size_t)object);
@@ -75,7 +70,7 @@ static int pairs(char **arguments)
     if (!count || count > THREADS_MOST)
         return 2;
     for (size_t held = 0; held + BALLAST_BYTES <= ballast; held += BALLAST_BYTES)
-        must(malloc(BALLAST_BYTES));
+        must_malloc(BALLAST_BYTES);
     for (unsigned i = 0; i < count; i++) {
         threads[i].bytes = strtoul(arguments[0], NULL, 10);
         threads[i].count = strtoul(arguments[2], NULL, 10);
@@ -94,6 +89,8 @@ int main(int argc, char **argv)
 {
     if (argc == 6 && strcmp(argv[1], "pairs") == 0)
         return pairs(argv + 2);
-    fprintf(stderr, "usage: %s pairs BYTES THREADS PAIRS BALLAST\n", argv[0]);
+    if (argc == 3)
+        return loads_run(argv[1], strtoul(argv[2], NULL, 10));
+    fprintf(stderr, "usage: %s pairs BYTES THREADS PAIRS BALLAST, or LOAD COUNT\n", argv[0]);
     return 2;
 }

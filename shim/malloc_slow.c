@@ -11,7 +11,7 @@ const char *je_malloc_conf =
     "lg_tcache_nslots_mul:3,lg_tcache_flush_small_div:2,tcache_gc_incr_bytes:262144,oversize_threshold:0";
 
 /* A thread that has allocated so much gets a cache. */
-#define CACHE_FROM_BYTES (16 << 10)
+#define CACHE_FROM_BYTES (64 << 10)
 
 bool malloc_passes;
 size_t malloc_cacheable_bytes = SIZE_MAX;

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* malloc_programs.c - see malloc_programs.h. */
+#include "malloc_programs.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "child.h"
+
+enum {
+    LOAD_COUNT = 100000,
+    SAMPLES_MOST = 128
+};
+
+/* What the system's programs do: `$1` says how often, and nothing of it is seen. */
+static const struct {
+    const char *name, *file, *script;
+} programs[] = {
+    {"sqlite3", "/usr/bin/sqlite3",
+     "echo \"CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL "
+     "SELECT i + 1 FROM "
+     "n WHERE i < $1 * 20000) INSERT INTO t SELECT i, hex(i * 7919) FROM n; CREATE INDEX x ON t(b); SELECT "
+     "count(*), "
+     "max(length(group_concat(b))) FROM t GROUP BY substr(b, 1, 3);\" | /usr/bin/sqlite3 :memory: "
+     ">/dev/null"},
+    {"python3", "/usr/bin/python3",
+     "/usr/bin/python3 -S -c \"import sys\nfor n in range(int(sys.argv[1])):\n"
+     "  d = {str(i): [i] * (i % 50) for i in range(20000)}\n  s = ','.join(sorted(d)).split(',')\n\" $1"},
+    {"gcc", "/usr/bin/cc",
+     "i=0; while [ $i -lt $1 ]; do i=$((i + 1)); printf '#include <stdio.h>\\n#include <stdlib.h>\\nint "
+     "f(int a) { int s = 0; "
+     "for (int i = 0; i < a; i++) s += printf(\"%%d\", rand() %% (i + 1)); return s; }\\n' | "
+     "/usr/bin/cc -O2 -x c -c -o /dev/null -; done"},
+    {"redis", "/usr/bin/redis-server",
+     "d=$(mktemp -d) && cd $d && /usr/bin/redis-server --port 0 --unixsocket s --save '' --daemonize no "
+     ">/dev/null & "
+     "until redis-cli -s $d/s ping >/dev/null 2>&1; do :; done; "
+     "redis-benchmark -s $d/s -q -r 10000 -n $(($1 * 5000)) -t set,get,lpush,lrange_100 >/dev/null; "
+     "redis-cli -s $d/s shutdown nosave; wait; rm -r $d"},
+};
+
+struct program {
+    const char *name;
+    const char *script; /* NULL: a load */
+    bool preloaded;
+    double ns[SAMPLES_MOST];
+    unsigned samples;
+};
+
+static double run(void *arg, uint64_t count)
+{
+    struct program *program = arg;
+    static const char *const environment[] = {"EBBTIDE_LOG", "error", NULL};
+    char times[24];
+    const char *const load[] = {program->name, times, NULL};
+    const char *const script[] = {"-c", program->script, "sh", times, NULL};
+    const struct child child = {program->script ? "/bin/sh" : "malloc_program",
+                                program->script ? script : load, environment, program->preloaded};
+    double cpu_ns, wall_ns;
+
+    snprintf(times, sizeof(times), "%llu", (unsigned long long)count);
+    if (!child_time(&child, &cpu_ns, &wall_ns))
+        return -1;
+    if (program->samples < SAMPLES_MOST)
+        program->ns[program->samples++] = cpu_ns;
+    return cpu_ns / (double)count;
+}
+
+static int by_size(const void *left, const void *right)
+{
+    double a = *(const double *)left, b = *(const double *)right;
+
+    return (a > b) - (a < b);
+}
+
+/* The median of what one round's pair says, without the first, which is not counted. */
+static double ratio_of(const struct program *libc, const struct program *ours)
+{
+    double ratio[SAMPLES_MOST];
+    unsigned count = 0;
+
+    for (unsigned i = 1; i < libc->samples && i < ours->samples; i++)
+        ratio[count++] = ours->ns[i] / libc->ns[i];
+    qsort(ratio, count, sizeof(*ratio), by_size);
+    return count ? ratio[count / 2] : 1;
+}
+
+/* Returns the ratio; 0: it cannot run here. */
+static double measure(struct rounds *rounds, const char *name, const char *script, uint64_t count)
+{
+    static struct program libc, ours;
+    const struct variant variants[] = {
+        {"libc", run, &libc, count, {0}},
+        {"the library", run, &ours, count, {"M3", GOAL_RATIO, 1.02}},
+    };
+    char group[64];
+
+    libc = (struct program){.name = name, .script = script};
+    ours = (struct program){.name = name, .script = script, .preloaded = true};
+    snprintf(group, sizeof(group), "program %s", name);
+    rounds_run(rounds, group, variants, 2);
+    return libc.samples && ours.samples ? ratio_of(&libc, &ours) : 0;
+}
+
+void malloc_programs_measure(struct rounds *rounds)
+{
+    static const char *const loads[] = {"larson", "cross",   "scratch", "large",
+                                        "churn",  "threads", "grow",    "trees"};
+    double product = 1, ratio;
+    unsigned count = 0;
+
+    if (rounds->count)
+        return;
+    for (size_t i = 0; i < sizeof(loads) / sizeof(loads[0]); i++) {
+        ratio = measure(rounds, loads[i], NULL, LOAD_COUNT);
+        product *= ratio > 0 ? ratio : 1;
+        count += ratio > 0;
+    }
+    for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
+        if (access(programs[i].file, X_OK) < 0) {
+            rounds_skip(rounds, programs[i].name, "it is not installed");
+            continue;
+        }
+        ratio = measure(rounds, programs[i].name, programs[i].script, 10);
+        product *= ratio > 0 ? ratio : 1;
+        count += ratio > 0;
+    }
+    if (count)
+        printf("  M3: geometric mean over %u programs %.3f, at most 0.85: %s\n", count,
+               pow(product, 1.0 / count), pow(product, 1.0 / count) <= 0.85 ? "met" : "missed");
+}
