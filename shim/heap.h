@@ -65,7 +65,7 @@ static inline int64_t heap_net(const struct heap_account *account)
 /** So much more credit, or less. Sets the limit by what was freed until now. */
 static inline void heap_grant(struct heap_account *account, int64_t bytes)
 {
-    account->granted += bytes;
+    __atomic_store_n(&account->granted, account->granted + bytes, __ATOMIC_RELAXED);
     account->limit = (uint64_t)(account->granted + account->kept) +
                      __atomic_load_n(&account->counters->freed, __ATOMIC_RELAXED);
 }
@@ -131,7 +131,7 @@ void heap_settle(struct heap_account *account);
 /** A slot takes `bytes` (the program freed them) or gives them out (after heap_take). */
 static inline void heap_keep(struct heap_account *account, uint64_t bytes)
 {
-    account->kept += (int64_t)bytes;
+    __atomic_store_n(&account->kept, account->kept + (int64_t)bytes, __ATOMIC_RELAXED);
     account->limit += bytes;
     if (__builtin_expect(
             account->limit - (uint64_t)account->kept - account->counters->allocated > account->spare_most, 0))
@@ -140,7 +140,7 @@ static inline void heap_keep(struct heap_account *account, uint64_t bytes)
 
 static inline void heap_unkeep(struct heap_account *account, uint64_t bytes)
 {
-    account->kept -= (int64_t)bytes;
+    __atomic_store_n(&account->kept, account->kept - (int64_t)bytes, __ATOMIC_RELAXED);
     account->limit -= bytes;
     if (account->counters->slow_at > account->limit)
         heap_rearm(account);
