@@ -261,21 +261,23 @@ bool core_active(void)
     return atomic_load_explicit(&core.active, memory_order_relaxed);
 }
 
-void core_leave(void)
+bool core_leave(void)
 {
     if (!core_active())
-        return;
+        return true;
     atomic_store(&core.leaving, true);
     monitor_stop();
-    mover_settle();
+    return mover_settle();
 }
 
 void core_settle(void)
 {
+    bool is_settled;
+
     if (!core_active())
         return;
-    core_leave();
-    if (core.deferred)
+    is_settled = core_leave();
+    if (core.deferred && is_settled)
         allocate_run_deferred();
     if (core.deferred)
         allocate_write_off();

@@ -81,8 +81,9 @@ void core_host_start(const struct options *options);
 bool core_host_active(void);
 
 /** The process ends: on return nothing moves, and nothing moves any more that a kernel could reach meanwhile. Before calls
- *  of the program may pass us by. What is unmapped still comes back; what finds no room is the driver's affair. */
-void core_leave(void);
+ *  of the program may pass us by. What is unmapped still comes back; what finds no room is the driver's affair. False: a
+ *  move has not come to its end within EBBTIDE_DRAIN_MS, and is not waited for. */
+bool core_leave(void);
 
 /** Leave, if that has not been done, and settle what was freed. What cannot be given back for want of a device at
  *  rest leaves the ledger and is reported as leaked. Before the statistics are written. */

@@ -218,14 +218,9 @@ static bool anything_managed(void)
 /* Wait a period, or while there is nothing to look after. False: stop. */
 static bool monitor_wait(void)
 {
-    struct timespec until;
-    uint64_t period_ns = core.options->period_ms * UINT64_C(1000000);
+    struct timespec until = core_until(core.options->period_ms * UINT64_C(1000000));
     bool managed = anything_managed(), go;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    period_ns += (uint64_t)until.tv_nsec;
-    until.tv_sec += (time_t)(period_ns / 1000000000);
-    until.tv_nsec = (long)(period_ns % 1000000000);
     pthread_mutex_lock(&monitor.lock);
     if (!managed)
         monitor.parked = true;

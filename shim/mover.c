@@ -44,17 +44,22 @@ void mover_give(void)
     pthread_mutex_unlock(&core.lock);
 }
 
-void mover_settle(void)
+bool mover_settle(void)
 {
+    struct timespec until = core_until(core.options->drain_ms * UINT64_C(1000000));
+    bool is_settled;
     uint64_t next;
 
     if (mover_mine) /* the process ends in a signal handler, in the middle of a move */
-        return;
+        return false;
     pthread_mutex_lock(&core.lock);
     next = core.role_next;
-    while (core.role_now < next)
-        pthread_cond_wait(&core.changed, &core.lock);
+    while (core.role_now < next &&
+           pthread_cond_clockwait(&core.changed, &core.lock, CLOCK_MONOTONIC, &until) == 0)
+        ;
+    is_settled = core.role_now >= next;
     pthread_mutex_unlock(&core.lock);
+    return is_settled;
 }
 
 /* A search costs the same for one victim as for many, so that many leave at once. */

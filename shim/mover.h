@@ -15,8 +15,11 @@
 extern __thread bool mover_mine __attribute__((tls_model("initial-exec")));
 
 void mover_take(void);
-/** Wait until all who have the role, or wait for it now, have given it back. */
-void mover_settle(void);
+
+/** Wait, at most EBBTIDE_DRAIN_MS, until all who have the role, or wait for it now, have given it back. False: somebody
+ *  has it still, be it this thread or one in a driver call that does not return. */
+bool mover_settle(void);
+
 void mover_give(void);
 
 /**

@@ -2,24 +2,10 @@
 /* need.c - see need.h. */
 #include "need.h"
 
-#include <time.h>
-
 #include "monitor.h"
 #include "mover.h"
 #include "state.h"
 #include "tier.h"
-
-static struct timespec time_after_ms(uint64_t ms)
-{
-    struct timespec until;
-
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(ms / 1000);
-    until.tv_nsec += (long)(ms % 1000) * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    return until;
-}
 
 /* core.lock held. */
 static bool is_served(uint64_t ticket)
@@ -29,7 +15,7 @@ static bool is_served(uint64_t ticket)
 
 bool need_wait(unsigned ordinal, uint64_t bytes, uint64_t wait_ms)
 {
-    struct timespec until = time_after_ms(wait_ms);
+    struct timespec until = core_until(wait_ms * UINT64_C(1000000));
     uint64_t ticket,
         *need_bytes = ordinal == NEED_HOST ? &core.host_need_bytes : &core.devices[ordinal].need_bytes;
     bool served;

@@ -46,12 +46,12 @@ struct device_state {
     _Atomic uint64_t unusable_bytes; /**< free, says the driver, and yet refused; until something is freed */
     _Atomic uint32_t chunk_max_granules; /**< largest chunk so far: what the staging reserve is */
     _Atomic uint64_t away_bytes;         /**< bytes of blocks that are not resident */
-    _Atomic uint64_t others_bytes;       /**< held on the device and not by us, when the monitor last looked */
-    uint64_t need_bytes;                 /**< that allocations wait for */
-    uint64_t area_bytes[AREA_COUNT];     /**< of blocks, by where they count */
-    uint64_t wanted_bytes;               /**< whole size of what is AREA_BUFFER */
-    struct queues queues;                /**< of what is registered or drawn */
-    struct area_memo area_memo;          /**< area.c's */
+    _Atomic uint64_t others_bytes;   /**< held on the device and not by us, when the monitor last looked */
+    uint64_t need_bytes;             /**< that allocations wait for */
+    uint64_t area_bytes[AREA_COUNT]; /**< of blocks, by where they count */
+    uint64_t wanted_bytes;           /**< whole size of what is AREA_BUFFER */
+    struct queues queues;            /**< of what is registered or drawn */
+    struct area_memo area_memo;      /**< area.c's */
     struct budget budget;
     struct stock handles;
     struct idle_blocks idle_blocks;
@@ -82,7 +82,7 @@ struct core {
     uint64_t role_next, role_now;              /**< tickets of the mover's role */
     _Atomic uint64_t needs_told, needs_served; /**< tickets of need.h; written with lock */
     uint8_t scan[DEVICE_MAX];                  /**< the role's: enum scan_trust, of each device */
-    bool unreadable;           /**< the role's: some chunk's bytes could not be read back */
+    bool unreadable;                           /**< the role's: some chunk's bytes could not be read back */
     bool searching;            /**< with lock: every block is being read, none is given back meanwhile */
     _Atomic uint32_t waiting;  /**< threads in core_wait_change */
     _Atomic uint32_t changing; /**< blocks being built or given back: memory that nobody can have yet */
@@ -132,6 +132,15 @@ static inline uint64_t core_clock_ns(void)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/** A deadline `wait_ns` from now, for waits on CLOCK_MONOTONIC. */
+static inline struct timespec core_until(uint64_t wait_ns)
+{
+    uint64_t until_ns = core_clock_ns() + wait_ns;
+
+    return (struct timespec){.tv_sec = (time_t)(until_ns / 1000000000),
+                             .tv_nsec = (long)(until_ns % 1000000000)};
 }
 
 static inline uint64_t core_now(void)

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* waiting.c - what others hold for a moment: launch pins, blocks being built or given back. See state.h. */
-#include <time.h>
-
 #include "state.h"
 
 void block_returned(uint32_t first)
@@ -43,15 +41,11 @@ bool core_in_use(void)
 
 void core_wait_change(void)
 {
-    struct timespec until;
+    struct timespec until = core_until(10000000);
 
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += 10000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
     atomic_fetch_add(&core.waiting, 1);
     pthread_mutex_lock(&core.lock);
-    pthread_cond_timedwait(&core.changed, &core.lock, &until);
+    pthread_cond_clockwait(&core.changed, &core.lock, CLOCK_MONOTONIC, &until);
     pthread_mutex_unlock(&core.lock);
     atomic_fetch_sub(&core.waiting, 1);
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "monitor.h"
+#include "mover.h"
 #include "state.h"
 #include "world.h"
 
@@ -194,5 +195,51 @@ Test(limit, nothing_moves_once_the_process_ends)
     program_launch(&program, (struct model *const[]){&program.model[0]}, 1, true);
     cr_expect_eq(core.counters.evictions, evictions);
     cr_expect_leq(world.fake->calls[FAKE_DRAIN], drains + 1, "but for the free");
+    finish();
+}
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool is_held, may_go;
+} stuck = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+/* As a mover in a driver call that does not return. */
+static void *hold_the_role(void *arg)
+{
+    mover_take();
+    pthread_mutex_lock(&stuck.lock);
+    stuck.is_held = true;
+    pthread_cond_broadcast(&stuck.changed);
+    while (!stuck.may_go)
+        pthread_cond_wait(&stuck.changed, &stuck.lock);
+    pthread_mutex_unlock(&stuck.lock);
+    mover_give();
+    return arg;
+}
+
+Test(limit, process_ends_though_a_move_does_not)
+{
+    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET", "64M", "EBBTIDE_DRAIN_MS", "20", 0};
+    pthread_t holder;
+
+    start(settings, NULL);
+    cr_assert(allocate(0, 40));
+    program_free_all(&program);
+    cr_assert_eq(pthread_create(&holder, NULL, hold_the_role, NULL), 0);
+    pthread_mutex_lock(&stuck.lock);
+    while (!stuck.is_held)
+        pthread_cond_wait(&stuck.changed, &stuck.lock);
+    pthread_mutex_unlock(&stuck.lock);
+
+    cr_expect_not(core_leave());
+    core_settle();
+
+    pthread_mutex_lock(&stuck.lock);
+    stuck.may_go = true;
+    pthread_cond_broadcast(&stuck.changed);
+    pthread_mutex_unlock(&stuck.lock);
+    pthread_join(holder, NULL);
+    cr_expect(core_leave());
     finish();
 }
