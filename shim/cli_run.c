@@ -59,6 +59,12 @@ static int fail_unknown_flag(const char *flag)
     return CLI_FAILED;
 }
 
+/* Is it a value of a flag that needs none? Any other word may be the command, and no command is called 0 or 1. */
+static bool is_switch(const char *word)
+{
+    return word && (strcmp(word, "0") == 0 || strcmp(word, "1") == 0);
+}
+
 /*
  * Put the flag at *argument into the environment, and move *argument behind it and its value.
  * Returns 0 or CLI_FAILED.
@@ -73,8 +79,8 @@ static int take_flag(char *const **argument, struct options *scratch)
         return fail_unknown_flag(flag);
     if (value)
         value++;
-    else if (row->type == OPTION_FLAG)
-        value = "1"; /* never the next word: that may be the command */
+    else if (row->type == OPTION_FLAG && !is_switch(**argument))
+        value = "1";
     else
         value = *(*argument) ? *(*argument)++ : NULL;
 

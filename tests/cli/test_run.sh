@@ -68,7 +68,11 @@ run "$ebbtide" run --host-budget=64G printenv EBBTIDE_HOST_BUDGET
 ok "a value may stand behind =" [ "$out" = 64G ]
 
 run "$ebbtide" run --stats printenv EBBTIDE_STATS
-ok "a switch takes no word and means 1" [ "$out" = 1 ]
+ok "a switch needs no word and means 1" [ "$out" = 1 ]
+
+run "$ebbtide" run --stats 0 --verify 1 printenv EBBTIDE_STATS EBBTIDE_VERIFY
+ok "a switch takes 0 or 1, behind which the command may begin" [ "$out" = "0
+1" ]
 
 run env EBBTIDE_DISK=nonsense "$ebbtide" run --disk off printenv EBBTIDE_DISK
 ok "an option wins over its variable" [ "$out" = off ]
