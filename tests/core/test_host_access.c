@@ -158,7 +158,7 @@ Test(host_access, nothing_is_lost_by_writers_that_meet_what_leaves, .timeout = 6
             .words = (_Atomic uint64_t *)words, .count = bytes / 8 / 4, .seed = i + 1, .which = i};
         cr_assert_eq(pthread_create(&thread[i], NULL, write_at_random, &writer[i]), 0);
     }
-    while (evicted < (is_long() ? 4096 : SANITIZED ? 8 : 64) * MIB)
+    while (evicted < (is_long() ? 4096 : SANITIZED ? 2 : 64) * MIB)
         evicted += (uint64_t)host_block_evict(words, 0);
     for (unsigned i = 0; i < 4; i++)
         writer[i].stop = true;
