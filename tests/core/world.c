@@ -51,9 +51,7 @@ void world_check(const struct world *world)
 
 unsigned world_steps(unsigned count)
 {
-#if defined(__SANITIZE_THREAD__)
-    count = (count + 3) / 4;
-#elif defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
     count = (count + 1) / 2;
 #endif
     return getenv("EBBTIDE_TEST_LONG") ? 50 * count : count;
