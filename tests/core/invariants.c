@@ -90,7 +90,8 @@ static void audit_chunk(struct audit *audit, uint32_t first, uint32_t granule)
                (resident && block->flags & BLOCK_REGISTERED && (chunk->slab || chunk->slot != SLOT_NONE)),
            "chunk %u of state %u: copied", granule, chunk->state);
     expect(audit, host || !chunk->mapped, "chunk %u of state %u: mapped", granule, chunk->state);
-    expect(audit, !disk || chunk->slot != SLOT_NONE || block_reloadable(&core.blocks, first), "chunk %u on disk has no slot", granule);
+    expect(audit, !disk || chunk->slot != SLOT_NONE || block_reloadable(&core.blocks, first),
+           "chunk %u on disk has no slot", granule);
     expect(audit, fake_reachable(audit->fake, block->ordinal, address, bytes) == reachable,
            "chunk %u of state %u: reachable %d", granule, chunk->state, !reachable);
     expect(audit, !reachable || fake_is_host(audit->fake, address) == host, "chunk %u is in the wrong memory",
