@@ -265,9 +265,10 @@ bool core_leave(void)
 {
     if (!core_active())
         return true;
+    struct timespec until = core_until(core.options->drain_ms * UINT64_C(1000000));
+
     atomic_store(&core.leaving, true);
-    monitor_stop();
-    return mover_settle();
+    return monitor_stop(&until) && mover_settle(&until);
 }
 
 void core_settle(void)

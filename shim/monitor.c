@@ -251,9 +251,10 @@ static void monitor_start(void)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     pthread_mutex_lock(&monitor.lock);
-    monitor.stop = false;
-    if (!monitor.running)
+    if (!monitor.running && !atomic_load(&core.leaving)) {
+        monitor.stop = false;
         monitor.running = pthread_create(&monitor.thread, 0, monitor_run, 0) == 0;
+    }
     pthread_mutex_unlock(&monitor.lock);
     pthread_sigmask(SIG_SETMASK, &old, 0);
 }
@@ -289,7 +290,7 @@ void monitor_call(void)
     pthread_mutex_unlock(&monitor.lock);
 }
 
-void monitor_stop(void)
+bool monitor_stop(const struct timespec *until)
 {
     bool was;
 
@@ -298,9 +299,14 @@ void monitor_stop(void)
     monitor.stop = true;
     pthread_cond_broadcast(&monitor.changed);
     pthread_mutex_unlock(&monitor.lock);
-    if (was)
-        pthread_join(monitor.thread, 0);
-    monitor.running = false;
+    if (!was)
+        return true;
+    if (pthread_clockjoin_np(monitor.thread, 0, CLOCK_MONOTONIC, until))
+        return false;
+    pthread_mutex_lock(&monitor.lock);
+    monitor.running = false; /* not before: whoever starts it again takes `stop` back */
+    pthread_mutex_unlock(&monitor.lock);
+    return true;
 }
 
 void monitor_forked(void)

@@ -10,6 +10,7 @@
 #define EBB_MONITOR_H
 
 #include <stdbool.h>
+#include <time.h>
 
 /** One look at all tiers; what the thread does each period, and what tests call with a clock of their own. */
 void monitor_tick(void);
@@ -26,8 +27,9 @@ bool monitor_is_parked(void);
 /** Somebody waits for what the thread does beside its ticks (need.h): have it look at once. */
 void monitor_call(void);
 
-/** Stop the thread and wait for it. */
-void monitor_stop(void);
+/** Stop the thread and wait for it, on CLOCK_MONOTONIC. False: it has not ended by then, and a later call waits again.
+ *  Once the process ends (core_leave) nothing starts it any more; before, the next monitor_wake does. */
+bool monitor_stop(const struct timespec *until);
 
 /** In a forked child: there is no thread. */
 void monitor_forked(void);

@@ -44,9 +44,8 @@ void mover_give(void)
     pthread_mutex_unlock(&core.lock);
 }
 
-bool mover_settle(void)
+bool mover_settle(const struct timespec *until)
 {
-    struct timespec until = core_until(core.options->drain_ms * UINT64_C(1000000));
     bool is_settled;
     uint64_t next;
 
@@ -55,7 +54,7 @@ bool mover_settle(void)
     pthread_mutex_lock(&core.lock);
     next = core.role_next;
     while (core.role_now < next &&
-           pthread_cond_clockwait(&core.changed, &core.lock, CLOCK_MONOTONIC, &until) == 0)
+           pthread_cond_clockwait(&core.changed, &core.lock, CLOCK_MONOTONIC, until) == 0)
         ;
     is_settled = core.role_now >= next;
     pthread_mutex_unlock(&core.lock);

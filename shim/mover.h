@@ -10,15 +10,16 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 /** True in the thread that holds the role. */
 extern __thread bool mover_mine __attribute__((tls_model("initial-exec")));
 
 void mover_take(void);
 
-/** Wait, at most EBBTIDE_DRAIN_MS, until all who have the role, or wait for it now, have given it back. False: somebody
- *  has it still, be it this thread or one in a driver call that does not return. */
-bool mover_settle(void);
+/** Wait, on CLOCK_MONOTONIC, until all who have the role, or wait for it now, have given it back. False: somebody has it
+ *  still, be it this thread or one in a driver call that does not return. */
+bool mover_settle(const struct timespec *until);
 
 void mover_give(void);
 

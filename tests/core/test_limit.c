@@ -5,6 +5,7 @@
 
 #include "monitor.h"
 #include "mover.h"
+#include "need.h"
 #include "state.h"
 #include "world.h"
 
@@ -179,12 +180,14 @@ Test(limit, what_is_in_flight_when_the_process_ends_goes_to_the_driver_without_a
 /* Other threads go on, past the gate: a move would take the memory from under their kernels. */
 Test(limit, nothing_moves_once_the_process_ends)
 {
-    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET", "64M", "EBBTIDE_HOST_BUDGET", "400M", 0};
+    static const char *const settings[] = {
+        "EBBTIDE_DEVICE_BUDGET", "64M", "EBBTIDE_HOST_BUDGET", "400M", "EBBTIDE_PERIOD_MS", "60000", 0};
     uint64_t address;
 
     start(settings, NULL);
     cr_assert(allocate(0, 40));
     cr_assert(allocate(1, 40));
+    cr_assert(monitor_runs());
     cr_expect_gt(core.counters.evictions, 0);
     uint64_t drains = world.fake->calls[FAKE_DRAIN], evictions = core.counters.evictions;
 
@@ -193,6 +196,7 @@ Test(limit, nothing_moves_once_the_process_ends)
         cr_expect_eq(core_free(address), 0);
     core_evict(1);
     program_launch(&program, (struct model *const[]){&program.model[0]}, 1, true);
+    cr_expect_not(monitor_runs(), "started again by a thread that still allocates");
     cr_expect_eq(core.counters.evictions, evictions);
     cr_expect_leq(world.fake->calls[FAKE_DRAIN], drains + 1, "but for the free");
     finish();
@@ -218,19 +222,43 @@ static void *hold_the_role(void *arg)
     return arg;
 }
 
+static void *need_room(void *arg)
+{
+    need_wait(0, MIB, 60000);
+    return arg;
+}
+
+/* Until so many have the role or wait for it. */
+static void wait_for_tickets(uint64_t count)
+{
+    uint64_t tickets;
+
+    do {
+        sched_yield();
+        pthread_mutex_lock(&core.lock);
+        tickets = core.role_next - core.role_now;
+        pthread_mutex_unlock(&core.lock);
+    } while (tickets < count);
+}
+
 Test(limit, process_ends_though_a_move_does_not)
 {
-    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET", "64M", "EBBTIDE_DRAIN_MS", "20", 0};
-    pthread_t holder;
+    static const char *const settings[] = {
+        "EBBTIDE_DEVICE_BUDGET", "64M", "EBBTIDE_PERIOD_MS", "60000", "EBBTIDE_DRAIN_MS", "20", 0};
+    pthread_t holder, waiter;
 
     start(settings, NULL);
     cr_assert(allocate(0, 40));
     program_free_all(&program);
+    cr_assert(monitor_runs());
     cr_assert_eq(pthread_create(&holder, NULL, hold_the_role, NULL), 0);
     pthread_mutex_lock(&stuck.lock);
     while (!stuck.is_held)
         pthread_cond_wait(&stuck.changed, &stuck.lock);
     pthread_mutex_unlock(&stuck.lock);
+
+    cr_assert_eq(pthread_create(&waiter, NULL, need_room, NULL), 0);
+    wait_for_tickets(2); /* the monitor's is the second */
 
     cr_expect_not(core_leave());
     core_settle();
@@ -240,6 +268,7 @@ Test(limit, process_ends_though_a_move_does_not)
     pthread_cond_broadcast(&stuck.changed);
     pthread_mutex_unlock(&stuck.lock);
     pthread_join(holder, NULL);
+    pthread_join(waiter, NULL);
     cr_expect(core_leave());
     finish();
 }
