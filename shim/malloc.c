@@ -40,14 +40,12 @@ static void *calloc_large(size_t bytes)
     struct heap_account *account = malloc_begin();
     size_t class_bytes = malloc_class_bytes(bytes);
     void *memory = NULL, *kept = NULL;
+    bool purged = false;
 
     if (admit(account, class_bytes)) {
-        kept = malloc_from_slot(bytes);
-        memory = kept ? kept : je_calloc(1, bytes);
-        if (!memory) {
-            malloc_purge();
-            memory = je_calloc(1, bytes);
-        }
+        memory = kept = malloc_from_slot(bytes);
+        while (!memory && !(memory = je_calloc(1, bytes)) && malloc_purge(&purged))
+            ;
     }
     malloc_end(account, false);
     if (kept)
@@ -98,10 +96,14 @@ static void *realloc_jemalloc(void *memory, size_t old_bytes, size_t bytes)
     struct heap_account *account = malloc_begin();
     size_t class_bytes = malloc_class_bytes(bytes);
     void *moved = memory;
+    bool purged = false;
 
     if (!grow_in_place(account, memory, old_bytes, bytes)) {
         heap_rearm(account);
-        moved = admit(account, class_bytes) ? je_realloc(memory, bytes) : NULL;
+        moved = NULL;
+        if (admit(account, class_bytes))
+            while (!(moved = je_realloc(memory, bytes)) && malloc_purge(&purged))
+                ;
     }
     malloc_end(account, true);
     return malloc_adopted(moved, class_bytes);
@@ -163,6 +165,7 @@ static void *aligned(size_t alignment, size_t bytes)
     struct heap_account *account;
     size_t class_bytes;
     void *memory = NULL;
+    bool purged = false;
 
     if (malloc_passes)
         return __libc_memalign(alignment, bytes);
@@ -173,7 +176,8 @@ static void *aligned(size_t alignment, size_t bytes)
     account = malloc_begin();
     class_bytes = sz_sa2u(bytes ? bytes : 1, alignment);
     if (class_bytes && class_bytes <= SC_LARGE_MAXCLASS && heap_take(account, class_bytes))
-        memory = je_aligned_alloc(alignment, bytes ? bytes : 1);
+        while (!(memory = je_aligned_alloc(alignment, bytes ? bytes : 1)) && malloc_purge(&purged))
+            ;
     malloc_end(account, false);
     return malloc_adopted(memory, class_bytes);
 }

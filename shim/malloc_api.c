@@ -18,8 +18,12 @@ EXPORT void *mallocx(size_t bytes, int flags)
 {
     struct heap_account *account = malloc_begin();
     size_t class_bytes = je_nallocx(bytes, flags);
-    void *memory = admit(account, class_bytes) ? je_mallocx(bytes, flags) : NULL;
+    void *memory = NULL;
+    bool purged = false;
 
+    if (admit(account, class_bytes))
+        while (!(memory = je_mallocx(bytes, flags)) && malloc_purge(&purged))
+            ;
     malloc_end(account, false);
     return malloc_adopted(memory, class_bytes);
 }
@@ -43,14 +47,18 @@ EXPORT void *rallocx(void *memory, size_t bytes, int flags)
 {
     size_t old_bytes = malloc_size(memory), class_bytes;
     struct heap_account *account;
+    void *moved = NULL;
+    bool purged = false;
 
     if (malloc_may_hold_blocks(old_bytes))
         return move_blocks(memory, old_bytes, bytes, flags);
     account = malloc_begin();
     class_bytes = je_nallocx(bytes, flags);
-    memory = admit(account, class_bytes) ? je_rallocx(memory, bytes, flags) : NULL;
+    if (admit(account, class_bytes))
+        while (!(moved = je_rallocx(memory, bytes, flags)) && malloc_purge(&purged))
+            ;
     malloc_end(account, true);
-    return malloc_adopted(memory, class_bytes);
+    return malloc_adopted(moved, class_bytes);
 }
 
 EXPORT size_t xallocx(void *memory, size_t bytes, size_t extra, int flags);

@@ -58,7 +58,7 @@ EXPORT int malloc_trim(size_t pad)
     if (malloc_passes)
         return 0;
     account = malloc_begin();
-    malloc_purge();
+    malloc_purge(&(bool){false});
     malloc_end(account, true);
     return 1;
 }

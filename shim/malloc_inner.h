@@ -82,9 +82,9 @@ static inline void *malloc_adopted(void *memory, size_t bytes)
     return unlikely(bytes >= malloc_cacheable_bytes) ? malloc_adopt(memory, bytes) : memory;
 }
 
-/** The system has no memory: give it back what the thread keeps and what lies free in all arenas. Between malloc_begin
- *  and malloc_end. */
-void malloc_purge(void);
+/** The system has no memory: give it back what threads keep and what lies free in all arenas. Between malloc_begin and
+ *  malloc_end. False, and nothing done, where `done` says that it was tried; sets it. */
+bool malloc_purge(bool *done);
 
 /** Usable bytes of a request; 0 when it is larger than any class. */
 static inline size_t malloc_class_bytes(size_t bytes)

@@ -190,6 +190,7 @@ static NO_INLINE void *allocate(size_t bytes)
     struct heap_account *account;
     size_t class_bytes;
     void *memory = NULL;
+    bool purged = false;
 
     if (malloc_passes)
         return __libc_malloc(bytes);
@@ -197,14 +198,10 @@ static NO_INLINE void *allocate(size_t bytes)
     class_bytes = malloc_class_bytes(bytes);
     if (class_bytes && heap_take(account, class_bytes)) {
         memory = malloc_from_slot(bytes);
-        if (!memory) {
+        if (!memory)
             begin_cache(account);
-            memory = je_malloc_default(bytes);
-        }
-        if (!memory) {
-            malloc_purge();
-            memory = je_malloc_default(bytes);
-        }
+        while (!memory && !(memory = je_malloc_default(bytes)) && malloc_purge(&purged))
+            ;
     }
     malloc_end(account, false);
     if (!memory)
@@ -224,14 +221,18 @@ void *malloc_rest(size_t bytes)
     return memory ? memory : allocate(bytes);
 }
 
-void malloc_purge(void)
+bool malloc_purge(bool *done)
 {
     size_t mib[3], length = 3;
 
+    if (*done)
+        return false;
+    *done = true;
     malloc_empty_slots();
     je_mallctl("thread.tcache.flush", NULL, NULL, NULL, 0);
     if (je_mallctlnametomib("arena.4096.purge", mib, &length) == 0) /* MALLCTL_ARENAS_ALL */
         je_mallctlbymib(mib, length, NULL, NULL, NULL, 0);
+    return true;
 }
 
 size_t malloc_size(const void *memory)
