@@ -239,6 +239,15 @@ void heap_settle(struct heap_account *account)
     heap_rearm(account);
 }
 
+void heap_rest(struct heap_account *account)
+{
+    int64_t spare = account->granted - heap_net(account);
+
+    heap_grant(account, -spare);
+    heap_rearm(account);
+    pool_give(spare);
+}
+
 /* ---- threads --------------------------------------------------------------------------------------------- */
 
 void heap_join(struct heap_account *account, struct heap_counters *counters)

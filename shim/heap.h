@@ -73,6 +73,9 @@ static inline void heap_grant(struct heap_account *account, int64_t bytes)
 /** Begin to sum a thread. `counters` live as long as the thread. */
 void heap_join(struct heap_account *account, struct heap_counters *counters);
 
+/** Between heap_enter and heap_exit: the account gives all its unused credit back, and is used later or left. */
+void heap_rest(struct heap_account *account);
+
 /** The thread ends: its net joins what ended threads left. */
 void heap_leave(struct heap_account *account);
 

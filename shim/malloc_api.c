@@ -124,12 +124,19 @@ EXPORT void sdallocx(void *memory, size_t bytes, int flags)
     malloc_end(account, true);
 }
 
+/* What is set may be the thread's alone: another one does not begin with it. */
+static void chosen(const void *new)
+{
+    malloc_thread()->is_personal |= new != NULL;
+}
+
 EXPORT int mallctl(const char *name, void *old, size_t *old_bytes, void *new, size_t new_bytes);
 EXPORT int mallctl(const char *name, void *old, size_t *old_bytes, void *new, size_t new_bytes)
 {
     struct heap_account *account = malloc_begin();
     int error = je_mallctl(name, old, old_bytes, new, new_bytes);
 
+    chosen(new);
     malloc_end(account, false);
     return error;
 }
@@ -152,6 +159,7 @@ EXPORT int mallctlbymib(const size_t *mib, size_t length, void *old, size_t *old
     struct heap_account *account = malloc_begin();
     int error = je_mallctlbymib(mib, length, old, old_bytes, new, new_bytes);
 
+    chosen(new);
     malloc_end(account, false);
     return error;
 }

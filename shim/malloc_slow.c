@@ -13,6 +13,9 @@ const char *je_malloc_conf =
 /* A thread that has allocated so much gets a cache. */
 #define CACHE_FROM_BYTES (64 << 10)
 
+/* The first refills of a cache fetch at most so many objects. */
+#define FILL_MOST 64
+
 bool malloc_passes;
 size_t malloc_cacheable_bytes = SIZE_MAX;
 
@@ -150,6 +153,16 @@ void free_large(void *memory, unsigned class)
 
 /* ---- slow paths ------------------------------------------------------------------------------------------ */
 
+/* A short thread asks for little at a time; jemalloc asks for more where more is used. */
+static void fill_little(tsd_t *tsd)
+{
+    uint8_t *lg_fill_div = tsd_tcache_slowp_get(tsd)->lg_fill_div;
+
+    for (szind_t class = 0; class < SC_NBINS; class ++)
+        while (cache_bin_info_ncached_max(&tcache_bin_info[class]) >> lg_fill_div[class] > FILL_MOST)
+            lg_fill_div[class]++;
+}
+
 static void begin_cache(struct heap_account *account)
 {
     tsd_t *tsd = tsd_fetch();
@@ -158,6 +171,7 @@ static void begin_cache(struct heap_account *account)
         !malloc_thread_ended()) {
         hold_arena(tsd);
         tcache_enabled_set(tsd, true);
+        fill_little(tsd);
         /* Its peaks interrupt the fast path each 64 KiB; whoever asks for them gets them all the same. */
         tsd_peak_alloc_event_wait_set(tsd, UINT64_MAX / 2);
         tsd_peak_dalloc_event_wait_set(tsd, UINT64_MAX / 2);
@@ -230,6 +244,7 @@ bool malloc_purge(bool *done)
     *done = true;
     malloc_empty_slots();
     je_mallctl("thread.tcache.flush", NULL, NULL, NULL, 0);
+    malloc_end_parked();
     if (je_mallctlnametomib("arena.4096.purge", mib, &length) == 0) /* MALLCTL_ARENAS_ALL */
         je_mallctlbymib(mib, length, NULL, NULL, NULL, 0);
     return true;

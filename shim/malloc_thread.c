@@ -7,6 +7,9 @@
 #include <sys/mman.h>
 
 #define POOL_BYTES (64 << 10)
+/* Sets of ended threads that wait for the next one, and what the cache and the slots of each may keep. */
+#define PARKED_MOST       8
+#define PARKED_BYTES_MOST ((uint64_t)1 << 20)
 /* Destructors of other keys may allocate and free after ours: the third of four passes sees nearly all of them. */
 #define PASSES 3
 
@@ -16,6 +19,8 @@ static __thread bool has_ended __attribute__((tls_model("initial-exec")));
 static struct {
     pthread_mutex_t lock;
     struct malloc_thread *spare;
+    struct malloc_thread *parked; /* whole, with account and cache */
+    uint32_t parked_count;
     struct malloc_thread first;
     bool first_taken;
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -54,11 +59,11 @@ static struct malloc_thread *pool_take(void)
     return thread;
 }
 
-static void pool_give(struct malloc_thread *thread)
+static void pool_give(struct malloc_thread **list, struct malloc_thread *thread)
 {
     pthread_mutex_lock(&pool.lock);
-    thread->next = pool.spare;
-    pool.spare = thread;
+    thread->next = *list;
+    *list = thread;
     pthread_mutex_unlock(&pool.lock);
 }
 
@@ -67,7 +72,7 @@ static void clear(struct malloc_thread *thread)
     memcpy(&thread->tsd, &tsd_tls, sizeof thread->tsd);
     memset(&thread->account, 0, sizeof thread->account);
     slots_init(&thread->slots);
-    thread->joined = false;
+    thread->joined = thread->is_personal = false;
 }
 
 tsd_t *malloc_tsd_make(void)
@@ -82,23 +87,96 @@ tsd_t *malloc_tsd_make(void)
     return malloc_tsd;
 }
 
+/* ---- parked ---------------------------------------------------------------------------------------------- */
+
+static bool place_take(void)
+{
+    bool has_place = __atomic_fetch_add(&pool.parked_count, 1, __ATOMIC_RELAXED) < PARKED_MOST;
+
+    if (!has_place)
+        __atomic_fetch_sub(&pool.parked_count, 1, __ATOMIC_RELAXED);
+    return has_place;
+}
+
+static struct malloc_thread *unpark(void)
+{
+    struct malloc_thread *thread;
+
+    pthread_mutex_lock(&pool.lock);
+    thread = pool.parked;
+    if (thread)
+        pool.parked = thread->next;
+    pthread_mutex_unlock(&pool.lock);
+    if (thread)
+        __atomic_fetch_sub(&pool.parked_count, 1, __ATOMIC_RELAXED);
+    return thread;
+}
+
+static uint64_t cached_bytes(tsd_t *tsd)
+{
+    uint64_t sum = 0;
+
+    if (!tcache_available(tsd))
+        return 0;
+    for (szind_t class = 0; class < nhbins; class ++)
+        sum += cache_bin_ncached_get_local(&tsd_tcachep_get(tsd)->bins[class], &tcache_bin_info[class]) *
+               sz_index2size(class);
+    return sum;
+}
+
+/* Its thread ends, and another begins with it as it is. */
+static void tidy(struct malloc_thread *thread)
+{
+    heap_enter(&thread->account);
+    if (thread->slots.bytes > PARKED_BYTES_MOST)
+        malloc_empty_slots();
+    if (cached_bytes(&thread->tsd) > PARKED_BYTES_MOST)
+        tcache_flush(&thread->tsd);
+    heap_rest(&thread->account);
+    heap_exit(&thread->account);
+}
+
+/* malloc_tsd points to it. */
+static void take_down(struct malloc_thread *thread)
+{
+    heap_enter(&thread->account);
+    malloc_empty_slots();
+    tsd_cleanup(&thread->tsd);
+    heap_exit(&thread->account);
+    heap_leave(&thread->account);
+}
+
+void malloc_end_parked(void)
+{
+    tsd_t *mine = malloc_tsd;
+    struct malloc_thread *thread;
+
+    while ((thread = unpark())) {
+        malloc_tsd = &thread->tsd;
+        take_down(thread);
+        pool_give(&pool.spare, thread);
+    }
+    malloc_tsd = mine;
+}
+
 /* ---- begin and end --------------------------------------------------------------------------------------- */
 
 static void leave(void *passes)
 {
     uintptr_t left = (uintptr_t)passes;
     struct malloc_thread *thread = malloc_thread();
+    bool is_parked;
 
     if (left > 1 && pthread_setspecific(leave_key, (void *)(left - 1)) == 0)
         return;
-    heap_enter(&thread->account);
-    malloc_empty_slots();
-    tsd_cleanup(&thread->tsd);
-    heap_exit(&thread->account);
-    heap_leave(&thread->account);
+    is_parked = !thread->is_personal && place_take();
+    if (is_parked)
+        tidy(thread);
+    else
+        take_down(thread);
     has_ended = true;
     malloc_tsd = &tsd_tls;
-    pool_give(thread);
+    pool_give(is_parked ? &pool.parked : &pool.spare, thread);
 }
 
 static void make_key(void)
@@ -125,8 +203,13 @@ static NO_INLINE struct heap_account *begin_first(void)
         malloc_tsd = &ended.thread.tsd;
         return &ended.thread.account;
     }
-    thread = malloc_tsd == &tsd_tls ? (struct malloc_thread *)malloc_tsd_make() : malloc_thread();
-    join(thread);
+    thread = malloc_tsd == &tsd_tls ? unpark() : malloc_thread();
+    if (thread)
+        malloc_tsd = &thread->tsd;
+    else
+        thread = (struct malloc_thread *)malloc_tsd_make();
+    if (!thread->joined)
+        join(thread);
     malloc_settings_once();
     pthread_once(&key_once, make_key);
     if (has_key)
@@ -163,6 +246,9 @@ bool malloc_thread_ended(void)
 void malloc_thread_forked(void)
 {
     pthread_mutex_init(&pool.lock, NULL);
+    /* jemalloc knows their caches no more, and heap_fork_child ends their accounts. */
+    pool.parked = NULL;
+    pool.parked_count = 0;
     pthread_mutex_init(&ended.lock, NULL);
-    ended.thread.joined = false; /* heap_fork_child ends its account */
+    ended.thread.joined = false;
 }

@@ -4,6 +4,8 @@
  *
  * Life     made at a thread's first call that no fast path can serve, taken back in the last pass of its key
  *          destructors. What it allocates and frees after that is done with one set for all ended threads, under a lock.
+ * Parked   a few sets of ended threads wait whole, with what their caches keep, for threads that begin: many short ones
+ *          cost little then. Their counters go on from where they were. They hold no unused credit.
  * Memory   64 KiB of mmap's at a time, used again; the first thread's lies in the library.
  */
 #ifndef EBB_MALLOC_THREAD_H
@@ -17,6 +19,8 @@ struct malloc_thread {
     struct heap_account account;
     struct slots slots;
     bool joined; /**< the account is */
+    bool
+        is_personal; /**< its thread chose something for itself, an arena for example: it ends with the thread */
     struct malloc_thread *next;
 };
 
@@ -42,6 +46,9 @@ bool malloc_thread_ended(void);
 
 /** Give what the thread's slots keep back to jemalloc. Between malloc_begin and malloc_end. */
 void malloc_empty_slots(void);
+
+/** The system has no memory: end the sets that wait. Not between malloc_begin and malloc_end. */
+void malloc_end_parked(void);
 
 /** In a forked child. */
 void malloc_thread_forked(void);
