@@ -174,14 +174,16 @@ static void mutex_launch(void **parameters)
     pthread_mutex_unlock(&mutex);
 }
 
+/* As told by a layout: the compiler does not know it either. */
+static volatile uint32_t arguments = ARGUMENTS;
+
 /* What the hook of cuLaunchKernel does once it knows the layout of the parameters. */
 static void launch(void **parameters)
 {
     struct use use;
 
     use_init(&use, true);
-    for (unsigned i = 0; i < ARGUMENTS; i++)
-        use_word(&use, *(const uint64_t *)parameters[i]);
+    use_pointed(&use, parameters, arguments);
     if (use_begin(&use) < 0)
         abort();
     driver(parameters);

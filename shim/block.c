@@ -26,7 +26,8 @@ int blocks_init(struct blocks *blocks, uint64_t base, uint64_t bytes)
 
     assert(bytes / GRANULE_BYTES < OWNER_COPIED - 1);
     made.owner = table_create(made.granules * sizeof(*made.owner));
-    made.stamp = table_create(made.granules * sizeof(*made.stamp));
+    made.stamp = table_create((made.granules + UINT64_C(1)) * sizeof(*made.stamp));
+    made.stamp += made.stamp != NULL;
     made.block = table_create(made.granules * sizeof(*made.block));
     made.chunk = table_create(made.granules * sizeof(*made.chunk));
     made.operand = table_create(made.granules * sizeof(*made.operand));
@@ -41,7 +42,8 @@ int blocks_init(struct blocks *blocks, uint64_t base, uint64_t bytes)
 void blocks_finish(struct blocks *blocks)
 {
     table_destroy((void *)blocks->owner, blocks->granules * sizeof(*blocks->owner));
-    table_destroy((void *)blocks->stamp, blocks->granules * sizeof(*blocks->stamp));
+    table_destroy((void *)(blocks->stamp - (blocks->stamp != NULL)),
+                  (blocks->granules + UINT64_C(1)) * sizeof(*blocks->stamp));
     table_destroy(blocks->block, blocks->granules * sizeof(*blocks->block));
     table_destroy(blocks->operand, blocks->granules * sizeof(*blocks->operand));
     table_destroy(blocks->chunk, blocks->granules * sizeof(*blocks->chunk));

@@ -109,7 +109,7 @@ struct blocks {
     uint64_t bytes; /**< 0: no arena */
     uint32_t granules;
     _Atomic uint32_t *owner; /**< first granule of the block + 1, or 0; OWNER_FLAGS */
-    _Atomic uint64_t *stamp; /**< last use of the block that starts here; 0: no candidate */
+    _Atomic uint64_t *stamp; /**< last use of the block that starts here; 0: no candidate. At -1: 0 */
     struct block *block;
     struct chunk *chunk;
     struct operand *operand;
@@ -148,6 +148,12 @@ static inline uint32_t owner_entry(const struct blocks *blocks, uint32_t first)
     uint32_t entry = owner_at(blocks, first);
 
     return (entry & ~OWNER_FLAGS) == first + 1 ? entry : 0;
+}
+
+/** Stamp of the block that an owner entry tells; the 0 at -1 when it tells none. */
+static inline _Atomic uint64_t *owner_stamp(const struct blocks *blocks, uint32_t entry)
+{
+    return blocks->stamp + (entry & ~OWNER_FLAGS) - 1;
 }
 
 static inline uint64_t chunk_bytes(const struct chunk *chunk)

@@ -257,6 +257,28 @@ static inline void use_words(struct use *use, const void *memory, size_t bytes)
     }
 }
 
+/** use_word for the 8 bytes that each of `count` pointers points at. */
+static inline void use_pointed(struct use *use, void *const *pointer, uint32_t count)
+{
+    uint32_t found = use->count;
+
+    if (__builtin_expect(count > USE_INLINE - found, 0)) {
+        for (uint32_t i = 0; i < count; i++)
+            use_words(use, pointer[i], sizeof(uint64_t));
+        return;
+    }
+#pragma GCC unroll 8
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t word;
+
+        memcpy(&word, pointer[i], sizeof(word));
+        word -= core_arena.base;
+        if (word < core_arena.bytes)
+            use->granule[found++] = (uint32_t)(word / GRANULE_BYTES);
+    }
+    use->count = found;
+}
+
 /**
  * Enter the user section with every block of the call reachable by the device.
  *

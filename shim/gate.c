@@ -94,10 +94,24 @@ struct gate_slot *gate_join(void)
     return slot;
 }
 
-void gate_wait(void)
+static void gate_wait(void)
 {
     while (atomic_load_explicit(&gate.closed, memory_order_acquire))
         futex(&gate.closed, FUTEX_WAIT, 1, 0);
+}
+
+struct gate_slot *gate_enter(void)
+{
+    struct gate_slot *slot;
+
+    if (!gate_slot_mine && !gate_join())
+        return 0;
+    while (!(slot = gate_try())) {
+        atomic_store_explicit(&gate_slot_mine->inside, 0, memory_order_release);
+        gate_wake_owner();
+        gate_wait();
+    }
+    return slot;
 }
 
 void gate_wake_owner(void)

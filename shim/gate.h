@@ -45,9 +45,6 @@ void gate_forked(void);
 /** Give the calling thread its slot. NULL when there is no memory for one: the caller must not use the device. */
 struct gate_slot *gate_join(void);
 
-/** Wait until the gate is open. */
-void gate_wait(void);
-
 /** Tell the owner that a section has ended. */
 void gate_wake_owner(void);
 
@@ -70,23 +67,21 @@ static inline void gate_order(void)
 #endif
 }
 
-/** Enter a user section, waiting while the gate is closed. NULL only when no slot could be had. */
-static inline struct gate_slot *gate_enter(void)
+/** Enter a user section if that takes no waiting, as it nearly never does. NULL: call gate_enter at once, which takes
+ *  back what was begun here. */
+static inline struct gate_slot *gate_try(void)
 {
     struct gate_slot *slot = gate_slot_mine;
 
-    if (__builtin_expect(!slot, 0) && !(slot = gate_join()))
+    if (__builtin_expect(!slot, 0))
         return 0;
-    for (;;) {
-        atomic_store_explicit(&slot->inside, 1, memory_order_relaxed);
-        gate_order();
-        if (__builtin_expect(!atomic_load_explicit(&gate.closed, memory_order_acquire), 1))
-            return slot;
-        atomic_store_explicit(&slot->inside, 0, memory_order_release);
-        gate_wake_owner();
-        gate_wait();
-    }
+    atomic_store_explicit(&slot->inside, 1, memory_order_relaxed);
+    gate_order();
+    return __builtin_expect(!atomic_load_explicit(&gate.closed, memory_order_acquire), 1) ? slot : 0;
 }
+
+/** Enter a user section, waiting while the gate is closed. NULL only when no slot could be had. */
+struct gate_slot *gate_enter(void);
 
 static inline void gate_leave(struct gate_slot *slot)
 {

@@ -41,7 +41,6 @@ enum {
     GONE = 1,
     FIRST_CAPACITY = 1024,
     RUNS_MAX = 1024,
-    PLAIN_MAX = 32,
     BUCKETS = 256,
     ARENA_BYTES = 1 << 20
 };
@@ -134,7 +133,7 @@ static const struct layout *intern(const struct run *run, uint32_t runs)
     layout->next = *bucket;
     layout->runs = runs;
     layout->is_known = true;
-    layout->is_plain = runs <= PLAIN_MAX;
+    layout->is_plain = true;
     for (uint32_t i = 0; i < runs; i++)
         layout->is_plain &= run[i].parameter == i && run[i].first_byte == 0 && run[i].words == 1;
     memcpy(layout->run, run, runs * sizeof *run);
@@ -245,16 +244,6 @@ static void use_extra(struct use *use, void **extra)
         use_words(use, buffer, *bytes);
 }
 
-/* The words of plain parameters are gathered: one look at all costs less than a look at each. */
-static inline void use_plain(struct use *use, uint32_t count, void **kernel_params)
-{
-    uint64_t words[PLAIN_MAX];
-
-    for (uint32_t i = 0; i < count; i++)
-        memcpy(&words[i], kernel_params[i], sizeof *words);
-    use_words(use, words, count * sizeof *words);
-}
-
 void parameters_use(struct use *use, CUfunction function, void **kernel_params, void **extra)
 {
     if (!kernel_params) {
@@ -268,12 +257,12 @@ void parameters_use(struct use *use, CUfunction function, void **kernel_params, 
 
     if (__builtin_expect(!layout, 0))
         layout = learn(function);
-    if (__builtin_expect(!layout->is_known, 0)) {
-        use->all = true;
+    if (__builtin_expect(layout->is_plain, 1)) {
+        use_pointed(use, kernel_params, layout->runs);
         return;
     }
-    if (layout->is_plain) {
-        use_plain(use, layout->runs, kernel_params);
+    if (!layout->is_known) {
+        use->all = true;
         return;
     }
     for (const struct run *run = layout->run, *end = run + layout->runs; run < end; run++)

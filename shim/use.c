@@ -2,7 +2,7 @@
 /*
  * use.c - what a call to the driver does before and after. See core.h.
  *
- * The fast path takes no lock and writes no shared line but a stamp that is older than a microsecond: being inside
+ * The fast path takes no lock and writes no shared line but a stamp older than a microsecond: being inside
  * the user section is the pin. Only a call that finds something away leaves the section, takes launch pins under the
  * mover's role, and enters again; a thread never waits for the role while it holds launch pins, so the holder of the
  * role may wait for pins to be dropped.
@@ -78,18 +78,16 @@ static inline uint32_t touch(const uint32_t *granule, uint32_t count, uint64_t n
     const struct blocks blocks = core.blocks; /* the compiler may not keep what an atomic load follows */
     uint32_t flags = 0;
 
-    for (const uint32_t *end = granule + count; granule < end; granule++) {
-        uint32_t at = *granule, entry = owner_at(&blocks, at);
-        uint64_t owner = entry & ~OWNER_FLAGS, was;
+#pragma GCC unroll 8
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t entry = owner_at(&blocks, granule[i]);
+        _Atomic uint64_t *stamp = owner_stamp(&blocks, entry);
 
-        __builtin_prefetch(&blocks.stamp[at]);
-        if (__builtin_expect(!owner, 0))
-            continue;
+        __builtin_prefetch(&blocks.stamp[granule[i]]);
         flags |= entry;
-        was = atomic_load_explicit(&blocks.stamp[owner - 1], memory_order_relaxed);
         /* A stamp of 0 says that it is no candidate, and stays. */
-        if (__builtin_expect(was - 1 < old - 1, 0))
-            atomic_store_explicit(&blocks.stamp[owner - 1], now, memory_order_relaxed);
+        if (__builtin_expect(atomic_load_explicit(stamp, memory_order_relaxed) - 1 < old - 1, 0))
+            atomic_store_explicit(stamp, now, memory_order_relaxed);
     }
     return flags & OWNER_FLAGS;
 }
@@ -103,16 +101,23 @@ static uint32_t all_flags(void)
     return flags & OWNER_FLAGS;
 }
 
+/* What only graphs and calls of unknown use have. */
+static __attribute__((noinline)) uint32_t touch_more(const struct use *use)
+{
+    uint64_t now = core_stamp();
+    uint32_t flags = touch(use->more, use->more_count, now, now - core.stamp_step);
+
+    return use->all ? all_flags() : flags;
+}
+
 /* Stamp every block; their flags together. */
 static inline uint32_t use_touch(const struct use *use)
 {
-    uint64_t now = core_stamp(), old = now - core.stamp_step;
-    uint32_t flags = touch(use->granule, use->count, now, old);
+    uint64_t now = core_stamp();
+    uint32_t flags = touch(use->granule, use->count, now, now - core.stamp_step);
 
-    if (__builtin_expect(use->more_count, 0))
-        flags |= touch(use->more, use->more_count, now, old);
-    if (__builtin_expect(use->all, 0))
-        flags = all_flags();
+    if (__builtin_expect(use->more_count | use->all, 0))
+        flags |= touch_more(use);
     return flags;
 }
 
@@ -336,25 +341,47 @@ static __attribute__((noinline)) int use_wait(struct use *use, struct gate_slot 
     return 0;
 }
 
-int use_begin(struct use *use)
+/* Inside the section: go on, or leave it for what is away. */
+static inline int use_go(struct use *use, struct gate_slot *slot)
 {
-    struct gate_slot *slot;
-    uint32_t flags;
+    uint32_t flags = use_touch(use) & OWNER_FLAGS;
 
-    if (__builtin_expect(atomic_load_explicit(&core.away_unproven, memory_order_relaxed) != 0, 0) &&
-        use->writes)
-        search_roots(use);
-    slot = gate_enter();
-    if (__builtin_expect(!slot, 0)) {
-        host_block_drop_all(use);
-        return -ENOMEM;
-    }
-    flags = use_touch(use);
     if (__builtin_expect(flags != 0, 0) && (flags & ~OWNER_COPIED || copied_flag(use)))
         return use_wait(use, slot);
     if (use->writes)
         gate_count_write(slot);
     return 0;
+}
+
+/* The gate is closed, or this is the thread's first call. */
+static __attribute__((noinline)) int use_begin_waiting(struct use *use)
+{
+    struct gate_slot *slot = gate_enter();
+
+    if (slot)
+        return use_go(use, slot);
+    host_block_drop_all(use);
+    return -ENOMEM;
+}
+
+static __attribute__((noinline)) int use_begin_searching(struct use *use)
+{
+    if (use->writes)
+        search_roots(use);
+    return use_begin_waiting(use);
+}
+
+/* All that is seldom is called last: what is often then has no registers to save. */
+int use_begin(struct use *use)
+{
+    struct gate_slot *slot;
+
+    if (__builtin_expect(atomic_load_explicit(&core.away_unproven, memory_order_relaxed) != 0, 0))
+        return use_begin_searching(use);
+    slot = gate_try();
+    if (__builtin_expect(!slot, 0))
+        return use_begin_waiting(use);
+    return use_go(use, slot);
 }
 
 void use_end(struct use *use)
