@@ -181,7 +181,7 @@ static void stamps_measure(void)
              (uint64_t)begin.tv_nsec;
     } while (ns < 1000000);
     core.stamp_hz = (uint64_t)((double)(core_stamp() - ticks) * 1e9 / (double)ns);
-    core.stamp_step = core.stamp_hz / 1000000;
+    core.stamp_step = core.stamp_hz / 1000000 * STAMP_AGE_US;
 }
 
 static bool residency_mapped(void)

@@ -2,7 +2,7 @@
 /*
  * use.c - what a call to the driver does before and after. See core.h.
  *
- * The fast path takes no lock and writes no shared line but a stamp older than a microsecond: being inside
+ * The fast path takes no lock and writes no shared line but a stamp older than STAMP_AGE_US: being inside
  * the user section is the pin. Only a call that finds something away leaves the section, takes launch pins under the
  * mover's role, and enters again; a thread never waits for the role while it holds launch pins, so the holder of the
  * role may wait for pins to be dropped.
