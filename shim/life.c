@@ -48,15 +48,14 @@ static void load_options(void)
     /* Whoever runs a privileged program may not steer what it writes and where. */
     const char *const *environment = getauxval(AT_SECURE) ? NULL : (const char *const *)environ;
 
-    options_init(&options);
-    options_parse(&options, environment, NULL, NULL); /* in silence: the log is not open yet */
+    int faults = options_parse(&options, environment, NULL, NULL); /* in silence: the log is not open yet */
     int error = log_init((enum log_level)options.log_level, options.log_path);
 
     if (error)
         log_line(LOG_WARN, "cannot open %s: %s; logging to standard error (EBBTIDE_LOG_FILE)",
                  options.log_path, strerrordesc_np(-error));
-    options_init(&options);
-    options_parse(&options, environment, complain, NULL);
+    if (faults)
+        options_parse(&options, environment, complain, NULL);
 }
 
 const struct options *life_options(void)

@@ -176,16 +176,18 @@ static int read_dir(char *item, struct spill_dir *out)
 
 static int read_dirs(const char *text, struct spill_dirs *out)
 {
-    struct spill_dirs dirs = {0};
+    struct spill_dirs dirs;
     char item[ITEM_BYTES];
 
+    dirs.count = 0;
     for (const char *rest = text; *rest;) {
         rest = next_item(rest, item);
         if (!rest || dirs.count == OPTIONS_DIRS || read_dir(item, &dirs.of[dirs.count]) < 0)
             return -EINVAL;
         dirs.count++;
     }
-    *out = dirs;
+    out->count = dirs.count;
+    memcpy(out->of, dirs.of, dirs.count * sizeof dirs.of[0]); /* the rest is large, and of no meaning */
     return 0;
 }
 
