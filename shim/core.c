@@ -10,6 +10,8 @@
 #include "allocate.h"
 #include "copy_executor.h"
 #include "disk_executor.h"
+#include "heap.h"
+#include "host.h"
 #include "host_block.h"
 #include "limit.h"
 #include "log.h"
@@ -201,27 +203,34 @@ static void writer_start(void)
     core.executors.row[core.executors.count++] = &writer.row;
 }
 
+/* How much the machine has is read from files, which takes longer than all the rest. */
+static uint64_t host_limit(const struct size_spec *asked)
+{
+    return size_resolve(asked, asked->kind == SIZE_FRACTION ? machine_memory_bytes() : 0);
+}
+
 void core_host_start(const struct options *options)
 {
-    static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER;
-
     if (core_host_active())
         return;
-    pthread_mutex_lock(&starting);
+    pthread_mutex_lock(&host_starting);
     if (!core_host_active()) {
         if (core.options) /* it was started and finished before; a fresh one is zero, and large */
             core = (struct core){0};
         core.options = options;
         pthread_mutex_init(&core.lock, NULL);
         pthread_cond_init(&core.changed, NULL);
-        budget_init(&core.host_budget, size_resolve(&options->host_budget, machine_memory_bytes()));
+        budget_init(&core.host_budget, host_limit(&options->host_budget));
         area_start();
-        core.slabs = (struct stock){.lock = &core.lock, .budget = &core.host_budget, .class = HOST_TIER};
+        core.slabs.lock = &core.lock;
+        core.slabs.budget = &core.host_budget;
+        core.slabs.class = HOST_TIER;
         disk_init(&core.disk, options);
         writer_start();
         atomic_store(&core.host_active, true);
+        heap_open(core.host_budget.limit_bytes);
     }
-    pthread_mutex_unlock(&starting);
+    pthread_mutex_unlock(&host_starting);
 }
 
 bool core_host_active(void)

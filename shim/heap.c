@@ -7,6 +7,7 @@
 
 #include "core.h"
 #include "heap_recall.h"
+#include "options.h"
 
 /* A thread's unused credit, and what is not worth giving back. */
 #define CREDIT_MOST_BYTES  ((int64_t)1 << 20)
@@ -17,6 +18,9 @@
 #define CREDIT_SHARE          4
 /* The same where credit cannot be recalled: 99.9 % of a budget are to be used when the first request is refused. */
 #define CREDIT_LOST_SHARE_OF_LIMIT 4096
+/* So much is admitted before the host's budget starts, where that can wait. Little: a program that will lock itself in
+ * and forbid files to be opened has more than this by then. */
+#define START_BYTES ((int64_t)128 << 10)
 /* The pool's lots. */
 #define LOT_LEAST_BYTES    ((uint64_t)64 << 10)
 #define LOT_MOST_BYTES     ((uint64_t)16 << 20)
@@ -29,6 +33,7 @@ static struct {
     _Atomic uint64_t room; /**< of the budget, when it was last asked */
     _Atomic uint32_t threads;
     _Atomic bool open;
+    const struct options *options; /**< NULL: nothing is counted */
     uint64_t lot_bytes;
     uint64_t credits_bytes;            /**< what all threads together may hold unused */
     _Alignas(64) pthread_mutex_t lock; /**< of the list and of what ended threads left */
@@ -41,6 +46,11 @@ static struct {
           .room = UINT64_MAX,
           .lot_bytes = LOT_MOST_BYTES,
           .credits_bytes = UINT64_MAX};
+
+static bool is_open(void)
+{
+    return atomic_load_explicit(&heap.open, memory_order_acquire);
+}
 
 /* The unused credit that a thread should hold now. */
 static int64_t credit_now(void)
@@ -145,7 +155,7 @@ void heap_enter_later(struct heap_account *account)
 
 bool heap_give_back(void)
 {
-    if (!atomic_load_explicit(&heap.open, memory_order_acquire))
+    if (!is_open())
         return false;
     recall(atomic_load_explicit(&heap.pool, memory_order_relaxed) + CREDIT_LEAST_BYTES);
     return pool_shrink(INT64_MAX);
@@ -176,13 +186,24 @@ static int64_t wait_without_credit(struct heap_account *account)
     return spare;
 }
 
+static void start(void)
+{
+    int error = errno;
+
+    if (heap.options)
+        core_host_start(heap.options);
+    errno = error;
+}
+
 /* `bytes` more than what is granted. */
 static bool reserve(struct heap_account *account, int64_t bytes)
 {
     unsigned asked = 0;
     int64_t got;
 
-    if (!atomic_load_explicit(&heap.open, memory_order_acquire)) {
+    if (!is_open() && atomic_load_explicit(&heap.pool, memory_order_relaxed) - bytes < -START_BYTES)
+        start();
+    if (!is_open()) {
         atomic_fetch_sub_explicit(&heap.pool, bytes + CREDIT_EARLY_BYTES, memory_order_relaxed);
         heap_grant(account, bytes + CREDIT_EARLY_BYTES);
         return true;
@@ -315,10 +336,22 @@ uint64_t heap_unused(void)
 
 /* ---- life ------------------------------------------------------------------------------------------------ */
 
+void heap_start(const struct options *options)
+{
+    bool can_wait = options->host_budget.kind != SIZE_BYTES && options->host_cacheable_bytes == UINT64_MAX &&
+                    !options->stats && !options->stats_json_path[0];
+
+    heap.options = options;
+    if (!can_wait)
+        core_host_start(options);
+}
+
 void heap_open(uint64_t limit_bytes)
 {
     int64_t has;
 
+    if (!heap.options)
+        return;
     if (limit_bytes / LOT_SHARE_OF_LIMIT < LOT_MOST_BYTES)
         heap.lot_bytes = limit_bytes / LOT_SHARE_OF_LIMIT;
     heap.recalls = limit_bytes == UINT64_MAX || heap_recall_start();

@@ -29,6 +29,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct options;
+
 /** The words of the allocator's thread data that an account is a view of. */
 struct heap_counters {
     uint64_t allocated; /**< bytes since the thread began; the allocator adds to it */
@@ -152,8 +154,12 @@ static inline void heap_unkeep(struct heap_account *account, uint64_t bytes)
 /** The bytes that the program holds: exact while no thread allocates or frees. */
 uint64_t heap_bytes(void);
 
+/** From now on the heap is counted, and holds the budget of the host once that has started. Starts it: at once where
+ *  something was asked for that a small heap shows in, else when 128 KiB were granted. @options  live for ever. */
+void heap_start(const struct options *options);
+
 /**
- * From now on the budget holds: charge what is held already. Before it everything is admitted.
+ * The host's budget has started, and holds: charge what is held already. Before it everything is admitted.
  *
  * @limit_bytes  of the whole budget; UINT64_MAX without one
  */

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "gate.h"
+#include "heap.h"
 #include "host_block.h"
 #include "log.h"
 #include "monitor.h"
@@ -22,15 +23,9 @@
 #define RACES_MOST 64
 #define WAITS_MOST 30
 
-static uint64_t (*heap_unused_bytes)(void);
+pthread_mutex_t host_starting = PTHREAD_MUTEX_INITIALIZER;
 
 static _Atomic uint32_t lines;
-
-uint64_t host_heap(uint64_t (*unused_bytes)(void))
-{
-    heap_unused_bytes = unused_bytes;
-    return core.host_budget.limit_bytes;
-}
 
 int core_heap_charge(uint64_t bytes, uint64_t *out_room_bytes)
 {
@@ -65,7 +60,7 @@ void core_heap_refused(uint64_t bytes)
 
 void host_figures(struct budget *out)
 {
-    uint64_t unused = heap_unused_bytes ? heap_unused_bytes() : 0;
+    uint64_t unused = heap_unused();
 
     pthread_mutex_lock(&core.lock);
     *out = core.host_budget;
@@ -113,10 +108,12 @@ bool core_heap_make_room(uint64_t bytes, unsigned asked)
 
 void host_lock(void)
 {
+    pthread_mutex_lock(&host_starting);
     pthread_mutex_lock(&core.lock);
 }
 
 void host_unlock(void)
 {
     pthread_mutex_unlock(&core.lock);
+    pthread_mutex_unlock(&host_starting);
 }

@@ -8,14 +8,15 @@
 #ifndef EBB_HOST_H
 #define EBB_HOST_H
 
-#include <stdint.h>
+#include <pthread.h>
 
 struct budget;
 
-/** The heap is counted: @unused_bytes tells what of its lots the program does not hold. Returns the budget's limit. */
-uint64_t host_heap(uint64_t (*unused_bytes)(void));
+/** core_host_start's. Before core.lock. */
+extern pthread_mutex_t host_starting;
 
-/** Around fork: the ledger is in order in the child. Nothing else may be called between. */
+/** Around fork: the host has started or has not, and its ledger is in order, in the child. Nothing else may be called
+ *  between. */
 void host_lock(void);
 void host_unlock(void);
 

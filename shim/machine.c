@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -111,9 +112,12 @@ static struct group group_of(const char *root)
     return least;
 }
 
+/* Not by sysconf, which need not get by without malloc: an allocation may have led here. */
 static uint64_t machine_ram_bytes(void)
 {
-    return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    struct sysinfo info;
+
+    return sysinfo(&info) == 0 ? (uint64_t)info.totalram * info.mem_unit : UINT64_MAX;
 }
 
 uint64_t machine_memory_bytes(void)

@@ -115,16 +115,12 @@ bool malloc_counts(const void *memory)
 
 void malloc_start(const struct options *options)
 {
-    uint64_t limit_bytes;
-
     if (!is_wanted(options)) {
         pass();
         return;
     }
     malloc_end(malloc_begin(), false);
-    core_host_start(options);
-    limit_bytes = host_heap(heap_unused);
-    heap_open(limit_bytes);
+    heap_start(options);
     host_block_is_heap = malloc_counts;
     if (options->host_cacheable_bytes != UINT64_MAX)
         malloc_cacheable_bytes = options->host_cacheable_bytes > SC_LARGE_MINCLASS

@@ -9,6 +9,7 @@
 
 #include "heap.h"
 #include "host.h"
+#include "machine.h"
 #include "options.h"
 #include "state.h"
 
@@ -27,8 +28,7 @@ static void begin(uint64_t bytes)
 {
     options_init(&options);
     options.host_budget = (struct size_spec){.kind = SIZE_BYTES, .bytes = bytes};
-    core_host_start(&options);
-    heap_open(host_heap(heap_unused));
+    heap_start(&options);
     limit_bytes = bytes;
 }
 
@@ -231,4 +231,50 @@ Test(heap, threads_that_race_at_the_budget_never_pass_it_and_lose_no_byte)
     cr_expect_eq(heap_bytes(), 0);
     heap_give_back();
     cr_expect_eq(charged(), 0);
+}
+
+/* ---- the start ------------------------------------------------------------------------------------------- */
+
+Test(heap, a_share_of_the_machine_is_not_looked_up_before_the_heap_has_grown)
+{
+    struct thread *mine = &threads[THREADS];
+    struct budget figures;
+
+    options_init(&options);
+    heap_start(&options);
+    join(mine, 1);
+    cr_assert(take(mine, 4 * KIB));
+    cr_expect_not(core_host_active());
+    cr_assert(take(mine, 300 * KIB));
+    cr_assert(take(mine, 4 * KIB));
+    cr_expect(core_host_active());
+    host_figures(&figures);
+    cr_expect_eq(figures.class_bytes[HOST_HEAP], 308 * KIB);
+    cr_expect_lt(figures.limit_bytes, machine_memory_bytes());
+}
+
+Test(heap, the_first_request_of_all_can_be_over_a_share)
+{
+    struct thread *mine = &threads[THREADS];
+
+    options_init(&options);
+    heap_start(&options);
+    join(mine, 1);
+    cr_expect_not(take(mine, machine_memory_bytes()));
+    cr_expect(take(mine, 4 * KIB));
+}
+
+Test(heap, whoever_starts_the_host_opens_the_heap)
+{
+    struct thread *mine = &threads[THREADS];
+    struct budget figures;
+
+    options_init(&options);
+    heap_start(&options);
+    join(mine, 1);
+    cr_assert(take(mine, 4 * KIB));
+    core_host_start(&options);
+    host_figures(&figures);
+    cr_expect_eq(figures.class_bytes[HOST_HEAP], 4 * KIB);
+    cr_expect_not(take(mine, machine_memory_bytes()));
 }
