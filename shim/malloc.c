@@ -82,29 +82,16 @@ static void *realloc_copy(void *memory, size_t old_bytes, size_t bytes)
     return moved;
 }
 
-/* In place it costs only the difference; else both objects are held for a moment. */
-static bool grow_in_place(struct heap_account *account, void *memory, size_t old_bytes, size_t bytes)
-{
-    size_t class_bytes = malloc_class_bytes(bytes);
-
-    return old_bytes >= SC_LARGE_MINCLASS && class_bytes > old_bytes &&
-           heap_take(account, class_bytes - old_bytes) && je_xallocx(memory, bytes, 0, 0) >= bytes;
-}
-
-static void *realloc_jemalloc(void *memory, size_t old_bytes, size_t bytes)
+static void *realloc_jemalloc(void *memory, size_t bytes)
 {
     struct heap_account *account = malloc_begin();
     size_t class_bytes = malloc_class_bytes(bytes);
-    void *moved = memory;
+    void *moved = NULL;
     bool purged = false;
 
-    if (!grow_in_place(account, memory, old_bytes, bytes)) {
-        heap_rearm(account);
-        moved = NULL;
-        if (admit(account, class_bytes))
-            while (!(moved = je_realloc(memory, bytes)) && malloc_purge(&purged))
-                ;
-    }
+    if (admit(account, class_bytes))
+        while (!(moved = je_realloc(memory, bytes)) && malloc_purge(&purged))
+            ;
     malloc_end(account, true);
     return malloc_adopted(moved, class_bytes);
 }
@@ -136,14 +123,11 @@ EXPORT void *realloc(void *memory, size_t bytes)
     /* What is away of a host block comes back for the copy, and goes with the old object. */
     if (malloc_may_hold_blocks(old_bytes))
         return realloc_copy(memory, old_bytes, bytes);
-    if (bytes <= COPY_MOST_BYTES && old_bytes <= COPY_MOST_BYTES) {
-        void *moved = realloc_copy(memory, old_bytes, bytes);
-
-        /* A large object may still grow where it lies when there is no room for two. */
-        if (moved || old_bytes < SC_LARGE_MINCLASS)
-            return moved;
-    }
-    return realloc_jemalloc(memory, old_bytes, bytes);
+    if (bytes > old_bytes && bytes > SC_SMALL_MAXCLASS)
+        return malloc_grow(memory, old_bytes, bytes);
+    if (bytes <= COPY_MOST_BYTES && old_bytes <= COPY_MOST_BYTES)
+        return realloc_copy(memory, old_bytes, bytes);
+    return realloc_jemalloc(memory, bytes);
 }
 
 EXPORT void *reallocarray(void *memory, size_t count, size_t bytes)

@@ -61,6 +61,10 @@ void free_large(void *memory, unsigned class);
 /** An object of the thread's slots, after malloc_begin and heap_take; NULL when it has none for so many bytes. */
 void *malloc_from_slot(size_t bytes);
 
+/** realloc to more bytes than any slab's object has, from `old_bytes` usable ones. NULL with errno when there is no room;
+ *  then the object is as it was. */
+void *malloc_grow(void *memory, size_t old_bytes, size_t bytes);
+
 /** Usable bytes of an object of ours; 0 when it is not ours. */
 size_t malloc_size(const void *memory);
 

@@ -119,6 +119,24 @@ Test(malloc, realloc_keeps_what_was_there)
     cr_expect_null(realloc(memory, 0));
 }
 
+Test(malloc, realloc_moves_a_large_object_rarely)
+{
+    unsigned char *memory = NULL;
+    unsigned moves = 0;
+
+    for (size_t bytes = 20000; bytes < 300000; bytes += 4000) {
+        unsigned char *moved = realloc(memory, bytes);
+
+        cr_assert(moved);
+        moves += moved != memory;
+        memory = moved;
+        cr_assert(bytes == 20000 || memory[bytes - 4000 - 1] == 7);
+        memory[bytes - 1] = 7;
+    }
+    cr_expect_leq(moves, 6, "%u moves of 70 steps", moves);
+    free(memory);
+}
+
 Test(malloc, calloc_zeroes_what_was_used_before)
 {
     for (size_t bytes = 16; bytes < (8 << 20); bytes *= 4) {
