@@ -34,6 +34,14 @@ static const struct {
      "f(int a) { int s = 0; "
      "for (int i = 0; i < a; i++) s += printf(\"%%d\", rand() %% (i + 1)); return s; }\\n' | "
      "/usr/bin/cc -O2 -x c -c -o /dev/null -; done"},
+    /* Debian's is linked to jemalloc: without the library that is what serves it. */
+    {"redis", "/usr/bin/redis-server",
+     "d=$(mktemp -d) || exit 1; timeout -k 5 60 /usr/bin/redis-server --unixsocket $d/socket --port 0 --save "
+     "'' "
+     "--dir $d >/dev/null 2>&1 & s=$!; i=0; until [ -S $d/socket ] || [ $i = 1000 ]; do i=$((i + 1)); "
+     "sleep 0.01; done; "
+     "timeout -k 5 60 redis-benchmark -s $d/socket -n $(($1 * 2000)) -P 16 -d 512 -r 10000 -q "
+     "-t set,get,lpush,lpop,sadd,hset,zadd >/dev/null 2>&1; r=$?; kill $s; wait $s; rm -r $d; exit $r"},
 };
 
 struct program {
