@@ -35,6 +35,15 @@ static void add_to_class(struct budget *budget, unsigned class, uint64_t bytes)
         budget->used_peak_bytes = budget->used_bytes;
 }
 
+void budget_force(struct budget *budget, unsigned class, uint64_t bytes)
+{
+    assert(class < BUDGET_CLASSES);
+    add_to_class(budget, class, bytes);
+    uint64_t held_bytes = budget_held(budget);
+    if (held_bytes > budget->peak_bytes)
+        budget->peak_bytes = held_bytes;
+}
+
 int budget_charge(struct budget *budget, unsigned class, uint64_t bytes, uint64_t keep_free_bytes)
 {
     assert(class < BUDGET_CLASSES);
@@ -42,10 +51,7 @@ int budget_charge(struct budget *budget, unsigned class, uint64_t bytes, uint64_
      * also admitted over the limit, since it takes nothing. */
     if (bytes > budget_room(budget, keep_free_bytes))
         return -ENOMEM;
-    add_to_class(budget, class, bytes);
-    uint64_t held_bytes = budget_held(budget);
-    if (held_bytes > budget->peak_bytes)
-        budget->peak_bytes = held_bytes;
+    budget_force(budget, class, bytes);
     return 0;
 }
 

@@ -39,7 +39,10 @@ void budget_init(struct budget *budget, uint64_t limit_bytes);
  */
 int budget_charge(struct budget *budget, unsigned class, uint64_t bytes, uint64_t keep_free_bytes);
 
-/** Give back what budget_charge took. */
+/** Take what is held already, or must be: never refused, the limit may be passed. */
+void budget_force(struct budget *budget, unsigned class, uint64_t bytes);
+
+/** Give back what budget_charge or budget_force took. */
 void budget_credit(struct budget *budget, unsigned class, uint64_t bytes);
 
 /** Count a request that stays refused after everything that could make room was tried. */

@@ -33,13 +33,8 @@ static void credit(struct budget *budget, unsigned class, uint64_t bytes)
 /* Past the limit if need be. */
 static void force(struct budget *budget, unsigned class, uint64_t bytes)
 {
-    uint64_t limit_bytes;
-
     pthread_mutex_lock(&core.lock);
-    limit_bytes = budget->limit_bytes;
-    budget->limit_bytes = BUDGET_NO_LIMIT;
-    budget_charge(budget, class, bytes, 0);
-    budget->limit_bytes = limit_bytes;
+    budget_force(budget, class, bytes);
     pthread_mutex_unlock(&core.lock);
 }
 

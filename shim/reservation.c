@@ -66,14 +66,11 @@ static uint64_t keep_free(unsigned ordinal)
 static int charge(unsigned ordinal, uint64_t bytes, bool over)
 {
     struct budget *budget = &core.devices[ordinal].budget;
-    uint64_t limit_bytes = budget->limit_bytes;
-    int r;
 
-    if (over)
-        budget->limit_bytes = BUDGET_NO_LIMIT;
-    r = budget_charge(budget, CLASS_RESERVED, bytes, over ? 0 : keep_free(ordinal));
-    budget->limit_bytes = limit_bytes;
-    return r;
+    if (!over)
+        return budget_charge(budget, CLASS_RESERVED, bytes, keep_free(ordinal));
+    budget_force(budget, CLASS_RESERVED, bytes);
+    return 0;
 }
 
 /* Under the lock. */

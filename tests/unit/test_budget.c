@@ -119,6 +119,19 @@ Test(budget, peak_is_the_most_that_was_held)
     cr_assert_eq(budget.peak_bytes, 71);
 }
 
+Test(budget, what_is_there_already_is_charged_past_the_limit)
+{
+    struct budget budget = with_limit(100);
+    cr_assert_eq(budget_charge(&budget, BLOCK, 90, 0), 0);
+    budget_force(&budget, NATIVE, 30);
+    cr_assert_eq(budget.used_bytes, 120);
+    cr_assert_eq(budget.peak_bytes, 120);
+    cr_assert_eq(budget.limit_bytes, 100);
+    cr_assert_eq(budget_charge(&budget, BLOCK, 1, 0), -ENOMEM);
+    budget_credit(&budget, NATIVE, 30);
+    cr_assert_eq(budget_charge(&budget, BLOCK, 10, 0), 0);
+}
+
 Test(budget, counts_refusals_only_when_told)
 {
     struct budget budget = with_limit(10);
