@@ -9,6 +9,7 @@
 #include "contexts.h"
 #include "core.h"
 #include "host_block.h"
+#include "host_operand.h"
 #include "life.h"
 #include "limit.h"
 #include "native.h"
@@ -60,7 +61,7 @@ static int host_register(void *ptr, size_t bytes, const char *name)
 
     if (native_find(NATIVE_MEMORY, address_of(ptr), &record))
         return -ENOTSUP;
-    return host_block_register(ptr, bytes, 0, name);
+    return host_operand_register(ptr, bytes, name);
 }
 
 int ebb_register(void *ptr, size_t bytes, unsigned flags, const char *name)
@@ -112,7 +113,7 @@ int ebb_pin(void *ptr, unsigned flags, void *stream)
         return -EINVAL;
     if (on_device)
         return operand_pin(address_of(ptr), flags);
-    return host_block_pin(ptr, flags & EBB_NOWAIT ? HOST_PIN_NOWAIT : 0);
+    return host_operand_pin(ptr, flags);
 }
 
 int ebb_unpin(void *ptr, unsigned flags)
@@ -123,7 +124,7 @@ int ebb_unpin(void *ptr, unsigned flags)
         return on_device;
     if (flags & ~(unsigned)EBB_CLEAN)
         return -EINVAL;
-    return on_device ? operand_unpin(address_of(ptr), flags) : host_block_unpin(ptr, 0);
+    return on_device ? operand_unpin(address_of(ptr), flags) : host_operand_unpin(ptr);
 }
 
 int ebb_touch(void *ptr)
@@ -172,14 +173,6 @@ int ebb_reserve_release(ebb_reservation reservation, size_t bytes)
     return reservation_release(reservation, bytes);
 }
 
-/* A pin that does not last is what brings host memory back. */
-static int host_prefetch(void *ptr)
-{
-    int r = host_block_pin(ptr, 0);
-
-    return r ? r : host_block_unpin(ptr, 0);
-}
-
 int ebb_prefetch(void *ptr, int tier, void *stream)
 {
     int on_device = is_device(ptr);
@@ -189,7 +182,7 @@ int ebb_prefetch(void *ptr, int tier, void *stream)
         return on_device;
     if (tier != (on_device ? EBB_TIER_DEVICE : EBB_TIER_HOST))
         return -EINVAL;
-    return on_device ? operand_prefetch(address_of(ptr)) : host_prefetch(ptr);
+    return on_device ? operand_prefetch(address_of(ptr)) : host_operand_prefetch(ptr);
 }
 
 static long evict_host(void *ptr)

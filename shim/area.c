@@ -4,8 +4,8 @@
 
 #include <stddef.h>
 
+#include "area_tier.h"
 #include "mover.h"
-#include "state.h"
 
 static inline bool in_force(void)
 {
@@ -58,7 +58,7 @@ static __attribute__((noinline)) uint64_t resident_of_away(uint32_t first)
     return granules * GRANULE_BYTES;
 }
 
-static inline __attribute__((always_inline)) uint64_t resident(uint32_t first)
+AREA_INLINE uint64_t resident(uint32_t first)
 {
     uint32_t entry = owner_entry(&core.blocks, first);
 
@@ -76,21 +76,12 @@ static const uint8_t queue_of[AREA_COUNT] = {
     [AREA_OPERATION] = QUEUE_OPERATIONS, [AREA_BUFFER] = QUEUE_BUFFERS};
 
 /* @here_bytes  of the block on the device: what it counts as, unless it is an operation and counts as a whole */
-static inline __attribute__((always_inline)) void recount(uint32_t first, enum area from, enum area to,
-                                                          uint64_t here_bytes)
+AREA_INLINE void recount(uint32_t first, enum area from, enum area to, uint64_t here_bytes)
 {
     struct block *block = &core.blocks.block[first];
     struct device_state *device = &core.devices[block->ordinal];
-    uint64_t whole_bytes = block->granules * GRANULE_BYTES;
 
-    if (from != AREA_LOOSE)
-        device->area_bytes[from] -= from == AREA_OPERATION ? whole_bytes : here_bytes;
-    if (to != AREA_LOOSE)
-        device->area_bytes[to] += to == AREA_OPERATION ? whole_bytes : here_bytes;
-    if (from == AREA_BUFFER)
-        device->wanted_bytes -= whole_bytes;
-    if (to == AREA_BUFFER)
-        device->wanted_bytes += whole_bytes;
+    area_books_move(&device->areas, from, to, here_bytes, block->granules * GRANULE_BYTES);
     block->area = (uint8_t)to;
     if (queue_of[from] != queue_of[to])
         queues_move(&device->queues, &core.blocks.operand[first].entry, (enum queue)queue_of[to]);
@@ -103,6 +94,7 @@ void area_update(uint32_t first)
 
     if (from != to)
         recount(first, from, to, resident(first));
+    host_area_block(first);
 }
 
 /* What counts by its resident bytes. */
@@ -112,7 +104,7 @@ static uint64_t *counter(uint32_t first)
 
     if (block->area != AREA_BUFFER && block->area != AREA_FIXED)
         return NULL;
-    return &core.devices[block->ordinal].area_bytes[block->area];
+    return &core.devices[block->ordinal].areas.bytes[block->area];
 }
 
 void area_came(uint32_t first, uint64_t bytes)
@@ -131,42 +123,31 @@ void area_went(uint32_t first, uint64_t bytes)
         *count -= bytes;
 }
 
-static inline __attribute__((always_inline)) const struct area_limits *limits_of(struct device_state *device)
+AREA_INLINE struct area_tier tier_of(struct device_state *device)
 {
     const struct budget *budget = &device->budget;
-    struct area_memo *memo = &device->area_memo;
-    uint64_t staging = device->chunk_max_granules * GRANULE_BYTES, limit = budget->limit_bytes;
-    uint64_t capacity = limit == BUDGET_NO_LIMIT ? UINT64_MAX : limit > staging ? limit - staging : 0;
-    uint64_t untracked = budget->used_bytes - budget->class_bytes[CLASS_BLOCK] -
-                         budget->class_bytes[CLASS_RESERVED] + device->area_bytes[AREA_FIXED];
     uint64_t others = atomic_load_explicit(&device->others_bytes, memory_order_relaxed);
 
     /* Others' use counts as far as it takes what the budget would have us use. */
-    if (__builtin_expect(others && limit != BUDGET_NO_LIMIT && limit + others > device->total_bytes, 0))
-        untracked += limit + others - device->total_bytes;
-
-    if (__builtin_expect(memo->capacity_bytes != capacity || memo->untracked_bytes != untracked, 0))
-        *memo = (struct area_memo){
-            capacity, untracked,
-            areas_limit(capacity, untracked, core.options->operations.share, core.options->buffers.share)};
-    return &memo->limits;
+    if (__builtin_expect(others && budget->limit_bytes != BUDGET_NO_LIMIT, 0))
+        others = areas_over(budget->limit_bytes + others, device->total_bytes);
+    else
+        others = 0;
+    return (struct area_tier){
+        .books = &device->areas,
+        .budget = budget,
+        .staging_bytes = device->chunk_max_granules * GRANULE_BYTES,
+        .managed_bytes = budget->class_bytes[CLASS_BLOCK],
+        .reserved_bytes = budget->class_bytes[CLASS_RESERVED],
+        .others_bytes = others,
+    };
 }
 
-static inline __attribute__((always_inline)) struct areas state_of(struct device_state *device)
+AREA_INLINE struct areas state_of(struct device_state *device)
 {
-    const struct budget *budget = &device->budget;
-    uint64_t blocks = budget->class_bytes[CLASS_BLOCK], reserved = budget->class_bytes[CLASS_RESERVED];
-    uint64_t counted =
-        device->area_bytes[AREA_FIXED] + device->area_bytes[AREA_BUFFER] + device->area_bytes[AREA_OPERATION];
+    struct area_tier tier = tier_of(device);
 
-    return (struct areas){
-        .limits = *limits_of(device),
-        .operations_bytes = device->area_bytes[AREA_OPERATION] + reserved,
-        .buffers_bytes = device->area_bytes[AREA_BUFFER],
-        /* What is on its way counts as loose; what is pinned and not back yet counts already. */
-        .loose_bytes = blocks > counted ? blocks - counted : 0,
-        .demand_bytes = device->wanted_bytes,
-    };
+    return area_tier_state(&tier);
 }
 
 struct areas area_state(unsigned ordinal)
@@ -174,19 +155,7 @@ struct areas area_state(unsigned ordinal)
     return state_of(&core.devices[ordinal]);
 }
 
-/* May operations grow? @buffer_bytes, @wanted_bytes: what buffers are less by that, on the device and in all. */
-static inline __attribute__((always_inline)) int admit(struct device_state *device, uint64_t bytes,
-                                                       uint64_t buffer_bytes, uint64_t wanted_bytes)
-{
-    struct areas areas = state_of(device);
-    uint64_t evict_bytes;
-
-    areas.buffers_bytes -= buffer_bytes;
-    areas.demand_bytes -= wanted_bytes;
-    return areas_grow_operations(&areas, bytes, &evict_bytes);
-}
-
-static inline __attribute__((always_inline)) bool is_unsettled(struct device_state *device)
+AREA_INLINE bool is_unsettled(struct device_state *device)
 {
     struct areas areas = state_of(device);
     struct areas_excess over = areas_grow_buffers(&areas, 0);
@@ -201,8 +170,8 @@ int area_admit(unsigned ordinal, uint64_t bytes, uint32_t first)
 
     if (!in_force())
         return 0;
-    return admit(&core.devices[ordinal], bytes, is_buffer ? resident(first) : 0,
-                 is_buffer ? block->granules * GRANULE_BYTES : 0);
+    return areas_admit(area_state(ordinal), bytes, is_buffer ? resident(first) : 0,
+                       is_buffer ? block->granules * GRANULE_BYTES : 0);
 }
 
 bool area_unsettled(unsigned ordinal)
@@ -217,8 +186,8 @@ int area_pin(uint32_t first)
     uint64_t bytes = block->granules * GRANULE_BYTES, here_bytes = resident(first);
     bool is_buffer = block->area == AREA_BUFFER;
 
-    if (in_force() &&
-        admit(&core.devices[block->ordinal], bytes, is_buffer ? here_bytes : 0, is_buffer ? bytes : 0) < 0)
+    if (in_force() && areas_admit(state_of(&core.devices[block->ordinal]), bytes, is_buffer ? here_bytes : 0,
+                                  is_buffer ? bytes : 0) < 0)
         return -ENOSPC;
     block->pins[PIN_API]++;
     if (is_buffer)

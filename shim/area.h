@@ -44,10 +44,17 @@ void area_went(uint32_t first, uint64_t bytes);
 /** The block's bytes on the device. */
 uint64_t area_resident(uint32_t first);
 
-/** Limits worked out before, and what from: a device's change rarely and are asked for at every pin. */
+/** Limits worked out before, and what from: a tier's change rarely and are asked for at every pin. */
 struct area_memo {
     uint64_t capacity_bytes, untracked_bytes;
     struct area_limits limits;
+};
+
+/** What a tier has, by where it counts. */
+struct area_books {
+    uint64_t bytes[AREA_COUNT];
+    uint64_t wanted_bytes; /**< whole size of what is AREA_BUFFER */
+    struct area_memo memo; /**< area_tier.h's */
 };
 
 /** What policy asks about a device. */

@@ -95,6 +95,7 @@ enum operand_flag {
 struct operand {
     struct queue_entry entry; /**< in the queues of its device */
     uint64_t bytes;           /**< as registered */
+    uint64_t host_bytes;      /**< of it in host memory, as the host's areas count it; host_area.c's */
     uint64_t reservation;     /**< that it was drawn from; only with BLOCK_DRAWN */
     uint32_t copies;          /**< of its chunks that are `copied` */
     uint32_t saves;           /**< times that it left the device by being copied */

@@ -150,13 +150,6 @@ void core_host_credit(enum host_class class, uint64_t bytes)
         credit(&core.host_budget, class, bytes);
 }
 
-int core_host_try(enum host_class class, uint64_t bytes)
-{
-    if (!core_host_active() || !bytes)
-        return 0;
-    return charge(&core.host_budget, class, bytes, tier_host_staging());
-}
-
 void core_host_force(enum host_class class, uint64_t bytes)
 {
     if (core_host_active() && bytes)

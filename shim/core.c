@@ -323,6 +323,7 @@ void core_forked(void)
         return;
     atomic_store(&core.active, false);
     core.forked = true;
+    atomic_store(&core.areas_in_force, false);
     core.device = NULL;
     pthread_mutex_init(&core.lock, NULL);
     pthread_cond_init(&core.changed, NULL);

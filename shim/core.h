@@ -168,8 +168,6 @@ void core_credit(unsigned ordinal, enum device_class class, uint64_t bytes);
 /** The same for host memory. */
 int core_host_charge(enum host_class class, uint64_t bytes);
 void core_host_credit(enum host_class class, uint64_t bytes);
-/** Charge without making room and without a word: -ENOMEM when it does not fit now. */
-int core_host_try(enum host_class class, uint64_t bytes);
 /** Charge what is in memory whatever the budget says: never refused, the limit may be passed. */
 void core_host_force(enum host_class class, uint64_t bytes);
 

@@ -211,7 +211,7 @@ EBB_FUNCTION int ebb_unregister(void *ptr) EBB_NAMED(ebb_unregister);
  * Make an object an operand: in its fastest tier on return, and there it stays until it was unpinned as often.
  *
  * Its bytes move from the buffers to the operations of the tier; it is restored first where needed, others being
- * evicted for it.
+ * evicted for it: from a device to the host, from the host to disk.
  *
  * @flags   EBB_RO or EBB_RW, and EBB_NOWAIT
  * @stream  a CUstream or cudaStream_t on which it is about to be used, or NULL: work submitted to it after this call

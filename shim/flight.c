@@ -279,6 +279,7 @@ static bool commit(struct returning *returning)
         chunk_move(chunk, CHUNK_HOST);
     }
     block_publish(&core.blocks, returning->first);
+    host_area_block(returning->first);
     return spare;
 }
 

@@ -60,10 +60,13 @@ static int begin(struct host_block *block)
         }
     }
     block->holds = host_holds_on(block);
-    if (block->flags & HOST_BLOCK_HEAP)
+    if (block->flags & HOST_BLOCK_HEAP) {
+        host_area_adopt((int64_t)block->bytes);
         host_account_out(block, block->absent_bytes);
-    else
+    } else {
         host_account_in(block, block->bytes - block->absent_bytes);
+    }
+    host_area_begin(block->bytes - block->absent_bytes, block->bytes);
     return 0;
 }
 
@@ -123,8 +126,7 @@ static void end(struct host_block *block)
         pthread_cond_wait(&host_blocks.changed, &host_blocks.lock);
     if (host_fault_running() && block->unit_count)
         host_fault_disarm(block->first, block->end);
-    if (block->pins)
-        host_blocks.pinned_bytes -= block->bytes;
+    host_area_end(block->pins != 0, block->bytes - block->absent_bytes, block->bytes);
     host_table_remove(block);
 }
 
@@ -141,10 +143,12 @@ static void forget(struct host_block *block)
             disk_give(&core.disk, unit->slot, HOST_UNIT_BYTES);
     }
     host_blocks.away_bytes -= away_bytes;
-    if (block->flags & HOST_BLOCK_HEAP)
+    if (block->flags & HOST_BLOCK_HEAP) {
         host_account_in(block, block->absent_bytes);
-    else
+        host_area_adopt(-(int64_t)block->bytes);
+    } else {
         host_account_out(block, block->bytes - block->absent_bytes);
+    }
     host_table_destroy(block);
 }
 
@@ -206,24 +210,37 @@ bool host_block_abandon(void *ptr, size_t bytes)
 
 /* ---- pins ------------------------------------------------------------------------------------------------- */
 
+static void stamp(struct host_block *block)
+{
+    uint64_t now = core_stamp();
+
+    for (uint32_t i = 0; i < block->unit_count; i++)
+        block->unit[i].stamp = now;
+}
+
 static void unpin(struct host_block *block)
 {
-    if (--block->pins == 0)
-        host_blocks.pinned_bytes -= block->bytes;
+    if (--block->pins)
+        return;
+    host_area_unpin(block->bytes - block->absent_bytes, block->bytes);
+    stamp(block);
 }
 
 /* Lock held. 0, and it has one pin more; else as host_block_pin. */
 static int pin(struct host_block *block, unsigned flags)
 {
-    if (!block->pins && core.host_budget.limit_bytes - host_blocks.pinned_bytes < block->bytes)
-        return -ENOSPC;
-    if (flags & HOST_PIN_NOWAIT)
+    int rc = 0;
+
+    if (flags & HOST_PIN_COMPLETE && block->absent_bytes)
+        return -EAGAIN;
+    if (flags & (HOST_PIN_NOWAIT | HOST_PIN_COMPLETE))
         for (uint32_t index = 0; index < block->unit_count; index++)
             if (block->unit[index].away | block->unit[index].leaving | block->unit[index].returning)
                 return -EAGAIN;
-    if (block->pins++ == 0)
-        host_blocks.pinned_bytes += block->bytes;
-    return 0;
+    if (!block->pins)
+        rc = host_area_pin(block->bytes - block->absent_bytes, block->bytes);
+    block->pins += !rc;
+    return rc;
 }
 
 int host_block_pin(void *ptr, unsigned flags)
@@ -234,11 +251,23 @@ int host_block_pin(void *ptr, unsigned flags)
     host_books_lock();
     block = find(ptr);
     rc = block ? pin(block, flags) : -ENOENT;
-    if (!rc) {
+    if (!rc && !(flags & HOST_PIN_COUNT)) {
         rc = host_piece_bring_all(block, true);
         if (rc < 0)
             unpin(block);
     }
+    pthread_mutex_unlock(&host_blocks.lock);
+    return rc;
+}
+
+int host_block_bring(void *ptr)
+{
+    struct host_block *block;
+    int rc;
+
+    host_books_lock();
+    block = find(ptr);
+    rc = block ? host_piece_bring_all(block, true) : -ENOENT;
     pthread_mutex_unlock(&host_blocks.lock);
     return rc;
 }
@@ -265,13 +294,12 @@ int host_block_unpin(void *ptr, unsigned flags)
 
 int host_block_touch(void *ptr)
 {
-    uint64_t now = core_stamp();
     struct host_block *block;
 
     host_books_lock();
     block = find(ptr);
-    for (uint32_t i = 0; block && i < block->unit_count; i++)
-        block->unit[i].stamp = now;
+    if (block)
+        stamp(block);
     pthread_mutex_unlock(&host_blocks.lock);
     return block ? 0 : -ENOENT;
 }

@@ -45,6 +45,9 @@ enum host_block_flag {
 
 enum host_pin_flag {
     HOST_PIN_NOWAIT = 1, /**< -EAGAIN instead of waiting for a disk */
+    HOST_PIN_COMPLETE =
+        2, /**< -EAGAIN instead of waiting for anything: all of it is in memory, pages that nobody touched, too */
+    HOST_PIN_COUNT = 4, /**< it stays, and counts as pinned; what is away stays away, until another pin */
 };
 
 struct host_block_info {
@@ -79,11 +82,14 @@ int host_block_unregister(void *ptr);
  * Bring the block at @ptr back and keep it. Counted.
  *
  * Returns  0, all of it in memory; -ENOENT no block is there; -EAGAIN with HOST_PIN_NOWAIT when some of it is away;
- *          -ENOSPC the host budget cannot hold it beside the other pinned blocks; -EIO a read failed (logged)
+ *          -ENOSPC operations may not grow by it (host_area.h); -EIO a read failed (logged)
  */
 int host_block_pin(void *ptr, unsigned flags);
 
-/** Drop one pin. -ENOENT; -EINVAL it has none. */
+/** Bring the block at @ptr back, as host_block_pin does, and do not keep it. 0; -ENOENT; -EIO. */
+int host_block_bring(void *ptr);
+
+/** Drop one pin; with the last one it is the most recent block. -ENOENT; -EINVAL it has none. */
 int host_block_unpin(void *ptr, unsigned flags);
 
 /** It is used: evict others first. -ENOENT. */

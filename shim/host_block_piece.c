@@ -59,23 +59,24 @@ static enum host_class class_of(const struct host_block *block)
 
 void host_account_in(struct host_block *block, uint64_t bytes)
 {
-    core_host_force(class_of(block), bytes);
+    host_area_force(class_of(block), bytes);
 }
 
 void host_account_out(struct host_block *block, uint64_t bytes)
 {
-    core_host_credit(class_of(block), bytes);
+    host_area_credit(class_of(block), bytes);
 }
 
-void host_room_take(struct host_block *block, uint64_t bytes)
+void host_room_take(struct host_block *block, uint64_t bytes, uint64_t over_bytes)
 {
     enum {
         TRIES = 4 /* others may take the room that was made for us */
     };
 
-    for (unsigned tries = 0; core_host_try(class_of(block), bytes) < 0; tries++)
+    host_evict_ask(0, over_bytes);
+    for (unsigned tries = 0; host_area_try(class_of(block), bytes) < 0; tries++)
         if (tries == TRIES || !host_evict_ask(0, bytes)) {
-            core_host_force(class_of(block), bytes);
+            host_account_in(block, bytes);
             break;
         }
     host_evict_wake();
@@ -193,8 +194,10 @@ static uint64_t settle(struct host_block *block, uint32_t index, uint32_t bit, e
     unit->stamp = core_stamp();
     if (source == DISK)
         host_blocks.away_bytes -= bytes;
-    if (source == DISK || source == NOWHERE)
+    if (source == DISK || source == NOWHERE) {
         block->absent_bytes -= bytes;
+        host_area_moved(block->pins != 0, (int64_t)bytes);
+    }
     if (!unit->away && !unit->writing) {
         slot = unit->slot;
         unit->slot = SLOT_NONE;
@@ -210,6 +213,7 @@ int host_piece_bring(struct host_block *block, uint32_t index, unsigned piece, u
     uint64_t bytes = host_unit_bytes(block, index, bit), slot = SLOT_NONE;
     enum source source;
     bool charged, first_failure = false;
+    uint64_t over_bytes;
     int rc;
 
     while (unit->returning & bit)
@@ -218,11 +222,12 @@ int host_piece_bring(struct host_block *block, uint32_t index, unsigned piece, u
     if (source == HERE && !page)
         return 0;
     charged = source == DISK || source == NOWHERE;
+    over_bytes = charged && !block->pins ? host_area_over(bytes) : 0;
     unit->returning |= bit;
     pthread_mutex_unlock(&host_blocks.lock);
 
     if (charged)
-        host_room_take(block, bytes);
+        host_room_take(block, bytes, over_bytes);
     rc = fill(block, index, piece, page, source, staging);
     if (rc == -ENOENT) /* the program unmapped it: there is nothing to bring, and nowhere */
         rc = 0;

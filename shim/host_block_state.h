@@ -66,7 +66,6 @@ struct host_blocks {
     struct host_block *spare;
     uint32_t busy;               /**< sum over the blocks */
     bool forking;                /**< nobody begins to work on a block until the fork is over */
-    uint64_t pinned_bytes;       /**< of blocks with pins */
     _Atomic uint64_t away_bytes; /**< on disk, of all blocks */
 };
 
@@ -198,8 +197,8 @@ int host_piece_read(const struct host_block *block, uint32_t unit, unsigned piec
 void host_piece_remember(struct host_block *block, uint32_t unit, unsigned piece, const void *bytes);
 
 /** Charge bytes of the block that are about to come back: waits for others to leave while that helps, and passes the
- *  budget where it does not. Lock not held. */
-void host_room_take(struct host_block *block, uint64_t bytes);
+ *  budget where it does not. @over_bytes: what buffers pass their maximum by, which leaves before. Lock not held. */
+void host_room_take(struct host_block *block, uint64_t bytes, uint64_t over_bytes);
 
 /** Bytes of the block come into memory (the budget may be passed) or leave it. Lock held or not. */
 void host_account_in(struct host_block *block, uint64_t bytes);

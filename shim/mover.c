@@ -37,6 +37,7 @@ void mover_give(void)
         nested--;
         return;
     }
+    host_area_settle(); /* whatever has come to the host meanwhile */
     mover_mine = false;
     pthread_mutex_lock(&core.lock);
     core.role_now++;

@@ -21,6 +21,7 @@ void mover_take(void);
  *  still, be it this thread or one in a driver call that does not return. */
 bool mover_settle(const struct timespec *until);
 
+/** Hand the role on; before that the host's buffers are made to keep to their share. */
 void mover_give(void);
 
 /**
@@ -74,6 +75,9 @@ int mover_bring(uint32_t first);
  * Returns  0; -ENOSPC not everything could go
  */
 int mover_spill(uint64_t bytes, uint64_t newest);
+
+/** The same of registered memory only, and no more than that: nothing is unmapped for it. Returns the bytes that left. */
+uint64_t mover_demote(uint64_t bytes);
 
 /** Write what one block has in host memory to disk. Role held. Returns the bytes. */
 uint64_t mover_spill_block(uint32_t first);

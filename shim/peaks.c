@@ -63,12 +63,12 @@ void peaks_now(unsigned ordinal, struct ebb_stats *out)
     tier[EBB_TIER_DEVICE].budget_bytes = device->configured_bytes;
     tier[EBB_TIER_DEVICE].reserved_bytes = device->budget.class_bytes[CLASS_RESERVED];
     tier[EBB_TIER_DEVICE].operations_bytes =
-        device->area_bytes[AREA_OPERATION] + device->budget.class_bytes[CLASS_RESERVED];
-    tier[EBB_TIER_DEVICE].buffers_bytes = device->area_bytes[AREA_BUFFER];
+        device->areas.bytes[AREA_OPERATION] + device->budget.class_bytes[CLASS_RESERVED];
+    tier[EBB_TIER_DEVICE].buffers_bytes = device->areas.bytes[AREA_BUFFER];
     put_budget(&core.host_budget, &tier[EBB_TIER_HOST]);
+    tier[EBB_TIER_HOST].operations_bytes = core.host_area.books.bytes[AREA_OPERATION];
+    tier[EBB_TIER_HOST].buffers_bytes = core.host_area.books.bytes[AREA_BUFFER];
     pthread_mutex_unlock(&core.lock);
-    tier[EBB_TIER_HOST].buffers_bytes =
-        core.host_budget.class_bytes[HOST_TIER] + core.host_budget.class_bytes[HOST_REGISTERED];
     tier[EBB_TIER_DISK] = (struct ebb_tier_stats){
         .budget_bytes = disk.budget_bytes,
         .used_bytes = disk.used_bytes,

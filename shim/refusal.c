@@ -132,7 +132,7 @@ static void describe_operations(unsigned ordinal, char *buf, size_t size)
     uint64_t pinned_bytes, reserved_bytes;
 
     pthread_mutex_lock(&core.lock);
-    pinned_bytes = device->area_bytes[AREA_OPERATION];
+    pinned_bytes = device->areas.bytes[AREA_OPERATION];
     reserved_bytes = device->budget.class_bytes[CLASS_RESERVED];
     pthread_mutex_unlock(&core.lock);
     *buf = 0;
@@ -217,10 +217,27 @@ static void describe_classes(const struct budget *budget, char *buf, size_t size
     }
 }
 
+/* What of it operations and buffers are. Nothing when the program has made none. */
+static void describe_areas(char *buf, size_t size)
+{
+    char operations[SIZE_TEXT_BYTES], buffers[SIZE_TEXT_BYTES];
+    struct areas areas;
+
+    *buf = 0;
+    if (!area_in_force())
+        return;
+    pthread_mutex_lock(&core.lock);
+    areas = host_area_state();
+    pthread_mutex_unlock(&core.lock);
+    size_format(areas.operations_bytes, operations, sizeof(operations));
+    size_format(areas.buffers_bytes, buffers, sizeof(buffers));
+    log_print(buf, size, "; operations: %s pinned, buffers: %s", operations, buffers);
+}
+
 void refusal_host(uint64_t bytes, const char *what)
 {
     static _Atomic uint64_t said;
-    char asked[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES], free[SIZE_TEXT_BYTES], holds[128];
+    char asked[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES], free[SIZE_TEXT_BYTES], holds[128], areas[96];
     uint64_t keep_bytes = tier_host_staging(), count;
     bool absurd = is_absurd(bytes);
     struct budget budget;
@@ -236,7 +253,8 @@ void refusal_host(uint64_t bytes, const char *what)
     size_format(budget.limit_bytes, limit, sizeof(limit));
     size_format(budget_room(&budget, keep_bytes), free, sizeof(free));
     describe_classes(&budget, holds, sizeof(holds));
+    describe_areas(areas, sizeof(areas));
     log_line(absurd ? LOG_INFO : LOG_WARN,
-             "host: %s of %s refused, budget %s has %s free; holds %s; raise with EBBTIDE_HOST_BUDGET", what,
-             asked, limit, free, holds);
+             "host: %s of %s refused, budget %s has %s free; holds %s%s; raise with EBBTIDE_HOST_BUDGET",
+             what, asked, limit, free, holds, areas);
 }

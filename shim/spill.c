@@ -31,6 +31,7 @@ struct wish {
     uint64_t newest;
     uint64_t room_bytes; /* of the disk: a registered block goes there as a whole */
     uint32_t only;       /* first granule of the only block, and one; 0: any */
+    bool only_registered;
 };
 
 static uint64_t unmapped_bytes(uint32_t first, void *arg)
@@ -39,7 +40,8 @@ static uint64_t unmapped_bytes(uint32_t first, void *arg)
     const struct wish *wish = arg;
     uint64_t bytes = 0;
 
-    if ((wish->only && wish->only != first + 1) || !block_alive(block) || block_in_launch(first))
+    if ((wish->only && wish->only != first + 1) || !block_alive(block) || block_in_launch(first) ||
+        (wish->only_registered && !(block->flags & BLOCK_REGISTERED)))
         return 0;
     for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
         if (core.blocks.chunk[g].state == CHUNK_HOST && !core.blocks.chunk[g].mapped)
@@ -119,6 +121,7 @@ static uint64_t settle(struct spill *spill)
         chunk->slab = NULL;
     }
     chunk_move(chunk, spill->result ? CHUNK_HOST : CHUNK_DISK);
+    host_area_block(spill->first);
     pthread_cond_broadcast(&core.changed);
     pthread_mutex_unlock(&core.lock);
     if (spill->result)
@@ -174,7 +177,7 @@ static uint64_t write(struct wish wish)
         if (core.options->disk == DISK_AUTO &&
             !wish.only) /* a search costs the same for many blocks as for one */
             closure.unmap_bytes += core.host_budget.used_bytes / 4;
-        if (!core.mapped || closure_run(&closure) < 0 || !closure.unmapped_bytes)
+        if (wish.only_registered || !core.mapped || closure_run(&closure) < 0 || !closure.unmapped_bytes)
             break;
     }
     return gone;
@@ -191,6 +194,13 @@ int mover_spill(uint64_t bytes, uint64_t newest)
     if (gone < bytes && core.areas_used)
         gone += copies_reclaim(bytes - gone);
     return gone >= bytes ? 0 : -ENOSPC;
+}
+
+uint64_t mover_demote(uint64_t bytes)
+{
+    uint64_t gone = write((struct wish){.bytes = bytes, .newest = UINT64_MAX, .only_registered = true});
+
+    return gone < bytes ? gone + host_block_demote(bytes - gone) : gone;
 }
 
 uint64_t mover_spill_block(uint32_t first)

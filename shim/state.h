@@ -23,6 +23,7 @@
 #include "executor.h"
 #include "extent.h"
 #include "gate.h"
+#include "host_area.h"
 #include "options.h"
 #include "stats.h"
 #include "stock.h"
@@ -53,12 +54,10 @@ struct device_state {
     _Atomic uint64_t unusable_bytes; /**< free, says the driver, and yet refused; until something is freed */
     _Atomic uint32_t chunk_max_granules; /**< largest chunk so far: what the staging reserve is */
     _Atomic uint64_t away_bytes;         /**< bytes of blocks that are not resident */
-    _Atomic uint64_t others_bytes;   /**< held on the device and not by us, when the monitor last looked */
-    uint64_t need_bytes;             /**< that allocations wait for */
-    uint64_t area_bytes[AREA_COUNT]; /**< of blocks, by where they count */
-    uint64_t wanted_bytes;           /**< whole size of what is AREA_BUFFER */
-    struct queues queues;            /**< of what is registered or drawn */
-    struct area_memo area_memo;      /**< area.c's */
+    _Atomic uint64_t others_bytes; /**< held on the device and not by us, when the monitor last looked */
+    uint64_t need_bytes;           /**< that allocations wait for */
+    struct area_books areas;       /**< of blocks */
+    struct queues queues;          /**< of what is registered or drawn */
     struct budget budget;
     struct stock handles;
     struct idle_blocks idle_blocks;
@@ -79,6 +78,7 @@ struct core {
     struct device_state devices[DEVICE_MAX];
     struct budget host_budget;
     uint64_t host_need_bytes; /**< with lock: what allocations of the heap wait for */
+    struct host_area host_area;
     struct stock slabs;
     bool mapped; /**< evicted blocks stay mapped (else strict) */
 

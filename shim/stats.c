@@ -116,8 +116,25 @@ static void put_classes(struct sheet *sheet, const struct budget *budget, const 
     put(sheet, "}");
 }
 
+static void put_areas(struct sheet *sheet, const struct areas *areas)
+{
+    put(sheet, ", \"operations_bytes\": %llu, \"buffers_bytes\": %llu",
+        (unsigned long long)areas->operations_bytes, (unsigned long long)areas->buffers_bytes);
+}
+
+static struct areas areas_of(int ordinal_or_host)
+{
+    struct areas areas;
+
+    pthread_mutex_lock(&core.lock);
+    areas = ordinal_or_host < 0 ? host_area_state() : area_state((unsigned)ordinal_or_host);
+    pthread_mutex_unlock(&core.lock);
+    return areas;
+}
+
 static void put_device(struct sheet *sheet, unsigned ordinal)
 {
+    struct areas areas = areas_of((int)ordinal);
     struct device_state *device = &core.devices[ordinal];
     struct held held = held_on((int)ordinal);
     uint64_t free_bytes = 0, total_bytes = 0, untracked = 0;
@@ -132,6 +149,7 @@ static void put_device(struct sheet *sheet, unsigned ordinal)
         (unsigned long long)device->budget.idle_bytes, (unsigned long long)untracked,
         (unsigned long long)device->budget.refused);
     put_classes(sheet, &device->budget, class_words, CLASS_COUNT);
+    put_areas(sheet, &areas);
     put(sheet, ",\n   \"pinned\": {");
     for (unsigned i = 0; i < PIN_REASON_COUNT; i++)
         put(sheet, "%s\"%s\": %llu", i ? ", " : "", pin_words[i], (unsigned long long)held.pinned[i]);
@@ -193,6 +211,7 @@ static void put_json(struct sheet *sheet, const char *const *unhooked, unsigned 
 {
     struct disk_figures disk = disk_now();
     const char *why = atomic_load(&core.account_only);
+    struct areas areas = areas_of(-1);
     struct budget host;
 
     host_figures(&host);
@@ -207,6 +226,7 @@ static void put_json(struct sheet *sheet, const char *const *unhooked, unsigned 
     put(sheet, ", \"idle_bytes\": %llu, \"refused\": %llu, ", (unsigned long long)host.idle_bytes,
         (unsigned long long)host.refused);
     put_classes(sheet, &host, host_words, HOST_CLASS_COUNT);
+    put_areas(sheet, &areas);
     put(sheet, "},\n \"disk\": {\"budget_bytes\": %llu, \"used_bytes\": %llu, \"peak_bytes\": %llu},\n",
         (unsigned long long)disk.budget_bytes, (unsigned long long)disk.used_bytes,
         (unsigned long long)disk.peak_bytes);
@@ -254,15 +274,23 @@ int stats_write_json(const char *path, const char *const *unhooked, unsigned unh
 
 /* ---- the table ------------------------------------------------------------------------------------------- */
 
+/* @areas  NULL: the tier has none */
 static void put_row(struct sheet *sheet, const char *name, uint64_t budget_bytes, uint64_t used_bytes,
-                    uint64_t peak_bytes)
+                    uint64_t peak_bytes, const struct areas *areas)
 {
+    char operations[SIZE_TEXT_BYTES], buffers[SIZE_TEXT_BYTES];
     char budget[SIZE_TEXT_BYTES], used[SIZE_TEXT_BYTES], peak[SIZE_TEXT_BYTES];
 
     size_format(budget_bytes == BUDGET_NO_LIMIT ? SIZE_UNLIMITED : budget_bytes, budget, sizeof(budget));
     size_format(used_bytes, used, sizeof(used));
     size_format(peak_bytes, peak, sizeof(peak));
-    put(sheet, "  %-10s %12s %12s %12s\n", name, budget, used, peak);
+    put(sheet, "  %-10s %12s %12s %12s", name, budget, used, peak);
+    if (areas && area_in_force()) {
+        size_format(areas->operations_bytes, operations, sizeof(operations));
+        size_format(areas->buffers_bytes, buffers, sizeof(buffers));
+        put(sheet, " %12s %12s", operations, buffers);
+    }
+    put(sheet, "\n");
 }
 
 void stats_write_table(int fd)
@@ -271,20 +299,24 @@ void stats_write_table(int fd)
     struct disk_figures disk = disk_now();
     struct stats_counters *c = &core.counters;
     struct budget host;
+    struct areas areas;
     char name[24];
 
     if (!core.device && !value(&c->moves[MOVE_HOST_TO_DISK].count))
         return;
     host_figures(&host);
-    put(&sheet, "ebbtide[%d]\n  %-10s %12s %12s %12s\n", (int)getpid(), "tier", "budget", "used", "peak");
+    put(&sheet, "ebbtide[%d]\n  %-10s %12s %12s %12s%s\n", (int)getpid(), "tier", "budget", "used", "peak",
+        area_in_force() ? "   operations      buffers" : "");
     for (unsigned i = 0; core.device && i < core.device->count; i++) {
+        areas = areas_of((int)i);
         log_print(name, sizeof(name), "device %u", i);
         if (core.devices[i].ready)
             put_row(&sheet, name, core.devices[i].configured_bytes, core.devices[i].budget.used_bytes,
-                    core.devices[i].budget.peak_bytes);
+                    core.devices[i].budget.peak_bytes, &areas);
     }
-    put_row(&sheet, "host", host.limit_bytes, host.used_bytes, host.peak_bytes);
-    put_row(&sheet, "disk", disk.budget_bytes, disk.used_bytes, disk.peak_bytes);
+    areas = areas_of(-1);
+    put_row(&sheet, "host", host.limit_bytes, host.used_bytes, host.peak_bytes, &areas);
+    put_row(&sheet, "disk", disk.budget_bytes, disk.used_bytes, disk.peak_bytes, NULL);
     for (unsigned i = 0; i < MOVE_COUNT; i++) {
         char bytes[SIZE_TEXT_BYTES];
         unsigned long long ns = value(&c->moves[i].ns), moved = value(&c->moves[i].bytes);

@@ -194,6 +194,7 @@ static uint64_t evict_commit(struct step *step)
         atomic_fetch_add(&core.away_unproven, 1);
     block_publish(&core.blocks, step->first);
     area_went(step->first, chunk_bytes(chunk));
+    host_area_block(step->first);
     stats_add(&core.counters.evictions, 1);
     if (step->clean)
         stats_add(&core.counters.dropped_clean, 1);

@@ -82,6 +82,7 @@ static bool restore_commit(struct step *step)
                 atomic_fetch_add(&core.away_unproven, 1);
             block_publish(&core.blocks, step->first);
         }
+        host_area_block(step->first);
         return false;
     }
     chunk->handle = step->item;
@@ -92,6 +93,7 @@ static bool restore_commit(struct step *step)
     block_publish(&core.blocks, step->first);
     block_returned(step->first);
     area_came(step->first, chunk_bytes(chunk));
+    host_area_block(step->first);
     stats_add(&core.counters.restores, 1);
     return true;
 }

@@ -14,6 +14,7 @@ struct audit {
     bool holds;
     uint64_t resident_bytes[DEVICE_MAX], idle_bytes[DEVICE_MAX], away_bytes[DEVICE_MAX];
     uint64_t area_bytes[DEVICE_MAX][AREA_COUNT];
+    uint64_t host_buffer_bytes; /* of registered blocks in host memory, and not on their device */
     uint64_t slab_bytes, slot_bytes, unproven, maps;
     uint32_t alive, granules;
     /* every handle, slab and granule of a slot seen so far */
@@ -103,6 +104,8 @@ static void audit_chunk(struct audit *audit, uint32_t first, uint32_t granule)
         audit->away_bytes[block->ordinal] += bytes;
     if (chunk->slab)
         audit->slab_bytes += bytes;
+    if (host && block->flags & BLOCK_REGISTERED)
+        audit->host_buffer_bytes += bytes;
     if (!reachable && !(block->flags & BLOCK_REGISTERED))
         audit->unproven++;
     if (chunk->handle)
@@ -211,9 +214,9 @@ static void audit_device(struct audit *audit, unsigned ordinal)
            (unsigned long long)budget->class_bytes[CLASS_BLOCK],
            (unsigned long long)audit->resident_bytes[ordinal]);
     for (unsigned area = AREA_FIXED; area < AREA_COUNT; area++)
-        expect(audit, device->area_bytes[area] == audit->area_bytes[ordinal][area],
+        expect(audit, device->areas.bytes[area] == audit->area_bytes[ordinal][area],
                "device %u: %llu bytes in area %u, %llu found", ordinal,
-               (unsigned long long)device->area_bytes[area], area,
+               (unsigned long long)device->areas.bytes[area], area,
                (unsigned long long)audit->area_bytes[ordinal][area]);
     expect(audit, budget->idle_bytes == audit->idle_bytes[ordinal], "device %u: %llu bytes idle, %llu found",
            ordinal, (unsigned long long)budget->idle_bytes, (unsigned long long)audit->idle_bytes[ordinal]);
@@ -241,6 +244,11 @@ static void audit_host(struct audit *audit)
     expect(audit, budget->class_bytes[HOST_TIER] == audit->slab_bytes,
            "host: %llu bytes charged, %llu in slabs", (unsigned long long)budget->class_bytes[HOST_TIER],
            (unsigned long long)audit->slab_bytes);
+    expect(audit, core.host_area.books.bytes[AREA_BUFFER] == audit->host_buffer_bytes,
+           "host: %llu bytes of buffers, %llu found",
+           (unsigned long long)core.host_area.books.bytes[AREA_BUFFER],
+           (unsigned long long)audit->host_buffer_bytes);
+    expect(audit, !host_area_over(0) || core.host_area.stuck_bytes, "host: buffers are over their maximum");
     expect(audit, budget->idle_bytes == idle_bytes, "host: %llu bytes idle, %llu found",
            (unsigned long long)budget->idle_bytes, (unsigned long long)idle_bytes);
     expect(audit, budget->peak_bytes <= budget->limit_bytes, "host: the peak is above the budget");

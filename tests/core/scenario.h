@@ -109,7 +109,7 @@ static inline uint64_t operations(void)
 
 static inline uint64_t buffers(void)
 {
-    return core.devices[0].area_bytes[AREA_BUFFER] / MIB;
+    return core.devices[0].areas.bytes[AREA_BUFFER] / MIB;
 }
 
 static inline uint64_t used(void)

@@ -163,6 +163,45 @@ Test(scenarios, s4_five_objects_go_down_the_tiers)
     world_finish(&world);
 }
 
+/* C of the host is 100: operations none, buffers at most 70. */
+Test(scenarios, host_buffers_keep_to_their_maximum_where_areas_are_in_force)
+{
+    static const char *const off[] = {C200,  HOST100, "EBBTIDE_DISK_BUDGET", "400M", "EBBTIDE_BUFFERS",
+                                      "off", 0};
+
+    for (unsigned areas = 0; areas < 2; areas++) {
+        struct model b[3], loose;
+
+        start(areas ? s4_settings : off);
+        loose = make(40);
+        for (unsigned i = 0; i < 3; i++)
+            b[i] = make_named(20);
+        for (unsigned i = 0; i < 3; i++)
+            cr_assert_eq(operand_evict(b[i].address, EBB_TIER_HOST), 20 * (long)MIB);
+        cr_expect_eq(core.host_area.books.bytes[AREA_BUFFER], 60 * MIB);
+        cr_expect_eq(core.disk.used_bytes, 0);
+        name(&loose);
+        cr_assert_eq(operand_evict(loose.address, EBB_TIER_HOST), 40 * (long)MIB);
+        cr_expect_eq(ask(&b[0]).tier, areas ? EBB_TIER_DISK : EBB_TIER_HOST);
+        cr_expect_eq(ask(&b[1]).tier, areas ? EBB_TIER_DISK : EBB_TIER_HOST, "60 of 70 stay");
+        cr_expect_eq(ask(&b[2]).tier, EBB_TIER_HOST);
+        cr_expect_eq(ask(&loose).tier, EBB_TIER_HOST);
+        world_check(&world);
+        pin(&b[2], EBB_RO);
+        cr_expect_eq(core.host_budget.class_bytes[HOST_TIER], (areas ? 60 : 100) * MIB, "its copy is kept");
+        cr_expect_eq(core.host_area.books.bytes[AREA_BUFFER], (areas ? 40 : 80) * MIB, "and no buffer");
+        unpin(&b[2], EBB_CLEAN);
+        world_check(&world);
+        for (unsigned i = 0; i < 3; i++) {
+            cr_expect(intact(&b[i]));
+            program_free(&b[i]);
+        }
+        program_free(&loose);
+        cr_expect_eq(core.host_area.books.bytes[AREA_BUFFER], 0);
+        world_finish(&world);
+    }
+}
+
 Test(scenarios, s4b_object_that_cannot_be_saved_stays_and_the_next_allocation_is_refused)
 {
     static const char *const settings[] = {C200, HOST100, "EBBTIDE_DISK_BUDGET", "100M", 0};

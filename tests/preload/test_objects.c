@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 
 TestSuite(objects, .timeout = 60);
@@ -115,4 +116,84 @@ Test(objects, pin_waits_for_no_work_of_the_program)
     end(&here);
     end(&away);
     OK(cuStreamDestroy(stream));
+}
+
+/* ---- host memory -------------------------------------------------------------------------------------------------- */
+
+static struct ebb_block_info ask_host(void *at)
+{
+    struct ebb_block_info info = {.struct_bytes = sizeof info};
+
+    cr_assert_eq(ebb_query(at, &info), 0);
+    return info;
+}
+
+static bool holds(const char *at, size_t mib, char value)
+{
+    for (size_t i = 0; i < mib * MIB; i += 4096)
+        if (at[i] != value)
+            return false;
+    return true;
+}
+
+/* C of the host is 100 and a little: op max 70, buf max 70. */
+Test(objects, host_memory_is_shared_by_operations_and_buffers)
+{
+    static const size_t mib[3] = {40, 24, 20};
+    FILE *errors = listen_to_errors();
+    struct ebb_stats peak = {.struct_bytes = sizeof peak};
+    struct object block;
+    char *at[3];
+    long left;
+
+    begin(100);
+    for (unsigned i = 0; i < 3; i++) {
+        at[i] = mmap(NULL, mib[i] * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        cr_assert_neq(at[i], MAP_FAILED);
+        memset(at[i], (int)i + 1, mib[i] * MIB);
+    }
+    cr_assert_eq(ebb_register(at[0], 40 * MIB, 0, "first"), 0);
+    left = ebb_evict(at[0], 0, EBB_TIER_DISK);
+    if (left == -ENOTSUP)
+        cr_skip("host memory cannot be moved here");
+    cr_assert_eq(left, 40 * (long)MIB);
+    cr_assert_eq(ebb_register(at[1], 24 * MIB, 0, "second"), 0);
+    cr_assert_eq(ebb_register(at[2], 20 * MIB, 0, "third"), 0);
+    cr_expect_eq(stats().tier[EBB_TIER_HOST].buffers_bytes, 44 * MIB);
+    block = make_named(60, 7);
+    cr_assert_eq(ebb_evict(ptr(&block), 0, EBB_TIER_HOST), 60 * (long)MIB);
+    cr_expect_leq(stats().tier[EBB_TIER_HOST].buffers_bytes, 74 * MIB, "104 of 70: others leave");
+    cr_expect_geq(stats().tier[EBB_TIER_HOST].buffers_bytes, 38 * MIB);
+
+    for (unsigned i = 1; i < 3; i++)
+        cr_assert_geq(ebb_evict(at[i], 0, EBB_TIER_DISK), 0);
+    pin(&block, EBB_RW);
+    unpin(&block, EBB_DIRTY);
+    cr_assert_eq(ebb_evict(ptr(&block), 0, EBB_TIER_HOST), 60 * (long)MIB);
+    cr_expect_eq(stats().tier[EBB_TIER_HOST].buffers_bytes, 60 * MIB);
+    cr_assert_eq(ebb_push_peak(), 0);
+    cr_expect_eq(ebb_pin(at[0], 0, NULL), 0);
+    cr_expect_eq(ask_host(at[0]).tier, EBB_TIER_HOST);
+    cr_expect_eq(ebb_pin(at[1], 0, NULL), 0);
+    cr_expect_eq(stats().tier[EBB_TIER_HOST].operations_bytes, 64 * MIB);
+    cr_expect_eq(stats().tier[EBB_TIER_HOST].buffers_bytes, 0, "124 of 100: the block leaves for the second");
+    cr_assert_eq(ebb_pop_peak(&peak), 0);
+    cr_expect_leq(peak.tier[EBB_TIER_HOST].peak_bytes, peak.tier[EBB_TIER_HOST].budget_bytes,
+                  "and before it comes");
+    cr_expect_eq(ebb_pin(at[2], 0, NULL), -ENOSPC, "84 of 70");
+    cr_expect_eq(stats().tier[EBB_TIER_HOST].operations_bytes, 64 * MIB);
+    cr_expect_eq(ask_host(at[2]).pins, 0);
+    cr_expect_eq(cuMemHostAlloc(&(void *){NULL}, 60 * MIB, 0), CUDA_ERROR_OUT_OF_MEMORY);
+    cr_expect_eq(lines_with(errors, "operations: 64 MiB pinned, buffers: "), 1);
+    cr_expect_eq(ebb_unpin(at[0], 0), 0);
+    cr_expect_eq(ebb_pin(at[2], 0, NULL), 0);
+    cr_expect_eq(ebb_unpin(at[1], 0), 0);
+    cr_expect_eq(ebb_unpin(at[2], 0), 0);
+    cr_expect_eq(stats().tier[EBB_TIER_HOST].operations_bytes, 0);
+    cr_expect_leq(stats().tier[EBB_TIER_HOST].buffers_bytes, 74 * MIB);
+    for (unsigned i = 0; i < 3; i++)
+        cr_expect(holds(at[i], mib[i], (char)(i + 1)), "%u", i);
+    end(&block);
+    for (unsigned i = 0; i < 3; i++)
+        cr_expect_eq(ebb_unregister(at[i]), 0);
 }
