@@ -239,6 +239,41 @@ Test(graphs, a_pool_is_charged_with_what_it_holds)
     world_end(&world);
 }
 
+Test(graphs, memory_that_a_node_of_any_kind_allocates_is_charged_until_it_is_given_back)
+{
+    CUgraphNodeParams allocation = {.type = CU_GRAPH_NODE_TYPE_MEM_ALLOC,
+                                    .alloc = {.poolProps = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                                            .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}},
+                                              .bytesize = 3 * MIB}};
+    CUgraphNodeParams freeing = {.type = CU_GRAPH_NODE_TYPE_MEM_FREE};
+    struct world world = world_make();
+    size_t before, during, after, total;
+    CUgraphExec executable;
+    CUgraphNode node;
+    CUstream stream;
+    CUgraph graph;
+
+    OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    OK(cuMemGetInfo(&before, &total));
+    OK(cuGraphCreate(&graph, 0));
+    OK(cuGraphAddNode(&node, graph, NULL, NULL, 0, &allocation));
+    freeing.free.dptr = allocation.alloc.dptr;
+    OK(cuGraphAddNode(&node, graph, &node, NULL, 1, &freeing));
+    OK(cuGraphAddNode(&node, graph, &node, NULL, 1, &allocation));
+    OK(cuGraphInstantiate(&executable, graph, 0));
+    OK(cuGraphLaunch(executable, stream));
+    OK(cuStreamSynchronize(stream));
+    OK(cuMemGetInfo(&during, &total));
+    cr_expect_eq(before - during, 8 * MIB, "%zu", before - during);
+    OK(cuMemFree(allocation.alloc.dptr));
+    OK(cuGraphExecDestroy(executable));
+    OK(cuGraphDestroy(graph));
+    OK(cuDeviceGraphMemTrim(world.device));
+    OK(cuMemGetInfo(&after, &total));
+    cr_expect_eq(after, before, "%zu", before - after);
+    world_end(&world);
+}
+
 Test(graphs, a_block_may_be_freed_in_stream_order)
 {
     struct world world = world_make();

@@ -54,16 +54,27 @@ static bool make_room(struct graph *graph)
     return true;
 }
 
+/* Nodes of the graph, each once. */
+static bool may_follow(const struct graph *graph, struct node *const *after, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!handle_is(after[i], HANDLE_NODE) || after[i]->graph != graph)
+            return false;
+        for (size_t earlier = 0; earlier < i; earlier++)
+            if (after[earlier] == after[i])
+                return false;
+    }
+    return true;
+}
+
 CUresult graph_add(struct graph *graph, CUgraphNodeType type, struct work *work, struct node *const *after,
                    size_t count, struct node **created)
 {
     struct node *node;
 
-    for (size_t i = 0; i < count; i++) {
-        if (!handle_is(after[i], HANDLE_NODE) || after[i]->graph != graph) {
-            work_finish(work);
-            return CUDA_ERROR_INVALID_VALUE;
-        }
+    if (!may_follow(graph, after, count)) {
+        work_finish(work);
+        return CUDA_ERROR_INVALID_VALUE;
     }
     node = calloc(1, sizeof *node);
     if (node)

@@ -8,7 +8,7 @@ static CUresult judge(const CUDA_MEM_ALLOC_NODE_PARAMS *params)
 {
     if (!params->bytesize || params->bytesize > SIZE_MAX - GRANULE ||
         params->poolProps.allocType != CU_MEM_ALLOCATION_TYPE_PINNED || params->poolProps.handleTypes ||
-        (params->accessDescCount && !params->accessDescs))
+        (params->accessDescCount && !params->accessDescs) || params->accessDescCount > (size_t)device_count)
         return CUDA_ERROR_INVALID_VALUE;
     if (params->poolProps.location.type != CU_MEM_LOCATION_TYPE_DEVICE)
         return CUDA_ERROR_NOT_SUPPORTED;

@@ -99,26 +99,62 @@ CUresult node_set(CUgraphNode handle, CUgraphNodeParams params)
     return sim_leave(CUDA_SUCCESS);
 }
 
+/* The structure for allocations alone is an earlier version of the generic one's member, and its equal. */
+static CUresult add_allocation(CUgraphNode *node, CUgraph graph, const CUgraphNode *after, size_t count,
+                               CUDA_MEM_ALLOC_NODE_PARAMS_v2 *params)
+{
+    CUDA_MEM_ALLOC_NODE_PARAMS alone;
+    CUresult result;
+
+    _Static_assert(sizeof alone == sizeof *params, "the same members");
+    memcpy(&alone, params, sizeof alone);
+    result = sim_cuGraphAddMemAllocNode(node, graph, after, count, &alone);
+    params->dptr = alone.dptr;
+    return result;
+}
+
 CUresult sim_cuGraphAddNode(CUgraphNode *node, CUgraph graph, const CUgraphNode *after, size_t count,
                             CUgraphNodeParams *params)
 {
-    return params ? node_add(node, graph, after, count, *params) : CUDA_ERROR_INVALID_VALUE;
+    if (!params || !params_unused_are_zero(params))
+        return CUDA_ERROR_INVALID_VALUE;
+    switch (params->type) {
+    case CU_GRAPH_NODE_TYPE_MEM_ALLOC:
+        return add_allocation(node, graph, after, count, &params->alloc);
+    case CU_GRAPH_NODE_TYPE_MEM_FREE:
+        return sim_cuGraphAddMemFreeNode(node, graph, after, count, params->free.dptr);
+    default:
+        return node_add(node, graph, after, count, *params);
+    }
+}
+
+/* Whether no edge asks for more than that one node runs after the other. */
+static bool edges_are_plain(const CUgraphEdgeData *edges, size_t count)
+{
+    static const CUgraphEdgeData plain;
+
+    for (size_t i = 0; edges && i < count; i++)
+        if (memcmp(&edges[i], &plain, sizeof plain) != 0)
+            return false;
+    return true;
 }
 
 CUresult sim_cuGraphAddNode_v2(CUgraphNode *node, CUgraph graph, const CUgraphNode *after,
                                const CUgraphEdgeData *edges, size_t count, CUgraphNodeParams *params)
 {
-    return edges ? CUDA_ERROR_NOT_SUPPORTED : sim_cuGraphAddNode(node, graph, after, count, params);
+    return edges_are_plain(edges, count) ? sim_cuGraphAddNode(node, graph, after, count, params)
+                                         : CUDA_ERROR_NOT_SUPPORTED;
 }
 
 CUresult sim_cuGraphNodeSetParams(CUgraphNode node, CUgraphNodeParams *params)
 {
-    return params ? node_set(node, *params) : CUDA_ERROR_INVALID_VALUE;
+    return params && params_unused_are_zero(params) ? node_set(node, *params) : CUDA_ERROR_INVALID_VALUE;
 }
 
 CUresult sim_cuGraphExecNodeSetParams(CUgraphExec exec, CUgraphNode node, CUgraphNodeParams *params)
 {
-    return params ? exec_set(exec, node, *params) : CUDA_ERROR_INVALID_VALUE;
+    return params && params_unused_are_zero(params) ? exec_set(exec, node, *params)
+                                                    : CUDA_ERROR_INVALID_VALUE;
 }
 
 /* The first version of the structure ends where the second adds kern and ctx. */

@@ -99,6 +99,53 @@ CUresult params_read(const CUgraphNodeParams *params, struct node_content *conte
     }
 }
 
+static size_t member_bytes(CUgraphNodeType type)
+{
+    static const CUgraphNodeParams params;
+
+    switch (type) {
+    case CU_GRAPH_NODE_TYPE_KERNEL:
+        return sizeof params.kernel;
+    case CU_GRAPH_NODE_TYPE_MEMCPY:
+        return sizeof params.memcpy;
+    case CU_GRAPH_NODE_TYPE_MEMSET:
+        return sizeof params.memset;
+    case CU_GRAPH_NODE_TYPE_HOST:
+        return sizeof params.host;
+    case CU_GRAPH_NODE_TYPE_GRAPH:
+        return sizeof params.graph;
+    case CU_GRAPH_NODE_TYPE_EMPTY:
+        return 0;
+    case CU_GRAPH_NODE_TYPE_WAIT_EVENT:
+        return sizeof params.eventWait;
+    case CU_GRAPH_NODE_TYPE_EVENT_RECORD:
+        return sizeof params.eventRecord;
+    case CU_GRAPH_NODE_TYPE_MEM_ALLOC:
+        return sizeof params.alloc;
+    case CU_GRAPH_NODE_TYPE_MEM_FREE:
+        return sizeof params.free;
+    default: /* not implemented, and refused as that */
+        return sizeof params.reserved1;
+    }
+}
+
+static bool are_zero(const void *memory, size_t bytes)
+{
+    const unsigned char *at = memory;
+
+    while (bytes && !*at)
+        at++, bytes--;
+    return !bytes;
+}
+
+bool params_unused_are_zero(const CUgraphNodeParams *params)
+{
+    size_t used = member_bytes(params->type);
+
+    return are_zero(params->reserved0, sizeof params->reserved0) && !params->reserved2 &&
+           are_zero((const char *)params->reserved1 + used, sizeof params->reserved1 - used);
+}
+
 /* The array of pointers that a program reads parameters through. */
 static CUresult write_kernel(struct node *node, CUDA_KERNEL_NODE_PARAMS_v3 *params)
 {

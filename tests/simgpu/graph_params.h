@@ -22,6 +22,9 @@ struct node_content {
  */
 CUresult params_read(const CUgraphNodeParams *params, struct node_content *content);
 
+/* Whether the reserved bytes, and those past the member that the type names, are zero, as they must be. */
+bool params_unused_are_zero(const CUgraphNodeParams *params);
+
 /* Parameters of a node. Pointers in them live as long as the node and its parameters. */
 CUresult params_write(struct node *node, CUgraphNodeParams *params);
 

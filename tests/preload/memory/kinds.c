@@ -119,7 +119,7 @@ static bool make_array(uint64_t *random, struct object *out)
            CUDA_SUCCESS;
 }
 
-/* Two allocations, the second of which the graph frees itself: by nodes, or as a capture makes them. */
+/* Two allocations, the second of which the graph frees itself: by nodes, by nodes of the entry for any, or as a capture makes them. */
 static void build_graph(int ordinal, struct object *out)
 {
     CUDA_MEM_ALLOC_NODE_PARAMS params = {.poolProps = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
@@ -133,6 +133,24 @@ static void build_graph(int ordinal, struct object *out)
         out->address[i] = params.dptr;
     }
     INSIST(cuGraphAddMemFreeNode(&node[1], out->graph, &node[1], 1, out->address[1]));
+}
+
+static void build_any_graph(int ordinal, struct object *out)
+{
+    CUgraphNodeParams params = {.type = CU_GRAPH_NODE_TYPE_MEM_ALLOC,
+                                .alloc = {.poolProps = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                                        .location = {CU_MEM_LOCATION_TYPE_DEVICE, ordinal}},
+                                          .bytesize = out->bytes}};
+    CUgraphNodeParams freeing = {.type = CU_GRAPH_NODE_TYPE_MEM_FREE};
+    CUgraphNode node[2];
+
+    INSIST(cuGraphCreate(&out->graph, 0));
+    for (int i = 0; i < 2; i++) {
+        INSIST(cuGraphAddNode(&node[i], out->graph, NULL, NULL, 0, &params));
+        out->address[i] = params.alloc.dptr;
+    }
+    freeing.free.dptr = out->address[1];
+    INSIST(cuGraphAddNode(&node[1], out->graph, &node[1], NULL, 1, &freeing));
 }
 
 static bool capture_graph(CUstream stream, struct object *out)
@@ -154,10 +172,17 @@ static bool make_graph(uint64_t *random, int ordinal, CUstream stream, struct ob
     bool good;
 
     out->early = kinds_random(random) % 2;
-    if (kinds_random(random) % 2)
+    switch (kinds_random(random) % 4) {
+    case 0:
         build_graph(ordinal, out);
-    else if (!capture_graph(stream, out))
-        return false;
+        break;
+    case 1:
+        build_any_graph(ordinal, out);
+        break;
+    default:
+        if (!capture_graph(stream, out))
+            return false;
+    }
     good = cuGraphInstantiate(&out->instance, out->graph, 0) == CUDA_SUCCESS;
     if (good && cuGraphLaunch(out->instance, stream) == CUDA_SUCCESS)
         return true;

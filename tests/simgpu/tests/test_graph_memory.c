@@ -87,6 +87,70 @@ Test(graph, an_allocation_that_lives_keeps_its_graph_from_being_launched_again)
     must(cuMemFree(kept));
 }
 
+Test(graph, the_entry_for_any_node_adds_allocations_and_frees)
+{
+    CUgraphNodeParams allocation = {.type = CU_GRAPH_NODE_TYPE_MEM_ALLOC,
+                                    .alloc = {.poolProps = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                                            .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}},
+                                              .bytesize = GRANULE}};
+    CUgraphNodeParams freeing = {.type = CU_GRAPH_NODE_TYPE_MEM_FREE}, wrong;
+    CUDA_MEM_ALLOC_NODE_PARAMS told;
+    CUmemAccessDesc grants[65];
+    CUgraphEdgeData edge = {0};
+    CUgraphNode node, last;
+    CUgraphExec exec;
+    CUdeviceptr kept;
+    CUgraph graph;
+
+    start();
+    must(cuGraphCreate(&graph, 0));
+    must(cuGraphAddNode(&node, graph, NULL, NULL, 0, &allocation));
+    kept = allocation.alloc.dptr;
+    must(cuGraphMemAllocNodeGetParams(node, &told));
+    cr_assert(told.dptr == kept && told.bytesize == GRANULE);
+    must(cuGraphAddNode(&node, graph, &node, &edge, 1, &allocation));
+    cr_assert_neq(allocation.alloc.dptr, kept);
+    cr_assert_eq(cuGraphNodeSetParams(node, &allocation), CUDA_ERROR_NOT_SUPPORTED, "it stays what it is");
+    freeing.free.dptr = allocation.alloc.dptr;
+    must(cuGraphAddNode(&last, graph, &node, NULL, 1, &freeing));
+    cr_assert_eq(cuGraphAddNode(&last, graph, &node, NULL, 1, &freeing), CUDA_ERROR_INVALID_VALUE, "once");
+    must(cuGraphInstantiate(&exec, graph, 0));
+    must(cuGraphLaunch(exec, NULL));
+    cr_assert_eq(reserved(), 2 * GRANULE);
+    must(cuMemFree(kept));
+    must(cuGraphExecDestroy(exec));
+
+    wrong = allocation;
+    wrong.reserved0[2] = 1;
+    cr_expect_eq(cuGraphAddNode(&last, graph, NULL, NULL, 0, &wrong), CUDA_ERROR_INVALID_VALUE);
+    wrong = allocation;
+    wrong.reserved2 = 1;
+    cr_expect_eq(cuGraphAddNode(&last, graph, NULL, NULL, 0, &wrong), CUDA_ERROR_INVALID_VALUE);
+    wrong = allocation;
+    wrong.reserved1[28] = 1;
+    cr_expect_eq(cuGraphAddNode(&last, graph, NULL, NULL, 0, &wrong), CUDA_ERROR_INVALID_VALUE,
+                 "unused bytes");
+    wrong = allocation;
+    wrong.alloc.bytesize = 0;
+    cr_expect_eq(cuGraphAddNode(&last, graph, NULL, NULL, 0, &wrong), CUDA_ERROR_INVALID_VALUE);
+    wrong = allocation;
+    wrong.alloc.poolProps.handleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+    cr_expect_eq(cuGraphAddNode(&last, graph, NULL, NULL, 0, &wrong), CUDA_ERROR_INVALID_VALUE);
+    wrong = allocation;
+    for (size_t i = 0; i < sizeof grants / sizeof *grants; i++)
+        grants[i] =
+            (CUmemAccessDesc){allocation.alloc.poolProps.location, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+    wrong.alloc.accessDescs = grants;
+    wrong.alloc.accessDescCount = sizeof grants / sizeof *grants;
+    cr_expect_eq(cuGraphAddNode(&last, graph, NULL, NULL, 0, &wrong), CUDA_ERROR_INVALID_VALUE,
+                 "more than GPUs");
+    cr_expect_eq(cuGraphAddNode(&last, graph, (CUgraphNode[]){node, node}, NULL, 2, &allocation),
+                 CUDA_ERROR_INVALID_VALUE, "each once");
+    edge.type = 1;
+    cr_expect_eq(cuGraphAddNode(&last, graph, &node, &edge, 1, &allocation), CUDA_ERROR_NOT_SUPPORTED);
+    must(cuGraphDestroy(graph));
+}
+
 Test(graph, memory_allocated_in_a_capture_is_the_graphs)
 {
     CUgraphNode nodes[4];
