@@ -51,51 +51,38 @@ void host_area_block(uint32_t first)
 
 /* ---- host blocks --------------------------------------------------------------------------------------------- */
 
-void host_area_begin(uint64_t here_bytes, uint64_t whole_bytes)
+void host_area_move(enum area from, enum area to, uint64_t here_bytes, uint64_t whole_bytes)
 {
     pthread_mutex_lock(&core.lock);
-    area_books_move(&core.host_area.books, AREA_LOOSE, AREA_BUFFER, here_bytes, whole_bytes);
+    area_books_move(&core.host_area.books, from, to, here_bytes, whole_bytes);
     pthread_mutex_unlock(&core.lock);
 }
 
-void host_area_end(bool is_pinned, uint64_t here_bytes, uint64_t whole_bytes)
-{
-    pthread_mutex_lock(&core.lock);
-    area_books_move(&core.host_area.books, is_pinned ? AREA_OPERATION : AREA_BUFFER, AREA_LOOSE, here_bytes,
-                    whole_bytes);
-    pthread_mutex_unlock(&core.lock);
-}
-
-int host_area_pin(uint64_t here_bytes, uint64_t whole_bytes)
+int host_area_pin(enum area from, uint64_t here_bytes, uint64_t whole_bytes)
 {
     struct area_books *books = &core.host_area.books;
+    bool is_buffer = from == AREA_BUFFER;
     int r;
 
     pthread_mutex_lock(&core.lock);
     if (area_in_force())
-        r = areas_admit(host_area_state(), whole_bytes, here_bytes, whole_bytes);
+        r = areas_admit(host_area_state(), whole_bytes, is_buffer ? here_bytes : 0,
+                        is_buffer ? whole_bytes : 0);
     else
         r = areas_over(core.host_budget.limit_bytes, books->bytes[AREA_OPERATION]) < whole_bytes ? -ENOSPC
                                                                                                  : 0;
     if (!r)
-        area_books_move(books, AREA_BUFFER, AREA_OPERATION, here_bytes, whole_bytes);
+        area_books_move(books, from, AREA_OPERATION, here_bytes, whole_bytes);
     pthread_mutex_unlock(&core.lock);
     return r;
 }
 
-void host_area_unpin(uint64_t here_bytes, uint64_t whole_bytes)
+void host_area_moved(enum area area, int64_t bytes)
 {
-    pthread_mutex_lock(&core.lock);
-    area_books_move(&core.host_area.books, AREA_OPERATION, AREA_BUFFER, here_bytes, whole_bytes);
-    pthread_mutex_unlock(&core.lock);
-}
-
-void host_area_moved(bool is_pinned, int64_t bytes)
-{
-    if (is_pinned)
+    if (area == AREA_OPERATION) /* which counts as a whole */
         return;
     pthread_mutex_lock(&core.lock);
-    core.host_area.books.bytes[AREA_BUFFER] += (uint64_t)bytes;
+    core.host_area.books.bytes[area] += (uint64_t)bytes;
     pthread_mutex_unlock(&core.lock);
 }
 

@@ -2,8 +2,8 @@
 /*
  * host_area.h - how the host's budget is shared, as area.h has it for a device.
  *
- * Operations are host blocks that the program has pinned. Buffers are the other host blocks, by what of them is in
- * memory, and what registered device blocks have in host memory, unless they are on the device as well: a copy like that
+ * Operations are host blocks that the program has pinned; those that the driver has pinned are fixed. Buffers are the
+ * other ones, by what of them is in memory, and what registered device blocks have in host memory, unless they are on the device as well: a copy like that
  * is loose, as is what nobody registered. The capacity is the budget without the staging reserve; the heap and what the
  * driver has pinned shrink it.
  *
@@ -32,17 +32,15 @@ void host_area_block(uint32_t first);
 
 /* ---- host blocks: `here_bytes` of `whole_bytes` are in memory; core.lock not held ----------------------------- */
 
-/** One more, a buffer; and one less. */
-void host_area_begin(uint64_t here_bytes, uint64_t whole_bytes);
-void host_area_end(bool is_pinned, uint64_t here_bytes, uint64_t whole_bytes);
+/** It counts elsewhere; AREA_LOOSE: not yet, or no longer. */
+void host_area_move(enum area from, enum area to, uint64_t here_bytes, uint64_t whole_bytes);
 
-/** A buffer becomes an operation. 0; -ENOSPC operations may not grow by that, or, without areas, all that is pinned
- *  passes the budget. */
-int host_area_pin(uint64_t here_bytes, uint64_t whole_bytes);
-void host_area_unpin(uint64_t here_bytes, uint64_t whole_bytes);
+/** It becomes an operation. 0; -ENOSPC operations may not grow by that, or, without areas, all that is pinned passes the
+ *  budget. */
+int host_area_pin(enum area from, uint64_t here_bytes, uint64_t whole_bytes);
 
 /** Bytes of one came into memory, or left it (negative). The ledger has them before they come and after they left. */
-void host_area_moved(bool is_pinned, int64_t bytes);
+void host_area_moved(enum area area, int64_t bytes);
 
 /** In the ledger: charge what comes, if it fits now (-ENOMEM) or whatever the budget says, and give back what left. Not
  *  in the areas' books, but what is charged here does not shrink the capacity. */

@@ -24,6 +24,19 @@ static struct host_block *find(const void *ptr)
     return block && !block->dying ? block : NULL;
 }
 
+enum area host_block_area(const struct host_block *block)
+{
+    return block->pins ? AREA_OPERATION : block->fixed ? AREA_FIXED : AREA_BUFFER;
+}
+
+void host_block_recount(const struct host_block *block, enum area from)
+{
+    enum area to = host_block_area(block);
+
+    if (from != to)
+        host_area_move(from, to, block->bytes - block->absent_bytes, block->bytes);
+}
+
 /* ---- coming ----------------------------------------------------------------------------------------------- */
 
 /* Pieces of a unit that have no page: nobody touched them yet. */
@@ -59,14 +72,14 @@ static int begin(struct host_block *block)
             block->absent_bytes += host_unit_bytes(block, index, unit->fresh);
         }
     }
-    block->holds = host_holds_on(block);
+    host_holds_on(block);
     if (block->flags & HOST_BLOCK_HEAP) {
         host_area_adopt((int64_t)block->bytes);
         host_account_out(block, block->absent_bytes);
     } else {
         host_account_in(block, block->bytes - block->absent_bytes);
     }
-    host_area_begin(block->bytes - block->absent_bytes, block->bytes);
+    host_block_recount(block, AREA_LOOSE);
     return 0;
 }
 
@@ -126,7 +139,7 @@ static void end(struct host_block *block)
         pthread_cond_wait(&host_blocks.changed, &host_blocks.lock);
     if (host_fault_running() && block->unit_count)
         host_fault_disarm(block->first, block->end);
-    host_area_end(block->pins != 0, block->bytes - block->absent_bytes, block->bytes);
+    host_area_move(host_block_area(block), AREA_LOOSE, block->bytes - block->absent_bytes, block->bytes);
     host_table_remove(block);
 }
 
@@ -222,7 +235,7 @@ static void unpin(struct host_block *block)
 {
     if (--block->pins)
         return;
-    host_area_unpin(block->bytes - block->absent_bytes, block->bytes);
+    host_block_recount(block, AREA_OPERATION);
     stamp(block);
 }
 
@@ -238,7 +251,7 @@ static int pin(struct host_block *block, unsigned flags)
             if (block->unit[index].away | block->unit[index].leaving | block->unit[index].returning)
                 return -EAGAIN;
     if (!block->pins)
-        rc = host_area_pin(block->bytes - block->absent_bytes, block->bytes);
+        rc = host_area_pin(host_block_area(block), block->bytes - block->absent_bytes, block->bytes);
     block->pins += !rc;
     return rc;
 }

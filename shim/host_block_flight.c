@@ -300,7 +300,7 @@ static uint64_t commit(struct leaver *leaver, uint32_t failed)
     }
     gone_bytes = host_unit_bytes(block, leaver->index, gone);
     block->absent_bytes += gone_bytes;
-    host_area_moved(block->pins != 0, -(int64_t)gone_bytes);
+    host_area_moved(host_block_area(block), -(int64_t)gone_bytes);
     block->saves += (unsigned)__builtin_popcount(gone & ~leaver->zero);
     host_blocks.away_bytes += host_unit_bytes(block, leaver->index, gone & ~leaver->zero);
     pthread_mutex_unlock(&host_blocks.lock);

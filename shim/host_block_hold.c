@@ -8,10 +8,11 @@
 #include "core.h"
 #include "log.h"
 
-/* Each range as often as it is held; the order means nothing. */
+/* Each range as often as it is held; the order means nothing. A call that is about to be made holds what it names, and
+ * that is over soon: what the driver has pinned is fixed beyond that. */
 struct hold {
     uint64_t start, end;
-    uint64_t count;
+    uint64_t count, fixed;
 };
 
 enum {
@@ -26,14 +27,14 @@ static bool meets(const struct hold *hold, const struct host_block *block)
     return hold->start < block->base + block->bytes && hold->end > block->base;
 }
 
-uint64_t host_holds_on(const struct host_block *block)
+void host_holds_on(struct host_block *block)
 {
-    uint64_t count = 0;
-
+    block->holds = block->fixed = 0;
     for (uint32_t i = 0; i < hold_count; i++)
-        if (meets(&holds[i], block))
-            count += holds[i].count;
-    return count;
+        if (meets(&holds[i], block)) {
+            block->holds += holds[i].count;
+            block->fixed += holds[i].fixed;
+        }
 }
 
 static struct hold *hold_find(const struct hold *range)
@@ -56,11 +57,12 @@ static bool hold_add(const struct hold *range)
     }
     if (!hold && holds && hold_count < HOLDS_MAX) {
         hold = &holds[hold_count++];
-        *hold = *range;
-        hold->count = 0;
+        *hold = (struct hold){.start = range->start, .end = range->end};
     }
-    if (hold)
+    if (hold) {
         hold->count++;
+        hold->fixed += range->fixed;
+    }
     return hold != NULL;
 }
 
@@ -68,9 +70,12 @@ static bool hold_remove(const struct hold *range)
 {
     struct hold *hold = hold_find(range);
 
-    if (hold && --hold->count == 0)
+    if (!hold)
+        return false;
+    hold->fixed -= range->fixed;
+    if (--hold->count == 0)
         *hold = holds[--hold_count];
-    return hold != NULL;
+    return true;
 }
 
 /* Add to the holds of every block that the range meets. */
@@ -78,10 +83,13 @@ static void mark(const struct hold *range, int64_t change)
 {
     for (uint32_t i = host_table_above(range->start); i < host_block_count; i++) {
         struct host_block *block = host_blocks.row[i];
+        enum area from = host_block_area(block);
 
         if (!meets(range, block))
             break;
         block->holds += (uint64_t)change;
+        block->fixed += (uint64_t)change * range->fixed;
+        host_block_recount(block, from);
     }
 }
 
@@ -99,9 +107,9 @@ static void bring(const struct hold *range)
     }
 }
 
-bool host_block_hold(const void *ptr, size_t bytes)
+static bool take(const void *ptr, size_t bytes, bool is_fixed)
 {
-    const struct hold range = {(uint64_t)(uintptr_t)ptr, (uint64_t)(uintptr_t)ptr + bytes, 1};
+    const struct hold range = {(uint64_t)(uintptr_t)ptr, (uint64_t)(uintptr_t)ptr + bytes, 1, is_fixed};
     bool held;
 
     host_books_lock();
@@ -117,14 +125,24 @@ bool host_block_hold(const void *ptr, size_t bytes)
     return held;
 }
 
-void host_block_drop(const void *ptr, size_t bytes)
+static void give(const void *ptr, size_t bytes, bool is_fixed)
 {
-    const struct hold range = {(uint64_t)(uintptr_t)ptr, (uint64_t)(uintptr_t)ptr + bytes, 1};
+    const struct hold range = {(uint64_t)(uintptr_t)ptr, (uint64_t)(uintptr_t)ptr + bytes, 1, is_fixed};
 
     host_books_lock();
     if (hold_remove(&range))
         mark(&range, -1);
     pthread_mutex_unlock(&host_blocks.lock);
+}
+
+bool host_block_hold(const void *ptr, size_t bytes)
+{
+    return take(ptr, bytes, true);
+}
+
+void host_block_drop(const void *ptr, size_t bytes)
+{
+    give(ptr, bytes, true);
 }
 
 void use_host(struct use *use, const void *memory, size_t bytes)
@@ -138,14 +156,14 @@ void use_host(struct use *use, const void *memory, size_t bytes)
         struct host_range last = use->host[--use->host_count];
         const char *start = (const char *)last.memory, *end = start + last.bytes;
 
-        host_block_drop(last.memory, last.bytes);
+        give(last.memory, last.bytes, false);
         if ((const char *)memory + bytes > end)
             end = (const char *)memory + bytes;
         if ((const char *)memory < start)
             start = memory;
         range = (struct host_range){start, (size_t)(end - start)};
     }
-    if (host_block_hold(range.memory, range.bytes))
+    if (take(range.memory, range.bytes, false))
         use->host[use->host_count++] = range;
 }
 
@@ -154,6 +172,6 @@ void host_block_drop_all(struct use *use)
     while (use->host_count) {
         const struct host_range *range = &use->host[--use->host_count];
 
-        host_block_drop(range->memory, range->bytes);
+        give(range->memory, range->bytes, false);
     }
 }

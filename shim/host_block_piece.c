@@ -196,7 +196,7 @@ static uint64_t settle(struct host_block *block, uint32_t index, uint32_t bit, e
         host_blocks.away_bytes -= bytes;
     if (source == DISK || source == NOWHERE) {
         block->absent_bytes -= bytes;
-        host_area_moved(block->pins != 0, (int64_t)bytes);
+        host_area_moved(host_block_area(block), (int64_t)bytes);
     }
     if (!unit->away && !unit->writing) {
         slot = unit->slot;
@@ -222,7 +222,7 @@ int host_piece_bring(struct host_block *block, uint32_t index, unsigned piece, u
     if (source == HERE && !page)
         return 0;
     charged = source == DISK || source == NOWHERE;
-    over_bytes = charged && !block->pins ? host_area_over(bytes) : 0;
+    over_bytes = charged && host_block_area(block) == AREA_BUFFER ? host_area_over(bytes) : 0;
     unit->returning |= bit;
     pthread_mutex_unlock(&host_blocks.lock);
 

@@ -21,6 +21,7 @@
 
 #include "device.h"
 #include "disk_io.h"
+#include "host_area.h"
 #include "host_block.h"
 
 #define HOST_UNIT_BYTES  GRANULE_BYTES
@@ -46,7 +47,8 @@ struct host_block {
     uint64_t *checksum; /**< of each piece when it left, under EBBTIDE_VERIFY; else NULL */
     uint32_t unit_count;
     uint32_t flags;
-    uint64_t pins, holds, saves;
+    uint64_t pins, saves;
+    uint64_t holds, fixed; /**< by host_block_hold or a call; of these, by the former */
     uint64_t absent_bytes; /**< fresh or away: not in the host ledger */
     uint32_t busy;         /**< threads at work on it without the lock: it is not forgotten meanwhile */
     bool complained;       /**< a failed read was logged */
@@ -94,6 +96,10 @@ static inline uint64_t host_clip(const struct host_block *block, uint64_t *start
     return end - *start;
 }
 
+/** Where the block counts among the host's areas; and that it has counted elsewhere until now. Lock held. */
+enum area host_block_area(const struct host_block *block);
+void host_block_recount(const struct host_block *block, enum area from);
+
 /** The pieces of a unit that the block has, as a mask; and the bytes of some of them. */
 uint32_t host_unit_all(const struct host_block *block, uint32_t unit);
 uint64_t host_unit_bytes(const struct host_block *block, uint32_t unit, uint32_t pieces);
@@ -129,8 +135,8 @@ void host_table_leave(struct host_block *block);
 
 /* ---- host_block_hold.c, host_block_maps.c ------------------------------------------------------------------ */
 
-/** Ranges that the driver has, by host_block_hold: how many meet the block. Lock held. */
-uint64_t host_holds_on(const struct host_block *block);
+/** Fill in how many ranges that the driver has, or uses, meet the block. Lock held. */
+void host_holds_on(struct host_block *block);
 
 /** Is [first, end) mapped throughout, by private anonymous memory that is no stack? 0; -EINVAL it is not; else the
  *  -errno of reading /proc/self/maps. */

@@ -145,6 +145,37 @@ Test(host_areas, heap_and_what_the_driver_pins_shrink_both)
     host_world_end();
 }
 
+Test(host_areas, what_the_driver_has_pinned_is_no_buffer_and_what_a_call_names_is_one)
+{
+    struct use use;
+
+    begin(40);
+    uint64_t *one = buffer(12), *two = buffer(12);
+    use_init(&use, false);
+    use_host(&use, one, MIB);
+    cr_expect_eq(look().limits.capacity_bytes, 40 * MIB);
+    cr_expect_eq(buf(), 24);
+    cr_assert(host_block_hold(one, MIB));
+    cr_expect_eq(look().limits.capacity_bytes, 28 * MIB);
+    cr_expect_eq(buf(), 12);
+    cr_expect_eq(look().demand_bytes, 12 * MIB);
+    host_block_drop_all(&use);
+    cr_expect_eq(buf(), 12);
+    cr_assert_eq(host_operand_pin(two, 0), 0, "12 of 19");
+    cr_expect_eq(op(), 12);
+    cr_expect_eq(host_operand_pin(one, 0), -ENOSPC, "24 of 19");
+    host_block_drop(one, MIB);
+    cr_expect_eq(look().limits.capacity_bytes, 40 * MIB);
+    cr_expect_eq(buf(), 12);
+    cr_expect_eq(host_operand_pin(one, 0), 0, "24 of 28");
+    cr_expect_eq(buf(), 0);
+    cr_assert_eq(host_operand_unpin(one), 0);
+    cr_assert_eq(host_operand_unpin(two), 0);
+    end(one, 12);
+    end(two, 12);
+    host_world_end();
+}
+
 Test(host_areas, what_others_take_leaves_buffers_the_smaller_of_minimum_and_demand)
 {
     begin(40);
