@@ -14,7 +14,7 @@
 #define CREDIT_EARLY_BYTES ((int64_t)64 << 10)
 #define CREDIT_LEAST_BYTES ((int64_t)16 << 10)
 /* What all threads together may hold unused: a fraction of the limit, and of the room that is left. */
-#define CREDIT_SHARE_OF_LIMIT 1024
+#define CREDIT_SHARE_OF_LIMIT 512
 #define CREDIT_SHARE          4
 /* The same where credit cannot be recalled: 99.9 % of a budget are to be used when the first request is refused. */
 #define CREDIT_LOST_SHARE_OF_LIMIT 4096
@@ -29,6 +29,7 @@
 static struct {
     _Alignas(64) _Atomic int64_t
         pool;              /**< charged to the budget and granted to nobody; below 0 before heap_open */
+    _Atomic int64_t early; /**< granted before heap_open for nothing but that a thread is busy */
     _Atomic int64_t lots;  /**< charged to the budget */
     _Atomic uint64_t room; /**< of the budget, when it was last asked */
     _Atomic uint32_t threads;
@@ -201,7 +202,9 @@ static bool reserve(struct heap_account *account, int64_t bytes)
     unsigned asked = 0;
     int64_t got;
 
-    if (!is_open() && atomic_load_explicit(&heap.pool, memory_order_relaxed) - bytes < -START_BYTES)
+    if (!is_open() && atomic_load_explicit(&heap.pool, memory_order_relaxed) +
+                              atomic_load_explicit(&heap.early, memory_order_relaxed) - bytes <
+                          -START_BYTES)
         start();
     if (!is_open()) {
         atomic_fetch_sub_explicit(&heap.pool, bytes + CREDIT_EARLY_BYTES, memory_order_relaxed);
@@ -226,6 +229,26 @@ static bool reserve(struct heap_account *account, int64_t bytes)
     return got;
 }
 
+/* What is left unused after frees have made room may be little, and would bring the thread here again and again. */
+static void top_up(struct heap_account *account, int64_t unused)
+{
+    int64_t credit = credit_now(), got;
+
+    if (unused >= credit / 2)
+        return;
+    if (is_open()) {
+        got = pool_take(1, credit - unused);
+        if (!got && atomic_load_explicit(&heap.room, memory_order_relaxed) > 4 * heap.lot_bytes &&
+            pool_grow(0))
+            got = pool_take(1, credit - unused);
+    } else {
+        got = credit - unused;
+        atomic_fetch_add_explicit(&heap.early, got, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&heap.pool, got, memory_order_relaxed);
+    }
+    heap_grant(account, got);
+}
+
 bool heap_take_more(struct heap_account *account, uint64_t bytes)
 {
     int64_t short_by;
@@ -234,7 +257,11 @@ bool heap_take_more(struct heap_account *account, uint64_t bytes)
         return true; /* the allocator has its own word for it */
     heap_grant(account, 0);
     short_by = (int64_t)(account->counters->allocated + bytes - account->limit);
-    if (short_by <= 0 || reserve(account, short_by))
+    if (short_by <= 0) {
+        top_up(account, -short_by);
+        return true;
+    }
+    if (reserve(account, short_by))
         return true;
     core_heap_refused(bytes);
     return false;
@@ -267,6 +294,12 @@ void heap_rest(struct heap_account *account)
     heap_grant(account, -spare);
     heap_rearm(account);
     pool_give(spare);
+    atomic_fetch_sub_explicit(&heap.threads, 1, memory_order_relaxed);
+}
+
+void heap_resume(void)
+{
+    atomic_fetch_add_explicit(&heap.threads, 1, memory_order_relaxed);
 }
 
 /* ---- threads --------------------------------------------------------------------------------------------- */

@@ -77,6 +77,8 @@ void heap_join(struct heap_account *account, struct heap_counters *counters);
 
 /** Between heap_enter and heap_exit: the account gives all its unused credit back, and is used later or left. */
 void heap_rest(struct heap_account *account);
+/** It is used again. */
+void heap_resume(void);
 
 /** The thread ends: its net joins what ended threads left. */
 void heap_leave(struct heap_account *account);
@@ -155,7 +157,8 @@ static inline void heap_unkeep(struct heap_account *account, uint64_t bytes)
 uint64_t heap_bytes(void);
 
 /** From now on the heap is counted, and holds the budget of the host once that has started. Starts it: at once where
- *  something was asked for that a small heap shows in, else when 128 KiB were granted. @options  live for ever. */
+ *  something was asked for that a small heap shows in, else when 128 KiB were granted besides what busy threads have to
+ *  spare. @options  live for ever. */
 void heap_start(const struct options *options);
 
 /**

@@ -8,7 +8,8 @@
  * rest keeps freed memory near the thread that freed it. */
 const char *je_malloc_conf =
     "tcache:false,tcache_max:2097152,slab_sizes:512-4096:32,tcache_nslots_small_max:2000,"
-    "lg_tcache_nslots_mul:3,lg_tcache_flush_small_div:2,tcache_gc_incr_bytes:262144,oversize_threshold:0,trust_madvise:true";
+    "lg_tcache_nslots_mul:3,lg_tcache_flush_small_div:2,tcache_gc_incr_bytes:1048576,oversize_threshold:0,"
+    "trust_madvise:true";
 
 /* A thread that has allocated so much gets a cache. */
 #define CACHE_FROM_BYTES (64 << 10)

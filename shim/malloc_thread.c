@@ -107,8 +107,10 @@ static struct malloc_thread *unpark(void)
     if (thread)
         pool.parked = thread->next;
     pthread_mutex_unlock(&pool.lock);
-    if (thread)
+    if (thread) {
         __atomic_fetch_sub(&pool.parked_count, 1, __ATOMIC_RELAXED);
+        heap_resume();
+    }
     return thread;
 }
 

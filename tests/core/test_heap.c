@@ -38,6 +38,7 @@ struct thread {
     struct heap_counters counters;
     unsigned seed;
     bool dawdles;
+    unsigned ways_out;        /* requests that the fast path could not serve */
     uint32_t object[OBJECTS]; /* bytes, 0: none */
 };
 static struct thread threads[THREADS + 1];
@@ -76,6 +77,7 @@ static bool take(struct thread *thread, uint64_t bytes)
         add(&counters->allocated, bytes);
         return true;
     }
+    thread->ways_out++;
     heap_enter(&thread->account);
     is_admitted = heap_take(&thread->account, bytes);
     dawdle(thread);
@@ -171,6 +173,44 @@ Test(heap, gives_all_that_nobody_holds_to_another_class)
     end_sleepers();
     heap_give_back();
     cr_expect_eq(charged(), 0);
+}
+
+/* ---- a thread that is busy with little ------------------------------------------------------------------- */
+
+/* How often it leaves the fast path for 64 MiB, 4 KiB at a time. */
+static unsigned leaves(struct thread *thread)
+{
+    thread->ways_out = 0;
+    for (unsigned i = 0; i < 16 * KIB; i++) {
+        cr_assert(take(thread, 4 * KIB));
+        add(&thread->counters.freed, 4 * KIB);
+    }
+    return thread->ways_out;
+}
+
+Test(heap, a_busy_thread_leaves_the_fast_path_rarely)
+{
+    struct thread *mine = &threads[THREADS];
+
+    options_init(&options);
+    heap_start(&options);
+    join(mine, 1);
+    cr_expect_leq(leaves(mine), 150, "before the budget starts: %u", mine->ways_out);
+    cr_expect_not(core_host_active());
+    core_host_start(&options);
+    cr_expect_leq(leaves(mine), 150, "with a budget: %u", mine->ways_out);
+}
+
+Test(heap, a_busy_thread_is_topped_up_when_its_credit_has_shrunk)
+{
+    struct thread *mine = &threads[THREADS];
+
+    begin(1024 * MIB);
+    join(mine, 1);
+    cr_assert(take(mine, 4 * KIB));
+    while (mine->account.limit - mine->counters.allocated >= 8 * KIB)
+        cr_assert(take(mine, 4 * KIB));
+    cr_expect_leq(leaves(mine), 150, "%u", mine->ways_out);
 }
 
 /* ---- threads that race for the last bytes ---------------------------------------------------------------- */
