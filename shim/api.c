@@ -58,10 +58,14 @@ static int is_device(const void *ptr)
 static int host_register(void *ptr, size_t bytes, const char *name)
 {
     struct native record;
+    int r;
 
     if (native_find(NATIVE_MEMORY, address_of(ptr), &record))
         return -ENOTSUP;
-    return host_operand_register(ptr, bytes, name);
+    r = host_operand_register(ptr, bytes, name);
+    if (!r)
+        native_registered_settle(ptr, bytes);
+    return r;
 }
 
 int ebb_register(void *ptr, size_t bytes, unsigned flags, const char *name)

@@ -7,18 +7,6 @@
 #include "malloc_life.h"
 #include "native.h"
 
-#include <unistd.h>
-
-/* The driver pins whole pages. */
-static uint64_t pinned_bytes(const void *address, uint64_t bytes)
-{
-    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-    uint64_t first = (uint64_t)(uintptr_t)address / page;
-    uint64_t end = ((uint64_t)(uintptr_t)address + bytes + page - 1) / page;
-
-    return (end - first) * page;
-}
-
 static CUresult note(CUresult result, enum host_class class, void *const *address, size_t bytes,
                      uint64_t charged)
 {
@@ -39,7 +27,7 @@ static CUresult note(CUresult result, enum host_class class, void *const *addres
 /* 0 for what the driver is to refuse itself; -ENOMEM. */
 static int charge_pinned(void *const *address, size_t bytes, uint64_t *out_charged)
 {
-    *out_charged = address ? pinned_bytes(NULL, bytes) : 0;
+    *out_charged = address ? native_pinned_cost(NULL, bytes) : 0;
     return core_host_charge(HOST_PINNED, *out_charged);
 }
 
@@ -76,26 +64,24 @@ CUresult hook_cuMemAllocHost(__typeof__(cuMemAllocHost) *next, const void *call_
                : note(next(pp, bytesize), HOST_PINNED, pp, bytesize, charged);
 }
 
-/* The heap's and registered memory are in the ledger as what they are. */
-static bool is_charged(const void *memory, size_t bytes)
-{
-    return (malloc_counts && malloc_counts(memory)) || host_block_covers(memory, bytes);
-}
-
 CUresult hook_cuMemHostRegister_v2(__typeof__(cuMemHostRegister_v2) *next, const void *call_site, void *p,
                                    size_t bytesize, unsigned int Flags)
 {
-    uint64_t charged = is_charged(p, bytesize) ? 0 : pinned_bytes(p, bytesize);
+    CUresult result = CUDA_ERROR_OUT_OF_MEMORY;
+    uint64_t charged;
 
     (void)call_site;
     if (!p || !bytesize)
         return next(p, bytesize, Flags);
-    if (core_host_charge(HOST_REGISTERED, charged))
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    host_block_hold(p, bytesize); /* the driver takes the pages as they are */
-    CUresult result = note(next(p, bytesize, Flags), HOST_REGISTERED, &p, bytesize, charged);
-
-    if (result != CUDA_SUCCESS)
+    host_block_hold(
+        p, bytesize); /* the driver takes the pages as they are, and no block goes that has some of them */
+    /* The heap is in the ledger as what it is. */
+    charged = malloc_counts && malloc_counts(p) ? 0 : native_registered_cost(p, bytesize);
+    if (!core_host_charge(HOST_REGISTERED, charged))
+        result = note(next(p, bytesize, Flags), HOST_REGISTERED, &p, bytesize, charged);
+    if (result == CUDA_SUCCESS)
+        native_registered_settle(p, bytesize);
+    else
         host_block_drop(p, bytesize);
     return result;
 }

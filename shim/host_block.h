@@ -135,8 +135,8 @@ extern bool (*host_block_is_heap)(const void *ptr);
 bool host_block_hold(const void *ptr, size_t bytes);
 void host_block_drop(const void *ptr, size_t bytes);
 
-/** Does one block have all of the range? Then what is in memory of it is charged already. */
-bool host_block_covers(const void *ptr, size_t bytes);
+/** Bytes of a range that blocks have: what is in memory of them is charged already. */
+uint64_t host_block_covered(const void *ptr, size_t bytes);
 
 /** Blocks that are registered. Written by this module only. */
 extern _Atomic uint32_t host_block_count;

@@ -5,6 +5,7 @@
 #include "host_block.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 /* The driver serves up to this from slabs of a granule. */
 #define SLAB_LARGEST_BYTES ((uint64_t)1 << 20)
@@ -48,6 +49,22 @@ static bool record_take(enum native_kind kind, uint64_t key, struct native *out)
 uint64_t native_cost(uint64_t bytes)
 {
     return (bytes + GRANULE_BYTES - 1) / GRANULE_BYTES * GRANULE_BYTES;
+}
+
+uint64_t native_pinned_cost(const void *memory, uint64_t bytes)
+{
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t first = (uint64_t)(uintptr_t)memory / page;
+    uint64_t end = ((uint64_t)(uintptr_t)memory + bytes + page - 1) / page;
+
+    return (end - first) * page;
+}
+
+uint64_t native_registered_cost(const void *memory, uint64_t bytes)
+{
+    uint64_t covered = host_block_covered(memory, bytes);
+
+    return covered == bytes ? 0 : native_pinned_cost(memory, bytes) - covered;
 }
 
 int native_charge(unsigned ordinal, enum device_class class, uint64_t bytes, const void *call_site)
@@ -167,6 +184,39 @@ bool native_move_up(uint64_t address, const struct native *was)
     if (same)
         core_host_credit((enum host_class)was->class, was->charged);
     return same;
+}
+
+/* No block that has some of it goes while it is registered: the cost can only have become less. */
+static void registered_settle(uint64_t key, const struct native *was)
+{
+    uint64_t cost = native_registered_cost((const void *)(uintptr_t)key, was->bytes), surplus = 0;
+    struct native *record;
+
+    table_lock(&records[NATIVE_HOST]);
+    record = table_find(&records[NATIVE_HOST], key);
+    if (record && record->class == HOST_REGISTERED && record->bytes == was->bytes && record->charged > cost) {
+        surplus = record->charged - cost;
+        record->charged = cost;
+    }
+    table_unlock(&records[NATIVE_HOST]);
+    core_host_credit(HOST_REGISTERED, surplus);
+}
+
+void native_registered_settle(const void *memory, uint64_t bytes)
+{
+    uint64_t start = (uint64_t)(uintptr_t)memory;
+    struct table_copy copy;
+
+    if (!host_block_any() || table_copy(&records[NATIVE_HOST], &copy))
+        return;
+    for (uint32_t i = 0; i < copy.count; i++) {
+        const struct native *record = table_copy_record(&copy, i);
+        uint64_t key = table_copy_key(&copy, i);
+
+        if (key < start + bytes && start < key + record->bytes)
+            registered_settle(key, record);
+    }
+    table_copy_free(&copy);
 }
 
 bool native_find(enum native_kind kind, uint64_t key, struct native *out)

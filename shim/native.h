@@ -39,6 +39,16 @@ struct native {
 /** The most that an allocation of `bytes` can cost. */
 uint64_t native_cost(uint64_t bytes);
 
+/** What it costs to pin a range of host memory: whole pages. */
+uint64_t native_pinned_cost(const void *memory, uint64_t bytes);
+
+/** What it costs to register a range: what host blocks have of it is charged as theirs. */
+uint64_t native_registered_cost(const void *memory, uint64_t bytes);
+
+/** A range was registered with the driver or as a host block. Where that makes some of it both, the record gives back
+ *  what it charged for that. */
+void native_registered_settle(const void *memory, uint64_t bytes);
+
 /** Charge before the real call. 0, or -ENOMEM: refused. */
 int native_charge(unsigned ordinal, enum device_class class, uint64_t bytes, const void *call_site);
 /** The real call failed: give back what native_charge charged. */

@@ -197,3 +197,42 @@ Test(objects, host_memory_is_shared_by_operations_and_buffers)
     for (unsigned i = 0; i < 3; i++)
         cr_expect_eq(ebb_unregister(at[i]), 0);
 }
+
+/* ---- host memory that the driver has, too -------------------------------------------------------------------------- */
+
+/* MiB of the host tier more than `before_bytes`, to the nearest. */
+static size_t more(size_t before_bytes)
+{
+    size_t used_bytes = stats().tier[EBB_TIER_HOST].used_bytes;
+
+    return used_bytes < before_bytes ? 0 : (used_bytes - before_bytes + MIB / 2) / MIB;
+}
+
+Test(objects, host_memory_is_charged_once_whether_the_driver_or_the_program_registers_it_first)
+{
+    /* MiB of one mapping: what the program registers, what the driver does, and what both have together. */
+    static const struct {
+        size_t ours, our_size, theirs, their_size, all;
+    } cases[] = {{0, 8, 0, 8, 8}, {0, 8, 1, 4, 8}, {2, 2, 1, 6, 6}, {0, 4, 2, 4, 6}, {4, 4, 2, 4, 6}};
+    char *memory = mmap(NULL, 8 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    begin(100);
+    memset(memory, 1, 8 * MIB);
+    for (unsigned i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
+        char *ours = memory + cases[i / 2].ours * MIB, *theirs = memory + cases[i / 2].theirs * MIB;
+        size_t before = stats().tier[EBB_TIER_HOST].used_bytes;
+
+        if (i % 2)
+            OK(cuMemHostRegister(theirs, cases[i / 2].their_size * MIB, 0));
+        cr_assert_eq(ebb_register(ours, cases[i / 2].our_size * MIB, 0, "host"), 0);
+        if (i % 2 == 0)
+            OK(cuMemHostRegister(theirs, cases[i / 2].their_size * MIB, 0));
+        cr_expect_eq(more(before), cases[i / 2].all, "%zu in case %u", more(before), i);
+        cr_expect_eq(ebb_unregister(ours), -EBUSY);
+        OK(cuMemHostUnregister(theirs));
+        cr_expect_eq(more(before), cases[i / 2].our_size, "%zu in case %u", more(before), i);
+        cr_expect_eq(ebb_unregister(ours), 0);
+        cr_expect_eq(more(before), 0, "%zu in case %u", more(before), i);
+    }
+    munmap(memory, 8 * MIB);
+}
