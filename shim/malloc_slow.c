@@ -224,7 +224,10 @@ static NO_INLINE void *allocate(size_t bytes)
     return malloc_adopted(memory, class_bytes);
 }
 
-_Static_assert(SC_SMALL_MAXCLASS <= HEAP_FAST_MOST_BYTES, "a fast path adds more than a recall allows for");
+/* The small classes of a jemalloc for pages of 64 KiB reach to 224 KiB; above this they are more than a recall allows a
+ * fast path to add. */
+#define BIN_MOST_BYTES                                                                                       \
+    (SC_SMALL_MAXCLASS < HEAP_FAST_MOST_BYTES ? SC_SMALL_MAXCLASS : (size_t)HEAP_FAST_MOST_BYTES)
 
 void *malloc_rest(size_t bytes)
 {
@@ -232,7 +235,7 @@ void *malloc_rest(size_t bytes)
 
     if (bytes <= SC_LOOKUP_MAXCLASS)
         return allocate(bytes);
-    memory = bytes <= SC_SMALL_MAXCLASS ? bin_for(bytes) : slot_for(bytes);
+    memory = bytes <= BIN_MOST_BYTES ? bin_for(bytes) : slot_for(bytes);
     return memory ? memory : allocate(bytes);
 }
 

@@ -19,6 +19,7 @@ LONG = 'EBBTIDE_TEST_LONG' in os.environ
 LIBRARY = os.path.join(BUILD, 'shim', 'libebbtide.so')
 SIMGPU = os.path.join(BUILD, 'tests', 'simgpu')
 PROGRAMS = os.path.join(BUILD, 'tests', 'programs')
+EMULATOR = os.environ.get('EBB_EMULATOR', '').split()  # what runs programs that are built for another machine
 DEADLINE_S = 120
 SKIPPED = object()  # what a case returns that cannot run on this machine
 
@@ -144,7 +145,8 @@ def run(program, arguments=None, options=None, simgpu=None, library=LIBRARY, dea
             if str(options.get('HOST_BUDGET', '')).endswith('M'):
                 env['EBBTIDE_HOST_BUDGET'] = with_heap(options['HOST_BUDGET'], program, arguments, simgpu, library)
         env.update(more)
-        process = subprocess.Popen([os.path.join(PROGRAMS, program)] + (SMALL[program] if arguments is None else arguments),
+        emulator = EMULATOR + ['-E', 'LD_PRELOAD=' + env.pop('LD_PRELOAD', '')] if EMULATOR else []
+        process = subprocess.Popen(emulator + [os.path.join(PROGRAMS, program)] + (SMALL[program] if arguments is None else arguments),
                                    env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             out, err = process.communicate(timeout=deadline_s)
