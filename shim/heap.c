@@ -278,7 +278,7 @@ void heap_settle(struct heap_account *account)
         spare -= account->kept;
     if (spare > CREDIT_LEAST_BYTES) {
         credit = credit_now();
-        account->spare_most = heap.recalls ? (uint64_t)(2 * credit + CREDIT_LEAST_BYTES) : 0;
+        account->spare_most = heap.recalls || !is_open() ? (uint64_t)(2 * credit + CREDIT_LEAST_BYTES) : 0;
         if (spare > 2 * credit + CREDIT_LEAST_BYTES) {
             heap_grant(account, credit - spare);
             pool_give(spare - credit);
