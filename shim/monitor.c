@@ -28,7 +28,7 @@ static struct {
     pthread_cond_t changed;
     pthread_t thread;
     _Atomic bool running, parked;
-    bool stop, told[DEVICE_MAX];
+    bool stop, ended, told[DEVICE_MAX];
     uint64_t look_ns; /* when the machine is asked again; the tick's own */
     uint64_t device_excess_bytes[DEVICE_MAX],
         host_excess_bytes; /* what it said, less what was done about it */
@@ -241,6 +241,10 @@ static void *monitor_run(void *arg)
             need_serve();
         else if (anything_managed())
             monitor_tick();
+    pthread_mutex_lock(&monitor.lock);
+    monitor.ended = true;
+    pthread_cond_broadcast(&monitor.changed);
+    pthread_mutex_unlock(&monitor.lock);
     return arg;
 }
 
@@ -252,7 +256,7 @@ static void monitor_start(void)
     pthread_sigmask(SIG_SETMASK, &all, &old);
     pthread_mutex_lock(&monitor.lock);
     if (!monitor.running && !atomic_load(&core.leaving)) {
-        monitor.stop = false;
+        monitor.stop = monitor.ended = false;
         monitor.running = pthread_create(&monitor.thread, 0, monitor_run, 0) == 0;
     }
     pthread_mutex_unlock(&monitor.lock);
@@ -292,20 +296,21 @@ void monitor_call(void)
 
 bool monitor_stop(const struct timespec *until)
 {
-    bool was;
+    bool was, ended;
 
     pthread_mutex_lock(&monitor.lock);
     was = monitor.running;
     monitor.stop = true;
     pthread_cond_broadcast(&monitor.changed);
+    while (was && !monitor.ended && !pthread_equal(monitor.thread, pthread_self()) &&
+           pthread_cond_clockwait(&monitor.changed, &monitor.lock, CLOCK_MONOTONIC, until) == 0)
+        ;
+    ended = monitor.ended;
     pthread_mutex_unlock(&monitor.lock);
-    if (!was)
-        return true;
-    if (pthread_clockjoin_np(monitor.thread, 0, CLOCK_MONOTONIC, until))
-        return false;
-    pthread_mutex_lock(&monitor.lock);
+    if (!was || !ended)
+        return !was;
+    pthread_join(monitor.thread, 0);
     monitor.running = false; /* not before: whoever starts it again takes `stop` back */
-    pthread_mutex_unlock(&monitor.lock);
     return true;
 }
 
