@@ -36,6 +36,8 @@ public class Work {
         System.out.println(IntStream.range(0, 300000).parallel().mapToObj(Integer::toString).collect(Collectors.joining()).hashCode());
         Process child = new ProcessBuilder("ls", "/proc/self/fd").redirectErrorStream(true).start();
         System.out.println(new String(child.getInputStream().readAllBytes()) + child.waitFor());
+        for (Closeable pipe : List.of(child.getInputStream(), child.getErrorStream(), child.getOutputStream()))
+            pipe.close(); // who reaps the child would do it, sooner or later
         System.gc();
         System.out.println(new File("/proc/self/fd").list().length);
     }
