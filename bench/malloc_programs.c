@@ -29,11 +29,12 @@ static const struct {
     {"python3", "/usr/bin/python3",
      "/usr/bin/python3 -S -c \"import sys\nfor n in range(int(sys.argv[1])):\n"
      "  d = {str(i): [i] * (i % 50) for i in range(20000)}\n  s = ','.join(sorted(d)).split(',')\n\" $1"},
+    /* A unit with something in it: what its five starts cost is what bench/alloc measures. */
     {"gcc", "/usr/bin/cc",
-     "i=0; while [ $i -lt $1 ]; do i=$((i + 1)); printf '#include <stdio.h>\\n#include <stdlib.h>\\nint "
-     "f(int a) { int s = 0; "
-     "for (int i = 0; i < a; i++) s += printf(\"%%d\", rand() %% (i + 1)); return s; }\\n' | "
-     "/usr/bin/cc -O2 -x c -c -o /dev/null -; done"},
+     "f=$(mktemp) || exit 1; i=0; { echo '#include <stdio.h>'; echo '#include <stdlib.h>'; "
+     "while [ $i -lt 60 ]; do i=$((i + 1)); echo \"int f$i(int a) { int s = 0; for (int i = 0; i < a; i++) "
+     "s += printf(\\\"%d\\\", rand() % (i + $i)); return s; }\"; done; } >$f; i=0; "
+     "while [ $i -lt $1 ]; do i=$((i + 1)); /usr/bin/cc -O2 -x c -c -o /dev/null $f || exit 1; done; rm $f"},
     /* Debian's is linked to jemalloc: without the library that is what serves it. */
     {"redis", "/usr/bin/redis-server",
      "d=$(mktemp -d) || exit 1; timeout -k 5 60 /usr/bin/redis-server --unixsocket $d/socket --port 0 --save "
