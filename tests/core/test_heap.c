@@ -53,6 +53,14 @@ static void join(struct thread *thread, unsigned seed)
     heap_exit(&thread->account);
 }
 
+/* The budget of the host is a share of the machine's memory, as by default. */
+static void start_with_a_share(struct thread *first)
+{
+    options_init(&options);
+    heap_start(&options);
+    join(first, 1);
+}
+
 static void add(uint64_t *counter, uint64_t bytes)
 {
     __atomic_store_n(counter, *counter + bytes, __ATOMIC_RELAXED);
@@ -192,9 +200,7 @@ Test(heap, a_busy_thread_leaves_the_fast_path_rarely)
 {
     struct thread *mine = &threads[THREADS];
 
-    options_init(&options);
-    heap_start(&options);
-    join(mine, 1);
+    start_with_a_share(mine);
     cr_expect_leq(leaves(mine), 150, "before the budget starts: %u", mine->ways_out);
     cr_expect_not(core_host_active());
     core_host_start(&options);
@@ -280,9 +286,7 @@ Test(heap, a_share_of_the_machine_is_not_looked_up_before_the_heap_has_grown)
     struct thread *mine = &threads[THREADS];
     struct budget figures;
 
-    options_init(&options);
-    heap_start(&options);
-    join(mine, 1);
+    start_with_a_share(mine);
     cr_assert(take(mine, 4 * KIB));
     cr_expect_not(core_host_active());
     cr_assert(take(mine, 300 * KIB));
@@ -297,9 +301,7 @@ Test(heap, the_first_request_of_all_can_be_over_a_share)
 {
     struct thread *mine = &threads[THREADS];
 
-    options_init(&options);
-    heap_start(&options);
-    join(mine, 1);
+    start_with_a_share(mine);
     cr_expect_not(take(mine, machine_memory_bytes()));
     cr_expect(take(mine, 4 * KIB));
 }
@@ -309,9 +311,7 @@ Test(heap, whoever_starts_the_host_opens_the_heap)
     struct thread *mine = &threads[THREADS];
     struct budget figures;
 
-    options_init(&options);
-    heap_start(&options);
-    join(mine, 1);
+    start_with_a_share(mine);
     cr_assert(take(mine, 4 * KIB));
     core_host_start(&options);
     host_figures(&figures);
