@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Threads one after another: what an ended one kept serves the next, and the ledger stays exact to the byte. */
+#include <criterion/criterion.h>
+
+#include <malloc.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int mallctl(const char *name, void *old, size_t *old_bytes, void *new, size_t new_bytes)
+    __attribute__((weak));
+
+/* Long enough for a cache. Returns what it freed last. */
+static void *work_a_while(void *arg)
+{
+    void *memory[200] = {arg};
+
+    for (unsigned i = 0; i < 200; i++)
+        memory[i] = malloc(1000);
+    for (unsigned i = 0; i < 200; i++)
+        free(memory[i]);
+    return memory[199];
+}
+
+static void *ask_once(void *arg)
+{
+    (void)arg;
+    return malloc(1000);
+}
+
+static void *result_of(void *(*run)(void *), void *arg)
+{
+    pthread_t thread;
+    void *result = NULL;
+
+    if (pthread_create(&thread, NULL, run, arg) == 0)
+        pthread_join(thread, &result);
+    return result;
+}
+
+Test(threads, begin_with_what_an_ended_one_kept)
+{
+    size_t before;
+    void *kept, *got;
+
+    result_of(work_a_while, NULL); /* what the C library keeps of threads is there from now on */
+    before = mallinfo2().uordblks;
+    kept = result_of(work_a_while, NULL);
+    got = result_of(ask_once, NULL);
+    cr_expect_eq(got, kept);
+    cr_expect_eq(mallinfo2().uordblks, before + malloc_usable_size(got));
+    free(got);
+    cr_expect_eq(mallinfo2().uordblks, before);
+    malloc_trim(0);
+    cr_expect_eq(mallinfo2().uordblks, before, "what nobody took over was given back");
+    cr_expect(got = result_of(ask_once, NULL));
+    cr_expect_eq(mallinfo2().uordblks, before + malloc_usable_size(got));
+    free(got);
+}
+
+Test(threads, begin_in_a_forked_child_after_others_ended_in_its_parent)
+{
+    int status = -1;
+    size_t before;
+    pid_t child;
+
+    result_of(work_a_while, NULL);
+    before = mallinfo2().uordblks;
+    child = fork();
+    if (child == 0) {
+        alarm(20);
+        result_of(work_a_while, NULL);
+        free(result_of(ask_once, NULL));
+        malloc_trim(0);
+        _exit(mallinfo2().uordblks == before ? 0 : 1);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_expect_eq(status, 0);
+}
+
+static unsigned arena_of_thread(void)
+{
+    unsigned arena = 0;
+    size_t bytes = sizeof arena;
+
+    mallctl("thread.arena", &arena, &bytes, NULL, 0);
+    return arena;
+}
+
+static void *choose_arena(void *arg)
+{
+    mallctl("thread.arena", NULL, NULL, arg, sizeof(unsigned));
+    return work_a_while(NULL);
+}
+
+static void *tell_arena(void *arg)
+{
+    work_a_while(NULL);
+    *(unsigned *)arg = arena_of_thread();
+    return NULL;
+}
+
+Test(threads, do_not_begin_with_the_arena_that_an_ended_one_chose)
+{
+    unsigned chosen = 0, next = 0;
+    size_t bytes = sizeof chosen;
+
+    cr_assert(mallctl, "the library is not preloaded");
+    cr_assert_eq(mallctl("arenas.create", &chosen, &bytes, NULL, 0), 0);
+    result_of(choose_arena, &chosen);
+    result_of(tell_arena, &next);
+    cr_expect_neq(next, chosen);
+}
