@@ -73,8 +73,8 @@ CUresult hook_cuMemHostRegister_v2(__typeof__(cuMemHostRegister_v2) *next, const
     (void)call_site;
     if (!p || !bytesize)
         return next(p, bytesize, Flags);
-    host_block_hold(
-        p, bytesize); /* the driver takes the pages as they are, and no block goes that has some of them */
+    /* The driver takes the pages as they are, and no block goes that has some of them. */
+    host_block_hold(p, bytesize);
     /* The heap is in the ledger as what it is. */
     charged = malloc_counts && malloc_counts(p) ? 0 : native_registered_cost(p, bytesize);
     if (!core_host_charge(HOST_REGISTERED, charged))
