@@ -67,6 +67,23 @@ static const struct {
     {CU_DEVICE_ATTRIBUTE_HOST_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, 1, 13000},
 };
 
+/* What an option takes away from the device. */
+static bool is_hidden(CUdevice_attribute attribute)
+{
+    switch (attribute) {
+    case CU_DEVICE_ATTRIBUTE_CONCURRENT_MANAGED_ACCESS:
+        return !options.managed;
+    case CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED:
+    case CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED:
+    case CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WITH_CUDA_VMM_SUPPORTED:
+    case CU_DEVICE_ATTRIBUTE_HOST_NUMA_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED:
+    case CU_DEVICE_ATTRIBUTE_HOST_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED:
+        return !options.vmm;
+    default:
+        return false;
+    }
+}
+
 CUresult sim_cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice device)
 {
     if (!value || attribute < 1 || attribute >= CU_DEVICE_ATTRIBUTE_MAX)
@@ -81,7 +98,7 @@ CUresult sim_cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUde
         if (attributes[i].attribute == attribute) {
             if (attributes[i].since > options.driver_version)
                 return CUDA_ERROR_INVALID_VALUE;
-            *value = attributes[i].value;
+            *value = is_hidden(attribute) ? 0 : attributes[i].value;
             return CUDA_SUCCESS;
         }
     }

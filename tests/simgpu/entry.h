@@ -30,7 +30,8 @@ enum entry_needs {
     ANY,
     INIT,
     WORK,
-    CTX
+    CTX,
+    VMM
 };
 enum entry_stream {
     LEGACY,

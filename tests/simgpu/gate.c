@@ -62,7 +62,9 @@ static CUresult admit(const struct entry *entry, unsigned index, const void *ret
         return CUDA_ERROR_INVALID_CONTEXT;
     if (entry->needs == CTX && !__atomic_load_n(&context->alive, __ATOMIC_RELAXED))
         return CUDA_ERROR_CONTEXT_IS_DESTROYED;
-    return entry->needs == CTX || entry->needs == WORK ? sticky : CUDA_SUCCESS;
+    if (entry->needs == VMM && !options.vmm)
+        return CUDA_ERROR_NOT_SUPPORTED;
+    return entry->needs == INIT || entry->needs == ANY ? CUDA_SUCCESS : sticky;
 }
 
 struct gate gate_enter(unsigned index, void *return_address)

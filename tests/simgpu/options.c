@@ -75,6 +75,8 @@ void options_read(void)
     options.kernel_ns = (uint64_t)number_or("SIMGPU_KERNEL_NS", 0, 1e12, 0);
     options.vmm_ns = (uint64_t)number_or("SIMGPU_VMM_NS", 0, 1e12, 0);
     options.host_numa = number_or("SIMGPU_HOST_NUMA", 0, 1, 1) > 0;
+    options.managed = number_or("SIMGPU_MANAGED", 0, 1, 1) > 0;
+    options.vmm = number_or("SIMGPU_VMM", 0, 1, 1) > 0;
     options.driver_version = (int)number_or("SIMGPU_DRIVER_VERSION", 2000, 13000, 13000);
     options.hide_tensors = number_or("SIMGPU_HIDE_TENSORS", 0, 1, 0) > 0;
     options.stuck = number_or("SIMGPU_STUCK", 0, 1, 0) > 0;

@@ -19,6 +19,8 @@ struct options {
     uint64_t kernel_ns;  /* SIMGPU_KERNEL_NS: least duration of a kernel */
     uint64_t vmm_ns;     /* SIMGPU_VMM_NS: least duration of a create, map, set-access, unmap and release */
     bool host_numa;      /* SIMGPU_HOST_NUMA: host-located handles may be created */
+    bool managed;        /* SIMGPU_MANAGED: devices and the CPU may use managed memory at the same time */
+    bool vmm;            /* SIMGPU_VMM: there is virtual memory management */
     int driver_version;  /* SIMGPU_DRIVER_VERSION: 13000 is 13.0 */
     bool hide_tensors;   /* SIMGPU_HIDE_TENSORS: the address is not readable in a tensor map */
     bool stuck;          /* SIMGPU_STUCK: asynchronous work never completes */

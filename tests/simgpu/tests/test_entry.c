@@ -286,3 +286,21 @@ Test(module, a_library_needs_no_context_and_its_kernels_launch_as_functions)
     must(cuLibraryUnload(library));
     cr_assert_eq(cuKernelGetFunction(&function, count_up), CUDA_ERROR_INVALID_HANDLE);
 }
+
+Test(entry, a_driver_without_virtual_memory_management_says_so_and_refuses_it)
+{
+    CUmemAllocationProp prop = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
+    CUmemGenericAllocationHandle handle;
+    CUdeviceptr address;
+    int has = 1;
+
+    setenv("SIMGPU_VMM", "0", 1);
+    start();
+    must(cuDeviceGetAttribute(&has, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, 0));
+    cr_assert_eq(has, 0);
+    cr_assert_eq(cuMemAddressReserve(&address, GRANULE, 0, 0, 0), CUDA_ERROR_NOT_SUPPORTED);
+    cr_assert_eq(cuMemCreate(&handle, GRANULE, &prop, 0), CUDA_ERROR_NOT_SUPPORTED);
+    must(cuMemAlloc(&address, GRANULE));
+    must(cuMemFree(address));
+}
