@@ -287,6 +287,12 @@ void heap_settle(struct heap_account *account)
     heap_rearm(account);
 }
 
+void heap_forgo_some(struct heap_account *account, uint64_t bytes)
+{
+    atomic_fetch_sub_explicit(&heap.lots, (int64_t)bytes, memory_order_relaxed);
+    heap_grant(account, -(int64_t)bytes);
+}
+
 void heap_rest(struct heap_account *account)
 {
     int64_t spare = account->granted - heap_net(account);

@@ -153,6 +153,18 @@ static inline void heap_unkeep(struct heap_account *account, uint64_t bytes)
         heap_rearm(account);
 }
 
+/** heap_forgo with something to forgo. */
+void heap_forgo_some(struct heap_account *account, uint64_t bytes);
+
+/** Of what the thread is about to free so much is not in the ledger: what of a host block was not in memory. No credit
+ *  comes of it. Right before the free is counted, between the same heap_enter and heap_exit: until then the limit means
+ *  nothing. */
+static inline void heap_forgo(struct heap_account *account, uint64_t bytes)
+{
+    if (__builtin_expect(bytes != 0, 0))
+        heap_forgo_some(account, bytes);
+}
+
 /** The bytes that the program holds: exact while no thread allocates or frees. */
 uint64_t heap_bytes(void);
 

@@ -143,10 +143,10 @@ static void end(struct host_block *block)
     host_table_remove(block);
 }
 
-/* What it held of ledger and disk. Lock not held. */
-static void forget(struct host_block *block)
+/* What it held of ledger and disk. Returns the bytes of the heap that the ledger has not got. Lock not held. */
+static uint64_t forget(struct host_block *block)
 {
-    uint64_t away_bytes = 0;
+    uint64_t away_bytes = 0, absent_bytes = 0;
 
     for (uint32_t index = 0; index < block->unit_count; index++) {
         const struct host_unit *unit = &block->unit[index];
@@ -157,12 +157,22 @@ static void forget(struct host_block *block)
     }
     host_blocks.away_bytes -= away_bytes;
     if (block->flags & HOST_BLOCK_HEAP) {
-        host_account_in(block, block->absent_bytes);
-        host_area_adopt(-(int64_t)block->bytes);
+        absent_bytes = block->absent_bytes;
+        host_area_adopt(-(int64_t)(block->bytes - absent_bytes));
     } else {
         host_account_out(block, block->bytes - block->absent_bytes);
     }
     host_table_destroy(block);
+    return absent_bytes;
+}
+
+/* The heap has all of it again: also what nobody touched. Lock not held. */
+static void charge_all(struct host_block *block)
+{
+    if (!(block->flags & HOST_BLOCK_HEAP) || !block->absent_bytes)
+        return;
+    host_room_take(block, block->absent_bytes, 0);
+    block->absent_bytes = 0;
 }
 
 int host_block_unregister(void *ptr)
@@ -183,13 +193,15 @@ int host_block_unregister(void *ptr)
             end(block);
     }
     pthread_mutex_unlock(&host_blocks.lock);
-    if (!rc)
+    if (!rc) {
+        charge_all(block);
         forget(block);
+    }
     return rc;
 }
 
-/* One that begins there. */
-static bool abandon(uint64_t start, uint64_t bytes)
+/* One that begins there; adds what the ledger has not got of it. */
+static bool abandon(uint64_t start, uint64_t bytes, uint64_t *absent_bytes)
 {
     struct host_block *block = NULL;
     uint32_t index;
@@ -208,17 +220,17 @@ static bool abandon(uint64_t start, uint64_t bytes)
     }
     pthread_mutex_unlock(&host_blocks.lock);
     if (block)
-        forget(block);
+        *absent_bytes += forget(block);
     return block != NULL;
 }
 
-bool host_block_abandon(void *ptr, size_t bytes)
+uint64_t host_block_abandon(void *ptr, size_t bytes)
 {
-    bool any = false;
+    uint64_t absent_bytes = 0;
 
-    while (host_block_any() && abandon(address_of(ptr), bytes))
-        any = true;
-    return any;
+    while (host_block_any() && abandon(address_of(ptr), bytes, &absent_bytes))
+        ;
+    return absent_bytes;
 }
 
 /* ---- pins ------------------------------------------------------------------------------------------------- */

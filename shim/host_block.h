@@ -119,9 +119,10 @@ size_t host_block_demote(size_t bytes);
 int host_block_adopt(void *ptr, size_t bytes);
 
 /** An allocation is about to be freed or resized: forget every block that begins in it, and what is on disk with it.
- *  Its bytes are undefined afterwards; class heap holds them all again. Pins fall with it. Costs a load while nothing
- *  is registered. False: none begins there. */
-bool host_block_abandon(void *ptr, size_t bytes);
+ *  Its bytes are undefined afterwards. Pins fall with it. Costs a load while nothing is registered.
+ *  Returns what of it was not in memory and so is not in class heap: it is not charged again, for that could pass the
+ *  budget, but no longer malloc's to give back (heap_forgo). */
+uint64_t host_block_abandon(void *ptr, size_t bytes);
 
 /** Does an address lie in the heap, whose bytes class heap has already? Set by malloc at its start, before any block
  *  is registered; NULL: no heap is counted. */

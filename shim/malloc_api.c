@@ -94,21 +94,21 @@ EXPORT size_t nallocx(size_t bytes, int flags)
     return class_bytes;
 }
 
-/* The end of the object's host blocks. */
-static void abandon(void *memory)
+/* The end of the object, and of its host blocks. */
+static struct heap_account *begin_free(void *memory)
 {
     size_t bytes = host_block_any() ? malloc_size(memory) : 0;
+    uint64_t absent_bytes = malloc_may_hold_blocks(bytes) ? malloc_abandon(memory, bytes) : 0;
+    struct heap_account *account = malloc_begin();
 
-    if (malloc_may_hold_blocks(bytes))
-        malloc_abandon(memory, bytes);
+    heap_forgo(account, absent_bytes);
+    return account;
 }
 
 EXPORT void dallocx(void *memory, int flags)
 {
-    struct heap_account *account;
+    struct heap_account *account = begin_free(memory);
 
-    abandon(memory);
-    account = malloc_begin();
     je_dallocx(memory, flags);
     malloc_end(account, true);
 }
@@ -116,10 +116,8 @@ EXPORT void dallocx(void *memory, int flags)
 EXPORT void sdallocx(void *memory, size_t bytes, int flags);
 EXPORT void sdallocx(void *memory, size_t bytes, int flags)
 {
-    struct heap_account *account;
+    struct heap_account *account = begin_free(memory);
 
-    abandon(memory);
-    account = malloc_begin();
     je_sdallocx(memory, bytes, flags);
     malloc_end(account, true);
 }

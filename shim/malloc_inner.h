@@ -74,8 +74,8 @@ static inline bool malloc_may_hold_blocks(size_t bytes)
     return unlikely(bytes >= BLOCK_LEAST_BYTES) && host_block_any();
 }
 
-/** End them. Keeps errno. */
-void malloc_abandon(void *memory, size_t bytes);
+/** End them. Keeps errno. Returns the bytes that the account forgoes when it counts the object as freed. */
+uint64_t malloc_abandon(void *memory, size_t bytes);
 
 /** Make a host block of a new object that is large enough to be one; outside of malloc_begin and malloc_end. Gives
  *  `memory`, which may be NULL. */

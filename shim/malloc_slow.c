@@ -58,12 +58,13 @@ void malloc_settings_once(void)
 
 /* ---- host blocks ----------------------------------------------------------------------------------------- */
 
-NO_INLINE void malloc_abandon(void *memory, size_t bytes)
+NO_INLINE uint64_t malloc_abandon(void *memory, size_t bytes)
 {
     int error = errno;
+    uint64_t absent_bytes = host_block_abandon(memory, bytes);
 
-    host_block_abandon(memory, bytes);
     errno = error;
+    return absent_bytes;
 }
 
 /* Where it cannot be a block it stays in memory, like any other. */
@@ -130,26 +131,39 @@ static inline void *slot_for(size_t bytes)
     return malloc_adopted(memory, bytes);
 }
 
+/* To jemalloc. `absent_bytes` of it are not in the ledger. */
+static void free_object(void *memory, uint64_t absent_bytes)
+{
+    struct heap_account *account;
+    int error = errno;
+
+    account = malloc_begin();
+    heap_forgo(account, absent_bytes);
+    je_free_default(memory);
+    malloc_end(account, true);
+    errno = error;
+}
+
 void free_large(void *memory, unsigned class)
 {
     struct malloc_thread *thread = malloc_thread();
+    uint64_t bytes = sz_index2size_lookup_impl(class);
+    uint64_t absent_bytes = malloc_may_hold_blocks(bytes) ? malloc_abandon(memory, bytes) : 0;
     bool is_kept;
-    uint64_t bytes;
 
     class -= slot_first;
     if (class < SLOT_CLASSES && malloc_has_thread() && !malloc_passes) {
-        bytes = sz_index2size_lookup_impl(class + slot_first);
-        if (malloc_may_hold_blocks(bytes))
-            malloc_abandon(memory, bytes);
         heap_enter(&thread->account);
         is_kept = slot_put(&thread->slots, class, bytes, memory);
-        if (is_kept)
+        if (is_kept) {
+            heap_forgo(&thread->account, absent_bytes);
             heap_keep(&thread->account, bytes);
+        }
         heap_exit(&thread->account);
         if (is_kept)
             return;
     }
-    free_rest(memory);
+    free_object(memory, absent_bytes);
 }
 
 /* ---- slow paths ------------------------------------------------------------------------------------------ */
@@ -268,23 +282,15 @@ size_t malloc_size(const void *memory)
 
 void free_rest(void *memory)
 {
-    struct heap_account *account;
-    int error = errno;
     size_t bytes;
 
     if (!memory)
         return;
     bytes = malloc_size(memory);
-    if (!bytes) {
+    if (!bytes)
         __libc_free(memory);
-        return;
-    }
-    if (malloc_may_hold_blocks(bytes))
-        malloc_abandon(memory, bytes);
-    account = malloc_begin();
-    je_free_default(memory);
-    malloc_end(account, true);
-    errno = error;
+    else
+        free_object(memory, malloc_may_hold_blocks(bytes) ? malloc_abandon(memory, bytes) : 0);
 }
 
 size_t malloc_libc_size(void *memory)

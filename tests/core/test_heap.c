@@ -183,6 +183,37 @@ Test(heap, gives_all_that_nobody_holds_to_another_class)
     cr_expect_eq(charged(), 0);
 }
 
+/* What is away of an object is not charged while others have the room, and not when the object is freed either. */
+Test(heap, what_is_away_of_a_freed_object_comes_back_as_room_for_nobody)
+{
+    struct thread *mine = &threads[0], *other = &threads[1];
+
+    begin(64 * MIB);
+    join(mine, 1);
+    join(other, 1);
+    cr_assert(take(mine, 40 * MIB));
+    core_host_credit(HOST_HEAP, 30 * MIB);
+    cr_assert_eq(core_host_charge(HOST_PINNED, 50 * MIB), 0);
+    heap_enter(&other->account);
+    heap_forgo(&other->account, 30 * MIB);
+    add(&other->counters.freed, 40 * MIB);
+    heap_settle(&other->account);
+    heap_exit(&other->account);
+    cr_expect_eq(heap_bytes(), 0);
+    cr_expect_leq(heap_unused(), charged() - 50 * MIB);
+    while (take(other, 10 * KIB))
+        ;
+    cr_expect_leq(heap_bytes() + 50 * MIB, limit_bytes);
+    cr_expect_gt(heap_bytes() + 51 * MIB, limit_bytes);
+    cr_expect_leq(core.host_budget.peak_bytes, limit_bytes);
+    add(&other->counters.freed, heap_bytes());
+    settle(other);
+    heap_leave(&mine->account);
+    heap_leave(&other->account);
+    heap_give_back();
+    cr_expect_eq(charged(), 50 * MIB);
+}
+
 /* ---- a thread that is busy with little ------------------------------------------------------------------- */
 
 /* How often it leaves the fast path for 64 MiB, 4 KiB at a time. */

@@ -193,23 +193,48 @@ Test(host_block, memory_unmapped_behind_our_back_harms_nobody)
     host_world_end();
 }
 
+/* The budget is full of other memory when it is freed: what is away is not charged again for that. */
 Test(host_block, freed_heap_block_is_forgotten_with_what_is_on_disk)
 {
-    host_world_begin(64 * MIB, NULL);
+    host_world_begin(8 * MIB, NULL);
     uint64_t *words = range_map(4 * MIB);
     range_fill(words, 4 * MIB);
     cr_assert_eq(core_host_charge(HOST_HEAP, 4 * MIB), 0); /* as malloc does */
     cr_assert_eq(host_block_adopt(words, 4 * MIB), 0);
     cr_expect_eq(host_used_by(HOST_HEAP), 4 * MIB);
-    range_evict(words, 4 * MIB);
-    cr_expect_eq(host_used_by(HOST_HEAP), 0);
-    cr_expect_not(host_block_abandon(words + 1, 4 * MIB - 8));
-    cr_expect(host_block_abandon(words, 4 * MIB));
-    cr_expect_not(host_block_abandon(words, 4 * MIB));
-    cr_expect_eq(host_used_by(HOST_HEAP), 4 * MIB);
-    core_host_credit(HOST_HEAP, 4 * MIB);
+    cr_expect_eq(host_block_evict(words, 3 * MIB), (long)(3 * MIB));
+    cr_expect_eq(host_used_by(HOST_HEAP), MIB);
+    cr_assert_eq(core_host_charge(HOST_PINNED, 6 * MIB), 0);
+    cr_expect_eq(host_block_abandon(words + 1, 4 * MIB - 8), 0);
+    cr_expect(host_block_any());
+    uint64_t absent_bytes = host_block_abandon(words, 4 * MIB);
+    cr_expect_not(host_block_any());
+    cr_expect_geq(absent_bytes, 3 * MIB);
+    cr_expect_eq(host_block_abandon(words, 4 * MIB), 0);
+    cr_expect_eq(host_used_by(HOST_HEAP), 4 * MIB - absent_bytes);
+    cr_expect_leq(host_peak(), 8 * MIB);
+    core_host_credit(HOST_HEAP, 4 * MIB - absent_bytes);
+    core_host_credit(HOST_PINNED, 6 * MIB);
     words[0] = 1; /* anybody's memory again */
     munmap(words, 4 * MIB);
+    host_world_end();
+}
+
+/* malloc charges it all, unregistered, touched or not: others leave for it. */
+Test(host_block, untouched_heap_is_charged_again_when_it_is_unregistered)
+{
+    host_world_begin(8 * MIB, NULL);
+    uint64_t *words = range_map(4 * MIB), *others = range_map_registered(6 * MIB);
+    cr_assert_eq(core_host_charge(HOST_HEAP, 4 * MIB), 0);
+    cr_assert_eq(host_block_adopt(words, 4 * MIB), 0);
+    cr_expect_eq(host_used_by(HOST_HEAP), 0);
+    range_fill(others, 6 * MIB);
+    cr_expect_eq(host_block_unregister(words), 0);
+    cr_expect_eq(host_used_by(HOST_HEAP), 4 * MIB);
+    cr_expect_leq(host_peak(), 8 * MIB);
+    core_host_credit(HOST_HEAP, 4 * MIB);
+    munmap(words, 4 * MIB);
+    range_release(others, 6 * MIB);
     host_world_end();
 }
 
@@ -230,9 +255,10 @@ Test(host_block, freed_memory_takes_the_blocks_inside_it_along)
     cr_expect_eq(host_used(), 4 * MIB, "counted once");
     range_evict(words + 2 * MIB / 8, MIB);
     cr_expect_eq(host_used(), 3 * MIB);
-    cr_expect(host_block_abandon(words, 4 * MIB));
-    cr_expect_eq(host_used(), 4 * MIB);
-    core_host_credit(HOST_HEAP, 4 * MIB);
+    cr_expect_eq(host_block_abandon(words, 4 * MIB), MIB);
+    cr_expect_not(host_block_any());
+    cr_expect_eq(host_used(), 3 * MIB);
+    core_host_credit(HOST_HEAP, 3 * MIB);
     munmap(words, 4 * MIB);
     host_world_end();
 }

@@ -100,6 +100,36 @@ static void free_each(void (*way)(void *memory, size_t bytes))
     }
 }
 
+/* The budget of 64 MiB is full of another object when one is freed whose bytes are away: nothing of that is charged, and
+ * no room comes of it that there is not. */
+static void free_over_the_budget(void (*way)(void *memory, size_t bytes), size_t bytes)
+{
+    const size_t count = 40 * MIB / bytes, piece = 256 * KIB;
+    unsigned char *memory[40 * MIB / (2 * MIB)], *full, *more[64 * MIB / (256 * KIB)];
+    struct ebb_stats now = {.struct_bytes = sizeof now};
+    unsigned got = 0;
+
+    for (size_t i = 0; i < count; i++)
+        memory[i] = evicted(bytes, 3);
+    cr_assert_eq(ebb_get_stats(&now), 0);
+    if (!now.to_disk_bytes)
+        cr_skip("faults of the kernel are not handed to this user");
+    full = malloc(48 * MIB);
+    cr_assert(full);
+    memset(full, 4, 48 * MIB);
+    for (size_t i = 0; i < count; i++)
+        way(memory[i], bytes);
+    while (got < sizeof more / sizeof more[0] && (more[got] = malloc(piece)))
+        memset(more[got++], 5, piece);
+    cr_assert_eq(ebb_get_stats(&now), 0);
+    cr_expect_leq(now.tier[EBB_TIER_HOST].peak_bytes, 64 * MIB, "objects of %zu bytes", bytes);
+    cr_expect_leq(48 * MIB + got * piece, 64 * MIB);
+    cr_expect_geq(48 * MIB + got * piece, 56 * MIB, "%u more", got);
+    while (got)
+        free(more[--got]);
+    free(full);
+}
+
 TestSuite(malloc_blocks, .timeout = 60);
 
 Test(malloc_blocks, evicted_data_of_the_heap_goes_to_disk_and_comes_back)
@@ -200,4 +230,21 @@ Test(malloc_blocks, the_heap_is_charged_once)
     free(memory);
     cr_assert_eq(ebb_get_stats(&after), 0);
     cr_expect_lt(after.tier[EBB_TIER_HOST].used_bytes + 15 * MIB, before.tier[EBB_TIER_HOST].used_bytes);
+}
+
+static void free_each_over_the_budget(void (*way)(void *memory, size_t bytes))
+{
+    free_over_the_budget(way, 2 * MIB);
+    free_over_the_budget(way, 20 * MIB);
+}
+
+Test(malloc_blocks, free_charges_nothing_that_was_away)
+{
+    free_each_over_the_budget(by_free);
+}
+
+Test(malloc_blocks, dallocx_and_sdallocx_charge_nothing_that_was_away)
+{
+    free_each_over_the_budget(by_dallocx);
+    free_each_over_the_budget(by_sdallocx);
 }
