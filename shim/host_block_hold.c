@@ -145,6 +145,25 @@ void host_block_drop(const void *ptr, size_t bytes)
     give(ptr, bytes, true);
 }
 
+uint64_t host_block_covered(const void *ptr, size_t bytes)
+{
+    uint64_t start = (uint64_t)(uintptr_t)ptr, end = start + bytes, covered = 0;
+
+    if (!host_block_any())
+        return 0;
+    host_books_lock();
+    for (uint32_t i = host_table_above(start); i < host_block_count && start < end; i++) {
+        const struct host_block *block = host_blocks.row[i];
+        uint64_t first = block->base > start ? block->base : start, last = block->base + block->bytes;
+
+        start = last < end ? last : end;
+        if (first < start && !block->dying)
+            covered += start - first;
+    }
+    pthread_mutex_unlock(&host_blocks.lock);
+    return covered;
+}
+
 void use_host(struct use *use, const void *memory, size_t bytes)
 {
     struct host_range range = {memory, bytes};
