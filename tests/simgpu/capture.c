@@ -165,7 +165,7 @@ CUresult capture_add(struct stream *stream, struct work *work)
         [WORK_HOST] = CU_GRAPH_NODE_TYPE_HOST,
     };
 
-    if (work->kind == WORK_FREE || work->kind == WORK_GRAPH) {
+    if (work->kind == WORK_PREFETCH || work->kind == WORK_FREE || work->kind == WORK_GRAPH) {
         work_finish(work);
         return capture_refuse(stream->capture);
     }

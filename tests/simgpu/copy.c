@@ -3,6 +3,7 @@
 
 #include "context.h"
 #include "fault.h"
+#include "managed.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -47,8 +48,8 @@ static uint64_t link_deadline(const struct copy_work *copy)
     sim_lock();
     to = memory_find(copy->to.base);
     from = copy->staged ? NULL : memory_find(copy->from.base);
-    to_device = to ? to->device : DEVICE_HOST;
-    from_device = from ? from->device : DEVICE_HOST;
+    to_device = to ? managed_holder(to, copy->to.base) : DEVICE_HOST;
+    from_device = from ? managed_holder(from, copy->from.base) : DEVICE_HOST;
     if (to_device != from_device && from_device != DEVICE_HOST)
         deadline = device_link(&devices[from_device], true, bytes);
     else if (to_device != from_device)

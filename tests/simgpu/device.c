@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "device.h"
 
+#include "page.h"
+
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -78,21 +80,38 @@ size_t place_offset(uint64_t place)
     return place & (((uint64_t)1 << PLACE_SHIFT) - 1);
 }
 
-CUresult device_take(struct device *device, enum store store, size_t bytes, uint64_t *place)
+static size_t *bytes_of(struct usage *usage, enum store store)
 {
-    bool host = store == STORE_HOST;
-    unsigned file = host ? 0 : (unsigned)device->ordinal + 1;
-    size_t *used = host ? &device->used.host_bytes : &device->used.device_bytes;
-    size_t *peak = host ? &device->peak.host_bytes : &device->peak.device_bytes;
+    return store == STORE_HOST || store == STORE_MANAGED_HOST ? &usage->host_bytes : &usage->device_bytes;
+}
 
-    if (!host && bytes > options.memory_bytes - *used)
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    if (bytes + GRANULE > FILE_BYTES - files[file].next)
-        return CUDA_ERROR_OUT_OF_MEMORY;
+void device_charge(struct device *device, enum store store, size_t bytes)
+{
+    size_t *used = bytes_of(&device->used, store), *peak = bytes_of(&device->peak, store);
+
     *used += bytes;
     device->stores[store] += bytes;
     if (*used > *peak)
         *peak = *used;
+}
+
+void device_credit(struct device *device, enum store store, size_t bytes)
+{
+    *bytes_of(&device->used, store) -= bytes;
+    device->stores[store] -= bytes;
+}
+
+size_t device_room(const struct device *device)
+{
+    return options.memory_bytes - device->used.device_bytes;
+}
+
+CUresult place_take(int ordinal, size_t bytes, uint64_t *place)
+{
+    unsigned file = (unsigned)(ordinal + 1);
+
+    if (bytes + GRANULE > FILE_BYTES - files[file].next)
+        return CUDA_ERROR_OUT_OF_MEMORY;
     *place = (uint64_t)(file + 1) << PLACE_SHIFT | files[file].next;
     /* The gap keeps the kernel from merging neighbours into one mapping, which it would have to split again.
      */
@@ -100,23 +119,18 @@ CUresult device_take(struct device *device, enum store store, size_t bytes, uint
     return CUDA_SUCCESS;
 }
 
-bool device_move(struct device *device, enum store store, size_t bytes, bool is_away, bool to_device)
+CUresult device_take(struct device *device, enum store store, size_t bytes, uint64_t *place)
 {
-    size_t *used = &device->used.device_bytes;
+    bool host = store == STORE_HOST;
+    uint64_t until_ns = 0; /* who allocates does not wait for the link */
+    CUresult result;
 
-    if (is_away && to_device && bytes <= options.memory_bytes - *used) {
-        *used += bytes;
-        device->stores[store] += bytes;
-        if (*used > device->peak.device_bytes)
-            device->peak.device_bytes = *used;
-        return true;
-    }
-    if (!is_away && !to_device) {
-        *used -= bytes;
-        device->stores[store] -= bytes;
-        return false;
-    }
-    return !is_away;
+    if (!host && !page_evict(device, bytes, &until_ns))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    result = place_take(host ? DEVICE_HOST : device->ordinal, bytes, place);
+    if (result == CUDA_SUCCESS)
+        device_charge(device, store, bytes);
+    return result;
 }
 
 static void hole_punch(uint64_t place, size_t bytes)
@@ -126,21 +140,22 @@ static void hole_punch(uint64_t place, size_t bytes)
         abort(); /* released memory would hold the machine's */
 }
 
-void device_give(struct device *device, enum store store, size_t bytes, uint64_t place)
+void place_give(size_t bytes, uint64_t place)
 {
     struct hole *hole = malloc(sizeof *hole);
 
-    device->stores[store] -= bytes;
-    if (store == STORE_HOST)
-        device->used.host_bytes -= bytes;
-    else
-        device->used.device_bytes -= bytes;
     if (!hole) {
         hole_punch(place, bytes);
         return;
     }
     *hole = (struct hole){holes, place, bytes};
     holes = hole;
+}
+
+void device_give(struct device *device, enum store store, size_t bytes, uint64_t place)
+{
+    device_credit(device, store, bytes);
+    place_give(bytes, place);
 }
 
 struct hole *device_holes(void)

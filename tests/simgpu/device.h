@@ -23,13 +23,14 @@ enum {
 
 /* What physical memory is used for. */
 enum store {
-    STORE_HOST, /* host-located handles; all others lie on the device */
+    STORE_HOST, /* host-located handles */
     STORE_NATIVE,
-    STORE_MANAGED,
+    STORE_MANAGED, /* pages that it holds */
     STORE_POOL,
     STORE_ARRAY,
     STORE_PHYSICAL, /* handles of cuMemCreate */
     STORE_GRAPH,
+    STORE_MANAGED_HOST, /* pages of its contexts that the host holds; this and STORE_HOST lie there, all others on the device */
     STORE_COUNT
 };
 
@@ -37,16 +38,29 @@ struct usage {
     size_t device_bytes, host_bytes;
 };
 
+/* Managed memory: what contexts of the device have allocated, and what happened to pages on it. */
+struct managed_usage {
+    size_t allocated_bytes;
+    size_t prefetched_pages; /* came because they were asked for, */
+    size_t faulted_pages;    /* because they were used, */
+    size_t remote_pages;     /* did not come: used over the link */
+    size_t evicted_pages;    /* left for lack of room */
+};
+
 struct pool;
+struct residence;
 
 struct device {
     int ordinal;
-    struct usage used, peak;    /* host_bytes: host-located handles created with this device current */
+    struct usage used,
+        peak; /* host_bytes: host-located handles created with this device current, managed pages */
     size_t stores[STORE_COUNT]; /* bytes of used, by what for */
     struct context *primary;    /* NULL until first retained or configured */
     unsigned primary_flags;
     uint64_t link_free_ns[2]; /* when the link is free again: to the device, from it */
     struct pool *default_pool, *pool;
+    struct residence *oldest, *newest; /* managed pages that it holds, by their last use */
+    struct managed_usage managed;
 };
 
 extern struct device devices[DEVICES_MAX];
@@ -55,16 +69,25 @@ extern int device_count;
 /* Creates the devices. CUDA_SUCCESS, or why there are none. */
 CUresult device_start(void);
 
-/* Charges and takes bytes (a multiple of the page size) on the device or, for a host-located handle, on the
- * host. */
-CUresult device_take(struct device *device, enum store store, size_t bytes, uint64_t *place);
+/* Counts bytes of a store as used, or no longer. */
+void device_charge(struct device *device, enum store store, size_t bytes);
+void device_credit(struct device *device, enum store store, size_t bytes);
 
-/* Counts bytes of a store on the device again, or on the host alone. Returns whether they are on the device now: they
- * stay where they are if it has no room. */
-bool device_move(struct device *device, enum store store, size_t bytes, bool is_away, bool to_device);
+/* Bytes that nothing uses on the device. */
+size_t device_room(const struct device *device);
+
+/*
+ * Charges and takes bytes (a multiple of the page size) on the device or, for a host-located handle, on the host. Managed
+ * pages make room for it.
+ */
+CUresult device_take(struct device *device, enum store store, size_t bytes, uint64_t *place);
 
 /* Gives back what device_take took. The bytes are gone when the lock is next released. */
 void device_give(struct device *device, enum store store, size_t bytes, uint64_t place);
+
+/* The same without counting: bytes in a device's file or, with DEVICE_HOST, in the host's. */
+CUresult place_take(int ordinal, size_t bytes, uint64_t *place);
+void place_give(size_t bytes, uint64_t place);
 
 /* The file and offset of a place that device_take gave. */
 int place_file(uint64_t place);

@@ -2,6 +2,7 @@
 #include "fault.h"
 
 #include "context.h"
+#include "managed.h"
 #include "space.h"
 
 #include <signal.h>
@@ -60,10 +61,12 @@ CUresult fault_guard(const struct work *work, struct op *op)
     sigjmp_buf guard;
     sigjmp_buf *outer = thread.guard;
 
+    managed_before(op);
     if (sigsetjmp(guard, 0) == 0) {
         thread.guard = &guard;
         run(work, op);
         thread.guard = outer;
+        managed_after(op);
         return CUDA_SUCCESS;
     }
     thread.guard = outer;
@@ -72,7 +75,7 @@ CUresult fault_guard(const struct work *work, struct op *op)
     return CUDA_ERROR_ILLEGAL_ADDRESS;
 }
 
-static CUresult touch_piece(struct op *op, uintptr_t at, uintptr_t end, uintptr_t *stop)
+static CUresult touch_piece(struct op *op, uintptr_t at, uintptr_t end, uintptr_t *stop, uint64_t *until_ns)
 {
     struct memory *memory = memory_after(at);
     struct op_name name = {.node = op->node};
@@ -85,6 +88,7 @@ static CUresult touch_piece(struct op *op, uintptr_t at, uintptr_t end, uintptr_
     if (!memory_allows(memory, op->context->device, false))
         return CUDA_ERROR_ILLEGAL_ADDRESS;
     name.name = (struct name){memory, memory->place + (at - memory->start), *stop - at, false};
+    managed_use(&name.name, op->context->device, until_ns);
     return op_touch(op, &name);
 }
 
@@ -92,6 +96,7 @@ void fault_touch(const void *ptr, size_t bytes)
 {
     uintptr_t at = (uintptr_t)ptr, end = at + bytes;
     CUresult result = CUDA_SUCCESS;
+    uint64_t until_ns = 0;
 
     if (!thread.guard || !thread.running)
         return;
@@ -99,11 +104,13 @@ void fault_touch(const void *ptr, size_t bytes)
     while (at < end && result == CUDA_SUCCESS) {
         uintptr_t piece = at;
 
-        result = touch_piece(thread.running, piece, end, &at);
+        result = touch_piece(thread.running, piece, end, &at, &until_ns);
         if (result != CUDA_SUCCESS)
             thread.fault = piece;
     }
     sim_unlock();
+    if (until_ns)
+        sleep_until(until_ns);
     if (result != CUDA_SUCCESS)
         siglongjmp(*thread.guard, 1);
 }

@@ -200,46 +200,28 @@ static void judge(struct op *op, const struct op_name *name, bool sets)
     remember(&access);
 }
 
-/* Whether the running kernel has declared anything in what it got by parameter. */
-static bool declared(const struct op *op, const struct memory *memory)
-{
-    for (size_t i = 0; i < op->touch_count; i++)
-        if (op->touches[i].name.memory == memory)
-            return true;
-    return false;
-}
-
-static size_t first_name(const struct op *op)
-{
-    size_t low = 0, high = op->name_count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (op->names[middle].node < op->node)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 void hazard_begin(struct op *op)
 {
-    if (op->work.kind == WORK_GRAPH && !op->inside)
+    const struct op_name *names;
+    size_t named = op_names(op, &names);
+
+    if ((op->work.kind == WORK_GRAPH && !op->inside) || op->work.kind == WORK_PREFETCH)
         return;
-    for (size_t i = first_name(op); i < op->name_count && op->names[i].node == op->node; i++)
-        if (!op->names[i].whole)
-            judge(op, &op->names[i], op->names[i].name.write);
+    for (size_t i = 0; i < named; i++)
+        if (!names[i].whole)
+            judge(op, &names[i], names[i].name.write);
 }
 
 void hazard_end(struct op *op)
 {
+    const struct op_name *names;
+    size_t named = op_names(op, &names);
+
     if (op->work.kind == WORK_GRAPH && !op->inside)
         return;
-    for (size_t i = first_name(op); i < op->name_count && op->names[i].node == op->node; i++)
-        if (op->names[i].whole && !declared(op, op->names[i].name.memory))
-            judge(op, &op->names[i], false);
+    for (size_t i = 0; i < named; i++)
+        if (names[i].whole && !op_declares(op, names[i].name.memory))
+            judge(op, &names[i], false);
     for (size_t i = 0; i < op->touch_count; i++)
         judge(op, &op->touches[i], false);
     op_untouch(op);

@@ -35,7 +35,7 @@ struct memory {
     uintptr_t start;
     size_t size; /* as asked for; a mapping's is the handle's */
     enum memory_kind kind;
-    int device;              /* ordinal of the device that holds it, or DEVICE_HOST */
+    int device; /* ordinal of the device that holds it, or DEVICE_HOST; managed: of its context */
     struct context *context; /* that allocated it; NULL for mappings */
     uint64_t place;          /* of the first byte */
     uint64_t id;             /* CU_POINTER_ATTRIBUTE_BUFFER_ID, never used twice */
@@ -43,7 +43,6 @@ struct memory {
     unsigned uses;           /* incomplete operations that name it */
     unsigned refs;           /* those, and one while it is in the map */
     bool sync_memops;
-    bool is_away;                      /* managed: on the host, and not counted on its device */
     bool read_only;                    /* registered with CU_MEMHOSTREGISTER_READ_ONLY */
     unsigned char access[DEVICES_MAX]; /* mappings, graphs' memory: ACCESS_ bits per device */
     unsigned char host_access;         /* mappings: ACCESS_ bits of the CPU */

@@ -2,6 +2,7 @@
 #include "native.h"
 
 #include "capture.h"
+#include "extent.h"
 #include "graph_memory.h"
 #include "hazard.h"
 #include "host.h"
@@ -12,7 +13,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 enum {
     UNIT = 512,
@@ -71,40 +71,6 @@ static unsigned units_find(const struct slab *slab, unsigned count)
 static enum store store_of(enum memory_kind kind)
 {
     return kind == MEMORY_POOLED ? STORE_POOL : kind == MEMORY_MANAGED ? STORE_MANAGED : STORE_NATIVE;
-}
-
-/* Physical bytes at an address of their own, readable and writable. */
-static CUresult extent_take(struct device *device, enum store store, size_t bytes, uintptr_t *start,
-                            uint64_t *place)
-{
-    CUresult result = device_take(device, store, bytes, place);
-
-    if (result == CUDA_ERROR_OUT_OF_MEMORY && pool_trim_all(device))
-        result = device_take(device, store, bytes, place);
-    if (result != CUDA_SUCCESS)
-        return result;
-    result = space_take(bytes, 0, 0, false, start);
-    if (result != CUDA_SUCCESS) {
-        device_give(device, store, bytes, *place);
-        return result;
-    }
-    result = space_map(*start, bytes, *place);
-    if (result == CUDA_SUCCESS)
-        result = space_protect(*start, bytes, PROT_READ | PROT_WRITE);
-    if (result != CUDA_SUCCESS) {
-        space_unmap(*start, bytes);
-        space_give(*start);
-        device_give(device, store, bytes, *place);
-    }
-    return result;
-}
-
-static void extent_give(struct device *device, enum store store, size_t bytes, uintptr_t start,
-                        uint64_t place)
-{
-    space_unmap(start, bytes);
-    space_give(start);
-    device_give(device, store, bytes, place);
 }
 
 static void slab_unlink(struct slab *slab)
@@ -255,10 +221,6 @@ void native_give(struct memory *memory)
         if (!slab->used)
             slab_give(slab);
     } else {
-        if (memory->is_away) { /* what is given back counts as the device's */
-            memory->context->device->used.device_bytes += memory->held_bytes;
-            memory->context->device->stores[STORE_MANAGED] += memory->held_bytes;
-        }
         extent_give(memory->context->device, store_of(memory->kind), memory->held_bytes, memory->start,
                     memory->place);
         if (memory->pool)
@@ -367,7 +329,7 @@ CUresult sim_cuMemGetInfo_v2(size_t *free_bytes, size_t *total_bytes)
 {
     sim_lock();
     if (free_bytes)
-        *free_bytes = options.memory_bytes - context_current()->device->used.device_bytes;
+        *free_bytes = device_room(context_current()->device);
     if (total_bytes)
         *total_bytes = options.memory_bytes;
     return sim_leave(CUDA_SUCCESS);

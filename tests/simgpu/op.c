@@ -196,6 +196,39 @@ void op_untouch(struct op *op)
     op->touch_count = 0;
 }
 
+static size_t first_name(const struct op *op)
+{
+    size_t low = 0, high = op->name_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (op->names[middle].node < op->node)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+size_t op_names(const struct op *op, const struct op_name **names)
+{
+    size_t first = first_name(op), end = first;
+
+    while (end < op->name_count && op->names[end].node == op->node)
+        end++;
+    *names = op->names + first;
+    return end - first;
+}
+
+bool op_declares(const struct op *op, const struct memory *memory)
+{
+    for (size_t i = 0; i < op->touch_count; i++)
+        if (op->touches[i].name.memory == memory)
+            return true;
+    return false;
+}
+
 static void op_complete(struct op *op)
 {
     struct stream *stream = op->stream;

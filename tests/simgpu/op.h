@@ -80,6 +80,12 @@ CUresult op_name(struct op *op, const struct op_name *name);
 CUresult op_touch(struct op *op, const struct op_name *name);
 void op_untouch(struct op *op);
 
+/* What the node that runs has named, and how many that are. */
+size_t op_names(const struct op *op, const struct op_name **names);
+
+/* Whether the running kernel has declared anything in what it got by parameter. */
+bool op_declares(const struct op *op, const struct memory *memory);
+
 /* Waits until it is complete and notes that the host has seen it. May run it on the calling thread. Drops the
  * lock. */
 void op_wait(struct op *op);

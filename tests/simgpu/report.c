@@ -27,7 +27,7 @@ void report_sticky(void)
 static void write_stores(FILE *file, const struct device *device)
 {
     static const char *const words[STORE_COUNT] = {"host",  "native",   "managed", "pool",
-                                                   "array", "physical", "graph"};
+                                                   "array", "physical", "graph",   "managed_host"};
 
     fprintf(file, "\"final_kinds\": {");
     for (unsigned i = 0; i < STORE_COUNT; i++)
@@ -38,6 +38,18 @@ static void write_stores(FILE *file, const struct device *device)
 static void write_usage(FILE *file, const char *key, const struct usage *usage)
 {
     fprintf(file, "\"%s\": {\"device\": %zu, \"host\": %zu}", key, usage->device_bytes, usage->host_bytes);
+}
+
+static void write_managed(FILE *file, const struct device *device)
+{
+    const struct managed_usage *managed = &device->managed;
+
+    fprintf(
+        file,
+        "\"managed\": {\"allocated_bytes\": %zu, \"held_bytes\": %zu, \"host_bytes\": %zu, "
+        "\"prefetched_pages\": %zu, \"faulted_pages\": %zu, \"remote_pages\": %zu, \"evicted_pages\": %zu}",
+        managed->allocated_bytes, device->stores[STORE_MANAGED], device->stores[STORE_MANAGED_HOST],
+        managed->prefetched_pages, managed->faulted_pages, managed->remote_pages, managed->evicted_pages);
 }
 
 /* What the program has not given back. Contexts and what goes with them (streams, modules) are not counted.
@@ -68,6 +80,8 @@ static void write_all(FILE *file)
         write_usage(file, "final_bytes", &devices[i].used);
         fprintf(file, ", ");
         write_stores(file, &devices[i]);
+        fprintf(file, ", ");
+        write_managed(file, &devices[i]);
         fprintf(file, "}");
     }
     fprintf(file,

@@ -3,6 +3,7 @@
 
 #include "exec.h"
 #include "fault.h"
+#include "managed.h"
 #include "module.h"
 #include "op.h"
 #include "pool.h"
@@ -15,7 +16,7 @@ bool work_copy(const struct work *from, struct work *to)
 {
     struct work copy = *from;
 
-    if (from->kind == WORK_FREE || from->kind == WORK_GRAPH)
+    if (from->kind == WORK_PREFETCH || from->kind == WORK_FREE || from->kind == WORK_GRAPH)
         return false;
     if (from->kind == WORK_KERNEL) {
         copy.kernel.buffer = malloc(from->kernel.buffer_bytes + 1);
@@ -54,6 +55,8 @@ const char *work_label(const struct work *work)
         return "a set";
     case WORK_HOST:
         return "a host function";
+    case WORK_PREFETCH:
+        return "a prefetch";
     case WORK_FREE:
         return "a free";
     case WORK_GRAPH:
@@ -152,6 +155,8 @@ CUresult work_name(const struct work *work, struct op *op, unsigned node)
         return name_span(op, node, work->set.to, set_span(&work->set),
                          work->set.height > 1 ? work->set.pitch : 0, work->set.width * work->set.element,
                          true);
+    case WORK_PREFETCH:
+        return name_span(op, node, work->prefetch.start, work->prefetch.bytes, 0, 0, false);
     case WORK_GRAPH:
         return exec_name(work->exec, op);
     case WORK_EMPTY:
@@ -179,6 +184,9 @@ CUresult work_run(const struct work *work, struct op *op)
         return fault_guard(work, op);
     case WORK_HOST:
         host_call(&work->host, op);
+        return CUDA_SUCCESS;
+    case WORK_PREFETCH:
+        managed_prefetch(&work->prefetch);
         return CUDA_SUCCESS;
     case WORK_FREE:
         pool_free(work->freed);

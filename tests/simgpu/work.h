@@ -15,7 +15,8 @@ enum work_kind {
     WORK_COPY,
     WORK_SET,
     WORK_HOST,
-    WORK_FREE, /* of pool memory, or of what a graph allocated */
+    WORK_PREFETCH, /* of managed memory */
+    WORK_FREE,     /* of pool memory, or of what a graph allocated */
     WORK_GRAPH
 };
 
@@ -60,6 +61,12 @@ struct host_work {
     void *data;
 };
 
+struct prefetch_work {
+    uintptr_t start;
+    size_t bytes;
+    int processor; /* a device's ordinal, or DEVICE_HOST */
+};
+
 struct work {
     enum work_kind kind;
     union {
@@ -67,12 +74,13 @@ struct work {
         struct copy_work copy;
         struct set_work set;
         struct host_work host;
+        struct prefetch_work prefetch;
         struct memory *freed;
         struct exec *exec; /* one reference */
     };
 };
 
-/* Deep copy; false when memory is out. Kinds FREE and GRAPH cannot be copied. */
+/* Deep copy; false when memory is out. Kinds PREFETCH, FREE and GRAPH cannot be copied. */
 bool work_copy(const struct work *from, struct work *to);
 
 /* Releases what it owns. */
