@@ -155,8 +155,8 @@ static inline bool host_block_any(void)
 /* ---- lifecycle --------------------------------------------------------------------------------------------- */
 
 /** Around fork: before it waits for moves to end, in the parent waits until the child has read what is away, in the
- *  child reads that. The child has every byte and manages nothing. Not for vfork and posix_spawn, whose children
- *  share the memory with us. */
+ *  child reads that. The child has every byte, the ledger that we had at the fork, and manages nothing. Not for vfork
+ *  and posix_spawn, whose children share the memory with us. */
 void host_block_fork_prepare(void);
 void host_block_fork_parent(void);
 void host_block_fork_child(void);

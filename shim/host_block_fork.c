@@ -4,7 +4,8 @@
  *
  * The child's mappings do not send their faults anywhere, and a page that is missing would read as zeros. So the child
  * reads what is away from the files, which it has open like us, before fork returns in it, and we keep the slots as
- * they are until it has: a byte comes through a pipe then, or its end when the child died first.
+ * they are until it has: a byte comes through a pipe then, or its end when the child died first. It is not charged in
+ * the child, where nothing can leave any more: that may allocate as we may.
  */
 #include "host_block_state.h"
 
@@ -82,7 +83,6 @@ static int bring(struct host_block *block, uint32_t index, int memory, struct ho
         if (rc < 0 && !error)
             error = rc;
     }
-    host_account_in(block, host_unit_bytes(block, index, unit->away | unit->fresh));
     unit->away = unit->fresh = 0;
     unit->slot = SLOT_NONE;
     return error;
@@ -103,7 +103,6 @@ void host_block_fork_child(void)
             if (rc < 0 && !error)
                 error = rc;
         }
-        block->absent_bytes = 0;
     }
     host_blocks.away_bytes = 0;
     if (memory >= 0)

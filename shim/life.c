@@ -14,6 +14,7 @@
 #include "stats.h"
 #include "unhooked.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -21,6 +22,8 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <unistd.h>
+
+#define EXPORT __attribute__((visibility("default")))
 
 enum load_state {
     NOT_LOADED,
@@ -109,8 +112,28 @@ void life_cuda_started(void)
     pthread_once(&start_once, start);
 }
 
-static void forked(void)
+/* ---- fork ------------------------------------------------------------------------------------------------- */
+
+static bool has_fork_handlers;
+
+static void fork_begin(void)
 {
+    host_block_fork_prepare();
+    if (malloc_fork_begin)
+        malloc_fork_begin();
+}
+
+static void fork_parent(void)
+{
+    if (malloc_fork_parent)
+        malloc_fork_parent();
+    host_block_fork_parent();
+}
+
+static void fork_child(void)
+{
+    if (malloc_fork_child)
+        malloc_fork_child();
     host_block_fork_child();
     if (!core_host_active())
         return;
@@ -120,14 +143,43 @@ static void forked(void)
     core_forked();
 }
 
+void life_watch_forks(void)
+{
+    static bool is_done;
+
+    if (!__atomic_exchange_n(&is_done, true, __ATOMIC_RELAXED))
+        has_fork_handlers = pthread_atfork(fork_begin, fork_parent, fork_child) == 0;
+}
+
+/* libc's, which pthread_atfork calls: whoever registers handlers before anybody has allocated would have older ones than
+ * our malloc, and they would run while it is locked. Versions: glibc's ABI lists of both machines. */
+#if defined(__x86_64__)
+#define REGISTER_VERSION "GLIBC_2.3.2"
+#else
+#define REGISTER_VERSION "GLIBC_2.17"
+#endif
+
+EXPORT int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *object);
+EXPORT int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *object)
+{
+    int (*libc)(void (*)(void), void (*)(void), void (*)(void), void *);
+
+    if (malloc_first)
+        malloc_first();
+    *(void **)&libc = dlvsym(RTLD_NEXT, "__register_atfork", REGISTER_VERSION);
+    return libc ? libc(prepare, parent, child, object) : ENOMEM;
+}
+
 __attribute__((constructor)) static void load(void)
 {
     life_options();
     if (malloc_start)
         malloc_start(&options);
-    if (pthread_atfork(host_block_fork_prepare, host_block_fork_parent, forked))
-        log_line(LOG_WARN,
-                 "no room for a fork handler: forked children must not use CUDA or registered memory");
+    life_watch_forks();
+    if (!has_fork_handlers)
+        log_line(
+            LOG_WARN,
+            "no room for a fork handler: forked children must not allocate or use CUDA or registered memory");
 }
 
 static void report(void)

@@ -18,6 +18,10 @@ const struct options *life_options(void);
 /** Hold host memory to its budget from now on, with or without CUDA. Cheap the second time. */
 void life_host_start(void);
 
+/** Have our handlers run around fork. Once: right behind those of our malloc, so that handlers of everybody else, which
+ *  run before ours in the parent and after them in both, may allocate and use registered memory. */
+void life_watch_forks(void);
+
 /** cuInit has succeeded: start managing, once. Returns when it has been decided. */
 void life_cuda_started(void);
 

@@ -45,12 +45,9 @@ extern bool malloc_passes;
 /** EBBTIDE_HOST_CACHEABLE: objects of so many usable bytes are host blocks. At least SC_LARGE_MINCLASS. */
 extern size_t malloc_cacheable_bytes;
 
-/** Set jemalloc up, at the first call of all. */
+/** Set jemalloc up, at the first call of all; and has that begun? */
 void malloc_settings_once(void);
-
-/** Have handlers of ours run around fork: once, right after jemalloc's own. Everybody else's that are called before them
- *  in the parent, and after them in both processes, may then use the heap. */
-void malloc_watch_forks(void);
+bool malloc_is_set(void);
 
 /** The fallbacks of the fast paths. */
 void *malloc_rest(size_t bytes);

@@ -7,11 +7,9 @@
 #include "core.h"
 #include "host.h"
 #include "host_block.h"
-#include "log.h"
 #include "options.h"
 
 #include <argz.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,30 +18,29 @@ extern char __asan_init __attribute__((weak, visibility("default")));
 extern char __tsan_init __attribute__((weak, visibility("default")));
 extern char __msan_init __attribute__((weak, visibility("default")));
 
-static bool has_fork_handlers;
-
-static void fork_begin(void)
+void malloc_fork_begin(void)
 {
     heap_fork_begin();
     host_lock();
 }
 
-static void fork_parent(void)
+void malloc_fork_parent(void)
 {
     host_unlock();
     heap_fork_parent();
 }
 
-static void fork_child(void)
+void malloc_fork_child(void)
 {
     host_unlock();
     malloc_thread_forked();
     heap_fork_child(malloc_has_thread() ? &malloc_thread()->account : NULL);
 }
 
-void malloc_watch_forks(void)
+void malloc_first(void)
 {
-    has_fork_handlers = pthread_atfork(fork_begin, fork_parent, fork_child) == 0;
+    if (!malloc_is_set())
+        malloc_end(malloc_begin(), false);
 }
 
 /* Do libc's own allocations come here? A look-up of the name would go by dlsym, in front of which we stand ourselves.
@@ -135,6 +132,4 @@ void malloc_start(const struct options *options)
                                      ? options->host_cacheable_bytes
                                      : SC_LARGE_MINCLASS;
     malloc_end(malloc_begin(), true);
-    if (!has_fork_handlers)
-        log_line(LOG_WARN, "no room for a fork handler: what forked children hold is not counted exactly");
 }

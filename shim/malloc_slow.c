@@ -2,6 +2,8 @@
 /* malloc_slow.c - what the fast paths leave over: first calls, large objects, limits, what is not ours. */
 #include "malloc_thread.h"
 
+#include "life.h"
+
 #include <dlfcn.h>
 
 /* jemalloc's settings. A thread's cache begins with begin_cache, since it costs a short thread more than it saves; the
@@ -38,15 +40,21 @@ static void hold_arena(tsd_t *tsd)
         arena_nthreads_inc(arena, false);
 }
 
+static bool is_set;
+
+bool malloc_is_set(void)
+{
+    return __atomic_load_n(&is_set, __ATOMIC_RELAXED);
+}
+
 void malloc_settings_once(void)
 {
-    static bool is_begun;
     arena_t *first;
 
-    if (__atomic_exchange_n(&is_begun, true, __ATOMIC_RELAXED))
+    if (__atomic_exchange_n(&is_set, true, __ATOMIC_RELAXED))
         return;
     je_free_default(je_malloc_default(1));
-    malloc_watch_forks();
+    life_watch_forks();
     /* As in glibc every object is aligned to 16 bytes: the class of 8 is not used. */
     sz_size2index_tab[0] = sz_size2index_tab[1] = sz_size2index_tab[2];
     slot_first = sz_size2index(SC_LARGE_MINCLASS);

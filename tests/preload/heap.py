@@ -48,6 +48,17 @@ def same(program, *arguments, counted=None, before=(), library=worlds.LIBRARY):
     return wrong
 
 
+def fork_over():
+    """A fork handler allocates over the budget, and registered memory goes to disk for it."""
+    words = command('forks', ['over'], ())
+    result = worlds.run(words[0], words[1:], {'HOST_BUDGET': 64 << 20})
+    if 'registered host memory stays' in result.err:
+        return worlds.SKIPPED
+    right = (result.status, result.out, result.err) == (0, 'kept\n', '') and \
+        (not OURS or result.stats['host']['peak_bytes'] <= 64 << 20 and result.stats['moves']['host_to_disk']['bytes'] >= 30 << 20)
+    return [] if right else [result.text()]
+
+
 def checked(program, *before):
     """A checker of memory finds what there is to be found, and nothing in a sound program."""
     wrong = same(program, before=before)
@@ -109,6 +120,8 @@ worlds.tap([
     ('in exit handlers, while threads go on', lambda: same('moments', 'exit', counted=True)),
     ('in handlers of quick_exit', lambda: same('moments', 'quick')),
     ('in fork handlers and in the child of a threaded program', lambda: same('moments', 'fork', counted=True)),
+    ('in fork handlers that are older than the first allocation', lambda: same('forks', counted=True)),
+    ('in fork handlers, over the budget, when registered memory must leave', fork_over),
     ('pointers that libc gave out', lambda: same('moments', 'foreign', counted=True)),
     ('a program with a malloc of its own', lambda: same('own', counted=False)),
     ('a program linked to libjemalloc', lambda: same('beside', counted=True)),
