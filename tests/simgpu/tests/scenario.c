@@ -2,6 +2,7 @@
 /* Short programs whose report is the test's subject. usage: scenario NAME; what they find wrong themselves ends them with 2. */
 #include "driver.h"
 #include "ordered.h"
+#include "paged.h"
 #include "storm.h"
 
 #include <sched.h>
@@ -352,6 +353,7 @@ static const struct {
     {"columns", columns},
     {"moved_graph_memory", moved_graph_memory},
     {"illegal_address", illegal_address},
+    {"paged", paged},
     {"leaks", leaks},
     {"peaks", peaks},
     {"no_init", no_init},

@@ -1,67 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Managed memory: which processor holds its pages, and what moves them. The device has 16 MiB where nothing else is said. */
+/* Managed memory: which processor holds its pages, and what moves them. */
 #include "driver.h"
+#include "pages.h"
 
 #include <criterion/criterion.h>
 #include <dlfcn.h>
 #include <time.h>
-
-enum {
-    HOST = -1
-};
-
-size_t simgpu_managed_bytes(CUdeviceptr start, size_t bytes, int ordinal);
-size_t simgpu_used_bytes(int ordinal);
-
-static CUstream start_small(const char *devices)
-{
-    CUstream stream;
-
-    setenv("SIMGPU_MEMORY", "16M", 1);
-    setenv("SIMGPU_DEVICES", devices, 1);
-    start();
-    module();
-    must(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
-    return stream;
-}
-
-static CUdeviceptr managed(size_t bytes)
-{
-    CUdeviceptr address;
-
-    must(cuMemAllocManaged(&address, bytes, CU_MEM_ATTACH_GLOBAL));
-    return address;
-}
-
-static CUmemLocation at(int ordinal)
-{
-    return (CUmemLocation){ordinal == HOST ? CU_MEM_LOCATION_TYPE_HOST : CU_MEM_LOCATION_TYPE_DEVICE,
-                           ordinal == HOST ? 0 : ordinal};
-}
-
-/* Bytes of the range on a processor, in MiB. */
-static size_t mib(CUdeviceptr start, size_t bytes, int ordinal)
-{
-    return simgpu_managed_bytes(start, bytes, ordinal) / MIB;
-}
-
-static void fetch(CUdeviceptr start, size_t bytes, int ordinal)
-{
-    must(cuMemPrefetchAsync(start, bytes, at(ordinal), 0, NULL));
-    must(cuStreamSynchronize(NULL));
-}
-
-static void advise(CUdeviceptr start, size_t bytes, CUmem_advise advice, int ordinal)
-{
-    must(cuMemAdvise(start, bytes, advice, at(ordinal)));
-}
-
-/* A kernel on the current device uses the range. */
-static void use(CUdeviceptr start, uint64_t bytes)
-{
-    must(launch("declare", NULL, (void *[]){&start, &bytes}));
-    must(cuCtxSynchronize());
-}
 
 Test(managed, an_allocation_takes_no_memory_until_it_is_used)
 {
@@ -171,42 +115,6 @@ Test(managed, what_a_prefetch_has_no_room_for_stays_behind)
     cr_assert_eq(mib(block, 12 * MIB, HOST), 4);
 }
 
-Test(managed, what_is_used_comes_unless_it_can_be_reached_where_it_is)
-{
-    CUdeviceptr block;
-
-    start_small("1");
-    block = managed(8 * MIB);
-    fetch(block, 8 * MIB, HOST);
-    advise(block + 2 * MIB, 2 * MIB, CU_MEM_ADVISE_SET_ACCESSED_BY, 0);
-    advise(block + 4 * MIB, 2 * MIB, CU_MEM_ADVISE_SET_PREFERRED_LOCATION, HOST);
-    advise(block + 6 * MIB, 2 * MIB, CU_MEM_ADVISE_SET_ACCESSED_BY, 0);
-    advise(block + 6 * MIB, 2 * MIB, CU_MEM_ADVISE_SET_PREFERRED_LOCATION, 0);
-    use(block, 8 * MIB);
-    cr_assert_eq(mib(block, 2 * MIB, 0), 2, "nothing is known of it");
-    cr_assert_eq(mib(block + 2 * MIB, 2 * MIB, HOST), 2, "it is mapped");
-    cr_assert_eq(mib(block + 4 * MIB, 2 * MIB, HOST), 2, "there it is preferred");
-    cr_assert_eq(mib(block + 6 * MIB, 2 * MIB, 0), 2, "here it is preferred");
-    advise(block, 8 * MIB, CU_MEM_ADVISE_UNSET_ACCESSED_BY, 0);
-    advise(block, 8 * MIB, CU_MEM_ADVISE_UNSET_PREFERRED_LOCATION, 0);
-    use(block, 8 * MIB);
-    cr_assert_eq(mib(block, 8 * MIB, 0), 8);
-}
-
-Test(managed, the_first_use_puts_it_where_it_is_preferred)
-{
-    CUdeviceptr block;
-
-    start_small("2");
-    block = managed(6 * MIB);
-    advise(block, 2 * MIB, CU_MEM_ADVISE_SET_PREFERRED_LOCATION, HOST);
-    advise(block + 2 * MIB, 2 * MIB, CU_MEM_ADVISE_SET_PREFERRED_LOCATION, 1);
-    use(block, 6 * MIB);
-    cr_assert_eq(mib(block, 6 * MIB, HOST), 2);
-    cr_assert_eq(mib(block + 2 * MIB, 2 * MIB, 1), 2);
-    cr_assert_eq(mib(block + 4 * MIB, 2 * MIB, 0), 2);
-}
-
 Test(managed, copies_sets_and_undeclared_parameters_are_uses)
 {
     CUdeviceptr block, copied;
@@ -229,29 +137,6 @@ Test(managed, copies_sets_and_undeclared_parameters_are_uses)
     cr_assert_eq(mib(copied, 4 * MIB, 0), 2);
     must(cuMemcpyDtoH(&seen, block, 4));
     cr_assert_eq(seen, 7, "moving changes nothing");
-}
-
-Test(managed, a_page_is_on_one_device_unless_it_is_mostly_read)
-{
-    CUdeviceptr block;
-
-    start_small("2");
-    block = managed(2 * MIB);
-    fetch(block, 2 * MIB, 1);
-    use(block, 2 * MIB);
-    cr_assert_eq(mib(block, 2 * MIB, 0), 2);
-    cr_assert_eq(simgpu_used_bytes(1), 0);
-    advise(block, 2 * MIB, CU_MEM_ADVISE_SET_READ_MOSTLY, HOST);
-    fetch(block, 2 * MIB, 1);
-    fetch(block, 2 * MIB, HOST);
-    cr_assert_eq(mib(block, 2 * MIB, 0) + mib(block, 2 * MIB, 1) + mib(block, 2 * MIB, HOST), 6);
-    must(cuMemsetD32(block, 1, 1));
-    must(cuCtxSynchronize());
-    cr_assert_eq(simgpu_used_bytes(0), 2 * MIB, "what is written is one again");
-    cr_assert_eq(simgpu_used_bytes(1), 0);
-    fetch(block, 2 * MIB, 1);
-    advise(block, 2 * MIB, CU_MEM_ADVISE_UNSET_READ_MOSTLY, HOST);
-    cr_assert_eq(simgpu_used_bytes(0) + simgpu_used_bytes(1), 2 * MIB);
 }
 
 Test(managed, the_end_of_a_context_frees_it)

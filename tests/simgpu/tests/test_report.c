@@ -138,6 +138,11 @@ Test(hazard, a_graph_whose_memory_moved_to_the_host_is_one)
     cr_assert_eq(hazards_of("moved_graph_memory"), 1);
 }
 
+Test(hazard, a_prefetch_under_the_kernel_that_uses_the_pages_is_none)
+{
+    cr_assert_eq(hazards_of("paged"), 0);
+}
+
 Test(hazard, a_storm_of_threads_that_synchronise_has_none)
 {
     const char *report = run("storm");
@@ -164,6 +169,18 @@ Test(report, peaks_and_final_bytes_are_exact_per_place)
     cr_assert(strstr(report, "\"peak_bytes\": {\"device\": 8388608, \"host\": 2097152}"), "%s", report);
     cr_assert(strstr(report, "\"final_bytes\": {\"device\": 2097152, \"host\": 0}"), "%s", report);
     cr_assert_eq(number(report, "\"cuMemCreate\": "), 2);
+}
+
+Test(report, managed_memory_is_told_by_what_is_held_and_what_has_moved)
+{
+    const char *report = run("paged");
+
+    cr_assert(strstr(report, "\"managed\": {\"allocated_bytes\": 20971520, \"held_bytes\": 16777216, "
+                             "\"host_bytes\": 4194304, \"prefetched_pages\": 10, \"faulted_pages\": 4, "
+                             "\"remote_pages\": 1, \"evicted_pages\": 2}"),
+              "%s", report);
+    cr_assert(strstr(report, "\"final_bytes\": {\"device\": 16777216, \"host\": 4194304}"), "%s", report);
+    cr_assert(strstr(report, "\"peak_bytes\": {\"device\": 16777216, \"host\": 8388608}"), "%s", report);
 }
 
 Test(report, a_process_that_never_initialised_writes_none)
