@@ -87,7 +87,7 @@ bool copies_reclaim_slots(void)
 {
     bool any = false;
 
-    for (uint32_t g = 0, high = extent_high(&core.arena); g < high; g++) {
+    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++) {
         if (!core.blocks.block[g].id || !core.blocks.operand[g].copies)
             continue;
         void_all(g);

@@ -33,9 +33,23 @@ void extent_init(struct extents *extents, void *memory, uint32_t count)
     extents->count = count;
 }
 
+uint32_t extent_low(const struct extents *extents)
+{
+    return __atomic_load_n(&extents->low, __ATOMIC_ACQUIRE);
+}
+
 uint32_t extent_high(const struct extents *extents)
 {
-    return __atomic_load_n(&extents->high, __ATOMIC_RELAXED);
+    return __atomic_load_n(&extents->high, __ATOMIC_ACQUIRE);
+}
+
+void extent_cover(struct extents *extents, uint32_t first, uint32_t granules)
+{
+    assert(granules > 0 && first < extents->count && granules <= extents->count - first);
+    if (!extents->high || first < extents->low)
+        __atomic_store_n(&extents->low, first, __ATOMIC_RELEASE);
+    if (first + granules > extents->high)
+        __atomic_store_n(&extents->high, first + granules, __ATOMIC_RELEASE);
 }
 
 static unsigned list_of(uint32_t granules)

@@ -27,7 +27,7 @@ struct extents {
     struct extent_record *record;       /**< of each granule; only those at the ends of runs mean something */
     uint32_t count;                     /**< granules in the space */
     uint32_t top;                       /**< all granules from here on are free and in no list */
-    uint32_t high;                      /**< the most that top has been */
+    uint32_t low, high;                 /**< what has ever been in use lies between them */
     uint32_t taken;                     /**< granules in use */
     uint64_t filled[EXTENT_LISTS / 64]; /**< which lists are not empty */
     uint32_t list[EXTENT_LISTS];        /**< first granule of the first free run, plus 1 */
@@ -51,7 +51,12 @@ int extent_take(struct extents *extents, uint32_t granules, uint32_t *out_first)
 /** Give back a whole run as extent_take gave it; anything else is the caller's mistake: assert. */
 void extent_give(struct extents *extents, uint32_t first, uint32_t granules);
 
-/** Granules below this one have been in use at some time, those above never. Needs no lock. */
+/** A run is in use that somebody else has chosen: it only widens what extent_low and extent_high tell. A space has such
+ *  runs or those of extent_take. */
+void extent_cover(struct extents *extents, uint32_t first, uint32_t granules);
+
+/** All that has been in use at some time lies from the one up to below the other. Needs no lock. */
+uint32_t extent_low(const struct extents *extents);
 uint32_t extent_high(const struct extents *extents);
 
 #endif

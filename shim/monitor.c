@@ -117,7 +117,7 @@ static bool all_pinned(unsigned ordinal)
     bool pinned = true;
 
     pthread_mutex_lock(&core.lock);
-    for (uint32_t g = 0, high = extent_high(&core.arena); g < high && pinned; g++)
+    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high && pinned; g++)
         if (core.blocks.block[g].id && core.blocks.block[g].ordinal == ordinal)
             pinned = block_pinned(&core.blocks.block[g]);
     pthread_mutex_unlock(&core.lock);

@@ -13,6 +13,7 @@ static struct victim scratch[VICTIMS_SCRATCH];
 static uint32_t picked[PICK_MAX];
 
 struct question {
+    uint32_t low; /* first granule that has ever had a block: candidates are counted from there */
     pick_bytes_fn bytes;
     void *arg;
     uint64_t settled; /* stamp: what came back later has not */
@@ -23,13 +24,13 @@ static uint64_t movable_bytes(uint32_t index, void *arg)
 {
     const struct question *question = arg;
 
-    return question->bytes(index, question->arg);
+    return question->bytes(question->low + index, question->arg);
 }
 
 static void describe(uint32_t index, void *arg, struct candidate *out)
 {
     const struct question *question = arg;
-    const struct block *block = &core.blocks.block[index];
+    const struct block *block = &core.blocks.block[question->low + index];
 
     out->arrival = block->id;
     out->stage = block->stage;
@@ -49,13 +50,14 @@ static uint64_t settled_stamp(void)
 uint32_t pick_blocks(uint64_t need_bytes, uint64_t newest, pick_bytes_fn bytes, void *arg,
                      const uint32_t **out)
 {
-    struct question question = {bytes, arg, settled_stamp(), area_in_force()};
+    uint32_t low = extent_low(&core.arena), count;
+    struct question question = {low, bytes, arg, settled_stamp(), area_in_force()};
     const struct policies view = {
         .policy = &policies[core.options->policy],
         .victims =
             {
-                .stamp = (const uint64_t *)core.blocks.stamp,
-                .count = extent_high(&core.arena),
+                .stamp = (const uint64_t *)core.blocks.stamp + low,
+                .count = extent_high(&core.arena) - low,
                 .newest = newest,
                 .movable_bytes = movable_bytes,
                 .arg = &question,
@@ -69,5 +71,8 @@ uint32_t pick_blocks(uint64_t need_bytes, uint64_t newest, pick_bytes_fn bytes, 
     *out = picked;
     if (!need_bytes || atomic_load(&core.account_only))
         return 0;
-    return (uint32_t)policies_choose(&view, need_bytes, picked, PICK_MAX);
+    count = (uint32_t)policies_choose(&view, need_bytes, picked, PICK_MAX);
+    for (uint32_t i = 0; i < count; i++)
+        picked[i] += low;
+    return count;
 }

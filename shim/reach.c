@@ -94,7 +94,8 @@ static bool find_in_host(unsigned ordinal, uint32_t *out_first, bool *out_mapped
     bool found = false;
 
     pthread_mutex_lock(&core.lock);
-    for (uint32_t first = 0, high = extent_high(&core.arena); first < high && !found; first++) {
+    for (uint32_t first = extent_low(&core.arena), high = extent_high(&core.arena); first < high && !found;
+         first++) {
         if (!block_alive(&core.blocks.block[first]) || core.blocks.block[first].ordinal != ordinal)
             continue;
         for (uint32_t g = first, more = 1; more && !found; more = g = chunk_next(&core.blocks, first, g)) {

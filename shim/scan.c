@@ -147,7 +147,7 @@ int scan_finish(struct slab *results)
     if (r)
         return r;
     pthread_mutex_lock(&core.lock);
-    for (uint32_t g = 0, high = extent_high(&core.arena); g <= high; g++) {
+    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g <= high; g++) {
         if (marks[g])
             search_refer(g);
         if (holders[g])

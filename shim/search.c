@@ -233,7 +233,7 @@ static void searching(bool on)
 static void forget(void)
 {
     pthread_mutex_lock(&core.lock);
-    for (uint32_t g = 0, high = extent_high(&core.arena); g < high; g++)
+    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++)
         if (core.blocks.block[g].id)
             core.blocks.block[g].flags &= (uint8_t) ~(BLOCK_HOLDER | BLOCK_REFERENCED);
     pthread_mutex_unlock(&core.lock);

@@ -78,7 +78,8 @@ static struct held held_on(int ordinal_or_all)
     struct held held = {0};
 
     pthread_mutex_lock(&core.lock);
-    for (uint32_t g = 0, high = core.blocks.bytes ? extent_high(&core.arena) : 0; g < high; g++) {
+    for (uint32_t g = extent_low(&core.arena), high = core.blocks.bytes ? extent_high(&core.arena) : 0;
+         g < high; g++) {
         const struct block *block = &core.blocks.block[g];
         uint64_t bytes = block->granules * GRANULE_BYTES;
 

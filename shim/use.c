@@ -96,7 +96,7 @@ static uint32_t all_flags(void)
 {
     uint32_t flags = 0;
 
-    for (uint32_t g = 0, high = extent_high(&core.arena); g < high; g++)
+    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++)
         flags |= atomic_load_explicit(&core.blocks.owner[g], memory_order_acquire);
     return flags & OWNER_FLAGS;
 }
@@ -165,7 +165,7 @@ static uint32_t list_all(uint32_t *list)
     uint32_t count = 0;
 
     pthread_mutex_lock(&core.lock);
-    for (uint32_t g = 0, high = extent_high(&core.arena); g < high; g++)
+    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++)
         if (block_alive(&core.blocks.block[g]))
             list[count++] = g;
     pthread_mutex_unlock(&core.lock);
