@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "address.h"
 #include "backing.h"
 #include "limit.h"
 #include "log.h"
@@ -28,13 +29,6 @@ static uint64_t chunk_dismantle(uint32_t granule)
     if (mapped && swap_out(granule_address(&core.blocks, granule), chunk_bytes(chunk)) < 0)
         return 0;
     return chunk->handle;
-}
-
-static void give_address(uint32_t first, uint32_t granules)
-{
-    pthread_mutex_lock(&core.lock);
-    extent_give(&core.arena, first, granules);
-    pthread_mutex_unlock(&core.lock);
 }
 
 static uint32_t idle_pop(unsigned ordinal, unsigned granules, bool *out_found)
@@ -80,7 +74,7 @@ static uint64_t drop_one(unsigned ordinal)
         pthread_mutex_unlock(&core.lock);
     }
     if (clean)
-        give_address(first, granules);
+        address_give(0, first, granules);
     return granules * GRANULE_BYTES;
 }
 
@@ -141,6 +135,7 @@ static int chunk_map(uint32_t first, uint32_t granule)
 static void block_unmake(uint32_t first, uint32_t granules, uint32_t mapped_to)
 {
     unsigned ordinal = core.blocks.block[first].ordinal;
+    uint64_t context = core.blocks.block[first].context;
     bool clean = true;
 
     for (uint32_t g = first; g < first + granules; g += core.blocks.chunk[g].granules) {
@@ -165,9 +160,9 @@ static void block_unmake(uint32_t first, uint32_t granules, uint32_t mapped_to)
     }
     pthread_mutex_lock(&core.lock);
     core.blocks.block[first].id = 0;
-    if (clean)
-        extent_give(&core.arena, first, granules);
     pthread_mutex_unlock(&core.lock);
+    if (clean)
+        address_give(context, first, granules);
 }
 
 /* Chunk sizes of a block, written into the chunk table. A block of up to two chunks of the largest size is one, but not
@@ -229,7 +224,7 @@ static void block_scrub(uint32_t first, uint32_t granules)
 {
     unsigned ordinal = core.blocks.block[first].ordinal;
 
-    if (core.options->disk != DISK_AUTO)
+    if (core.options->disk != DISK_AUTO || core_places())
         return;
     for (uint32_t g = first; g < first + granules; g += core.blocks.chunk[g].granules) {
         struct chunk *chunk = &core.blocks.chunk[g];
@@ -267,16 +262,15 @@ static bool take_idle(unsigned ordinal, uint32_t granules, struct block fresh, u
 /* A block of fresh chunks, not known to anybody yet. */
 static int block_make(const struct block *fresh, uint32_t *out_first)
 {
-    int r;
+    int r = address_take(fresh, out_first);
 
+    if (r < 0)
+        return r;
     pthread_mutex_lock(&core.lock);
-    r = extent_take(&core.arena, fresh->granules, out_first);
-    if (!r) {
-        block_begin(&core.blocks.block[*out_first], fresh);
-        chunks_cut(*out_first, fresh->granules, fresh->ordinal);
-    }
+    block_begin(&core.blocks.block[*out_first], fresh);
+    chunks_cut(*out_first, fresh->granules, fresh->ordinal);
     pthread_mutex_unlock(&core.lock);
-    return r < 0 ? r : block_build(*out_first, fresh->granules);
+    return block_build(*out_first, fresh->granules);
 }
 
 /* Wait, with nothing in our hands, for those who hold something for a moment. */

@@ -30,6 +30,11 @@
  * like one; counts and indexes are small, and next to a small number this one is rare. */
 #define ARENA_LOWER_HALF UINT64_C(0xb5a00000)
 
+/* Where the driver chooses the addresses: all that a process can have. Tables for so many cost nothing but addresses until
+ * a block lies there. Below are counts and small numbers, which are no addresses. */
+#define SHARED_BASE ((uint64_t)1 << 32)
+#define SHARED_END  ((uint64_t)1 << 48)
+
 #define LONG_CAPTURE_NS (UINT64_C(10) * 1000 * 1000 * 1000)
 
 struct core core;
@@ -128,19 +133,32 @@ static void stocks_init(void)
             .device = core.device,
             .create = handle_create,
             .destroy = handle_destroy,
+            .keeps_none = core_places(),
             .drawable = reservation_drawable,
             .drawn = reservation_drawn,
             .drawn_class = CLASS_RESERVED,
         };
     }
     core.slabs.device = core.device;
+    core.slabs.keeps_none = core_places();
     core.slabs.create = slab_create;
     core.slabs.destroy = slab_destroy;
 }
 
 /* ---- start and finish ------------------------------------------------------------------------------------ */
 
-static int arena_create(void)
+static int arena_share(void)
+{
+    int r = blocks_init(&core.blocks, SHARED_BASE, SHARED_END - SHARED_BASE);
+
+    if (r < 0)
+        return r;
+    core_arena = (struct arena){.base = SHARED_BASE, .bytes = SHARED_END - SHARED_BASE, .is_shared = true};
+    extent_init(&core.arena, NULL, core.blocks.granules);
+    return 0;
+}
+
+static int arena_reserve(void)
 {
     uint64_t bytes = ARENA_BYTES, base = 0;
     size_t records;
@@ -188,6 +206,8 @@ static void stamps_measure(void)
 
 static bool residency_mapped(void)
 {
+    if (core_places())
+        return true;
     if (core.options->residency == RESIDENCY_STRICT || !options_have_blocks(core.options))
         return false;
     if (!core.device->host_mappable)
@@ -245,11 +265,12 @@ bool core_manages(void)
 
 int core_start(const struct options *options, struct device *device)
 {
-    int r;
+    int r = 0;
 
     core_host_start(options);
     core.device = device;
-    r = options_have_blocks(options) ? arena_create() : 0;
+    if (options_have_blocks(options))
+        r = core_places() ? arena_share() : arena_reserve();
     if (r < 0) {
         core.device = NULL;
         return r;
@@ -263,6 +284,11 @@ int core_start(const struct options *options, struct device *device)
     core.executors.row[core.executors.count++] = &copier.row;
     atomic_store(&core.active, true);
     return 0;
+}
+
+bool core_has_block(uint64_t address)
+{
+    return owner_at(&core.blocks, address_granule(&core.blocks, address)) != 0;
 }
 
 bool core_active(void)

@@ -24,6 +24,7 @@ struct options;
 struct arena {
     uint64_t base;
     uint64_t bytes; /**< 0: no arena */
+    bool is_shared; /**< other memory lies between the blocks: what no block is at is not ours */
 };
 
 /** Set by core_start, emptied in a forked child; read only for all others. */
@@ -134,10 +135,14 @@ int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void
  */
 int core_free(uint64_t address);
 
-/** True when `address` lies in the arena. */
+/** Does a block lie at `address`? For an arena that has others' memory in it. */
+bool core_has_block(uint64_t address);
+
+/** True when `address` is ours: in the arena, and where that is shared in a block. */
 static inline bool core_owns(uint64_t address)
 {
-    return address - core_arena.base < core_arena.bytes;
+    return address - core_arena.base < core_arena.bytes &&
+           (__builtin_expect(!core_arena.is_shared, 1) || core_has_block(address));
 }
 
 /** The live block that `address` lies in. -ENOENT when there is none. */

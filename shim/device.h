@@ -65,6 +65,18 @@ struct device {
     int (*reserve)(struct device *self, uint64_t bytes, uint64_t *out_base);
     void (*unreserve)(struct device *self, uint64_t base, uint64_t bytes);
 
+    /**
+     * Where memory and its address are one (managed memory): a new range of the driver's own, multiple of GRANULE_BYTES
+     * and aligned to it, anywhere in the process, reachable by all devices and never unmapped. `map` says where its
+     * pages belong, `copy` sends them there, `unmap` and `grant` do nothing. NULL: addresses come out of what `reserve`
+     * gave. Called with the program's context current, which owns the range and ends it, and whose name is `context`.
+     * Where it is given `reserve`, `unreserve` and `scan` are not called and may be NULL.
+     */
+    int (*place)(struct device *self, unsigned ordinal, uint64_t context, uint64_t bytes,
+                 uint64_t *out_address);
+    /** Give back what `place` gave. The caller has drained what could still use it. */
+    void (*unplace)(struct device *self, uint64_t context, uint64_t address, uint64_t bytes);
+
     /** Physical device memory; not mapped anywhere yet. */
     int (*create)(struct device *self, unsigned ordinal, uint64_t bytes, uint64_t *out_handle);
     /** Give a handle back. Must not be mapped. */

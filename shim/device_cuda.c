@@ -44,8 +44,8 @@ uint64_t device_now_ns(struct device *self)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static int device_memory(struct device *self, unsigned ordinal, uint64_t *out_free_bytes,
-                         uint64_t *out_total_bytes)
+int device_cuda_memory(struct device *self, unsigned ordinal, uint64_t *out_free_bytes,
+                       uint64_t *out_total_bytes)
 {
     struct entered entered;
     size_t free_bytes = 0;
@@ -87,7 +87,7 @@ static struct device cuda = {
     .scan = device_scan,
     .copied = device_copied,
     .drain = device_drain,
-    .memory = device_memory,
+    .memory = device_cuda_memory,
     .roots = device_roots,
     .now_ns = device_now_ns,
 };
@@ -138,13 +138,16 @@ static bool has_vmm(void)
 int device_cuda_init(const struct options *options, struct device **out)
 {
     bool wants_blocks = options_have_blocks(options);
+    bool is_managed = options->allocator == ALLOCATOR_MANAGED;
 
-    if (!has_entries() || (wants_blocks && !has_vmm_entries()))
+    if (!has_entries() || (wants_blocks && !is_managed && !has_vmm_entries()))
         return -ENOTSUP;
     int error = contexts_init();
 
     if (error)
         return error;
+    if (is_managed)
+        return device_managed_init(out);
     if (wants_blocks && !has_vmm())
         return -ENOTSUP;
     cuda.count = contexts_device_count();

@@ -5,7 +5,7 @@
  * Files    device_cuda.c  start, probe, memory figures        device_map.c    reserve, create, map, grant, peers
  *          device_host.c  host memory that blocks go to       device_copy.c   private copies
  *          device_drain.c waiting for all work                device_roots.c  where kernels could find pointers
- *          device_scan.c  looking for pointers on the device
+ *          device_scan.c  looking for pointers on the device  device_managed.c  the same device on managed memory
  *
  * Whether host memory can be mapped at a block's address is found by doing it: create, map and grant at start, and a
  * copy through the mapped address at the first host_create, when there is a context. Some drivers crash in
@@ -34,6 +34,9 @@ void device_host_context_gone(CUcontext context);
 void device_host_context_new(void);
 
 /* Between the files. */
+
+/** The device of EBBTIDE_ALLOCATOR=managed. -ENOTSUP: no prefetch, or pages that cannot move while they are in use. */
+int device_managed_init(struct device **out);
 
 /** One of our errors for one of the driver's. */
 int device_cuda_error(CUresult result);
@@ -65,6 +68,8 @@ int device_scan(struct device *self, unsigned ordinal, const struct scan *scan);
 int device_copied(struct device *self, unsigned ordinal);
 
 int device_drain(struct device *self, uint64_t deadline_ns);
+int device_cuda_memory(struct device *self, unsigned ordinal, uint64_t *out_free_bytes,
+                       uint64_t *out_total_bytes);
 uint64_t device_now_ns(struct device *self);
 
 int device_roots(struct device *self, bool cpu_writable_only, root_visit_fn visit, void *arg,

@@ -5,7 +5,6 @@
 #include "hooks.h"
 #include "life.h"
 #include "log.h"
-#include "managed.h"
 #include "native.h"
 #include "options.h"
 #include "pools.h"
@@ -40,8 +39,6 @@ static int allocate_block(const struct place *place, size_t bytes, const void *s
 
     if (bytes < life_options()->min_block_bytes || life_options()->allocator == ALLOCATOR_NATIVE)
         return -ENOTSUP;
-    if (life_options()->allocator == ALLOCATOR_MANAGED)
-        return managed_allocate(place, bytes, out);
     int error = core_allocate(place->ordinal, bytes, owner_of(place), site, is_movable(site), &address);
 
     if (!error)
@@ -188,8 +185,6 @@ CUresult hook_cuMemFree_v2(__typeof__(cuMemFree_v2) *next, CUdeviceptr dptr)
 
     if (result != CUDA_SUCCESS)
         native_restore(kind, dptr, &record);
-    else if (life_options()->allocator == ALLOCATOR_MANAGED)
-        managed_freed(&record);
     return result;
 }
 

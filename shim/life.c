@@ -94,6 +94,14 @@ static void start(void)
     hooks_complete();
     int error = device_cuda_init(&options, &device);
 
+    if (error == -ENOTSUP && options_have_blocks(&options)) {
+        log_line(LOG_WARN, "memory is accounted and nothing is moved: this driver has no %s",
+                 options.allocator == ALLOCATOR_MANAGED
+                     ? "managed memory whose pages move while they are in use"
+                     : "virtual memory management (EBBTIDE_ALLOCATOR=managed moves managed memory instead)");
+        options.allocator = ALLOCATOR_NATIVE;
+        error = device_cuda_init(&options, &device);
+    }
     if (!error)
         error = core_start(&options, device);
     if (error) {

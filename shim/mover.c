@@ -165,7 +165,7 @@ bool mover_anything_leaves(unsigned ordinal, uint64_t newest)
     bool leaves = false;
 
     pthread_mutex_lock(&core.lock);
-    for (uint32_t g = 0, high = extent_high(&core.arena); g < high && !leaves; g++) {
+    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high && !leaves; g++) {
         uint64_t stamp = atomic_load_explicit(&core.blocks.stamp[g], memory_order_relaxed);
 
         leaves = stamp && stamp <= newest && core.blocks.block[g].ordinal == ordinal &&
@@ -177,11 +177,12 @@ bool mover_anything_leaves(unsigned ordinal, uint64_t newest)
 
 bool mover_could_ever(unsigned ordinal, uint64_t bytes)
 {
-    uint64_t room = tier_device_room(ordinal), elsewhere = tier_disk_open() ? UINT64_MAX : tier_host_room();
+    uint64_t room = tier_device_room(ordinal),
+             elsewhere = tier_disk_open() && !core_places() ? UINT64_MAX : tier_host_room();
     uint64_t movable = 0;
 
     pthread_mutex_lock(&core.lock);
-    for (uint32_t g = 0, high = extent_high(&core.arena); g < high; g++)
+    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++)
         if (core.blocks.block[g].ordinal == ordinal && closure_could_evict(g, true))
             movable += core.blocks.block[g].bytes;
     pthread_mutex_unlock(&core.lock);

@@ -168,24 +168,6 @@ CUresult native_freed(CUresult result, bool known, enum native_kind kind, uint64
     return result;
 }
 
-bool native_move_up(uint64_t address, const struct native *was)
-{
-    struct native *record;
-    bool same;
-
-    table_lock(&records[NATIVE_MEMORY]);
-    record = table_find(&records[NATIVE_MEMORY], address);
-    same = record && record->on_host && record->class == was->class && record->charged == was->charged;
-    if (same) {
-        record->on_host = false;
-        record->class = CLASS_MANAGED;
-    }
-    table_unlock(&records[NATIVE_MEMORY]);
-    if (same)
-        core_host_credit((enum host_class)was->class, was->charged);
-    return same;
-}
-
 /* No block that has some of it goes while it is registered: the cost can only have become less. */
 static void registered_settle(uint64_t key, const struct native *was)
 {

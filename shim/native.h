@@ -69,10 +69,6 @@ void native_restore(enum native_kind kind, uint64_t key, const struct native *re
 CUresult native_freed(CUresult result, bool known, enum native_kind kind, uint64_t key,
                       const struct native *record);
 
-/** Managed memory that was charged to the host is charged to its device from now on; the host gets it back. False: it
- *  is no longer what `was` says. */
-bool native_move_up(uint64_t address, const struct native *was);
-
 bool native_find(enum native_kind kind, uint64_t key, struct native *out);
 /** All records of a kind. 0 or -ENOMEM. */
 int native_copy(enum native_kind kind, struct table_copy *out);

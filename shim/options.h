@@ -108,10 +108,10 @@ struct options {
 #include "options.def"
 };
 
-/* Whether the allocator makes blocks, which need virtual memory of the driver. */
+/* Whether the allocator makes blocks. */
 static inline bool options_have_blocks(const struct options *o)
 {
-    return o->allocator == ALLOCATOR_VMM || o->allocator == ALLOCATOR_POOL;
+    return o->allocator != ALLOCATOR_NATIVE;
 }
 
 enum option_type {

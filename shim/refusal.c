@@ -53,7 +53,7 @@ static void largest(unsigned ordinal, struct holder *out)
 {
     memset(out, 0, HOLDERS * sizeof(*out));
     pthread_mutex_lock(&core.lock);
-    for (uint32_t g = 0, high = extent_high(&core.arena); g < high; g++) {
+    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++) {
         const struct block *block = &core.blocks.block[g];
         struct holder holder = {g, block->bytes, block->call_site, 0};
 
@@ -94,7 +94,7 @@ static const struct operand *next_operation(unsigned ordinal, const struct opera
 {
     const struct operand *next = NULL;
 
-    for (uint32_t g = 0, high = extent_high(&core.arena); g < high; g++) {
+    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++) {
         const struct operand *operand = &core.blocks.operand[g];
 
         if (operand->entry.queue == QUEUE_OPERATIONS && core.blocks.block[g].ordinal == ordinal &&
@@ -147,6 +147,8 @@ static void describe_operations(unsigned ordinal, char *buf, size_t size)
 /* The option that would have helped. */
 static const char *advice(uint64_t bytes)
 {
+    if (core_places()) /* no block goes to disk */
+        return "a larger EBBTIDE_HOST_BUDGET or EBBTIDE_DEVICE_BUDGET";
     if (tier_disk_open() && tier_disk_room() < bytes)
         return "a larger EBBTIDE_DISK_BUDGET, EBBTIDE_HOST_BUDGET or EBBTIDE_DEVICE_BUDGET";
     if (core.device->host_mappable && !core.mapped)

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "address.h"
 #include "allocate.h"
 #include "log.h"
 #include "mover.h"
@@ -42,9 +43,9 @@ static bool keep_idle(uint32_t first)
     struct idle_blocks *idle = &device->idle_blocks;
     uint64_t bytes = block->granules * GRANULE_BYTES;
 
-    if (block->pins[PIN_EXPORTED] || block->granules > STOCK_CLASSES || idle->count[block->granules] == 64 ||
-        device->budget.idle_bytes + bytes > idle_most(device) || !atomic_load(&core.active) ||
-        core.blocks.operand[first].copies)
+    if (core_places() || block->pins[PIN_EXPORTED] || block->granules > STOCK_CLASSES ||
+        idle->count[block->granules] == 64 || device->budget.idle_bytes + bytes > idle_most(device) ||
+        !atomic_load(&core.active) || core.blocks.operand[first].copies)
         return false;
     for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
         if (core.blocks.chunk[g].state != CHUNK_RESIDENT)
@@ -107,6 +108,7 @@ static void block_forget(uint32_t first)
 static void block_release(uint32_t first)
 {
     uint32_t granules = core.blocks.block[first].granules;
+    uint64_t context = core.blocks.block[first].context;
     bool kept, clean = true;
 
     pthread_mutex_lock(&core.lock);
@@ -124,9 +126,9 @@ static void block_release(uint32_t first)
     }
     pthread_mutex_lock(&core.lock);
     block_forget(first);
-    if (clean)
-        extent_give(&core.arena, first, granules);
     pthread_mutex_unlock(&core.lock);
+    if (clean)
+        address_give(context, first, granules);
 }
 
 /* Wait for the device as a free of the driver's own would. */
@@ -140,7 +142,7 @@ void allocate_run_deferred(void)
     if (quiesce() < 0)
         return;
     for (;;) {
-        uint32_t first = 0, high;
+        uint32_t first = extent_low(&core.arena), high;
 
         pthread_mutex_lock(&core.lock);
         high = core.deferred ? extent_high(&core.arena) : 0;
@@ -212,7 +214,7 @@ void core_context_gone(uint64_t context)
     if (!core_active())
         return;
     mover_take();
-    for (uint32_t g = 0, high = extent_high(&core.arena); g < high; g++) {
+    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++) {
         const struct block *block = &core.blocks.block[g];
         uint64_t id;
 
@@ -227,7 +229,7 @@ void core_context_gone(uint64_t context)
 
 void allocate_write_off(void)
 {
-    for (uint32_t g = 0, high = extent_high(&core.arena); g < high; g++) {
+    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++) {
         const struct block *block = &core.blocks.block[g];
 
         if (!block->id || !(block->flags & BLOCK_DEAD))

@@ -167,7 +167,8 @@ static uint64_t write(struct wish wish)
     uint64_t gone = 0, all = wish.bytes;
     bool full = false;
 
-    for (; core.device && gone < all && !full && tier_disk_open(); wish.bytes = all - gone) {
+    for (; core.device && !core_places() && gone < all && !full && tier_disk_open();
+         wish.bytes = all - gone) {
         struct closure closure = {.unmap_bytes = all - gone, .newest = wish.newest, .only = wish.only};
         uint64_t written = write_flight(&wish, &full);
 

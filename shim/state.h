@@ -150,6 +150,13 @@ static inline struct timespec core_until(uint64_t wait_ns)
                              .tv_nsec = (long)(until_ns % 1000000000)};
 }
 
+/** Does the driver choose where blocks lie, and move their pages itself? Then nothing is unmapped and nothing that was freed
+ *  is kept: a block leaves by being sent, and its memory goes with its address. */
+static inline bool core_places(void)
+{
+    return core.device->place != NULL;
+}
+
 static inline uint64_t core_now(void)
 {
     return core.device->now_ns(core.device);

@@ -75,7 +75,7 @@ uint64_t steps_evictable(struct closure *closure)
 static bool has_copy(uint32_t first, const struct chunk *chunk, uint64_t epoch, bool proven)
 {
     if (core.blocks.block[first].flags & BLOCK_REGISTERED) /* the program's word counts, and nothing else */
-        return chunk->copied || block_reloadable(&core.blocks, first);
+        return chunk->copied || (block_reloadable(&core.blocks, first) && !core_places());
     return chunk->slot != SLOT_NONE && chunk->slot_epoch == epoch && closure_may_unmap(first, proven);
 }
 

@@ -11,6 +11,12 @@ static unsigned class_of(uint64_t bytes)
     return (unsigned)(bytes / GRANULE_BYTES);
 }
 
+/* May one more item of a size wait? */
+static bool has_place(const struct stock *stock, unsigned class)
+{
+    return !stock->keeps_none && stock->idle_count[class] < STOCK_DEPTH;
+}
+
 /* Take an idle item, or charge for a new one. 1: idle taken; 0: charged. */
 static int reserve(struct stock *stock, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_item,
                    uint64_t *out_drawn_bytes)
@@ -75,9 +81,7 @@ int stock_add(struct stock *stock, uint64_t bytes)
     int r;
 
     pthread_mutex_lock(stock->lock);
-    r = stock->idle_count[class_of(bytes)] < STOCK_DEPTH
-            ? budget_charge(stock->budget, stock->class, bytes, 0)
-            : -ENOSPC;
+    r = has_place(stock, class_of(bytes)) ? budget_charge(stock->budget, stock->class, bytes, 0) : -ENOSPC;
     pthread_mutex_unlock(stock->lock);
     if (r < 0)
         return -ENOSPC;
@@ -98,7 +102,7 @@ void stock_return(struct stock *stock, uint64_t bytes, uint64_t item)
     bool kept;
 
     pthread_mutex_lock(stock->lock);
-    kept = stock->idle_count[class] < STOCK_DEPTH;
+    kept = has_place(stock, class);
     if (kept) {
         stock->idle[class][stock->idle_count[class]++] = item;
         budget_to_idle(stock->budget, stock->class, bytes);

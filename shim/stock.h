@@ -37,6 +37,7 @@ struct stock {
     uint64_t (*drawable)(uint64_t bytes);
     void (*drawn)(int64_t bytes);
     unsigned drawn_class;
+    bool keeps_none; /**< what comes back is destroyed */
     uint16_t idle_count[STOCK_CLASSES + 1];
     uint64_t idle[STOCK_CLASSES + 1][STOCK_DEPTH];
 };

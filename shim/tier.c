@@ -117,7 +117,7 @@ bool tier_reclaim_slots(void)
     bool any = false;
 
     pthread_mutex_lock(&core.lock);
-    for (uint32_t g = 0, high = extent_high(&core.arena); g < high; g++) {
+    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++) {
         struct chunk *chunk = &core.blocks.chunk[g];
 
         if ((chunk->state != CHUNK_RESIDENT && (chunk->state != CHUNK_HOST || !chunk->mapped)) ||
@@ -135,15 +135,21 @@ static uint64_t checksum(const struct chunk *chunk)
     return XXH3_64bits(chunk->slab->memory.cpu, chunk_bytes(chunk));
 }
 
+/* What the driver sends from one place to another has no second copy that could be compared. */
+static bool verifies(const struct chunk *chunk)
+{
+    return core.options->verify && chunk->slab->memory.cpu;
+}
+
 void tier_remember(struct chunk *chunk)
 {
-    if (core.options->verify)
+    if (verifies(chunk))
         chunk->checksum = checksum(chunk);
 }
 
 int tier_verify(const struct chunk *chunk, uint64_t address)
 {
-    if (!core.options->verify || chunk->checksum == checksum(chunk))
+    if (!verifies(chunk) || chunk->checksum == checksum(chunk))
         return 0;
     log_line(LOG_ERROR,
              "the bytes of address %llx changed while they were away: the block is kept out of use",

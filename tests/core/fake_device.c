@@ -3,6 +3,7 @@
 
 #include "fake_map.h"
 #include "fake_memory.h"
+#include "fake_place.h"
 #include "fake_work.h"
 
 #include <errno.h>
@@ -16,7 +17,7 @@
 
 static int usual_error(enum fake_call call)
 {
-    if (call == FAKE_RESERVE || call == FAKE_CREATE || call == FAKE_HOST_CREATE)
+    if (call == FAKE_RESERVE || call == FAKE_PLACE || call == FAKE_CREATE || call == FAKE_HOST_CREATE)
         return -ENOMEM;
     return call == FAKE_DRAIN ? -ETIMEDOUT : -EIO;
 }
@@ -290,6 +291,11 @@ struct fake_device *fake_create(const struct fake_config *config)
     if (fake->config.host_capacity_bytes == 0)
         fake->config.host_capacity_bytes = UINT64_C(4) << 30;
     fake->device = FAKE_TABLE;
+    if (fake->config.places) { /* the bytes are those at the addresses: handles and host memory have none */
+        fake->config.contentless = true;
+        fake->device.place = fake_place;
+        fake->device.unplace = fake_unplace;
+    }
     fake->device.count = fake->config.count ? fake->config.count : 1;
     fake->device.host_mappable = !fake->config.strict;
     /* Not 0, which a caller may take for "never". */
@@ -312,10 +318,11 @@ void fake_destroy(struct fake_device *fake)
         struct fake_reservation *reservation = &fake->reservation[i];
         if (reservation->bytes == 0)
             continue;
-        if (!fake->config.contentless)
+        if (!fake->config.contentless || fake->config.places)
             munmap((void *)reservation->base, reservation->bytes);
         munmap(reservation->map, reservation->bytes / GRANULE_BYTES * sizeof *reservation->map);
     }
+    fake_place_finish(fake);
     for (uint64_t i = 0; i < fake->host_count; i++)
         if (fake->host[i].memory.cpu)
             munmap(fake->host[i].memory.cpu, fake->host[i].memory.bytes);
@@ -360,6 +367,8 @@ bool fake_is_host(struct fake_device *fake, uint64_t address)
     pthread_mutex_lock(&fake->lock);
     const struct fake_map *map = fake_map_at(fake, address);
     bool host = map && fake_handle_of(fake, map->handle)->host;
+    if (map && fake->config.places)
+        host = fake_place_is_host(fake, address, host);
     pthread_mutex_unlock(&fake->lock);
     return host;
 }

@@ -38,6 +38,8 @@ enum fake_call {
     FAKE_HOST_DESTROY,
     FAKE_MAP,
     FAKE_UNMAP,
+    FAKE_PLACE,
+    FAKE_UNPLACE,
     FAKE_GRANT,
     FAKE_COPY,
     FAKE_ZERO,
@@ -62,6 +64,7 @@ struct fake_config {
     /** Only the books are kept: nothing can be read or written and host memory has no `cpu`. For a million
      * blocks, where the kernel's limit on mappings does not allow the real thing. */
     bool contentless;
+    bool places; /**< chooses the addresses of blocks and moves their pages: fake_place.h */
 };
 
 /** How a device answers when it searches its own memory. */
@@ -85,6 +88,7 @@ struct fake_map;
 struct fake_copy;
 struct fake_kernel;
 struct fake_host;
+struct fake_places;
 
 struct fake_failure {
     uint64_t after; /* good calls before it */
@@ -111,6 +115,7 @@ struct fake_device {
     uint64_t host_used_bytes;
     uint64_t to_host_bytes;   /**< copied from the arena to an alias */
     uint64_t to_device_bytes; /**< copied from an alias into the arena */
+    uint64_t placed_bytes;    /**< of ranges that were placed and not given back */
     uint64_t live_handles;    /**< created and not released; mappable host memory counts here and below */
     uint64_t live_hosts;
     uint64_t live_maps;
@@ -137,6 +142,7 @@ struct fake_device {
     uint64_t kernel_count, kernel_room;
     struct fake_host *host;
     uint64_t host_count, host_room;
+    struct fake_places *places;
 };
 
 /** A fake device of this kind; NULL stands for the defaults. Aborts when the system gives no memory. */

@@ -2,6 +2,7 @@
 #include "fake_work.h"
 
 #include "fake_memory.h"
+#include "fake_place.h"
 
 #include <errno.h>
 #include <string.h>
@@ -46,8 +47,9 @@ static int copy_locked(struct fake_device *fake, struct fake_copy copy)
     if (to < 0 || from < 0)
         return fake_violate(fake, "copy %s an address that device %u cannot reach", to < 0 ? "to" : "from",
                             copy.ordinal);
-    if (fake_kernel_uses(fake, copy.to, copy.bytes) ||
-        (copy.from && fake_kernel_uses(fake, copy.from, copy.bytes)))
+    bool comes = fake->config.places && from == 1; /* pages may come while they are in use */
+    if (!comes && (fake_kernel_uses(fake, copy.to, copy.bytes) ||
+                   (copy.from && fake_kernel_uses(fake, copy.from, copy.bytes))))
         fake_violate(fake, "copy of a range that a running kernel uses");
     if (to == 1 && from == 0)
         fake->to_host_bytes += copy.bytes;
@@ -112,6 +114,16 @@ static void copy_bytes(struct fake_device *fake, struct fake_copy copy)
     }
 }
 
+/* To and from an alias, which has no bytes; zeros are made at once. */
+static void send_pages(struct fake_device *fake, struct fake_copy copy)
+{
+    bool to_host = fake_host_at(fake, copy.to, copy.bytes);
+    if (!copy.from)
+        memset((void *)copy.to, 0, copy.bytes);
+    else
+        fake_place_sent(fake, to_host ? copy.from : copy.to, copy.bytes, to_host);
+}
+
 static char *host_byte(struct fake_device *fake, uint64_t address)
 {
     uint64_t bytes;
@@ -155,6 +167,8 @@ static int copies_make(struct fake_device *fake, unsigned ordinal, bool all, int
             rc = fake_violate(fake, "copy that lost its memory before it was waited for");
         else if (copy.scan.bytes && !error)
             scan_make(fake, &copy.scan);
+        else if (fake->config.places && !error)
+            send_pages(fake, copy);
         else if (!fake->config.contentless && !error)
             copy_bytes(fake, copy);
     }
@@ -210,7 +224,7 @@ static void kernels_run(struct fake_device *fake)
             reachable |= fake_granted(fake, ordinal, kernel.address, kernel.bytes);
         if (!reachable)
             fake_violate(fake, "kernel over an address that is not mapped");
-        else if (kernel.run && !fake->config.contentless)
+        else if (kernel.run && (!fake->config.contentless || fake->config.places))
             kernel.run((void *)kernel.address, kernel.bytes, kernel.arg);
     }
     fake->kernel_count = 0;

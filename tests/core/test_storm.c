@@ -53,6 +53,29 @@ Test(storm, both_tiers_nearly_full_still_swap)
     cr_expect_gt(program.allocations_refused, 0);
 }
 
+/* The driver chooses the addresses, sends the pages and keeps nothing; disk and checksums have no part in it. */
+Test(storm, memory_that_the_driver_places_keeps_every_byte)
+{
+    static const char *const settings[] = {"EBBTIDE_ALLOCATOR",
+                                           "managed",
+                                           "EBBTIDE_DEVICE_BUDGET",
+                                           "48M",
+                                           "EBBTIDE_HOST_BUDGET",
+                                           "200M",
+                                           "EBBTIDE_DISK",
+                                           "always",
+                                           "EBBTIDE_VERIFY",
+                                           "1",
+                                           0};
+    static const struct fake_config places = {.places = true};
+    struct program program;
+
+    storm(settings, &places, 300, &program);
+    cr_expect_gt(core.counters.evictions, 100);
+    cr_expect_gt(core.counters.restores, 100);
+    cr_expect_eq(core.counters.moves[MOVE_HOST_TO_DISK].count, 0);
+}
+
 Test(storm, disk_after_a_search_keeps_every_byte)
 {
     static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",

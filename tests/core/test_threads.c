@@ -100,6 +100,23 @@ Test(threads, share_a_device_that_swaps_with_mapped_host_memory)
     cr_expect_eq(refused(), 0);
 }
 
+Test(threads, share_a_device_that_places_their_memory)
+{
+    static const char *const settings[] = {"EBBTIDE_ALLOCATOR",
+                                           "managed",
+                                           "EBBTIDE_DEVICE_BUDGET",
+                                           "32M",
+                                           "EBBTIDE_HOST_BUDGET",
+                                           "400M",
+                                           "EBBTIDE_COLD_MS",
+                                           "0",
+                                           0};
+    static const struct fake_config places = {.places = true};
+
+    storm(settings, &places);
+    cr_expect_gt(core.counters.evictions, 0);
+}
+
 Test(threads, share_a_device_under_strict_residency)
 {
     static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",

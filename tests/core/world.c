@@ -38,6 +38,7 @@ void world_finish(struct world *world)
     cr_expect_eq(world->fake->live_handles, 0);
     cr_expect_eq(world->fake->live_hosts, 0);
     cr_expect_eq(world->fake->live_maps, 0);
+    cr_expect_eq(world->fake->placed_bytes, 0);
     fake_destroy(world->fake);
 }
 
