@@ -35,19 +35,30 @@ static void show_device(FILE *out, unsigned ordinal)
                 amount_of(core.devices[ordinal].total_bytes).text);
 }
 
+/* Where blocks can go, and whether that is all that was asked for. */
+static const char *residency(bool *out_good)
+{
+    *out_good = true;
+    if (core.options->allocator == ALLOCATOR_NATIVE)
+        return "nothing moves, it is accounted (EBBTIDE_ALLOCATOR=native)";
+    if (core_places())
+        return "evicted blocks stay at their address: the driver sends managed memory; none goes to disk";
+    if (core.mapped)
+        return "evicted blocks stay mapped: host memory maps at a device address";
+    if (core.options->residency == RESIDENCY_STRICT)
+        return "evicted blocks are unmapped (EBBTIDE_RESIDENCY=strict)";
+    *out_good = false;
+    return "host memory cannot be mapped at a device address: only blocks that may be unmapped can move";
+}
+
 static bool show_devices(FILE *out)
 {
-    bool is_mapped = core.mapped || core.options->residency == RESIDENCY_STRICT;
+    bool is_good;
 
     for (unsigned i = 0; i < core.device->count; i++)
         show_device(out, i);
-    doctor_line(out, "residency", "%s",
-                core.mapped ? "evicted blocks stay mapped: host memory maps at a device address"
-                : is_mapped
-                    ? "evicted blocks are unmapped (EBBTIDE_RESIDENCY=strict)"
-                    : "host memory cannot be mapped at a device address: only blocks that may be unmapped "
-                      "can move");
-    return is_mapped;
+    doctor_line(out, "residency", "%s", residency(&is_good));
+    return is_good;
 }
 
 /* Faults of the kernel on our memory: what keeps registered host memory usable by read(2) and write(2). */

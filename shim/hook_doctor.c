@@ -51,5 +51,5 @@ __attribute__((visibility("default"))) bool ebb_doctor(FILE *out, bool has_start
         is_good = show_class(out, (enum hook_class) class) && is_good;
     doctor_line(out, "hooks: runtime", "%u, for a shared one; a static one comes through the driver's",
                 count_runtime());
-    return doctor_core(out, life_options()) && is_good;
+    return doctor_core(out, life_options()) && is_good && !life_is_reduced();
 }

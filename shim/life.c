@@ -36,6 +36,7 @@ static int load_state; /* enum load_state */
 static pthread_once_t start_once = PTHREAD_ONCE_INIT;
 static bool is_forked; /* from a process that had started: the driver does not serve us here */
 static bool has_started;
+static bool is_reduced;
 
 static void complain(const struct options_complaint *complaint, void *arg)
 {
@@ -100,6 +101,7 @@ static void start(void)
                      ? "managed memory whose pages move while they are in use"
                      : "virtual memory management (EBBTIDE_ALLOCATOR=managed moves managed memory instead)");
         options.allocator = ALLOCATOR_NATIVE;
+        is_reduced = true;
         error = device_cuda_init(&options, &device);
     }
     if (!error)
@@ -112,6 +114,11 @@ static void start(void)
     live_start();
     has_started = true;
     __atomic_store_n(&hooks_managing, true, __ATOMIC_RELEASE);
+}
+
+bool life_is_reduced(void)
+{
+    return is_reduced;
 }
 
 void life_cuda_started(void)

@@ -9,6 +9,8 @@
 #ifndef EBB_LIFE_H
 #define EBB_LIFE_H
 
+#include <stdbool.h>
+
 struct options;
 
 /** The options, read from the environment at the first call (nothing of it when the process is privileged).
@@ -24,5 +26,8 @@ void life_watch_forks(void);
 
 /** cuInit has succeeded: start managing, once. Returns when it has been decided. */
 void life_cuda_started(void);
+
+/** The driver lacks what the allocator that was asked for needs: memory is accounted only. After life_cuda_started. */
+bool life_is_reduced(void);
 
 #endif

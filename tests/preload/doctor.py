@@ -36,6 +36,12 @@ worlds.tap([
     ('a driver that is too old is named', lambda: expect(doctor(SIMGPU_DRIVER_VERSION='11040'), 0, 'driver +11.4: older')),
     ('a device that cannot map host memory is named', lambda: expect(
         doctor(SIMGPU_HOST_NUMA='0'), 1, '^residency +host memory cannot be mapped', '^verdict +not all works')),
+    ('a driver without virtual memory is named', lambda: expect(
+        doctor(SIMGPU_VMM='0'), 1, 'no virtual memory management', '^residency +nothing moves', '^verdict +not all works')),
+    ('managed memory needs none', lambda: expect(
+        doctor('--allocator', 'managed', SIMGPU_VMM='0'), 0, '^residency .* managed memory', '^verdict +programs are managed')),
+    ('what shall not move does not have to', lambda: expect(
+        doctor('--allocator', 'native'), 0, '^residency +nothing moves', '^verdict +programs are managed')),
     ('a spill folder that cannot be written is named', lambda: expect(
         doctor('--spill-dir', '/nowhere'), 1, '^spill folder +/nowhere: cannot be written')),
     ('a disabled library is named', lambda: expect(doctor('--disable'), 1, '^verdict +not all works')),
