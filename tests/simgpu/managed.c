@@ -9,7 +9,7 @@ struct page_run managed_find(CUdeviceptr start, size_t bytes)
 {
     const struct memory *memory = memory_find(start);
 
-    if (!memory || memory->kind != MEMORY_MANAGED || bytes > memory->start + memory->size - start)
+    if (!memory || bytes > memory->start + memory->size - start)
         return (struct page_run){NULL, 0};
     return page_find(start, bytes);
 }

@@ -5,7 +5,7 @@
 
 #include <sched.h>
 
-static void send_away_under_a_kernel(CUdeviceptr block, uint64_t bytes)
+static void send_away_meanwhile(CUdeviceptr block, uint64_t bytes)
 {
     uint32_t *words = flags();
     CUdeviceptr *cell;
@@ -16,6 +16,7 @@ static void send_away_under_a_kernel(CUdeviceptr block, uint64_t bytes)
     must(cuMemHostAlloc((void **)&cell, sizeof *cell, 0));
     *cell = block;
     must(launch("touch_through", user, (void *[]){&cell, &bytes, &words}));
+    must(cuMemsetD8Async(block, 1, 1, user));
     while (!__atomic_load_n(&words[0], __ATOMIC_ACQUIRE))
         sched_yield();
     must(cuMemPrefetchAsync(block, bytes, at(HOST), 0, mover));
@@ -33,7 +34,7 @@ void paged(void)
     start();
     first = managed(8 * MIB);
     second = managed(12 * MIB);
-    send_away_under_a_kernel(first, 8 * MIB);
+    send_away_meanwhile(first, 8 * MIB);
     must(cuMemPrefetchAsync(second, 12 * MIB, at(0), 0, NULL));
     must(cuMemPrefetchAsync(first, 8 * MIB, at(0), 0, NULL));
     must(cuMemAdvise(second, page, CU_MEM_ADVISE_SET_ACCESSED_BY, at(0)));

@@ -87,7 +87,7 @@ Test(advice, what_was_advised_and_asked_for_is_known_of_a_range)
     cr_assert_eq(attribute(block, MIB, CU_MEM_RANGE_ATTRIBUTE_LAST_PREFETCH_LOCATION_TYPE),
                  CU_MEM_LOCATION_TYPE_HOST);
     advise(block, 4 * MIB, CU_MEM_ADVISE_SET_ACCESSED_BY, 1);
-    advise(block, MIB, CU_MEM_ADVISE_SET_ACCESSED_BY, 0);
+    advise(block + 2 * MIB, MIB, CU_MEM_ADVISE_SET_ACCESSED_BY, 0);
     advise(block, 4 * MIB, CU_MEM_ADVISE_SET_PREFERRED_LOCATION, HOST);
     advise(block, MIB, CU_MEM_ADVISE_SET_READ_MOSTLY, HOST);
     must(cuMemRangeGetAttribute(accessors, sizeof accessors, CU_MEM_RANGE_ATTRIBUTE_ACCESSED_BY, block,

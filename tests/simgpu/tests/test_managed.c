@@ -155,14 +155,16 @@ Test(managed, bad_ranges_and_places_are_refused)
 {
     CUresult (*old)(CUdeviceptr, size_t, CUdevice, CUstream);
     CUmemLocation nowhere = {CU_MEM_LOCATION_TYPE_INVALID, 0}, node = {CU_MEM_LOCATION_TYPE_HOST_NUMA, 3};
-    CUdeviceptr block, plain;
+    CUdeviceptr block, plain, small;
 
     start_small("1");
     block = managed(4 * MIB);
+    small = managed(4096);
     must(cuMemAlloc(&plain, 4 * MIB));
     *(void **)&old = dlsym(RTLD_DEFAULT, "cuMemPrefetchAsync");
     cr_assert_eq(cuMemPrefetchAsync(plain, 4096, at(0), 0, NULL), CUDA_ERROR_INVALID_VALUE);
     cr_assert_eq(cuMemPrefetchAsync(block + MIB, 4 * MIB, at(0), 0, NULL), CUDA_ERROR_INVALID_VALUE);
+    cr_assert_eq(cuMemPrefetchAsync(small, 8192, at(0), 0, NULL), CUDA_ERROR_INVALID_VALUE);
     cr_assert_eq(cuMemPrefetchAsync(block, 0, at(0), 0, NULL), CUDA_ERROR_INVALID_VALUE);
     cr_assert_eq(cuMemPrefetchAsync(block, 4096, at(0), 1, NULL), CUDA_ERROR_INVALID_VALUE);
     cr_assert_eq(cuMemPrefetchAsync(block, 4096, nowhere, 0, NULL), CUDA_ERROR_INVALID_VALUE);
