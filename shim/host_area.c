@@ -2,6 +2,8 @@
 /* host_area.c - see host_area.h. */
 #include "host_area.h"
 
+#include <errno.h>
+
 #include "area_tier.h"
 #include "mover.h"
 #include "tier.h"
@@ -171,13 +173,31 @@ void host_area_settle(void)
     }
 }
 
-void host_area_make_room(void)
+/* What host blocks can leave while others come, a piece for a piece; `coming_bytes` count as operations already. */
+static uint64_t replaceable(uint64_t coming_bytes)
 {
-    struct areas areas;
+    const struct host_area *host = &core.host_area;
+    uint64_t stay_bytes, replaceable_bytes;
 
-    if (!area_in_force())
-        return;
-    areas = look();
-    if (areas_overbooked(&areas, 0))
-        mover_spill(areas_overbooked(&areas, 0), UINT64_MAX);
+    pthread_mutex_lock(&core.lock);
+    stay_bytes = areas_over(host->books.bytes[AREA_OPERATION], coming_bytes) + host->books.bytes[AREA_FIXED];
+    replaceable_bytes = areas_over(host->ranges_bytes, stay_bytes);
+    pthread_mutex_unlock(&core.lock);
+    return replaceable_bytes;
+}
+
+int host_area_make_room(uint64_t coming_bytes)
+{
+    uint64_t want_bytes = coming_bytes + tier_host_staging(), over_bytes = 0;
+
+    if (area_in_force()) {
+        struct areas areas = look();
+
+        over_bytes = areas_overbooked(&areas, 0);
+    }
+    if (over_bytes < areas_over(want_bytes, tier_host_room()))
+        over_bytes = areas_over(want_bytes, tier_host_room());
+    if (over_bytes)
+        mover_spill(over_bytes, UINT64_MAX);
+    return tier_host_room() + replaceable(coming_bytes) < want_bytes ? -ENOSPC : 0;
 }

@@ -60,7 +60,8 @@ uint64_t host_area_over(uint64_t bytes);
  *  while areas are not in force. */
 void host_area_settle(void);
 
-/** Send what is loose, then buffers, to disk until all fits into the capacity, as far as any can leave. Role held. */
-void host_area_make_room(void);
+/** Send what is loose, then buffers, to disk until all fits into the capacity and the budget has room for `coming_bytes`,
+ *  as far as any can leave. Role held. 0; -ENOSPC not even with every buffer gone: what is coming would pass the budget. */
+int host_area_make_room(uint64_t coming_bytes);
 
 #endif

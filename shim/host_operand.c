@@ -34,6 +34,7 @@ int host_operand_register(void *ptr, size_t bytes, const char *name)
 /* Some of it is away. Once its pin counts, what is too much with it can be told. */
 static int pin_away(void *ptr)
 {
+    struct host_block_info info;
     int r;
 
     if (pressure_asking())
@@ -41,8 +42,9 @@ static int pin_away(void *ptr)
     mover_take();
     r = host_block_pin(ptr, HOST_PIN_COUNT);
     if (!r) {
-        host_area_make_room();
-        r = host_block_pin(ptr, 0);
+        r = host_block_query(ptr, &info);
+        r = r ? r : host_area_make_room(info.away_bytes);
+        r = r ? r : host_block_pin(ptr, 0);
         host_block_unpin(ptr, 0);
     }
     mover_give();

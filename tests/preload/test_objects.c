@@ -198,6 +198,47 @@ Test(objects, host_memory_is_shared_by_operations_and_buffers)
         cr_expect_eq(ebb_unregister(at[i]), 0);
 }
 
+/* Managed memory that was sent to the host never goes on to disk. */
+Test(objects, host_memory_is_not_pinned_over_what_cannot_leave)
+{
+    struct ebb_stats peak = {.struct_bytes = sizeof peak};
+    const char *allocator = getenv("EBBTIDE_ALLOCATOR");
+    struct object block;
+    char *at[2];
+
+    if (!allocator || strcmp(allocator, "managed") != 0)
+        cr_skip("blocks can leave the host here");
+    begin(100);
+    for (unsigned i = 0; i < 2; i++) {
+        at[i] = mmap(NULL, 30 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        cr_assert_neq(at[i], MAP_FAILED);
+        memset(at[i], (int)i + 1, 30 * MIB);
+        cr_assert_eq(ebb_register(at[i], 30 * MIB, 0, "range"), 0);
+        long left = ebb_evict(at[i], 0, EBB_TIER_DISK);
+        if (left == -ENOTSUP)
+            cr_skip("host memory cannot be moved here");
+        cr_assert_eq(left, 30 * (long)MIB);
+    }
+    block = make_named(60, 7);
+    cr_assert_eq(ebb_evict(ptr(&block), 0, EBB_TIER_HOST), 60 * (long)MIB);
+    cr_assert_eq(ebb_push_peak(), 0);
+    cr_expect_eq(ebb_pin(at[0], 0, NULL), 0, "90 of 100");
+    cr_expect_eq(ebb_pin(at[1], 0, NULL), -ENOSPC,
+                 "120 of 100, although 60 of operations are no more than 70");
+    cr_expect_eq(ask_host(at[1]).pins, 0);
+    cr_expect_eq(stats().tier[EBB_TIER_HOST].operations_bytes, 30 * MIB);
+    cr_assert_eq(ebb_pop_peak(&peak), 0);
+    cr_expect_leq(peak.tier[EBB_TIER_HOST].peak_bytes, peak.tier[EBB_TIER_HOST].budget_bytes);
+    cr_expect_eq(ebb_unpin(at[0], 0), 0);
+    cr_expect_eq(ebb_pin(at[1], 0, NULL), 0, "the first leaves for it, piece for piece");
+    cr_expect_eq(ebb_unpin(at[1], 0), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        cr_expect(holds(at[i], 30, (char)(i + 1)), "%u", i);
+        cr_expect_eq(ebb_unregister(at[i]), 0);
+    }
+    end(&block);
+}
+
 /* ---- host memory that the driver has, too -------------------------------------------------------------------------- */
 
 /* MiB of the host tier more than `before_bytes`, to the nearest. */
