@@ -97,16 +97,13 @@ uint64_t mover_ready_host(unsigned ordinal, uint64_t bytes, uint64_t from_host_b
     uint64_t keep = core.devices[ordinal].chunk_max_granules * GRANULE_BYTES;
     uint64_t room = tier_device_room(ordinal), host_room = tier_host_room();
     uint64_t leave = bytes + keep > room ? bytes + keep - room : 0;
-    uint64_t spill = short_of(ordinal, bytes - from_host_bytes), all = 0, dropped = 0, search_bytes = 0;
+    uint64_t spill = short_of(ordinal, bytes - from_host_bytes), all = 0, dropped = 0;
 
     if (leave && closure_would_search()) {
         uint64_t more = core.devices[ordinal].budget.limit_bytes / 8;
 
         leave += more < SEARCH_EXTRA_MAX ? more : SEARCH_EXTRA_MAX;
     }
-    /* A search reads into a slab: without room for one, nothing could go to disk any more. */
-    if (leave && closure_could_search())
-        search_bytes = GRANULE_BYTES;
     if (leave && core.areas_used) {
         struct closure closure = {
             .ordinal = ordinal, .evict_bytes = leave, .newest = UINT64_MAX, .whole = true};
@@ -114,7 +111,7 @@ uint64_t mover_ready_host(unsigned ordinal, uint64_t bytes, uint64_t from_host_b
         all = steps_evictable(&closure);
         dropped = all - closure.save_bytes;
     }
-    all = (all > leave ? all : leave) - dropped + search_bytes;
+    all = (all > leave ? all : leave) - dropped;
     if (all > host_room && spill < all - host_room)
         spill = all - host_room;
     if (spill)

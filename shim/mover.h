@@ -67,6 +67,10 @@ bool mover_could_ever(unsigned ordinal, uint64_t bytes);
  */
 int mover_reach(const uint32_t *firsts, uint32_t count);
 
+/** Host memory is full, and the reserve of both tiers lies with the device: some chunk comes back there, so that its slab
+ *  can be read into. Role held. False: the host has its reserve, or nothing came back. */
+bool mover_lend_slab(unsigned ordinal);
+
 /** Make every chunk of one block resident. Role held. 0, -ENOSPC, -EBUSY, -ETIMEDOUT. */
 int mover_bring(uint32_t first);
 

@@ -108,9 +108,7 @@ static bool find_in_host(unsigned ordinal, uint32_t *out_first, bool *out_mapped
     return found;
 }
 
-/* Host and disk are full, and the reserve of both tiers lies with the device: some chunk comes back there, so that its
- * slab can be read into. */
-static bool lend_slab(unsigned ordinal)
+bool mover_lend_slab(unsigned ordinal)
 {
     struct closure closure = {.ordinal = ordinal, .patient = true, .restore_count = 1, .restore_bytes = 1};
     uint32_t first;
@@ -132,7 +130,7 @@ static void return_all(unsigned ordinal, const uint32_t *firsts, uint32_t count,
     do
         need = need_of(firsts, count, ordinal);
     while (need.host_bytes + need.disk_bytes && (flight_return(firsts, count, FLIGHT_CHUNKS, allow_mapped) ||
-                                                 (need.disk_bytes && lend_slab(ordinal))));
+                                                 (need.disk_bytes && mover_lend_slab(ordinal))));
 }
 
 static void reach_on(unsigned ordinal, const uint32_t *firsts, uint32_t count)

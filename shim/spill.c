@@ -161,6 +161,14 @@ static uint64_t write_flight(const struct wish *wish, bool *out_full)
     return written;
 }
 
+/* A search reads into a slab, and without a search nothing could go to disk: where the host has no slab left, the reserve
+ * of both tiers lies with a device. */
+static void find_slab_for_search(void)
+{
+    for (unsigned i = 0; i < core.device->count && tier_host_room() < GRANULE_BYTES; i++)
+        mover_lend_slab(i);
+}
+
 /* Returns the bytes that went. */
 static uint64_t write(struct wish wish)
 {
@@ -178,7 +186,11 @@ static uint64_t write(struct wish wish)
         if (core.options->disk == DISK_AUTO &&
             !wish.only) /* a search costs the same for many blocks as for one */
             closure.unmap_bytes += core.host_budget.used_bytes / 4;
-        if (wish.only_registered || !core.mapped || closure_run(&closure) < 0 || !closure.unmapped_bytes)
+        if (wish.only_registered || !core.mapped)
+            break;
+        if (closure_could_search())
+            find_slab_for_search();
+        if (closure_run(&closure) < 0 || !closure.unmapped_bytes)
             break;
     }
     return gone;

@@ -4,6 +4,7 @@
 
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <string.h>
 #include <time.h>
 
 #include "core.h"
@@ -111,4 +112,85 @@ Test(host, heap_is_refused_what_nobody_can_make)
         cr_assert_lt(asked, 10);
     cr_expect_eq(got_bytes, 0);
     finish();
+}
+
+/* Whoever is faster takes the room that was made, each time: as long as there is room again, it is worth a try. */
+Test(host, heap_that_loses_the_race_for_its_room_goes_on)
+{
+    uint64_t room;
+
+    start();
+    for (unsigned asked = 0; asked < 20; asked++) {
+        cr_assert(core_heap_make_room(12 * MIB, asked), "asked %u times", asked);
+        cr_assert_eq(core_host_charge(HOST_PINNED, 12 * MIB), 0);
+        cr_assert_neq(core_heap_charge(12 * MIB, &room), 0);
+        core_host_credit(HOST_PINNED, 12 * MIB);
+    }
+    cr_assert_eq(core_heap_charge(12 * MIB, &room), 0);
+    core_host_credit(HOST_HEAP, 12 * MIB);
+    finish();
+}
+
+/* ---- a search when the host is full ------------------------------------------------------------------------- */
+
+enum {
+    POINTED_MOST = 24
+};
+
+static uint64_t pointed[POINTED_MOST]; /* blocks of 4 MiB; the first one holds pointers to all */
+static unsigned pointed_count;
+
+/* One more block. False: refused. */
+static bool point_at_another(void)
+{
+    struct use use;
+    uint64_t block;
+
+    if (core_allocate(0, 4 * MIB, 0, NULL, true, &block))
+        return false;
+    pointed[pointed_count] = block;
+    use_init(&use, true);
+    use_word(&use, block);
+    use_word(&use, pointed[0]);
+    cr_assert_eq(use_begin(&use), 0);
+    memset((void *)block, 0, 4 * MIB);
+    ((uint64_t *)pointed[0])[pointed_count++] = block;
+    use_end(&use);
+    return true;
+}
+
+static void forget_pointers(void)
+{
+    struct use use;
+
+    use_init(&use, true);
+    use_word(&use, pointed[0]);
+    cr_assert_eq(use_begin(&use), 0);
+    memset((void *)pointed[0], 0, 4 * MIB);
+    use_end(&use);
+}
+
+/* The heap has taken an odd half MiB, so that less than a slab is left when both tiers are full of what cannot be
+ * unmapped: a search needs one. */
+Test(host, blocks_that_are_no_longer_pointed_at_go_to_disk_though_the_host_is_full)
+{
+    static const char *const found[] = {
+        "EBBTIDE_DEVICE_BUDGET", "16M", "EBBTIDE_HOST_BUDGET", "24M", "EBBTIDE_DISK", "auto", NULL};
+    uint64_t room;
+    unsigned filled;
+
+    world_start(&world, found, NULL);
+    cr_assert_eq(core_heap_charge(MIB / 2, &room), 0);
+    while (point_at_another())
+        cr_assert_lt(pointed_count, 10, "something that is pointed at went to disk");
+    filled = pointed_count;
+    forget_pointers();
+    while (pointed_count < filled + 6 &&
+           core_allocate(0, 4 * MIB, 0, NULL, true, &pointed[pointed_count]) == 0)
+        pointed_count++;
+    cr_expect_eq(pointed_count, filled + 6);
+    while (pointed_count)
+        cr_expect_eq(core_free(pointed[--pointed_count]), 0);
+    core_host_credit(HOST_HEAP, MIB / 2);
+    world_finish(&world);
 }
