@@ -78,6 +78,8 @@ static void use_named(const struct op *op, bool whole)
     uint64_t until_ns = 0;
     size_t count;
 
+    if (!op->is_paged)
+        return;
     sim_lock();
     count = op_names(op, &names);
     for (size_t i = 0; i < count; i++)

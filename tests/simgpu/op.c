@@ -182,6 +182,7 @@ static CUresult append(struct op_name **names, size_t *count, size_t *room, cons
 
 CUresult op_name(struct op *op, const struct op_name *name)
 {
+    op->is_paged |= name->name.memory && name->name.memory->kind == MEMORY_MANAGED;
     return append(&op->names, &op->name_count, &op->name_room, name);
 }
 
@@ -217,7 +218,7 @@ size_t op_names(const struct op *op, const struct op_name **names)
 
     while (end < op->name_count && op->names[end].node == op->node)
         end++;
-    *names = op->names + first;
+    *names = end > first ? &op->names[first] : NULL;
     return end - first;
 }
 

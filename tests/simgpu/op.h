@@ -40,6 +40,7 @@ struct op {
     size_t name_count, name_room;
     struct op_name *touches; /* what the kernel that runs now has declared */
     size_t touch_count, touch_room;
+    bool is_paged; /* managed memory is among the names */
     unsigned node; /* of a graph launch: which of its nodes runs, */
     bool inside;   /* while one does */
     struct dependent *dependents;

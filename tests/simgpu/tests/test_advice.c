@@ -64,6 +64,37 @@ Test(advice, a_page_is_on_one_device_unless_it_is_mostly_read)
     cr_assert_eq(simgpu_used_bytes(0) + simgpu_used_bytes(1), 2 * MIB);
 }
 
+Test(advice, a_mapping_reaches_pages_of_another_device)
+{
+    CUdeviceptr block;
+
+    start_small("2");
+    block = managed(4 * MIB);
+    fetch(block, 4 * MIB, 1);
+    advise(block, 2 * MIB, CU_MEM_ADVISE_SET_ACCESSED_BY, 0);
+    use(block, 4 * MIB);
+    cr_assert_eq(mib(block, 2 * MIB, 1), 2);
+    cr_assert_eq(mib(block + 2 * MIB, 2 * MIB, 0), 2);
+}
+
+Test(advice, of_several_copies_only_the_last_goes_to_the_host)
+{
+    CUdeviceptr block, others;
+
+    start_small("2");
+    block = managed(2 * MIB);
+    others = managed(16 * MIB);
+    advise(block, 2 * MIB, CU_MEM_ADVISE_SET_READ_MOSTLY, HOST);
+    fetch(block, 2 * MIB, 0);
+    fetch(block, 2 * MIB, 1);
+    fetch(others, 16 * MIB, 0);
+    cr_assert_eq(mib(block, 2 * MIB, 0) + mib(block, 2 * MIB, HOST), 0);
+    cr_assert_eq(mib(block, 2 * MIB, 1), 2);
+    fetch(others, 16 * MIB, 1);
+    cr_assert_eq(mib(block, 2 * MIB, HOST), 2);
+    cr_assert_eq(simgpu_used_bytes(0), 0);
+}
+
 static int attribute(CUdeviceptr start, size_t bytes, CUmem_range_attribute name)
 {
     int value = 99;

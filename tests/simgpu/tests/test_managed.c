@@ -137,6 +137,7 @@ Test(managed, copies_sets_and_undeclared_parameters_are_uses)
     cr_assert_eq(mib(copied, 4 * MIB, 0), 2);
     must(cuMemcpyDtoH(&seen, block, 4));
     cr_assert_eq(seen, 7, "moving changes nothing");
+    cr_assert_eq(mib(block, 2 * MIB, 0), 2, "it was read");
 }
 
 Test(managed, the_end_of_a_context_frees_it)
@@ -235,6 +236,12 @@ Test(managed, what_moves_takes_the_links_time)
     began = seconds();
     use(block, 16 * MIB);
     cr_assert_geq(seconds() - began, 0.016);
+    fetch(block, 16 * MIB, HOST);
+    advise(block, 16 * MIB, CU_MEM_ADVISE_SET_ACCESSED_BY, 0);
+    began = seconds();
+    use(block, 16 * MIB);
+    cr_assert_geq(seconds() - began, 0.016, "reached where it is");
+    cr_assert_eq(mib(block, 16 * MIB, HOST), 16);
 }
 
 Test(managed, without_concurrent_access_it_takes_capacity_and_stays)
