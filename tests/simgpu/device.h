@@ -30,7 +30,7 @@ enum store {
     STORE_ARRAY,
     STORE_PHYSICAL, /* handles of cuMemCreate */
     STORE_GRAPH,
-    STORE_MANAGED_HOST, /* pages of its contexts that the host holds; this and STORE_HOST lie there, all others on the device */
+    STORE_MANAGED_HOST, /* pages of its contexts that the host holds; this and STORE_HOST lie there, the rest here */
     STORE_COUNT
 };
 

@@ -167,12 +167,15 @@ static void populate(struct page *page, struct device *device, uint64_t *until_n
         hold(page, DEVICE_HOST);
 }
 
-/* Whether the device reaches it where it is: there it is preferred, or the device has been promised a mapping. */
+/*
+ * Whether the device reaches it where it is: there it is preferred, or the device has been promised a mapping. That it is
+ * preferred on the device, or mostly read, goes before.
+ */
 static bool stays(const struct page *page, const struct device *device)
 {
     int preferred = page_processor(&page->preferred);
 
-    if (preferred == device->ordinal)
+    if (preferred == device->ordinal || page->read_mostly)
         return false;
     return (preferred != NOWHERE && holds(page, preferred)) || page->accessed_by & bit_of(device->ordinal);
 }
@@ -195,12 +198,13 @@ void page_use(struct page *page, struct device *device, bool write, size_t bytes
             collapse(page, device->ordinal);
         return;
     }
-    if (!options.managed || (stays(page, device) && !copy) ||
-        !bring(page, device, copy, UINT64_MAX, until_ns)) {
-        use_far(page, device, bytes, until_ns);
+    if (options.managed && !stays(page, device) && bring(page, device, copy, UINT64_MAX, until_ns)) {
+        device->managed.faulted_pages++;
         return;
     }
-    device->managed.faulted_pages++;
+    use_far(page, device, bytes, until_ns);
+    if (write)
+        page_collapse(page);
 }
 
 static void send(struct page *page, uint64_t *until_ns)

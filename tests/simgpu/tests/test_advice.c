@@ -64,6 +64,28 @@ Test(advice, a_page_is_on_one_device_unless_it_is_mostly_read)
     cr_assert_eq(simgpu_used_bytes(0) + simgpu_used_bytes(1), 2 * MIB);
 }
 
+Test(advice, a_write_from_elsewhere_ends_all_copies_but_one)
+{
+    CUdeviceptr block, plain;
+
+    start_small("2");
+    block = managed(2 * MIB);
+    advise(block, 2 * MIB, CU_MEM_ADVISE_SET_READ_MOSTLY, HOST);
+    advise(block, 2 * MIB, CU_MEM_ADVISE_SET_ACCESSED_BY, 0);
+    fetch(block, 2 * MIB, 1);
+    fetch(block, 2 * MIB, HOST);
+    must(cuMemsetD32(block, 1, 1));
+    must(cuCtxSynchronize());
+    cr_assert_eq(mib(block, 2 * MIB, 0), 2, "the mapping does not count");
+    cr_assert_eq(mib(block, 2 * MIB, 1) + mib(block, 2 * MIB, HOST), 0);
+    fetch(block, 2 * MIB, 1);
+    fetch(block, 2 * MIB, HOST);
+    must(cuMemAlloc(&plain, 16 * MIB));
+    must(cuMemsetD32(block, 1, 1));
+    must(cuCtxSynchronize());
+    cr_assert_eq(mib(block, 2 * MIB, 1) + mib(block, 2 * MIB, HOST), 2, "there is no room here");
+}
+
 Test(advice, a_mapping_reaches_pages_of_another_device)
 {
     CUdeviceptr block;
