@@ -328,6 +328,26 @@ Test(heap, a_share_of_the_machine_is_not_looked_up_before_the_heap_has_grown)
     cr_expect_lt(figures.limit_bytes, machine_memory_bytes());
 }
 
+/* What slots keep is given out and taken back without a word to the budget, also as long as there is none. */
+Test(heap, slots_serve_large_objects_without_settling_before_the_budget_starts)
+{
+    const uint64_t untouched = UINT64_MAX - 1, bytes = 16 * KIB;
+    struct thread *mine = &threads[0];
+    unsigned settled = 0;
+
+    start_with_a_share(mine);
+    cr_assert(take(mine, bytes));
+    for (unsigned i = 0; i < 100; i++) {
+        mine->counters.slow_at = untouched; /* whoever settles puts the limit there again */
+        heap_keep(&mine->account, bytes);
+        settled += mine->counters.slow_at != untouched;
+        cr_assert(heap_take(&mine->account, bytes));
+        heap_unkeep(&mine->account, bytes);
+    }
+    cr_expect_leq(settled, 1, "%u of 100", settled);
+    cr_expect_not(core_host_active());
+}
+
 Test(heap, the_first_request_of_all_can_be_over_a_share)
 {
     struct thread *mine = &threads[THREADS];
