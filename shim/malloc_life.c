@@ -67,14 +67,6 @@ static bool is_wanted(const struct options *options)
            !(preloads && strstr(preloads, "vgpreload")) && is_reached();
 }
 
-/* In place of jemalloc's own, for a set in an arena that is being made: that lies in memory which is zero, and so is an
- * empty set but for its state. Writing the zeroes would touch two pages of each of the six sets of an arena. */
-void __wrap_je_eset_init(eset_t *set, extent_state_t state);
-void __wrap_je_eset_init(eset_t *set, extent_state_t state)
-{
-    set->state = state;
-}
-
 /* From now on no fast path finds anything. */
 static void pass(void)
 {
