@@ -223,10 +223,20 @@ void heap_forgo_some(struct heap_account *account, uint64_t bytes)
 
 void heap_rest(struct heap_account *account)
 {
-    int64_t spare = account->granted - heap_net(account);
+    struct heap_counters *counters = account->counters;
+    int64_t spare = account->granted - heap_net(account), held;
 
+    /* Nothing is left to recall, so a recall that has the lock does not wait for us. */
     heap_grant(account, -spare);
-    heap_rearm(account);
+    __atomic_store_n(&account->waits, true, __ATOMIC_RELEASE);
+    pthread_mutex_lock(&heap.lock);
+    held = (int64_t)(counters->allocated - counters->freed);
+    atomic_fetch_add_explicit(&heap.ended, held, memory_order_relaxed);
+    __atomic_store_n(&counters->allocated, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&counters->freed, 0, __ATOMIC_RELAXED);
+    heap_grant(account, -held);
+    pthread_mutex_unlock(&heap.lock);
+    __atomic_store_n(&account->waits, false, __ATOMIC_RELEASE);
     heap_pool_give(spare);
     atomic_fetch_sub_explicit(&heap.threads, 1, memory_order_relaxed);
 }

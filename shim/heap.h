@@ -75,9 +75,11 @@ static inline void heap_grant(struct heap_account *account, int64_t bytes)
 /** Begin to sum a thread. `counters` live as long as the thread. */
 void heap_join(struct heap_account *account, struct heap_counters *counters);
 
-/** Between heap_enter and heap_exit: the account gives all its unused credit back, and is used later or left. */
+/** Between heap_enter and heap_exit: the thread ends, but its account is used later or left. It gives all its unused credit
+ *  back, and what it holds joins what ended threads left: its counters are 0 from now on. heap_rearm after the allocator
+ *  knows of that. */
 void heap_rest(struct heap_account *account);
-/** It is used again. */
+/** Another thread begins with it. */
 void heap_resume(void);
 
 /** The thread ends: its net joins what ended threads left. */

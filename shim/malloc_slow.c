@@ -13,7 +13,7 @@ const char *je_malloc_conf =
     "lg_tcache_nslots_mul:3,lg_tcache_flush_small_div:2,tcache_gc_incr_bytes:1048576,oversize_threshold:0,"
     "trust_madvise:true";
 
-/* A thread that has allocated so much gets a cache. */
+/* A thread that has allocated so much, with those before it whose data it goes on with, gets a cache. */
 #define CACHE_FROM_BYTES (64 << 10)
 
 /* The first refills of a cache fetch at most so many objects. */
@@ -190,14 +190,13 @@ static void begin_cache(struct heap_account *account)
 {
     tsd_t *tsd = tsd_fetch();
 
-    if (!tcache_enabled_get(tsd) && account->counters->allocated >= CACHE_FROM_BYTES && tsd_nominal(tsd) &&
-        !malloc_thread_ended()) {
+    if (!tcache_enabled_get(tsd) &&
+        account->counters->allocated + malloc_thread()->before_bytes >= CACHE_FROM_BYTES &&
+        tsd_nominal(tsd) && !malloc_thread_ended()) {
         hold_arena(tsd);
         tcache_enabled_set(tsd, true);
         fill_little(tsd);
-        /* Its peaks interrupt the fast path each 64 KiB; whoever asks for them gets them all the same. */
-        tsd_peak_alloc_event_wait_set(tsd, UINT64_MAX / 2);
-        tsd_peak_dalloc_event_wait_set(tsd, UINT64_MAX / 2);
+        malloc_without_peaks(tsd);
     }
 }
 

@@ -72,6 +72,7 @@ static void clear(struct malloc_thread *thread)
     memcpy(&thread->tsd, &tsd_tls, sizeof thread->tsd);
     memset(&thread->account, 0, sizeof thread->account);
     slots_init(&thread->slots);
+    thread->before_bytes = 0;
     thread->joined = thread->is_personal = false;
 }
 
@@ -134,7 +135,13 @@ static void tidy(struct malloc_thread *thread)
         malloc_empty_slots();
     if (cached_bytes(&thread->tsd) > PARKED_BYTES_MOST)
         tcache_flush(&thread->tsd);
+    thread->before_bytes += thread->account.counters->allocated;
     heap_rest(&thread->account);
+    /* What jemalloc does each so many bytes counts from 0 as well. */
+    tsd_te_init(&thread->tsd);
+    peak_event_zero(&thread->tsd);
+    malloc_without_peaks(&thread->tsd);
+    heap_rearm(&thread->account);
     heap_exit(&thread->account);
 }
 

@@ -5,7 +5,8 @@
  * Life     made at a thread's first call that no fast path can serve, taken back in the last pass of its key
  *          destructors. What it allocates and frees after that is done with one set for all ended threads, under a lock.
  * Parked   a few sets of ended threads wait whole, with what their caches keep, for threads that begin: many short ones
- *          cost little then. Their counters go on from where they were. They hold no unused credit.
+ *          cost little then. Their counters begin at 0 again, as programs that ask for thread.allocated expect. They hold
+ *          no unused credit.
  * Memory   64 KiB of mmap's at a time, used again; the first thread's lies in the library.
  */
 #ifndef EBB_MALLOC_THREAD_H
@@ -18,7 +19,8 @@ struct malloc_thread {
     tsd_t tsd; /**< first: malloc_tsd points to it */
     struct heap_account account;
     struct slots slots;
-    bool joined; /**< the account is */
+    uint64_t before_bytes; /**< what threads before this one allocated with it */
+    bool joined;           /**< the account is */
     bool
         is_personal; /**< its thread chose something for itself, an arena for example: it ends with the thread */
     struct malloc_thread *next;
@@ -43,6 +45,13 @@ void malloc_end(struct heap_account *account, bool freed);
 
 /** Is what is used now the ended threads' set? Between the two. */
 bool malloc_thread_ended(void);
+
+/** jemalloc's approximation of a thread's peak interrupts the fast path each 64 KiB: it is made when it is asked for. */
+static inline void malloc_without_peaks(tsd_t *tsd)
+{
+    tsd_peak_alloc_event_wait_set(tsd, UINT64_MAX / 2);
+    tsd_peak_dalloc_event_wait_set(tsd, UINT64_MAX / 2);
+}
 
 /** Give what the thread's slots keep back to jemalloc. Between malloc_begin and malloc_end. */
 void malloc_empty_slots(void);

@@ -4,6 +4,7 @@
 
 #include <malloc.h>
 #include <pthread.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -77,6 +78,41 @@ Test(threads, begin_in_a_forked_child_after_others_ended_in_its_parent)
     }
     cr_assert_eq(waitpid(child, &status, 0), child);
     cr_expect_eq(status, 0);
+}
+
+static uint64_t figure_of_thread(const char *name)
+{
+    uint64_t bytes = 0;
+    size_t size = sizeof bytes;
+
+    mallctl(name, &bytes, &size, NULL, 0);
+    return bytes;
+}
+
+/* Before it has allocated anything, and after. */
+static void *tell_counters(void *arg)
+{
+    uint64_t *told = arg;
+
+    told[0] = figure_of_thread("thread.allocated");
+    told[1] = figure_of_thread("thread.deallocated");
+    work_a_while(NULL);
+    told[2] = figure_of_thread("thread.allocated");
+    return NULL;
+}
+
+Test(threads, count_what_they_allocate_from_0)
+{
+    uint64_t told[3];
+
+    cr_assert(mallctl, "the library is not preloaded");
+    result_of(work_a_while, NULL);
+    result_of(work_a_while, NULL);
+    result_of(tell_counters, told);
+    cr_expect_eq(told[0], 0, "%llu", (unsigned long long)told[0]);
+    cr_expect_eq(told[1], 0);
+    cr_expect_geq(told[2], 200 * 1000);
+    cr_expect_leq(told[2], 300 * 1000);
 }
 
 static unsigned arena_of_thread(void)
