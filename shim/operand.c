@@ -21,11 +21,11 @@ uint64_t operand_age_ns(uint64_t stamp)
 /* Under the lock and the role. */
 static int begin(uint64_t address, uint64_t bytes, uint32_t *out_first)
 {
-    int r = operand_at(address, out_first);
-    const struct block *block = r < 0 ? NULL : &core.blocks.block[*out_first];
+    const struct block *block;
 
-    if (r < 0)
-        return r;
+    if (operand_at(address, out_first) < 0)
+        return -EINVAL;
+    block = &core.blocks.block[*out_first];
     if (operand_registered(*out_first))
         return granule_address(&core.blocks, *out_first) == address &&
                        core.blocks.operand[*out_first].bytes == bytes

@@ -16,8 +16,8 @@
 
 #include "ebbtide.h"
 
-/** `flags` of ebb_register. -EINVAL not the first byte, too many bytes, or registered otherwise; -EEXIST registered with
- *  these bytes; -ENOTSUP a library's own; -ENOENT. */
+/** `flags` of ebb_register. -EINVAL no block, not the first byte, too many bytes, or registered otherwise; -EEXIST
+ *  registered with these bytes; -ENOTSUP a library's own. */
 int operand_register(uint64_t address, uint64_t bytes, unsigned flags, const char *name);
 /** -EBUSY pinned; -ENOMEM it cannot be brought to where the device reaches it. */
 int operand_unregister(uint64_t address);
