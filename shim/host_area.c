@@ -128,7 +128,7 @@ void host_area_adopt(int64_t bytes)
 
 /* ---- keeping to them ----------------------------------------------------------------------------------------- */
 
-static struct areas look(void)
+struct areas host_area_now(void)
 {
     struct areas areas;
 
@@ -152,7 +152,7 @@ uint64_t host_area_over(uint64_t bytes)
 
     if (!area_in_force())
         return 0;
-    areas = look();
+    areas = host_area_now();
     return excess(&areas, bytes);
 }
 
@@ -161,7 +161,7 @@ void host_area_settle(void)
     struct host_area *host = &core.host_area;
 
     while (area_in_force() && !atomic_load(&core.leaving) && tier_disk_open()) {
-        struct areas areas = look();
+        struct areas areas = host_area_now();
         uint64_t over = excess(&areas, 0);
 
         if (!over)
@@ -191,7 +191,7 @@ int host_area_make_room(uint64_t coming_bytes)
     uint64_t want_bytes = coming_bytes + tier_host_staging(), over_bytes = 0;
 
     if (area_in_force()) {
-        struct areas areas = look();
+        struct areas areas = host_area_now();
 
         over_bytes = areas_overbooked(&areas, 0);
     }

@@ -50,6 +50,9 @@ void host_area_credit(enum host_class class, uint64_t bytes);
 /** So much of the heap, charged as such, belongs to a host block, or no longer does (negative). */
 void host_area_adopt(int64_t bytes);
 
+/** host_area_state; core.lock not held. */
+struct areas host_area_now(void);
+
 /* ---- keeping to them; core.lock not held --------------------------------------------------------------------- */
 
 /** What must leave for `bytes` more of buffers, so that they keep to their maximum and all fits. 0 while areas are not in

@@ -228,9 +228,7 @@ static void describe_areas(char *buf, size_t size)
     *buf = 0;
     if (!area_in_force())
         return;
-    pthread_mutex_lock(&core.lock);
-    areas = host_area_state();
-    pthread_mutex_unlock(&core.lock);
+    areas = host_area_now();
     size_format(areas.operations_bytes, operations, sizeof(operations));
     size_format(areas.buffers_bytes, buffers, sizeof(buffers));
     log_print(buf, size, "; operations: %s pinned, buffers: %s", operations, buffers);

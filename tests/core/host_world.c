@@ -21,34 +21,29 @@ void host_world_begin(uint64_t host_bytes, const char *disk)
     }
 }
 
-uint64_t host_used(void)
+static struct budget budget(void)
 {
-    uint64_t bytes;
+    struct budget now;
 
     pthread_mutex_lock(&core.lock);
-    bytes = core.host_budget.used_bytes;
+    now = core.host_budget;
     pthread_mutex_unlock(&core.lock);
-    return bytes;
+    return now;
+}
+
+uint64_t host_used(void)
+{
+    return budget().used_bytes;
 }
 
 uint64_t host_peak(void)
 {
-    uint64_t bytes;
-
-    pthread_mutex_lock(&core.lock);
-    bytes = core.host_budget.peak_bytes;
-    pthread_mutex_unlock(&core.lock);
-    return bytes;
+    return budget().peak_bytes;
 }
 
 uint64_t host_used_by(enum host_class class)
 {
-    uint64_t bytes;
-
-    pthread_mutex_lock(&core.lock);
-    bytes = core.host_budget.class_bytes[class];
-    pthread_mutex_unlock(&core.lock);
-    return bytes;
+    return budget().class_bytes[class];
 }
 
 uint64_t host_disk_used(void)

@@ -30,24 +30,14 @@ static uint64_t *buffer(uint64_t mib)
     return words;
 }
 
-static struct areas look(void)
-{
-    struct areas areas;
-
-    pthread_mutex_lock(&core.lock);
-    areas = host_area_state();
-    pthread_mutex_unlock(&core.lock);
-    return areas;
-}
-
 static uint64_t op(void)
 {
-    return look().operations_bytes / MIB;
+    return host_area_now().operations_bytes / MIB;
 }
 
 static uint64_t buf(void)
 {
-    return look().buffers_bytes / MIB;
+    return host_area_now().buffers_bytes / MIB;
 }
 
 static void end(uint64_t *words, uint64_t mib)
@@ -95,7 +85,7 @@ Test(host_areas, buffers_keep_to_their_maximum_and_the_coldest_leave)
     cr_expect_eq(range_away(one), 8 * MIB, "no more than needed");
     cr_expect_eq(range_away(two) + range_away(third), 0);
     cr_expect(range_is_filled(one, 12 * MIB));
-    cr_expect_leq(look().buffers_bytes, 28 * MIB, "what an access brings back pushes others out");
+    cr_expect_leq(host_area_now().buffers_bytes, 28 * MIB, "what an access brings back pushes others out");
     cr_expect_eq(range_away(one), 0);
     cr_expect_eq(range_away(two), 8 * MIB);
     end(one, 12);
@@ -131,8 +121,8 @@ Test(host_areas, heap_and_what_the_driver_pins_shrink_both)
     uint64_t *one = buffer(8), *two = buffer(8);
     cr_assert_eq(core_host_charge(HOST_HEAP, 12 * MIB), 0);
     cr_assert_eq(core_host_charge(HOST_PINNED, 8 * MIB), 0);
-    cr_expect_eq(look().limits.capacity_bytes, 20 * MIB);
-    cr_expect_eq(look().limits.operations_max_bytes, 14 * MIB);
+    cr_expect_eq(host_area_now().limits.capacity_bytes, 20 * MIB);
+    cr_expect_eq(host_area_now().limits.operations_max_bytes, 14 * MIB);
     cr_assert_eq(host_operand_pin(one, 0), 0);
     cr_expect_eq(host_operand_pin(two, 0), -ENOSPC, "16 of 14");
     core_host_credit(HOST_PINNED, 8 * MIB);
@@ -153,19 +143,19 @@ Test(host_areas, what_the_driver_has_pinned_is_no_buffer_and_what_a_call_names_i
     uint64_t *one = buffer(12), *two = buffer(12);
     use_init(&use, false);
     use_host(&use, one, MIB);
-    cr_expect_eq(look().limits.capacity_bytes, 40 * MIB);
+    cr_expect_eq(host_area_now().limits.capacity_bytes, 40 * MIB);
     cr_expect_eq(buf(), 24);
     cr_assert(host_block_hold(one, MIB));
-    cr_expect_eq(look().limits.capacity_bytes, 28 * MIB);
+    cr_expect_eq(host_area_now().limits.capacity_bytes, 28 * MIB);
     cr_expect_eq(buf(), 12);
-    cr_expect_eq(look().demand_bytes, 12 * MIB);
+    cr_expect_eq(host_area_now().demand_bytes, 12 * MIB);
     host_block_drop_all(&use);
     cr_expect_eq(buf(), 12);
     cr_assert_eq(host_operand_pin(two, 0), 0, "12 of 19");
     cr_expect_eq(op(), 12);
     cr_expect_eq(host_operand_pin(one, 0), -ENOSPC, "24 of 19");
     host_block_drop(one, MIB);
-    cr_expect_eq(look().limits.capacity_bytes, 40 * MIB);
+    cr_expect_eq(host_area_now().limits.capacity_bytes, 40 * MIB);
     cr_expect_eq(buf(), 12);
     cr_expect_eq(host_operand_pin(one, 0), 0, "24 of 28");
     cr_expect_eq(buf(), 0);
@@ -333,11 +323,11 @@ Test(host_areas, random_programs_are_admitted_and_kept_in_bounds_as_a_model_of_s
     srand(1);
     for (unsigned i = 0; i < steps; i++) {
         unsigned what = (unsigned)rand() % 10;
-        struct areas areas = look();
+        struct areas areas = host_area_now();
         uint64_t before_bytes = areas.buffers_bytes, most_bytes;
 
         step(&model, (unsigned)rand() % RANGES, what);
-        areas = look();
+        areas = host_area_now();
         cr_assert_eq(areas.operations_bytes, sum(&model, true), "step %u", i);
         cr_assert_eq(areas.limits.capacity_bytes, capacity(&model), "step %u", i);
         cr_assert_eq(areas.demand_bytes, sum(&model, false), "step %u", i);

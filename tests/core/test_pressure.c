@@ -26,21 +26,6 @@ static struct model make(uint64_t mib)
     return block;
 }
 
-static int launch(const struct model *block)
-{
-    struct use use;
-    int r;
-
-    use_init(&use, false);
-    use_word(&use, block->address);
-    r = use_begin(&use);
-    if (r < 0)
-        return r;
-    cr_expect(model_intact(block));
-    use_end(&use);
-    return 0;
-}
-
 static unsigned asked;
 static uint64_t wanted;
 
@@ -67,10 +52,10 @@ Test(pressure, launch_asks_the_program_for_room_before_it_is_refused)
     pinned = make(40);
     cr_assert_eq(operand_pin(pinned.address, EBB_RO), 0);
     pressure_set(unpin, NULL);
-    cr_expect_eq(launch(&away), -ENOMEM);
+    cr_expect_eq(model_launch(&away), -ENOMEM);
     cr_expect_eq(asked, 1, "who gives nothing is not asked again");
     pressure_set(unpin, &pinned);
-    cr_expect_eq(launch(&away), 0);
+    cr_expect_eq(model_launch(&away), 0);
     cr_expect_eq(asked, 2);
     cr_expect_eq(wanted, 40 * MIB);
     pressure_set(NULL, NULL);

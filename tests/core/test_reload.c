@@ -50,22 +50,6 @@ static struct ebb_block_info ask(const struct model *block)
     return info;
 }
 
-/* A launch that reads, or is refused. */
-static int launch(const struct model *block)
-{
-    struct use use;
-    int r;
-
-    use_init(&use, false);
-    use_word(&use, block->address);
-    r = use_begin(&use);
-    if (r < 0)
-        return r;
-    cr_expect(model_intact(block));
-    use_end(&use);
-    return 0;
-}
-
 static void start(const char *host_budget)
 {
     const char *settings[] = {
@@ -93,7 +77,7 @@ Test(reload, dropped_object_is_filled_again_before_a_pin_or_a_launch_returns)
     world_check(&world);
     cr_expect_eq(ask(&block).tier, EBB_TIER_DISK);
     cr_expect_eq(core.host_budget.class_bytes[HOST_TIER], 0);
-    cr_expect_eq(launch(&block), 0);
+    cr_expect_eq(model_launch(&block), 0);
     cr_expect_gt(asked, 1, "an object of several chunks comes in parts");
     cr_expect_gt(operand_evict(block.address, EBB_TIER_DISK), 0);
     cr_expect_eq(operand_pin(block.address, EBB_RW), 0);
@@ -115,16 +99,16 @@ Test(reload, object_without_its_callback_is_saved_like_others)
     cr_expect_gt(operand_evict(block.address, EBB_TIER_HOST), 0);
     cr_expect_eq(ask(&block).saves, 1);
     cr_assert_eq(reload_set(block.address, fill, &block), 0);
-    cr_expect_eq(launch(&block), 0);
+    cr_expect_eq(model_launch(&block), 0);
     cr_expect_eq(asked, 0, "what was saved comes back from where it is");
     cr_expect_gt(operand_evict(block.address, EBB_TIER_HOST), 0);
     cr_expect_eq(reload_set(block.address, NULL, NULL), -EBUSY);
-    cr_expect_eq(launch(&block), 0);
+    cr_expect_eq(model_launch(&block), 0);
     cr_expect_eq(asked, 2);
     cr_expect_eq(reload_set(block.address, NULL, NULL), 0);
     cr_expect_gt(operand_evict(block.address, EBB_TIER_HOST), 0);
     cr_expect_eq(ask(&block).saves, 2);
-    cr_expect_eq(launch(&block), 0);
+    cr_expect_eq(model_launch(&block), 0);
     cr_expect_eq(asked, 2);
     end(&block);
 }
@@ -141,11 +125,11 @@ Test(reload, failed_callback_refuses_who_needs_the_object_and_is_asked_again)
     cr_expect_eq(operand_pin(block.address, EBB_RO), -EIO);
     cr_expect_eq(ask(&block).pins, 0);
     cr_expect_eq(operand_prefetch(block.address), -EIO);
-    cr_expect_eq(launch(&block), -ENOMEM);
+    cr_expect_eq(model_launch(&block), -ENOMEM);
     cr_expect_eq(operand_unregister(block.address), -ENOMEM);
     world_check(&world);
     failures = 0;
-    cr_expect_eq(launch(&block), 0);
+    cr_expect_eq(model_launch(&block), 0);
     end(&block);
 }
 
@@ -160,7 +144,7 @@ Test(reload, full_host_and_no_disk_keep_no_reloadable_object)
     other = make(40 * MIB);
     cr_expect_eq(ask(&block).tier, EBB_TIER_DISK);
     program_free(&other);
-    cr_expect_eq(launch(&block), 0);
+    cr_expect_eq(model_launch(&block), 0);
     end(&block);
 }
 
@@ -169,7 +153,7 @@ static int misbehave(void *ptr, size_t offset, void *memory, size_t bytes, void 
 {
     struct model *const *both = arg;
 
-    cr_expect_eq(launch(both[1]), -ENOMEM);
+    cr_expect_eq(model_launch(both[1]), -ENOMEM);
     return fill(ptr, offset, memory, bytes, both[0]);
 }
 
@@ -183,8 +167,8 @@ Test(reload, launch_inside_the_callback_is_refused_and_hangs_nowhere)
     cr_assert_eq(reload_set(block.address, misbehave, (void *)both), 0);
     cr_expect_gt(operand_evict(other.address, EBB_TIER_DISK), 0);
     cr_expect_gt(operand_evict(block.address, EBB_TIER_HOST), 0);
-    cr_expect_eq(launch(&block), 0);
-    cr_expect_eq(launch(&other), 0);
+    cr_expect_eq(model_launch(&block), 0);
+    cr_expect_eq(model_launch(&other), 0);
     program_free(&other);
     end(&block);
 }

@@ -90,6 +90,21 @@ bool model_intact(const struct model *block)
     return true;
 }
 
+int model_launch(const struct model *block)
+{
+    struct use use;
+    int r;
+
+    use_init(&use, false);
+    use_word(&use, block->address);
+    r = use_begin(&use);
+    if (r < 0)
+        return r;
+    cr_expect(model_intact(block));
+    use_end(&use);
+    return 0;
+}
+
 /* ---- programs ---------------------------------------------------------------------------------------------- */
 
 void program_init(struct program *program, struct world *world, unsigned count, uint64_t seed)

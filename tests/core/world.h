@@ -81,6 +81,8 @@ void model_write(const struct model *block);
 /* Those of a part that begins at a multiple of a granule, for other memory. */
 void model_fill(const struct model *block, uint64_t offset, void *memory, uint64_t bytes);
 bool model_intact(const struct model *block);
+/* A launch that reads it and finds every word. Negative: it was refused. */
+int model_launch(const struct model *block);
 
 /* `count` steps, fewer under a sanitizer, many more when EBBTIDE_TEST_LONG is set. */
 unsigned world_steps(unsigned count);
