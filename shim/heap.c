@@ -19,6 +19,8 @@
 #define CREDIT_SHARE          4
 /* The same where credit cannot be recalled: 99.9 % of a budget are to be used when the first request is refused. */
 #define CREDIT_LOST_SHARE_OF_LIMIT 4096
+/* Free memory may be so much of the limit over what the budget has left: to give all back at each step costs more. */
+#define SLACK_SHARE_OF_LIMIT 32
 /* So much is admitted before the host's budget starts, where that can wait. Little: a program that will lock itself in
  * and forbid files to be opened has more than this by then. */
 #define START_BYTES ((int64_t)128 << 10)
@@ -28,6 +30,7 @@ static struct {
     _Atomic uint32_t threads;
     const struct options *options;     /**< NULL: nothing is counted */
     uint64_t credits_bytes;            /**< what all threads together may hold unused */
+    uint64_t slack_bytes;              /**< free memory of the allocator that no room is kept for */
     _Alignas(64) pthread_mutex_t lock; /**< of the list and of what ended threads left */
     struct heap_account *accounts;
     _Atomic int64_t ended;  /**< sum of the nets of threads that have ended */
@@ -35,6 +38,8 @@ static struct {
     bool recalls;           /**< the kernel can, or there is no limit */
 } heap = {
     .lock = PTHREAD_MUTEX_INITIALIZER, .recall = PTHREAD_MUTEX_INITIALIZER, .credits_bytes = UINT64_MAX};
+
+void (*heap_trim)(uint64_t room_bytes);
 
 /* ---- credit ---------------------------------------------------------------------------------------------- */
 
@@ -91,6 +96,15 @@ bool heap_give_back(void)
     return heap_pool_shrink(INT64_MAX);
 }
 
+/* What was just charged is taken out of what lies free, more often than not. */
+static void trim(uint64_t charged_bytes)
+{
+    uint64_t room = heap_pool_room();
+
+    if (heap_trim && room != UINT64_MAX)
+        heap_trim(room + (charged_bytes > heap.slack_bytes ? charged_bytes : heap.slack_bytes));
+}
+
 /* Out of the pool, which grows if it can: at least `bytes`, or 0. */
 static int64_t draw(int64_t bytes)
 {
@@ -101,6 +115,7 @@ static int64_t draw(int64_t bytes)
 
         if (!heap_pool_grow((uint64_t)(bytes - (has < bytes ? has : 0))))
             break;
+        trim((uint64_t)bytes);
     }
     return got;
 }
@@ -331,6 +346,7 @@ void heap_open(uint64_t limit_bytes)
     if (limit_bytes != UINT64_MAX)
         heap.credits_bytes =
             limit_bytes / (heap.recalls ? CREDIT_SHARE_OF_LIMIT : CREDIT_LOST_SHARE_OF_LIMIT);
+    heap.slack_bytes = limit_bytes / SLACK_SHARE_OF_LIMIT;
     heap_pool_open(limit_bytes);
 }
 

@@ -14,6 +14,7 @@
 #define NAP_NS 100000
 
 uint32_t heap_recalls;
+void (*heap_drop_kept)(struct heap_account *account);
 
 bool heap_recall_start(void)
 {
@@ -71,6 +72,8 @@ static int64_t reopen_account(struct heap_account *account)
         return 0;
     account->is_closed = false;
     spare = spare > 0 ? spare : 0;
+    if (heap_drop_kept)
+        heap_drop_kept(account);
     heap_grant(account, -spare);
     heap_rearm(account);
     return spare;

@@ -87,6 +87,16 @@ static inline void *malloc_adopted(void *memory, size_t bytes)
  *  malloc_end. False, and nothing done, where `done` says that it was tried; sets it. */
 bool malloc_purge(bool *done);
 
+/** Give the system what lies free in all arenas. */
+void malloc_purge_arenas(void);
+
+/** Give the system the memory of the large objects that are kept for the thread of an account: it comes anew when they
+ *  are used. */
+void malloc_drop_kept(struct heap_account *account);
+
+/** malloc_purge_arenas when it is more than this. Any thread that is not inside jemalloc; keeps errno. */
+void malloc_trim_dirty(uint64_t room_bytes);
+
 /** Usable bytes of a request; 0 when it is larger than any class. */
 static inline size_t malloc_class_bytes(size_t bytes)
 {

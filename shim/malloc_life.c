@@ -118,6 +118,8 @@ void malloc_start(const struct options *options)
     }
     malloc_end(malloc_begin(), false);
     heap_start(options);
+    heap_trim = malloc_trim_dirty;
+    heap_drop_kept = malloc_drop_kept;
     host_block_is_heap = malloc_counts;
     if (options->host_cacheable_bytes != UINT64_MAX)
         malloc_cacheable_bytes = options->host_cacheable_bytes > SC_LARGE_MINCLASS

@@ -14,7 +14,7 @@
 
 enum {
     SLOT_CLASSES = 33,
-    SLOT_DEPTH = 8,
+    SLOT_DEPTH = 16,
     SLOT_BYTES_MOST = 16 << 20
 };
 

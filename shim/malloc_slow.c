@@ -7,9 +7,9 @@
 #include <dlfcn.h>
 
 /* jemalloc's settings. A thread's cache begins with begin_cache, since it costs a short thread more than it saves; the
- * rest keeps freed memory near the thread that freed it. */
+ * rest keeps freed memory near the thread that freed it. Large objects are kept by slots, which the ledger knows of. */
 const char *je_malloc_conf =
-    "tcache:false,tcache_max:2097152,slab_sizes:512-4096:32,tcache_nslots_small_max:2000,"
+    "tcache:false,tcache_max:16384,slab_sizes:512-4096:32,tcache_nslots_small_max:2000,"
     "lg_tcache_nslots_mul:3,lg_tcache_flush_small_div:2,tcache_gc_incr_bytes:1048576,oversize_threshold:0,"
     "trust_madvise:true";
 
@@ -152,26 +152,42 @@ static void free_object(void *memory, uint64_t absent_bytes)
     errno = error;
 }
 
-void free_large(void *memory, unsigned class)
+/* Into a slot, if there is one for it. */
+static inline bool keep(void *memory, unsigned class, uint64_t bytes, uint64_t absent_bytes)
 {
     struct malloc_thread *thread = malloc_thread();
-    uint64_t bytes = sz_index2size_lookup_impl(class);
-    uint64_t absent_bytes = malloc_may_hold_blocks(bytes) ? malloc_abandon(memory, bytes) : 0;
     bool is_kept;
 
     class -= slot_first;
-    if (class < SLOT_CLASSES && malloc_has_thread() && !malloc_passes) {
-        heap_enter(&thread->account);
-        is_kept = slot_put(&thread->slots, class, bytes, memory);
-        if (is_kept) {
-            heap_forgo(&thread->account, absent_bytes);
-            heap_keep(&thread->account, bytes);
-        }
-        heap_exit(&thread->account);
-        if (is_kept)
-            return;
+    if (class >= SLOT_CLASSES || !malloc_has_thread() || malloc_passes)
+        return false;
+    heap_enter(&thread->account);
+    is_kept = slot_put(&thread->slots, class, bytes, memory);
+    if (is_kept) {
+        heap_forgo(&thread->account, absent_bytes);
+        heap_keep(&thread->account, bytes);
     }
-    free_object(memory, absent_bytes);
+    heap_exit(&thread->account);
+    return is_kept;
+}
+
+/* Host blocks may begin in it. */
+static NO_INLINE void free_held(void *memory, unsigned class, uint64_t bytes)
+{
+    uint64_t absent_bytes = malloc_abandon(memory, bytes);
+
+    if (!keep(memory, class, bytes, absent_bytes))
+        free_object(memory, absent_bytes);
+}
+
+void free_large(void *memory, unsigned class)
+{
+    uint64_t bytes = sz_index2size_lookup_impl(class);
+
+    if (malloc_may_hold_blocks(bytes))
+        free_held(memory, class, bytes);
+    else if (!keep(memory, class, bytes, 0))
+        free_object(memory, 0);
 }
 
 /* ---- slow paths ------------------------------------------------------------------------------------------ */
@@ -260,18 +276,23 @@ void *malloc_rest(size_t bytes)
     return memory ? memory : allocate(bytes);
 }
 
-bool malloc_purge(bool *done)
+void malloc_purge_arenas(void)
 {
     size_t mib[3], length = 3;
 
+    if (je_mallctlnametomib("arena.4096.purge", mib, &length) == 0) /* MALLCTL_ARENAS_ALL */
+        je_mallctlbymib(mib, length, NULL, NULL, NULL, 0);
+}
+
+bool malloc_purge(bool *done)
+{
     if (*done)
         return false;
     *done = true;
     malloc_empty_slots();
     je_mallctl("thread.tcache.flush", NULL, NULL, NULL, 0);
     malloc_end_parked();
-    if (je_mallctlnametomib("arena.4096.purge", mib, &length) == 0) /* MALLCTL_ARENAS_ALL */
-        je_mallctlbymib(mib, length, NULL, NULL, NULL, 0);
+    malloc_purge_arenas();
     return true;
 }
 

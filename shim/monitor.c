@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "allocate.h"
+#include "heap.h"
 #include "limit.h"
 #include "log.h"
 #include "machine.h"
@@ -171,6 +172,8 @@ static void tick_host(uint64_t newest)
 {
     uint64_t left = over(&core.host_budget);
 
+    if (heap_trim)
+        heap_trim(tier_host_room());
     lessen(&monitor.host_excess_bytes, stock_trim(&core.slabs, monitor.host_excess_bytes));
     if (left < monitor.host_excess_bytes)
         left = monitor.host_excess_bytes;
