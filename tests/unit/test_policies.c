@@ -112,6 +112,7 @@ Test(policies, size_never_asks_for_a_block_that_cannot_move)
 
     world.candidate[5].bytes = 0;
     expect(&world, POLICY_SIZE, 9 * MIB, (const int[]){0, -1});
+    expect(&world, POLICY_SIZE, 500 * MIB, (const int[]){2, 0, 1, 4, 3, -1});
 }
 
 Test(policies, stage_takes_the_last_stage_first_and_the_least_recent_in_it)
