@@ -88,14 +88,18 @@ Test(host, children_of_many_threads_have_what_is_away)
 
 Test(host, pinned_memory_stays)
 {
-    unsigned *words = map_registered(16 * MIB);
+    unsigned *words = map_registered(16 * MIB), *others;
     struct ebb_block_info info = {.struct_bytes = sizeof info};
 
     fill(words, 16 * MIB);
     cr_expect_eq(ebb_pin(words, EBB_RO, NULL), 0);
-    cr_expect_leq(ebb_evict(words, 0, EBB_TIER_DISK), 0);
+    cr_expect_eq(ebb_evict(words, 0, EBB_TIER_DISK), -EBUSY);
+    others = map_registered(56 * MIB); /* more than there is room for */
+    fill(others, 56 * MIB);
     cr_expect_eq(ebb_query(words + 5, &info), 0);
     cr_expect_eq(info.tier, EBB_TIER_HOST);
+    cr_expect_eq(info.resident_bytes, 16 * MIB);
+    cr_expect_eq(ebb_unregister(others), 0);
     cr_expect_eq(ebb_unpin(words, 0), 0);
     cr_expect_eq(ebb_unregister(words), 0);
 }
