@@ -4,8 +4,11 @@
 #include <ebbtide.h>
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define MIB  ((size_t)1 << 20)
 #define MANY 10
@@ -62,4 +65,48 @@ Test(cacheable, data_of_the_heap_may_be_larger_than_the_budget)
     cr_expect_geq(now.to_disk_bytes, 36 * MIB);
     cr_assert_eq(ebb_get_stats(&now), 0);
     cr_expect_lt(now.tier[EBB_TIER_HOST].used_bytes, 32 * MIB);
+}
+
+static bool all_there(unsigned char *const *memory)
+{
+    for (unsigned i = 0; i < MANY; i++)
+        for (size_t n = 0; n < 10 * MIB; n += 509)
+            if (memory[i][n] != i + 1)
+                return false;
+    return true;
+}
+
+/* It has more in memory than the budget then, and nothing of that can leave: it may allocate as its parent could. */
+Test(cacheable, forked_child_has_what_was_away_allocates_and_frees)
+{
+    struct ebb_stats now = {.struct_bytes = sizeof now};
+    unsigned char *memory[MANY];
+    int status;
+
+    for (unsigned i = 0; i < MANY; i++) {
+        memory[i] = malloc(10 * MIB);
+        if (!memory[i])
+            cr_skip("faults of the kernel are not handed to this user");
+        memset(memory[i], (int)(i + 1), 10 * MIB);
+    }
+    pid_t child = fork();
+
+    if (child == 0) {
+        bool good = all_there(memory);
+        void *more = malloc(MIB);
+
+        good = good && more;
+        for (unsigned i = 0; i < MANY; i++)
+            free(memory[i]);
+        for (unsigned i = 0; i < 4 && good; i++)
+            good = malloc(10 * MIB);
+        _exit(good ? 0 : 1);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_expect_eq(status, 0);
+    cr_expect(all_there(memory));
+    for (unsigned i = 0; i < MANY; i++)
+        free(memory[i]);
+    cr_assert_eq(ebb_get_stats(&now), 0);
+    cr_expect_leq(now.tier[EBB_TIER_HOST].peak_bytes, 64 * MIB);
 }
