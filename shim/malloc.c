@@ -71,17 +71,6 @@ EXPORT void *calloc(size_t count, size_t bytes)
     return calloc_large(all);
 }
 
-static void *realloc_copy(void *memory, size_t old_bytes, size_t bytes)
-{
-    void *moved = malloc_fast(bytes);
-
-    if (moved) {
-        memcpy(moved, memory, old_bytes < bytes ? old_bytes : bytes);
-        free_fast(memory);
-    }
-    return moved;
-}
-
 static void *realloc_jemalloc(void *memory, size_t bytes)
 {
     struct heap_account *account = malloc_begin();
@@ -102,7 +91,7 @@ EXPORT void *realloc(void *memory, size_t bytes)
 
     if (!memory)
         return malloc_fast(bytes);
-    old_bytes = malloc_size(memory);
+    old_bytes = malloc_size_fast(memory);
     if (!old_bytes)
         return __libc_realloc(memory, bytes);
     if (!bytes) {
@@ -118,15 +107,15 @@ EXPORT void *realloc(void *memory, size_t bytes)
         }
         return moved;
     }
-    if (malloc_class_bytes(bytes) == old_bytes)
+    if (malloc_class_bytes(bytes) == old_bytes || (bytes < old_bytes && malloc_has_grown(memory, bytes)))
         return memory;
     /* What is away of a host block comes back for the copy, and goes with the old object. */
     if (malloc_may_hold_blocks(old_bytes))
-        return realloc_copy(memory, old_bytes, bytes);
-    if (bytes > old_bytes && bytes > SC_SMALL_MAXCLASS)
+        return malloc_move(memory, old_bytes, bytes);
+    if (bytes > old_bytes)
         return malloc_grow(memory, old_bytes, bytes);
     if (bytes <= COPY_MOST_BYTES && old_bytes <= COPY_MOST_BYTES)
-        return realloc_copy(memory, old_bytes, bytes);
+        return malloc_move(memory, old_bytes, bytes);
     return realloc_jemalloc(memory, bytes);
 }
 

@@ -1,16 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * malloc_grow.c - objects that realloc makes larger, and that are larger than a slab's.
+ * malloc_grow.c - objects that realloc makes larger.
  *
- * A text that grows step by step would be copied at each step. So one that has to move goes where ROOM_TIMES its pages lie
- * free, and takes them by and by as long as nobody else does.
+ * A text that grows step by step would be copied at each step. So one that grows again (malloc_grown.h) gets an object for
+ * twice as much, out of credit that the thread has anyway: another does without, and near the budget all do. A large one
+ * that has to move all the same goes where ROOM_TIMES its pages lie free, and takes them by and by as long as nobody else
+ * does.
  */
 #include "malloc_thread.h"
 
 #include <string.h>
 
-#define ROOM_TIMES      4
-#define ROOM_MOST_BYTES ((size_t)16 << 20)
+#define TWICE_MOST_BYTES ((size_t)1 << 20)
+#define ROOM_TIMES       4
+#define ROOM_MOST_BYTES  ((size_t)16 << 20)
+
+void *malloc_move(void *memory, size_t old_bytes, size_t bytes)
+{
+    void *moved = malloc_fast(bytes);
+
+    if (moved) {
+        memcpy(moved, memory, old_bytes < bytes ? old_bytes : bytes);
+        free_fast(memory);
+    }
+    return moved;
+}
+
+/* ---- twice as much --------------------------------------------------------------------------------------- */
+
+/* How much it should get now: `bytes` or more. */
+static size_t bytes_for(const void *memory, size_t bytes)
+{
+    const struct malloc_thread *thread = malloc_thread();
+    size_t class_bytes;
+
+    if (bytes > TWICE_MOST_BYTES / 2 || !malloc_has_grown(memory, bytes))
+        return bytes;
+    class_bytes = malloc_class_bytes(2 * bytes);
+    return thread->account.counters->allocated + class_bytes <= thread->account.limit ? class_bytes : bytes;
+}
+
+/* ---- where pages lie free -------------------------------------------------------------------------------- */
 
 /* A new object of the class with free pages behind it; NULL where there are none. After heap_take. */
 static void *with_room(struct heap_account *account, size_t class_bytes)
@@ -56,7 +86,7 @@ static void *place(struct heap_account *account, void *memory, size_t old_bytes,
     return moved;
 }
 
-void *malloc_grow(void *memory, size_t old_bytes, size_t bytes)
+static void *grow_large(void *memory, size_t old_bytes, size_t bytes)
 {
     struct heap_account *account = malloc_begin();
     size_t class_bytes = malloc_class_bytes(bytes);
@@ -72,4 +102,19 @@ void *malloc_grow(void *memory, size_t old_bytes, size_t bytes)
         free_fast(memory);
     }
     return malloc_adopted(moved, class_bytes);
+}
+
+void *malloc_grow(void *memory, size_t old_bytes, size_t bytes)
+{
+    size_t more_bytes = bytes_for(memory, bytes);
+    void *moved = NULL;
+
+    if (more_bytes > bytes)
+        moved = malloc_move(memory, old_bytes, more_bytes);
+    if (!moved)
+        moved = bytes > SC_SMALL_MAXCLASS ? grow_large(memory, old_bytes, bytes)
+                                          : malloc_move(memory, old_bytes, bytes);
+    if (moved && malloc_has_thread())
+        grown_set(&malloc_thread()->grown, moved, bytes);
+    return moved;
 }

@@ -58,8 +58,10 @@ void free_large(void *memory, unsigned class);
 /** An object of the thread's slots, after malloc_begin and heap_take; NULL when it has none for so many bytes. */
 void *malloc_from_slot(size_t bytes);
 
-/** realloc to more bytes than any slab's object has, from `old_bytes` usable ones. NULL with errno when there is no room;
- *  then the object is as it was. */
+/** realloc to another object, of `old_bytes` usable ones. NULL with errno when there is no room; then it is as it was. */
+void *malloc_move(void *memory, size_t old_bytes, size_t bytes);
+
+/** realloc to more bytes than the `old_bytes` usable ones, which hold no host block. As malloc_move. */
 void *malloc_grow(void *memory, size_t old_bytes, size_t bytes);
 
 /** Usable bytes of an object of ours; 0 when it is not ours. */
@@ -110,6 +112,17 @@ void *__libc_realloc(void *memory, size_t bytes);
 void *__libc_memalign(size_t alignment, size_t bytes);
 void __libc_free(void *memory);
 size_t malloc_libc_size(void *memory);
+
+/** The same, quick for those of slabs that this thread has looked up lately. */
+static inline size_t malloc_size_fast(const void *memory)
+{
+    emap_alloc_ctx_t found;
+
+    if (likely(!emap_alloc_ctx_try_lookup_fast(tsd_get(false), &arena_emap_global, memory, &found) &&
+               found.slab))
+        return sz_index2size(found.szind);
+    return malloc_size(memory);
+}
 
 static inline void *malloc_fast(size_t bytes)
 {

@@ -72,6 +72,7 @@ static void clear(struct malloc_thread *thread)
     memcpy(&thread->tsd, &tsd_tls, sizeof thread->tsd);
     memset(&thread->account, 0, sizeof thread->account);
     slots_init(&thread->slots);
+    grown_init(&thread->grown);
     thread->before_bytes = 0;
     thread->joined = thread->is_personal = false;
 }

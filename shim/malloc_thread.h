@@ -12,6 +12,7 @@
 #ifndef EBB_MALLOC_THREAD_H
 #define EBB_MALLOC_THREAD_H
 
+#include "malloc_grown.h"
 #include "malloc_inner.h"
 #include "malloc_slot.h"
 
@@ -19,6 +20,7 @@ struct malloc_thread {
     tsd_t tsd; /**< first: malloc_tsd points to it */
     struct heap_account account;
     struct slots slots;
+    struct grown grown;
     uint64_t before_bytes; /**< what threads before this one allocated with it */
     uint64_t dropped_at;   /**< counters->freed at the last malloc_drop_kept */
     bool joined;           /**< the account is */
@@ -37,6 +39,12 @@ static inline struct malloc_thread *malloc_thread(void)
 static inline bool malloc_has_thread(void)
 {
     return malloc_tsd != &tsd_tls && malloc_thread()->joined;
+}
+
+/** Does realloc to so many bytes go on with what made the object grow before? */
+static inline bool malloc_has_grown(const void *memory, size_t bytes)
+{
+    return malloc_has_thread() && grown_bytes(&malloc_thread()->grown, memory) <= bytes;
 }
 
 /** Around every use of jemalloc but the fast paths: gives the account of the thread, or that of all ended ones. */
