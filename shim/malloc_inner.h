@@ -18,6 +18,7 @@
 /* clang-format off */
 #include "jemalloc/internal/jemalloc_preamble.h" /* comes first */
 #include "jemalloc/internal/jemalloc_internal_includes.h"
+#include "jemalloc/internal/peak_event.h"
 /* clang-format on */
 #pragma GCC diagnostic pop
 
