@@ -256,6 +256,23 @@ static _Atomic uint64_t held; /* at most what is held: added to after the fact, 
 static _Atomic uint64_t refusals, passed_by;
 static unsigned long operations;
 
+/* Half of an object goes to disk, and then it is freed. */
+static void free_half_away(struct thread *thread, uint32_t bytes)
+{
+    uint32_t away_bytes = bytes / 2;
+
+    atomic_fetch_sub(&held, away_bytes);
+    core_host_credit(HOST_HEAP, away_bytes);
+    dawdle(thread);
+    atomic_fetch_sub(&held, bytes - away_bytes);
+    heap_enter(&thread->account);
+    heap_forgo(&thread->account, away_bytes);
+    dawdle(thread);
+    add(&thread->counters.freed, bytes);
+    heap_settle(&thread->account);
+    heap_exit(&thread->account);
+}
+
 static void *race(void *arg)
 {
     struct thread *thread = arg;
@@ -266,7 +283,10 @@ static void *race(void *arg)
         uint32_t *object = &thread->object[(unsigned)rand_r(&thread->seed) % OBJECTS];
         uint64_t now;
 
-        if (*object) {
+        if (*object && i % 64 == 1) {
+            free_half_away(thread, *object);
+            *object = 0;
+        } else if (*object) {
             atomic_fetch_sub(&held, *object);
             add(&thread->counters.freed, *object);
             *object = 0;
