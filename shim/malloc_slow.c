@@ -15,6 +15,8 @@ const char *je_malloc_conf =
 
 /* A thread that has allocated so much, with those before it whose data it goes on with, gets a cache. */
 #define CACHE_FROM_BYTES (64 << 10)
+/* So much counts each call besides: many small ones take as long without one. */
+#define CALL_BYTES 128
 
 /* The first refills of a cache fetch at most so many objects. */
 #define FILL_MOST 64
@@ -206,8 +208,10 @@ static void begin_cache(struct heap_account *account)
 {
     tsd_t *tsd = tsd_fetch();
 
-    if (!tcache_enabled_get(tsd) &&
-        account->counters->allocated + malloc_thread()->before_bytes >= CACHE_FROM_BYTES &&
+    if (tcache_enabled_get(tsd))
+        return;
+    malloc_thread()->earned_bytes += CALL_BYTES;
+    if (account->counters->allocated + malloc_thread()->earned_bytes >= CACHE_FROM_BYTES &&
         tsd_nominal(tsd) && !malloc_thread_ended()) {
         hold_arena(tsd);
         tcache_enabled_set(tsd, true);

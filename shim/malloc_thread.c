@@ -73,7 +73,7 @@ static void clear(struct malloc_thread *thread)
     memset(&thread->account, 0, sizeof thread->account);
     slots_init(&thread->slots);
     grown_init(&thread->grown);
-    thread->before_bytes = 0;
+    thread->earned_bytes = 0;
     thread->joined = thread->is_personal = false;
 }
 
@@ -136,7 +136,7 @@ static void tidy(struct malloc_thread *thread)
         malloc_empty_slots();
     if (cached_bytes(&thread->tsd) > PARKED_BYTES_MOST)
         tcache_flush(&thread->tsd);
-    thread->before_bytes += thread->account.counters->allocated;
+    thread->earned_bytes += thread->account.counters->allocated;
     heap_rest(&thread->account);
     thread->dropped_at = UINT64_MAX;
     /* What jemalloc does each so many bytes counts from 0 as well. */

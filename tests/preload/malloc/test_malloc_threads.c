@@ -115,6 +115,39 @@ Test(threads, count_what_they_allocate_from_0)
     cr_expect_leq(told[2], 300 * 1000);
 }
 
+static bool has_cache(void)
+{
+    bool has = false;
+    size_t size = sizeof has;
+
+    mallctl("thread.tcache.enabled", &has, &size, NULL, 0);
+    return has;
+}
+
+/* After so many objects of 16 bytes. */
+static void *tell_cache(void *arg)
+{
+    bool *told = arg;
+
+    for (unsigned i = 0; i < 1000; i++) {
+        free(malloc(16));
+        if (i == 100)
+            told[0] = has_cache();
+    }
+    told[1] = has_cache();
+    return NULL;
+}
+
+Test(threads, get_a_cache_when_they_go_on)
+{
+    bool told[2] = {false, false};
+
+    cr_assert(mallctl, "the library is not preloaded");
+    result_of(tell_cache, told);
+    cr_expect_not(told[0], "a short one pays for nothing");
+    cr_expect(told[1]);
+}
+
 static unsigned arena_of_thread(void)
 {
     unsigned arena = 0;
