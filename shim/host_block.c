@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "host_block_state.h"
 #include "state.h"
@@ -39,24 +38,22 @@ void host_block_recount(const struct host_block *block, enum area from)
 
 /* ---- coming ----------------------------------------------------------------------------------------------- */
 
-/* Pieces of a unit that have no page: nobody touched them yet. */
-static uint32_t pieces_untouched(const struct host_block *block, uint32_t index)
+/* Others leave for what is in memory of it, which is charged. Lock not held. Returns the bytes. */
+static uint64_t take_room(struct host_block *block)
 {
-    unsigned char resident[HOST_UNIT_BYTES / 4096];
-    uint64_t unit = host_unit_address(block, index), start = unit, page = host_page_bytes();
-    uint64_t bytes = host_clip(block, &start, HOST_UNIT_BYTES);
-    uint32_t untouched = host_unit_all(block, index);
+    uint64_t bytes = block->bytes;
 
-    if (mincore((void *)(uintptr_t)start, bytes, resident) < 0)
+    if (block->flags & HOST_BLOCK_HEAP) /* malloc has */
         return 0;
-    for (uint64_t at = 0; at < bytes; at += page)
-        if (resident[at / page] & 1)
-            untouched &= ~(UINT32_C(1) << (start + at - unit) / HOST_PIECE_BYTES);
-    return untouched;
+    for (uint32_t index = 0; host_fault_running() && index < block->unit_count; index++)
+        bytes -= host_unit_bytes(block, index, host_piece_untouched(block, index));
+    host_room_take(block, bytes, 0);
+    return bytes;
 }
 
-/* From now on its faults are ours, and the ledger has what is in memory of it. Lock held; it is in the table. */
-static int begin(struct host_block *block)
+/* From now on its faults are ours, and the ledger has what is in memory of it: `charged_bytes` until now. Lock held; it
+ * is in the table. */
+static int begin(struct host_block *block, uint64_t charged_bytes)
 {
     int rc;
 
@@ -68,7 +65,7 @@ static int begin(struct host_block *block)
             struct host_unit *unit = &block->unit[index];
 
             unit->stamp = core_stamp();
-            unit->fresh = pieces_untouched(block, index);
+            unit->fresh = host_piece_untouched(block, index);
             block->absent_bytes += host_unit_bytes(block, index, unit->fresh);
         }
     }
@@ -77,7 +74,12 @@ static int begin(struct host_block *block)
         host_area_adopt((int64_t)block->bytes);
         host_account_out(block, block->absent_bytes);
     } else {
-        host_account_in(block, block->bytes - block->absent_bytes);
+        uint64_t here_bytes = block->bytes - block->absent_bytes;
+
+        if (here_bytes > charged_bytes) /* touched meanwhile */
+            host_account_in(block, here_bytes - charged_bytes);
+        else
+            host_account_out(block, charged_bytes - here_bytes);
     }
     host_block_recount(block, AREA_LOOSE);
     return 0;
@@ -86,6 +88,7 @@ static int begin(struct host_block *block)
 static int add(void *ptr, size_t bytes, unsigned flags, const char *name)
 {
     struct host_block *block;
+    uint64_t charged_bytes = 0;
     int rc;
 
     if (!core_host_active())
@@ -98,17 +101,24 @@ static int add(void *ptr, size_t bytes, unsigned flags, const char *name)
     for (size_t i = 0; name && name[i] && i + 1 < sizeof(block->name); i++)
         block->name[i] = name[i];
     host_books_lock();
-    rc = host_table_insert(block);
+    rc = host_table_check(block);
+    pthread_mutex_unlock(&host_blocks.lock);
+    if (!rc)
+        charged_bytes = take_room(block);
+    host_books_lock();
+    rc = rc ? rc : host_table_insert(block);
     if (!rc) {
-        rc = begin(block);
+        rc = begin(block, charged_bytes);
         if (rc < 0)
             host_table_remove(block);
     }
     pthread_mutex_unlock(&host_blocks.lock);
-    if (rc < 0)
+    if (rc < 0) {
+        host_account_out(block, charged_bytes);
         host_table_destroy(block);
-    else
-        host_evict_wake();
+    } else {
+        host_evict_excess();
+    }
     return rc;
 }
 
@@ -378,11 +388,6 @@ long host_block_evict(void *ptr_or_null, size_t bytes)
             return -ENOENT;
     }
     return (long)host_evict_ask(base, bytes);
-}
-
-size_t host_block_demote(size_t bytes)
-{
-    return host_block_any() ? host_evict_ask(0, bytes) : 0;
 }
 
 bool host_block_away(void)

@@ -23,16 +23,27 @@ static struct {
 
 /* ---- the thread ------------------------------------------------------------------------------------------- */
 
+/* What must leave so that `keep_bytes` of the budget are free. */
+static uint64_t lacks(uint64_t keep_bytes)
+{
+    uint64_t limit, used;
+
+    pthread_mutex_lock(&core.lock);
+    limit = core.host_budget.limit_bytes;
+    used = core.host_budget.used_bytes;
+    pthread_mutex_unlock(&core.lock);
+    if (limit == BUDGET_NO_LIMIT || used + keep_bytes <= limit)
+        return 0;
+    return used + keep_bytes - limit;
+}
+
 /* What the reserve is, or half of it when the thread need not be woken for less, lacks. */
 static uint64_t reserve_lacks(bool half)
 {
-    uint64_t limit = core.host_budget.limit_bytes, keep, room = tier_host_room();
+    uint64_t limit = core.host_budget.limit_bytes, keep;
 
-    if (limit == BUDGET_NO_LIMIT)
-        return 0;
     keep = limit / 16 < RESERVE_MOST_BYTES ? limit / 16 : RESERVE_MOST_BYTES;
-    keep = (half ? keep / 2 : keep) + tier_host_staging();
-    return room < keep ? keep - room : 0;
+    return lacks((half ? keep / 2 : keep) + tier_host_staging());
 }
 
 static uint64_t evict_some(uint64_t base, uint64_t bytes)
@@ -64,6 +75,8 @@ static void serve(struct request *request)
 
 void *host_evict_run(void *unused)
 {
+    uint64_t gone;
+
     pthread_setname_np(pthread_self(), "ebbtide-ebb");
     pthread_mutex_lock(&host_blocks.lock);
     for (;;) {
@@ -75,8 +88,9 @@ void *host_evict_run(void *unused)
         }
         evictor.reserve_short = false;
         pthread_mutex_unlock(&host_blocks.lock);
-        evict_some(0, reserve_lacks(false));
+        gone = evict_some(0, reserve_lacks(false));
         pthread_mutex_lock(&host_blocks.lock);
+        evictor.reserve_short |= gone != 0; /* a flight may not have been enough */
     }
     return unused;
 }
@@ -106,4 +120,15 @@ void host_evict_wake(void)
     evictor.reserve_short = true;
     pthread_cond_signal(&evictor.wanted);
     pthread_mutex_unlock(&host_blocks.lock);
+}
+
+void host_evict_excess(void)
+{
+    host_evict_ask(0, lacks(0));
+    host_evict_wake();
+}
+
+size_t host_block_demote(size_t bytes)
+{
+    return host_block_any() ? host_evict_ask(0, bytes) : 0;
 }

@@ -11,6 +11,7 @@
 
 #include "log.h"
 #include "state.h"
+#include "tier.h"
 
 static char zeros[HOST_PIECE_BYTES]; /* never written: not const, so that the file does not hold them */
 
@@ -34,6 +35,21 @@ uint64_t host_unit_bytes(const struct host_block *block, uint32_t unit, uint32_t
         total += host_clip(block, &start, HOST_PIECE_BYTES);
     }
     return total;
+}
+
+uint32_t host_piece_untouched(const struct host_block *block, uint32_t index)
+{
+    unsigned char resident[HOST_UNIT_BYTES / 4096];
+    uint64_t unit = host_unit_address(block, index), start = unit, page = host_page_bytes();
+    uint64_t bytes = host_clip(block, &start, HOST_UNIT_BYTES);
+    uint32_t untouched = host_unit_all(block, index);
+
+    if (mincore((void *)(uintptr_t)start, bytes, resident) < 0)
+        return 0;
+    for (uint64_t at = 0; at < bytes; at += page)
+        if (resident[at / page] & 1)
+            untouched &= ~(UINT32_C(1) << (start + at - unit) / HOST_PIECE_BYTES);
+    return untouched;
 }
 
 int host_staging_init(struct host_staging *staging)
@@ -74,11 +90,14 @@ void host_room_take(struct host_block *block, uint64_t bytes, uint64_t over_byte
     };
 
     host_evict_ask(0, over_bytes);
-    for (unsigned tries = 0; host_area_try(class_of(block), bytes) < 0; tries++)
-        if (tries == TRIES || !host_evict_ask(0, bytes)) {
+    for (unsigned tries = 0; host_area_try(class_of(block), bytes) < 0; tries++) {
+        uint64_t room = tier_host_room(), wanted = bytes + tier_host_staging();
+
+        if (tries == TRIES || !host_evict_ask(0, wanted > room ? wanted - room : bytes)) {
             host_account_in(block, bytes);
             break;
         }
+    }
     host_evict_wake();
 }
 

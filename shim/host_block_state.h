@@ -125,7 +125,9 @@ struct host_block *host_table_create(uint64_t base, uint64_t bytes);
 /** Give a record back that is not in the table. Lock not held. */
 void host_table_destroy(struct host_block *block);
 
-/** 0; -EEXIST this range is in it; -EINVAL overlaps another; -ENOMEM. Lock held. */
+/** 0; -EEXIST this range is in it; -EINVAL overlaps another. Lock held. */
+int host_table_check(const struct host_block *block);
+/** As host_table_check; or -ENOMEM. Lock held. */
 int host_table_insert(struct host_block *block);
 void host_table_remove(struct host_block *block);
 
@@ -195,6 +197,9 @@ int host_piece_bring(struct host_block *block, uint32_t unit, unsigned piece, ui
  *  with; -EIO some are still away. */
 int host_piece_bring_all(struct host_block *block, bool fresh_too);
 
+/** Pieces of a unit that have no page: nobody touched them yet. */
+uint32_t host_piece_untouched(const struct host_block *block, uint32_t unit);
+
 /** Read a piece that is away and check it. Lock not held. */
 int host_piece_read(const struct host_block *block, uint32_t unit, unsigned piece,
                     struct host_staging *staging);
@@ -241,5 +246,8 @@ uint64_t host_evict_ask(uint64_t base, uint64_t bytes);
 
 /** Have it make room again, if there is little, and do not wait. Lock not held. */
 void host_evict_wake(void);
+
+/** The same, having waited for what the budget is passed by. */
+void host_evict_excess(void);
 
 #endif

@@ -121,16 +121,11 @@ struct host_block *host_table_find(uint64_t address)
                                                                                : NULL;
 }
 
-int host_table_insert(struct host_block *block)
+int host_table_check(const struct host_block *block)
 {
-    uint32_t index, count = host_block_count;
+    uint32_t index = host_table_above(block->base);
 
-    if (!host_blocks.row)
-        host_blocks.row = pages(HOST_BLOCKS_MAX * sizeof(struct host_block *));
-    if (!host_blocks.row || count == HOST_BLOCKS_MAX)
-        return -ENOMEM;
-    index = host_table_above(block->base);
-    if (index < count) {
+    if (index < host_block_count) {
         const struct host_block *other = host_blocks.row[index];
 
         if (other->base == block->base && other->bytes == block->bytes)
@@ -138,6 +133,21 @@ int host_table_insert(struct host_block *block)
         if (other->base < block->base + block->bytes)
             return -EINVAL;
     }
+    return 0;
+}
+
+int host_table_insert(struct host_block *block)
+{
+    uint32_t index, count = host_block_count;
+    int rc = host_table_check(block);
+
+    if (rc)
+        return rc;
+    if (!host_blocks.row)
+        host_blocks.row = pages(HOST_BLOCKS_MAX * sizeof(struct host_block *));
+    if (!host_blocks.row || count == HOST_BLOCKS_MAX)
+        return -ENOMEM;
+    index = host_table_above(block->base);
     memmove(&host_blocks.row[index + 1], &host_blocks.row[index], (count - index) * sizeof(*host_blocks.row));
     host_blocks.row[index] = block;
     host_block_count = count + 1;

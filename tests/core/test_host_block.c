@@ -173,6 +173,31 @@ Test(host_block, host_memory_that_is_wanted_elsewhere_makes_blocks_leave)
     host_world_end();
 }
 
+/* What is in memory of it is there already: others leave first, and of what is larger than the budget a part. */
+Test(host_block, registering_what_there_is_no_room_for_makes_blocks_leave)
+{
+    host_world_begin(16 * MIB, NULL);
+    uint64_t *words = range_map_registered(10 * MIB), *more = range_map(10 * MIB),
+             *much = range_map(24 * MIB);
+    range_fill(words, 10 * MIB);
+    range_fill(more, 10 * MIB);
+    range_fill(much, 24 * MIB);
+    cr_assert_eq(host_block_register(more, 10 * MIB, 0, NULL), 0);
+    cr_expect_leq(host_peak(), 16 * MIB);
+    cr_expect_geq(range_away(words), 4 * MIB);
+    uint64_t away_bytes = range_away(words) + range_away(more);
+    cr_expect_eq(host_block_register(more, 10 * MIB, 0, NULL), -EEXIST);
+    cr_expect_eq(range_away(words) + range_away(more), away_bytes, "a refusal makes nobody leave");
+    cr_assert_eq(host_block_register(much, 24 * MIB, 0, NULL), 0);
+    cr_expect_leq(host_used(), 16 * MIB);
+    cr_expect(range_is_filled(words, 10 * MIB));
+    cr_expect(range_is_filled(much, 24 * MIB));
+    range_release(words, 10 * MIB);
+    range_release(more, 10 * MIB);
+    range_release(much, 24 * MIB);
+    host_world_end();
+}
+
 Test(host_block, memory_unmapped_behind_our_back_harms_nobody)
 {
     host_world_begin(64 * MIB, NULL);
