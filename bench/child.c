@@ -2,12 +2,13 @@
 /* child.c - see child.h. */
 #include "child.h"
 
-#include <limits.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -40,6 +41,28 @@ const char *child_missing(void)
     if (!is_there("shim/libebbtide.so"))
         return "the library, shim/libebbtide.so, is not built";
     return NULL;
+}
+
+bool child_copy_library(char path[PATH_MAX])
+{
+    off_t bytes = -1, at = 0;
+    int from, to;
+
+    build_path("shim/libebbtide.so", path);
+    from = open(path, O_RDONLY | O_CLOEXEC);
+    build_path("shim/libebbtide-XXXXXX.so", path);
+    to = from < 0 ? -1 : mkostemps(path, 3, O_CLOEXEC);
+    if (to >= 0)
+        bytes = lseek(from, 0, SEEK_END);
+    while (at < bytes && sendfile(to, from, &at, (size_t)(bytes - at)) > 0)
+        ;
+    if (to >= 0)
+        close(to);
+    if (to >= 0 && at != bytes)
+        unlink(path);
+    if (from >= 0)
+        close(from);
+    return bytes > 0 && at == bytes;
 }
 
 /* In the child: what it sees of the world. `statistics`: where they are written; NULL: nowhere. */

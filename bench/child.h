@@ -8,6 +8,7 @@
 #ifndef EBB_BENCH_CHILD_H
 #define EBB_BENCH_CHILD_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -25,6 +26,10 @@ struct child {
 
 /** Why programs cannot be run here, or NULL. */
 const char *child_missing(void);
+
+/** Copy the library to a new file, which the caller removes, into `path`. Which pages of memory a file lies in decides up
+ *  to 3 % of the time of a program, for as long as it lies there. False with errno: there is no room. */
+bool child_copy_library(char path[PATH_MAX]);
 
 /** Run it to its end. False: it failed. `out_text` gets what it printed, ended by NUL, and behind that, when it ran
  *  with the library, the library's statistics. */

@@ -56,16 +56,25 @@ struct program {
 static double run(void *arg, uint64_t count)
 {
     struct program *program = arg;
-    static const char *const environment[] = {"EBBTIDE_LOG", "error", NULL};
-    char times[24];
+    char library[PATH_MAX], times[24];
+    const char *const environment[] = {"EBBTIDE_LOG", "error", program->preloaded ? "LD_PRELOAD" : NULL,
+                                       library, NULL};
     const char *const load[] = {program->name, times, NULL};
     const char *const script[] = {"-c", program->script, "sh", times, NULL};
     const struct child child = {program->script ? "/bin/sh" : "malloc_program",
-                                program->script ? script : load, environment, program->preloaded};
+                                program->script ? script : load, environment, false};
     double cpu_ns, wall_ns;
+    bool is_done;
 
     snprintf(times, sizeof(times), "%llu", (unsigned long long)count);
-    if (!child_time(&child, &cpu_ns, &wall_ns))
+    if (program->preloaded && !child_copy_library(library)) {
+        perror("bench: a copy of the library");
+        return -1;
+    }
+    is_done = child_time(&child, &cpu_ns, &wall_ns);
+    if (program->preloaded)
+        unlink(library);
+    if (!is_done)
         return -1;
     if (program->samples < SAMPLES_MOST)
         program->ns[program->samples++] = cpu_ns;
