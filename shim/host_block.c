@@ -163,7 +163,7 @@ static uint64_t forget(struct host_block *block)
 
         away_bytes += host_unit_bytes(block, index, unit->away);
         if (unit->slot != SLOT_NONE)
-            disk_give(&core.disk, unit->slot, HOST_UNIT_BYTES);
+            host_slot_give(block, index, unit->slot);
     }
     host_blocks.away_bytes -= away_bytes;
     if (block->flags & HOST_BLOCK_HEAP) {

@@ -225,8 +225,8 @@ static bool slot_take(struct leaver *leaver)
     pthread_mutex_unlock(&host_blocks.lock);
     if (!wanted)
         return true;
-    if (disk_take(&core.disk, HOST_UNIT_BYTES, &slot) < 0 &&
-        (!tier_reclaim_slots() || disk_take(&core.disk, HOST_UNIT_BYTES, &slot) < 0))
+    if (host_slot_take(leaver->block, leaver->index, &slot) < 0 &&
+        (!tier_reclaim_slots() || host_slot_take(leaver->block, leaver->index, &slot) < 0))
         return false;
     pthread_mutex_lock(&host_blocks.lock);
     unit->slot = slot;
@@ -306,7 +306,7 @@ static uint64_t commit(struct leaver *leaver, uint32_t failed)
     pthread_mutex_unlock(&host_blocks.lock);
 
     if (slot != SLOT_NONE)
-        disk_give(&core.disk, slot, HOST_UNIT_BYTES);
+        host_slot_give(block, leaver->index, slot);
     if (leaver->run_count && mmap(leaver->window, HOST_UNIT_BYTES, PROT_READ | PROT_WRITE,
                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
                                   0) == MAP_FAILED) /* too many mappings: the pages go all the same */

@@ -269,7 +269,7 @@ int host_piece_bring(struct host_block *block, uint32_t index, unsigned piece, u
         return rc;
     pthread_mutex_unlock(&host_blocks.lock);
     if (slot != SLOT_NONE)
-        disk_give(&core.disk, slot, HOST_UNIT_BYTES);
+        host_slot_give(block, index, slot);
     if (first_failure)
         complain(piece_start(block, index, piece), rc);
     pthread_mutex_lock(&host_blocks.lock);

@@ -3,7 +3,7 @@
  * host_block_state.h - the books of host blocks, for shim/host_block*.c only.
  *
  * Shape    a block is a row of units, the parts of it that lie in one aligned run of HOST_UNIT_BYTES; a unit is up to
- *          32 pieces, one bit each in its masks. A unit has one slot on disk as long as any of its pieces is there,
+ *          32 pieces, one bit each in its masks. A unit has one place on disk as long as any of its pieces is there,
  *          each piece at its own offset. Blocks lie in a table sorted by address.
  * Pieces   in memory (no bit) → leaving → away → in memory; fresh: nobody touched it yet, it is nowhere. While a
  *          thread brings one back, or fills a page of it, `returning` is set as well, and nobody else moves it.
@@ -35,7 +35,7 @@ struct host_unit {
     uint32_t stuck; /**< cannot be taken out of the program's mapping */
     bool writing;   /**< the slot is being written to */
     char *alias;    /**< where the unit's first byte would be, while anything is leaving */
-    uint64_t slot;  /**< SLOT_NONE: none */
+    uint64_t slot;  /**< where its first byte would be on disk; SLOT_NONE: none */
     uint64_t stamp; /**< core_stamp() of the last use */
 };
 
@@ -214,6 +214,14 @@ void host_room_take(struct host_block *block, uint64_t bytes, uint64_t over_byte
 /** Bytes of the block come into memory (the budget may be passed) or leave it. Lock held or not. */
 void host_account_in(struct host_block *block, uint64_t bytes);
 void host_account_out(struct host_block *block, uint64_t bytes);
+
+/* ---- host_block_slot.c --------------------------------------------------------------------------------------- */
+
+/** A place on disk for the pieces that the block has of a unit, beside those of others where they are few. 0, and where
+ *  the unit's first byte would be; -ENOSPC. Lock not held. */
+int host_slot_take(const struct host_block *block, uint32_t unit, uint64_t *out_slot);
+/** Nothing is in it any more. Lock not held. */
+void host_slot_give(const struct host_block *block, uint32_t unit, uint64_t slot);
 
 /* ---- host_block_detach.c ------------------------------------------------------------------------------------ */
 

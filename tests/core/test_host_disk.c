@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,6 +42,45 @@ Test(host_disk, block_stays_when_the_disk_is_full)
     cr_expect_geq(host_used(), 12 * MIB);
     cr_expect(range_is_filled(words, 16 * MIB));
     range_release(words, 16 * MIB);
+    host_world_end();
+}
+
+enum {
+    SMALL = 100
+};
+
+/* A piece each, or two: 33 and more to 2 MiB of the disk. */
+Test(host_disk, small_blocks_share_what_the_disk_hands_out)
+{
+    host_world_begin(64 * MIB, "12M");
+    char *memory = (char *)range_map((SMALL * 3 + 1) * HOST_PIECE_BYTES), *first = memory;
+    uint64_t *block[SMALL];
+
+    first += -(uintptr_t)memory % HOST_PIECE_BYTES;
+
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < SMALL; i++) {
+            uint64_t bytes = (1 + i % 2) * HOST_PIECE_BYTES;
+
+            block[i] = (uint64_t *)(first + i * 3 * HOST_PIECE_BYTES);
+            cr_assert_eq(host_block_register(block[i], bytes, 0, NULL), 0);
+            range_fill(block[i], bytes);
+            block[i][0] = i + 1;
+            range_evict(block[i], bytes);
+        }
+        for (unsigned i = round; i < SMALL; i += 2) { /* places become free among others */
+            cr_expect_eq(block[i][0], i + 1);
+            range_evict(block[i], (1 + i % 2) * HOST_PIECE_BYTES);
+        }
+        for (unsigned i = 0; i < SMALL; i++) {
+            cr_expect_eq(block[i][0], i + 1);
+            block[i][0] = range_word(0);
+            cr_expect(range_is_filled(block[i], (1 + i % 2) * HOST_PIECE_BYTES));
+            cr_expect_eq(host_block_unregister(block[i]), 0);
+        }
+        cr_expect_eq(host_disk_used(), 0);
+    }
+    munmap(memory, (SMALL * 3 + 1) * HOST_PIECE_BYTES);
     host_world_end();
 }
 
