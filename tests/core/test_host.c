@@ -58,16 +58,6 @@ static void *take(void *arg)
     return NULL;
 }
 
-/* Somebody waits for room, within ten seconds. */
-static bool asks(uint64_t told)
-{
-    const struct timespec pause = {.tv_nsec = 1000000};
-
-    for (unsigned i = 0; i < 10000 && core.needs_told == told; i++)
-        nanosleep(&pause, NULL);
-    return core.needs_told != told;
-}
-
 Test(host, blocks_go_to_disk_for_the_heap)
 {
     uint64_t got_bytes = 0;
@@ -91,7 +81,7 @@ Test(host, heap_is_patient_and_asks_once)
     told = core.needs_told;
     mover_take();
     pthread_create(&thread, NULL, take, &got_bytes);
-    cr_assert(asks(told));
+    cr_assert(world_grows(&core.needs_told, told), "somebody waits for room");
     nanosleep(&busy, NULL);
     cr_expect_eq(core.needs_told, told + 1);
     mover_give();

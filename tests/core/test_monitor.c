@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_monitor.c - the timer: water marks, what is cold, what others use, when it rests, and whom it serves. */
+/* test_monitor.c - the timer: water marks, what is cold, what others use, and when it rests. */
 #include "monitor.h"
 
 #include <criterion/criterion.h>
@@ -10,7 +10,6 @@
 
 #include "log.h"
 #include "machine_files.h"
-#include "mover.h"
 #include "state.h"
 #include "world.h"
 
@@ -175,16 +174,6 @@ Test(monitor, all_pinned_and_over_the_mark_is_said_once)
     unlink(path);
 }
 
-/* Until `*counter` is more than `than`, for ten seconds. */
-static bool grows(const _Atomic uint64_t *counter, uint64_t than)
-{
-    const struct timespec pause = {.tv_nsec = 1000000};
-
-    for (unsigned i = 0; i < 10000 && atomic_load(counter) <= than; i++)
-        nanosleep(&pause, NULL);
-    return atomic_load(counter) > than;
-}
-
 Test(monitor, nothing_managed_means_no_thread_and_then_a_parked_one)
 {
     static const char *const settings[] = {"EBBTIDE_PERIOD_MS", "1", 0};
@@ -195,7 +184,7 @@ Test(monitor, nothing_managed_means_no_thread_and_then_a_parked_one)
     cr_expect(!monitor_runs());
     cr_expect_eq(core.counters.monitor_ticks, 0);
     allocate(0, 2);
-    cr_assert(grows(&core.counters.monitor_ticks, 2), "it ticks while something is managed");
+    cr_assert(world_grows(&core.counters.monitor_ticks, 2), "it ticks while something is managed");
     program_free(&program.model[0]);
     for (unsigned i = 0; i < 10000 && !monitor_is_parked(); i++)
         nanosleep(&pause, NULL);
@@ -206,7 +195,7 @@ Test(monitor, nothing_managed_means_no_thread_and_then_a_parked_one)
     cr_expect(monitor_is_parked());
     cr_expect_eq(core.counters.monitor_ticks, ticks);
     allocate(0, 2);
-    cr_expect(grows(&core.counters.monitor_ticks, ticks), "it goes on");
+    cr_expect(world_grows(&core.counters.monitor_ticks, ticks), "it goes on");
     finish();
 }
 
@@ -343,85 +332,4 @@ Test(monitor, tasks_that_wait_for_memory_send_host_memory_to_disk)
     monitor_tick();
     cr_expect_gt(spilled(), 0);
     finish_with_files();
-}
-
-/* ---- allocations that wait ---------------------------------------------------------------------------------- */
-
-static void *allocate_one(void *arg)
-{
-    struct program *mine = arg;
-
-    cr_assert(program_allocate(mine, &mine->model[0], 6 * MIB));
-    return NULL;
-}
-
-Test(monitor, makes_room_for_all_who_wait_with_few_drains)
-{
-    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",
-                                           "40M",
-                                           "EBBTIDE_HOST_BUDGET",
-                                           "1G",
-                                           "EBBTIDE_PERIOD_MS",
-                                           "60000",
-                                           "EBBTIDE_WAIT_MS",
-                                           "20000",
-                                           0};
-    static struct program others[4];
-    pthread_t thread[4];
-    uint64_t drains;
-
-    start(settings);
-    for (unsigned i = 0; i < 6; i++)
-        allocate(i, 6);
-    drains = core.counters.drains;
-    mover_take();
-    for (unsigned i = 0; i < 4; i++) {
-        program_init(&others[i], &world, 1, i + 2);
-        pthread_create(&thread[i], NULL, allocate_one, &others[i]);
-    }
-    cr_assert(grows(&core.needs_told, 3), "all four wait");
-    mover_give();
-    for (unsigned i = 0; i < 4; i++)
-        pthread_join(thread[i], NULL);
-    cr_expect_geq(core.needs_served, 4);
-    cr_expect_leq(core.counters.drains - drains, 3, "%llu drains",
-                  (unsigned long long)(core.counters.drains - drains));
-    for (unsigned i = 0; i < 4; i++)
-        program_free_all(&others[i]);
-    finish();
-}
-
-Test(monitor, allocation_helps_itself_when_it_is_not_served_in_time)
-{
-    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",
-                                           "40M",
-                                           "EBBTIDE_HOST_BUDGET",
-                                           "1G",
-                                           "EBBTIDE_PERIOD_MS",
-                                           "60000",
-                                           "EBBTIDE_WAIT_MS",
-                                           "1",
-                                           0};
-
-    start(settings);
-    for (unsigned i = 0; i < 6; i++)
-        allocate(i, 6);
-    cr_assert(monitor_stop(&(struct timespec){.tv_sec = INT32_MAX}));
-    core.needs_told++; /* whoever served it has gone */
-    allocate(6, 8);
-    cr_expect_gt(core.counters.evictions, 0);
-    core.needs_told--;
-    finish();
-}
-
-Test(monitor, nobody_waits_for_a_monitor_that_is_off)
-{
-    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET", "40M", "EBBTIDE_HOST_BUDGET", "1G", 0};
-
-    start(settings);
-    for (unsigned i = 0; i < 8; i++)
-        allocate(i, 6);
-    cr_expect_eq(core.needs_told, 0);
-    cr_expect_gt(core.counters.evictions, 0);
-    finish();
 }

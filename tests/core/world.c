@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "invariants.h"
 #include "state.h"
@@ -56,6 +57,15 @@ unsigned world_steps(unsigned count)
     count = (count + 1) / 2;
 #endif
     return getenv("EBBTIDE_TEST_LONG") ? 50 * count : count;
+}
+
+bool world_grows(const _Atomic uint64_t *counter, uint64_t than)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+
+    for (unsigned i = 0; i < 10000 && atomic_load(counter) <= than; i++)
+        nanosleep(&pause, NULL);
+    return atomic_load(counter) > than;
 }
 
 /* ---- bytes ------------------------------------------------------------------------------------------------- */

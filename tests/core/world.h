@@ -84,6 +84,9 @@ bool model_intact(const struct model *block);
 /* A launch that reads it and finds every word. Negative: it was refused. */
 int model_launch(const struct model *block);
 
+/* Within ten seconds a counter is larger than that. */
+bool world_grows(const _Atomic uint64_t *counter, uint64_t than);
+
 /* `count` steps, fewer under a sanitizer, many more when EBBTIDE_TEST_LONG is set. */
 unsigned world_steps(unsigned count);
 

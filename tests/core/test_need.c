@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_need.c - allocations that wait for room, and the monitor that makes it for them. */
+#include "need.h"
+
+#include <criterion/criterion.h>
+
+#include "monitor.h"
+#include "mover.h"
+#include "state.h"
+#include "world.h"
+
+#define MIB ((uint64_t)1 << 20)
+
+TestSuite(need, .timeout = 60);
+
+static struct world world;
+static struct program program;
+
+static void start(const char *const *settings)
+{
+    world_start(&world, settings, NULL);
+    core.machine_root = "/nowhere";
+    program_init(&program, &world, PROGRAM_BLOCKS, 1);
+}
+
+static void finish(void)
+{
+    program_check_all(&program);
+    program_free_all(&program);
+    world_finish(&world);
+}
+
+static void allocate(unsigned index, unsigned mib)
+{
+    cr_assert(program_allocate(&program, &program.model[index], mib * MIB));
+}
+
+static void *allocate_one(void *arg)
+{
+    struct program *mine = arg;
+
+    cr_assert(program_allocate(mine, &mine->model[0], 6 * MIB));
+    return NULL;
+}
+
+Test(need, makes_room_for_all_who_wait_with_few_drains)
+{
+    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",
+                                           "40M",
+                                           "EBBTIDE_HOST_BUDGET",
+                                           "1G",
+                                           "EBBTIDE_PERIOD_MS",
+                                           "60000",
+                                           "EBBTIDE_WAIT_MS",
+                                           "20000",
+                                           0};
+    static struct program others[4];
+    pthread_t thread[4];
+    uint64_t drains;
+
+    start(settings);
+    for (unsigned i = 0; i < 6; i++)
+        allocate(i, 6);
+    drains = core.counters.drains;
+    mover_take();
+    for (unsigned i = 0; i < 4; i++) {
+        program_init(&others[i], &world, 1, i + 2);
+        pthread_create(&thread[i], NULL, allocate_one, &others[i]);
+    }
+    cr_assert(world_grows(&core.needs_told, 3), "all four wait");
+    mover_give();
+    for (unsigned i = 0; i < 4; i++)
+        pthread_join(thread[i], NULL);
+    cr_expect_geq(core.needs_served, 4);
+    cr_expect_leq(core.counters.drains - drains, 3, "%llu drains",
+                  (unsigned long long)(core.counters.drains - drains));
+    for (unsigned i = 0; i < 4; i++)
+        program_free_all(&others[i]);
+    finish();
+}
+
+Test(need, allocation_helps_itself_when_it_is_not_served_in_time)
+{
+    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",
+                                           "40M",
+                                           "EBBTIDE_HOST_BUDGET",
+                                           "1G",
+                                           "EBBTIDE_PERIOD_MS",
+                                           "60000",
+                                           "EBBTIDE_WAIT_MS",
+                                           "1",
+                                           0};
+
+    start(settings);
+    for (unsigned i = 0; i < 6; i++)
+        allocate(i, 6);
+    cr_assert(monitor_stop(&(struct timespec){.tv_sec = INT32_MAX}));
+    core.needs_told++; /* whoever served it has gone */
+    allocate(6, 8);
+    cr_expect_gt(core.counters.evictions, 0);
+    core.needs_told--;
+    finish();
+}
+
+Test(need, nobody_waits_for_a_monitor_that_is_off)
+{
+    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET", "40M", "EBBTIDE_HOST_BUDGET", "1G", 0};
+
+    start(settings);
+    for (unsigned i = 0; i < 8; i++)
+        allocate(i, 6);
+    cr_expect_eq(core.needs_told, 0);
+    cr_expect_gt(core.counters.evictions, 0);
+    finish();
+}
