@@ -19,6 +19,7 @@
 #include "reload.h"
 #include "reservation.h"
 
+#include <limits.h>
 #include <string.h>
 
 /* The host is managed from the first call on that asks for it, be it before any device is used. */
@@ -199,9 +200,22 @@ static long evict_host(void *ptr)
     return r ? r : host_block_evict(ptr, 0);
 }
 
-long ebb_evict(void *ptr_or_null, size_t bytes, int tier)
+/* Of the device first, then of the host: that is where they are wanted last. */
+static long evict_any(size_t bytes, int tier)
 {
     struct place place;
+    size_t gone = 0;
+
+    bytes = bytes < LONG_MAX ? bytes : LONG_MAX;
+    if (core_active() && contexts_here(&place))
+        gone = (size_t)operand_evict_any(place.ordinal, bytes, tier);
+    if (tier == EBB_TIER_DISK && gone < bytes)
+        gone += host_block_demote(bytes - gone);
+    return (long)gone;
+}
+
+long ebb_evict(void *ptr_or_null, size_t bytes, int tier)
+{
     int r = check_here();
 
     if (r < 0)
@@ -209,7 +223,7 @@ long ebb_evict(void *ptr_or_null, size_t bytes, int tier)
     if (tier != EBB_TIER_HOST && tier != EBB_TIER_DISK)
         return -EINVAL;
     if (!ptr_or_null)
-        return core_active() && contexts_here(&place) ? operand_evict_any(place.ordinal, bytes, tier) : 0;
+        return evict_any(bytes, tier);
     if (core_owns(address_of(ptr_or_null)))
         return operand_evict(address_of(ptr_or_null), tier);
     return tier == EBB_TIER_DISK ? evict_host(ptr_or_null) : -EINVAL;

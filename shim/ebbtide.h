@@ -294,7 +294,8 @@ EBB_FUNCTION int ebb_reserve_release(ebb_reservation reservation, size_t bytes)
 EBB_FUNCTION int ebb_prefetch(void *ptr, int tier, void *stream) EBB_NAMED(ebb_prefetch);
 
 /**
- * Send objects away: one, or with NULL the least recent buffers until `bytes` have left.
+ * Send objects away: one, or with NULL the least recent buffers until `bytes` have left: those of the calling thread's
+ * current device, and then, for the disk, registered host memory.
  *
  * @bytes   with NULL: how much; SIZE_MAX: whatever can leave. Ignored for one object, which leaves whole
  * @tier    EBB_TIER_HOST or EBB_TIER_DISK: the fastest one they may be in afterwards

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <ebbtide.h>
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <sys/mman.h>
@@ -102,4 +103,26 @@ Test(host, pinned_memory_stays)
     cr_expect_eq(ebb_unregister(others), 0);
     cr_expect_eq(ebb_unpin(words, 0), 0);
     cr_expect_eq(ebb_unregister(words), 0);
+}
+
+Test(host, least_recent_memory_leaves_when_no_object_is_named)
+{
+    unsigned *first = map_registered(16 * MIB), *second = map_registered(16 * MIB);
+    struct ebb_block_info info = {.struct_bytes = sizeof info};
+
+    if (ebb_evict(first, 0, EBB_TIER_DISK) == -ENOTSUP)
+        cr_skip("faults of the kernel are not handed to this user");
+    fill(first, 16 * MIB);
+    fill(second, 16 * MIB);
+    cr_expect_eq(ebb_touch(second), 0);
+    cr_expect_eq(ebb_evict(NULL, 16 * MIB, EBB_TIER_DISK), (long)(16 * MIB));
+    cr_expect_eq(ebb_query(first, &info), 0);
+    cr_expect_eq(info.tier, EBB_TIER_DISK);
+    cr_expect_eq(ebb_query(second, &info), 0);
+    cr_expect_eq(info.tier, EBB_TIER_HOST);
+    cr_expect_eq(ebb_evict(NULL, SIZE_MAX, EBB_TIER_HOST), 0);
+    cr_expect_eq(ebb_evict(NULL, SIZE_MAX, EBB_TIER_DISK), (long)(16 * MIB));
+    cr_expect(is_filled(first, 16 * MIB) && is_filled(second, 16 * MIB));
+    cr_expect_eq(ebb_unregister(first), 0);
+    cr_expect_eq(ebb_unregister(second), 0);
 }
