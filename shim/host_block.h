@@ -9,7 +9,8 @@
  *          the kernel on its behalf (read(2) into it, write(2) from it), through userfaultfd(2).
  * Owns     the books of it, in memory of its own: nothing here calls malloc, so malloc's hooks may call it. Two
  *          threads for faults and one that evicts, made when the first block is registered; nothing before.
- * Ledger   the host budget is charged with what of a block is in memory, the disk budget with what is away. The bytes
+ * Ledger   the host budget is charged with what of a block is in memory, after others have left for it where they can;
+ *          the disk budget with what is away, in parts of 2 MiB that small blocks share. The bytes
  *          of a heap block (HOST_BLOCK_HEAP) are in class heap, charged by malloc as a whole: here only what is away,
  *          or was never touched, is credited to that class. Those of any other are in class registered.
  * Threads  any, any signal mask; the program may read, write, fork and hand the memory to system calls meanwhile. No
