@@ -39,7 +39,7 @@ static double pins(void *arg, uint64_t operations)
     for (uint64_t i = 0; i < operations; i++) {
         uint64_t address = crowd_address(crowd_order[i % spread]);
 
-        if (operand_pin(address, EBB_RO) < 0 || operand_unpin(address, EBB_CLEAN) < 0)
+        if (operand_pin(address, EBB_RO, NULL) < 0 || operand_unpin(address, EBB_CLEAN) < 0)
             abort();
     }
     return (rounds_cpu_ns() - since_ns) / (double)operations;

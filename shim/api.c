@@ -105,19 +105,16 @@ int ebb_unregister(void *ptr)
     return on_device ? operand_unregister(address_of(ptr)) : host_block_unregister(ptr);
 }
 
-/* What comes back is in place when the call returns, so all that is submitted later finds it there: on this stream as
- * on any other. */
 int ebb_pin(void *ptr, unsigned flags, void *stream)
 {
     int on_device = is_device(ptr);
 
-    (void)stream;
     if (on_device < 0)
         return on_device;
     if (flags & ~(unsigned)(EBB_RO | EBB_NOWAIT))
         return -EINVAL;
     if (on_device)
-        return operand_pin(address_of(ptr), flags);
+        return operand_pin(address_of(ptr), flags, stream);
     return host_operand_pin(ptr, flags);
 }
 

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "allocate.h"
+#include "arrival.h"
 #include "copy_executor.h"
 #include "disk_executor.h"
 #include "heap.h"
@@ -303,7 +304,13 @@ bool core_leave(void)
     struct timespec until = core_until(core.options->drain_ms * UINT64_C(1000000));
 
     atomic_store(&core.leaving, true);
-    return monitor_stop(&until) && mover_settle(&until);
+    if (!monitor_stop(&until) || !mover_settle(&until))
+        return false;
+    if (arrival_any()) {
+        mover_take();
+        mover_give();
+    }
+    return true;
 }
 
 void core_settle(void)
@@ -355,6 +362,7 @@ void core_forked(void)
     pthread_cond_init(&core.changed, NULL);
     core.blocks.bytes = 0;
     core_arena.bytes = 0;
+    arrivals_forked();
     budget_credit(&core.host_budget, HOST_TIER, core.host_budget.class_bytes[HOST_TIER]);
     budget_credit(&core.host_budget, HOST_PINNED, core.host_budget.class_bytes[HOST_PINNED]);
     budget_drop_idle(&core.host_budget, core.host_budget.idle_bytes);

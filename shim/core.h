@@ -218,6 +218,7 @@ struct use {
     bool pinned;      /**< internal */
     bool device_only; /**< must not run from host memory (copies and sets that a graph or capture records) */
     uint32_t granule[USE_INLINE]; /**< where each word points to; whose that is, use_begin finds out */
+    const void *stream;           /**< that the call goes to; NULL: not told, or the default one */
     const uint32_t *more;         /**< a graph's own list of such, or NULL */
     uint32_t more_count;
     uint32_t host_count;
@@ -231,6 +232,7 @@ static inline void use_init(struct use *use, bool writes)
     use->writes = writes;
     use->pinned = false;
     use->device_only = false;
+    use->stream = 0;
     use->more = 0;
     use->more_count = 0;
     use->host_count = 0;

@@ -108,6 +108,10 @@ struct device {
      *  more, and what they wrote is unknown. */
     int (*copied)(struct device *self, unsigned ordinal);
 
+    /** What the program's `stream` is given from now on waits for the copies that were started on `ordinal` until now. Nobody
+     *  waits for that. -ENOTSUP, -EIO. NULL where the device has no such order. */
+    int (*order)(struct device *self, unsigned ordinal, void *stream);
+
     /** Wait until all work submitted so far to every context has finished, or until `deadline_ns` of `now`
      *  (UINT64_MAX: none). -ETIMEDOUT, or -EBUSY while a stream capture is open. */
     int (*drain)(struct device *self, uint64_t deadline_ns);

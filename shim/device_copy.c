@@ -34,6 +34,29 @@ int device_zero(struct device *self, unsigned ordinal, uint64_t address, uint64_
     return error;
 }
 
+int device_order(struct device *self, unsigned ordinal, void *stream)
+{
+    struct entered entered;
+    CUevent copied;
+    int error = -ENOTSUP;
+
+    (void)self;
+    if (real.cuEventRecord && real.cuStreamWaitEvent)
+        error = context_enter(ordinal, &entered);
+    if (error)
+        return error == -ENOTSUP ? -EIO : error;
+    CUresult result = real.cuEventCreate(&copied, CU_EVENT_DISABLE_TIMING);
+
+    if (result == CUDA_SUCCESS) {
+        result = real.cuEventRecord(copied, entered.stream[STREAM_IN]);
+        if (result == CUDA_SUCCESS)
+            result = real.cuStreamWaitEvent((CUstream)stream, copied, 0);
+        real.cuEventDestroy_v2(copied); /* who waits for it goes on to */
+    }
+    context_leave(&entered);
+    return device_cuda_error(result);
+}
+
 /* Wait for one stream. Whatever the driver answers, nothing is on its way any more when this returns. */
 static int stream_wait(CUstream stream)
 {

@@ -86,6 +86,7 @@ static struct device cuda = {
     .zero = device_zero,
     .scan = device_scan,
     .copied = device_copied,
+    .order = device_order,
     .drain = device_drain,
     .memory = device_cuda_memory,
     .roots = device_roots,

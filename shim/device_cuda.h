@@ -66,6 +66,7 @@ int device_copy(struct device *self, unsigned ordinal, uint64_t to, uint64_t fro
 int device_zero(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes);
 int device_scan(struct device *self, unsigned ordinal, const struct scan *scan);
 int device_copied(struct device *self, unsigned ordinal);
+int device_order(struct device *self, unsigned ordinal, void *stream);
 
 int device_drain(struct device *self, uint64_t deadline_ns);
 int device_cuda_memory(struct device *self, unsigned ordinal, uint64_t *out_free_bytes,

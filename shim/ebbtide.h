@@ -214,13 +214,15 @@ EBB_FUNCTION int ebb_unregister(void *ptr) EBB_NAMED(ebb_unregister);
  * evicted for it: from a device to the host, from the host to disk.
  *
  * @flags   EBB_RO or EBB_RW, and EBB_NOWAIT
- * @stream  a CUstream or cudaStream_t on which it is about to be used, or NULL: work submitted to it after this call
- *          finds the block in place, and so does work on any other stream. Nothing is put into the stream. What is in
- *          its tier already is pinned without any wait, for this stream or another. For what is away the calling
- *          thread waits, for the copy and not for work of the program: mapping a block at its address is an act of
- *          the host, which no event in a stream can stand in for. Only where others must be evicted for it, or
- *          it was left in host memory that the device reaches (it was not registered then, or there was no room), is
- *          the device drained. To wait nowhere, ebb_prefetch in another thread. Ignored for host memory
+ * @stream  a CUstream or cudaStream_t on which it is about to be used, or NULL. What is in its tier already is pinned
+ *          without any wait. What is in host memory, unmapped, comes back behind the stream: it is mapped at once,
+ *          and work submitted to the stream after this call waits for the copy, but no thread does; ebb_query tells
+ *          its new tier once the copy is known to be complete. Any other call that names the block waits for it
+ *          first, on whatever stream; a use that nobody can see is for the program to order behind the stream.
+ *          The calling thread waits, for the copy and not for work of the program, without a stream, during a stream
+ *          capture, and for what comes from disk or is written by a reload callback. Where others must be evicted for it, or
+ *          it was left in host memory that the device reaches (it was not registered then, or there was no room), the
+ *          device is drained as well. Ignored for host memory
  * Returns  0; -EINVAL null or unknown flags; -ENOENT not registered; -ENOSPC operations would pass their maximum, or
  *          what is pinned leaves no room; -EAGAIN with EBB_NOWAIT it is away; -EBUSY it is away and a stream capture
  *          is open; -ETIMEDOUT the device did not come to rest; -EIO its bytes cannot be read back, or reloaded; -EDEADLK from a

@@ -8,27 +8,26 @@
 #include "allocate.h"
 #include "mover.h"
 #include "reload.h"
-#include "state.h"
+#include "returning.h"
 #include "swap.h"
 #include "tier.h"
 
-/* One chunk on its way back. */
-struct returning {
-    uint32_t first, granule;
-    uint64_t slab;    /* taken for it, or its own */
-    uint64_t handle;  /* 0: it goes to mapped host memory */
-    uint64_t scratch; /* private address of the handle; 0: none */
-    uint64_t epoch;
-    struct transfer transfer;
-    bool submitted;
-    bool from_disk;
-    bool dropped; /* no slot: the program fills the slab */
-    int result;
-};
-
-static struct chunk *chunk_of(const struct returning *returning)
+struct returning returning_begin(uint32_t first, uint32_t granule)
 {
-    return &core.blocks.chunk[returning->granule];
+    struct chunk *chunk = &core.blocks.chunk[granule];
+    const struct operand *operand = &core.blocks.operand[first];
+    struct returning returning = {
+        .first = first,
+        .granule = granule,
+        .slab = (uintptr_t)chunk->slab,
+        .from_disk = chunk->state == CHUNK_DISK,
+        .dropped = chunk_dropped(chunk),
+        .keep = core.blocks.block[first].flags & BLOCK_REGISTERED && operand->flags & OPERAND_KEEP &&
+                !operand->reload,
+    };
+
+    chunk_move(chunk, CHUNK_RETURNING);
+    return returning;
 }
 
 /* Under the lock: chunks of one tier join the flight, marked RETURNING. Returns how many are in it now. */
@@ -43,14 +42,7 @@ static uint32_t plan_from(bool from_disk, struct returning *flight, uint32_t pla
 
             if (chunk->state != (from_disk ? CHUNK_DISK : CHUNK_HOST) || chunk->mapped || planned == most)
                 continue;
-            chunk_move(chunk, CHUNK_RETURNING);
-            flight[planned++] = (struct returning){
-                .first = firsts[i],
-                .granule = g,
-                .slab = (uintptr_t)chunk->slab,
-                .from_disk = from_disk,
-                .dropped = from_disk && chunk->slot == SLOT_NONE,
-            };
+            flight[planned++] = returning_begin(firsts[i], g);
         }
     }
     return planned;
@@ -69,16 +61,16 @@ static uint32_t plan(struct returning *flight, uint32_t most, const uint32_t *fi
     return planned;
 }
 
-static void submit(struct returning *returning, enum tier from, enum tier to)
+void returning_submit(struct returning *returning, enum tier from, enum tier to, uint64_t device_address)
 {
     returning->transfer = (struct transfer){
         .from = from,
         .to = to,
         .ordinal = core.blocks.block[returning->first].ordinal,
-        .device_address = returning->scratch,
+        .device_address = device_address,
         .host = &((struct slab *)(uintptr_t)returning->slab)->memory,
-        .slot = chunk_of(returning)->slot,
-        .bytes = chunk_bytes(chunk_of(returning)),
+        .slot = returning_chunk(returning)->slot,
+        .bytes = chunk_bytes(returning_chunk(returning)),
     };
     returning->result = executors_submit(&core.executors, &returning->transfer);
     returning->submitted = !returning->result;
@@ -103,7 +95,7 @@ static void wait_all(struct returning *flight, uint32_t count, enum stats_move m
  * there so that one chunk can always come back: `reserves` says that this is the one. */
 static void acquire(struct returning *returning, bool allow_mapped, bool reserves)
 {
-    uint64_t bytes = chunk_bytes(chunk_of(returning));
+    uint64_t bytes = chunk_bytes(returning_chunk(returning));
     unsigned ordinal = core.blocks.block[returning->first].ordinal;
     uint64_t keep = returning->from_disk && !reserves ? tier_device_keep(ordinal) : 0;
     int r = allocate_take(ordinal, bytes, keep, &returning->handle);
@@ -119,7 +111,7 @@ static void acquire(struct returning *returning, bool allow_mapped, bool reserve
         r = stock_take(&core.slabs, bytes, 0, &returning->slab);
     returning->result = r;
     if (!r && !returning->dropped)
-        submit(returning, TIER_DISK, TIER_HOST);
+        returning_submit(returning, TIER_DISK, TIER_HOST, 0);
 }
 
 /* After the reads have been started: they go on meanwhile. */
@@ -134,7 +126,7 @@ static void reload(struct returning *returning)
 /* A private address for the chunk's new device memory. */
 static int scratch_map(struct returning *returning)
 {
-    const struct chunk *chunk = chunk_of(returning);
+    const struct chunk *chunk = returning_chunk(returning);
     uint32_t granule;
     int r;
 
@@ -159,7 +151,7 @@ static int scratch_map(struct returning *returning)
 
 static int scratch_unmap(struct returning *returning)
 {
-    const struct chunk *chunk = chunk_of(returning);
+    const struct chunk *chunk = returning_chunk(returning);
     int r;
 
     if (!returning->scratch)
@@ -176,7 +168,7 @@ static int scratch_unmap(struct returning *returning)
 
 static void copy_start(struct returning *returning)
 {
-    struct chunk *chunk = chunk_of(returning);
+    struct chunk *chunk = returning_chunk(returning);
 
     if (returning->result)
         return;
@@ -188,7 +180,7 @@ static void copy_start(struct returning *returning)
         return;
     returning->result = scratch_map(returning);
     if (!returning->result)
-        submit(returning, TIER_HOST, TIER_DEVICE);
+        returning_submit(returning, TIER_HOST, TIER_DEVICE, returning->scratch);
 }
 
 /* Map at the chunk's own address. What an earlier failure may have left there half mapped is removed first. */
@@ -204,7 +196,7 @@ static int settle_at(unsigned ordinal, uint64_t address, uint64_t bytes, uint64_
 /* Map what holds the bytes now: the handle, else the slab when that is allowed. */
 static void place(struct returning *returning, bool allow_mapped)
 {
-    struct chunk *chunk = chunk_of(returning);
+    struct chunk *chunk = returning_chunk(returning);
     unsigned ordinal = core.blocks.block[returning->first].ordinal;
     uint64_t address = granule_address(&core.blocks, returning->granule), bytes = chunk_bytes(chunk);
     int r = scratch_unmap(returning);
@@ -234,23 +226,20 @@ static void place(struct returning *returning, bool allow_mapped)
  * stays good: the slot, else the slab. True: the slab is kept. */
 static bool keep_copy(struct returning *returning)
 {
-    struct chunk *chunk = chunk_of(returning);
+    struct chunk *chunk = returning_chunk(returning);
     struct operand *operand = &core.blocks.operand[returning->first];
-    bool keep = core.blocks.block[returning->first].flags & BLOCK_REGISTERED &&
-                operand->flags & OPERAND_KEEP && !operand->reload;
 
-    chunk->copied = keep;
-    operand->copies += keep;
-    if (keep && !returning->from_disk)
+    chunk->copied = returning->keep;
+    operand->copies += returning->keep;
+    if (returning->keep && !returning->from_disk)
         return true;
     chunk->slab = NULL;
     return false;
 }
 
-/* Under the lock: the chunk's new state. True: its slab is left over. */
-static bool commit(struct returning *returning)
+bool returning_commit(struct returning *returning)
 {
-    struct chunk *chunk = chunk_of(returning);
+    struct chunk *chunk = returning_chunk(returning);
     struct block *block = &core.blocks.block[returning->first];
     bool spare = false;
 
@@ -304,11 +293,11 @@ uint32_t flight_return(const uint32_t *firsts, uint32_t count, uint32_t most, bo
         bool spare;
 
         pthread_mutex_lock(&core.lock);
-        spare = commit(&flight[i]);
+        spare = returning_commit(&flight[i]);
         pthread_cond_broadcast(&core.changed);
         pthread_mutex_unlock(&core.lock);
         if (spare)
-            stock_return(&core.slabs, chunk_bytes(chunk_of(&flight[i])), flight[i].slab);
+            stock_return(&core.slabs, chunk_bytes(returning_chunk(&flight[i])), flight[i].slab);
         returned += !flight[i].result;
         if (flight[i].result == -EILSEQ || (flight[i].result == -EIO && flight[i].from_disk))
             core.unreadable = true;

@@ -17,6 +17,7 @@ CUresult hook_cuLaunchKernel(__typeof__(cuLaunchKernel) *next, CUfunction f, uns
         return next(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes, hStream,
                     kernelParams, extra);
     use_init(&use, true);
+    use.stream = hStream;
     parameters_use(&use, f, kernelParams, extra);
     int error = use_begin(&use);
 
@@ -37,6 +38,7 @@ CUresult hook_cuLaunchKernelEx(__typeof__(cuLaunchKernelEx) *next, const CUlaunc
     if (!config || __builtin_expect(capture_records(config->hStream, next == real.cuLaunchKernelEx_ptsz), 0))
         return next(config, f, kernelParams, extra);
     use_init(&use, true);
+    use.stream = config->hStream;
     parameters_use(&use, f, kernelParams, extra);
     int error = use_begin(&use);
 
@@ -60,6 +62,7 @@ CUresult hook_cuLaunchCooperativeKernel(__typeof__(cuLaunchCooperativeKernel) *n
         return next(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes, hStream,
                     kernelParams);
     use_init(&use, true);
+    use.stream = hStream;
     parameters_use(&use, f, kernelParams, NULL);
     int error = use_begin(&use);
 

@@ -20,7 +20,9 @@
 #define INFLATE(list, count)          operands_inflate(&use, list, count);
 #define EVERYTHING()                  use.all = true;
 /* A recorded copy touches nothing yet, but a driver may look at where its blocks are: they come back if they can. */
-#define ON(stream) use.device_only = capture_records(stream, is_per_thread);
+#define ON(to)                                                                                               \
+    use.stream = to;                                                                                         \
+    use.device_only = capture_records(to, is_per_thread);
 
 #define ROW(library, class, result, name, body, parameters, arguments)
 #define MARK_ROW(name, parameters, arguments)

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "allocate.h"
+#include "arrival.h"
 #include "heap.h"
 #include "limit.h"
 #include "log.h"
@@ -199,6 +200,10 @@ void monitor_tick(void)
     if (core.deferred)
         allocate_run_deferred();
     look_at_machine();
+    if (arrival_any()) { /* what they came from is given back */
+        mover_take();
+        mover_give();
+    }
     for (unsigned ordinal = 0; ordinal < core.device->count; ordinal++) {
         limit_refresh(ordinal);
         if (newest && core.devices[ordinal].ready && !atomic_load(&core.captures))

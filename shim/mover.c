@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "allocate.h"
+#include "arrival.h"
 #include "closure.h"
 #include "state.h"
 #include "steps.h"
@@ -16,6 +17,15 @@ __thread bool mover_mine;
 static __thread unsigned nested;
 
 void mover_take(void)
+{
+    bool is_nested = mover_mine;
+
+    mover_take_beside();
+    if (!is_nested && arrival_any())
+        arrivals_settle();
+}
+
+void mover_take_beside(void)
 {
     uint64_t ticket;
 

@@ -16,6 +16,8 @@
 extern __thread bool mover_mine __attribute__((tls_model("initial-exec")));
 
 void mover_take(void);
+/** The same beside what is on its way behind a stream, which mover_take waits for: nothing of it is to be touched. */
+void mover_take_beside(void);
 
 /** Wait, on CLOCK_MONOTONIC, until all who have the role, or wait for it now, have given it back. False: somebody has it
  *  still, be it this thread or one in a driver call that does not return. */

@@ -23,7 +23,7 @@ int operand_register(uint64_t address, uint64_t bytes, unsigned flags, const cha
 int operand_unregister(uint64_t address);
 
 /** `flags` of ebb_pin. -ENOSPC, -EAGAIN, -EBUSY, -ETIMEDOUT, -EIO, -EDEADLK, -EOVERFLOW. */
-int operand_pin(uint64_t address, unsigned flags);
+int operand_pin(uint64_t address, unsigned flags, void *stream);
 /** `flags` of ebb_unpin. -EINVAL not pinned. */
 int operand_unpin(uint64_t address, unsigned flags);
 int operand_touch(uint64_t address);

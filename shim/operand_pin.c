@@ -2,7 +2,9 @@
 /* operand_pin.c - pins of the program's own, and touches: what it calls all the time. See operand.h. */
 #include <stddef.h>
 
+#include "arrival.h"
 #include "copies.h"
+#include "ebbtide.h"
 #include "mover.h"
 #include "operand_state.h"
 #include "pressure.h"
@@ -63,18 +65,62 @@ static inline enum last_pin uncount_pin(uint32_t first)
     return over ? PIN_LAST_OVER : PIN_LAST;
 }
 
+/* Behind the stream, if that can be. What is written on it has no good copy any more. */
+static int arrive(uint32_t first, unsigned flags, void *stream)
+{
+    struct operand *operand = &core.blocks.operand[first];
+    int r;
+
+    if (flags & EBB_RO)
+        operand->flags |= OPERAND_KEEP;
+    r = arrival_begin(first, stream);
+    operand->flags &= (uint8_t)~OPERAND_KEEP;
+    return r;
+}
+
+/* Bytes of it that are not on the device. */
+static uint64_t bytes_away(uint32_t first)
+{
+    uint64_t bytes = 0;
+
+    pthread_mutex_lock(&core.lock);
+    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
+        if (core.blocks.chunk[g].state != CHUNK_RESIDENT)
+            bytes += chunk_bytes(&core.blocks.chunk[g]);
+    pthread_mutex_unlock(&core.lock);
+    return bytes;
+}
+
+/* What others must leave for is waited for; the copy only where nobody else can. */
+static int bring_behind(uint32_t first, unsigned flags, void *stream)
+{
+    unsigned ordinal = core.blocks.block[first].ordinal;
+    uint64_t bytes;
+
+    if (!arrive(first, flags, stream))
+        return 0;
+    arrivals_settle();
+    bytes = bytes_away(first);
+    if (bytes && !mover_make_room(ordinal, bytes, bytes, UINT64_MAX) && !arrive(first, flags, stream))
+        return 0;
+    return operand_bring(first);
+}
+
 /* It is away, or on its way. */
-static __attribute__((noinline)) int pin_away(uint64_t address, unsigned flags)
+static __attribute__((noinline)) int pin_away(uint64_t address, unsigned flags, void *stream)
 {
     uint32_t first;
     int r;
 
-    mover_take();
+    if (stream)
+        mover_take_beside();
+    else
+        mover_take();
     r = operand_lock(address, &first);
     if (!r) {
         r = count_pin(first);
         pthread_mutex_unlock(&core.lock);
-        if (!r && (r = operand_bring(first)) < 0) {
+        if (!r && (r = stream ? bring_behind(first, flags, stream) : operand_bring(first)) < 0) {
             pthread_mutex_lock(&core.lock);
             uncount_pin(first);
             pthread_mutex_unlock(&core.lock);
@@ -111,7 +157,7 @@ static bool ask_for(uint64_t address)
                                                           (info.bytes + GRANULE_BYTES - 1) & -GRANULE_BYTES);
 }
 
-int operand_pin(uint64_t address, unsigned flags)
+int operand_pin(uint64_t address, unsigned flags, void *stream)
 {
     unsigned tries = 0;
     int r;
@@ -121,7 +167,9 @@ int operand_pin(uint64_t address, unsigned flags)
         if (__builtin_expect(!r, 1))
             return 0;
         if (r == 1)
-            r = flags & EBB_NOWAIT ? -EAGAIN : pressure_asking() ? -EDEADLK : pin_away(address, flags);
+            r = flags & EBB_NOWAIT  ? -EAGAIN
+                : pressure_asking() ? -EDEADLK
+                                    : pin_away(address, flags, stream);
     } while (r == -ENOSPC && tries++ < PRESSURE_TRIES && ask_for(address));
     return r;
 }
@@ -149,6 +197,12 @@ int operand_unpin(uint64_t address, unsigned flags)
     bool dirty;
     int r = operand_lock(address, &first);
 
+    if (!r && __builtin_expect(arrival_any() && !settled(first), 0)) {
+        pthread_mutex_unlock(&core.lock);
+        mover_take();
+        mover_give();
+        r = operand_lock(address, &first);
+    }
     if (r < 0)
         return r;
     if (!operand_pins(first)) {

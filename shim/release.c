@@ -10,6 +10,7 @@
 
 #include "address.h"
 #include "allocate.h"
+#include "arrival.h"
 #include "log.h"
 #include "mover.h"
 #include "reservation.h"
@@ -111,6 +112,10 @@ static void block_release(uint32_t first)
     uint64_t context = core.blocks.block[first].context;
     bool kept, clean = true;
 
+    if (arrival_any()) { /* it may be among them */
+        mover_take();
+        mover_give();
+    }
     pthread_mutex_lock(&core.lock);
     while (in_motion(first) || core.searching)
         pthread_cond_wait(&core.changed, &core.lock);

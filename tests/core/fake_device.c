@@ -273,6 +273,7 @@ static const struct device FAKE_TABLE = {
     .zero = fake_zero,
     .scan = fake_scan,
     .copied = fake_copied,
+    .order = fake_order,
     .drain = fake_drain,
     .memory = fake_memory,
     .roots = fake_roots,

@@ -45,6 +45,7 @@ enum fake_call {
     FAKE_ZERO,
     FAKE_SCAN,
     FAKE_COPIED,
+    FAKE_ORDER,
     FAKE_DRAIN,
     FAKE_MEMORY,
     FAKE_ROOTS,
@@ -138,6 +139,7 @@ struct fake_device {
     uint64_t map_count, map_room, map_unused;
     struct fake_copy *copy;
     uint64_t copy_count, copy_room;
+    bool is_ordered; /* kernels that were started since wait for the copies */
     struct fake_kernel *kernel;
     uint64_t kernel_count, kernel_room;
     struct fake_host *host;

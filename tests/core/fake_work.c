@@ -215,8 +215,21 @@ int fake_copied(struct device *self, unsigned ordinal)
     return fake_call_end(fake, copies_make(fake, ordinal, false, rc));
 }
 
+int fake_order(struct device *self, unsigned ordinal, void *stream)
+{
+    struct fake_device *fake = fake_of(self);
+    int rc = fake_call_begin(fake, FAKE_ORDER);
+    if (!rc && (!stream || ordinal >= fake->device.count))
+        rc = fake_violate(fake, "order of no stream behind device %u", ordinal);
+    fake->is_ordered |= !rc;
+    return fake_call_end(fake, rc);
+}
+
 static void kernels_run(struct fake_device *fake)
 {
+    if (fake->is_ordered)
+        copies_make(fake, 0, true, 0);
+    fake->is_ordered = false;
     for (uint64_t i = 0; i < fake->kernel_count; i++) {
         struct fake_kernel kernel = fake->kernel[i];
         bool reachable = false;

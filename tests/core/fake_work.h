@@ -38,6 +38,7 @@ int fake_zero(struct device *self, unsigned ordinal, uint64_t address, uint64_t 
 int fake_scan(struct device *self, unsigned ordinal, const struct scan *scan);
 int fake_copy(struct device *self, unsigned ordinal, uint64_t to, uint64_t from, uint64_t bytes);
 int fake_copied(struct device *self, unsigned ordinal);
+int fake_order(struct device *self, unsigned ordinal, void *stream);
 int fake_drain(struct device *self, uint64_t deadline_ns);
 
 #endif

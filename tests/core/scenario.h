@@ -57,7 +57,7 @@ static inline struct model make_named(uint64_t mib)
 
 static inline void pin(const struct model *block, unsigned flags)
 {
-    cr_assert_eq(operand_pin(block->address, flags), 0);
+    cr_assert_eq(operand_pin(block->address, flags, NULL), 0);
 }
 
 static inline void unpin(const struct model *block, unsigned flags)

@@ -50,7 +50,7 @@ Test(pressure, launch_asks_the_program_for_room_before_it_is_refused)
     away = make(40);
     cr_assert_gt(operand_evict(away.address, EBB_TIER_HOST), 0);
     pinned = make(40);
-    cr_assert_eq(operand_pin(pinned.address, EBB_RO), 0);
+    cr_assert_eq(operand_pin(pinned.address, EBB_RO, NULL), 0);
     pressure_set(unpin, NULL);
     cr_expect_eq(model_launch(&away), -ENOMEM);
     cr_expect_eq(asked, 1, "who gives nothing is not asked again");

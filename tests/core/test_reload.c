@@ -80,7 +80,7 @@ Test(reload, dropped_object_is_filled_again_before_a_pin_or_a_launch_returns)
     cr_expect_eq(model_launch(&block), 0);
     cr_expect_gt(asked, 1, "an object of several chunks comes in parts");
     cr_expect_gt(operand_evict(block.address, EBB_TIER_DISK), 0);
-    cr_expect_eq(operand_pin(block.address, EBB_RW), 0);
+    cr_expect_eq(operand_pin(block.address, EBB_RW, NULL), 0);
     cr_expect(model_intact(&block), "it is there, without a launch");
     cr_expect_eq(operand_unpin(block.address, EBB_DIRTY), 0);
     cr_expect_gt(operand_evict(block.address, EBB_TIER_HOST), 0, "dirty or not");
@@ -122,7 +122,7 @@ Test(reload, failed_callback_refuses_who_needs_the_object_and_is_asked_again)
     cr_assert_eq(reload_set(block.address, fill, &block), 0);
     cr_expect_gt(operand_evict(block.address, EBB_TIER_HOST), 0);
     failures = 1000;
-    cr_expect_eq(operand_pin(block.address, EBB_RO), -EIO);
+    cr_expect_eq(operand_pin(block.address, EBB_RO, NULL), -EIO);
     cr_expect_eq(ask(&block).pins, 0);
     cr_expect_eq(operand_prefetch(block.address), -EIO);
     cr_expect_eq(model_launch(&block), -ENOMEM);

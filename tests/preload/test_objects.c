@@ -198,6 +198,40 @@ Test(objects, host_memory_is_shared_by_operations_and_buffers)
         cr_expect_eq(ebb_unregister(at[i]), 0);
 }
 
+/* The link is slow: what is submitted right after the pin would find half a block if it did not wait for it. */
+Test(objects, pin_behind_a_stream_is_in_place_for_its_work_and_for_others)
+{
+    struct object block, other;
+    CUstream stream[2];
+
+    begin(100);
+    block = make_named(24, 0);
+    other = make_named(24, 1);
+    for (unsigned i = 0; i < 2; i++)
+        OK(cuStreamCreate(&stream[i], CU_STREAM_NON_BLOCKING));
+    for (unsigned i = 0; i < 8; i++) {
+        cr_assert_eq(ebb_evict(ptr(&block), 0, EBB_TIER_HOST), 24 * (long)MIB);
+        cr_assert_eq(ebb_evict(ptr(&other), 0, EBB_TIER_HOST), 24 * (long)MIB);
+        cr_expect_eq(ebb_pin(ptr(&block), EBB_RW, stream[0]), 0);
+        cr_expect_eq(ebb_pin(ptr(&other), EBB_RO, stream[0]), 0);
+        OK(world_add(&world, block.at, other.at, block.bytes / 4, stream[i % 2]));
+        OK(cuStreamSynchronize(stream[i % 2]));
+        block.value++;
+        unpin(&block, EBB_DIRTY);
+        unpin(&other, EBB_CLEAN);
+    }
+    cr_expect_eq(ask(&other).saves, 1, "nobody wrote to it");
+    cr_expect(all_are(block.at, block.bytes / 4, 8));
+    cr_assert_eq(ebb_evict(ptr(&block), 0, EBB_TIER_HOST), 24 * (long)MIB);
+    cr_expect_eq(ebb_pin(ptr(&block), EBB_RW, (void *)(uintptr_t)0xbad0), 0, "no stream: it comes as ever");
+    cr_expect_eq(ask(&block).tier, EBB_TIER_DEVICE);
+    unpin(&block, EBB_DIRTY);
+    for (unsigned i = 0; i < 2; i++)
+        OK(cuStreamDestroy(stream[i]));
+    end(&block);
+    end(&other);
+}
+
 /* Managed memory that was sent to the host never goes on to disk. */
 Test(objects, host_memory_is_not_pinned_over_what_cannot_leave)
 {

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * arrival.h - blocks that come back behind a stream: nobody waits for the copy but the stream.
+ *
+ * What is unmapped is mapped at its address first and filled then. Work that the stream has already goes on; what it is
+ * given from now on runs once the block is complete. Any other use, and anything that moves, waits for that. Until then the
+ * chunks are RETURNING, their slabs are authoritative, and the owner entries say that the block is gone.
+ *
+ * Threads  as it says at each.
+ */
+#ifndef EBB_ARRIVAL_H
+#define EBB_ARRIVAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct use;
+
+/**
+ * Let a pinned block come back behind `stream`. The role held by mover_take_beside.
+ *
+ * Returns  0; -EAGAIN not so: nothing was changed. It is mapped, on disk or broken, there is no room, a capture is open,
+ *          too many are on their way, or the device cannot do this
+ */
+int arrival_begin(uint32_t first, void *stream);
+
+/** Is any on its way? Any thread. */
+bool arrival_any(void);
+
+/** Wait for all of them. Role held. */
+void arrivals_settle(void);
+
+/** Is all that the call lacks on its way behind the stream that it goes to? Inside the user section. */
+bool arrival_serves(const struct use *use);
+
+/** In a forked child: there are none. */
+void arrivals_forked(void);
+
+#endif
