@@ -16,7 +16,8 @@
 #define ARENA_BYTES ((size_t)64 << 20)
 
 static _Alignas(4096) char arena[ARENA_BYTES];
-static _Atomic size_t used = 100; /* or libc's free would take the first object for a mapping of no pages, in silence */
+/* Not 0: libc's free would take the first object for a mapping of no pages, in silence. */
+static _Atomic size_t used = 100;
 
 static void stop(const char *why)
 {
