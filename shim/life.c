@@ -167,7 +167,7 @@ void life_watch_forks(void)
 }
 
 /* libc's, which pthread_atfork calls: whoever registers handlers before anybody has allocated would have older ones than
- * our malloc, and they would run while it is locked. Versions: glibc's ABI lists of both machines. */
+ * we have, and they would run while malloc and registered memory are locked. Versions: glibc's ABI lists of both machines. */
 #if defined(__x86_64__)
 #define REGISTER_VERSION "GLIBC_2.3.2"
 #else
@@ -180,7 +180,9 @@ EXPORT int __register_atfork(void (*prepare)(void), void (*parent)(void), void (
     int (*libc)(void (*)(void), void (*)(void), void (*)(void), void *);
 
     if (malloc_first)
-        malloc_first();
+        malloc_first(); /* which watches them behind its own */
+    else
+        life_watch_forks();
     *(void **)&libc = dlvsym(RTLD_NEXT, "__register_atfork", REGISTER_VERSION);
     return libc ? libc(prepare, parent, child, object) : ENOMEM;
 }
