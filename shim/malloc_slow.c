@@ -186,7 +186,10 @@ void free_large(void *memory, unsigned class)
 {
     uint64_t bytes = sz_index2size_lookup_impl(class);
 
-    if (malloc_may_hold_blocks(bytes))
+    /* Of memory that is not ours the map says nothing, which reads as the smallest class. */
+    if (class < SC_NBINS)
+        free_rest(memory);
+    else if (malloc_may_hold_blocks(bytes))
         free_held(memory, class, bytes);
     else if (!keep(memory, class, bytes, 0))
         free_object(memory, 0);

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 #define THREADS 4
@@ -218,6 +219,23 @@ void *__libc_malloc(size_t bytes);
 void *__libc_calloc(size_t count, size_t bytes);
 void *__libc_memalign(size_t alignment, size_t bytes);
 
+/* In turns with ours, and next to them: so many bytes are always a mapping of their own. */
+static void take_turns(void)
+{
+    void *memory[8];
+
+    for (unsigned i = 0; i < 8; i++)
+        memory[i] = i % 2 ? __libc_malloc((size_t)40 << 20) : malloc(100);
+    for (unsigned i = 0; i < 8; i++) {
+        uintptr_t page = (uintptr_t)memory[i] & ~(uintptr_t)0xffff;
+        unsigned char there;
+
+        free(memory[i]);
+        if (i % 2 && mincore((void *)(page + 0x10000), 1, &there) == 0)
+            fail("what libc gave out did not go back to it");
+    }
+}
+
 static void take_foreign(void)
 {
     static const size_t sizes[] = {20, 5000, 400000};
@@ -246,6 +264,7 @@ static void take_foreign(void)
         if (errno != 77)
             fail("errno");
     }
+    take_turns();
 }
 
 /* ---- which ------------------------------------------------------------------------------------------------ */
