@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * api.c - what the calls of ebbtide.h cost in the core, among 10^6 registered blocks on a device of books: pin and unpin
- * of a block that is in place, and touch. And a call where there is no library: this program is not preloaded.
+ * api.c - what the calls of ebbtide.h cost in the core, among 10^6 registered blocks on a device of books: pin and
+ * unpin of a block that is in place, and touch. And a call where there is no library: this program is not preloaded.
  */
 #include <pthread.h>
 #include <stdlib.h>

@@ -27,16 +27,16 @@ struct child {
 /** Why programs cannot be run here, or NULL. */
 const char *child_missing(void);
 
-/** Copy the library to a new file, which the caller removes, into `path`. Which pages of memory a file lies in decides up
- *  to 3 % of the time of a program, for as long as it lies there. False with errno: there is no room. */
+/** Copy the library to a new file, which the caller removes, into `path`. Which pages of memory a file lies in
+ *  decides up to 3 % of the time of a program, for as long as it lies there. False with errno: there is no room. */
 bool child_copy_library(char path[PATH_MAX]);
 
 /** Run it to its end. False: it failed. `out_text` gets what it printed, ended by NUL, and behind that, when it ran
  *  with the library, the library's statistics. */
 bool child_run(const struct child *child, char out_text[CHILD_TEXT]);
 
-/** Run it to its end and tell what that took, from the fork on: processor time of the child, and time on the wall. Its
- *  output is not looked at and no statistics are written. False: it failed. */
+/** Run it to its end and tell what that took, from the fork on: processor time of the child, and time on the wall.
+ *  Its output is not looked at and no statistics are written. False: it failed. */
 bool child_time(const struct child *child, double *out_cpu_ns, double *out_wall_ns);
 
 /** The number that follows `name`, or the first `part` behind it where that is not NULL; negative: there is none. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * malloc.c - the library's malloc against libc's and against jemalloc's, preloaded as it is installed (M1, M2), and whole
- * programs (M3).
+ * malloc.c - the library's malloc against libc's and against jemalloc's, preloaded as it is installed (M1, M2), and
+ * whole programs (M3).
  *
  * Each measurement is a program of its own (malloc_program.c), which does not know what serves it.
  */

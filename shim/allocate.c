@@ -165,8 +165,8 @@ static void block_unmake(uint32_t first, uint32_t granules, uint32_t mapped_to)
         address_give(context, first, granules);
 }
 
-/* Chunk sizes of a block, written into the chunk table. A block of up to two chunks of the largest size is one, but not
- * in a pool, whose handles are all alike. */
+/* Chunk sizes of a block, written into the chunk table. A block of up to two chunks of the largest size is one, but
+ * not in a pool, whose handles are all alike. */
 static void chunks_cut(uint32_t first, uint32_t granules, unsigned ordinal)
 {
     struct device_state *device = &core.devices[ordinal];
@@ -282,8 +282,8 @@ static void let_others_go(void)
     core_change_begin();
 }
 
-/* What others hold for a moment only is no reason to refuse, unless it would not fit without them. Those who wait for it
- * do so one at a time. */
+/* What others hold for a moment only is no reason to refuse, unless it would not fit without them. Those who wait for
+ * it do so one at a time. */
 static int block_make_patiently(const struct block *fresh, uint32_t *out_first)
 {
     static pthread_mutex_t patience = PTHREAD_MUTEX_INITIALIZER;

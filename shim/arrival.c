@@ -42,7 +42,8 @@ static unsigned ordinal_of(const struct returning *returning)
     return core.blocks.block[returning->first].ordinal;
 }
 
-/* Under the lock: chunks that are away join, if all of them are unmapped host memory. Returns how many; 0: they are not. */
+/* Under the lock: chunks that are away join, if all of them are unmapped host memory. Returns how many; 0: they are
+ * not. */
 static uint32_t plan(uint32_t first, struct returning *list, uint32_t most)
 {
     uint32_t count = 0;
@@ -157,8 +158,8 @@ int arrival_begin(uint32_t first, void *stream)
     return 0;
 }
 
-/* Its stream may have written to it already: it stays where it is, whatever the driver says of the copy. An error is told
- * twice only where nothing works any more. */
+/* Its stream may have written to it already: it stays where it is, whatever the driver says of the copy. An error is
+ * told twice only where nothing works any more. */
 static void complete(struct returning *returning)
 {
     int r = executors_wait(&core.executors, &returning->transfer);

@@ -2,9 +2,9 @@
 /*
  * arrival.h - blocks that come back behind a stream: nobody waits for the copy but the stream.
  *
- * What is unmapped is mapped at its address first and filled then. Work that the stream has already goes on; what it is
- * given from now on runs once the block is complete. Any other use, and anything that moves, waits for that. Until then the
- * chunks are RETURNING, their slabs are authoritative, and the owner entries say that the block is gone.
+ * What is unmapped is mapped at its address first and filled then. Work that the stream has already goes on; what it
+ * is given from now on runs once the block is complete. Any other use, and anything that moves, waits for that. Until
+ * then the chunks are RETURNING, their slabs are authoritative, and the owner entries say that the block is gone.
  *
  * Threads  as it says at each.
  */
@@ -19,8 +19,8 @@ struct use;
 /**
  * Let a pinned block come back behind `stream`. The role held by mover_take_beside.
  *
- * Returns  0; -EAGAIN not so: nothing was changed. It is mapped, on disk or broken, there is no room, a capture is open,
- *          too many are on their way, or the device cannot do this
+ * Returns  0; -EAGAIN not so: nothing was changed. It is mapped, on disk or broken, there is no room, a capture is
+ *          open, too many are on their way, or the device cannot do this
  */
 int arrival_begin(uint32_t first, void *stream);
 

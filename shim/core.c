@@ -27,12 +27,12 @@
 #define ARENA_BYTES     ((uint64_t)4 << 40)
 #define ARENA_MIN_BYTES ((uint64_t)1 << 36)
 
-/* Lower half of the first block's address. A search takes two neighbouring 32-bit numbers for a pointer when they look
- * like one; counts and indexes are small, and next to a small number this one is rare. */
+/* Lower half of the first block's address. A search takes two neighbouring 32-bit numbers for a pointer when they
+ * look like one; counts and indexes are small, and next to a small number this one is rare. */
 #define ARENA_LOWER_HALF UINT64_C(0xb5a00000)
 
-/* Where the driver chooses the addresses: all that a process can have. Tables for so many cost nothing but addresses until
- * a block lies there. Below are counts and small numbers, which are no addresses. */
+/* Where the driver chooses the addresses: all that a process can have. Tables for so many cost nothing but addresses
+ * until a block lies there. Below are counts and small numbers, which are no addresses. */
 #define SHARED_BASE ((uint64_t)1 << 32)
 #define SHARED_END  ((uint64_t)1 << 48)
 

@@ -81,9 +81,9 @@ void core_host_start(const struct options *options);
 /** True between core_host_start and core_finish, also in a forked child. */
 bool core_host_active(void);
 
-/** The process ends: on return nothing moves, and nothing moves any more that a kernel could reach meanwhile. Before calls
- *  of the program may pass us by. What is unmapped still comes back; what finds no room is the driver's affair. False: a
- *  move has not come to its end within EBBTIDE_DRAIN_MS, and is not waited for. */
+/** The process ends: on return nothing moves, and nothing moves any more that a kernel could reach meanwhile. Before
+ *  calls of the program may pass us by. What is unmapped still comes back; what finds no room is the driver's affair.
+ *  False: a move has not come to its end within EBBTIDE_DRAIN_MS, and is not waited for. */
 bool core_leave(void);
 
 /** Leave, if that has not been done, and settle what was freed. What cannot be given back for want of a device at
@@ -180,8 +180,8 @@ void core_host_force(enum host_class class, uint64_t bytes);
  *  and the room that is left in either case. */
 int core_heap_charge(uint64_t bytes, uint64_t *out_room_bytes);
 
-/** Have room made for the heap, waiting EBBTIDE_WAIT_MS many times at most; `asked`: how often this request has been here.
- *  False: none could be made, or the caller is where nobody may wait (in a user section, the mover). */
+/** Have room made for the heap, waiting EBBTIDE_WAIT_MS many times at most; `asked`: how often this request has been
+ *  here. False: none could be made, or the caller is where nobody may wait (in a user section, the mover). */
 bool core_heap_make_room(uint64_t bytes, unsigned asked);
 
 /** EBBTIDE_ON_FULL=allow: charge it though no room could be made, and say it. False: it is not to be allowed. */
@@ -309,8 +309,8 @@ void use_host(struct use *use, const void *memory, size_t bytes);
 void core_capture_begin(void);
 void core_capture_end(void);
 
-/** Calls of the program pass us by: from now on memory is accounted, blocks that are away come back when they are used,
- *  and no other leaves. Said once; `why` lives for ever. */
+/** Calls of the program pass us by: from now on memory is accounted, blocks that are away come back when they are
+ *  used, and no other leaves. Said once; `why` lives for ever. */
 void core_account_only(const char *why);
 
 /** Something was found that makes every root unknowable (condition 3 of EBBTIDE_DISK=auto); said once. */
@@ -320,7 +320,8 @@ void core_roots_unknown(const char *why);
 int core_set_stage(uint64_t address, int stage);
 int core_set_priority(uint64_t address, int priority);
 
-/** Send every block away that may leave, to at least `tier` (1 host, 2 disk). Returns the bytes that left a device. */
+/** Send every block away that may leave, to at least `tier` (1 host, 2 disk). Returns the bytes that left a
+ *  device. */
 long core_evict(int tier);
 
 #endif

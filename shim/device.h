@@ -66,11 +66,11 @@ struct device {
     void (*unreserve)(struct device *self, uint64_t base, uint64_t bytes);
 
     /**
-     * Where memory and its address are one (managed memory): a new range of the driver's own, multiple of GRANULE_BYTES
-     * and aligned to it, anywhere in the process, reachable by all devices and never unmapped. `map` says where its
-     * pages belong, `copy` sends them there, `unmap` and `grant` do nothing. NULL: addresses come out of what `reserve`
-     * gave. Called with the program's context current, which owns the range and ends it, and whose name is `context`.
-     * Where it is given `reserve`, `unreserve` and `scan` are not called and may be NULL.
+     * Where memory and its address are one (managed memory): a new range of the driver's own, multiple of
+     * GRANULE_BYTES and aligned to it, anywhere in the process, reachable by all devices and never unmapped. `map`
+     * says where its pages belong, `copy` sends them there, `unmap` and `grant` do nothing. NULL: addresses come out
+     * of what `reserve` gave. Called with the program's context current, which owns the range and ends it, and whose
+     * name is `context`. Where it is given `reserve`, `unreserve` and `scan` are not called and may be NULL.
      */
     int (*place)(struct device *self, unsigned ordinal, uint64_t context, uint64_t bytes,
                  uint64_t *out_address);
@@ -101,15 +101,15 @@ struct device {
     int (*copy)(struct device *self, unsigned ordinal, uint64_t to, uint64_t from, uint64_t bytes);
     /** Start to fill device memory with zeros, on the same stream as copies. */
     int (*zero)(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes);
-    /** Start a search on the stream that copies from the device use; `copied` waits for it. -ENOTSUP: it runs no kernel
-     *  of ours. */
+    /** Start a search on the stream that copies from the device use; `copied` waits for it. -ENOTSUP: it runs no
+     *  kernel of ours. */
     int (*scan)(struct device *self, unsigned ordinal, const struct scan *scan);
-    /** Wait for every copy, and whatever else was, started on `ordinal`'s private stream. An error ends them, too: none touches memory any
-     *  more, and what they wrote is unknown. */
+    /** Wait for every copy, and whatever else was, started on `ordinal`'s private stream. An error ends them, too:
+     *  none touches memory any more, and what they wrote is unknown. */
     int (*copied)(struct device *self, unsigned ordinal);
 
-    /** What the program's `stream` is given from now on waits for the copies that were started on `ordinal` until now. Nobody
-     *  waits for that. -ENOTSUP, -EIO. NULL where the device has no such order. */
+    /** What the program's `stream` is given from now on waits for the copies that were started on `ordinal` until
+     *  now. Nobody waits for that. -ENOTSUP, -EIO. NULL where the device has no such order. */
     int (*order)(struct device *self, unsigned ordinal, void *stream);
 
     /** Wait until all work submitted so far to every context has finished, or until `deadline_ns` of `now`

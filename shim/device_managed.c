@@ -2,13 +2,13 @@
 /*
  * device_managed.c - struct device on managed memory, for drivers without virtual memory management.
  *
- * A block is one cuMemAllocManaged, reachable by every device and the CPU wherever its pages are. There is no physical
- * memory to hold in hand, so a handle only names a place: where the pages of the range that it is mapped at belong. map
- * tells the driver (preferred location), a copy to or from host memory sends the pages (prefetch).
+ * A block is one cuMemAllocManaged, reachable by every device and the CPU wherever its pages are. There is no
+ * physical memory to hold in hand, so a handle only names a place: where the pages of the range that it is mapped at
+ * belong. map tells the driver (preferred location), a copy to or from host memory sends the pages (prefetch).
  *
- * The driver may move pages by itself when it has no room for them; that the budget lies below what the device has keeps
- * it from having to. Semantics: CUDA C Programming Guide, "Unified Memory" (devices with concurrentManagedAccess), and
- * cuMemAdvise and cuMemPrefetchAsync of the driver API.
+ * The driver may move pages by itself when it has no room for them; that the budget lies below what the device has
+ * keeps it from having to. Semantics: CUDA C Programming Guide, "Unified Memory" (devices with
+ * concurrentManagedAccess), and cuMemAdvise and cuMemPrefetchAsync of the driver API.
  */
 #include "device_cuda.h"
 
@@ -138,7 +138,8 @@ static void device_host_untoken(struct device *self, struct host_memory *memory)
     (void)memory;
 }
 
-/* The device keeps its mapping of what goes to the host, so that a kernel reaches it there and does not pull it back. */
+/* The device keeps its mapping of what goes to the host, so that a kernel reaches it there and does not pull it
+ * back. */
 static int advise(uint64_t address, uint64_t bytes, CUdevice home, CUdevice user)
 {
     CUstreamCaptureMode mode = quiet_begin();

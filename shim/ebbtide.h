@@ -16,8 +16,8 @@
  *             returns -ENOSYS and costs a branch: a program can ship with these calls. With EBB_ABSENT defined before
  *             this header, or with a compiler without weak symbols, that is all there is.
  * Errors      0 or a count on success, a negative errno otherwise: -ENOSYS ebbtide is not here (not preloaded,
- *             switched off by EBBTIDE_DISABLE, or this is a forked child, whose parent's memory is not its own); -EDEADLK called from a
- *             reload callback.
+ *             switched off by EBBTIDE_DISABLE, or this is a forked child, whose parent's memory is not its own);
+ *             -EDEADLK called from a reload callback.
  *             A call that fails has changed nothing.
  * Units       bytes and nanoseconds, unless a name says otherwise.
  * Ownership   memory stays yours: ebbtide neither allocates nor frees it for you. Freeing a registered block is fine,
@@ -118,8 +118,8 @@ struct ebb_stats {
  *
  * May free memory, unpin, unregister, release reservations, evict, touch and query. Calls that need room themselves
  * (ebb_pin of what is away, ebb_reserve, ebb_reserve_commit, ebb_prefetch) return -EDEADLK in it; an allocation in it
- * that does not fit is refused without asking again. May run in several threads at once, so it should not wait for one
- * that may be asking, too.
+ * that does not fit is refused without asking again. May run in several threads at once, so it should not wait for
+ * one that may be asking, too.
  *
  * @tier    where room is wanted; enum ebb_tier
  * @device  ordinal; -1 for host memory
@@ -131,19 +131,19 @@ typedef int (*ebb_pressure_fn)(int tier, int device, size_t bytes, void *arg);
 /**
  * Called to fill a part of an object again that was dropped, before it is used.
  *
- * In the thread that needs it: the one that pins, prefetches or unregisters it, or that makes a call to the driver which
- * names it; this thread waits, and so does whoever else needs a block moved. Nothing of ours is locked. May read files,
- * allocate host memory and wait for threads that wait for none of our calls. Must not call CUDA: a call that needs a
- * block moved is refused with out of memory in it. Every function of this header returns -EDEADLK in it.
+ * In the thread that needs it: the one that pins, prefetches or unregisters it, or that makes a call to the driver
+ * which names it; this thread waits, and so does whoever else needs a block moved. Nothing of ours is locked. May
+ * read files, allocate host memory and wait for threads that wait for none of our calls. Must not call CUDA: a call
+ * that needs a block moved is refused with out of memory in it. Every function of this header returns -EDEADLK in it.
  *
  * @ptr     first byte of the object
  * @offset  of the part in it
- * @memory  host memory to put the bytes of the part into; what it holds before is undefined. Not the device's: the part
- *          is copied to the device after, so that no kernel sees it half filled
+ * @memory  host memory to put the bytes of the part into; what it holds before is undefined. Not the device's: the
+ *          part is copied to the device after, so that no kernel sees it half filled
  * @bytes   of the part. An object may come in several parts, each in a call of its own, in any order
- * Returns  0; else it cannot be filled now: one line is logged, it stays away, and who needed it gets the error: -EIO from
- *          ebb_pin and ebb_prefetch, -ENOMEM from ebb_unregister, out of memory from a launch. It may be asked more
- *          than once before that, and is asked again by the next that needs it
+ * Returns  0; else it cannot be filled now: one line is logged, it stays away, and who needed it gets the error: -EIO
+ *          from ebb_pin and ebb_prefetch, -ENOMEM from ebb_unregister, out of memory from a launch. It may be asked
+ *          more than once before that, and is asked again by the next that needs it
  */
 typedef int (*ebb_reload_fn)(void *ptr, size_t offset, void *memory, size_t bytes, void *arg);
 
@@ -174,28 +174,28 @@ typedef int (*ebb_reload_fn)(void *ptr, size_t offset, void *memory, size_t byte
  * and go to disk. The whole of it moves. Others may be evicted, so that buffers keep to their share. Host memory ebbs
  * to disk under pressure and is brought back by ebb_pin or by the first access.
  *
- * @ptr    first byte of an allocation by cudaMalloc and its kind that is a block (EBBTIDE_MIN_BLOCK), or of a range of
- *         host memory of at least a page
+ * @ptr    first byte of an allocation by cudaMalloc and its kind that is a block (EBBTIDE_MIN_BLOCK), or of a range
+ *         of host memory of at least a page
  * @bytes  of it; for a device block up to the size of its allocation, all of which moves
  * @flags  EBB_CACHEABLE, EBB_RELOADABLE, or 0
  * @name   for reports, at most 23 bytes are kept; may be NULL
  * Returns 0; -EINVAL null, no bytes, more than there are, unknown flags, not the first byte, or overlapping another
  *         registration; -EEXIST the same range is registered; -ENOTSUP memory that does not move (too small, managed,
- *         a library's own), or EBB_RELOADABLE for host memory, which the first access brings back, in the midst of any
- *         code; -ENOMEM no memory for the records, or an evicted block that cannot be made reachable
+ *         a library's own), or EBB_RELOADABLE for host memory, which the first access brings back, in the midst of
+ *         any code; -ENOMEM no memory for the records, or an evicted block that cannot be made reachable
  */
 EBB_FUNCTION int ebb_register(void *ptr, size_t bytes, unsigned flags, const char *name)
     EBB_NAMED(ebb_register);
 
 /**
- * Say how a block is filled again that was registered with EBB_RELOADABLE. From then on it leaves by being dropped, be it
- * clean or not: what was written to it and is not where the callback reads is lost as soon as it leaves. Keep it pinned
- * while that matters.
+ * Say how a block is filled again that was registered with EBB_RELOADABLE. From then on it leaves by being dropped,
+ * be it clean or not: what was written to it and is not where the callback reads is lost as soon as it leaves. Keep
+ * it pinned while that matters.
  *
  * @fn      NULL: it is saved from now on, like others
  * @arg     handed to fn; yours to keep until the block is freed or unregistered
- * Returns  0; -EINVAL null, or not registered with EBB_RELOADABLE; -ENOENT not registered; -EBUSY no fn, and a part of
- *          it is dropped: bring it back first
+ * Returns  0; -EINVAL null, or not registered with EBB_RELOADABLE; -ENOENT not registered; -EBUSY no fn, and a part
+ *          of it is dropped: bring it back first
  */
 EBB_FUNCTION int ebb_set_reload_callback(void *ptr, ebb_reload_fn fn, void *arg)
     EBB_NAMED(ebb_set_reload_callback);
@@ -220,19 +220,19 @@ EBB_FUNCTION int ebb_unregister(void *ptr) EBB_NAMED(ebb_unregister);
  *          its new tier once the copy is known to be complete. Any other call that names the block waits for it
  *          first, on whatever stream; a use that nobody can see is for the program to order behind the stream.
  *          The calling thread waits, for the copy and not for work of the program, without a stream, during a stream
- *          capture, and for what comes from disk or is written by a reload callback. Where others must be evicted for it, or
- *          it was left in host memory that the device reaches (it was not registered then, or there was no room), the
- *          device is drained as well. Ignored for host memory
+ *          capture, and for what comes from disk or is written by a reload callback. Where others must be evicted for
+ *          it, or it was left in host memory that the device reaches (it was not registered then, or there was no
+ *          room), the device is drained as well. Ignored for host memory
  * Returns  0; -EINVAL null or unknown flags; -ENOENT not registered; -ENOSPC operations would pass their maximum, or
  *          what is pinned leaves no room; -EAGAIN with EBB_NOWAIT it is away; -EBUSY it is away and a stream capture
- *          is open; -ETIMEDOUT the device did not come to rest; -EIO its bytes cannot be read back, or reloaded; -EDEADLK from a
- *          pressure callback, and it is away; -EOVERFLOW pinned 65535 times
+ *          is open; -ETIMEDOUT the device did not come to rest; -EIO its bytes cannot be read back, or reloaded;
+ *          -EDEADLK from a pressure callback, and it is away; -EOVERFLOW pinned 65535 times
  */
 EBB_FUNCTION int ebb_pin(void *ptr, unsigned flags, void *stream) EBB_NAMED(ebb_pin);
 
 /**
- * Take one pin back. With the last one the block becomes a buffer, the most recent one; where buffers pass their maximum
- * by that, the least recent leave, or this one does when a copy of it is good.
+ * Take one pin back. With the last one the block becomes a buffer, the most recent one; where buffers pass their
+ * maximum by that, the least recent leave, or this one does when a copy of it is good.
  *
  * @flags   EBB_CLEAN or EBB_DIRTY; one dirty unpin makes the block dirty, and so does writing it without a pin
  * Returns  0; -EINVAL null, unknown flags, or not pinned; -ENOENT not registered
@@ -256,16 +256,16 @@ EBB_FUNCTION int ebb_touch(void *ptr) EBB_NAMED(ebb_touch);
  * @timeout_ms           how long to wait, after eviction, for others to unpin, free or release; 0: not at all
  * @out                  its name; untouched with EBB_OVERBOOK_ASK
  * @out_overbooked_bytes what is, or would be, over the tier's capacity; may be NULL
- * Returns  0; -EINVAL no bytes, unknown flags, no `out`; -ENODEV the thread has no current device; -ENOSPC it does not
- *          fit, or operations would pass their maximum (with any flag, and at once); -ENOMEM too many reservations
- *          (1024); -EDEADLK from a pressure callback
+ * Returns  0; -EINVAL no bytes, unknown flags, no `out`; -ENODEV the thread has no current device; -ENOSPC it does
+ *          not fit, or operations would pass their maximum (with any flag, and at once); -ENOMEM too many
+ *          reservations (1024); -EDEADLK from a pressure callback
  */
 EBB_FUNCTION int ebb_reserve(size_t bytes, unsigned flags, unsigned timeout_ms, ebb_reservation *out,
                              size_t *out_overbooked_bytes) EBB_NAMED(ebb_reserve);
 
 /**
- * Turn reserved bytes into a pinned operand. What the block needs leaves the reservation, as far as it had not when the
- * block was allocated; what the reservation has too little must fit as with ebb_pin.
+ * Turn reserved bytes into a pinned operand. What the block needs leaves the reservation, as far as it had not when
+ * the block was allocated; what the reservation has too little must fit as with ebb_pin.
  *
  * @ptr     registered and unpinned; pinned once (EBB_RW) on return
  * Returns  0; -EINVAL no such reservation, null; -ENOENT not registered; -EBUSY pinned already, or a capture is open
@@ -296,8 +296,8 @@ EBB_FUNCTION int ebb_reserve_release(ebb_reservation reservation, size_t bytes)
 EBB_FUNCTION int ebb_prefetch(void *ptr, int tier, void *stream) EBB_NAMED(ebb_prefetch);
 
 /**
- * Send objects away: one, or with NULL the least recent buffers until `bytes` have left: those of the calling thread's
- * current device, and then, for the disk, registered host memory.
+ * Send objects away: one, or with NULL the least recent buffers until `bytes` have left: those of the calling
+ * thread's current device, and then, for the disk, registered host memory.
  *
  * @bytes   with NULL: how much; SIZE_MAX: whatever can leave. Ignored for one object, which leaves whole
  * @tier    EBB_TIER_HOST or EBB_TIER_DISK: the fastest one they may be in afterwards
@@ -323,7 +323,8 @@ EBB_FUNCTION int ebb_set_stage(void *ptr, int stage) EBB_NAMED(ebb_set_stage);
 
 /* ---- questions -------------------------------------------------------------------------------------------- */
 
-/** Tell about a block. 0; -EINVAL null, or out->struct_bytes is not one this library knows; -ENOENT not registered. */
+/** Tell about a block. 0; -EINVAL null, or out->struct_bytes is not one this library knows; -ENOENT not
+ *  registered. */
 EBB_FUNCTION int ebb_query(void *ptr, struct ebb_block_info *out) EBB_NAMED(ebb_query);
 
 /** Tell about the process. 0; -EINVAL null, or out->struct_bytes is not one this library knows. */

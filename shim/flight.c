@@ -48,8 +48,8 @@ static uint32_t plan_from(bool from_disk, struct returning *flight, uint32_t pla
     return planned;
 }
 
-/* Up to a flight of unmapped chunks of the list. Those in host memory first: they leave the room that is needed to read
- * the others. */
+/* Up to a flight of unmapped chunks of the list. Those in host memory first: they leave the room that is needed to
+ * read the others. */
 static uint32_t plan(struct returning *flight, uint32_t most, const uint32_t *firsts, uint32_t count)
 {
     uint32_t planned;
@@ -91,8 +91,8 @@ static void wait_all(struct returning *flight, uint32_t count, enum stats_move m
     }
 }
 
-/* Device memory for a chunk, else (when allowed) mapped host memory; and a slab for one that is on disk. The reserves are
- * there so that one chunk can always come back: `reserves` says that this is the one. */
+/* Device memory for a chunk, else (when allowed) mapped host memory; and a slab for one that is on disk. The reserves
+ * are there so that one chunk can always come back: `reserves` says that this is the one. */
 static void acquire(struct returning *returning, bool allow_mapped, bool reserves)
 {
     uint64_t bytes = chunk_bytes(returning_chunk(returning));

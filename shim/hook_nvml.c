@@ -3,9 +3,9 @@
  * What NVIDIA's management library tells of memory: the same story as the driver's queries. Devices are numbered
  * differently there, so one is known by its place on the bus.
  *
- * Before CUDA is up there is no story yet, and the real one is told: which of its devices are ours, and under which number
- * a budget was set for them, only cuInit decides (CUDA_VISIBLE_DEVICES, CUDA_DEVICE_ORDER); and a monitor that a program
- * starts inherits the preload, while it asks for what all processes use.
+ * Before CUDA is up there is no story yet, and the real one is told: which of its devices are ours, and under which
+ * number a budget was set for them, only cuInit decides (CUDA_VISIBLE_DEVICES, CUDA_DEVICE_ORDER); and a monitor that
+ * a program starts inherits the preload, while it asks for what all processes use.
  */
 #include "contexts.h"
 #include "core.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tensor maps. One that holds the address among its words is an argument like any other: launches that take it by value,
- * and copies of it, name the block. Where the driver hides the address, nothing tells who uses the map, or until when:
- * the block is pinned for good.
+ * Tensor maps. One that holds the address among its words is an argument like any other: launches that take it by
+ * value, and copies of it, name the block. Where the driver hides the address, nothing tells who uses the map, or
+ * until when: the block is pinned for good.
  */
 #include "core.h"
 #include "hooks.h"

@@ -17,8 +17,8 @@
 
 /* Excesses of the heap that are said: a program that goes on trying would fill the log. */
 #define LINES_MOST 8
-/* Others may take the room that was made, and where many threads run the monitor is late: whoever waits is patient, since
- * a refusal of the heap is the end of most programs. */
+/* Others may take the room that was made, and where many threads run the monitor is late: whoever waits is patient,
+ * since a refusal of the heap is the end of most programs. */
 #define TRIES_MOST 8
 #define RACES_MOST 64
 #define WAITS_MOST 30

@@ -4,7 +4,8 @@
  * core's. What is not here goes to host_block.h as it is.
  *
  * Threads  any; none of ours is locked.
- * Errors   0 or negative errno, as ebbtide.h says it of the function of the same name; a failed call has changed nothing.
+ * Errors   0 or negative errno, as ebbtide.h says it of the function of the same name; a failed call has changed
+ *          nothing.
  */
 #ifndef EBB_HOST_OPERAND_H
 #define EBB_HOST_OPERAND_H

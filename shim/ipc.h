@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ipc.h - blocks for other processes that this library is preloaded into: names that fit a CUipcMemHandle, a thread that
- * serves whoever holds one, and the other end of that.
+ * ipc.h - blocks for other processes that this library is preloaded into: names that fit a CUipcMemHandle, a thread
+ * that serves whoever holds one, and the other end of that.
  *
- * Shape    an abstract socket per exporting process; the exporter answers a name with a descriptor for each piece of the
- *          block. Only processes of the same user are answered, and only those that know the random number in the name.
+ * Shape    an abstract socket per exporting process; the exporter answers a name with a descriptor for each piece of
+ *          the block. Only processes of the same user are answered, and only those that know the random number in the
+ *          name.
  * Threads  any. The thread is there from the first export until ipc_stop; it calls only what it is given.
  */
 #ifndef EBB_IPC_H

@@ -166,8 +166,9 @@ void life_watch_forks(void)
         has_fork_handlers = pthread_atfork(fork_begin, fork_parent, fork_child) == 0;
 }
 
-/* libc's, which pthread_atfork calls: whoever registers handlers before anybody has allocated would have older ones than
- * we have, and they would run while malloc and registered memory are locked. Versions: glibc's ABI lists of both machines. */
+/* libc's, which pthread_atfork calls: whoever registers handlers before anybody has allocated would have older ones
+ * than we have, and they would run while malloc and registered memory are locked. Versions: glibc's ABI lists of both
+ * machines. */
 #if defined(__x86_64__)
 #define REGISTER_VERSION "GLIBC_2.3.2"
 #else

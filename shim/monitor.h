@@ -3,8 +3,8 @@
  * monitor.h - the timer thread: takes what is cold before somebody has to wait for room.
  *
  * Every EBBTIDE_PERIOD_MS it looks at the tiers. One that is over its high mark is brought down to its low mark with
- * blocks that nobody used for EBBTIDE_COLD_MS. What others use of a device, and what the cgroup and the kernel say of the
- * machine, count as well. Parked while no block is alive. In between it makes room for allocations that wait.
+ * blocks that nobody used for EBBTIDE_COLD_MS. What others use of a device, and what the cgroup and the kernel say of
+ * the machine, count as well. Parked while no block is alive. In between it makes room for allocations that wait.
  */
 #ifndef EBB_MONITOR_H
 #define EBB_MONITOR_H
@@ -27,8 +27,8 @@ bool monitor_is_parked(void);
 /** Somebody waits for what the thread does beside its ticks (need.h): have it look at once. */
 void monitor_call(void);
 
-/** Stop the thread and wait for it, on CLOCK_MONOTONIC. False: it has not ended by then, and a later call waits again.
- *  Once the process ends (core_leave) nothing starts it any more; before, the next monitor_wake does. */
+/** Stop the thread and wait for it, on CLOCK_MONOTONIC. False: it has not ended by then, and a later call waits
+ *  again. Once the process ends (core_leave) nothing starts it any more; before, the next monitor_wake does. */
 bool monitor_stop(const struct timespec *until);
 
 /** In a forked child: there is no thread. */

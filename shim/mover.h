@@ -19,8 +19,8 @@ void mover_take(void);
 /** The same beside what is on its way behind a stream, which mover_take waits for: nothing of it is to be touched. */
 void mover_take_beside(void);
 
-/** Wait, on CLOCK_MONOTONIC, until all who have the role, or wait for it now, have given it back. False: somebody has it
- *  still, be it this thread or one in a driver call that does not return. */
+/** Wait, on CLOCK_MONOTONIC, until all who have the role, or wait for it now, have given it back. False: somebody has
+ *  it still, be it this thread or one in a driver call that does not return. */
 bool mover_settle(const struct timespec *until);
 
 /** Hand the role on; before that the host's buffers are made to keep to their share. */
@@ -69,8 +69,8 @@ bool mover_could_ever(unsigned ordinal, uint64_t bytes);
  */
 int mover_reach(const uint32_t *firsts, uint32_t count);
 
-/** Host memory is full, and the reserve of both tiers lies with the device: some chunk comes back there, so that its slab
- *  can be read into. Role held. False: the host has its reserve, or nothing came back. */
+/** Host memory is full, and the reserve of both tiers lies with the device: some chunk comes back there, so that its
+ *  slab can be read into. Role held. False: the host has its reserve, or nothing came back. */
 bool mover_lend_slab(unsigned ordinal);
 
 /** Make every chunk of one block resident. Role held. 0, -ENOSPC, -EBUSY, -ETIMEDOUT. */
@@ -82,7 +82,8 @@ int mover_bring(uint32_t first);
  */
 int mover_spill(uint64_t bytes, uint64_t newest);
 
-/** The same of registered memory only, and no more than that: nothing is unmapped for it. Returns the bytes that left. */
+/** The same of registered memory only, and no more than that: nothing is unmapped for it. Returns the bytes that
+ *  left. */
 uint64_t mover_demote(uint64_t bytes);
 
 /** Write what one block has in host memory to disk. Role held. Returns the bytes. */

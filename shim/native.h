@@ -65,7 +65,8 @@ void native_add(enum native_kind kind, uint64_t key, const struct native *record
 bool native_remove(enum native_kind kind, uint64_t key, struct native *out);
 /** The real free failed: as before native_remove. */
 void native_restore(enum native_kind kind, uint64_t key, const struct native *record);
-/** The real free answered `result`: where it failed, what native_remove took (`known`) is restored. Returns `result`. */
+/** The real free answered `result`: where it failed, what native_remove took (`known`) is restored. Returns
+ *  `result`. */
 CUresult native_freed(CUresult result, bool known, enum native_kind kind, uint64_t key,
                       const struct native *record);
 

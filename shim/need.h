@@ -2,8 +2,8 @@
 /*
  * need.h - room on a device, or in the host's budget, that allocations wait for.
  *
- * An allocation that finds none says so and waits, EBBTIDE_WAIT_MS or a few of them, for the monitor's thread, which makes room
- * for all who wait with one drain. Who is not served then helps himself.
+ * An allocation that finds none says so and waits, EBBTIDE_WAIT_MS or a few of them, for the monitor's thread, which
+ * makes room for all who wait with one drain. Who is not served then helps himself.
  *
  * Threads  any; no lock, no role, outside of user sections.
  */
@@ -18,7 +18,8 @@
 /** In place of an ordinal: the host's budget. */
 #define NEED_HOST DEVICE_MAX
 
-/** Wait up to `wait_ms` for `bytes` more on the device. False: nobody made room in time, or nobody is there to make it. */
+/** Wait up to `wait_ms` for `bytes` more on the device. False: nobody made room in time, or nobody is there to make
+ *  it. */
 bool need_wait(unsigned ordinal, uint64_t bytes, uint64_t wait_ms);
 
 /** Does anybody wait? */

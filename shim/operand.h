@@ -34,7 +34,8 @@ int operand_prefetch(uint64_t address);
  *  memory; -EBUSY pinned. */
 long operand_evict(uint64_t address, int tier);
 
-/** Send the least recent objects of a device to `tier` until `bytes` have left. Returns the bytes that left the device. */
+/** Send the least recent objects of a device to `tier` until `bytes` have left. Returns the bytes that left the
+ *  device. */
 long operand_evict_any(unsigned ordinal, uint64_t bytes, int tier);
 
 /** How long ago a stamp was; 0 before any device was used. */

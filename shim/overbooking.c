@@ -8,7 +8,8 @@
 #include "steps.h"
 #include "tier.h"
 
-/* Of `bytes` that should leave a device, those that can: objects go as a whole, and what is saved needs `away_bytes`. */
+/* Of `bytes` that should leave a device, those that can: objects go as a whole, and what is saved needs
+ * `away_bytes`. */
 static uint64_t could_leave(unsigned ordinal, uint64_t bytes, uint64_t away_bytes)
 {
     uint64_t least = 0, most = (bytes + GRANULE_BYTES - 1) / GRANULE_BYTES, leave = 0;

@@ -161,8 +161,8 @@ static uint64_t write_flight(const struct wish *wish, bool *out_full)
     return written;
 }
 
-/* A search reads into a slab, and without a search nothing could go to disk: where the host has no slab left, the reserve
- * of both tiers lies with a device. */
+/* A search reads into a slab, and without a search nothing could go to disk: where the host has no slab left, the
+ * reserve of both tiers lies with a device. */
 static void find_slab_for_search(void)
 {
     for (unsigned i = 0; i < core.device->count && tier_host_room() < GRANULE_BYTES; i++)

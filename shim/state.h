@@ -40,9 +40,9 @@ struct idle_blocks {
 };
 
 /**
- * How old a stamp gets while its block is in use. Threads that use the same blocks take the lines of their stamps from
- * each other this often. Younger means that the order of uses is known more exactly than it matters: a launch takes 2
- * to 3 microseconds, and to move the smallest block takes 80 at the 25 GB/s of a link.
+ * How old a stamp gets while its block is in use. Threads that use the same blocks take the lines of their stamps
+ * from each other this often. Younger means that the order of uses is known more exactly than it matters: a launch
+ * takes 2 to 3 microseconds, and to move the smallest block takes 80 at the 25 GB/s of a link.
  */
 #define STAMP_AGE_US 8
 
@@ -150,8 +150,8 @@ static inline struct timespec core_until(uint64_t wait_ns)
                              .tv_nsec = (long)(until_ns % 1000000000)};
 }
 
-/** Does the driver choose where blocks lie, and move their pages itself? Then nothing is unmapped and nothing that was freed
- *  is kept: a block leaves by being sent, and its memory goes with its address. */
+/** Does the driver choose where blocks lie, and move their pages itself? Then nothing is unmapped and nothing that
+ *  was freed is kept: a block leaves by being sent, and its memory goes with its address. */
 static inline bool core_places(void)
 {
     return core.device->place != NULL;
@@ -162,8 +162,8 @@ static inline uint64_t core_now(void)
     return core.device->now_ns(core.device);
 }
 
-/** The block is complete on the device again: noted against thrashing, and as a use, lest it leaves before it is used.
- *  core.lock held. */
+/** The block is complete on the device again: noted against thrashing, and as a use, lest it leaves before it is
+ *  used. core.lock held. */
 void block_returned(uint32_t first);
 
 /** Is the block of a launch that waits for it or uses it? core.lock held. */

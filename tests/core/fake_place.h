@@ -3,8 +3,9 @@
  * fake_place.h - a fake device that chooses the addresses itself and moves pages in place, as with managed memory.
  *
  * The bytes stay where they are, readable at all times. Where the pages count is kept per granule: nowhere until one
- * is used, then where the map says that they belong, until a copy sends them. Ranges come from the middle of a large one,
- * above and below in turn, and the one given back last comes back first, so that whoever gives back too early sees it.
+ * is used, then where the map says that they belong, until a copy sends them. Ranges come from the middle of a large
+ * one, above and below in turn, and the one given back last comes back first, so that whoever gives back too early
+ * sees it.
  */
 #ifndef EBBTIDE_TESTS_FAKE_PLACE_H
 #define EBBTIDE_TESTS_FAKE_PLACE_H

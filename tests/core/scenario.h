@@ -2,8 +2,8 @@
 /*
  * scenario.h - objects of the core on a fake device, in MiB, for the scenarios of the policy design.
  *
- * The figures are those of the tiers: a budget is the figure and the staging reserve, which is one chunk (a sixteenth of
- * the budget) and not for policy to fill.
+ * The figures are those of the tiers: a budget is the figure and the staging reserve, which is one chunk (a sixteenth
+ * of the budget) and not for policy to fill.
  */
 #ifndef EBBTIDE_TESTS_SCENARIO_H
 #define EBBTIDE_TESTS_SCENARIO_H

@@ -70,7 +70,8 @@ Test(host, blocks_go_to_disk_for_the_heap)
     finish();
 }
 
-/* The mover is at work for longer than one EBBTIDE_WAIT_MS, on a busy machine: who waits tells so once and is served. */
+/* The mover is at work for longer than one EBBTIDE_WAIT_MS, on a busy machine: who waits tells so once and is
+ * served. */
 Test(host, heap_is_patient_and_asks_once)
 {
     uint64_t got_bytes = 0, told;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_host_areas.c - how operations and buffers share the host's budget: the arithmetic of the policy design in MiB, and
- * random programs against a model of it that knows sums only. C is 40 without a device: op max 28, buf max 28, buf min 6.
+ * test_host_areas.c - how operations and buffers share the host's budget: the arithmetic of the policy design in MiB,
+ * and random programs against a model of it that knows sums only. C is 40 without a device: op max 28, buf max 28,
+ * buf min 6.
  */
 #include "host_world.h"
 

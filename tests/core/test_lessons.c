@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_lessons.c - bugs that others had, each shown to be absent. Behind each case: what was broken here to see it fail.
+ * test_lessons.c - bugs that others had, each shown to be absent. Behind each case: what was broken here to see it
+ * fail.
  */
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_objects.c - random use of the API against the plainest model: what each object holds, how often it is pinned, and
- * whether it was written since it was last saved.
+ * test_objects.c - random use of the API against the plainest model: what each object holds, how often it is pinned,
+ * and whether it was written since it was last saved.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -76,7 +76,8 @@ static void step_make(struct object *made)
     cr_assert_eq(operand_register(made->block.address, bytes, 0, NULL), 0);
 }
 
-/* Behind a stream the block may still be on its way when the call is made; the stream gets there before the call does. */
+/* Behind a stream the block may still be on its way when the call is made; the stream gets there before the call
+ * does. */
 static void step_launch(struct object *used, bool write, void *stream)
 {
     struct use use;

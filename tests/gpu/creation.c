@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Measurement 7. What a handle costs to create and to release, by size and place, beside pinned memory; and what it costs
- * to use one again instead: the design recycles because it takes creating for dear.
+ * Measurement 7. What a handle costs to create and to release, by size and place, beside pinned memory; and what it
+ * costs to use one again instead: the design recycles because it takes creating for dear.
  */
 #include "block.h"
 

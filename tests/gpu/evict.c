@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An allocator for measurement 10 whose blocks move at random when told to: the shape that PyTorch's pluggable allocators
- * have, and one entry more. Blocks are kept for the next request of their size. Any thread that has a context; an error
- * of the driver ends the process.
+ * An allocator for measurement 10 whose blocks move at random when told to: the shape that PyTorch's pluggable
+ * allocators have, and one entry more. Blocks are kept for the next request of their size. Any thread that has a
+ * context; an error of the driver ends the process.
  */
 #include "block.h"
 
@@ -48,7 +48,8 @@ static struct slot *slot_create(size_t bytes, int device)
     return slot;
 }
 
-/* Memory of at least `size` bytes, or NULL. Use is ordered by one stream, as the pointer may be another's soon after. */
+/* Memory of at least `size` bytes, or NULL. Use is ordered by one stream, as the pointer may be another's soon
+ * after. */
 void *evict_alloc(ssize_t size, int device, CUstream stream)
 {
     struct slot *slot = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Measurement 10. Kernels and cuBLAS over blocks that move at random between launches, wherever they lie: the results must
- * be those of a run that moves nothing, to the bit. PyTorch under the same moves: real/torch_eviction.py.
+ * Measurement 10. Kernels and cuBLAS over blocks that move at random between launches, wherever they lie: the results
+ * must be those of a run that moves nothing, to the bit. PyTorch under the same moves: real/torch_eviction.py.
  */
 #include "block.h"
 #include "kernels.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Measurement 3. Executable graphs whose kernel, copy and set nodes name a block that moves between instantiation and
- * launch: to host memory, back, and to other memory of the device. Each kind of node in a process of its own, as a launch
- * may end in a lost context.
+ * launch: to host memory, back, and to other memory of the device. Each kind of node in a process of its own, as a
+ * launch may end in a lost context.
  */
 #include "block.h"
 #include "kernels.h"

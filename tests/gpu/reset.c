@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Measurement 9. What the end of a context does to reservations, handles, mappings and contents. The design gives all of
- * it back before the real call, so it takes them for the process's and not the context's. Each way to end a context runs
- * in a process of its own.
+ * Measurement 9. What the end of a context does to reservations, handles, mappings and contents. The design gives all
+ * of it back before the real call, so it takes them for the process's and not the context's. Each way to end a
+ * context runs in a process of its own.
  */
 #include "block.h"
 #include "kernels.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Measurement 5. How fast kernels read and write a block that lies in host memory, against how much of it they touch, and
- * beside what the copy engine reaches over the same link. Host memory is mapped in pieces, as blocks are.
+ * Measurement 5. How fast kernels read and write a block that lies in host memory, against how much of it they touch,
+ * and beside what the copy engine reaches over the same link. Host memory is mapped in pieces, as blocks are.
  */
 #include "block.h"
 #include "kernels.h"

@@ -2,8 +2,8 @@
 /*
  * objects.h - blocks that the program tells the library of, for the tests of the public API on the simulated driver.
  *
- * Sizes in MiB are those of the policy design. Budgets are the tier's figure and its staging chunk; the host's also what
- * the process holds itself.
+ * Sizes in MiB are those of the policy design. Budgets are the tier's figure and its staging chunk; the host's also
+ * what the process holds itself.
  */
 #ifndef OBJECTS_H
 #define OBJECTS_H

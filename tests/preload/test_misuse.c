@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every function of ebbtide.h with every kind of pointer, in every place where it must not be called: what it returns is
- * what the header says, and what ebb_get_stats and ebb_query tell is the same as before.
+ * Every function of ebbtide.h with every kind of pointer, in every place where it must not be called: what it returns
+ * is what the header says, and what ebb_get_stats and ebb_query tell is the same as before.
  */
 #include "calls.h"
 

@@ -10,7 +10,8 @@
 
 TestSuite(objects, .timeout = 60);
 
-/* ---- EBB_RELOADABLE ----------------------------------------------------------------------------------------------- */
+/* ---- EBB_RELOADABLE
+ * ----------------------------------------------------------------------------------------------- */
 
 static struct {
     int fails, inner[4];
@@ -118,7 +119,8 @@ Test(objects, pin_waits_for_no_work_of_the_program)
     OK(cuStreamDestroy(stream));
 }
 
-/* ---- host memory -------------------------------------------------------------------------------------------------- */
+/* ---- host memory
+ * -------------------------------------------------------------------------------------------------- */
 
 static struct ebb_block_info ask_host(void *at)
 {
@@ -273,7 +275,8 @@ Test(objects, host_memory_is_not_pinned_over_what_cannot_leave)
     end(&block);
 }
 
-/* ---- host memory that the driver has, too -------------------------------------------------------------------------- */
+/* ---- host memory that the driver has, too
+ * -------------------------------------------------------------------------- */
 
 /* MiB of the host tier more than `before_bytes`, to the nearest. */
 static size_t more(size_t before_bytes)

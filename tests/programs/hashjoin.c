@@ -2,8 +2,8 @@
 /*
  * Joins two generated tables and groups the result with the CUDA driver, as a GPU query engine would: scan,
  * partition, build, probe, aggregate, over blocks of rows that are allocations of their own. Two threads
- * launch on a stream each, on one device or on one each; what one needs of the other's work it waits for by events. The base tables stay
- * loaded to the end, so the peak is about four times the size of one of them.
+ * launch on a stream each, on one device or on one each; what one needs of the other's work it waits for by events.
+ * The base tables stay loaded to the end, so the peak is about four times the size of one of them.
  */
 #include "hashjoin.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Advice about managed memory, and what is known of a range of it. Advice moves nothing: page_use and page_fetch heed it. */
+/* Advice about managed memory, and what is known of a range of it. Advice moves nothing: page_use and page_fetch heed
+ * it. */
 #include "managed.h"
 #include "page.h"
 

@@ -77,8 +77,8 @@ void device_credit(struct device *device, enum store store, size_t bytes);
 size_t device_room(const struct device *device);
 
 /*
- * Charges and takes bytes (a multiple of the page size) on the device or, for a host-located handle, on the host. Managed
- * pages make room for it.
+ * Charges and takes bytes (a multiple of the page size) on the device or, for a host-located handle, on the host.
+ * Managed pages make room for it.
  */
 CUresult device_take(struct device *device, enum store store, size_t bytes, uint64_t *place);
 
@@ -93,7 +93,8 @@ void place_give(size_t bytes, uint64_t place);
 int place_file(uint64_t place);
 size_t place_offset(uint64_t place);
 
-/* A place in a file of another process, of which this process has a descriptor from now on. 0 when there are too many. */
+/* A place in a file of another process, of which this process has a descriptor from now on. 0 when there are too
+ * many. */
 uint64_t place_import(int fd, size_t offset);
 
 /* The end of what place_import gave: closes the descriptor. */

@@ -5,8 +5,8 @@
 
 #include "device.h"
 
-/* A multiple of the granule. Managed ones count where their pages are held, others on the device: pools give it what they
- * keep, if need be. CUDA_ERROR_OUT_OF_MEMORY. */
+/* A multiple of the granule. Managed ones count where their pages are held, others on the device: pools give it what
+ * they keep, if need be. CUDA_ERROR_OUT_OF_MEMORY. */
 CUresult extent_take(struct device *device, enum store store, size_t bytes, uintptr_t *start,
                      uint64_t *place);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Node parameters as NVIDIA's generic structure has them, and back. All entries that name a node type go through this.
+ * Node parameters as NVIDIA's generic structure has them, and back. All entries that name a node type go through
+ * this.
  */
 #ifndef SIMGPU_GRAPH_PARAMS_H
 #define SIMGPU_GRAPH_PARAMS_H
@@ -17,8 +18,8 @@ struct node_content {
 };
 
 /*
- * Reads and checks parameters; operands of copies and sets must be memory that the context may touch now. The content owns
- * its work. CUDA_ERROR_NOT_SUPPORTED for node types that are not implemented. May drop the lock.
+ * Reads and checks parameters; operands of copies and sets must be memory that the context may touch now. The content
+ * owns its work. CUDA_ERROR_NOT_SUPPORTED for node types that are not implemented. May drop the lock.
  */
 CUresult params_read(const CUgraphNodeParams *params, struct node_content *content);
 

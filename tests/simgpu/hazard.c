@@ -22,8 +22,8 @@ struct access {
 };
 
 /*
- * Accesses of up to one stripe of memory are found by where they start, the rest are looked at always. The array is used
- * round and round: what is overwritten is among the oldest.
+ * Accesses of up to one stripe of memory are found by where they start, the rest are looked at always. The array is
+ * used round and round: what is overwritten is among the oldest.
  */
 enum {
     STRIPE_BITS = 26,

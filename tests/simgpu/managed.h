@@ -9,8 +9,8 @@
 struct page_run managed_find(CUdeviceptr start, size_t bytes);
 
 /*
- * Where a location that a program gives lies, with the host's forms made exact. CUDA_ERROR_INVALID_VALUE for no location,
- * CUDA_ERROR_INVALID_DEVICE for no device, or one without concurrent managed access.
+ * Where a location that a program gives lies, with the host's forms made exact. CUDA_ERROR_INVALID_VALUE for no
+ * location, CUDA_ERROR_INVALID_DEVICE for no device, or one without concurrent managed access.
  */
 CUresult managed_location(CUmemLocation *location);
 
@@ -24,8 +24,8 @@ int managed_holder(const struct memory *memory, uintptr_t at);
 void managed_use(const struct name *name, struct device *device, uint64_t *until_ns);
 
 /*
- * Before the node of an operation runs: it uses what it names exactly. After a kernel has ended: it has used what it got by
- * parameter and declared nothing in. Waits for the link. Without the lock.
+ * Before the node of an operation runs: it uses what it names exactly. After a kernel has ended: it has used what it
+ * got by parameter and declared nothing in. Waits for the link. Without the lock.
  */
 void managed_before(const struct op *op);
 void managed_after(const struct op *op);

@@ -124,7 +124,8 @@ static CUresult slab_create(struct context *context, enum memory_kind kind, stru
     return CUDA_SUCCESS;
 }
 
-/* The slab and its first free unit for a run of units; looks at no more than that many slabs, the latest changed first. */
+/* The slab and its first free unit for a run of units; looks at no more than that many slabs, the latest changed
+ * first. */
 static struct slab *slab_find(const struct context *context, enum memory_kind kind, const struct pool *pool,
                               unsigned units, unsigned most, unsigned *first)
 {

@@ -135,7 +135,8 @@ bool page_evict(struct device *device, size_t bytes, uint64_t *until_ns)
     return evict(device, bytes, UINT64_MAX, until_ns);
 }
 
-/* Brings it to a device that does not hold it, and keeps the others' where they are copies. False: there is no room. */
+/* Brings it to a device that does not hold it, and keeps the others' where they are copies. False: there is no
+ * room. */
 static bool bring(struct page *page, struct device *device, bool copy, uint64_t used_before,
                   uint64_t *until_ns)
 {
@@ -168,8 +169,8 @@ static void populate(struct page *page, struct device *device, uint64_t *until_n
 }
 
 /*
- * Whether the device reaches it where it is: there it is preferred, or the device has been promised a mapping. That it is
- * preferred on the device, or mostly read, goes before.
+ * Whether the device reaches it where it is: there it is preferred, or the device has been promised a mapping. That
+ * it is preferred on the device, or mostly read, goes before.
  */
 static bool stays(const struct page *page, const struct device *device)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pages of managed memory: 2 MiB each, in extents, and which processors hold each of them: none, until something uses it or
- * asks for it; one; or several, as copies to read from. All bytes lie in the host's file, so that a page is the same
- * wherever it is held: who holds it is state. It counts, and a transfer of it takes time.
+ * Pages of managed memory: 2 MiB each, in extents, and which processors hold each of them: none, until something uses
+ * it or asks for it; one; or several, as copies to read from. All bytes lie in the host's file, so that a page is the
+ * same wherever it is held: who holds it is state. It counts, and a transfer of it takes time.
  *
- * A processor is a device's ordinal, or DEVICE_HOST. A device holds its pages in the order of their last use, and gives the
- * oldest away where room is needed.
+ * A processor is a device's ordinal, or DEVICE_HOST. A device holds its pages in the order of their last use, and
+ * gives the oldest away where room is needed.
  *
  * Source: CUDA programming guide, "Unified memory programming" (data migration, oversubscription), and cuda.h at
  * cuMemAllocManaged, cuMemPrefetchAsync and cuMemAdvise.
@@ -45,8 +45,8 @@ struct page_run {
 };
 
 /*
- * Pages for an extent, held by nobody. Without concurrent managed access they are the owner's from the start, and stay.
- * CUDA_ERROR_OUT_OF_MEMORY. Removal takes them from whoever holds them.
+ * Pages for an extent, held by nobody. Without concurrent managed access they are the owner's from the start, and
+ * stay. CUDA_ERROR_OUT_OF_MEMORY. Removal takes them from whoever holds them.
  */
 CUresult page_add(struct device *owner, uintptr_t start, size_t bytes);
 void page_remove(uintptr_t start);
@@ -61,9 +61,9 @@ int page_processor(const CUmemLocation *location);
 int page_holder(const struct page *page, const struct device *device);
 
 /*
- * The device uses the page: that many bytes of it. What nobody holds is populated where it is preferred, or on the device;
- * what another holds is used over the link where advice says so, else it comes to the device. *until_ns grows to when the
- * link has carried it all.
+ * The device uses the page: that many bytes of it. What nobody holds is populated where it is preferred, or on the
+ * device; what another holds is used over the link where advice says so, else it comes to the device. *until_ns grows
+ * to when the link has carried it all.
  */
 void page_use(struct page *page, struct device *device, bool write, size_t bytes, uint64_t *until_ns);
 
@@ -73,7 +73,8 @@ void page_fetch(struct page_run run, int processor, uint64_t *until_ns);
 /* Makes one of several copies, where it is preferred if there is one. */
 void page_collapse(struct page *page);
 
-/* Gives pages of the device to the host, the oldest first, until it has room for that many bytes. False: it has not. */
+/* Gives pages of the device to the host, the oldest first, until it has room for that many bytes. False: it has
+ * not. */
 bool page_evict(struct device *device, size_t bytes, uint64_t *until_ns);
 
 /* Bytes of the range that the processor holds. Any thread, without the lock. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PTX is text for a compiler that the simulation has not got. SIMGPU_PTX names a shared object whose kernels stand for the
- * entries of all PTX that is loaded; their parameters must be the entries' own.
+ * PTX is text for a compiler that the simulation has not got. SIMGPU_PTX names a shared object whose kernels stand
+ * for the entries of all PTX that is loaded; their parameters must be the entries' own.
  */
 #ifndef SIMGPU_PTX_H
 #define SIMGPU_PTX_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A set of disjoint address ranges, ordered, found by address in logarithmic time. Kept in blocks of bounded size, so that
- * tens of thousands of them come and go cheaply. The caller owns what a range points to. A pointer to a range holds until
- * the set changes.
+ * A set of disjoint address ranges, ordered, found by address in logarithmic time. Kept in blocks of bounded size, so
+ * that tens of thousands of them come and go cheaply. The caller owns what a range points to. A pointer to a range
+ * holds until the set changes.
  */
 #ifndef SIMGPU_RANGE_H
 #define SIMGPU_RANGE_H

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Short programs whose report is the test's subject. usage: scenario NAME; what they find wrong themselves ends them with 2. */
+/* Short programs whose report is the test's subject. usage: scenario NAME; what they find wrong themselves ends them
+ * with 2. */
 #include "driver.h"
 #include "ordered.h"
 #include "paged.h"
