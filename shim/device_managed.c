@@ -101,14 +101,6 @@ static void device_unplace(struct device *self, uint64_t context, uint64_t addre
     context_leave(&entered);
 }
 
-static int device_create(struct device *self, unsigned ordinal, uint64_t bytes, uint64_t *out_handle)
-{
-    (void)self;
-    (void)bytes;
-    *out_handle = ordinal + 1;
-    return 0;
-}
-
 static int device_release(struct device *self, uint64_t handle)
 {
     (void)self;
@@ -138,27 +130,58 @@ static void device_host_untoken(struct device *self, struct host_memory *memory)
     (void)memory;
 }
 
+/* To the host, or to the device. */
+static int send(unsigned ordinal, uint64_t address, uint64_t bytes, bool leaves)
+{
+    CUdevice to = leaves ? CU_DEVICE_CPU : contexts_device(ordinal);
+    struct entered entered;
+    int error = context_enter(ordinal, &entered);
+
+    if (error)
+        return error == -ENOTSUP ? -EIO : error;
+    error = device_cuda_error(
+        real.cuMemPrefetchAsync(address, bytes, to, entered.stream[leaves ? STREAM_OUT : STREAM_IN]));
+    context_leave(&entered);
+    return error;
+}
+
+/* What is mapped there is in memory from the start, as cudaMalloc's is, so what the driver has free is the limit
+ * where no budget is. The driver would make room by itself, of pages that it chooses. */
+static int device_create(struct device *self, unsigned ordinal, uint64_t bytes, uint64_t *out_handle)
+{
+    uint64_t free_bytes, total_bytes;
+
+    if (!device_copied(self, ordinal) && !device_cuda_memory(self, ordinal, &free_bytes, &total_bytes) &&
+        free_bytes < bytes)
+        return -ENOMEM;
+    *out_handle = ordinal + 1;
+    return 0;
+}
+
 /* The device keeps its mapping of what goes to the host, so that a kernel reaches it there and does not pull it
  * back. */
-static int advise(uint64_t address, uint64_t bytes, CUdevice home, CUdevice user)
+static int advise(uint64_t address, uint64_t bytes, CUdevice device)
 {
     CUstreamCaptureMode mode = quiet_begin();
-    CUresult result = real.cuMemAdvise(address, bytes, CU_MEM_ADVISE_SET_PREFERRED_LOCATION, home);
+    CUresult result = real.cuMemAdvise(address, bytes, CU_MEM_ADVISE_SET_PREFERRED_LOCATION, device);
 
     if (result == CUDA_SUCCESS)
-        result = real.cuMemAdvise(address, bytes, CU_MEM_ADVISE_SET_ACCESSED_BY, user);
+        result = real.cuMemAdvise(address, bytes, CU_MEM_ADVISE_SET_ACCESSED_BY, device);
     quiet_end(mode);
     return device_cuda_error(result);
 }
 
 static int device_belong(struct device *self, uint64_t address, uint64_t bytes, uint64_t handle)
 {
+    unsigned ordinal = (unsigned)handle - 1;
+    int error;
+
     (void)self;
-    if (handle != HOST_HANDLE)
-        return advise(address, bytes, contexts_device((unsigned)handle - 1),
-                      contexts_device((unsigned)handle - 1));
-    return device_cuda_error(
-        real.cuMemAdvise(address, bytes, CU_MEM_ADVISE_SET_PREFERRED_LOCATION, CU_DEVICE_CPU));
+    if (handle == HOST_HANDLE)
+        return device_cuda_error(
+            real.cuMemAdvise(address, bytes, CU_MEM_ADVISE_SET_PREFERRED_LOCATION, CU_DEVICE_CPU));
+    error = advise(address, bytes, contexts_device(ordinal));
+    return error ? error : send(ordinal, address, bytes, false);
 }
 
 static int device_stay(struct device *self, uint64_t address, uint64_t bytes)
@@ -177,18 +200,8 @@ static int device_grant(struct device *self, unsigned ordinal, uint64_t address,
 
 static int device_send(struct device *self, unsigned ordinal, uint64_t to, uint64_t from, uint64_t bytes)
 {
-    bool leaves = to >= HOST_ALIAS;
-    struct entered entered;
-    int error = context_enter(ordinal, &entered);
-
     (void)self;
-    if (error)
-        return error == -ENOTSUP ? -EIO : error;
-    error = device_cuda_error(real.cuMemPrefetchAsync(leaves ? from : to, bytes,
-                                                      leaves ? CU_DEVICE_CPU : contexts_device(ordinal),
-                                                      entered.stream[leaves ? STREAM_OUT : STREAM_IN]));
-    context_leave(&entered);
-    return error;
+    return to >= HOST_ALIAS ? send(ordinal, from, bytes, true) : send(ordinal, to, bytes, false);
 }
 
 static struct device managed = {

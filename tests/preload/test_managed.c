@@ -97,6 +97,26 @@ Test(managed, both_budgets_full_is_out_of_memory_and_changes_nothing)
     world_end(&world);
 }
 
+/* Without a budget of its own: what the driver has free is the limit, and the driver never has to choose what leaves. */
+Test(full, a_device_that_is_full_makes_the_oldest_leave)
+{
+    struct world world = world_make();
+    CUdeviceptr first = make(BLOCK_BYTES, 1), second = make(BLOCK_BYTES, 2), third;
+
+    OK(world_add(&world, second, second, WORDS, NULL));
+    third = make(BLOCK_BYTES, 3);
+    cr_expect_gt(simgpu_managed_bytes(first, BLOCK_BYTES, HOST), 0);
+    cr_expect_eq(simgpu_managed_bytes(second, BLOCK_BYTES, HOST), 0);
+    OK(world_add(&world, first, third, WORDS, NULL));
+    cr_expect_eq(simgpu_managed_bytes(first, BLOCK_BYTES, HOST), 0);
+    cr_expect(all_are(first, WORDS, 4));
+    cr_expect(all_are(second, WORDS, 4));
+    OK(cuMemFree(first));
+    OK(cuMemFree(second));
+    OK(cuMemFree(third));
+    world_end(&world);
+}
+
 Test(managed, programs_see_the_memory_that_they_asked_for)
 {
     struct world world = world_make();
