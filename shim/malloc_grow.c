@@ -29,12 +29,12 @@ void *malloc_move(void *memory, size_t old_bytes, size_t bytes)
 /* ---- twice as much --------------------------------------------------------------------------------------- */
 
 /* How much it should get now: `bytes` or more. */
-static size_t bytes_for(const void *memory, size_t bytes)
+static size_t bytes_for(const void *memory, size_t old_bytes, size_t bytes)
 {
     const struct malloc_thread *thread = malloc_thread();
     size_t class_bytes;
 
-    if (bytes > TWICE_MOST_BYTES / 2 || !malloc_has_grown(memory, bytes))
+    if (bytes > TWICE_MOST_BYTES / 2 || !malloc_has_grown(memory, old_bytes, bytes))
         return bytes;
     class_bytes = malloc_class_bytes(2 * bytes);
     return thread->account.counters->allocated + class_bytes <= thread->account.limit ? class_bytes : bytes;
@@ -106,15 +106,17 @@ static void *grow_large(void *memory, size_t old_bytes, size_t bytes)
 
 void *malloc_grow(void *memory, size_t old_bytes, size_t bytes)
 {
-    size_t more_bytes = bytes_for(memory, bytes);
+    size_t more_bytes = bytes_for(memory, old_bytes, bytes);
     void *moved = NULL;
 
     if (more_bytes > bytes)
         moved = malloc_move(memory, old_bytes, more_bytes);
-    if (!moved)
+    if (!moved) {
+        more_bytes = bytes;
         moved = bytes > SC_SMALL_MAXCLASS ? grow_large(memory, old_bytes, bytes)
                                           : malloc_move(memory, old_bytes, bytes);
+    }
     if (moved && malloc_has_thread())
-        grown_set(&malloc_thread()->grown, moved, bytes);
+        grown_set(&malloc_thread()->grown, moved, malloc_class_bytes(more_bytes), bytes);
     return moved;
 }

@@ -6,7 +6,7 @@
  * never, pays nothing for it.
  *
  * Shape    a few addresses with the bytes that were asked for last. One that was freed since may be there still: what
- *          follows from that is only how much room the next object at this address gets.
+ *          follows from that is only how much room the next object of this size at this address gets.
  * Threads  each has its own.
  */
 #ifndef EBB_MALLOC_GROWN_H
@@ -24,7 +24,7 @@ enum {
 struct grown {
     struct {
         const void *memory;
-        size_t bytes;
+        size_t usable_bytes, bytes;
     } object[GROWN_MOST];
 };
 
@@ -41,18 +41,21 @@ static inline unsigned grown_place(const void *memory)
 }
 
 /** What was asked for when it grew; SIZE_MAX when it did not, as far as is known. */
-static inline size_t grown_bytes(const struct grown *grown, const void *memory)
+static inline size_t grown_bytes(const struct grown *grown, const void *memory, size_t usable_bytes)
 {
     unsigned place = grown_place(memory);
 
-    return grown->object[place].memory == memory ? grown->object[place].bytes : SIZE_MAX;
+    return grown->object[place].memory == memory && grown->object[place].usable_bytes == usable_bytes
+               ? grown->object[place].bytes
+               : SIZE_MAX;
 }
 
-static inline void grown_set(struct grown *grown, const void *memory, size_t bytes)
+static inline void grown_set(struct grown *grown, const void *memory, size_t usable_bytes, size_t bytes)
 {
     unsigned place = grown_place(memory);
 
     grown->object[place].memory = memory;
+    grown->object[place].usable_bytes = usable_bytes;
     grown->object[place].bytes = bytes;
 }
 

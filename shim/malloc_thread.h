@@ -42,10 +42,10 @@ static inline bool malloc_has_thread(void)
     return malloc_tsd != &tsd_tls && malloc_thread()->joined;
 }
 
-/** Does realloc to so many bytes go on with what made the object grow before? */
-static inline bool malloc_has_grown(const void *memory, size_t bytes)
+/** Does realloc to so many bytes go on with what made the object of `old_bytes` usable ones grow before? */
+static inline bool malloc_has_grown(const void *memory, size_t old_bytes, size_t bytes)
 {
-    return malloc_has_thread() && grown_bytes(&malloc_thread()->grown, memory) <= bytes;
+    return malloc_has_thread() && grown_bytes(&malloc_thread()->grown, memory, old_bytes) <= bytes;
 }
 
 /** Around every use of jemalloc but the fast paths: gives the account of the thread, or that of all ended ones. */
