@@ -96,13 +96,15 @@ bool heap_give_back(void)
     return heap_pool_shrink(INT64_MAX);
 }
 
-/* What was just charged is taken out of what lies free, more often than not. */
-static void trim(uint64_t charged_bytes)
+static void trim(uint64_t room_bytes, uint64_t slack_bytes)
 {
-    uint64_t room = heap_pool_room();
+    if (heap_trim && room_bytes != UINT64_MAX)
+        heap_trim(room_bytes + slack_bytes);
+}
 
-    if (heap_trim && room != UINT64_MAX)
-        heap_trim(room + (charged_bytes > heap.slack_bytes ? charged_bytes : heap.slack_bytes));
+void heap_keep_little(uint64_t room_bytes)
+{
+    trim(room_bytes, heap.slack_bytes);
 }
 
 /* Out of the pool, which grows if it can: at least `bytes`, or 0. */
@@ -115,7 +117,8 @@ static int64_t draw(int64_t bytes)
 
         if (!heap_pool_grow((uint64_t)(bytes - (has < bytes ? has : 0))))
             break;
-        trim((uint64_t)bytes);
+        /* What was just charged is taken out of what lies free, more often than not. */
+        trim(heap_pool_room(), (uint64_t)bytes > heap.slack_bytes ? (uint64_t)bytes : heap.slack_bytes);
     }
     return got;
 }

@@ -183,12 +183,15 @@ void heap_start(const struct options *options);
 void heap_open(uint64_t limit_bytes);
 
 /** The allocator keeps no more than this of what nobody holds: the budget has no room for it. NULL: there is none. Called
- *  with no lock held, where the allocator may be called; errno stays. */
+ *  with no lock held, by an allocation or where one could be made; errno stays. */
 extern void (*heap_trim)(uint64_t room_bytes);
 
 /** The unused credit of an account is taken back, and with it the memory of what the allocator keeps for its thread, which
  *  does not use it meanwhile; other threads wait. Must not allocate or wait. NULL: nothing is kept. */
 extern void (*heap_drop_kept)(struct heap_account *account);
+
+/** heap_trim by the room that the budget has now, for who has just used some of it. */
+void heap_keep_little(uint64_t room_bytes);
 
 /** Charged to the budget, and not held by the program: lots less heap_bytes. */
 uint64_t heap_unused(void);

@@ -2,6 +2,7 @@
 /* host_block_evict.c - the thread that sends host blocks to disk, for who asks. See host_block_state.h. */
 #include "host_block_state.h"
 
+#include "heap.h"
 #include "state.h"
 #include "tier.h"
 
@@ -89,6 +90,7 @@ void *host_evict_run(void *unused)
         evictor.reserve_short = false;
         pthread_mutex_unlock(&host_blocks.lock);
         gone = evict_some(0, reserve_lacks(false));
+        heap_keep_little(tier_host_room()); /* what comes back is not charged by an allocation */
         pthread_mutex_lock(&host_blocks.lock);
         evictor.reserve_short |= gone != 0; /* a flight may not have been enough */
     }

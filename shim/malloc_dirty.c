@@ -28,11 +28,16 @@ static uint64_t dirty_bytes(void)
 void malloc_trim_dirty(uint64_t room_bytes)
 {
     static bool at_it; /* one thread does it for all */
+    bool is_inside = malloc_has_thread() && malloc_thread()->account.inside;
+    struct heap_account *account;
     int error = errno;
 
     if (dirty_bytes() <= room_bytes || __atomic_exchange_n(&at_it, true, __ATOMIC_ACQUIRE))
         return;
+    account = is_inside ? NULL : malloc_begin();
     malloc_purge_arenas();
+    if (account)
+        malloc_end(account, false);
     __atomic_store_n(&at_it, false, __ATOMIC_RELEASE);
     errno = error;
 }

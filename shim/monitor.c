@@ -173,8 +173,7 @@ static void tick_host(uint64_t newest)
 {
     uint64_t left = over(&core.host_budget);
 
-    if (heap_trim)
-        heap_trim(tier_host_room());
+    heap_keep_little(tier_host_room());
     lessen(&monitor.host_excess_bytes, stock_trim(&core.slabs, monitor.host_excess_bytes));
     if (left < monitor.host_excess_bytes)
         left = monitor.host_excess_bytes;
