@@ -55,14 +55,13 @@ void malloc_drop_kept(struct heap_account *account)
     struct malloc_thread *thread =
         (struct malloc_thread *)((char *)account - offsetof(struct malloc_thread, account));
     unsigned first = sz_size2index(SC_LARGE_MINCLASS);
-    uint64_t freed = account->counters->freed;
     int error = errno;
 
-    if (thread->dropped_at == freed)
+    if (thread->slots.is_dropped)
         return;
     for (unsigned class = 0; class < SLOT_CLASSES; class ++)
         for (unsigned i = 0; i < thread->slots.count[class]; i++)
             drop(thread->slots.object[class][i], sz_index2size(class + first));
-    thread->dropped_at = freed;
+    thread->slots.is_dropped = true;
     errno = error;
 }

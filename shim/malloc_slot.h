@@ -20,6 +20,7 @@ enum {
 
 struct slots {
     uint64_t bytes;
+    bool is_dropped; /**< the memory of all that it has was given back, and nothing came since */
     uint8_t count[SLOT_CLASSES];
     void *object[SLOT_CLASSES][SLOT_DEPTH];
 };
@@ -27,6 +28,7 @@ struct slots {
 static inline void slots_init(struct slots *slots)
 {
     slots->bytes = 0;
+    slots->is_dropped = false;
     for (unsigned class = 0; class < SLOT_CLASSES; class ++)
         slots->count[class] = 0;
 }
@@ -46,6 +48,7 @@ static inline bool slot_put(struct slots *slots, unsigned class, uint64_t bytes,
     if (slots->count[class] == SLOT_DEPTH || slots->bytes + bytes > SLOT_BYTES_MOST)
         return false;
     slots->bytes += bytes;
+    slots->is_dropped = false;
     slots->object[class][slots->count[class]++] = object;
     return true;
 }

@@ -138,7 +138,6 @@ static void tidy(struct malloc_thread *thread)
         tcache_flush(&thread->tsd);
     thread->earned_bytes += thread->account.counters->allocated;
     heap_rest(&thread->account);
-    thread->dropped_at = UINT64_MAX;
     /* What jemalloc does each so many bytes counts from 0 as well. */
     tsd_te_init(&thread->tsd);
     peak_event_zero(&thread->tsd);

@@ -23,8 +23,7 @@ struct malloc_thread {
     struct grown grown;
     uint64_t
         earned_bytes; /**< towards a cache: what threads before this one allocated with it, and each call */
-    uint64_t dropped_at; /**< counters->freed at the last malloc_drop_kept */
-    bool joined;         /**< the account is */
+    bool joined;      /**< the account is */
     bool
         is_personal; /**< its thread chose something for itself, an arena for example: it ends with the thread */
     struct malloc_thread *next;
