@@ -19,17 +19,13 @@ enum {
 static struct {
     struct returning chunk[ARRIVALS];
     const void *stream[ARRIVALS];
-    _Atomic uint32_t count;
 } arrivals;
 
-bool arrival_any(void)
-{
-    return atomic_load_explicit(&arrivals.count, memory_order_acquire) != 0;
-}
+_Atomic uint32_t arrival_count;
 
 void arrivals_forked(void)
 {
-    atomic_store(&arrivals.count, 0);
+    atomic_store(&arrival_count, 0);
 }
 
 static uint64_t address_of(const struct returning *returning)
@@ -135,7 +131,7 @@ static void give_up(struct returning *list, uint32_t count)
 
 int arrival_begin(uint32_t first, void *stream)
 {
-    uint32_t from = atomic_load(&arrivals.count), count, started = 0;
+    uint32_t from = atomic_load(&arrival_count), count, started = 0;
     struct returning *list = &arrivals.chunk[from];
 
     if (!core.device->order || atomic_load(&core.captures))
@@ -153,7 +149,7 @@ int arrival_begin(uint32_t first, void *stream)
     for (uint32_t i = 0; i < count; i++)
         arrivals.stream[from + i] = stream;
     pthread_mutex_lock(&core.lock);
-    atomic_store_explicit(&arrivals.count, from + count, memory_order_release);
+    atomic_store_explicit(&arrival_count, from + count, memory_order_release);
     pthread_mutex_unlock(&core.lock);
     return 0;
 }
@@ -172,7 +168,7 @@ static void complete(struct returning *returning)
 
 void arrivals_settle(void)
 {
-    uint32_t count = atomic_load(&arrivals.count);
+    uint32_t count = atomic_load(&arrival_count);
     uint64_t since_ns = core_now();
 
     for (uint32_t i = 0; i < count; i++) {
@@ -182,7 +178,7 @@ void arrivals_settle(void)
     for (uint32_t i = 0; i < count; i++)
         commit(&arrivals.chunk[i]);
     pthread_mutex_lock(&core.lock);
-    atomic_store_explicit(&arrivals.count, 0, memory_order_release);
+    atomic_store_explicit(&arrival_count, 0, memory_order_release);
     pthread_mutex_unlock(&core.lock);
 }
 
@@ -191,7 +187,7 @@ static bool comes_behind(uint32_t first, const void *stream)
 {
     bool found = false;
 
-    for (uint32_t i = 0, count = atomic_load(&arrivals.count); i < count; i++) {
+    for (uint32_t i = 0, count = atomic_load(&arrival_count); i < count; i++) {
         if (arrivals.chunk[i].first != first)
             continue;
         found = arrivals.stream[i] == stream;

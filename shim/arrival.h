@@ -11,6 +11,7 @@
 #ifndef EBB_ARRIVAL_H
 #define EBB_ARRIVAL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -24,8 +25,14 @@ struct use;
  */
 int arrival_begin(uint32_t first, void *stream);
 
+/** Chunks that are on their way; written by arrival.c. */
+extern _Atomic uint32_t arrival_count;
+
 /** Is any on its way? Any thread. */
-bool arrival_any(void);
+static inline bool arrival_any(void)
+{
+    return atomic_load_explicit(&arrival_count, memory_order_acquire) != 0;
+}
 
 /** Wait for all of them. Role held. */
 void arrivals_settle(void);
