@@ -70,6 +70,9 @@ Test(storm, memory_that_the_driver_places_keeps_every_byte)
     static const struct fake_config places = {.places = true};
     struct program program;
 
+#ifdef __SANITIZE_THREAD__
+    cr_skip("the tool leaves too few addresses for tables of all of them");
+#endif
     storm(settings, &places, 300, &program);
     cr_expect_gt(core.counters.evictions, 100);
     cr_expect_gt(core.counters.restores, 100);

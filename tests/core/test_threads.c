@@ -113,6 +113,9 @@ Test(threads, share_a_device_that_places_their_memory)
                                            0};
     static const struct fake_config places = {.places = true};
 
+#ifdef __SANITIZE_THREAD__
+    cr_skip("the tool leaves too few addresses for tables of all of them");
+#endif
     storm(settings, &places);
     cr_expect_gt(core.counters.evictions, 0);
 }
