@@ -172,9 +172,22 @@ uint64_t core_relieve(unsigned ordinal, uint64_t bytes)
     return given + stock_trim(&core.devices[ordinal].handles, bytes - given);
 }
 
-void core_memory(unsigned ordinal, uint64_t *out_free_bytes, uint64_t *out_total_bytes)
+bool core_memory(unsigned ordinal, uint64_t *out_free_bytes, uint64_t *out_total_bytes)
 {
+    struct device_state *device = &core.devices[ordinal];
+    uint64_t free_bytes, total_bytes;
+
     limit_ready(ordinal);
-    *out_free_bytes = tier_device_room(ordinal);
-    *out_total_bytes = core.devices[ordinal].configured_bytes;
+    if (device->configured_bytes != BUDGET_NO_LIMIT) {
+        *out_free_bytes = tier_device_room(ordinal);
+        *out_total_bytes = device->configured_bytes;
+        return true;
+    }
+    if (core.device->memory(core.device, ordinal, &free_bytes, &total_bytes) < 0)
+        return false;
+    pthread_mutex_lock(&core.lock);
+    *out_free_bytes = free_bytes + device->budget.idle_bytes;
+    pthread_mutex_unlock(&core.lock);
+    *out_total_bytes = total_bytes;
+    return false;
 }

@@ -194,8 +194,9 @@ void core_heap_refused(uint64_t bytes);
  *  Returns the bytes given back to the driver, 0 when nothing more can move. */
 uint64_t core_relieve(unsigned ordinal, uint64_t bytes);
 
-/** Free and total bytes as the budget tells them. */
-void core_memory(unsigned ordinal, uint64_t *out_free_bytes, uint64_t *out_total_bytes);
+/** Free and total bytes as the budget tells them. False: the device has no limit of ours. What is told then is the
+ *  driver's own, with what we keep idle counted as free; untouched where the driver does not answer. */
+bool core_memory(unsigned ordinal, uint64_t *out_free_bytes, uint64_t *out_total_bytes);
 
 /* ---- uses: the gate --------------------------------------------------------------------------------------- */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "doctor.h"
 
+#include "limit.h"
 #include "machine.h"
 #include "size.h"
 #include "state.h"
@@ -26,10 +27,9 @@ static struct amount amount_of(uint64_t bytes)
 
 static void show_device(FILE *out, unsigned ordinal)
 {
-    uint64_t free_bytes = 0, total_bytes = 0;
     char name[24];
 
-    core_memory(ordinal, &free_bytes, &total_bytes);
+    limit_ready(ordinal);
     snprintf(name, sizeof name, "device %u", ordinal);
     doctor_line(out, name, "budget %s of %s", amount_of(core.devices[ordinal].configured_bytes).text,
                 amount_of(core.devices[ordinal].total_bytes).text);

@@ -51,7 +51,8 @@ static bool story_of(nvmlReturn_t result, nvmlDevice_t device, struct story *out
     if (ordinal == DEVICE_MAX)
         return false;
     pools_settle();
-    core_memory(ordinal, &free_bytes, &out->total);
+    if (!core_memory(ordinal, &free_bytes, &out->total))
+        return false;
     out->used = out->total - free_bytes;
     return true;
 }

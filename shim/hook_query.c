@@ -13,13 +13,14 @@
 CUresult hook_cuMemGetInfo_v2(__typeof__(cuMemGetInfo_v2) *next, size_t *free, size_t *total)
 {
     struct place place;
-    uint64_t free_bytes;
-    uint64_t total_bytes;
     CUresult result = next(free, total);
 
     if (result != CUDA_SUCCESS || !free || !total || life_options()->meminfo == MEMINFO_REAL ||
         !contexts_here(&place))
         return result;
+    uint64_t free_bytes = *free;
+    uint64_t total_bytes = *total;
+
     pools_settle();
     core_memory(place.ordinal, &free_bytes, &total_bytes);
     *free = free_bytes;
@@ -36,8 +37,8 @@ CUresult hook_cuDeviceTotalMem_v2(__typeof__(cuDeviceTotalMem_v2) *next, size_t 
 
     if (result != CUDA_SUCCESS || !bytes || life_options()->meminfo == MEMINFO_REAL || ordinal == DEVICE_MAX)
         return result;
-    core_memory(ordinal, &free_bytes, &total_bytes);
-    *bytes = total_bytes;
+    if (core_memory(ordinal, &free_bytes, &total_bytes))
+        *bytes = total_bytes;
     return result;
 }
 
