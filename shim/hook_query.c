@@ -58,7 +58,16 @@ CUresult hook_cuMemGetAddressRange_v2(__typeof__(cuMemGetAddressRange_v2) *next,
     return CUDA_SUCCESS;
 }
 
-/* One attribute of a block. -ENOTSUP: for the driver to answer. */
+static bool rdma_capable(unsigned ordinal)
+{
+    int capable = 0;
+
+    return real.cuDeviceGetAttribute(&capable, CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_SUPPORTED,
+                                     contexts_device(ordinal)) == CUDA_SUCCESS &&
+           capable;
+}
+
+/* One attribute of a block. CUDA_ERROR_NOT_SUPPORTED: for the driver to answer. */
 static CUresult block_attribute(const struct block_info *block, CUpointer_attribute attribute,
                                 CUdeviceptr address, void *data)
 {
@@ -71,6 +80,12 @@ static CUresult block_attribute(const struct block_info *block, CUpointer_attrib
         return CUDA_SUCCESS;
     case CU_POINTER_ATTRIBUTE_DEVICE_POINTER:
         *(CUdeviceptr *)data = address;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_HOST_POINTER: /* the host's memory behind a block is ours alone */
+        *(void **)data = NULL;
+        return CUDA_ERROR_INVALID_VALUE;
+    case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
+        *(unsigned *)data = rdma_capable(block->ordinal);
         return CUDA_SUCCESS;
     case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
     case CU_POINTER_ATTRIBUTE_IS_MANAGED:
@@ -149,18 +164,27 @@ CUresult hook_cuPointerGetAttributes(__typeof__(cuPointerGetAttributes) *next, u
     return result;
 }
 
-/* Virtual memory takes no SYNC_MEMOPS; the context's flag has the same effect on all of its memory. */
-static CUresult set_sync_memops(void)
+/* Virtual memory takes no SYNC_MEMOPS; the flag of the context that the block was made in has the same effect on all
+ * of that context's memory. */
+static CUresult set_sync_memops(CUcontext context)
 {
     unsigned flags;
 
     if (!real.cuCtxGetFlags || !real.cuCtxSetFlags)
         return CUDA_ERROR_NOT_SUPPORTED;
-    CUresult result = real.cuCtxGetFlags(&flags);
+    CUresult result = real.cuCtxPushCurrent_v2(context);
 
-    return result == CUDA_SUCCESS ? real.cuCtxSetFlags(flags | CU_CTX_SYNC_MEMOPS) : result;
+    if (result != CUDA_SUCCESS)
+        return result;
+    result = real.cuCtxGetFlags(&flags);
+    if (result == CUDA_SUCCESS)
+        result = real.cuCtxSetFlags(flags | CU_CTX_SYNC_MEMOPS);
+    real.cuCtxPopCurrent_v2(&context);
+    return result;
 }
 
+/* The one call that NVIDIA asks for before memory is registered with a network card's driver (GPUDirect RDMA, "Allowing
+ * Synchronous Memory Operations"): nothing else tells us that the card will hold the pages behind the block. */
 CUresult hook_cuPointerSetAttribute(__typeof__(cuPointerSetAttribute) *next, const void *value,
                                     CUpointer_attribute attribute, CUdeviceptr ptr)
 {
@@ -168,7 +192,11 @@ CUresult hook_cuPointerSetAttribute(__typeof__(cuPointerSetAttribute) *next, con
 
     if (!value || attribute != CU_POINTER_ATTRIBUTE_SYNC_MEMOPS || core_find(ptr, &block))
         return next(value, attribute, ptr);
-    return *(const unsigned *)value ? set_sync_memops() : CUDA_SUCCESS;
+    if (!*(const unsigned *)value)
+        return CUDA_SUCCESS; /* whoever registered the memory may still reach it */
+    if (core_pin(ptr, PIN_REGISTERED))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    return set_sync_memops((CUcontext)(uintptr_t)block.context);
 }
 
 CUresult hook_cuMemGetHandleForAddressRange(__typeof__(cuMemGetHandleForAddressRange) *next, void *handle,

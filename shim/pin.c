@@ -38,6 +38,7 @@ int core_find(uint64_t address, struct block_info *out)
 
 int core_pin(uint64_t address, enum pin_reason reason)
 {
+    uint16_t *pins;
     uint32_t first;
     int r = first_at(address, &first);
 
@@ -45,7 +46,8 @@ int core_pin(uint64_t address, enum pin_reason reason)
         return r;
     mover_take();
     pthread_mutex_lock(&core.lock);
-    core.blocks.block[first].pins[reason]++;
+    pins = &core.blocks.block[first].pins[reason];
+    *pins += *pins < UINT16_MAX;
     area_update(first);
     pthread_mutex_unlock(&core.lock);
     if (reason == PIN_REFERENCED)
@@ -60,13 +62,15 @@ int core_pin(uint64_t address, enum pin_reason reason)
 
 void core_unpin(uint64_t address, enum pin_reason reason)
 {
+    uint16_t *pins;
     uint32_t first;
 
     if (first_at(address, &first) < 0)
         return;
     pthread_mutex_lock(&core.lock);
-    if (core.blocks.block[first].pins[reason])
-        core.blocks.block[first].pins[reason]--;
+    pins = &core.blocks.block[first].pins[reason];
+    if (*pins < UINT16_MAX) /* a count that is full has lost its number: pinned for good is the safe side */
+        *pins -= *pins > 0;
     area_update(first);
     pthread_mutex_unlock(&core.lock);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pins - ends with blocks alive that must not move: exported, named by a graph, behind a texture. */
+/* pins - ends with blocks alive that must not move: exported, named by a graph, behind a texture, announced to a
+ * network card. */
 #include <cuda.h>
 
 #include <stdio.h>
@@ -23,7 +24,8 @@ int main(void)
                                     .flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
     const CUDA_TEXTURE_DESC sampling = {.flags = CU_TRSF_READ_AS_INTEGER};
     CUDA_RESOURCE_DESC desc = {.resType = CU_RESOURCE_TYPE_LINEAR};
-    CUdeviceptr exported, source, target, plain, sampled;
+    const unsigned on = 1, off = 0;
+    CUdeviceptr exported, source, target, plain, sampled, announced;
     CUtexObject texture, refused;
     CUgraphExec executable, gone;
     CUipcMemHandle handle;
@@ -39,6 +41,11 @@ int main(void)
     MUST(cuMemAlloc(&target, 8 * MIB));
     MUST(cuMemAlloc(&plain, 16 * MIB));
     MUST(cuMemAlloc(&sampled, 6 * MIB));
+    MUST(cuMemAlloc(&announced, 10 * MIB));
+    for (unsigned i = 0; i < 0x10001; i++) /* as often as a program likes */
+        MUST(cuPointerSetAttribute(&on, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, announced));
+    MUST(cuPointerSetAttribute(&off, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, announced));
+    MUST(cuPointerSetAttribute(&off, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, plain));
     MUST(cuIpcGetMemHandle(&handle, exported));
     desc.res.linear.devPtr = sampled;
     desc.res.linear.format = CU_AD_FORMAT_FLOAT;

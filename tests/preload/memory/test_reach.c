@@ -51,6 +51,86 @@ static long evict(CUdeviceptr block)
     return ebb_evict((void *)(uintptr_t)block, 0, EBB_TIER_HOST);
 }
 
+/* What a program may ask of an address and would take a wrong turn at, were it told where the block is now. */
+static const CUpointer_attribute asked[] = {
+    CU_POINTER_ATTRIBUTE_CONTEXT,        CU_POINTER_ATTRIBUTE_MEMORY_TYPE,
+    CU_POINTER_ATTRIBUTE_DEVICE_POINTER, CU_POINTER_ATTRIBUTE_HOST_POINTER,
+    CU_POINTER_ATTRIBUTE_BUFFER_ID,      CU_POINTER_ATTRIBUTE_IS_MANAGED,
+    CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, CU_POINTER_ATTRIBUTE_RANGE_START_ADDR,
+    CU_POINTER_ATTRIBUTE_RANGE_SIZE,     CU_POINTER_ATTRIBUTE_MAPPED,
+    CU_POINTER_ATTRIBUTE_ACCESS_FLAGS,   CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE,
+};
+enum {
+    ASKED = sizeof asked / sizeof *asked
+};
+
+struct answers {
+    CUresult result[ASKED];
+    uint64_t one[ASKED]; /* asked one by one */
+    uint64_t all[ASKED]; /* asked in one call */
+};
+
+static struct answers ask(CUdeviceptr address)
+{
+    struct answers answers = {0};
+    CUpointer_attribute attributes[ASKED];
+    void *data[ASKED];
+
+    for (unsigned i = 0; i < ASKED; i++) {
+        attributes[i] = asked[i];
+        data[i] = &answers.all[i];
+        answers.result[i] = cuPointerGetAttribute(&answers.one[i], asked[i], address);
+    }
+    OK(cuPointerGetAttributes(ASKED, attributes, data, address));
+    return answers;
+}
+
+Test(reach, what_an_address_is_asked_does_not_tell_where_its_block_is)
+{
+    struct world world = world_make();
+    CUdeviceptr block = make_object(1);
+    struct answers before = ask(block), after;
+
+    cr_assert_eq(evict(block), (long)BLOCK_BYTES);
+    after = ask(block);
+    for (unsigned i = 0; i < ASKED; i++) {
+        cr_expect_eq(before.result[i], after.result[i], "attribute %d", asked[i]);
+        cr_expect_eq(before.one[i], after.one[i], "attribute %d", asked[i]);
+        cr_expect_eq(before.all[i], after.all[i], "attribute %d", asked[i]);
+        cr_expect(after.result[i] != CUDA_SUCCESS || after.one[i] == after.all[i], "attribute %d", asked[i]);
+        if (asked[i] == CU_POINTER_ATTRIBUTE_HOST_POINTER)
+            cr_expect(after.result[i] == CUDA_ERROR_INVALID_VALUE && !after.all[i]);
+    }
+    OK(cuMemFree(block));
+    world_end(&world);
+}
+
+Test(reach, memory_announced_to_a_network_card_comes_back_and_stays)
+{
+    struct world world = world_make();
+    CUdeviceptr block = make_object(1);
+    const unsigned on = 1;
+    unsigned flags;
+    CUcontext other;
+
+    cr_assert_eq(evict(block), (long)BLOCK_BYTES);
+    OK(cuDevicePrimaryCtxRetain(&other, 1));
+    OK(cuCtxSetCurrent(other));
+    OK(cuPointerSetAttribute(&on, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, block));
+    OK(cuCtxGetFlags(&flags));
+    cr_expect(!(flags & CU_CTX_SYNC_MEMOPS),
+              "the flag belongs to the block's context, not to the current one");
+    OK(cuCtxSetCurrent(world.context));
+    OK(cuCtxGetFlags(&flags));
+    cr_expect(flags & CU_CTX_SYNC_MEMOPS);
+    cr_expect(is_on_device(block));
+    cr_expect_eq(evict(block), 0);
+    cr_expect(is_on_device(block));
+    OK(cuMemFree(block));
+    OK(cuDevicePrimaryCtxRelease(1));
+    world_end(&world);
+}
+
 Test(reach, a_peers_kernels_still_may_after_blocks_have_moved)
 {
     struct world world = world_make();
