@@ -24,6 +24,17 @@ enum {
     RETRY_MS = 10
 };
 
+/* By a copy: these are the only bytes there are. */
+static void put_back(uint64_t to, uint64_t from, uint64_t bytes)
+{
+    int rc;
+
+    while ((rc = host_fault_fill(to, (const void *)(uintptr_t)from, bytes)) == -ENOMEM)
+        poll(NULL, 0, RETRY_MS);
+    if (rc < 0)
+        host_block_stop(to, bytes, rc);
+}
+
 /* Page by page, which refuses those that a device or the kernel may still write to. Lock held. */
 static int take_pages(uint64_t to, uint64_t from, uint64_t bytes)
 {
@@ -34,8 +45,7 @@ static int take_pages(uint64_t to, uint64_t from, uint64_t bytes)
         return rc;
     rc = host_fault_move(to, from, bytes, &moved);
     if (rc < 0 && host_fault_move(from, to, moved, &back) < 0)
-        while (host_fault_fill(from, (const void *)(uintptr_t)to, moved) == -ENOMEM)
-            poll(NULL, 0, RETRY_MS);
+        put_back(from, to, moved);
     if (rc < 0)
         host_fault_wake(from, bytes);
     host_fault_disarm(to, to + bytes); /* what is missing there is zero, and nobody waits for it */

@@ -30,6 +30,7 @@ struct move {
 enum {
     SERVERS = 2,    /* one reads from the disk while another one does */
     RETRY_MS = 100, /* until what could not be read is tried again */
+    TRIES = 100,    /* as long as that */
     BROKEN_MOST =
         64, /* faults remembered for that; others wait in the kernel and are found by the next look */
 };
@@ -119,27 +120,37 @@ void host_fault_wake(uint64_t first, uint64_t bytes)
     ioctl(faults.file, UFFDIO_WAKE, &range);
 }
 
+/* The kernel fills no range that lies in two mappings, and says the same of one where nothing is mapped: only a page
+ * alone tells which it was. */
+static bool is_given_up(int error, uint64_t bytes, bool *singly)
+{
+    *singly = (error == ENOENT || error == EINVAL) && bytes > host_page_bytes();
+    /* No mapping, or one that is not armed: the program has put another one there. */
+    return !*singly && (error == ENOENT || error == ESRCH);
+}
+
 int host_fault_fill(uint64_t to, const void *from, uint64_t bytes)
 {
     uint64_t page = host_page_bytes(), at = 0;
+    bool singly = false;
 
     while (at < bytes) {
         struct uffdio_copy copy = {.dst = to + at,
                                    .src = (uint64_t)(uintptr_t)from + at,
-                                   .len = bytes - at,
+                                   .len = singly ? page : bytes - at,
                                    .mode = UFFDIO_COPY_MODE_DONTWAKE};
+        int error = ioctl(faults.file, UFFDIO_COPY, &copy) < 0 ? errno : 0;
 
-        if (ioctl(faults.file, UFFDIO_COPY, &copy) == 0)
-            return 0;
-        int error = errno;
-
-        if (copy.copy > 0)
+        if (error == EAGAIN || error == EINTR)
+            at += copy.copy > 0 ? (uint64_t)copy.copy : 0;
+        else if (!error || copy.copy > 0)
             at += (uint64_t)copy.copy;
         else if (error == EEXIST) /* that page is there */
             at += page;
-        else if (error != EAGAIN && error != EINTR)
-            /* No mapping, or one that is not armed: the program has put another one there. */
-            return error == ENOENT || error == EINVAL || error == ESRCH ? -ENOENT : -error;
+        else if (is_given_up(error, copy.len, &singly))
+            at += page;
+        else if (!singly || copy.len == page)
+            return -error;
     }
     return 0;
 }
@@ -148,22 +159,29 @@ int host_fault_fill(uint64_t to, const void *from, uint64_t bytes)
 
 /* Faults whose bytes could not be read, to be tried again. */
 struct broken {
-    uint64_t address[BROKEN_MOST];
+    struct fault {
+        uint64_t address;
+        unsigned tries;
+    } fault[BROKEN_MOST];
     unsigned count;
 };
 
-static void broken_add(struct broken *broken, uint64_t address)
+/* Somebody waits for bytes that did not come. He is not to wait for ever, nor to go on with others. */
+static void broken_add(struct broken *broken, uint64_t address, unsigned tries, int error)
 {
+    if (error == -EILSEQ || (tries == TRIES && error != -ENOMEM))
+        host_block_stop(address, host_page_bytes(), error);
     for (unsigned i = 0; i < broken->count; i++)
-        if (broken->address[i] == address)
+        if (broken->fault[i].address == address)
             return;
     if (broken->count < BROKEN_MOST)
-        broken->address[broken->count++] = address;
+        broken->fault[broken->count++] = (struct fault){address, tries};
     else /* it faults again, until there is room */
         host_fault_wake(address, host_page_bytes());
 }
 
-static void serve(uint64_t address, struct host_staging *staging, struct broken *broken)
+/* `tries` were made before. */
+static void serve(uint64_t address, unsigned tries, struct host_staging *staging, struct broken *broken)
 {
     uint64_t page = address / host_page_bytes() * host_page_bytes();
     struct host_block *block;
@@ -184,7 +202,7 @@ static void serve(uint64_t address, struct host_staging *staging, struct broken 
         host_fault_wake(page, host_page_bytes());
     }
     if (rc < 0)
-        broken_add(broken, page);
+        broken_add(broken, page, tries + 1, rc);
 }
 
 static void serve_pending(struct host_staging *staging, struct broken *broken)
@@ -195,7 +213,7 @@ static void serve_pending(struct host_staging *staging, struct broken *broken)
     while ((length = read(faults.file, message, sizeof(message))) > 0)
         for (size_t i = 0; i < (size_t)length / sizeof(*message); i++)
             if (message[i].event == UFFD_EVENT_PAGEFAULT)
-                serve(message[i].arg.pagefault.address, staging, broken);
+                serve(message[i].arg.pagefault.address, 0, staging, broken);
 }
 
 static void serve_broken(struct host_staging *staging, struct broken *broken)
@@ -204,7 +222,7 @@ static void serve_broken(struct host_staging *staging, struct broken *broken)
 
     broken->count = 0;
     for (unsigned i = 0; i < again.count; i++)
-        serve(again.address[i], staging, broken);
+        serve(again.fault[i].address, again.fault[i].tries, staging, broken);
 }
 
 static void *server_run(void *argument)

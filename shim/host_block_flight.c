@@ -264,17 +264,22 @@ static void submit(struct leaver *leaver, struct run *run)
 
 /* ---- commit ----------------------------------------------------------------------------------------------- */
 
-/* Pieces whose write failed come back. Lock held. */
+/* Pieces whose write failed come back: the window has the only copy. Lock held. */
 static void take_back(struct leaver *leaver, uint32_t pieces)
 {
-    for (; pieces; pieces &= pieces - 1)
-        while (host_piece_bring(leaver->block, leaver->index, (unsigned)__builtin_ctz(pieces), 0, &staging) <
-               0) {
-            /* No memory just now; the window has the only copy. */
+    for (; pieces; pieces &= pieces - 1) {
+        unsigned piece = (unsigned)__builtin_ctz(pieces);
+        int rc;
+
+        while ((rc = host_piece_bring(leaver->block, leaver->index, piece, 0, &staging)) == -ENOMEM) {
             pthread_mutex_unlock(&host_blocks.lock);
             poll(NULL, 0, RETRY_MS);
             pthread_mutex_lock(&host_blocks.lock);
         }
+        if (rc < 0)
+            host_block_stop(host_unit_address(leaver->block, leaver->index) + piece * HOST_PIECE_BYTES,
+                            HOST_PIECE_BYTES, rc);
+    }
 }
 
 static uint64_t commit(struct leaver *leaver, uint32_t failed)

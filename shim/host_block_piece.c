@@ -137,8 +137,7 @@ int host_piece_read(const struct host_block *block, uint32_t unit, unsigned piec
 static void complain(uint64_t address, int error)
 {
     if (error == -EILSEQ)
-        log_line(LOG_ERROR,
-                 "the bytes of host address %llx changed while they were on disk: who reads them waits",
+        log_line(LOG_ERROR, "the bytes of host address %llx changed while they were on disk",
                  (unsigned long long)address);
     else
         log_line(LOG_ERROR,
@@ -248,8 +247,6 @@ int host_piece_bring(struct host_block *block, uint32_t index, unsigned piece, u
     if (charged)
         host_room_take(block, bytes, over_bytes);
     rc = fill(block, index, piece, page, source, staging);
-    if (rc == -ENOENT) /* the program unmapped it: there is nothing to bring, and nowhere */
-        rc = 0;
     if (rc < 0 && charged)
         host_account_out(block, bytes);
 

@@ -160,8 +160,9 @@ int host_fault_arm(uint64_t first, uint64_t end);
 /** And no more. What waits there for us goes on. */
 void host_fault_disarm(uint64_t first, uint64_t end);
 
-/** Put bytes where pages are missing; pages that are there stay as they are. Nobody is woken yet. -ENOENT the mapping
- *  is gone; else -errno of UFFDIO_COPY. */
+/** Put bytes where pages are missing, however many mappings the range has; pages that are there stay as they are, and
+ *  where nothing is mapped, or something else than was armed, there is nothing to do. Nobody is woken yet. 0; -errno of
+ *  UFFDIO_COPY, and a part may be there. */
 int host_fault_fill(uint64_t to, const void *from, uint64_t bytes);
 /** Move pages from one range to another, which is armed, where no page is. Refuses with -EBUSY what the kernel holds for
  *  somebody else, as a read under way with O_DIRECT, and what is shared with a forked child. Only if host_fault_moves.
@@ -214,6 +215,11 @@ void host_room_take(struct host_block *block, uint64_t bytes, uint64_t over_byte
 /** Bytes of the block come into memory (the budget may be passed) or leave it. Lock held or not. */
 void host_account_in(struct host_block *block, uint64_t bytes);
 void host_account_out(struct host_block *block, uint64_t bytes);
+
+/* ---- host_block_stop.c --------------------------------------------------------------------------------------- */
+
+/** Bytes of the program's are lost to it: end the process, with a line that says which and why. @error: -errno. */
+_Noreturn void host_block_stop(uint64_t first, uint64_t bytes, int error);
 
 /* ---- host_block_slot.c --------------------------------------------------------------------------------------- */
 
