@@ -44,6 +44,8 @@ static uint32_t plan(uint32_t first, struct returning *list, uint32_t most)
 {
     uint32_t count = 0;
 
+    if (!block_alive(&core.blocks.block[first])) /* freed by another thread */
+        return 0;
     for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
         const struct chunk *chunk = &core.blocks.chunk[g];
 

@@ -31,6 +31,7 @@ enum chunk_state {
     CHUNK_SPILLING,  /**< slab, unmapped; being written to its slot */
     CHUNK_DISK,      /**< slot, or none where it was dropped; address unmapped */
     CHUNK_RETURNING, /**< slab or slot; being brought back */
+    CHUNK_UNMAPPING, /**< slab; its address is being unmapped */
     CHUNK_BROKEN,    /**< slab; its address could not be mapped again: no launch may run */
     CHUNK_IDLE,      /**< device memory of a freed block, kept mapped for the next one of its size */
     CHUNK_STATE_COUNT

@@ -33,11 +33,13 @@ static uint64_t void_all(uint32_t first)
 {
     uint64_t bytes, given = 0;
     struct slab *slab;
+    bool alive;
 
     do {
         pthread_mutex_lock(&core.lock);
-        slab = core.blocks.operand[first].copies ? take_one(first, &bytes) : NULL;
-        if (!slab && block_alive(&core.blocks.block[first]))
+        alive = block_alive(&core.blocks.block[first]); /* who frees it gives all of it back */
+        slab = alive && core.blocks.operand[first].copies ? take_one(first, &bytes) : NULL;
+        if (!slab && alive)
             block_publish(&core.blocks, first);
         pthread_mutex_unlock(&core.lock);
         if (slab) {

@@ -19,7 +19,7 @@ void copies_void(uint32_t first);
 /** Give back slabs that are copies, least recent first, until `bytes` are. Role held. Returns the bytes. */
 uint64_t copies_reclaim(uint64_t bytes);
 
-/** Give back every slot that is a copy. Role held. True if there was any. */
+/** Give back every slot that is a copy. True if there was any. */
 bool copies_reclaim_slots(void);
 
 #endif

@@ -31,7 +31,8 @@ static uint64_t bytes_in_host(uint32_t first)
     for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
         const struct chunk *chunk = &core.blocks.chunk[g];
 
-        if (chunk->state == CHUNK_HOST || chunk->state == CHUNK_SPILLING || chunk->state == CHUNK_BROKEN)
+        if (chunk->state == CHUNK_HOST || chunk->state == CHUNK_SPILLING || chunk->state == CHUNK_UNMAPPING ||
+            chunk->state == CHUNK_BROKEN)
             bytes += chunk_bytes(chunk);
     }
     return bytes;

@@ -48,17 +48,38 @@ static struct need need_of(const uint32_t *firsts, uint32_t count, unsigned ordi
 
 /* ---- broken chunks --------------------------------------------------------------------------------------- */
 
-/* Make the address clean again; from then on it is an unmapped chunk like any other. */
-static void repair(uint32_t granule)
+/* Under the lock: a broken chunk of the block, marked UNMAPPING: a free waits for it. False: there is none. */
+static bool take_broken(uint32_t first, uint32_t *out_granule)
 {
-    struct chunk *chunk = &core.blocks.chunk[granule];
+    for (uint32_t g = first, more = block_alive(&core.blocks.block[first]); more;
+         more = g = chunk_next(&core.blocks, first, g))
+        if (core.blocks.chunk[g].state == CHUNK_BROKEN) {
+            chunk_move(&core.blocks.chunk[g], CHUNK_UNMAPPING);
+            *out_granule = g;
+            return true;
+        }
+    return false;
+}
 
-    if (chunk->state != CHUNK_BROKEN)
-        return;
-    core.device->unmap(core.device, granule_address(&core.blocks, granule), chunk_bytes(chunk));
-    pthread_mutex_lock(&core.lock);
-    chunk_move(chunk, CHUNK_HOST);
-    pthread_mutex_unlock(&core.lock);
+/* Make the addresses of a block clean again; from then on what was broken is an unmapped chunk like any other. */
+static void repair(uint32_t first)
+{
+    uint32_t granule;
+    bool broken;
+
+    do {
+        pthread_mutex_lock(&core.lock);
+        broken = take_broken(first, &granule);
+        pthread_mutex_unlock(&core.lock);
+        if (!broken)
+            return;
+        core.device->unmap(core.device, granule_address(&core.blocks, granule),
+                           chunk_bytes(&core.blocks.chunk[granule]));
+        pthread_mutex_lock(&core.lock);
+        chunk_move(&core.blocks.chunk[granule], CHUNK_HOST);
+        pthread_cond_broadcast(&core.changed);
+        pthread_mutex_unlock(&core.lock);
+    } while (broken);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------------------- */
@@ -159,9 +180,7 @@ int mover_reach(const uint32_t *firsts, uint32_t count)
 {
     core.unreadable = false;
     for (uint32_t i = 0; i < count; i++)
-        for (uint32_t g = firsts[i], more = core.blocks.block[g].id != 0; more;
-             more = g = chunk_next(&core.blocks, firsts[i], g))
-            repair(g);
+        repair(firsts[i]);
     for (unsigned ordinal = 0; ordinal < core.device->count; ordinal++)
         if (core.devices[ordinal].away_bytes)
             reach_on(ordinal, firsts, count);

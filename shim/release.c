@@ -24,7 +24,8 @@ static bool in_motion(uint32_t first)
     for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
         uint8_t state = core.blocks.chunk[g].state;
 
-        if (state == CHUNK_LEAVING || state == CHUNK_SPILLING || state == CHUNK_RETURNING)
+        if (state == CHUNK_LEAVING || state == CHUNK_SPILLING || state == CHUNK_RETURNING ||
+            state == CHUNK_UNMAPPING)
             return true;
     }
     return false;
@@ -60,29 +61,38 @@ static bool keep_idle(uint32_t first)
     return true;
 }
 
+/* Take all that a chunk has out of it, in one step: who looks at it later finds nothing to give back once more. */
+static struct chunk chunk_empty(uint32_t first, uint32_t granule)
+{
+    struct chunk *chunk = &core.blocks.chunk[granule], was;
+    const struct block *block = &core.blocks.block[first];
+
+    pthread_mutex_lock(&core.lock);
+    was = *chunk;
+    if (was.state != CHUNK_RESIDENT) {
+        core.devices[block->ordinal].away_bytes -= chunk_bytes(&was);
+        if (!was.mapped && !(block->flags & BLOCK_REGISTERED))
+            atomic_fetch_sub(&core.away_unproven, 1);
+    }
+    core.blocks.operand[first].copies -= was.copied;
+    chunk_move(chunk, CHUNK_NONE);
+    *chunk = (struct chunk){.slot = SLOT_NONE, .granules = was.granules};
+    pthread_mutex_unlock(&core.lock);
+    return was;
+}
+
 /* Unmap a chunk and give back all it has. False: its address cannot be used again. */
 static bool chunk_release(uint32_t first, uint32_t granule)
 {
     const struct block *block = &core.blocks.block[first];
-    struct chunk *chunk = &core.blocks.chunk[granule], was = *chunk;
-    uint64_t bytes = chunk_bytes(chunk);
+    const struct chunk was = chunk_empty(first, granule);
+    uint64_t bytes = chunk_bytes(&was);
     bool mapped = was.handle || was.mapped || was.state == CHUNK_BROKEN;
     bool clean = !mapped || swap_out(granule_address(&core.blocks, granule), bytes) == 0;
 
     clean = clean || was.state == CHUNK_BROKEN;
-    tier_drop_slot(chunk);
-    pthread_mutex_lock(&core.lock);
-    if (was.state != CHUNK_RESIDENT) {
-        core.devices[block->ordinal].away_bytes -= bytes;
-        if (!was.mapped && !(block->flags & BLOCK_REGISTERED))
-            atomic_fetch_sub(&core.away_unproven, 1);
-    }
-    chunk_move(chunk, CHUNK_NONE);
-    chunk->handle = 0;
-    chunk->slab = NULL;
-    chunk->mapped = false;
-    chunk->copied = false;
-    pthread_mutex_unlock(&core.lock);
+    if (was.slot != SLOT_NONE)
+        disk_give(&core.disk, was.slot, bytes);
     if (was.handle && clean && !block->pins[PIN_EXPORTED]) /* others may still reach what was exported */
         stock_return(&core.devices[block->ordinal].handles, bytes, was.handle);
     else if (was.handle)
@@ -136,6 +146,19 @@ static void block_release(uint32_t first)
         address_give(context, first, granules);
 }
 
+/* Under the lock: take a deferred block out of those that wait. False: it is none. */
+static bool undefer(uint32_t first)
+{
+    struct block *block = &core.blocks.block[first];
+    bool is_deferred = block->id && block->flags & BLOCK_DEFERRED;
+
+    if (is_deferred) {
+        block->flags &= (uint8_t)~BLOCK_DEFERRED;
+        core.deferred--;
+    }
+    return is_deferred;
+}
+
 /* Wait for the device as a free of the driver's own would. */
 static int quiesce(void)
 {
@@ -151,13 +174,8 @@ void allocate_run_deferred(void)
 
         pthread_mutex_lock(&core.lock);
         high = core.deferred ? extent_high(&core.arena) : 0;
-        while (first < high && (core.blocks.block[first].flags & (BLOCK_DEAD | BLOCK_DEFERRED)) !=
-                                   (BLOCK_DEAD | BLOCK_DEFERRED))
+        while (first < high && !undefer(first))
             first++;
-        if (first < high) {
-            core.blocks.block[first].flags &= (uint8_t)~BLOCK_DEFERRED;
-            core.deferred--;
-        }
         pthread_mutex_unlock(&core.lock);
         if (first >= high)
             return;
@@ -232,24 +250,34 @@ void core_context_gone(uint64_t context)
     mover_give();
 }
 
+/* Its memory leaves the ledger, as if it had been given back. */
+static void write_off(uint32_t first)
+{
+    const struct block *block = &core.blocks.block[first];
+
+    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
+        const struct chunk was = chunk_empty(first, g);
+
+        if (was.slot != SLOT_NONE)
+            disk_give(&core.disk, was.slot, chunk_bytes(&was));
+        pthread_mutex_lock(&core.lock);
+        if (was.handle)
+            budget_credit(&core.devices[block->ordinal].budget, CLASS_BLOCK, chunk_bytes(&was));
+        if (was.slab)
+            budget_credit(&core.host_budget, HOST_TIER, chunk_bytes(&was));
+        pthread_mutex_unlock(&core.lock);
+    }
+}
+
 void allocate_write_off(void)
 {
     for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++) {
-        const struct block *block = &core.blocks.block[g];
+        bool mine;
 
-        if (!block->id || !(block->flags & BLOCK_DEAD))
-            continue;
-        for (uint32_t c = g, more = 1; more; more = c = chunk_next(&core.blocks, g, c)) {
-            struct chunk *chunk = &core.blocks.chunk[c];
-
-            tier_drop_slot(chunk);
-            pthread_mutex_lock(&core.lock);
-            if (chunk->handle)
-                budget_credit(&core.devices[block->ordinal].budget, CLASS_BLOCK, chunk_bytes(chunk));
-            if (chunk->slab)
-                budget_credit(&core.host_budget, HOST_TIER, chunk_bytes(chunk));
-            pthread_mutex_unlock(&core.lock);
-        }
+        pthread_mutex_lock(&core.lock);
+        mine = undefer(g);
+        pthread_mutex_unlock(&core.lock);
+        if (mine)
+            write_off(g);
     }
-    core.deferred = 0;
 }

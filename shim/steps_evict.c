@@ -145,8 +145,11 @@ static void evict_swap(struct step *step)
     if (step->result)
         return;
     to = step->clean || step->unmap ? 0 : step_slab(step->item)->memory.handle;
-    if (!step->clean || step->reloadable)
+    if (!step->clean || step->reloadable) {
+        pthread_mutex_lock(&core.lock);
         tier_drop_slot(chunk);
+        pthread_mutex_unlock(&core.lock);
+    }
     if (!step->clean) {
         chunk->slab = step_slab(step->item);
         tier_remember(chunk);

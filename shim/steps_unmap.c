@@ -22,37 +22,57 @@ static uint64_t mapped_bytes(uint32_t first, void *arg)
     return bytes;
 }
 
-/* One chunk: returns its bytes when it is unmapped now. */
-static uint64_t unmap_chunk(uint32_t first, uint32_t granule)
+/* Under the lock: the chunks that are unmapped, marked UNMAPPING: a free waits for them. */
+static uint32_t plan_unmap(const struct closure *closure, bool proven)
 {
-    struct chunk *chunk = &core.blocks.chunk[granule];
+    struct eligible eligible = {closure, proven};
+    uint32_t count = 0, blocks;
+    const uint32_t *list;
 
-    if (chunk->state != CHUNK_HOST || !chunk->mapped ||
-        core.device->unmap(core.device, granule_address(&core.blocks, granule), chunk_bytes(chunk)) < 0)
+    pthread_mutex_lock(&core.lock);
+    blocks = pick_blocks(closure->unmap_bytes, closure->newest, mapped_bytes, &eligible, &list);
+    for (uint32_t i = 0; i < blocks; i++)
+        for (uint32_t g = list[i], more = 1; more; more = g = chunk_next(&core.blocks, list[i], g)) {
+            struct chunk *chunk = &core.blocks.chunk[g];
+
+            if (chunk->state != CHUNK_HOST || !chunk->mapped || count == STEP_MAX)
+                continue;
+            chunk_move(chunk, CHUNK_UNMAPPING);
+            steps[count++] = (struct step){.first = list[i], .granule = g};
+        }
+    pthread_mutex_unlock(&core.lock);
+    return count;
+}
+
+/* Under the lock: the chunk's new state. Returns its bytes when it is unmapped now. */
+static uint64_t unmap_commit(const struct step *step)
+{
+    struct chunk *chunk = step_chunk(step);
+
+    chunk_move(chunk, CHUNK_HOST);
+    if (step->result)
         return 0;
     if (chunk->slot_epoch != gate_writes())
         tier_drop_slot(chunk);
-    pthread_mutex_lock(&core.lock);
     chunk->mapped = false;
-    if (!(core.blocks.block[first].flags & BLOCK_REGISTERED))
+    if (!(core.blocks.block[step->first].flags & BLOCK_REGISTERED))
         atomic_fetch_add(&core.away_unproven, 1);
-    block_publish(&core.blocks, first);
-    pthread_mutex_unlock(&core.lock);
+    block_publish(&core.blocks, step->first);
     return chunk_bytes(chunk);
 }
 
 uint64_t steps_unmap(const struct closure *closure, bool proven)
 {
-    struct eligible eligible = {closure, proven};
+    uint32_t count = plan_unmap(closure, proven);
     uint64_t bytes = 0;
-    const uint32_t *list;
-    uint32_t count;
 
-    pthread_mutex_lock(&core.lock);
-    count = pick_blocks(closure->unmap_bytes, closure->newest, mapped_bytes, &eligible, &list);
-    pthread_mutex_unlock(&core.lock);
     for (uint32_t i = 0; i < count; i++)
-        for (uint32_t g = list[i], more = 1; more; more = g = chunk_next(&core.blocks, list[i], g))
-            bytes += unmap_chunk(list[i], g);
+        steps[i].result = core.device->unmap(core.device, granule_address(&core.blocks, steps[i].granule),
+                                             chunk_bytes(step_chunk(&steps[i])));
+    pthread_mutex_lock(&core.lock);
+    for (uint32_t i = 0; i < count; i++)
+        bytes += unmap_commit(&steps[i]);
+    pthread_cond_broadcast(&core.changed);
+    pthread_mutex_unlock(&core.lock);
     return bytes;
 }

@@ -120,7 +120,8 @@ bool tier_reclaim_slots(void)
     for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++) {
         struct chunk *chunk = &core.blocks.chunk[g];
 
-        if ((chunk->state != CHUNK_RESIDENT && (chunk->state != CHUNK_HOST || !chunk->mapped)) ||
+        if (!owner_at(&core.blocks, g) ||
+            (chunk->state != CHUNK_RESIDENT && (chunk->state != CHUNK_HOST || !chunk->mapped)) ||
             chunk->slot == SLOT_NONE || chunk->copied)
             continue;
         tier_drop_slot(chunk);

@@ -39,11 +39,11 @@ bool tier_disk_open(void);
 /** A write failed: the disk takes nothing more, what it holds stays readable. Counted, and said once. */
 void tier_save_failed(int error);
 
-/** A chunk's disk copy, if it has one, is given back. core.lock not held. */
+/** A chunk's disk copy, if it has one, is given back. core.lock held. */
 void tier_drop_slot(struct chunk *chunk);
 
 /** Give back the disk copies of all chunks that the device can reach: they are a convenience, room is not. True if
- *  there was any. Role held, core.lock not held. */
+ *  there was any. Any thread, core.lock not held. */
 bool tier_reclaim_slots(void);
 
 /** A checksum of what is in a slab, when EBBTIDE_VERIFY asks for it; remember, or compare (-EILSEQ, logged). */
