@@ -194,7 +194,6 @@ int operand_unpin(uint64_t address, unsigned flags)
 {
     enum last_pin last;
     uint32_t first;
-    bool dirty;
     int r = operand_lock(address, &first);
 
     if (!r && __builtin_expect(arrival_any() && !settled(first), 0)) {
@@ -203,17 +202,20 @@ int operand_unpin(uint64_t address, unsigned flags)
         mover_give();
         r = operand_lock(address, &first);
     }
+    /* Copies of what was written go before the pin: without it an eviction could take them for good. */
+    if (!r && !(flags & EBB_CLEAN) && core.blocks.operand[first].copies && operand_pins(first)) {
+        pthread_mutex_unlock(&core.lock);
+        copies_void(first);
+        r = operand_lock(address, &first);
+    }
     if (r < 0)
         return r;
     if (!operand_pins(first)) {
         pthread_mutex_unlock(&core.lock);
         return -EINVAL;
     }
-    dirty = !(flags & EBB_CLEAN) && core.blocks.operand[first].copies;
     last = uncount_pin(first);
     pthread_mutex_unlock(&core.lock);
-    if (dirty)
-        copies_void(first);
     if (last != PIN_NOT_LAST)
         core_tell_change();
     if (last == PIN_LAST_OVER)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_release.c - frees, against all who take from the same block meanwhile: what it has is given back once. */
+/* test_release.c - frees and unpins, against all who take from the same block meanwhile: what it has is given back
+ * once, and what was written stays. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <time.h>
@@ -22,8 +23,9 @@ static void send(const struct model *block, bool to_disk)
     mover_give();
 }
 
-/* What another thread does once the device is asked to unmap for the first time. */
+/* What another thread does once the device is asked something for the first time. */
 static struct {
+    enum fake_call call;
     void *(*act)(void *arg);
     void *arg;
     pthread_t thread;
@@ -39,13 +41,13 @@ static void *other_run(void *unused)
     return NULL;
 }
 
-/* It comes as far as it can: to its end, unless it has to wait for the one who unmaps. */
-static void at_unmap(struct fake_device *fake, enum fake_call call, void *arg)
+/* It comes as far as it can: to its end, unless it has to wait for the one who asks. */
+static void at_call(struct fake_device *fake, enum fake_call call, void *arg)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
 
     (void)fake, (void)arg;
-    if (call != FAKE_UNMAP || other.started)
+    if (call != other.call || other.started)
         return;
     other.started = true;
     cr_assert_eq(pthread_create(&other.thread, NULL, other_run, NULL), 0);
@@ -53,11 +55,12 @@ static void at_unmap(struct fake_device *fake, enum fake_call call, void *arg)
         nanosleep(&pause, NULL);
 }
 
-static void meet_at_unmap(void *(*act)(void *arg), void *arg)
+static void meet_at(enum fake_call call, void *(*act)(void *arg), void *arg)
 {
+    other.call = call;
     other.act = act;
     other.arg = arg;
-    world.fake->before = at_unmap;
+    world.fake->before = at_call;
 }
 
 static void part(void)
@@ -100,7 +103,7 @@ Test(release, copy_of_a_block_is_given_back_once_while_others_want_its_room)
     send(&block, false);
     cr_assert(intact(&block)); /* it was read, so that its slab stays good */
     cr_assert_gt(core.blocks.operand[first_of(&block)].copies, 0);
-    meet_at_unmap(reclaim, NULL);
+    meet_at(FAKE_UNMAP, reclaim, NULL);
     program_free(&block);
     part();
     world_check(&world);
@@ -136,7 +139,7 @@ Test(release, slot_of_a_block_is_given_back_once_while_others_want_its_room)
     send(&block, true);
     cr_assert(intact(&block));
     cr_assert_neq(core.blocks.chunk[first_of(&block)].slot, SLOT_NONE);
-    meet_at_unmap(reclaim_together, NULL);
+    meet_at(FAKE_UNMAP, reclaim_together, NULL);
     program_free(&block);
     part();
     world_check(&world);
@@ -152,7 +155,7 @@ Test(release, block_that_is_freed_while_it_is_unmapped_is_unmapped_once)
     send(&block, false);
     cr_assert(core.blocks.chunk[first_of(&block)].mapped);
     name(&block);
-    meet_at_unmap(free_it, &block);
+    meet_at(FAKE_UNMAP, free_it, &block);
     mover_take();
     mover_spill(8 * MIB, UINT64_MAX);
     mover_give();
@@ -174,10 +177,36 @@ Test(release, broken_block_that_is_freed_while_it_is_repaired_is_given_back_once
     send(&block, false);
     cr_assert_eq(core.blocks.chunk[first].state, CHUNK_BROKEN);
     mover_take();
-    meet_at_unmap(free_it, &block);
+    meet_at(FAKE_UNMAP, free_it, &block);
     mover_reach(&first, 1);
     mover_give();
     part();
     world_check(&world);
+    world_finish(&world);
+}
+
+static void *send_it(void *arg)
+{
+    send(arg, false);
+    return NULL;
+}
+
+Test(release, unpin_of_what_was_written_voids_its_copies_before_it_can_leave)
+{
+    struct model block;
+
+    start(mapped_settings);
+    block = make_named(8);
+    send(&block, false);
+    pin(&block, EBB_RO);
+    cr_assert_gt(core.blocks.operand[first_of(&block)].copies, 1);
+    block.seed++;
+    model_write(&block);
+    core.slabs.keeps_none = true; /* a slab that is given back is destroyed, which can be seen */
+    meet_at(FAKE_HOST_DESTROY, send_it, &block);
+    unpin(&block, EBB_DIRTY);
+    part();
+    cr_expect(intact(&block));
+    program_free(&block);
     world_finish(&world);
 }
