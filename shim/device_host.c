@@ -126,6 +126,8 @@ static int create_pinned(uint64_t bytes, struct host_memory *out)
 
     if (cpu == MAP_FAILED)
         return -ENOMEM;
+    /* A fork would copy every page that is pinned (Linux since 5.9, copy_present_page), and no child can use them. */
+    madvise(cpu, bytes, MADV_DONTFORK);
     int error = pin(cpu, bytes, &pinned.context);
 
     if (!error)

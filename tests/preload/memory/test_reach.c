@@ -4,6 +4,11 @@
 
 #include <ebbtide.h>
 
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 /* Programs go on using texture references. */
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
@@ -128,6 +133,43 @@ Test(reach, memory_announced_to_a_network_card_comes_back_and_stays)
     cr_expect(is_on_device(block));
     OK(cuMemFree(block));
     OK(cuDevicePrimaryCtxRelease(1));
+    world_end(&world);
+}
+
+/* Bytes of address space of the calling process. */
+static size_t address_space(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    size_t pages = 0;
+
+    cr_assert(file && fscanf(file, "%zu", &pages) == 1);
+    fclose(file);
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+Test(reach, a_child_is_not_given_the_pinned_memory_of_blocks)
+{
+    struct world world = world_make();
+    CUdeviceptr block = make_object(1);
+    size_t parents, childs = 0;
+    int ends[2], status;
+
+    if (strcmp(getenv("EBBTIDE_RESIDENCY"), "strict") != 0)
+        cr_skip("the driver's own memory is the driver's affair");
+    cr_assert_eq(evict(block), (long)BLOCK_BYTES);
+    cr_assert_eq(pipe(ends), 0);
+    parents = address_space();
+    pid_t child = fork();
+
+    if (!child) {
+        childs = address_space();
+        _exit(write(ends[1], &childs, sizeof childs) != sizeof childs);
+    }
+    cr_assert_eq(read(ends[0], &childs, sizeof childs), (ssize_t)sizeof childs);
+    cr_assert(waitpid(child, &status, 0) == child && status == 0);
+    cr_expect_geq(parents - childs, BLOCK_BYTES, "%zu of %zu", childs, parents);
+    cr_expect(all_are(block, BLOCK_COUNT, 1));
+    OK(cuMemFree(block));
     world_end(&world);
 }
 
