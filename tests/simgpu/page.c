@@ -101,13 +101,13 @@ static void carry(struct device *device, bool from_device, size_t bytes, uint64_
         *until_ns = carried_ns;
 }
 
-/* Bytes go from one processor to another. Between devices the sender's link sets the pace. */
-static void transfer(int from, int to, size_t bytes, uint64_t *until_ns)
+/* Bytes come to a device from another processor. Between devices the sender's link sets the pace. */
+static void transfer(int from, struct device *to, size_t bytes, uint64_t *until_ns)
 {
-    if (from != DEVICE_HOST)
-        carry(&devices[from], true, bytes, until_ns);
+    if (from == DEVICE_HOST)
+        carry(to, false, bytes, until_ns);
     else
-        carry(&devices[to], false, bytes, until_ns);
+        carry(&devices[from], true, bytes, until_ns);
 }
 
 /* As page_evict, but not what was used after that count. */
@@ -122,7 +122,7 @@ static bool evict(struct device *device, size_t bytes, uint64_t used_before, uin
             return false;
         let_go(page, device->ordinal);
         if (!page->held) {
-            transfer(device->ordinal, DEVICE_HOST, PAGE_BYTES, until_ns);
+            carry(device, true, PAGE_BYTES, until_ns);
             hold(page, DEVICE_HOST);
         }
         device->managed.evicted_pages++;
@@ -146,7 +146,7 @@ static bool bring(struct page *page, struct device *device, bool copy, uint64_t 
         return false;
     from = page_holder(page, device);
     if (from != NOWHERE)
-        transfer(from, device->ordinal, PAGE_BYTES, until_ns);
+        transfer(from, device, PAGE_BYTES, until_ns);
     hold(page, device->ordinal);
     if (!copy)
         collapse(page, device->ordinal);
@@ -184,7 +184,7 @@ static bool stays(const struct page *page, const struct device *device)
 static void use_far(const struct page *page, struct device *device, size_t bytes, uint64_t *until_ns)
 {
     device->managed.remote_pages++;
-    transfer(page_holder(page, device), device->ordinal, bytes, until_ns);
+    transfer(page_holder(page, device), device, bytes, until_ns);
 }
 
 void page_use(struct page *page, struct device *device, bool write, size_t bytes, uint64_t *until_ns)
@@ -213,7 +213,7 @@ static void send(struct page *page, uint64_t *until_ns)
     int from = page_holder(page, NULL);
 
     if (from != NOWHERE && from != DEVICE_HOST)
-        transfer(from, DEVICE_HOST, PAGE_BYTES, until_ns);
+        carry(&devices[from], true, PAGE_BYTES, until_ns);
     hold(page, DEVICE_HOST);
     if (!page->read_mostly)
         collapse(page, DEVICE_HOST);
