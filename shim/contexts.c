@@ -203,7 +203,7 @@ static CUcontext some_context(unsigned ordinal)
     struct context primary;
     CUcontext found = NULL;
 
-    /* Only what is in the table: a primary context that is being reset is still retained. */
+    /* Only what is in the table: a primary context that was reset may be retained, and dead. */
     if (table_get(&table, key_of(primaries[ordinal].context), &primary))
         return primary.handle;
     if (table_copy(&table, &copy))

@@ -35,6 +35,15 @@ static CUresult record_here(const struct context *context, CUevent event)
     return result;
 }
 
+/* A context that has ended, by a reset or with the driver itself, runs nothing. */
+static int error_of(CUresult result)
+{
+    bool has_ended = result == CUDA_ERROR_INVALID_CONTEXT || result == CUDA_ERROR_CONTEXT_IS_DESTROYED ||
+                     result == CUDA_ERROR_DEINITIALIZED;
+
+    return has_ended ? 0 : device_cuda_error(result);
+}
+
 /* Push a context and make an event in it; the event's context is what cuCtxRecordEvent wants. */
 static CUresult record(const struct context *context, CUevent *out)
 {
@@ -42,7 +51,7 @@ static CUresult record(const struct context *context, CUevent *out)
     CUcontext home = context->handle ? context->handle : contexts_primary(contexts_device(context->ordinal));
 
     if (!home)
-        return CUDA_ERROR_INVALID_CONTEXT;
+        return CUDA_ERROR_INVALID_HANDLE;
     CUresult result = real.cuCtxPushCurrent_v2(home);
 
     if (result != CUDA_SUCCESS)
@@ -71,7 +80,7 @@ static int wait_event(const struct drain *drain, CUevent event)
         if (nap.tv_nsec < LONGEST_NAP_NS)
             nap.tv_nsec *= 2;
     }
-    return device_cuda_error(result);
+    return error_of(result);
 }
 
 /* What the synchronising thread and the waiter share; the last of the two frees it. */
@@ -150,7 +159,7 @@ static int wait_sync(CUcontext context, uint64_t deadline_ns)
     pthread_mutex_lock(&sync->lock);
     while (!sync->is_ended && pthread_cond_timedwait(&sync->ended, &sync->lock, &limit) != ETIMEDOUT)
         ;
-    int error = sync->is_ended ? device_cuda_error(sync->result) : -ETIMEDOUT;
+    int error = sync->is_ended ? error_of(sync->result) : -ETIMEDOUT;
 
     sync->is_abandoned = !sync->is_ended;
     pthread_mutex_unlock(&sync->lock);
@@ -176,7 +185,7 @@ static int drain_one(const struct context *context, void *arg)
     if (result == CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED || result == CUDA_ERROR_STREAM_CAPTURE_IMPLICIT)
         return -EBUSY;
     if (result != CUDA_SUCCESS)
-        return device_cuda_error(result);
+        return error_of(result);
     int error = wait_event(drain, event);
 
     real.cuEventDestroy_v2(event);

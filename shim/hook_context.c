@@ -8,16 +8,12 @@
 #include "native.h"
 #include "parameters.h"
 
-static void added(CUcontext context, CUdevice device)
-{
-    contexts_add(context, device);
-    device_host_context_new();
-}
-
 static CUresult created(CUresult result, CUcontext *context, CUdevice device)
 {
-    if (result == CUDA_SUCCESS && context)
-        added(*context, device);
+    if (result == CUDA_SUCCESS && context) {
+        contexts_add(*context, device);
+        device_host_context_new();
+    }
     return result;
 }
 
@@ -108,10 +104,8 @@ CUresult hook_cuDevicePrimaryCtxReset_v2(__typeof__(cuDevicePrimaryCtxReset_v2) 
         going(context);
     CUresult result = next(dev);
 
+    /* Whoever had retained it still has it to release, and finds it dead until it is retained once more. */
     capture_context_gone(context);
-    /* It is still retained, and comes back to life with its next use. */
-    if (context)
-        added(context, dev);
     return result;
 }
 

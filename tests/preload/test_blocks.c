@@ -237,13 +237,32 @@ Test(blocks, go_with_a_reset_of_their_primary_context)
     OK(cuMemGetInfo(&before, &total));
     fill(block);
     OK(cuDevicePrimaryCtxReset(world.device));
-    OK(cuCtxSetCurrent(world.context));
+    cr_expect_eq(cuMemAlloc(block, BLOCK_BYTES), CUDA_ERROR_CONTEXT_IS_DESTROYED);
+    OK(cuDevicePrimaryCtxRetain(&world.context, world.device));
     OK(cuMemGetInfo(&after, &total));
     cr_expect_eq(after, before);
     fill(block); /* and all works as before */
     for (unsigned i = 0; i < BLOCKS; i++)
         cr_expect(all_are(block[i], BLOCK_COUNT, (float)i), "block %u", i);
     release(block);
+    OK(cuDevicePrimaryCtxRelease(world.device));
+    OK(cuDevicePrimaryCtxRelease(world.device));
+}
+
+/* The primary one is still retained, and dead. */
+Test(blocks, of_another_context_move_on_when_the_primary_one_is_reset)
+{
+    struct world world = world_make();
+    CUdeviceptr block[BLOCKS];
+    CUcontext own;
+
+    OK(cuCtxCreate(&own, NULL, 0, world.device));
+    OK(cuDevicePrimaryCtxReset(world.device));
+    fill(block);
+    for (unsigned i = 0; i < BLOCKS; i++)
+        cr_expect(all_are(block[i], BLOCK_COUNT, (float)i), "block %u", i);
+    release(block);
+    OK(cuCtxDestroy(own));
     OK(cuDevicePrimaryCtxRelease(world.device));
 }
 

@@ -64,20 +64,33 @@ struct context *context_primary(struct device *device)
 {
     if (!device->primary) {
         device->primary = context_create(device, device->primary_flags);
-        if (!device->primary)
-            return NULL;
-        device->primary->primary = true;
-    } else if (!device->primary->alive) {
-        context_reset(device->primary);
+        if (device->primary) {
+            device->primary->primary = true;
+            device->primary->alive = false;
+        }
     }
-    device->primary->flags = device->primary_flags;
     return device->primary;
+}
+
+void context_revive(struct context *primary)
+{
+    if (!primary->alive)
+        context_reset(primary);
+    primary->flags = primary->device->primary_flags;
+}
+
+bool context_is_handle(CUcontext handle)
+{
+    const struct context *context = (const struct context *)handle;
+
+    return handle_is(context, HANDLE_CONTEXT) && (context->alive || context->primary);
 }
 
 void context_clear(struct context *context)
 {
     op_drain(context, NULL);
     __atomic_store_n(&context->alive, false, __ATOMIC_RELAXED);
+    __atomic_store_n(&context->sticky, CUDA_SUCCESS, __ATOMIC_RELAXED);
     /* One with a thread stays in the list until that has ended. */
     for (struct stream *stream = context->streams, *next; stream; stream = next) {
         next = stream->next;

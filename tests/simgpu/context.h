@@ -18,7 +18,7 @@ struct context {
     struct device *device;
     uint64_t id;
     unsigned flags;
-    unsigned retained; /* primary: cuDevicePrimaryCtxRetain minus release */
+    unsigned retained; /* primary: cuDevicePrimaryCtxRetain minus release; a reset leaves it */
     bool primary;
     bool alive;      /* this and the next are read without the lock too */
     CUresult sticky; /* CUDA_SUCCESS, or what every later call returns */
@@ -41,8 +41,15 @@ struct context *context_of(CUcontext handle);
 
 struct context *context_create(struct device *device, unsigned flags);
 
-/* Makes the primary context of the device alive if it is not. NULL when memory is out. */
+/*
+ * The primary context of the device: one handle for good, alive from context_revive on, until it is reset or no longer
+ * retained. NULL when memory is out.
+ */
 struct context *context_primary(struct device *device);
+void context_revive(struct context *primary);
+
+/* Whether a handle may be made current: a context that is alive, or a primary one, alive or not. */
+bool context_is_handle(CUcontext handle);
 
 /* Waits for its work, then takes away all its resources. Drops the lock while it waits. */
 void context_clear(struct context *context);

@@ -80,7 +80,7 @@ CUresult sim_cuCtxPushCurrent_v2(CUcontext handle)
     struct context *context = (struct context *)handle;
 
     sim_lock();
-    if (!handle_is(context, HANDLE_CONTEXT) || !context->alive)
+    if (!context_is_handle(handle))
         return sim_leave(CUDA_ERROR_INVALID_CONTEXT);
     return sim_leave(push(context) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY);
 }
@@ -100,7 +100,7 @@ CUresult sim_cuCtxSetCurrent(CUcontext handle)
     struct context *context = (struct context *)handle;
 
     sim_lock();
-    if (context && (!handle_is(context, HANDLE_CONTEXT) || !context->alive))
+    if (context && !context_is_handle(handle))
         return sim_leave(CUDA_ERROR_INVALID_CONTEXT);
     if (thread.depth)
         thread.depth--;
@@ -290,6 +290,7 @@ CUresult sim_cuDevicePrimaryCtxRetain(CUcontext *retained, CUdevice ordinal)
     context = context_primary(device);
     if (!context)
         return sim_leave(CUDA_ERROR_OUT_OF_MEMORY);
+    context_revive(context);
     context->retained++;
     *retained = (CUcontext)context;
     return sim_leave(CUDA_SUCCESS);
@@ -304,12 +305,16 @@ CUresult sim_cuDevicePrimaryCtxRelease_v2(CUdevice ordinal)
     sim_lock();
     if (!device->primary || !device->primary->retained)
         return sim_leave(CUDA_ERROR_INVALID_CONTEXT);
-    if (--device->primary->retained == 0)
+    if (--device->primary->retained == 0 && device->primary->alive)
         context_clear(device->primary);
     return sim_leave(CUDA_SUCCESS);
 }
 
-/* The context loses everything but its handle: it is made anew for those who still hold it. */
+/*
+ * The context loses everything but its handle, which stays current where it is. Who has retained it still has it to
+ * release, and finds it dead (CUDA_ERROR_CONTEXT_IS_DESTROYED) until it is retained once more: so it is documented, and
+ * so NVIDIA's runtime goes on after cudaDeviceReset.
+ */
 CUresult sim_cuDevicePrimaryCtxReset_v2(CUdevice ordinal)
 {
     struct device *device = device_at(ordinal);
@@ -317,11 +322,8 @@ CUresult sim_cuDevicePrimaryCtxReset_v2(CUdevice ordinal)
     if (!device)
         return CUDA_ERROR_INVALID_DEVICE;
     sim_lock();
-    if (device->primary && device->primary->alive) {
+    if (device->primary && device->primary->alive)
         context_clear(device->primary);
-        if (device->primary->retained)
-            context_primary(device);
-    }
     return sim_leave(CUDA_SUCCESS);
 }
 

@@ -49,14 +49,48 @@ static CUresult primary_retain(int ordinal, CUcontext *context)
     return result;
 }
 
+static CUresult retain_anew(int ordinal)
+{
+    CUdevice device;
+    CUresult result = driver.cuDeviceGet_v2000(&device, ordinal);
+
+    if (result == CUDA_SUCCESS)
+        result = driver.cuDevicePrimaryCtxRelease_v7000(device);
+    if (result == CUDA_SUCCESS)
+        result = driver.cuDevicePrimaryCtxRetain_v7000(&primary[ordinal], device);
+    return result;
+}
+
+/* A primary context of ours that somebody has reset lives again when it is retained anew. */
+static CUresult primary_revive(CUcontext context)
+{
+    unsigned version;
+    int ordinal = 0;
+    CUresult result;
+
+    pthread_mutex_lock(&primary_lock);
+    while (ordinal < MAX_DEVICES && primary[ordinal] != context)
+        ordinal++;
+    result = driver.cuCtxGetApiVersion_v3020(context, &version); /* another thread may have been first */
+    if (result == CUDA_ERROR_INVALID_CONTEXT && ordinal < MAX_DEVICES)
+        result = retain_anew(ordinal);
+    pthread_mutex_unlock(&primary_lock);
+    return result;
+}
+
 CUresult runtime_enter(void)
 {
     CUcontext context = NULL;
     CUresult result = runtime_load();
+    unsigned version;
 
     if (result == CUDA_SUCCESS)
         result = driver.cuCtxGetCurrent_v4000(&context);
-    if (result != CUDA_SUCCESS || context)
+    if (result == CUDA_SUCCESS && context) {
+        result = driver.cuCtxGetApiVersion_v3020(context, &version);
+        return result == CUDA_ERROR_INVALID_CONTEXT ? primary_revive(context) : result;
+    }
+    if (result != CUDA_SUCCESS)
         return result;
     result = primary_retain(current_device, &context);
     if (result == CUDA_SUCCESS)
@@ -107,22 +141,12 @@ CUresult runtime_reset_device(void)
 {
     CUdevice device;
     CUresult result = runtime_load();
-    int ordinal;
 
-    if (result != CUDA_SUCCESS)
-        return result;
-    ordinal = runtime_device();
-    pthread_mutex_lock(&primary_lock);
-    result = driver.cuDeviceGet_v2000(&device, ordinal);
+    /* The context stays current and retained; the next call that needs it revives it, on whichever thread. */
+    if (result == CUDA_SUCCESS)
+        result = driver.cuDeviceGet_v2000(&device, runtime_device());
     if (result == CUDA_SUCCESS)
         result = driver.cuDevicePrimaryCtxReset_v7000(device);
-    if (result == CUDA_SUCCESS && primary[ordinal]) {
-        result = driver.cuDevicePrimaryCtxRelease_v7000(device);
-        primary[ordinal] = NULL;
-    }
-    pthread_mutex_unlock(&primary_lock);
-    if (result == CUDA_SUCCESS)
-        result = driver.cuCtxSetCurrent_v4000(NULL);
     return result;
 }
 

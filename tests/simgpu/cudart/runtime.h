@@ -21,7 +21,7 @@
 CUresult runtime_load(void);
 
 /* runtime_load, and makes the primary context of the thread's device current if the thread has no current
- * context. */
+ * context, and one that was reset alive. */
 CUresult runtime_enter(void);
 
 /* Remembers an error as the thread's last one and returns it. Success changes nothing. */

@@ -234,19 +234,6 @@ Test(memory, destroying_a_context_frees_its_allocations_and_leaves_mappings)
     cr_assert_eq(cuCtxSetCurrent(context), CUDA_ERROR_INVALID_CONTEXT);
 }
 
-Test(memory, resetting_the_primary_context_keeps_its_handle_alive)
-{
-    CUdeviceptr address;
-
-    start();
-    must(cuMemAlloc(&address, 8 * MIB));
-    must(cuDevicePrimaryCtxReset(0));
-    cr_assert_eq(used(), 0);
-    must(cuMemAlloc(&address, 8 * MIB));
-    must(cuDevicePrimaryCtxRelease(0));
-    cr_assert_eq(cuMemAlloc(&address, 1), CUDA_ERROR_CONTEXT_IS_DESTROYED);
-}
-
 Test(memory, another_device_needs_peer_access_to_run_a_kernel_on_it)
 {
     CUcontext other, context;

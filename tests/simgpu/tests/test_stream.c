@@ -259,6 +259,7 @@ Test(stream, an_illegal_address_is_sticky)
     must(cuMemAlloc(&data, 1));
     must(cuCtxSetCurrent(context));
     must(cuDevicePrimaryCtxReset(0));
+    must(cuDevicePrimaryCtxRetain(&context, 0));
     must(cuMemAlloc(&data, 1));
 }
 
