@@ -25,7 +25,8 @@ static CUresult plane_check(const struct context *context, const struct copy_wor
 {
     size_t span = plane_span(plane, copy->width, copy->height, copy->depth);
 
-    return memory_check(context->device, plane->base, span, write, plane->host);
+    return memory_check(plane->device ? plane->device : context->device, plane->base, span, write,
+                        plane->host);
 }
 
 CUresult copy_check(const struct context *context, const struct copy_work *copy)
@@ -167,15 +168,28 @@ CUresult sim_cuMemcpyDtoDAsync_v2(CUdeviceptr dst, CUdeviceptr src, size_t bytes
     return copy_bytes(dst, src, bytes, COPY_D2D, stream, true);
 }
 
+CUresult copy_between(struct copy_work *copy, CUcontext to, CUcontext from)
+{
+    const struct context *to_context, *from_context;
+
+    sim_lock();
+    to_context = context_of(to);
+    from_context = context_of(from);
+    if (!to_context || !from_context)
+        return sim_leave(CUDA_ERROR_INVALID_CONTEXT);
+    copy->to.device = to_context->device;
+    copy->from.device = from_context->device;
+    return sim_leave(CUDA_SUCCESS);
+}
+
 static CUresult copy_peer(CUdeviceptr dst, CUcontext dst_context, CUdeviceptr src, CUcontext src_context,
                           size_t bytes, CUstream stream, bool asynchronous)
 {
-    bool good;
+    struct copy_work copy = {
+        .to = {.base = dst}, .from = {.base = src}, .width = bytes, .height = 1, .depth = 1};
+    CUresult result = copy_between(&copy, dst_context, src_context);
 
-    sim_lock();
-    good = context_of(dst_context) && context_of(src_context);
-    sim_unlock();
-    return good ? copy_bytes(dst, src, bytes, COPY_D2D, stream, asynchronous) : CUDA_ERROR_INVALID_CONTEXT;
+    return result != CUDA_SUCCESS ? result : copy_submit(&copy, COPY_D2D, stream, asynchronous);
 }
 
 CUresult sim_cuMemcpyPeer(CUdeviceptr dst, CUcontext dst_context, CUdeviceptr src, CUcontext src_context,

@@ -20,6 +20,12 @@ void copy_classify(struct copy_work *copy, enum copy_kind kind);
 CUresult copy_check(const struct context *context, const struct copy_work *copy);
 
 /*
+ * Makes it a copy between two contexts (NULL: the current one): each side is used by the device of its own, so that
+ * neither needs access to the other's. Called without the lock. CUDA_ERROR_INVALID_CONTEXT.
+ */
+CUresult copy_between(struct copy_work *copy, CUcontext to, CUcontext from);
+
+/*
  * The body of every copy entry, called without the lock: looks up the stream, checks, and submits. A copy of
  * nothing succeeds.
  */

@@ -109,11 +109,15 @@ static bool host_allows(const struct memory *memory, bool write)
     return false;
 }
 
-/* The copy engine of the device that holds the bytes will do where the operation's own may not reach them. */
+/*
+ * What cuMemAlloc or a module took belongs to a context, so that the driver finds the engine that reaches it. Mappings,
+ * pools and graphs grant by device, and to nobody else: NVIDIA's bug 3446335 has the copies that fail, and PyTorch's
+ * allocators make peer copies of them.
+ */
 static bool engine_allows(const struct memory *memory, const struct device *device, bool write)
 {
-    return memory_allows(memory, device, write) ||
-           (memory->device != DEVICE_HOST && memory_allows(memory, &devices[memory->device], write));
+    return memory->kind == MEMORY_NATIVE || memory->kind == MEMORY_GLOBAL ||
+           memory_allows(memory, device, write);
 }
 
 CUresult memory_check(const struct device *device, uintptr_t start, size_t size, bool write, bool host)

@@ -84,8 +84,8 @@ bool memory_allows(const struct memory *memory, const struct device *device, boo
 
 /*
  * Checks one operand of a copy or set by that device: every byte of [start, start + size) must be known
- * memory that the device, or the one that holds it, may touch; host says that the CPU must be able to, and
- * lets unknown host memory pass.
+ * memory that the device may touch, or that cuMemAlloc took from another one; host says that the CPU must be
+ * able to, and lets unknown host memory pass.
  */
 CUresult memory_check(const struct device *device, uintptr_t start, size_t size, bool write, bool host);
 

@@ -75,22 +75,29 @@ void rect_write(const struct copy_work *copy, CUDA_MEMCPY3D *rect)
     rect->Depth = copy->depth;
 }
 
+static CUresult rect_submit(struct copy_work *copy, CUstream stream, bool asynchronous)
+{
+    enum copy_kind kind;
+
+    if (copy->from.host && copy->to.host)
+        kind = COPY_INFER;
+    else
+        kind = copy->from.host ? COPY_H2D : copy->to.host ? COPY_D2H : COPY_D2D;
+    return copy_submit(copy, kind, stream, asynchronous);
+}
+
+static CUresult read_unlocked(const CUDA_MEMCPY3D *rect, struct copy_work *copy)
+{
+    sim_lock();
+    return sim_leave(rect_read(rect, copy));
+}
+
 static CUresult copy_rect(const CUDA_MEMCPY3D *rect, CUstream stream, bool asynchronous)
 {
     struct copy_work copy;
-    CUresult result;
-    enum copy_kind kind;
+    CUresult result = read_unlocked(rect, &copy);
 
-    sim_lock();
-    result = rect_read(rect, &copy);
-    sim_unlock();
-    if (result != CUDA_SUCCESS)
-        return result;
-    if (copy.from.host && copy.to.host)
-        kind = COPY_INFER;
-    else
-        kind = copy.from.host ? COPY_H2D : copy.to.host ? COPY_D2H : COPY_D2D;
-    return copy_submit(&copy, kind, stream, asynchronous);
+    return result != CUDA_SUCCESS ? result : rect_submit(&copy, stream, asynchronous);
 }
 
 static CUresult copy_flat(const CUDA_MEMCPY2D *flat, CUstream stream, bool asynchronous)
@@ -144,6 +151,8 @@ CUresult sim_cuMemcpy3DAsync_v2(const CUDA_MEMCPY3D *copy, CUstream stream)
 static CUresult copy_peer(const CUDA_MEMCPY3D_PEER *peer, CUstream stream, bool asynchronous)
 {
     CUDA_MEMCPY3D rect = {0};
+    struct copy_work copy;
+    CUresult result;
 
     if (!peer)
         return CUDA_ERROR_INVALID_VALUE;
@@ -166,7 +175,10 @@ static CUresult copy_peer(const CUDA_MEMCPY3D_PEER *peer, CUstream stream, bool 
     rect.WidthInBytes = peer->WidthInBytes;
     rect.Height = peer->Height;
     rect.Depth = peer->Depth;
-    return copy_rect(&rect, stream, asynchronous);
+    result = read_unlocked(&rect, &copy);
+    if (result == CUDA_SUCCESS)
+        result = copy_between(&copy, peer->dstContext, peer->srcContext);
+    return result != CUDA_SUCCESS ? result : rect_submit(&copy, stream, asynchronous);
 }
 
 CUresult sim_cuMemcpy3DPeer(const CUDA_MEMCPY3D_PEER *copy)

@@ -36,7 +36,8 @@ struct kernel_work {
 struct plane {
     uintptr_t base;
     size_t pitch, slice;
-    bool host; /* touched by the CPU: an ordinary or pinned host pointer */
+    const struct device *device; /* of the context that the call names for this side; NULL: of the stream */
+    bool host;                   /* touched by the CPU: an ordinary or pinned host pointer */
 };
 
 struct copy_work {
