@@ -82,13 +82,17 @@ int host_detach_probe(uint64_t to, uint64_t from)
     return take_mapping(to, from, host_page_bytes());
 }
 
-void host_detach_own(const struct host_block *block, uint32_t unit, uint32_t pieces)
+void host_detach_own(const struct host_block *block, uint32_t unit, uint32_t piece)
 {
-    for (; pieces; pieces &= pieces - 1) {
-        uint64_t start = host_unit_address(block, unit) + (unsigned)__builtin_ctz(pieces) * HOST_PIECE_BYTES;
-        uint64_t bytes = host_clip(block, &start, HOST_PIECE_BYTES);
+    uint64_t start = host_unit_address(block, unit) + (unsigned)__builtin_ctz(piece) * HOST_PIECE_BYTES;
+    uint64_t bytes = host_clip(block, &start, HOST_PIECE_BYTES);
 
-        /* It fails where the program has unmapped them: then nothing leaves. */
-        madvise((void *)(uintptr_t)start, bytes, ADVICE_POPULATE_WRITE);
-    }
+    /* Those who serve faults may wait for us: a page that is missing must not become one. It is zero, as the kernel makes
+     * it while nobody else is asked. */
+    if (host_fault_disarm(start, start + bytes) < 0)
+        return;
+    /* It fails where the program has unmapped or protected them: then nothing leaves. Neither does, when it is not armed
+     * again. */
+    madvise((void *)(uintptr_t)start, bytes, ADVICE_POPULATE_WRITE);
+    host_fault_arm(start, start + bytes);
 }

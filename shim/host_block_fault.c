@@ -105,12 +105,11 @@ int host_fault_arm(uint64_t first, uint64_t end)
     return ioctl(faults.file, UFFDIO_REGISTER, &range) < 0 ? -errno : 0;
 }
 
-void host_fault_disarm(uint64_t first, uint64_t end)
+int host_fault_disarm(uint64_t first, uint64_t end)
 {
     struct uffdio_range range = {first, end - first};
 
-    /* It fails where the program has unmapped the range: then nothing is armed there any more. */
-    ioctl(faults.file, UFFDIO_UNREGISTER, &range);
+    return ioctl(faults.file, UFFDIO_UNREGISTER, &range) < 0 ? -errno : 0;
 }
 
 void host_fault_wake(uint64_t first, uint64_t bytes)

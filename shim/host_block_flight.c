@@ -195,7 +195,12 @@ static void leave_all(struct leaver *leaver)
     pthread_mutex_unlock(&host_blocks.lock);
     if (!busy)
         return;
-    host_detach_own(leaver->block, leaver->index, busy);
+    for (uint32_t left = busy; left; left &= left - 1) {
+        pthread_mutex_lock(&host_blocks.lock);
+        if (movable(leaver->block, leaver->index) & left & -left)
+            host_detach_own(leaver->block, leaver->index, left & -left);
+        pthread_mutex_unlock(&host_blocks.lock);
+    }
     pthread_mutex_lock(&host_blocks.lock);
     if (leave(leaver, busy)) /* the kernel has it: try others first */
         leaver->block->unit[leaver->index].stamp = core_stamp();

@@ -157,8 +157,9 @@ void host_fault_forked(void);
 
 /** Have faults in the block's whole pages sent to us. 0; -errno of UFFDIO_REGISTER. */
 int host_fault_arm(uint64_t first, uint64_t end);
-/** And no more. What waits there for us goes on. */
-void host_fault_disarm(uint64_t first, uint64_t end);
+/** And no more. What waits there for us goes on. 0; -errno of UFFDIO_UNREGISTER, as where the program has unmapped the
+ *  range: then nothing is armed there any more. */
+int host_fault_disarm(uint64_t first, uint64_t end);
 
 /** Put bytes where pages are missing, however many mappings the range has; pages that are there stay as they are, and
  *  where nothing is mapped, or something else than was armed, there is nothing to do. Nobody is woken yet. 0; -errno of
@@ -234,9 +235,9 @@ void host_slot_give(const struct host_block *block, uint32_t unit, uint64_t slot
 /** Take pages of the program's out of its mapping into memory of ours, at the same place in a table of pages. Lock held.
  *  0; -EBUSY the kernel has some of them for somebody else, or a forked child shares them; else -errno: not possible. */
 int host_detach(uint64_t to, uint64_t from, uint64_t bytes);
-/** Pages of these pieces that a forked child had, too, become the program's own, as if it had written to them. Lock not
- *  held. */
-void host_detach_own(const struct host_block *block, uint32_t unit, uint32_t pieces);
+/** Pages of a piece in memory that a forked child had, too, become the program's own, as if it had written to them; the
+ *  evictor touches no page that could be missing. Lock held. */
+void host_detach_own(const struct host_block *block, uint32_t unit, uint32_t piece);
 /** Can one page be taken? 0 or -errno. */
 int host_detach_probe(uint64_t to, uint64_t from);
 

@@ -290,3 +290,66 @@ Test(host_access, forked_child_of_a_threaded_program_has_every_byte)
     range_release((uint64_t *)shared, 2 * MIB);
     host_world_end();
 }
+
+/* ---- children that share what leaves ---------------------------------------------------------------------------- */
+
+#define SPARSE_BYTES (48 * MIB)
+
+struct toucher {
+    char *memory;
+    unsigned which; /* of four; its byte in each page */
+    uint64_t seed, touches, wrong;
+};
+
+/* A byte of each page counts how often its thread was there; so does the thread. */
+static void *touch_any_page(void *argument)
+{
+    static unsigned char model[4][SPARSE_BYTES / 4096];
+    struct toucher *toucher = argument;
+
+    for (uint64_t i = 0; i < toucher->touches; i++) {
+        uint64_t page = draw(&toucher->seed) % (SPARSE_BYTES / 4096);
+        unsigned char *at = (unsigned char *)toucher->memory + page * 4096 + toucher->which;
+
+        toucher->wrong += (*at)++ != model[toucher->which][page]++;
+    }
+    return NULL;
+}
+
+/* Those who serve faults wait for the thread that evicts, and that comes upon pieces that a child shares, in which some
+ * pages are missing. */
+Test(host_access, pieces_that_were_touched_here_and_there_leave_while_a_child_shares_them, .timeout = 120)
+{
+    struct toucher toucher[4];
+    pthread_t thread[4];
+    bool running = true;
+
+    host_world_begin(16 * MIB, NULL);
+    char *memory = (char *)range_map(SPARSE_BYTES);
+    for (uint64_t at = 0; at < SPARSE_BYTES; at += 8192)
+        memory[at + 100] = 1;
+    cr_assert_eq(host_block_register(memory, SPARSE_BYTES, 0, "sparse"), 0);
+    for (unsigned i = 0; i < 4; i++) {
+        toucher[i] =
+            (struct toucher){.memory = memory, .which = i, .seed = i + 1, .touches = SANITIZED ? 1000 : 4000};
+        cr_assert_eq(pthread_create(&thread[i], NULL, touch_any_page, &toucher[i]), 0);
+    }
+    while (running) {
+        pid_t child = fork();
+
+        if (child == 0) {
+            usleep(20000);
+            _exit(0);
+        }
+        waitpid(child, NULL, 0);
+        running = pthread_tryjoin_np(thread[0], NULL) == EBUSY;
+    }
+    for (unsigned i = 1; i < 4; i++)
+        cr_assert_eq(pthread_join(thread[i], NULL), 0);
+    for (unsigned i = 0; i < 4; i++)
+        cr_expect_eq(toucher[i].wrong, 0);
+    for (uint64_t at = 0; at < SPARSE_BYTES; at += 4096)
+        cr_assert_eq(memory[at + 100], at % 8192 == 0);
+    range_release((uint64_t *)(void *)memory, SPARSE_BYTES);
+    host_world_end();
+}
