@@ -81,8 +81,14 @@ void *host_evict_run(void *unused)
     pthread_setname_np(pthread_self(), "ebbtide-ebb");
     pthread_mutex_lock(&host_blocks.lock);
     for (;;) {
-        while (!evictor.first && !evictor.reserve_short)
+        if (host_blocks.forking && !host_blocks.busy) {
+            pthread_cond_wait(&host_blocks.changed, &host_blocks.lock);
+            continue;
+        }
+        if (!evictor.first && !evictor.reserve_short) {
             pthread_cond_wait(&evictor.wanted, &host_blocks.lock);
+            continue;
+        }
         if (evictor.first) {
             serve(evictor.first);
             continue;

@@ -104,7 +104,7 @@ static void plan(struct flight *flight)
     uint64_t wanted = flight->bytes;
 
     flight->count = 0;
-    host_books_lock();
+    pthread_mutex_lock(&host_blocks.lock); /* a fork may wait for those who wait for us */
     for (uint32_t i = 0; i < host_block_count; i++) {
         struct host_block *block = host_blocks.row[i];
 

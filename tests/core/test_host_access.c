@@ -353,3 +353,49 @@ Test(host_access, pieces_that_were_touched_here_and_there_leave_while_a_child_sh
     range_release((uint64_t *)(void *)memory, SPARSE_BYTES);
     host_world_end();
 }
+
+static void *fork_and_wait(void *argument)
+{
+    _Atomic unsigned *forks = argument;
+    int status;
+
+    for (unsigned i = 0; i < (SANITIZED ? 4 : 30); i++) {
+        host_block_fork_prepare();
+        pid_t child = fork();
+
+        if (child == 0) {
+            host_block_fork_child();
+            core_forked();
+            _exit(0);
+        }
+        host_block_fork_parent();
+        *forks += waitpid(child, &status, 0) == child && status == 0;
+    }
+    return NULL;
+}
+
+/* A fork waits for who is at work on a block, who waits for others to leave, which would wait for the fork. */
+Test(host_access, forks_and_a_full_budget_do_not_wait_for_each_other, .timeout = 120)
+{
+    _Atomic unsigned forks = 0;
+    struct reader reader[4];
+    pthread_t thread[4], forker;
+
+    host_world_begin(8 * MIB, NULL);
+    uint64_t *words = range_map_registered(32 * MIB);
+    range_fill(words, 32 * MIB);
+    cr_assert_eq(pthread_create(&forker, NULL, fork_and_wait, &forks), 0);
+    for (unsigned i = 0; i < 4; i++) {
+        reader[i] = (struct reader){
+            .words = words, .bytes = 32 * MIB, .checks = SANITIZED ? 200 : 3000, .seed = i + 1};
+        cr_assert_eq(pthread_create(&thread[i], NULL, read_at_random, &reader[i]), 0);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        cr_assert_eq(pthread_join(thread[i], NULL), 0);
+        cr_expect_eq(reader[i].wrong, 0);
+    }
+    cr_assert_eq(pthread_join(forker, NULL), 0);
+    cr_expect_eq(forks, SANITIZED ? 4 : 30);
+    range_release(words, 32 * MIB);
+    host_world_end();
+}
