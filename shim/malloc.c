@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* malloc.c - the exported malloc family of C. Alignments, errno and limits are those of glibc's malloc(3). */
+#include "malloc_next.h"
 #include "malloc_thread.h"
 
 #include <malloc.h>
@@ -63,7 +64,7 @@ EXPORT void *calloc(size_t count, size_t bytes)
         return NULL;
     }
     if (malloc_passes)
-        return __libc_calloc(count, bytes);
+        return malloc_next.calloc(count, bytes);
     if (all <= SC_LOOKUP_MAXCLASS) {
         memory = malloc_fast(all);
         return memory ? memset(memory, 0, all) : NULL;
@@ -93,13 +94,13 @@ EXPORT void *realloc(void *memory, size_t bytes)
         return malloc_fast(bytes);
     old_bytes = malloc_size_fast(memory);
     if (!old_bytes)
-        return __libc_realloc(memory, bytes);
+        return malloc_passes ? malloc_next.realloc(memory, bytes) : __libc_realloc(memory, bytes);
     if (!bytes) {
         free_fast(memory);
         return NULL;
     }
     if (malloc_passes) {
-        void *moved = bytes <= old_bytes ? memory : __libc_malloc(bytes);
+        void *moved = bytes <= old_bytes ? memory : malloc_next.malloc(bytes);
 
         if (moved && moved != memory) {
             memcpy(moved, memory, old_bytes);
@@ -142,7 +143,7 @@ static void *aligned(size_t alignment, size_t bytes)
     bool purged = false;
 
     if (malloc_passes)
-        return __libc_memalign(alignment, bytes);
+        return malloc_next.memalign(alignment, bytes);
     if (alignment <= 16)
         return malloc_fast(bytes);
     if (bytes > PTRDIFF_MAX || alignment > PTRDIFF_MAX)

@@ -1,11 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * malloc_api.c - jemalloc's own API, from the copy that serves malloc: a program that is linked to libjemalloc must not
- * end up with two heaps. The prototypes are those of jemalloc(3).
+ * end up with two heaps. The prototypes are those of jemalloc(3). What is left to libjemalloc altogether (malloc_next.h) has its objects there.
  */
+#include "malloc_next.h"
 #include "malloc_thread.h"
 
 #include <string.h>
+
+/* A program that is left to its own jemalloc: that has the object, or is to have it. */
+static bool is_next(void)
+{
+    return malloc_passes && malloc_next.mallocx;
+}
+
+static bool is_of_next(const void *memory)
+{
+    return is_next() && !malloc_size(memory);
+}
 
 /* May an object of `bytes` usable bytes be allocated? These functions say no with NULL alone. */
 static bool admit(struct heap_account *account, size_t bytes)
@@ -16,11 +28,15 @@ static bool admit(struct heap_account *account, size_t bytes)
 EXPORT void *mallocx(size_t bytes, int flags);
 EXPORT void *mallocx(size_t bytes, int flags)
 {
-    struct heap_account *account = malloc_begin();
-    size_t class_bytes = je_nallocx(bytes, flags);
+    struct heap_account *account;
+    size_t class_bytes;
     void *memory = NULL;
     bool purged = false;
 
+    if (is_next())
+        return malloc_next.mallocx(bytes, flags);
+    account = malloc_begin();
+    class_bytes = je_nallocx(bytes, flags);
     if (admit(account, class_bytes))
         while (!(memory = je_mallocx(bytes, flags)) && malloc_purge(&purged))
             ;
@@ -50,6 +66,8 @@ EXPORT void *rallocx(void *memory, size_t bytes, int flags)
     void *moved = NULL;
     bool purged = false;
 
+    if (is_of_next(memory))
+        return malloc_next.rallocx(memory, bytes, flags);
     if (malloc_may_hold_blocks(old_bytes))
         return move_blocks(memory, old_bytes, bytes, flags);
     account = malloc_begin();
@@ -67,6 +85,8 @@ EXPORT size_t xallocx(void *memory, size_t bytes, size_t extra, int flags)
     size_t most = bytes + extra < bytes ? SIZE_MAX : bytes + extra, got = malloc_size(memory);
     struct heap_account *account;
 
+    if (is_of_next(memory))
+        return malloc_next.xallocx(memory, bytes, extra, flags);
     if (malloc_may_hold_blocks(got))
         return got;
     account = malloc_begin();
@@ -80,16 +100,19 @@ EXPORT size_t xallocx(void *memory, size_t bytes, size_t extra, int flags)
 EXPORT size_t sallocx(const void *memory, int flags);
 EXPORT size_t sallocx(const void *memory, int flags)
 {
-    (void)flags;
-    return malloc_size(memory);
+    return is_of_next(memory) ? malloc_next.sallocx(memory, flags) : malloc_size(memory);
 }
 
 EXPORT size_t nallocx(size_t bytes, int flags);
 EXPORT size_t nallocx(size_t bytes, int flags)
 {
-    struct heap_account *account = malloc_begin();
-    size_t class_bytes = je_nallocx(bytes, flags);
+    struct heap_account *account;
+    size_t class_bytes;
 
+    if (is_next())
+        return malloc_next.nallocx(bytes, flags);
+    account = malloc_begin();
+    class_bytes = je_nallocx(bytes, flags);
     malloc_end(account, false);
     return class_bytes;
 }
@@ -107,8 +130,13 @@ static struct heap_account *begin_free(void *memory)
 
 EXPORT void dallocx(void *memory, int flags)
 {
-    struct heap_account *account = begin_free(memory);
+    struct heap_account *account;
 
+    if (is_of_next(memory)) {
+        malloc_next.dallocx(memory, flags);
+        return;
+    }
+    account = begin_free(memory);
     je_dallocx(memory, flags);
     malloc_end(account, true);
 }
@@ -116,8 +144,13 @@ EXPORT void dallocx(void *memory, int flags)
 EXPORT void sdallocx(void *memory, size_t bytes, int flags);
 EXPORT void sdallocx(void *memory, size_t bytes, int flags)
 {
-    struct heap_account *account = begin_free(memory);
+    struct heap_account *account;
 
+    if (is_of_next(memory)) {
+        malloc_next.sdallocx(memory, bytes, flags);
+        return;
+    }
+    account = begin_free(memory);
     je_sdallocx(memory, bytes, flags);
     malloc_end(account, true);
 }
@@ -131,9 +164,13 @@ static void chosen(const void *new)
 EXPORT int mallctl(const char *name, void *old, size_t *old_bytes, void *new, size_t new_bytes);
 EXPORT int mallctl(const char *name, void *old, size_t *old_bytes, void *new, size_t new_bytes)
 {
-    struct heap_account *account = malloc_begin();
-    int error = je_mallctl(name, old, old_bytes, new, new_bytes);
+    struct heap_account *account;
+    int error;
 
+    if (is_next())
+        return malloc_next.mallctl(name, old, old_bytes, new, new_bytes);
+    account = malloc_begin();
+    error = je_mallctl(name, old, old_bytes, new, new_bytes);
     chosen(new);
     malloc_end(account, false);
     return error;
@@ -142,9 +179,13 @@ EXPORT int mallctl(const char *name, void *old, size_t *old_bytes, void *new, si
 EXPORT int mallctlnametomib(const char *name, size_t *mib, size_t *length);
 EXPORT int mallctlnametomib(const char *name, size_t *mib, size_t *length)
 {
-    struct heap_account *account = malloc_begin();
-    int error = je_mallctlnametomib(name, mib, length);
+    struct heap_account *account;
+    int error;
 
+    if (is_next())
+        return malloc_next.mallctlnametomib(name, mib, length);
+    account = malloc_begin();
+    error = je_mallctlnametomib(name, mib, length);
     malloc_end(account, false);
     return error;
 }
@@ -154,9 +195,13 @@ EXPORT int mallctlbymib(const size_t *mib, size_t length, void *old, size_t *old
 EXPORT int mallctlbymib(const size_t *mib, size_t length, void *old, size_t *old_bytes, void *new,
                         size_t new_bytes)
 {
-    struct heap_account *account = malloc_begin();
-    int error = je_mallctlbymib(mib, length, old, old_bytes, new, new_bytes);
+    struct heap_account *account;
+    int error;
 
+    if (is_next())
+        return malloc_next.mallctlbymib(mib, length, old, old_bytes, new, new_bytes);
+    account = malloc_begin();
+    error = je_mallctlbymib(mib, length, old, old_bytes, new, new_bytes);
     chosen(new);
     malloc_end(account, false);
     return error;
@@ -165,8 +210,13 @@ EXPORT int mallctlbymib(const size_t *mib, size_t length, void *old, size_t *old
 EXPORT void malloc_stats_print(void (*write)(void *, const char *), void *arg, const char *options);
 EXPORT void malloc_stats_print(void (*write)(void *, const char *), void *arg, const char *options)
 {
-    struct heap_account *account = malloc_begin();
+    struct heap_account *account;
 
+    if (is_next()) {
+        malloc_next.malloc_stats_print(write, arg, options);
+        return;
+    }
+    account = malloc_begin();
     je_malloc_stats_print(write, arg, options);
     malloc_end(account, false);
 }

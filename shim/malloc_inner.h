@@ -37,7 +37,7 @@
 void *je_malloc_default(size_t bytes);
 void je_free_default(void *memory);
 
-/** Serve from libc's malloc from now on; what we gave out before is still ours to free. */
+/** Serve from malloc_next.h's malloc from now on; what we gave out before is still ours to free. */
 extern bool malloc_passes;
 
 /** Smaller objects hold no whole page, and so nothing of a host block. */

@@ -2,6 +2,7 @@
 /* malloc_life.c - see malloc_life.h. */
 #include "malloc_life.h"
 
+#include "malloc_next.h"
 #include "malloc_thread.h"
 
 #include "core.h"
@@ -58,13 +59,20 @@ static bool is_reached(void)
     return ours;
 }
 
-/* Whoever has a malloc before ours in the program's order gets every call to it, and hands ours what it gave out. */
+static bool is_sanitized(void)
+{
+    return &__asan_init || &__tsan_init || &__msan_init;
+}
+
+/* Whoever has a malloc before ours in the program's order gets every call to it, and hands ours what it gave out. One
+ * behind ours that serves C++'s operators would have a part of the objects, and the program may mix them. */
 static bool is_wanted(const struct options *options)
 {
     const char *preloads = getenv("LD_PRELOAD");
+    bool has_next = !is_sanitized() && malloc_next_find();
 
-    return !options->disable && !&__asan_init && !&__tsan_init && !&__msan_init &&
-           !(preloads && strstr(preloads, "vgpreload")) && is_reached();
+    return !options->disable && !is_sanitized() && !(preloads && strstr(preloads, "vgpreload")) &&
+           is_reached() && !(has_next && malloc_next_has_users());
 }
 
 /* From now on no fast path finds anything. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* malloc_slow.c - what the fast paths leave over: first calls, large objects, limits, what is not ours. */
+#include "malloc_next.h"
 #include "malloc_thread.h"
 
 #include "life.h"
@@ -252,7 +253,7 @@ static NO_INLINE void *allocate(size_t bytes)
     bool purged = false;
 
     if (malloc_passes)
-        return __libc_malloc(bytes);
+        return malloc_next.malloc(bytes);
     account = malloc_begin(); /* at the first call of all, the sizes of classes come with it */
     class_bytes = malloc_class_bytes(bytes);
     if (class_bytes && heap_take(account, class_bytes)) {
@@ -322,7 +323,9 @@ void free_rest(void *memory)
     if (!memory)
         return;
     bytes = malloc_size(memory);
-    if (!bytes)
+    if (!bytes && malloc_passes)
+        malloc_next.free(memory);
+    else if (!bytes)
         __libc_free(memory);
     else
         free_object(memory, malloc_may_hold_blocks(bytes) ? malloc_abandon(memory, bytes) : 0);

@@ -14,7 +14,6 @@ void *rallocx(void *memory, size_t bytes, int flags) __attribute__((weak));
 void dallocx(void *memory, int flags) __attribute__((weak));
 void sdallocx(void *memory, size_t bytes, int flags) __attribute__((weak));
 size_t xallocx(void *memory, size_t bytes, size_t extra, int flags) __attribute__((weak));
-void delete_sized(void *memory, size_t bytes) __asm__("_ZdlPvm") __attribute__((weak));
 
 /* A page in a slab, a slot, what only jemalloc keeps, what is given to the system. */
 static const size_t sizes[] = {8 * KIB, 64 * KIB, 2 * MIB, 20 * MIB};
@@ -66,11 +65,6 @@ static void by_free(void *memory, size_t bytes)
 {
     (void)bytes;
     free(memory);
-}
-
-static void by_delete(void *memory, size_t bytes)
-{
-    delete_sized(memory, bytes);
 }
 
 static void by_dallocx(void *memory, size_t bytes)
@@ -149,11 +143,6 @@ Test(malloc_blocks, evicted_data_of_the_heap_goes_to_disk_and_comes_back)
 Test(malloc_blocks, free_ends_them)
 {
     free_each(by_free);
-}
-
-Test(malloc_blocks, sized_delete_ends_them)
-{
-    free_each(by_delete);
 }
 
 Test(malloc_blocks, dallocx_ends_them)
