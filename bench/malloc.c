@@ -41,6 +41,7 @@ struct pairs {
     size_t bytes;
     unsigned threads;
     bool near_budget;
+    bool by_operators; /* of C++ */
 };
 
 static const char *jemalloc_path(void)
@@ -59,7 +60,8 @@ static double run(void *arg, uint64_t count)
     const char *const environment[] = {"EBBTIDE_HOST_BUDGET", pairs->near_budget ? BUDGET : "off",
                                        jemalloc ? "LD_PRELOAD" : NULL, jemalloc, NULL};
     char bytes[24], threads[24], times[24], ballast[24], text[CHILD_TEXT];
-    const char *const arguments[] = {"pairs", bytes, threads, times, ballast, NULL};
+    const char *const arguments[] = {
+        pairs->by_operators ? "operators" : "pairs", bytes, threads, times, ballast, NULL};
     const struct child child = {"malloc_program", arguments, environment, pairs->server == OURS};
 
     if (pairs->server == JEMALLOC && !jemalloc)
@@ -78,8 +80,8 @@ static void name_group(char name[64], const struct pairs *pairs)
     const char *unit = bytes >= MIB ? " MiB" : bytes >= KIB ? " KiB" : " B";
 
     bytes /= bytes >= MIB ? MIB : bytes >= KIB ? KIB : 1;
-    snprintf(name, 64, "%zu%s, %u thread%s%s", bytes, unit, pairs->threads, pairs->threads > 1 ? "s" : "",
-             pairs->near_budget ? ", near the budget" : "");
+    snprintf(name, 64, "%zu%s%s, %u thread%s%s", bytes, unit, pairs->by_operators ? " by new" : "",
+             pairs->threads, pairs->threads > 1 ? "s" : "", pairs->near_budget ? ", near the budget" : "");
 }
 
 static void measure(struct rounds *rounds, struct pairs pairs)
@@ -94,7 +96,9 @@ static void measure(struct rounds *rounds, struct pairs pairs)
 
     jemalloc.server = JEMALLOC;
     ours.server = OURS;
-    if (pairs.bytes <= 4 * KIB) {
+    if (pairs.by_operators) {
+        variants[OURS].goal = (struct goal){"M1", GOAL_RATIO, pairs.near_budget ? 0.80 : 0.75};
+    } else if (pairs.bytes <= 4 * KIB) {
         variants[OURS].goal = (struct goal){"M1", GOAL_RATIO, pairs.near_budget ? 0.80 : 0.72};
         beside.goal = (struct goal){"M1", GOAL_RATIO, pairs.near_budget ? 1.15 : 1.05};
         rounds->versus = &beside;
@@ -116,7 +120,10 @@ int main(int argc, char **argv)
     for (int near_budget = 0; near_budget < 2; near_budget++)
         for (unsigned threads = 1; threads <= 2; threads++)
             for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i += rounds.quick ? 4 : 1)
-                measure(&rounds, (struct pairs){LIBC, sizes[i], threads, near_budget});
+                measure(&rounds, (struct pairs){LIBC, sizes[i], threads, near_budget, false});
+    for (int near_budget = 0; near_budget < 2; near_budget++)
+        for (size_t i = 0; i < 5; i += rounds.quick ? 4 : 1)
+            measure(&rounds, (struct pairs){LIBC, sizes[i], 1, near_budget, true});
     malloc_programs_measure(&rounds);
     return rounds_finish(&rounds);
 }
