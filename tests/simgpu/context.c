@@ -86,6 +86,14 @@ bool context_is_handle(CUcontext handle)
     return handle_is(context, HANDLE_CONTEXT) && (context->alive || context->primary);
 }
 
+bool context_lives(const struct device *device)
+{
+    for (const struct context *context = contexts; context; context = context->next)
+        if (context->device == device && context->alive)
+            return true;
+    return false;
+}
+
 void context_clear(struct context *context)
 {
     op_drain(context, NULL);

@@ -51,6 +51,9 @@ void context_revive(struct context *primary);
 /* Whether a handle may be made current: a context that is alive, or a primary one, alive or not. */
 bool context_is_handle(CUcontext handle);
 
+/* Whether there is one on the device. */
+bool context_lives(const struct device *device);
+
 /* Waits for its work, then takes away all its resources. Drops the lock while it waits. */
 void context_clear(struct context *context);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "device.h"
 
+#include "context.h"
+#include "identity.h"
 #include "page.h"
 
 #include <fcntl.h>
@@ -34,15 +36,23 @@ static struct hole *holes;
 
 CUresult device_start(void)
 {
-    for (int i = 0; i <= options.devices; i++) {
+    int visible[DEVICES_MAX],
+        count = identity_visible(getenv("CUDA_VISIBLE_DEVICES"), options.devices, visible);
+    CUresult result = count ? CUDA_SUCCESS : CUDA_ERROR_NO_DEVICE;
+
+    for (int i = 0; i <= count && result == CUDA_SUCCESS; i++) {
         files[i].fd = memfd_create(i ? "simgpu-device" : "simgpu-host", MFD_CLOEXEC);
         if (files[i].fd < 0 || ftruncate(files[i].fd, (off_t)FILE_BYTES) != 0)
-            return CUDA_ERROR_OUT_OF_MEMORY;
+            result = CUDA_ERROR_OUT_OF_MEMORY;
     }
-    for (int i = 0; i < options.devices; i++)
+    if (result != CUDA_SUCCESS)
+        return result;
+    for (int i = 0; i < count; i++) {
         devices[i].ordinal = i;
-    device_count = options.devices;
-    return device_count ? CUDA_SUCCESS : CUDA_ERROR_NO_DEVICE;
+        devices[i].index = visible[i];
+    }
+    device_count = count;
+    return CUDA_SUCCESS;
 }
 
 /* Files of other processes; their numbers follow those of ours. 0: free. */
@@ -182,14 +192,40 @@ struct device *device_at(CUdevice ordinal)
     return ordinal >= 0 && ordinal < device_count ? &devices[ordinal] : NULL;
 }
 
+struct device *device_of(int index)
+{
+    for (int i = 0; i < device_count; i++)
+        if (devices[i].index == index)
+            return &devices[i];
+    return NULL;
+}
+
 size_t simgpu_used_bytes(int ordinal)
 {
     size_t bytes;
 
+    if (sim.forked)
+        return 0;
     sim_lock();
     bytes = device_at(ordinal) ? devices[ordinal].used.device_bytes : 0;
     sim_unlock();
     return bytes;
+}
+
+bool simgpu_uses(int index, size_t *bytes)
+{
+    const struct device *device;
+    bool does;
+
+    if (sim.forked)
+        return false;
+    sim_lock();
+    device = device_of(index);
+    does = device && context_lives(device);
+    if (does)
+        *bytes = device->used.device_bytes;
+    sim_unlock();
+    return does;
 }
 
 uint64_t device_link(struct device *device, bool from_device, size_t bytes)

@@ -52,6 +52,7 @@ struct residence;
 
 struct device {
     int ordinal;
+    int index; /* among those of the machine: identity.h */
     struct usage used,
         peak; /* host_bytes: host-located handles created with this device current, managed pages */
     size_t stores[STORE_COUNT]; /* bytes of used, by what for */
@@ -105,11 +106,18 @@ struct hole;
 struct hole *device_holes(void);
 void hole_free(struct hole *holes);
 
-/* Bytes in use on a device, for the simulated libnvidia-ml beside us. Any thread, without the lock. */
+/* Bytes that this process uses on a device. Any thread, without the lock. */
 __attribute__((visibility("default"))) size_t simgpu_used_bytes(int ordinal);
+
+/* Whether this process has a context on the device of that index, and the bytes that it uses there: for the simulated
+ * libnvidia-ml beside us. Any thread, without the lock. */
+__attribute__((visibility("default"))) bool simgpu_uses(int index, size_t *bytes);
 
 /* Device of an ordinal, or NULL. */
 struct device *device_at(CUdevice ordinal);
+
+/* The same of an index; NULL where CUDA_VISIBLE_DEVICES hides it. */
+struct device *device_of(int index);
 
 /* When a transfer of that many bytes that starts now has used its share of the link. Reserves it. */
 uint64_t device_link(struct device *device, bool from_device, size_t bytes);

@@ -2,6 +2,7 @@
 /* What a device says of itself: that of a data-centre card of compute capability 9.0, as far as it is
  * simulated. */
 #include "device.h"
+#include "identity.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -91,7 +92,7 @@ CUresult sim_cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUde
     if (!device_at(device))
         return CUDA_ERROR_INVALID_DEVICE;
     if (attribute == CU_DEVICE_ATTRIBUTE_PCI_BUS_ID) {
-        *value = device + 1;
+        *value = (int)identity_bus(devices[device].index);
         return CUDA_SUCCESS;
     }
     for (unsigned i = 0; i < sizeof attributes / sizeof *attributes; i++) {
@@ -140,8 +141,7 @@ static CUresult get_uuid(CUuuid *uuid, CUdevice device)
         return CUDA_ERROR_INVALID_VALUE;
     if (!device_at(device))
         return CUDA_ERROR_INVALID_DEVICE;
-    memcpy(uuid->bytes, "simgpu device  ", sizeof uuid->bytes);
-    uuid->bytes[15] = (char)device;
+    identity_uuid(devices[device].index, (unsigned char *)uuid->bytes);
     return CUDA_SUCCESS;
 }
 
@@ -161,7 +161,7 @@ CUresult sim_cuDeviceGetPCIBusId(char *id, int length, CUdevice device)
         return CUDA_ERROR_INVALID_VALUE;
     if (!device_at(device))
         return CUDA_ERROR_INVALID_DEVICE;
-    snprintf(id, (size_t)length, "0000:%02x:00.0", (unsigned char)(device + 1));
+    snprintf(id, (size_t)length, "0000:%02x:00.0", (unsigned char)identity_bus(devices[device].index));
     return CUDA_SUCCESS;
 }
 

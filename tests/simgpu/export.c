@@ -18,7 +18,7 @@ static const char magic[16] = "simgpu-export-1";
 
 struct ticket {
     char magic[16];
-    int32_t pid, file, device;
+    int32_t pid, file, device; /* its index */
     uint64_t offset, size;
 };
 
@@ -48,7 +48,7 @@ CUresult sim_cuMemExportToShareableHandle(void *out, CUmemGenericAllocationHandl
         return sim_leave(CUDA_ERROR_INVALID_VALUE);
     memcpy(ticket.magic, magic, sizeof magic);
     ticket.file = place_file(physical->place);
-    ticket.device = physical->device->ordinal;
+    ticket.device = physical->device->index;
     ticket.offset = place_offset(physical->place);
     ticket.size = physical->size;
     result = ticket_write(&ticket, &fd);
@@ -68,7 +68,7 @@ CUresult sim_cuMemImportFromShareableHandle(CUmemGenericAllocationHandle *handle
 
     if (!handle || type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR ||
         pread((int)(intptr_t)shared, &ticket, sizeof ticket, 0) != (ssize_t)sizeof ticket ||
-        memcmp(ticket.magic, magic, sizeof magic) != 0 || !device_at(ticket.device))
+        memcmp(ticket.magic, magic, sizeof magic) != 0 || !device_of(ticket.device))
         return CUDA_ERROR_INVALID_VALUE;
     snprintf(path, sizeof path, "/proc/%d/fd/%d", ticket.pid, ticket.file);
     fd = open(path, O_RDWR | O_CLOEXEC);
@@ -77,7 +77,7 @@ CUresult sim_cuMemImportFromShareableHandle(CUmemGenericAllocationHandle *handle
     sim_lock();
     place = place_import(fd, ticket.offset);
     if (place)
-        physical = physical_import(device_at(ticket.device), place, ticket.size);
+        physical = physical_import(device_of(ticket.device), place, ticket.size);
     if (!physical && place)
         place_forget(place);
     else if (!physical)

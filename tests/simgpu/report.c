@@ -7,6 +7,7 @@
 #include "handle.h"
 #include "hazard.h"
 #include "host.h"
+#include "identity.h"
 #include "memory.h"
 #include "space.h"
 #include "vmm.h"
@@ -74,7 +75,10 @@ static void write_all(FILE *file)
     }
     fprintf(file, "},\n \"devices\": [");
     for (int i = 0; i < device_count; i++) {
-        fprintf(file, "%s{", i ? ", " : "");
+        char uuid[UUID_TEXT];
+
+        identity_text(devices[i].index, uuid);
+        fprintf(file, "%s{\"uuid\": \"%s\", ", i ? ", " : "", uuid);
         write_usage(file, "peak_bytes", &devices[i].peak);
         fprintf(file, ", ");
         write_usage(file, "final_bytes", &devices[i].used);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Preloaded on two simulated devices of 1 GiB, budgets 16 and 24 MiB: whoever asks for memory hears the same story. */
+/* Preloaded on two simulated devices of 1 GiB, budgets 16 and 24 MiB: whoever asks for memory hears the same story.
+ * CUDA_VISIBLE_DEVICES turns their order around, or hides the first; NVML counts all in the machine's. */
 #include "../world.h"
 
 #include "nvml.h"
@@ -13,7 +14,8 @@
 #define TOTAL(ordinal) ((void)(ordinal), (size_t)1024 * MIB)
 #endif
 
-/* The library as monitoring programs load it, device 1 first as it counts them. */
+/* The library as monitoring programs load it, device 1 first as it counts them, and as a program's own device 0 where
+ * the other is hidden. */
 struct nvml {
     void *handle;
     nvmlDevice_t device[2];
@@ -128,4 +130,24 @@ Test(queries, before_cuda_is_up_have_the_real_answer)
 
     cr_assert_eq(nvml.memory(nvml.device[0], &memory), 0);
     cr_expect_eq(memory.total, 1024 * MIB);
+}
+
+Test(hidden, devices_have_the_real_answer_and_the_others_that_of_the_budget)
+{
+    struct world world = world_make();
+    struct nvml nvml = nvml_open();
+    nvmlProcessInfo_v2_t process;
+    nvmlMemory_t memory;
+    unsigned count = 1;
+    CUdeviceptr block;
+
+    OK(cuMemAlloc(&block, 4 * MIB));
+    expect_agreement(&nvml, 0);
+    cr_assert_eq(nvml.memory(nvml.device[1], &memory), 0);
+    cr_expect_eq(memory.total, 1024 * MIB);
+    cr_expect_eq(memory.used, 0);
+    cr_assert_eq(nvml.processes_v3(nvml.device[1], &count, &process), 0);
+    cr_expect_eq(count, 0);
+    OK(cuMemFree(block));
+    world_end(&world);
 }

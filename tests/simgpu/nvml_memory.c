@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Memory, and the process that uses it: this one, from the simulated driver if that is loaded.
+ */
+#include "nvml.h"
+
+#include "options.h"
+
+#include <dlfcn.h>
+#include <stdint.h>
+#include <unistd.h>
+
+struct user {
+    unsigned pid;
+    size_t bytes;
+};
+
+/* The processes that have a context on the device, and what they use. */
+struct look {
+    unsigned long long used;
+    unsigned count;
+    struct user users[1];
+};
+
+static void look_at_driver(int index, struct look *look)
+{
+    void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
+    bool (*uses)(int, size_t *) =
+        driver ? (bool (*)(int, size_t *))(uintptr_t)dlsym(driver, "simgpu_uses") : NULL;
+    struct user user = {.pid = (unsigned)getpid()};
+
+    if (uses && uses(index, &user.bytes)) {
+        look->users[look->count++] = user;
+        look->used = user.bytes;
+    }
+    if (driver)
+        dlclose(driver);
+}
+
+static nvmlReturn_t take_look(nvmlDevice_t device, struct look *look)
+{
+    nvmlReturn_t result;
+    int index = nvml_index(device, &result);
+
+    if (index < 0)
+        return result;
+    look->used = look->count = 0;
+    look_at_driver(index, look);
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *memory)
+{
+    struct look look;
+    nvmlReturn_t result = memory ? take_look(device, &look) : NVML_ERROR_INVALID_ARGUMENT;
+
+    if (result == NVML_SUCCESS)
+        *memory = (nvmlMemory_t){
+            .total = options.memory_bytes, .free = options.memory_bytes - look.used, .used = look.used};
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemory_v2_t *memory)
+{
+    nvmlReturn_t result;
+    nvmlMemory_t found;
+
+    if (!memory)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    if (memory->version != ((unsigned)sizeof *memory | 2u << 24))
+        return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+    result = nvmlDeviceGetMemoryInfo(device, &found);
+    if (result == NVML_SUCCESS)
+        *memory = (nvmlMemory_v2_t){
+            .version = memory->version, .total = found.total, .free = found.free, .used = found.used};
+    return result;
+}
+
+/* As documented: too little room is an error, and nothing is written but how many there are. */
+static nvmlReturn_t take_users(nvmlDevice_t device, unsigned *count, const void *infos, struct look *look)
+{
+    nvmlReturn_t result = count ? take_look(device, look) : NVML_ERROR_INVALID_ARGUMENT;
+    unsigned room;
+
+    if (result != NVML_SUCCESS)
+        return result;
+    room = *count;
+    *count = look->count;
+    if (look->count > room)
+        return NVML_ERROR_INSUFFICIENT_SIZE;
+    return infos || !look->count ? NVML_SUCCESS : NVML_ERROR_INVALID_ARGUMENT;
+}
+
+nvmlReturn_t nvmlDeviceGetComputeRunningProcesses(nvmlDevice_t device, unsigned *count,
+                                                  nvmlProcessInfo_v1_t *infos)
+{
+    struct look look;
+    nvmlReturn_t result = take_users(device, count, infos, &look);
+
+    for (unsigned i = 0; result == NVML_SUCCESS && i < look.count; i++)
+        infos[i] = (nvmlProcessInfo_v1_t){look.users[i].pid, look.users[i].bytes};
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v2(nvmlDevice_t device, unsigned *count,
+                                                     nvmlProcessInfo_v2_t *infos)
+{
+    const unsigned none = UINT32_MAX; /* no instance: the device is not partitioned */
+    struct look look;
+    nvmlReturn_t result = take_users(device, count, infos, &look);
+
+    for (unsigned i = 0; result == NVML_SUCCESS && i < look.count; i++)
+        infos[i] = (nvmlProcessInfo_v2_t){look.users[i].pid, look.users[i].bytes, none, none};
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned *count,
+                                                     nvmlProcessInfo_v2_t *infos)
+{
+    return nvmlDeviceGetComputeRunningProcesses_v2(device, count, infos);
+}
+
+/* Nothing draws on them, and no server stands between them and processes. */
+static nvmlReturn_t give_nobody(nvmlDevice_t device, unsigned *count)
+{
+    nvmlReturn_t otherwise;
+
+    if (nvml_index(device, &otherwise) < 0 || !count)
+        return otherwise;
+    *count = 0;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses(nvmlDevice_t device, unsigned *count,
+                                                   nvmlProcessInfo_v1_t *infos)
+{
+    (void)infos;
+    return give_nobody(device, count);
+}
+
+nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses_v2(nvmlDevice_t device, unsigned *count,
+                                                      nvmlProcessInfo_v2_t *infos)
+{
+    (void)infos;
+    return give_nobody(device, count);
+}
+
+nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses_v3(nvmlDevice_t device, unsigned *count,
+                                                      nvmlProcessInfo_v2_t *infos)
+{
+    (void)infos;
+    return give_nobody(device, count);
+}
+
+nvmlReturn_t nvmlDeviceGetMPSComputeRunningProcesses(nvmlDevice_t device, unsigned *count,
+                                                     nvmlProcessInfo_v1_t *infos)
+{
+    (void)infos;
+    return give_nobody(device, count);
+}
+
+nvmlReturn_t nvmlDeviceGetMPSComputeRunningProcesses_v2(nvmlDevice_t device, unsigned *count,
+                                                        nvmlProcessInfo_v2_t *infos)
+{
+    (void)infos;
+    return give_nobody(device, count);
+}
+
+nvmlReturn_t nvmlDeviceGetMPSComputeRunningProcesses_v3(nvmlDevice_t device, unsigned *count,
+                                                        nvmlProcessInfo_v2_t *infos)
+{
+    (void)infos;
+    return give_nobody(device, count);
+}

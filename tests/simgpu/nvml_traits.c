@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What devices are like, and what is not simulated of them. */
+#include "nvml.h"
+
+#include "options.h"
+
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+nvmlReturn_t nvmlDeviceGetCudaComputeCapability(nvmlDevice_t device, int *major, int *minor)
+{
+    nvmlReturn_t otherwise;
+
+    if (nvml_index(device, &otherwise) < 0 || !major || !minor)
+        return otherwise;
+    *major = 9;
+    *minor = 0;
+    return NVML_SUCCESS;
+}
+
+/* So many of the first bits, in as many words as there are. */
+static nvmlReturn_t give_set(nvmlDevice_t device, unsigned long *set, unsigned words, unsigned long bits)
+{
+    const unsigned long word_bits = CHAR_BIT * sizeof *set;
+    nvmlReturn_t otherwise;
+
+    if (nvml_index(device, &otherwise) < 0 || !set || !words)
+        return otherwise;
+    memset(set, 0, words * sizeof *set);
+    for (unsigned long i = 0; i < bits && i < words * word_bits; i++)
+        set[i / word_bits] |= 1ul << i % word_bits;
+    return NVML_SUCCESS;
+}
+
+/* All processors are as near. */
+nvmlReturn_t nvmlDeviceGetCpuAffinity(nvmlDevice_t device, unsigned words, unsigned long *set)
+{
+    return give_set(device, set, words, (unsigned long)sysconf(_SC_NPROCESSORS_CONF));
+}
+
+/* Node 0, as the driver's attributes have it. */
+nvmlReturn_t nvmlDeviceGetMemoryAffinity(nvmlDevice_t device, unsigned words, unsigned long *set, int scope)
+{
+    return scope < 0 || scope > 1 ? NVML_ERROR_INVALID_ARGUMENT : give_set(device, set, words, 1);
+}
+
+static nvmlReturn_t refuse(nvmlDevice_t device, const void *out)
+{
+    nvmlReturn_t otherwise;
+
+    return nvml_index(device, &otherwise) < 0 || !out ? otherwise : NVML_ERROR_NOT_SUPPORTED;
+}
+
+static nvmlReturn_t give_none(nvmlDevice_t device, unsigned *out)
+{
+    nvmlReturn_t otherwise;
+
+    if (nvml_index(device, &otherwise) < 0 || !out)
+        return otherwise;
+    *out = 0;
+    return NVML_SUCCESS;
+}
+
+/* Devices cannot be partitioned. */
+nvmlReturn_t nvmlDeviceGetMigMode(nvmlDevice_t device, unsigned *current, unsigned *pending)
+{
+    return refuse(device, pending ? current : NULL);
+}
+
+nvmlReturn_t nvmlDeviceGetMaxMigDeviceCount(nvmlDevice_t device, unsigned *count)
+{
+    return give_none(device, count);
+}
+
+nvmlReturn_t nvmlDeviceIsMigDeviceHandle(nvmlDevice_t device, unsigned *is)
+{
+    return give_none(device, is);
+}
+
+nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_t *rates)
+{
+    return refuse(device, rates);
+}
+
+nvmlReturn_t nvmlDeviceGetTemperature(nvmlDevice_t device, int sensor, unsigned *celsius)
+{
+    return sensor ? NVML_ERROR_INVALID_ARGUMENT : refuse(device, celsius);
+}
+
+nvmlReturn_t nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned *milliwatts)
+{
+    return refuse(device, milliwatts);
+}
+
+nvmlReturn_t nvmlDeviceGetClockInfo(nvmlDevice_t device, int type, unsigned *megahertz)
+{
+    return type < 0 || type > 3 ? NVML_ERROR_INVALID_ARGUMENT : refuse(device, megahertz);
+}

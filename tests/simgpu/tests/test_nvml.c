@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The management library, alone and beside the driver. */
+#include "../nvml.h"
+#include "driver.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    ROOM = 8
+};
+
+static nvmlDevice_t device(unsigned index)
+{
+    nvmlDevice_t found;
+
+    cr_assert_eq(nvmlDeviceGetHandleByIndex_v2(index, &found), NVML_SUCCESS);
+    return found;
+}
+
+static unsigned long long used(unsigned index)
+{
+    nvmlMemory_t memory;
+
+    cr_assert_eq(nvmlDeviceGetMemoryInfo(device(index), &memory), NVML_SUCCESS);
+    cr_assert_eq(memory.free + memory.used, memory.total);
+    return memory.used;
+}
+
+/* The processes on the device, by every version of the question. */
+static unsigned processes(unsigned index, nvmlProcessInfo_v2_t infos[ROOM])
+{
+    nvmlProcessInfo_v2_t third[ROOM];
+    nvmlProcessInfo_v1_t first[ROOM];
+    unsigned count = ROOM, counts[2] = {ROOM, ROOM};
+
+    cr_assert_eq(nvmlDeviceGetComputeRunningProcesses_v2(device(index), &count, infos), NVML_SUCCESS);
+    cr_assert_eq(nvmlDeviceGetComputeRunningProcesses_v3(device(index), &counts[0], third), NVML_SUCCESS);
+    cr_assert_eq(nvmlDeviceGetComputeRunningProcesses(device(index), &counts[1], first), NVML_SUCCESS);
+    cr_assert(counts[0] == count && counts[1] == count);
+    for (unsigned i = 0; i < count; i++) {
+        cr_assert(third[i].pid == infos[i].pid && third[i].usedGpuMemory == infos[i].usedGpuMemory);
+        cr_assert(first[i].pid == infos[i].pid && first[i].usedGpuMemory == infos[i].usedGpuMemory);
+        cr_assert(infos[i].gpuInstanceId == UINT32_MAX && infos[i].computeInstanceId == UINT32_MAX);
+    }
+    return count;
+}
+
+Test(nvml, answers_nothing_before_its_start_and_after_its_end)
+{
+    nvmlDevice_t found;
+    unsigned count;
+
+    cr_assert_eq(nvmlDeviceGetCount_v2(&count), NVML_ERROR_UNINITIALIZED);
+    cr_assert_eq(nvmlShutdown(), NVML_ERROR_UNINITIALIZED);
+    cr_assert_eq(nvmlInitWithFlags(1u << 30), NVML_ERROR_INVALID_ARGUMENT);
+    cr_assert_eq(nvmlInitWithFlags(0), NVML_SUCCESS);
+    cr_assert_eq(nvmlInit_v2(), NVML_SUCCESS);
+    cr_assert_eq(nvmlShutdown(), NVML_SUCCESS);
+    cr_assert_eq(nvmlDeviceGetCount_v2(&count), NVML_SUCCESS);
+    found = device(0);
+    cr_assert_eq(nvmlShutdown(), NVML_SUCCESS);
+    cr_assert_eq(nvmlDeviceGetIndex(found, &count), NVML_ERROR_UNINITIALIZED);
+    cr_assert_eq(nvmlShutdown(), NVML_ERROR_UNINITIALIZED);
+}
+
+Test(nvml, finds_devices_by_index_uuid_and_place)
+{
+    char uuid[96], name[64];
+    nvmlPciInfo_t pci;
+    nvmlDevice_t found;
+    unsigned index;
+
+    setenv("SIMGPU_DEVICES", "3", 1);
+    cr_assert_eq(nvmlInit_v2(), NVML_SUCCESS);
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert_eq(nvmlDeviceGetUUID(device(i), uuid, sizeof uuid), NVML_SUCCESS);
+        cr_assert_eq(nvmlDeviceGetHandleByUUID(uuid, &found), NVML_SUCCESS);
+        cr_assert_eq(found, device(i));
+        cr_assert_eq(nvmlDeviceGetPciInfo_v3(found, &pci), NVML_SUCCESS);
+        cr_assert_eq(nvmlDeviceGetHandleByPciBusId_v2(pci.busId, &found), NVML_SUCCESS);
+        cr_assert_eq(found, device(i));
+        cr_assert_eq(nvmlDeviceGetHandleByPciBusId_v2(pci.busId + 9, &found), NVML_SUCCESS);
+        cr_assert_eq(nvmlDeviceGetIndex(found, &index), NVML_SUCCESS);
+        cr_assert_eq(index, i);
+    }
+    cr_assert_eq(nvmlDeviceGetHandleByIndex_v2(3, &found), NVML_ERROR_INVALID_ARGUMENT);
+    cr_assert_eq(nvmlDeviceGetHandleByUUID("GPU-0", &found), NVML_ERROR_NOT_FOUND);
+    cr_assert_eq(nvmlDeviceGetHandleByPciBusId_v2("0000:7f:00.0", &found), NVML_ERROR_NOT_FOUND);
+    cr_assert_eq(nvmlDeviceGetHandleByPciBusId_v2("nonsense", &found), NVML_ERROR_INVALID_ARGUMENT);
+    cr_assert_eq(nvmlDeviceGetUUID(device(0), uuid, 10), NVML_ERROR_INSUFFICIENT_SIZE);
+    cr_assert_eq(nvmlDeviceGetName(device(0), name, sizeof name), NVML_SUCCESS);
+    cr_assert_eq(nvmlDeviceGetName(NULL, name, sizeof name), NVML_ERROR_INVALID_ARGUMENT);
+    cr_assert_str_eq(nvmlErrorString(NVML_ERROR_NOT_SUPPORTED), "Not Supported");
+}
+
+Test(nvml, says_what_is_not_simulated)
+{
+    unsigned first, second;
+    nvmlUtilization_t rates;
+
+    cr_assert_eq(nvmlInit_v2(), NVML_SUCCESS);
+    cr_assert_eq(nvmlDeviceGetMigMode(device(0), &first, &second), NVML_ERROR_NOT_SUPPORTED);
+    cr_assert_eq(nvmlDeviceGetUtilizationRates(device(0), &rates), NVML_ERROR_NOT_SUPPORTED);
+    cr_assert_eq(nvmlDeviceGetPowerUsage(device(0), &first), NVML_ERROR_NOT_SUPPORTED);
+    cr_assert_eq(nvmlDeviceGetMaxMigDeviceCount(device(0), &first), NVML_SUCCESS);
+    cr_assert_eq(nvmlDeviceIsMigDeviceHandle(device(0), &second), NVML_SUCCESS);
+    cr_assert(first == 0 && second == 0);
+}
+
+Test(nvml, names_the_processors_and_the_memory_beside_a_device)
+{
+    unsigned long processors[16], nodes[2], bits = 0;
+
+    cr_assert_eq(nvmlInit_v2(), NVML_SUCCESS);
+    cr_assert_eq(nvmlDeviceGetCpuAffinity(device(0), 16, processors), NVML_SUCCESS);
+    for (int i = 0; i < 16; i++)
+        bits += (unsigned long)__builtin_popcountl(processors[i]);
+    cr_assert_eq(bits, (unsigned long)sysconf(_SC_NPROCESSORS_CONF));
+    cr_assert_eq(nvmlDeviceGetMemoryAffinity(device(0), 2, nodes, 0), NVML_SUCCESS);
+    cr_assert(nodes[0] == 1 && nodes[1] == 0);
+}
+
+Test(nvml, lists_a_process_on_a_device_where_it_has_a_context)
+{
+    nvmlProcessInfo_v2_t infos[ROOM];
+    CUdeviceptr address;
+    unsigned count = 0;
+
+    setenv("SIMGPU_DEVICES", "2", 1);
+    setenv("CUDA_VISIBLE_DEVICES", "1,0", 1);
+    cr_assert_eq(nvmlInit_v2(), NVML_SUCCESS);
+    cr_assert_eq(processes(0, infos), 0);
+    start();
+    must(cuMemAlloc(&address, 6 * MIB));
+    cr_assert_eq(used(1), 6 * MIB);
+    cr_assert_eq(used(0), 0);
+    cr_assert_eq(processes(0, infos), 0);
+    cr_assert_eq(processes(1, infos), 1);
+    cr_assert_eq(infos[0].pid, (unsigned)getpid());
+    cr_assert_eq(infos[0].usedGpuMemory, 6 * MIB);
+    cr_assert_eq(nvmlDeviceGetComputeRunningProcesses_v3(device(1), &count, NULL),
+                 NVML_ERROR_INSUFFICIENT_SIZE);
+    cr_assert_eq(count, 1);
+    must(cuDevicePrimaryCtxRelease(0));
+    cr_assert_eq(processes(1, infos), 0);
+    cr_assert_eq(nvmlDeviceGetGraphicsRunningProcesses_v3(device(1), &count, infos), NVML_SUCCESS);
+    cr_assert_eq(count, 0);
+}
