@@ -108,8 +108,8 @@ def load(path):
 
 
 def shared_memory():
-    """Names in /dev/shm, but for those that Criterion and databases make while a program runs."""
-    return [name for name in os.listdir('/dev/shm') if 'bxfi' not in name and not name.startswith('PostgreSQL.')]
+    """Names in /dev/shm, but for those that Criterion, databases and other tests make while a program runs."""
+    return [name for name in os.listdir('/dev/shm') if 'bxfi' not in name and not name.startswith(('PostgreSQL.', 'simgpu-'))]
 
 
 @functools.lru_cache(maxsize=None)

@@ -2,6 +2,7 @@
 #include "context.h"
 
 #include "array.h"
+#include "capacity.h"
 #include "event.h"
 #include "handle.h"
 #include "module.h"
@@ -29,6 +30,7 @@ struct context *context_of(CUcontext handle)
 static void context_reset(struct context *context)
 {
     __atomic_store_n(&context->alive, true, __ATOMIC_RELAXED);
+    capacity_note_context(context->device, true);
     __atomic_store_n(&context->sticky, CUDA_SUCCESS, __ATOMIC_RELAXED);
     context->api_version = 3020;
     context->cache_config = CU_FUNC_CACHE_PREFER_NONE;
@@ -67,6 +69,7 @@ struct context *context_primary(struct device *device)
         if (device->primary) {
             device->primary->primary = true;
             device->primary->alive = false;
+            capacity_note_context(device, context_lives(device));
         }
     }
     return device->primary;
@@ -111,6 +114,7 @@ void context_clear(struct context *context)
     module_clear(context);
     array_clear(context);
     native_clear(context);
+    capacity_note_context(context->device, context_lives(context->device));
 }
 
 void context_fail(struct context *context, CUresult result)

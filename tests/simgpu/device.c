@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "device.h"
 
+#include "capacity.h"
 #include "context.h"
 #include "identity.h"
 #include "page.h"
@@ -38,7 +39,7 @@ CUresult device_start(void)
 {
     int visible[DEVICES_MAX],
         count = identity_visible(getenv("CUDA_VISIBLE_DEVICES"), options.devices, visible);
-    CUresult result = count ? CUDA_SUCCESS : CUDA_ERROR_NO_DEVICE;
+    CUresult result = count ? capacity_start() : CUDA_ERROR_NO_DEVICE;
 
     for (int i = 0; i <= count && result == CUDA_SUCCESS; i++) {
         files[i].fd = memfd_create(i ? "simgpu-device" : "simgpu-host", MFD_CLOEXEC);
@@ -90,30 +91,42 @@ size_t place_offset(uint64_t place)
     return place & (((uint64_t)1 << PLACE_SHIFT) - 1);
 }
 
-static size_t *bytes_of(struct usage *usage, enum store store)
+static bool lies_there(enum store store)
 {
-    return store == STORE_HOST || store == STORE_MANAGED_HOST ? &usage->host_bytes : &usage->device_bytes;
+    return store != STORE_HOST && store != STORE_MANAGED_HOST;
 }
 
-void device_charge(struct device *device, enum store store, size_t bytes)
+static size_t *bytes_of(struct usage *usage, enum store store)
+{
+    return lies_there(store) ? &usage->device_bytes : &usage->host_bytes;
+}
+
+bool device_charge(struct device *device, enum store store, size_t bytes)
 {
     size_t *used = bytes_of(&device->used, store), *peak = bytes_of(&device->peak, store);
 
+    if (lies_there(store) && !capacity_hold(device, *used + bytes))
+        return false;
     *used += bytes;
     device->stores[store] += bytes;
     if (*used > *peak)
         *peak = *used;
+    return true;
 }
 
 void device_credit(struct device *device, enum store store, size_t bytes)
 {
-    *bytes_of(&device->used, store) -= bytes;
+    size_t *used = bytes_of(&device->used, store);
+
+    *used -= bytes;
     device->stores[store] -= bytes;
+    if (lies_there(store))
+        (void)capacity_hold(device, *used); /* fewer: there is room for them */
 }
 
 size_t device_room(const struct device *device)
 {
-    return options.memory_bytes - device->used.device_bytes;
+    return capacity_room(device);
 }
 
 CUresult place_take(int ordinal, size_t bytes, uint64_t *place)
@@ -135,11 +148,11 @@ CUresult device_take(struct device *device, enum store store, size_t bytes, uint
     uint64_t until_ns = 0; /* who allocates does not wait for the link */
     CUresult result;
 
-    if (!host && !page_evict(device, bytes, &until_ns))
+    if (!page_charge(device, store, bytes, &until_ns))
         return CUDA_ERROR_OUT_OF_MEMORY;
     result = place_take(host ? DEVICE_HOST : device->ordinal, bytes, place);
-    if (result == CUDA_SUCCESS)
-        device_charge(device, store, bytes);
+    if (result != CUDA_SUCCESS)
+        device_credit(device, store, bytes);
     return result;
 }
 

@@ -70,11 +70,11 @@ extern int device_count;
 /* Creates the devices. CUDA_SUCCESS, or why there are none. */
 CUresult device_start(void);
 
-/* Counts bytes of a store as used, or no longer. */
-void device_charge(struct device *device, enum store store, size_t bytes);
+/* Counts bytes of a store as used, or no longer. False: nothing is left of the device for it. The host has no limit. */
+bool device_charge(struct device *device, enum store store, size_t bytes);
 void device_credit(struct device *device, enum store store, size_t bytes);
 
-/* Bytes that nothing uses on the device. */
+/* Bytes that nobody uses on the device, other processes that share it included. */
 size_t device_room(const struct device *device);
 
 /*

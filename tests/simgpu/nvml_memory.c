@@ -1,33 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Memory, and the process that uses it: this one, from the simulated driver if that is loaded.
+ * Memory, and the processes that use it: of all that share the devices (SIMGPU_SHARED), else of this one, from the
+ * simulated driver if that is loaded. Nothing is kept from one question to the next, so a forked child can ask.
  */
 #include "nvml.h"
 
 #include "options.h"
+#include "share.h"
 
 #include <dlfcn.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <unistd.h>
 
-struct user {
-    unsigned pid;
-    size_t bytes;
-};
-
-/* The processes that have a context on the device, and what they use. */
+/* The processes that have a context on the device, as many as there is room for; and how many there are. */
 struct look {
     unsigned long long used;
     unsigned count;
-    struct user users[1];
+    struct share_user users[LEDGER_ACCOUNTS];
 };
+
+/* Without a file to share nobody has come yet. */
+static nvmlReturn_t look_at_share(int index, struct look *look)
+{
+    struct share share;
+    const char *reason = share_open(&share, options.shared, false);
+
+    if (reason && !*reason)
+        return NVML_SUCCESS;
+    if (reason) {
+        fprintf(stderr, "simgpu: SIMGPU_SHARED=%s: %s\n", options.shared, reason);
+        return NVML_ERROR_UNKNOWN;
+    }
+    look->used = share_used(&share, index);
+    look->count = share_users(&share, index, look->users, LEDGER_ACCOUNTS);
+    share_close(&share);
+    return NVML_SUCCESS;
+}
 
 static void look_at_driver(int index, struct look *look)
 {
     void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
     bool (*uses)(int, size_t *) =
         driver ? (bool (*)(int, size_t *))(uintptr_t)dlsym(driver, "simgpu_uses") : NULL;
-    struct user user = {.pid = (unsigned)getpid()};
+    struct share_user user = {.pid = (unsigned)getpid()};
 
     if (uses && uses(index, &user.bytes)) {
         look->users[look->count++] = user;
@@ -39,12 +55,14 @@ static void look_at_driver(int index, struct look *look)
 
 static nvmlReturn_t take_look(nvmlDevice_t device, struct look *look)
 {
-    nvmlReturn_t result;
+    nvmlReturn_t result = NVML_SUCCESS;
     int index = nvml_index(device, &result);
 
     if (index < 0)
         return result;
     look->used = look->count = 0;
+    if (options.shared)
+        return look_at_share(index, look);
     look_at_driver(index, look);
     return NVML_SUCCESS;
 }

@@ -83,4 +83,5 @@ void options_read(void)
     options.fail = text("SIMGPU_FAIL");
     options.ptx = text("SIMGPU_PTX");
     options.report = text("SIMGPU_REPORT");
+    options.shared = text("SIMGPU_SHARED");
 }

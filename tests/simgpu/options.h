@@ -27,6 +27,7 @@ struct options {
     const char *fail;    /* SIMGPU_FAIL, or NULL */
     const char *ptx;     /* SIMGPU_PTX, or NULL */
     const char *report;  /* SIMGPU_REPORT, or NULL */
+    const char *shared;  /* SIMGPU_SHARED, or NULL */
 };
 
 extern struct options options;

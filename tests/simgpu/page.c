@@ -44,16 +44,15 @@ static void unlink_from(struct device *device, struct page *page)
         device->newest = residence->older;
 }
 
-/* The processor holds it, too. A device has room for it. */
+/* The processor holds it, too. A device has been charged. */
 static void hold(struct page *page, int processor)
 {
     if (holds(page, processor))
         return;
     page->held |= bit_of(processor);
     if (processor == DEVICE_HOST) {
-        device_charge(page->owner, STORE_MANAGED_HOST, PAGE_BYTES);
+        (void)device_charge(page->owner, STORE_MANAGED_HOST, PAGE_BYTES);
     } else {
-        device_charge(&devices[processor], STORE_MANAGED, PAGE_BYTES);
         link_newest(&devices[processor], page);
     }
 }
@@ -110,12 +109,13 @@ static void transfer(int from, struct device *to, size_t bytes, uint64_t *until_
         carry(&devices[from], true, bytes, until_ns);
 }
 
-/* As page_evict, but not what was used after that count. */
-static bool evict(struct device *device, size_t bytes, uint64_t used_before, uint64_t *until_ns)
+/* As page_charge, but what was used after that count does not leave. */
+static bool charge(struct device *device, enum store store, size_t bytes, uint64_t used_before,
+                   uint64_t *until_ns)
 {
-    if (bytes > device_room(device) + device->stores[STORE_MANAGED])
+    if (store != STORE_HOST && bytes > device_room(device) + device->stores[STORE_MANAGED])
         return false;
-    while (device_room(device) < bytes) {
+    while (!device_charge(device, store, bytes)) {
         struct page *page = device->oldest ? device->oldest->page : NULL;
 
         if (!page || !options.managed || device->oldest->used_at > used_before)
@@ -130,9 +130,9 @@ static bool evict(struct device *device, size_t bytes, uint64_t used_before, uin
     return true;
 }
 
-bool page_evict(struct device *device, size_t bytes, uint64_t *until_ns)
+bool page_charge(struct device *device, enum store store, size_t bytes, uint64_t *until_ns)
 {
-    return evict(device, bytes, UINT64_MAX, until_ns);
+    return charge(device, store, bytes, UINT64_MAX, until_ns);
 }
 
 /* Brings it to a device that does not hold it, and keeps the others' where they are copies. False: there is no
@@ -142,7 +142,7 @@ static bool bring(struct page *page, struct device *device, bool copy, uint64_t 
 {
     int from;
 
-    if (!evict(device, PAGE_BYTES, used_before, until_ns))
+    if (!charge(device, STORE_MANAGED, PAGE_BYTES, used_before, until_ns))
         return false;
     from = page_holder(page, device);
     if (from != NOWHERE)
@@ -162,7 +162,7 @@ static void populate(struct page *page, struct device *device, uint64_t *until_n
                                                      : &devices[preferred];
 
     device->managed.faulted_pages++;
-    if (home && evict(home, PAGE_BYTES, UINT64_MAX, until_ns))
+    if (home && page_charge(home, STORE_MANAGED, PAGE_BYTES, until_ns))
         hold(page, home->ordinal);
     else
         hold(page, DEVICE_HOST);
@@ -262,10 +262,12 @@ CUresult page_add(struct device *owner, uintptr_t start, size_t bytes)
     size_t count = bytes / PAGE_BYTES;
     struct page *pages;
 
-    if (!options.managed && bytes > device_room(owner))
+    if (!options.managed && !device_charge(owner, STORE_MANAGED, bytes))
         return CUDA_ERROR_OUT_OF_MEMORY;
     pages = calloc(count, sizeof *pages);
     if (!pages || range_insert(&extents, start, bytes, pages) != 0) {
+        if (!options.managed)
+            device_credit(owner, STORE_MANAGED, bytes);
         free(pages);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }

@@ -73,9 +73,9 @@ void page_fetch(struct page_run run, int processor, uint64_t *until_ns);
 /* Makes one of several copies, where it is preferred if there is one. */
 void page_collapse(struct page *page);
 
-/* Gives pages of the device to the host, the oldest first, until it has room for that many bytes. False: it has
- * not. */
-bool page_evict(struct device *device, size_t bytes, uint64_t *until_ns);
+/* Charges bytes to a store of the device, which gives pages to the host, the oldest first, until there is room. False:
+ * there is none. */
+bool page_charge(struct device *device, enum store store, size_t bytes, uint64_t *until_ns);
 
 /* Bytes of the range that the processor holds. Any thread, without the lock. */
 __attribute__((visibility("default"))) size_t simgpu_managed_bytes(CUdeviceptr start, size_t bytes,

@@ -2,6 +2,7 @@
 #include "report.h"
 
 #include "array.h"
+#include "capacity.h"
 #include "device.h"
 #include "graph_memory.h"
 #include "handle.h"
@@ -53,6 +54,14 @@ static void write_managed(FILE *file, const struct device *device)
         managed->prefetched_pages, managed->faulted_pages, managed->remote_pages, managed->evicted_pages);
 }
 
+static void write_shared(FILE *file, const struct device *device)
+{
+    size_t used, peak;
+
+    if (capacity_shared(device, &used, &peak))
+        fprintf(file, ", \"shared\": {\"used_bytes\": %zu, \"peak_bytes\": %zu}", used, peak);
+}
+
 /* What the program has not given back. Contexts and what goes with them (streams, modules) are not counted.
  */
 static size_t leaks(void)
@@ -86,6 +95,7 @@ static void write_all(FILE *file)
         write_stores(file, &devices[i]);
         fprintf(file, ", ");
         write_managed(file, &devices[i]);
+        write_shared(file, &devices[i]);
         fprintf(file, "}");
     }
     fprintf(file,
@@ -94,21 +104,31 @@ static void write_all(FILE *file)
             host_bytes(MEMORY_PINNED), host_bytes(MEMORY_REGISTERED), hazard_count(), sticky_errors, leaks());
 }
 
+/* The file's name, with the process's number for %p, and that of the file to write it to first. False: too long. */
+static bool name_files(char *name, char *path, size_t bytes)
+{
+    const char *number = strstr(options.report, "%p");
+    int before = number ? (int)(number - options.report) : 0;
+    int length = number
+                     ? snprintf(name, bytes, "%.*s%ld%s", before, options.report, (long)getpid(), number + 2)
+                     : snprintf(name, bytes, "%s", options.report);
+
+    return (size_t)length < bytes && (size_t)snprintf(path, bytes, "%s.%ld", name, (long)getpid()) < bytes;
+}
+
 void report_write(void)
 {
-    char path[4096];
+    char name[4096], path[4096];
     FILE *file;
     bool good;
 
-    if (!options.report || !sim.initialized || sim.forked)
-        return;
-    if ((size_t)snprintf(path, sizeof path, "%s.%ld", options.report, (long)getpid()) >= sizeof path)
+    if (!options.report || !sim.initialized || sim.forked || !name_files(name, path, sizeof path))
         return;
     file = fopen(path, "we");
     if (file) {
         write_all(file);
         good = !ferror(file);
-        if (fclose(file) == 0 && good && rename(path, options.report) == 0)
+        if (fclose(file) == 0 && good && rename(path, name) == 0)
             return;
     }
     fprintf(stderr, "simgpu: SIMGPU_REPORT=%s: %s\n", options.report, strerror(errno));

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The management library, alone and beside the driver. */
+/* The management library, alone, beside the driver and beside other processes. */
 #include "../nvml.h"
 #include "driver.h"
+#include "peer.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -122,6 +124,7 @@ Test(nvml, names_the_processors_and_the_memory_beside_a_device)
     cr_assert(nodes[0] == 1 && nodes[1] == 0);
 }
 
+/* Without SIMGPU_SHARED it knows of this process. */
 Test(nvml, lists_a_process_on_a_device_where_it_has_a_context)
 {
     nvmlProcessInfo_v2_t infos[ROOM];
@@ -147,4 +150,55 @@ Test(nvml, lists_a_process_on_a_device_where_it_has_a_context)
     cr_assert_eq(processes(1, infos), 0);
     cr_assert_eq(nvmlDeviceGetGraphicsRunningProcesses_v3(device(1), &count, infos), NVML_SUCCESS);
     cr_assert_eq(count, 0);
+}
+
+Test(nvml, lists_all_processes_that_share_a_device, .fini = share_end)
+{
+    nvmlProcessInfo_v2_t infos[ROOM];
+    struct peer peers[2];
+    unsigned count;
+
+    share_begin("64M");
+    setenv("SIMGPU_DEVICES", "2", 1);
+    peers[0] = peer_start();
+    setenv("CUDA_VISIBLE_DEVICES", "1", 1);
+    peers[1] = peer_start();
+    cr_assert_eq(nvmlInit_v2(), NVML_SUCCESS);
+    cr_assert_eq(used(0), 0);
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(peer_do(&peers[i], act_start, 0), 0);
+    cr_assert_eq(peer_do(&peers[0], act_start, 1), 0);
+    peer_do(&peers[0], act_take, 10 * MIB);
+    peer_do(&peers[1], act_take, 20 * MIB);
+    cr_assert_eq(processes(0, infos), 1);
+    cr_assert(infos[0].pid == (unsigned)peers[0].pid && infos[0].usedGpuMemory == 0);
+    cr_assert_eq(processes(1, infos), 2);
+    cr_assert_eq(used(1), 30 * MIB);
+    for (int i = 0; i < 2; i++) {
+        int peer = infos[i].pid == (unsigned)peers[1].pid;
+
+        cr_assert_eq(infos[i].pid, (unsigned)peers[peer].pid);
+        cr_assert_eq(infos[i].usedGpuMemory, (peer ? 20 : 10) * MIB);
+    }
+    peer_kill(&peers[0]);
+    cr_assert_eq(used(1), 20 * MIB);
+    cr_assert_eq(processes(0, infos), 0);
+    count = processes(1, infos);
+    cr_assert(count == 1 && infos[0].pid == (unsigned)peers[1].pid);
+}
+
+Test(nvml, answers_in_a_forked_child, .fini = share_end)
+{
+    int status;
+    pid_t child;
+
+    share_begin("64M");
+    cr_assert_eq(act_start(0), 0);
+    cr_assert_eq(act_take(10 * MIB), 0);
+    cr_assert_eq(nvmlInit_v2(), NVML_SUCCESS);
+    child = fork();
+    if (child == 0)
+        _exit(used(0) == 10 * MIB ? 7 : 1);
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 7);
 }

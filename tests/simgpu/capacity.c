@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "capacity.h"
+
+#include "share.h"
+
+#include <stdio.h>
+
+static struct share share;
+
+CUresult capacity_start(void)
+{
+    const char *reason = NULL;
+
+    if (options.shared && !share.table)
+        reason = share_open(&share, options.shared, true);
+    if (!reason)
+        return CUDA_SUCCESS;
+    fprintf(stderr, "simgpu: SIMGPU_SHARED=%s: %s\n", options.shared, reason);
+    return CUDA_ERROR_INVALID_VALUE;
+}
+
+bool capacity_hold(const struct device *device, size_t bytes)
+{
+    return share.table ? share_hold(&share, device->index, bytes) : bytes <= options.memory_bytes;
+}
+
+size_t capacity_room(const struct device *device)
+{
+    size_t used = share.table ? share_used(&share, device->index) : device->used.device_bytes;
+
+    return options.memory_bytes - used;
+}
+
+void capacity_note_context(const struct device *device, bool has)
+{
+    if (share.table)
+        share_note_context(&share, device->index, has);
+}
+
+bool capacity_shared(const struct device *device, size_t *used, size_t *peak)
+{
+    if (!share.table)
+        return false;
+    *used = share_used(&share, device->index);
+    *peak = share_peak(&share, device->index);
+    return true;
+}
