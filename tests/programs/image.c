@@ -8,7 +8,9 @@
 
 int image_path(const char *given, int n, char *path, size_t size)
 {
-    static const char *const endings[] = {".simgpu.so", ".fatbin"};
+    /* Hardware's file first: the simulated device refuses it by its first word, while a real driver may take one that
+     * it does not know for assembly, and fail only when a kernel is asked for. */
+    static const char *const endings[] = {".fatbin", ".simgpu.so"};
     char self[3072];
     ssize_t length;
     int written;

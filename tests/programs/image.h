@@ -7,7 +7,7 @@
 
 /*
  * Writes the path of the n-th file to try: the one `given` alone, or without one (NULL) those beside the
- * executable, named after it: first `.simgpu.so`, which a real driver refuses at once, then `.fatbin`.
+ * executable, named after it: first `.fatbin`, which the simulated device refuses at once, then `.simgpu.so`.
  * Returns 0, or -1 when there is no n-th one.
  */
 int image_path(const char *given, int n, char *path, size_t size);
