@@ -13,6 +13,9 @@ struct kernels {
 /* Loads all of them into the current context; ends the program if there is no file that fits. */
 void kernels_load(struct kernels *kernels);
 
+/* The same file as a library, for a driver that has cuLibraryLoadFromFile. */
+CUresult kernels_library(CUlibrary *library);
+
 /* Launches over `threads` threads or as many as are useful (the kernels loop), in blocks of 256. */
 CUresult kernels_launch(CUfunction function, uint64_t threads, void **arguments, CUstream stream);
 

@@ -6,25 +6,52 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The simulated device's file goes first: a real driver refuses it at once. */
-static CUmodule load_beside_executable(void)
+/* Hardware's file goes first: the simulated device refuses it for certain, by its first word, while a real driver may
+ * take a file that it does not know for assembly. */
+static const char *const files[] = {"kernels.fatbin", "kernels.simgpu.so"};
+
+enum {
+    FILES = sizeof(files) / sizeof(files[0]),
+    PATH_BYTES = 4096,
+};
+
+static void beside_executable(const char *file, char *path)
 {
-    static const char *const names[] = {"kernels.simgpu.so", "kernels.fatbin"};
-    CUresult result = CUDA_ERROR_FILE_NOT_FOUND;
-    char path[4096];
-    ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 64);
-    CUmodule module;
+    ssize_t length = readlink("/proc/self/exe", path, PATH_BYTES - 64);
     char *name;
 
     path[length > 0 ? length : 0] = '\0';
     name = strrchr(path, '/');
-    name = name ? name + 1 : path;
-    for (size_t i = 0; i < 2 && result != CUDA_SUCCESS; i++) {
-        strcpy(name, names[i]);
+    strcpy(name ? name + 1 : path, file);
+}
+
+static CUmodule load_beside_executable(void)
+{
+    CUresult result = CUDA_ERROR_FILE_NOT_FOUND, first = CUDA_SUCCESS;
+    char path[PATH_BYTES];
+    CUmodule module;
+
+    for (unsigned i = 0; i < FILES && result != CUDA_SUCCESS; i++) {
+        beside_executable(files[i], path);
         result = cu.cuModuleLoad(&module, path);
+        first = i ? first : result;
     }
+    if (result != CUDA_SUCCESS)
+        fprintf(stderr, "%s: %s\n", files[0], libcuda_result(first));
     measure_must(result, path);
     return module;
+}
+
+CUresult kernels_library(CUlibrary *library)
+{
+    CUresult result = CUDA_ERROR_FILE_NOT_FOUND;
+    char path[PATH_BYTES];
+
+    for (unsigned i = 0; i < FILES && result != CUDA_SUCCESS; i++) {
+        beside_executable(files[i], path);
+        result = cu.cuLibraryLoadFromFile(library, path, NULL, NULL, 0, NULL, NULL, 0);
+    }
+    return result;
 }
 
 void kernels_load(struct kernels *kernels)

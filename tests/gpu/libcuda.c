@@ -11,16 +11,18 @@ struct libcuda cu;
 
 #define LIBCUDA_STRING(name)   #name
 #define LIBCUDA_EXPANDED(name) LIBCUDA_STRING(name)
-#define FUNCTION(name)         {LIBCUDA_EXPANDED(name), offsetof(struct libcuda, name), true},
-#define OPTIONAL(name)         {LIBCUDA_EXPANDED(name), offsetof(struct libcuda, name), false},
+#define FUNCTION(name)         {LIBCUDA_EXPANDED(name), NULL, offsetof(struct libcuda, name), true},
+#define OLDER(name, older)     {LIBCUDA_EXPANDED(name), older, offsetof(struct libcuda, name), true},
+#define OPTIONAL(name)         {LIBCUDA_EXPANDED(name), NULL, offsetof(struct libcuda, name), false},
 static const struct {
-    const char *symbol;
+    const char *symbol, *older;
     size_t offset;
     bool required;
 } functions[] = {
 #include "libcuda.def"
 };
 #undef FUNCTION
+#undef OLDER
 #undef OPTIONAL
 
 const char *libcuda_open(void)
@@ -33,6 +35,8 @@ const char *libcuda_open(void)
     for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
         void *found = dlsym(library, functions[i].symbol);
 
+        if (!found && functions[i].older)
+            found = dlsym(library, functions[i].older);
         if (!found && functions[i].required) {
             snprintf(why, sizeof(why), "the driver has no %s", functions[i].symbol);
             return why;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The driver, found at run time: a program that uses it is built without one and says so where there is none.
- * `cu` is filled by libcuda_open and constant from then on; any thread may read it. An entry that CUDA 12.4
- * does not have may be NULL.
+ * `cu` is filled by libcuda_open and constant from then on; any thread may read it. What libcuda.def calls
+ * OPTIONAL may be NULL.
  */
 #ifndef GPU_LIBCUDA_H
 #define GPU_LIBCUDA_H
@@ -12,11 +12,13 @@
 /* The newest version's type under the plain name: cu.cuMemAlloc is cuMemAlloc_v2. */
 #define LIBCUDA_MEMBER(name) __typeof__(&(name)) name;
 #define FUNCTION(name)       LIBCUDA_MEMBER(name)
+#define OLDER(name, symbol)  LIBCUDA_MEMBER(name)
 #define OPTIONAL(name)       LIBCUDA_MEMBER(name)
 struct libcuda {
 #include "libcuda.def"
 };
 #undef FUNCTION
+#undef OLDER
 #undef OPTIONAL
 
 extern struct libcuda cu;
