@@ -29,39 +29,56 @@ static CUresult try_location(CUmemLocation location)
     return result;
 }
 
-CUmemLocation block_host_location(CUdevice device)
+/* What block_host_use or the first block has found; of type 0 until then. */
+static CUmemLocation host_location;
+
+CUresult block_host_use(CUdevice device, CUmemLocationType type)
 {
-    static CUmemLocation found;
-    CUmemLocation host = {.type = CU_MEM_LOCATION_TYPE_HOST};
+    CUmemLocation location = {.type = type};
     CUresult result;
     int node = 0;
 
-    if (found.type)
-        return found;
-    found.type = CU_MEM_LOCATION_TYPE_HOST_NUMA;
     /* Machines without NUMA say -1 and want 0. */
-    if (cu.cuDeviceGetAttribute(&node, CU_DEVICE_ATTRIBUTE_HOST_NUMA_ID, device) == CUDA_SUCCESS && node > 0)
-        found.id = node;
-    result = try_location(found);
-    if (result == CUDA_SUCCESS) {
-        if (measure_announces())
-            measure_word("host_location", "HOST_NUMA", "kind");
-        return found;
+    if (type == CU_MEM_LOCATION_TYPE_HOST_NUMA &&
+        cu.cuDeviceGetAttribute(&node, CU_DEVICE_ATTRIBUTE_HOST_NUMA_ID, device) == CUDA_SUCCESS && node > 0)
+        location.id = node;
+    result = try_location(location);
+    if (result == CUDA_SUCCESS)
+        host_location = location;
+    return result;
+}
+
+const char *block_host_name(CUmemLocationType type)
+{
+    return type == CU_MEM_LOCATION_TYPE_HOST_NUMA ? "HOST_NUMA" : "HOST";
+}
+
+CUresult block_host_find(CUdevice device)
+{
+    static const CUmemLocationType types[] = {CU_MEM_LOCATION_TYPE_HOST_NUMA, CU_MEM_LOCATION_TYPE_HOST};
+    CUresult result = CUDA_SUCCESS;
+
+    for (unsigned i = 0; i < 2 && !host_location.type; i++) {
+        const char *name = block_host_name(types[i]);
+        char row[64];
+
+        result = block_host_use(device, types[i]);
+        snprintf(row, sizeof(row), "host_location_%s", name);
+        if (result != CUDA_SUCCESS)
+            measure_result(row, result);
+        else if (measure_announces())
+            measure_word("host_location", name, "kind");
     }
-    measure_result("host_location_HOST_NUMA", result);
-    result = try_location(host);
-    measure_result("host_location_HOST", result);
-    if (result != CUDA_SUCCESS)
-        exit(measure_verdict(false, false, "no host-located handle can be made: strict mode only"));
-    found = host;
-    return found;
+    return host_location.type ? CUDA_SUCCESS : result;
 }
 
 static CUmemLocation location_of(CUdevice device, enum place place)
 {
-    if (place == PLACE_HOST)
-        return block_host_location(device);
-    return (CUmemLocation){.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = device};
+    if (place == PLACE_DEVICE)
+        return (CUmemLocation){.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = device};
+    if (block_host_find(device) != CUDA_SUCCESS)
+        exit(measure_verdict(false, false, "no host-located handle can be made: strict mode only"));
+    return host_location;
 }
 
 size_t block_granularity(CUdevice device)
@@ -93,7 +110,7 @@ CUdeviceptr block_reserve(CUdevice device, size_t bytes)
     return address;
 }
 
-static CUresult grant(CUdeviceptr address, size_t bytes)
+CUresult block_grant(CUdeviceptr address, size_t bytes)
 {
     CUmemAccessDesc access = {{CU_MEM_LOCATION_TYPE_DEVICE, 0}, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
 
@@ -104,7 +121,7 @@ CUresult block_map(CUdeviceptr address, size_t bytes, CUmemGenericAllocationHand
 {
     CUresult result = cu.cuMemMap(address, bytes, 0, handle, 0);
 
-    return result == CUDA_SUCCESS ? grant(address, bytes) : result;
+    return result == CUDA_SUCCESS ? block_grant(address, bytes) : result;
 }
 
 void block_create(struct block *block, CUdevice device, size_t bytes)
@@ -151,7 +168,7 @@ CUresult block_remap(struct block *block, enum place to, struct block_times *tim
         result = cu.cuMemMap(block->address, block->bytes, 0, block->handles[to], 0);
     mapped_ns = measure_now_ns();
     if (result == CUDA_SUCCESS)
-        result = grant(block->address, block->bytes);
+        result = block_grant(block->address, block->bytes);
     ended_ns = measure_now_ns();
     if (result != CUDA_SUCCESS)
         return result;

@@ -29,9 +29,14 @@ struct block_times {
 
 const char *place_name(enum place place);
 
-/* The location that the host tier uses here: HOST_NUMA on the device's node, else HOST; found by trying. Ends the
- * program with a verdict that contradicts if the driver refuses both. */
-CUmemLocation block_host_location(CUdevice device);
+/* Has blocks lie in host memory of this kind from now on: HOST_NUMA on the device's node, or HOST. What the driver says
+ * if it refuses such handles; then nothing changes. */
+CUresult block_host_use(CUdevice device, CUmemLocationType type);
+const char *block_host_name(CUmemLocationType type);
+
+/* Finds what the host tier uses here, HOST_NUMA or else HOST, unless that is settled. An error: the driver refuses both.
+ * What makes or measures a host handle does this first, and then ends the program with a verdict that contradicts. */
+CUresult block_host_find(CUdevice device);
 
 /* The granularity that fits device and host memory. */
 size_t block_granularity(CUdevice device);
@@ -39,6 +44,8 @@ size_t block_granularity(CUdevice device);
 /* One handle; both kinds map at any address that block_reserve gives. */
 CUresult block_handle(CUdevice device, enum place place, size_t bytes, CUmemGenericAllocationHandle *handle);
 CUdeviceptr block_reserve(CUdevice device, size_t bytes);
+/* Gives device 0 access to what is mapped there. */
+CUresult block_grant(CUdeviceptr address, size_t bytes);
 /* Maps the handle and gives device 0 access to it. */
 CUresult block_map(CUdeviceptr address, size_t bytes, CUmemGenericAllocationHandle handle);
 

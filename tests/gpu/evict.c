@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An allocator for measurement 10 whose blocks move at random when told to: the shape that PyTorch's pluggable
+ * An allocator for real/torch_eviction.py whose blocks move at random when told to: the shape that PyTorch's pluggable
  * allocators have, and one entry more. Blocks are kept for the next request of their size. Any thread that has a
  * context; an error of the driver ends the process.
  */
@@ -9,6 +9,7 @@
 #include "../programs/random.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/types.h>
 
@@ -38,8 +39,14 @@ static struct slot *slot_for(size_t bytes)
 
 static struct slot *slot_create(size_t bytes, int device)
 {
-    struct slot *slot = calloc(1, sizeof(*slot));
+    CUresult result = block_host_find(device);
+    struct slot *slot;
 
+    if (result != CUDA_SUCCESS) {
+        fprintf(stderr, "evict: no host-located handle can be made: %s\n", libcuda_result(result));
+        return NULL;
+    }
+    slot = calloc(1, sizeof(*slot));
     if (!slot)
         return NULL;
     block_create(&slot->block, device, bytes);
@@ -48,7 +55,7 @@ static struct slot *slot_create(size_t bytes, int device)
     return slot;
 }
 
-/* Memory of at least `size` bytes, or NULL. Use is ordered by one stream, as the pointer may be another's soon
+/* Memory of at least `size` bytes, or NULL, with a line where blocks cannot move here. Use is ordered by one stream, as the pointer may be another's soon
  * after. */
 void *evict_alloc(ssize_t size, int device, CUstream stream)
 {

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Measurement 10 for PyTorch, and with it cuBLAS and cuDNN: trains while an allocator moves blocks at random around
+"""What `eviction` asks, for PyTorch and with it cuBLAS and cuDNN: trains while an allocator moves blocks at random around
 every module, forward and backward. Losses and parameters must be those of a run that moves nothing, to the bit.
 
 usage: torch_eviction.py ALLOCATOR [--simulated]       prints rows and a verdict
@@ -76,7 +76,7 @@ def main():
     if "--moves" in sys.argv:
         train_all(sys.argv[1], sys.argv[3])
         return 0
-    print("# 10: are PyTorch's results bit-identical while blocks move at random?")
+    print("# are PyTorch's results bit-identical while blocks move at random?")
     if "--simulated" in sys.argv or not importlib.util.find_spec("torch"):
         print("torch absent module")
         print("verdict: open: PyTorch is not there")
