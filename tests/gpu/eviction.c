@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Measurement 10. Kernels and cuBLAS over blocks that move at random between launches, wherever they lie: the results
+ * Kernels and cuBLAS over blocks that move at random between launches, wherever they lie: the results
  * must be those of a run that moves nothing, to the bit. PyTorch under the same moves: real/torch_eviction.py.
  */
 #include "block.h"
@@ -150,7 +150,7 @@ int main(int argc, char **argv)
     bool noticed, has_cublas;
     CUdevice device;
 
-    measure_begin(argc, argv, "10: are results bit-identical while blocks move at random?");
+    measure_begin(argc, argv, "are results bit-identical while blocks move at random?");
     device = measure_open();
     kernels_load(&world.kernels);
     for (unsigned i = 0; i < BLOCKS; i++)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "measure.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -13,7 +15,7 @@ bool measure_simulated;
 static unsigned children; /* that have been started */
 
 enum {
-    CHILD_DEADLINE_S = 120
+    CHILD_DEADLINE_S = 20 /* less than any measurement with children may take */
 };
 
 static _Noreturn void no_gpu(const char *why)
@@ -161,6 +163,8 @@ int measure_isolated(const char *name, int (*work)(void *), void *argument)
     fflush(stdout);
     child = fork();
     if (child == 0) {
+        /* A child that hangs in the driver must not outlive the measurement and disturb the next. */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         alarm(CHILD_DEADLINE_S);
         status = work(argument);
         fflush(stdout);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Measurement 9. What the end of a context does to reservations, handles, mappings and contents. The design gives all
+ * What the end of a context does to reservations, handles, mappings and contents. The design gives all
  * of it back before the real call, so it takes them for the process's and not the context's. Each way to end a
  * context runs in a process of its own.
  */
@@ -24,7 +24,6 @@ static const char *const end_names[] = {"primary_reset", "primary_release", "des
 enum {
     SURVIVES = 0,
     IS_LOST = 10,
-    ROUNDS = 5,
 };
 
 static CUresult end_context(enum end end, CUdevice device, CUcontext created)
@@ -168,8 +167,8 @@ int main(int argc, char **argv)
     char name[96];
     unsigned rounds;
 
-    measure_begin(argc, argv, "9: what does the end of a context do to reservations, handles and mappings?");
-    rounds = (unsigned)measure_size(ROUNDS, 1);
+    measure_begin(argc, argv, "what does the end of a context do to reservations, handles and mappings?");
+    rounds = (unsigned)measure_size(2, 1);
     for (enum end end = 0; end < ENDS; end++) {
         for (unsigned i = 0; i < rounds; i++)
             survived[end] += measure_isolated(end_names[end], try_end, &end) == SURVIVES;
