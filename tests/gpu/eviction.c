@@ -155,7 +155,7 @@ int main(int argc, char **argv)
     kernels_load(&world.kernels);
     for (unsigned i = 0; i < BLOCKS; i++)
         block_create(&world.blocks[i], device, measure_size(16 << 20, 2 << 20));
-    world.words = world.blocks[0].bytes / 8;
+    world.words = measure_size(world.blocks[0].bytes / 8, 64 << 10);
     buffer = malloc(world.blocks[0].bytes);
     if (!buffer)
         return MEASURE_BROKEN;
