@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Deterministic training with PyTorch, for a comparison to the bit: prints one JSON line with every loss and a hash of
-all parameters. Knows nothing of ebbtide.
+"""Deterministic training with PyTorch, for a comparison to the bit: prints one JSON line for each way, as it ends, with
+every loss and a hash of all parameters. Knows nothing of ebbtide.
 
-usage: torch_training.py {transformer,resnet} [--way {plain,graph,compile}] [--steps N] [--seed N] [--device NAME]
+usage: torch_training.py {transformer,resnet} [--way {plain,graph,compile}...] [--steps N] [--seed N] [--device NAME]
                          [--small]
 The caching allocator or expandable segments: PYTORCH_CUDA_ALLOC_CONF, as ever.
 """
@@ -148,35 +148,45 @@ def digest(model):
     return result.hexdigest()
 
 
-def main():
-    """Trains."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("model", choices=["transformer", "resnet"])
-    parser.add_argument("--way", choices=["plain", "graph", "compile"], default="plain")
-    parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--small", action="store_true")
-    options = parser.parse_args()
+def run(options, way):
+    """One training from the beginning; its line."""
     torch.manual_seed(options.seed)
-    torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.benchmark = False
     model, given, wanted, loss_of = make(options.model, options.small, options.device)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    forward = torch.compile(model) if options.way == "compile" else model
+    forward = torch.compile(model) if way == "compile" else model
 
     def step():
-        optimizer.zero_grad(set_to_none=options.way != "graph")
+        optimizer.zero_grad(set_to_none=way != "graph")
         loss = loss_of(forward(given), wanted)
         loss.backward()
         optimizer.step()
         return loss.detach()
 
     started_s = time.monotonic()
-    losses = train(model, captured(step, model) if options.way == "graph" else step, options.steps)
+    losses = train(model, captured(step, model) if way == "graph" else step, options.steps)
     seconds = time.monotonic() - started_s
     peak = torch.cuda.max_memory_reserved() if options.device == "cuda" else 0
-    print(json.dumps({"losses": losses, "hash": digest(model), "seconds": seconds, "peak_bytes": peak}))
+    return {"way": way, "losses": losses, "hash": digest(model), "seconds": seconds, "peak_bytes": peak}
+
+
+def main():
+    """Trains in each way."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("model", choices=["transformer", "resnet"])
+    parser.add_argument("--way", choices=["plain", "graph", "compile"], nargs="+", default=["plain"])
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--small", action="store_true")
+    options = parser.parse_args()
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    for way in options.way:
+        print(json.dumps(run(options, way)), flush=True)
+        # The next starts with nothing in the cache, so that its peak is its own.
+        if options.device == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
 
 
 if __name__ == "__main__":
