@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     GOOD = 0,
@@ -162,7 +163,10 @@ static int copies(void *unused)
         if (from == to)
             continue;
         kernels_fill(&kernels, ends[from], block.bytes / 8, pair);
-        MUST(cuMemsetD8, (ends[to], 0, block.bytes));
+        if (to == PINNED)
+            memset(pinned, 0, block.bytes);
+        else
+            MUST(cuMemsetD8, (ends[to], 0, block.bytes));
         MUST(cuCtxSynchronize, ());
         result = waits ? cu.cuMemcpy(ends[to], ends[from], block.bytes)
                        : cu.cuMemcpyAsync(ends[to], ends[from], block.bytes, NULL);

@@ -46,6 +46,7 @@ static struct sample drain(struct world *world, unsigned streams, uint64_t depth
     uint64_t started_ns, recorded_ns, rested_ns;
     struct sample sample;
     float on_device_ms;
+    CUresult result;
 
     MUST(cuCtxSynchronize, ());
     started_ns = measure_now_ns();
@@ -61,9 +62,12 @@ static struct sample drain(struct world *world, unsigned streams, uint64_t depth
         MUST(cuCtxSynchronize, ());
     }
     rested_ns = measure_now_ns();
-    MUST(cuEventElapsedTime, (&on_device_ms, world->begun, world->drained));
     sample.rest_us = (double)(rested_ns - recorded_ns) / 1e3;
-    sample.late_us = (double)(rested_ns - started_ns) / 1e3 - (double)on_device_ms * 1e3;
+    result = cu.cuEventElapsedTime(&on_device_ms, world->begun, world->drained);
+    if (result != CUDA_SUCCESS)
+        measure_result("cuEventElapsedTime", result);
+    sample.late_us =
+        result == CUDA_SUCCESS ? (double)(rested_ns - started_ns) / 1e3 - (double)on_device_ms * 1e3 : -1;
     return sample;
 }
 

@@ -87,19 +87,21 @@ def main():
     print(f"driver {driver.version} version")
     bad, strange = {}, {}
     for kind, entries in questions(driver, hooked).items():
-        same = refused = other = 0
+        same = refused = renamed = other = 0
         for name, version, flags in entries:
             address = driver.ask(name, version, flags)
             if not address:
                 refused += 1
                 continue
             exported, nearest = driver.symbol(address)
-            if exported and base_of(exported) == base_of(name):
+            # Another exported name is as good, as long as the library stands before that one.
+            if exported and (base_of(name) not in hooked or base_of(exported) in hooked):
                 same += 1
+                renamed += base_of(exported) != base_of(name)
                 continue
             other += 1
             (bad if base_of(name) in hooked else strange)[(name, version, flags)] = nearest
-        for what, count in (("exported", same), ("other", other), ("refused", refused), ("all", len(entries))):
+        for what, count in (("exported", same), ("by_another_name", renamed), ("other", other), ("refused", refused), ("all", len(entries))):
             print(f"{kind}_{what} {count} entries")
     for (name, version, flags), nearest in list({**bad, **strange}.items())[:NAMED_MOST]:
         print(f"not_exported_{name}_{version}_{flags} {nearest} dladdr")

@@ -161,12 +161,13 @@ def tell_python():
                                              stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
         except OSError:
             continue
-    deadline_s, answers = time.monotonic() + PROBE_S, {}
+    deadline_s, answers, silent = time.monotonic() + PROBE_S, {}, []
     for path, process in started.items():
         try:
             answers[path] = json.loads(process.communicate(timeout=max(0.1, deadline_s - time.monotonic()))[0])
         except (subprocess.TimeoutExpired, ValueError):
             process.kill()
+            silent.append(path)
     having = {}
     for module in MODULES:
         with_module = [path for path, answer in answers.items() if module in answer["modules"]]
@@ -178,7 +179,7 @@ def tell_python():
                for folder in sorted(map(str, pathlib.Path(package).glob("*/lib")))]
     print(json.dumps({"interpreters": having, "without_cuda": [
         module for module, path in having.items() if answers[path]["modules"][module] == "None"],
-        "libraries": list(dict.fromkeys(folders)), "asked": answers}), flush=True)
+        "libraries": list(dict.fromkeys(folders)), "silent": silent, "asked": answers}), flush=True)
 
 
 def tell_management():

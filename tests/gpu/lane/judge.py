@@ -134,7 +134,9 @@ def same(ended, found, records, step):
     """The results of the run without the library, within the budget."""
     beside = records.get(step.beside, {})
     if ended.status is None:
-        return "failed", ""
+        # Of what came to its end before, the results still tell something.
+        different, ratios = compare(beside.get("data", []), found["data"])
+        return "failed", ", ".join([how(ended), *(f"identical: {one}" for one in ratios), *different])
     if not beside.get("data"):
         return ("open", f"nothing to compare with: {step.beside}") if ended.status == 0 else ("failed", "")
     if ended.status and beside["status"] == 0:
