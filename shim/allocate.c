@@ -15,6 +15,7 @@
 #include "pressure.h"
 #include "refusal.h"
 #include "reservation.h"
+#include "rest.h"
 #include "state.h"
 #include "swap.h"
 
@@ -287,7 +288,6 @@ static void let_others_go(void)
 static int block_make_patiently(const struct block *fresh, uint32_t *out_first)
 {
     static pthread_mutex_t patience = PTHREAD_MUTEX_INITIALIZER;
-    uint64_t deadline_ns = core_now() + core.options->drain_ms * UINT64_C(1000000);
     int r = block_make(fresh, out_first);
 
     if (r != -EAGAIN)
@@ -295,7 +295,7 @@ static int block_make_patiently(const struct block *fresh, uint32_t *out_first)
     core_change_end();
     pthread_mutex_lock(&patience);
     core_change_begin();
-    while ((r = block_make(fresh, out_first)) == -EAGAIN && core_now() < deadline_ns &&
+    while ((r = block_make(fresh, out_first)) == -EAGAIN && !rest_patience_over() &&
            mover_could_ever(fresh->ordinal, fresh->granules * GRANULE_BYTES))
         let_others_go();
     pthread_mutex_unlock(&patience);
@@ -324,6 +324,20 @@ static int block_allocate(const struct block *fresh, uint32_t *out_first)
     return r;
 }
 
+/* As often as somebody makes room: the device, which has come to rest and lets go of what was freed, or the program. */
+static int block_allocate_pressing(const struct block *fresh, uint32_t *out_first)
+{
+    unsigned tries = 0;
+    int r;
+
+    do
+        r = block_allocate(fresh, out_first);
+    while (r < 0 && ((core.deferred && allocate_run_deferred(core.options->drain_ms)) ||
+                     (tries++ < PRESSURE_TRIES &&
+                      pressure_ask(EBB_TIER_DEVICE, (int)fresh->ordinal, fresh->granules * GRANULE_BYTES))));
+    return r;
+}
+
 int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void *call_site, bool movable,
                   uint64_t *out_address)
 {
@@ -337,7 +351,7 @@ int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void
         .ordinal = (uint8_t)ordinal,
         .flags = movable && core.options->cacheable != CACHEABLE_NONE ? 0 : BLOCK_FIXED,
     };
-    unsigned tries = 0;
+    uint64_t outer;
     uint32_t first;
     int r;
 
@@ -348,12 +362,11 @@ int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void
         refusal_device(ordinal, bytes, "allocation");
         return -ENOMEM;
     }
+    outer = rest_patience_begin();
     if (core.deferred)
-        allocate_run_deferred();
-    do
-        r = block_allocate(&fresh, &first);
-    while (r < 0 && tries++ < PRESSURE_TRIES &&
-           pressure_ask(EBB_TIER_DEVICE, (int)ordinal, fresh.granules * GRANULE_BYTES));
+        allocate_run_deferred(REST_MOMENT_MS);
+    r = block_allocate_pressing(&fresh, &first);
+    rest_patience_end(outer);
     if (r < 0 && refusal_is_waived())
         return -ENOTSUP;
     if (r < 0) {

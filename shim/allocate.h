@@ -5,6 +5,7 @@
 #ifndef EBB_ALLOCATE_H
 #define EBB_ALLOCATE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /** stock_take for the device, with freed blocks that are still mapped given up where needed. */
@@ -13,8 +14,9 @@ int allocate_take(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes, ui
 /** Unmap freed blocks that are kept for reuse until `bytes` of device memory are idle handles. Returns the bytes. */
 uint64_t allocate_drop_idle(unsigned ordinal, uint64_t bytes);
 
-/** Give back blocks that were freed while the device could not be drained. */
-void allocate_run_deferred(void);
+/** Give back blocks that were freed while their device was not at rest, waiting for that as rest_wait does. True if
+ *  there was any. */
+bool allocate_run_deferred(uint64_t limit_ms);
 
 /** Take dead blocks that could not be given back out of the ledgers; the process ends. */
 void allocate_write_off(void);

@@ -10,6 +10,7 @@
 #include "mover.h"
 #include "pressure.h"
 #include "refusal.h"
+#include "rest.h"
 #include "state.h"
 #include "tier.h"
 
@@ -84,12 +85,17 @@ int core_charge_quietly(unsigned ordinal, enum device_class class, uint64_t byte
 int core_charge(unsigned ordinal, enum device_class class, uint64_t bytes, const void *call_site)
 {
     unsigned tries = 0;
+    uint64_t outer;
     int r;
 
     (void)call_site;
+    if (!core_active() || ordinal >= core.device->count)
+        return 0;
+    outer = rest_patience_begin();
     do
         r = core_charge_quietly(ordinal, class, bytes);
     while (r < 0 && tries++ < PRESSURE_TRIES && pressure_ask(EBB_TIER_DEVICE, (int)ordinal, bytes));
+    rest_patience_end(outer);
     if (r == 0)
         return 0;
     if (refusal_is_waived()) {

@@ -20,6 +20,7 @@
 #include "monitor.h"
 #include "mover.h"
 #include "pressure.h"
+#include "rest.h"
 #include "state.h"
 #include "stocks.h"
 
@@ -219,7 +220,7 @@ void core_settle(void)
         return;
     is_settled = core_leave();
     if (core.deferred && is_settled)
-        allocate_run_deferred();
+        allocate_run_deferred(core.options->drain_ms);
     if (core.deferred)
         allocate_write_off();
 }
@@ -301,7 +302,7 @@ void core_capture_end(void)
     if (atomic_load(&core.captures))
         atomic_fetch_sub(&core.captures, 1);
     if (!atomic_load(&core.captures) && core_active() && core.deferred)
-        allocate_run_deferred();
+        allocate_run_deferred(REST_MOMENT_MS);
 }
 
 void core_account_only(const char *why)

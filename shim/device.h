@@ -112,9 +112,14 @@ struct device {
      *  now. Nobody waits for that. -ENOTSUP, -EIO. NULL where the device has no such order. */
     int (*order)(struct device *self, unsigned ordinal, void *stream);
 
-    /** Wait until all work submitted so far to every context has finished, or until `deadline_ns` of `now`
-     *  (UINT64_MAX: none). -ETIMEDOUT, or -EBUSY while a stream capture is open. */
-    int (*drain)(struct device *self, uint64_t deadline_ns);
+    /** Wait until all work submitted so far to every context of `devices`, bits by ordinal, has finished, or until
+     *  `deadline_ns` of `now_ns`. -ETIMEDOUT, or -EBUSY while a stream capture is open. */
+    int (*drain)(struct device *self, uint32_t devices, uint64_t deadline_ns);
+    /** Has the work ended that the last drain which ran out of time on `ordinal` was waiting for? True when there was
+     *  none. Never waits. */
+    bool (*rested)(struct device *self, unsigned ordinal);
+    /** The devices whose kernels reach memory of `ordinal`, itself among them; bits by ordinal. */
+    uint32_t (*reachers)(struct device *self, unsigned ordinal);
 
     /** Bytes free and in total on the device, as the driver says. */
     int (*memory)(struct device *self, unsigned ordinal, uint64_t *out_free_bytes, uint64_t *out_total_bytes);

@@ -68,7 +68,9 @@ int device_scan(struct device *self, unsigned ordinal, const struct scan *scan);
 int device_copied(struct device *self, unsigned ordinal);
 int device_order(struct device *self, unsigned ordinal, void *stream);
 
-int device_drain(struct device *self, uint64_t deadline_ns);
+int device_drain(struct device *self, uint32_t devices, uint64_t deadline_ns);
+bool device_rested(struct device *self, unsigned ordinal);
+uint32_t device_map_reachers(struct device *self, unsigned ordinal);
 int device_cuda_memory(struct device *self, unsigned ordinal, uint64_t *out_free_bytes,
                        uint64_t *out_total_bytes);
 uint64_t device_now_ns(struct device *self);

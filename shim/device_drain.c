@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Waiting until the devices are idle: an event behind all work of every context, polled. A driver without
- * cuCtxRecordEvent has each context synchronised by a thread that we wait for no longer than the deadline.
+ * Waiting until devices are idle: an event behind all work of every context, polled. A driver without
+ * cuCtxRecordEvent has each context synchronised by a thread that we wait for no longer than the deadline. What a
+ * wait ran out of time on, event or thread, is kept: it tells when the work has ended after all.
  */
 #include "device_cuda.h"
 
@@ -19,8 +20,21 @@ enum {
 
 struct drain {
     struct device *self;
+    uint32_t devices;
     uint64_t deadline_ns;
 };
+
+struct sync;
+
+/* The last wait on a device that ran out of time; all zeros when that work has ended, or its context. */
+struct unfinished {
+    const void *context; /* its handle */
+    CUevent event;       /* NULL: there is a thread */
+    struct sync *sync;
+};
+
+static pthread_mutex_t unfinished_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct unfinished unfinished[DEVICE_MAX];
 
 /* A free comes here with the gate open: a capture that another thread begins at this moment would be broken. */
 static CUresult record_here(const struct context *context, CUevent event)
@@ -148,11 +162,53 @@ static struct sync *sync_start(CUcontext context)
     return sync;
 }
 
-static int wait_sync(CUcontext context, uint64_t deadline_ns)
+/* Nobody waits for it any more. */
+static void sync_abandon(struct sync *sync)
 {
-    struct sync *sync = sync_start(context);
-    uint64_t limit_ns = deadline_ns == UINT64_MAX ? (uint64_t)INT64_MAX : deadline_ns;
-    const struct timespec limit = {(time_t)(limit_ns / 1000000000u), (long)(limit_ns % 1000000000u)};
+    pthread_mutex_lock(&sync->lock);
+    bool is_ended = sync->is_ended;
+
+    sync->is_abandoned = true;
+    pthread_mutex_unlock(&sync->lock);
+    if (is_ended)
+        sync_free(sync);
+}
+
+static bool sync_has_ended(struct sync *sync)
+{
+    pthread_mutex_lock(&sync->lock);
+    bool is_ended = sync->is_ended;
+
+    pthread_mutex_unlock(&sync->lock);
+    return is_ended;
+}
+
+static void forget(struct unfinished *wait, bool is_alive)
+{
+    if (wait->event && is_alive) /* an event ends with its context */
+        real.cuEventDestroy_v2(wait->event);
+    if (wait->sync)
+        sync_abandon(wait->sync);
+}
+
+/* Called while the context lives. */
+static void remember(const struct context *context, CUevent event, struct sync *sync)
+{
+    struct unfinished now = {context->green ? (const void *)context->green : (const void *)context->handle,
+                             event, sync};
+
+    pthread_mutex_lock(&unfinished_lock);
+    struct unfinished before = unfinished[context->ordinal];
+
+    unfinished[context->ordinal] = now;
+    pthread_mutex_unlock(&unfinished_lock);
+    forget(&before, before.context == now.context);
+}
+
+static int wait_sync(const struct context *context, uint64_t deadline_ns)
+{
+    struct sync *sync = sync_start(context->handle);
+    const struct timespec limit = {(time_t)(deadline_ns / 1000000000u), (long)(deadline_ns % 1000000000u)};
 
     if (!sync)
         return -ENOMEM;
@@ -161,9 +217,10 @@ static int wait_sync(CUcontext context, uint64_t deadline_ns)
         ;
     int error = sync->is_ended ? error_of(sync->result) : -ETIMEDOUT;
 
-    sync->is_abandoned = !sync->is_ended;
     pthread_mutex_unlock(&sync->lock);
-    if (error != -ETIMEDOUT)
+    if (error == -ETIMEDOUT)
+        remember(context, NULL, sync);
+    else
         sync_free(sync);
     return error;
 }
@@ -178,23 +235,29 @@ static int drain_one(const struct context *context, void *arg)
     const struct drain *drain = arg;
     CUevent event;
     bool can_record = context->green ? real.cuGreenCtxRecordEvent != NULL : real.cuCtxRecordEvent != NULL;
+
+    if (!(drain->devices >> context->ordinal & 1))
+        return 0;
     CUresult result = can_record ? record(context, &event) : CUDA_ERROR_NOT_SUPPORTED;
 
     if (lacks_record(result)) /* work of a green context is work of its device's primary one */
-        return context->green ? 0 : wait_sync(context->handle, drain->deadline_ns);
+        return context->green ? 0 : wait_sync(context, drain->deadline_ns);
     if (result == CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED || result == CUDA_ERROR_STREAM_CAPTURE_IMPLICIT)
         return -EBUSY;
     if (result != CUDA_SUCCESS)
         return error_of(result);
     int error = wait_event(drain, event);
 
-    real.cuEventDestroy_v2(event);
+    if (error == -ETIMEDOUT)
+        remember(context, event, NULL);
+    else
+        real.cuEventDestroy_v2(event);
     return error;
 }
 
-int device_drain(struct device *self, uint64_t deadline_ns)
+int device_drain(struct device *self, uint32_t devices, uint64_t deadline_ns)
 {
-    struct drain drain = {self, deadline_ns};
+    struct drain drain = {self, devices, deadline_ns};
 
     if (capture_open())
         return -EBUSY;
@@ -203,4 +266,55 @@ int device_drain(struct device *self, uint64_t deadline_ns)
 
     quiet_end(mode);
     return error;
+}
+
+struct look {
+    unsigned ordinal;
+    bool found, busy;
+};
+
+/* The context of the wait lives: has the wait's event come, or its thread? */
+static int look_one(const struct context *context, void *arg)
+{
+    struct look *look = arg;
+    const void *handle = context->green ? (const void *)context->green : (const void *)context->handle;
+
+    pthread_mutex_lock(&unfinished_lock);
+    const struct unfinished *wait = &unfinished[look->ordinal];
+
+    if (wait->context == handle) {
+        look->found = true;
+        look->busy = wait->event ? real.cuEventQuery(wait->event) == CUDA_ERROR_NOT_READY
+                                 : !sync_has_ended(wait->sync);
+    }
+    pthread_mutex_unlock(&unfinished_lock);
+    return look->found;
+}
+
+bool device_rested(struct device *self, unsigned ordinal)
+{
+    struct look look = {.ordinal = ordinal};
+    struct unfinished wait;
+
+    (void)self;
+    pthread_mutex_lock(&unfinished_lock);
+    wait = unfinished[ordinal];
+    pthread_mutex_unlock(&unfinished_lock);
+    if (!wait.context)
+        return true;
+    CUstreamCaptureMode mode = quiet_begin();
+
+    contexts_each(look_one, &look);
+    quiet_end(mode);
+    if (look.busy)
+        return false;
+    pthread_mutex_lock(&unfinished_lock);
+    bool mine = unfinished[ordinal].event == wait.event && unfinished[ordinal].sync == wait.sync;
+
+    if (mine)
+        unfinished[ordinal] = (struct unfinished){0};
+    pthread_mutex_unlock(&unfinished_lock);
+    if (mine)
+        forget(&wait, look.found);
+    return true;
 }

@@ -204,6 +204,13 @@ static int device_send(struct device *self, unsigned ordinal, uint64_t to, uint6
     return to >= HOST_ALIAS ? send(ordinal, from, bytes, true) : send(ordinal, to, bytes, false);
 }
 
+/* Managed memory is everybody's. */
+static uint32_t device_reachers(struct device *self, unsigned ordinal)
+{
+    (void)ordinal;
+    return (uint32_t)((UINT64_C(1) << self->count) - 1);
+}
+
 static struct device managed = {
     .host_mappable = true,
     .place = device_place,
@@ -220,6 +227,8 @@ static struct device managed = {
     .zero = device_zero,
     .copied = device_copied,
     .drain = device_drain,
+    .rested = device_rested,
+    .reachers = device_reachers,
     .memory = device_cuda_memory,
     .roots = device_roots,
     .now_ns = device_now_ns,

@@ -145,11 +145,22 @@ int device_map_unmap(struct device *self, uint64_t address, uint64_t bytes)
     return error;
 }
 
+static uint32_t reachers_of(unsigned ordinal)
+{
+    return __atomic_load_n(&peers[ordinal], __ATOMIC_ACQUIRE) | 1u << ordinal;
+}
+
+uint32_t device_map_reachers(struct device *self, unsigned ordinal)
+{
+    (void)self;
+    return reachers_of(ordinal);
+}
+
 static CUresult set_access(unsigned ordinal, uint64_t address, uint64_t bytes)
 {
     CUmemAccessDesc access[DEVICE_MAX];
     size_t count = 0;
-    uint32_t mask = __atomic_load_n(&peers[ordinal], __ATOMIC_ACQUIRE) | 1u << ordinal;
+    uint32_t mask = reachers_of(ordinal);
 
     for (unsigned i = 0; i < contexts_device_count(); i++)
         if (mask >> i & 1)

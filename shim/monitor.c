@@ -13,6 +13,7 @@
 #include "machine.h"
 #include "mover.h"
 #include "need.h"
+#include "rest.h"
 #include "state.h"
 #include "tier.h"
 
@@ -197,7 +198,7 @@ void monitor_tick(void)
 
     stats_add(&core.counters.monitor_ticks, 1);
     if (core.deferred)
-        allocate_run_deferred();
+        allocate_run_deferred(REST_MOMENT_MS);
     look_at_machine();
     if (arrival_any()) { /* what they came from is given back */
         mover_take();

@@ -3,7 +3,8 @@
  * release.c - freeing a block. See core.h.
  *
  * A free is over for the program when its device is at rest, as with the driver's own. The memory is unmapped only
- * then; when the device cannot be brought to rest (an open capture, a failing driver) the block waits, dead.
+ * then; when the device does not come to rest (work that waits for the program, an open capture, a failing driver) the
+ * block waits, dead.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -14,6 +15,7 @@
 #include "log.h"
 #include "mover.h"
 #include "reservation.h"
+#include "rest.h"
 #include "state.h"
 #include "swap.h"
 #include "tier.h"
@@ -146,6 +148,19 @@ static void block_release(uint32_t first)
         address_give(context, first, granules);
 }
 
+/* Does anything of the device wait for it to be at rest? */
+static bool deferred_on(unsigned ordinal)
+{
+    bool any = false;
+
+    pthread_mutex_lock(&core.lock);
+    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high && !any; g++)
+        any = core.blocks.block[g].id && core.blocks.block[g].flags & BLOCK_DEFERRED &&
+              core.blocks.block[g].ordinal == ordinal;
+    pthread_mutex_unlock(&core.lock);
+    return any;
+}
+
 /* Under the lock: take a deferred block out of those that wait. False: it is none. */
 static bool undefer(uint32_t first)
 {
@@ -159,28 +174,39 @@ static bool undefer(uint32_t first)
     return is_deferred;
 }
 
-/* Wait for the device as a free of the driver's own would. */
-static int quiesce(void)
+/* Wait for whoever reaches the device's memory, as a free of the driver's own would, but not for ever. */
+static int quiesce(unsigned ordinal, uint64_t limit_ms)
 {
-    return atomic_load(&core.captures) ? -EBUSY : core.device->drain(core.device, UINT64_MAX);
+    return rest_wait(core.device->reachers(core.device, ordinal), limit_ms);
 }
 
-void allocate_run_deferred(void)
+/* What of the device waits for it to be at rest, as it is now. True: there was any. */
+static bool release_deferred(unsigned ordinal)
 {
-    if (quiesce() < 0)
-        return;
-    for (;;) {
-        uint32_t first = extent_low(&core.arena), high;
+    uint32_t first = extent_low(&core.arena), high = extent_high(&core.arena);
+    bool any = false;
+
+    for (; core.deferred && first < high; first++) {
+        bool mine;
 
         pthread_mutex_lock(&core.lock);
-        high = core.deferred ? extent_high(&core.arena) : 0;
-        while (first < high && !undefer(first))
-            first++;
+        mine = core.blocks.block[first].ordinal == ordinal && undefer(first);
         pthread_mutex_unlock(&core.lock);
-        if (first >= high)
-            return;
-        block_release(first);
+        if (mine)
+            block_release(first);
+        any = any || mine;
     }
+    return any;
+}
+
+bool allocate_run_deferred(uint64_t limit_ms)
+{
+    bool any = false;
+
+    for (unsigned i = 0; core.deferred && i < core.device->count; i++)
+        if (deferred_on(i) && quiesce(i, limit_ms) == 0)
+            any = release_deferred(i) || any;
+    return any;
 }
 
 /* Take a block out of every table that uses look at. False: somebody else has freed it. */
@@ -206,9 +232,12 @@ static bool block_bury(uint32_t first, uint64_t id)
 
 static void block_free(uint32_t first)
 {
+    unsigned ordinal = core.blocks.block[first].ordinal;
+
     core_change_begin();
-    if (quiesce() == 0) {
+    if (quiesce(ordinal, core.options->drain_ms) == 0) {
         block_release(first);
+        release_deferred(ordinal);
     } else {
         pthread_mutex_lock(&core.lock);
         core.blocks.block[first].flags |= BLOCK_DEFERRED;

@@ -56,8 +56,10 @@ struct device_state {
     _Atomic uint64_t away_bytes;         /**< bytes of blocks that are not resident */
     _Atomic uint64_t others_bytes; /**< held on the device and not by us, when the monitor last looked */
     uint64_t need_bytes;           /**< that allocations wait for */
-    struct area_books areas;       /**< of blocks */
-    struct queues queues;          /**< of what is registered or drawn */
+    _Atomic uint64_t
+        waited_ms;           /**< longest wait in vain for what it has not ended since; 0: none. rest.c's */
+    struct area_books areas; /**< of blocks */
+    struct queues queues;    /**< of what is registered or drawn */
     struct budget budget;
     struct stock handles;
     struct idle_blocks idle_blocks;
@@ -90,12 +92,13 @@ struct core {
     _Atomic uint64_t needs_told, needs_served; /**< tickets of need.h; written with lock */
     uint8_t scan[DEVICE_MAX];                  /**< the role's: enum scan_trust, of each device */
     bool unreadable;                           /**< the role's: some chunk's bytes could not be read back */
-    bool searching;            /**< with lock: every block is being read, none is given back meanwhile */
-    _Atomic uint32_t waiting;  /**< threads in core_wait_change */
-    _Atomic uint32_t changing; /**< blocks being built or given back: memory that nobody can have yet */
-    _Atomic uint32_t changes;  /**< how often one came to its end */
-    _Atomic uint32_t pins_all; /**< launches that use every block */
-    _Atomic uint32_t captures; /**< open stream captures */
+    bool searching; /**< with lock: every block is being read, none is given back meanwhile */
+    _Atomic uint64_t closed_in_vain; /**< tries to come to rest that ran out of time, or were known to */
+    _Atomic uint32_t waiting;        /**< threads in core_wait_change */
+    _Atomic uint32_t changing;       /**< blocks being built or given back: memory that nobody can have yet */
+    _Atomic uint32_t changes;        /**< how often one came to its end */
+    _Atomic uint32_t pins_all;       /**< launches that use every block */
+    _Atomic uint32_t captures;       /**< open stream captures */
     _Atomic uint64_t capturing_since_ns; /**< when the first of them was begun */
     atomic_bool has_told_capture;
     _Atomic uint32_t away_unproven;      /**< unregistered chunks that are unmapped: sources are searched */

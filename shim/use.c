@@ -20,6 +20,7 @@
 #include "mover.h"
 #include "pressure.h"
 #include "refusal.h"
+#include "rest.h"
 #include "search.h"
 #include "state.h"
 
@@ -251,7 +252,7 @@ static uint64_t use_wants(const struct use *use, unsigned *out_ordinal)
 /* Pin the blocks and bring them back. 0, or -ENOSPC with nothing pinned. */
 static int use_try(struct use *use)
 {
-    uint64_t since_ns = core_now(), deadline_ns = since_ns + core.options->drain_ms * UINT64_C(1000000);
+    uint64_t since_ns = core_now();
     uint32_t changes;
     bool again, held;
     int r;
@@ -267,12 +268,12 @@ static int use_try(struct use *use)
             r = reach_use(use);
             if (r == -ENOSPC && held && others_hold_pins(use))
                 core_wait_change();
-        } while (r == -ENOSPC && held && core_now() < deadline_ns);
+        } while (r == -ENOSPC && held && !rest_patience_over());
         if (r < 0)
             use_unpin(use);
         mover_give();
         /* What is being built or given back may need the role to come to its end, or took the room just made. */
-        again = r == -ENOSPC && core_now() < deadline_ns &&
+        again = r == -ENOSPC && !rest_patience_over() &&
                 (atomic_load(&core.changing) || atomic_load(&core.changes) != changes);
         if (again && atomic_load(&core.changing))
             core_wait_change();
@@ -285,15 +286,17 @@ static int use_try(struct use *use)
 static int use_reach(struct use *use)
 {
     unsigned tries = 0, ordinal;
-    uint64_t bytes;
+    uint64_t bytes, outer = rest_patience_begin();
     int r;
 
     do {
         r = use_try(use);
-        if (!r)
-            return 0;
         bytes = use_wants(use, &ordinal);
-    } while (!mover_mine && tries++ < PRESSURE_TRIES && pressure_ask(EBB_TIER_DEVICE, (int)ordinal, bytes));
+    } while (r && !mover_mine && tries++ < PRESSURE_TRIES &&
+             pressure_ask(EBB_TIER_DEVICE, (int)ordinal, bytes));
+    rest_patience_end(outer);
+    if (!r)
+        return 0;
     refusal_device(ordinal, bytes, "launch");
     return -ENOMEM;
 }

@@ -243,12 +243,12 @@ static void kernels_run(struct fake_device *fake)
     fake->kernel_count = 0;
 }
 
-int fake_drain(struct device *self, uint64_t deadline_ns)
+int fake_drain(struct device *self, uint32_t devices, uint64_t deadline_ns)
 {
     struct fake_device *fake = fake_of(self);
     int rc = fake_call_begin(fake, FAKE_DRAIN);
     if (rc == 0)
-        rc = fake->drain_error;
+        rc = devices & fake->restless ? -ETIMEDOUT : fake->drain_error;
     if (rc == -ETIMEDOUT && deadline_ns != UINT64_MAX && deadline_ns > fake->clock_ns)
         fake->clock_ns = deadline_ns;
     if (rc == 0) {
@@ -256,6 +256,17 @@ int fake_drain(struct device *self, uint64_t deadline_ns)
         rc = copies_make(fake, 0, true, 0);
     }
     return fake_call_end(fake, rc);
+}
+
+bool fake_rested(struct device *self, unsigned ordinal)
+{
+    const struct fake_device *fake = fake_of(self);
+    return !(fake->restless >> ordinal & 1) && fake->drain_error != -ETIMEDOUT;
+}
+
+uint32_t fake_reachers(struct device *self, unsigned ordinal)
+{
+    return fake_of(self)->peers[ordinal] | 1u << ordinal;
 }
 
 void fake_launch(struct fake_device *fake, uint64_t address, uint64_t bytes, fake_kernel_fn kernel, void *arg)

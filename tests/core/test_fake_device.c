@@ -271,7 +271,7 @@ Test(fake_device, kernel_runs_when_it_is_drained_and_no_sooner)
     fake_launch(world.fake, address, 64, fill, &value);
     cr_assert_eq(*(const unsigned char *)address, 0);
     cr_assert_eq(fake_kernels(world.fake), 1);
-    cr_assert_eq(world.device->drain(world.device, UINT64_MAX), 0);
+    cr_assert_eq(world.device->drain(world.device, 1, UINT64_MAX), 0);
     cr_assert_eq(*(const unsigned char *)address, 9);
     cr_assert_eq(fake_kernels(world.fake), 0);
     cr_assert_eq(world.device->unmap(world.device, address, GRANULE_BYTES), 0);
@@ -286,7 +286,7 @@ Test(fake_device, drain_that_times_out_takes_until_its_deadline)
     fake_launch(world.fake, address, 64, NULL, NULL);
     world.fake->drain_error = -ETIMEDOUT;
     uint64_t deadline_ns = fake_now_ns(world.fake) + 500;
-    cr_assert_eq(world.device->drain(world.device, deadline_ns), -ETIMEDOUT);
+    cr_assert_eq(world.device->drain(world.device, 1, deadline_ns), -ETIMEDOUT);
     cr_assert_eq(world.device->now_ns(world.device), deadline_ns);
     cr_assert_eq(fake_kernels(world.fake), 1);
     fake_advance(world.fake, 7);
