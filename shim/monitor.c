@@ -2,6 +2,7 @@
 /* monitor.c - see monitor.h. */
 #include "monitor.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <time.h>
 
@@ -20,6 +21,10 @@
 /* A move of the timer's is small, so that a launch that needs the role does not wait long. */
 #define TICK_BYTES ((uint64_t)64 << 20)
 
+/* Where devices do not come to rest the timer leaves them alone for a while, twice as long each time. */
+#define PAUSE_LEAST_NS UINT64_C(100000000)
+#define PAUSE_MOST_NS  UINT64_C(4000000000)
+
 /* The machine is asked no more often than its answer changes: the kernel averages over two seconds. */
 #define MACHINE_NS UINT64_C(1000000000)
 
@@ -32,7 +37,8 @@ static struct {
     pthread_t thread;
     _Atomic bool running, parked;
     bool stop, ended, told[DEVICE_MAX];
-    uint64_t look_ns; /* when the machine is asked again; the tick's own */
+    uint64_t look_ns;            /* when the machine is asked again; the tick's own, as all below */
+    uint64_t close_ns, pause_ns; /* the gate is not closed before; how long that was put off the last time */
     uint64_t device_excess_bytes[DEVICE_MAX],
         host_excess_bytes; /* what it said, less what was done about it */
 } monitor = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
@@ -149,6 +155,38 @@ static void warn_once(unsigned ordinal, uint64_t over_bytes)
              ordinal);
 }
 
+static void put_off(void)
+{
+    uint64_t pause_ns = monitor.pause_ns ? 2 * monitor.pause_ns : PAUSE_LEAST_NS;
+
+    monitor.pause_ns = pause_ns < PAUSE_MOST_NS ? pause_ns : PAUSE_MOST_NS;
+    monitor.close_ns = core_now() + monitor.pause_ns;
+}
+
+/* May something leave now? The devices are asked with the gate open: to close it in vain makes everybody wait. */
+static bool may_close(void)
+{
+    int r = core_now() < monitor.close_ns ? -EAGAIN : rest_expected();
+
+    if (r == -ETIMEDOUT)
+        put_off();
+    return !r;
+}
+
+static uint64_t relieve(unsigned ordinal, uint64_t bytes, uint64_t newest)
+{
+    uint64_t in_vain = core.closed_in_vain, moved;
+
+    mover_take();
+    moved = mover_relieve(ordinal, bytes, newest);
+    mover_give();
+    if (core.closed_in_vain != in_vain)
+        put_off();
+    else if (moved)
+        monitor.pause_ns = 0;
+    return moved;
+}
+
 static void tick_device(unsigned ordinal, uint64_t newest)
 {
     uint64_t left = over(&core.devices[ordinal].budget);
@@ -157,16 +195,9 @@ static void tick_device(unsigned ordinal, uint64_t newest)
     trim_device(ordinal);
     if (left < monitor.device_excess_bytes[ordinal])
         left = monitor.device_excess_bytes[ordinal];
-    while (left) {
-        uint64_t bytes = left < TICK_BYTES ? left : TICK_BYTES, moved;
-
-        mover_take();
-        moved = mover_relieve(ordinal, bytes, newest);
-        mover_give();
-        if (!moved)
-            break;
-        lessen(&left, moved);
-    }
+    if (left && mover_anything_leaves(ordinal, newest) && may_close())
+        for (uint64_t moved = 1; left && moved; lessen(&left, moved))
+            moved = relieve(ordinal, left < TICK_BYTES ? left : TICK_BYTES, newest);
     trim_device(ordinal);
 }
 

@@ -212,3 +212,42 @@ Test(rest, process_ends_though_a_device_does_not_rest)
     cr_expect_eq(core.deferred, 0);
     cr_expect_leq(core.devices[0].budget.class_bytes[CLASS_BLOCK], 0);
 }
+
+/* ---- the timer -------------------------------------------------------------------------------------------- */
+
+static void cool(void)
+{
+    for (unsigned i = 0; i < 3; i++)
+        atomic_store(&core.blocks.stamp[address_granule(&core.blocks, program.model[i].address)], i + 1);
+}
+
+static void tick(unsigned times)
+{
+    for (; times; times--) {
+        monitor_tick();
+        fake_advance(world.fake, 50000000);
+    }
+}
+
+Test(rest, timer_asks_with_the_gate_open_and_less_and_less_often)
+{
+    uint64_t asked;
+
+    start(NULL);
+    cool();
+    asked = world.fake->calls[FAKE_DRAIN];
+    world.fake->restless = 1;
+    world.fake->before = watch_gate;
+    tick(400);
+    watch_gate(world.fake, FAKE_DRAIN, NULL);
+    cr_expect_eq(closed.ns, 0);
+    cr_expect_not(closed.is_closed);
+    cr_expect_gt(world.fake->calls[FAKE_DRAIN] - asked, 4);
+    cr_expect_leq(world.fake->calls[FAKE_DRAIN] - asked, 16);
+    world.fake->restless = 0;
+    cool();
+    tick(100);
+    cr_expect_gt(core.counters.evictions, 0, "it goes on when the device rests");
+    world.fake->before = NULL;
+    finish();
+}
