@@ -97,6 +97,14 @@ bool context_lives(const struct device *device)
     return false;
 }
 
+bool context_on_each(void)
+{
+    for (int i = 0; i < device_count; i++)
+        if (!context_lives(&devices[i]))
+            return false;
+    return true;
+}
+
 void context_clear(struct context *context)
 {
     op_drain(context, NULL);

@@ -54,6 +54,9 @@ bool context_is_handle(CUcontext handle);
 /* Whether there is one on the device. */
 bool context_lives(const struct device *device);
 
+/* Whether every device has a context that is alive. */
+bool context_on_each(void);
+
 /* Waits for its work, then takes away all its resources. Drops the lock while it waits. */
 void context_clear(struct context *context);
 

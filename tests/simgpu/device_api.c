@@ -95,6 +95,10 @@ CUresult sim_cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUde
         *value = (int)identity_bus(devices[device].index);
         return CUDA_SUCCESS;
     }
+    if (attribute == CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS) {
+        *value = options.pageable;
+        return CUDA_SUCCESS;
+    }
     for (unsigned i = 0; i < sizeof attributes / sizeof *attributes; i++) {
         if (attributes[i].attribute == attribute) {
             if (attributes[i].since > options.driver_version)

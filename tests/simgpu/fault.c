@@ -82,7 +82,7 @@ static CUresult touch_piece(struct op *op, uintptr_t at, uintptr_t end, uintptr_
 
     if (!memory || memory->start > at) {
         *stop = memory && memory->start < end ? memory->start : end;
-        return space_contains(at) ? CUDA_ERROR_ILLEGAL_ADDRESS : CUDA_SUCCESS;
+        return space_contains(at) || !options.pageable ? CUDA_ERROR_ILLEGAL_ADDRESS : CUDA_SUCCESS;
     }
     *stop = memory->start + memory->size < end ? memory->start + memory->size : end;
     if (!memory_allows(memory, op->context->device, false))

@@ -58,6 +58,18 @@ static double number_or(const char *name, double least, double most, double othe
     return number;
 }
 
+/* A variable that takes one word. */
+static bool has_word(const char *name, const char *word)
+{
+    const char *value = getenv(name);
+
+    if (!value || !*value)
+        return false;
+    if (strcmp(value, word) != 0)
+        refuse(name, value, word);
+    return true;
+}
+
 static const char *text(const char *name)
 {
     const char *value = getenv(name);
@@ -75,6 +87,9 @@ void options_read(void)
     options.kernel_ns = (uint64_t)number_or("SIMGPU_KERNEL_NS", 0, 1e12, 0);
     options.vmm_ns = (uint64_t)number_or("SIMGPU_VMM_NS", 0, 1e12, 0);
     options.host_numa = number_or("SIMGPU_HOST_NUMA", 0, 1, 1) > 0;
+    options.host_needs_context = number_or("SIMGPU_HOST_NEEDS_CONTEXT", 0, 1, 0) > 0;
+    options.rdma_refused = has_word("SIMGPU_RDMA", "refuse");
+    options.pageable = number_or("SIMGPU_PAGEABLE", 0, 1, 0) > 0;
     options.managed = number_or("SIMGPU_MANAGED", 0, 1, 1) > 0;
     options.vmm = number_or("SIMGPU_VMM", 0, 1, 1) > 0;
     options.driver_version = (int)number_or("SIMGPU_DRIVER_VERSION", 2000, 13000, 13000);

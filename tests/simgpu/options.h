@@ -19,15 +19,18 @@ struct options {
     uint64_t kernel_ns;  /* SIMGPU_KERNEL_NS: least duration of a kernel */
     uint64_t vmm_ns;     /* SIMGPU_VMM_NS: least duration of a create, map, set-access, unmap and release */
     bool host_numa;      /* SIMGPU_HOST_NUMA: host-located handles may be created */
-    bool managed;        /* SIMGPU_MANAGED: devices and the CPU may use managed memory at the same time */
-    bool vmm;            /* SIMGPU_VMM: there is virtual memory management */
-    int driver_version;  /* SIMGPU_DRIVER_VERSION: 13000 is 13.0 */
-    bool hide_tensors;   /* SIMGPU_HIDE_TENSORS: the address is not readable in a tensor map */
-    bool stuck;          /* SIMGPU_STUCK: asynchronous work never completes */
-    const char *fail;    /* SIMGPU_FAIL, or NULL */
-    const char *ptx;     /* SIMGPU_PTX, or NULL */
-    const char *report;  /* SIMGPU_REPORT, or NULL */
-    const char *shared;  /* SIMGPU_SHARED, or NULL */
+    bool host_needs_context; /* SIMGPU_HOST_NEEDS_CONTEXT: and used only while every device has a context */
+    bool rdma_refused;       /* SIMGPU_RDMA=refuse: no access to what was created for GPUDirect RDMA */
+    bool pageable;           /* SIMGPU_PAGEABLE: devices may use what malloc gave out */
+    bool managed;            /* SIMGPU_MANAGED: devices and the CPU may use managed memory at the same time */
+    bool vmm;                /* SIMGPU_VMM: there is virtual memory management */
+    int driver_version;      /* SIMGPU_DRIVER_VERSION: 13000 is 13.0 */
+    bool hide_tensors;       /* SIMGPU_HIDE_TENSORS: the address is not readable in a tensor map */
+    bool stuck;              /* SIMGPU_STUCK: asynchronous work never completes */
+    const char *fail;        /* SIMGPU_FAIL, or NULL */
+    const char *ptx;         /* SIMGPU_PTX, or NULL */
+    const char *report;      /* SIMGPU_REPORT, or NULL */
+    const char *shared;      /* SIMGPU_SHARED, or NULL */
 };
 
 extern struct options options;

@@ -86,8 +86,9 @@ SIMGPU_EXPORT __attribute__((weak)) void simgpu_bind(void (*hook)(const void *pt
 /*
  * Declares that the running kernel reads or writes [ptr, ptr + bytes) until it ends. The range is checked
  * against the access rights of the kernel's device (a miss is an illegal address, like a real access), and
- * unmapping, releasing or remapping it before the kernel has ended is a hazard. Host memory of the program
- * and ranges of 0 bytes are ignored. Outside a kernel it does nothing.
+ * unmapping, releasing or remapping it before the kernel has ended is a hazard. Memory of the program that the
+ * driver does not know is illegal without SIMGPU_PAGEABLE, and ignored with it, as are ranges of 0 bytes.
+ * Outside a kernel it does nothing.
  */
 static inline void simgpu_touch(const void *ptr, size_t bytes)
 {

@@ -128,6 +128,13 @@ struct physical *physical_import(struct device *device, uint64_t place, size_t s
     return physical;
 }
 
+CUresult vmm_host_allowed(void)
+{
+    if (!options.host_numa)
+        return CUDA_ERROR_NOT_PERMITTED;
+    return options.host_needs_context && !context_on_each() ? CUDA_ERROR_INVALID_CONTEXT : CUDA_SUCCESS;
+}
+
 static CUresult physical_create(const CUmemAllocationProp *prop, size_t size, struct physical **created)
 {
     struct physical *physical = calloc(1, sizeof *physical);
@@ -136,9 +143,8 @@ static CUresult physical_create(const CUmemAllocationProp *prop, size_t size, st
     if (!physical)
         return CUDA_ERROR_OUT_OF_MEMORY;
     result = judge_prop(prop, &physical->device, &physical->host);
-    /* A container's default filter lets the driver bind no memory to a node. */
-    if (result == CUDA_SUCCESS && physical->host && !options.host_numa)
-        result = CUDA_ERROR_NOT_PERMITTED;
+    if (result == CUDA_SUCCESS && physical->host)
+        result = vmm_host_allowed();
     if (result == CUDA_SUCCESS)
         result = device_take(physical->device, store_of(physical), size, &physical->place);
     if (result == CUDA_SUCCESS && !handle_add(physical, HANDLE_PHYSICAL)) {

@@ -17,6 +17,12 @@ struct physical {
     CUmemAllocationProp prop;
 };
 
+/*
+ * CUDA_ERROR_NOT_PERMITTED in a container, whose default filter lets the driver bind no memory to a node;
+ * CUDA_ERROR_INVALID_CONTEXT on a driver that wants a context on every device first.
+ */
+CUresult vmm_host_allowed(void);
+
 /* Whether whole mappings, one beside the other, make up exactly that range. */
 bool vmm_covers(uintptr_t address, size_t size);
 

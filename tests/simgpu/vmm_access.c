@@ -30,9 +30,26 @@ static CUresult judge_grant(const CUmemAccessDesc *desc, struct grant *grant)
                                                                     : CUDA_ERROR_INVALID_DEVICE;
 }
 
+/* What a driver lets nobody use though it has let it be mapped. */
+static CUresult judge_mapping(const struct physical *physical)
+{
+    /* As on WSL2, which says that it can: pytorch issue 192330. */
+    if (physical->prop.allocFlags.gpuDirectRDMACapable && options.rdma_refused)
+        return CUDA_ERROR_UNKNOWN;
+    return physical->host ? vmm_host_allowed() : CUDA_SUCCESS;
+}
+
 /* Every grant against every mapping: the CPU can be given host-located memory only. */
 static CUresult judge_grants(uintptr_t address, size_t size, const CUmemAccessDesc *descs, size_t count)
 {
+    for (uintptr_t at = address; at < address + size;) {
+        const struct memory *memory = memory_exact(at, MEMORY_MAPPED);
+        CUresult result = judge_mapping(memory->physical);
+
+        if (result != CUDA_SUCCESS)
+            return result;
+        at += memory->size;
+    }
     for (size_t i = 0; i < count; i++) {
         struct grant grant;
         CUresult result = judge_grant(&descs[i], &grant);
