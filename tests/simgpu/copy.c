@@ -3,7 +3,9 @@
 
 #include "context.h"
 #include "fault.h"
+#include "link.h"
 #include "managed.h"
+#include "page.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -36,35 +38,68 @@ CUresult copy_check(const struct context *context, const struct copy_work *copy)
     return result != CUDA_SUCCESS ? result : plane_check(context, copy, &copy->to, true);
 }
 
-/* Where one side is host memory and the other a device's, the link between them sets the pace. */
-static uint64_t link_deadline(const struct copy_work *copy)
+static uint64_t later(uint64_t a, uint64_t b)
 {
-    const struct memory *to, *from;
-    int to_device, from_device;
-    size_t bytes = copy->width * copy->height * copy->depth;
+    return a > b ? a : b;
+}
+
+/* Between a device and the host the link sets the pace, between devices the sender's. The copying device carries in and
+ * out again what goes from host to host. */
+static uint64_t carry(int to, int from, size_t bytes, struct device *copying)
+{
+    if (from != DEVICE_HOST)
+        return to == from ? 0 : link_carry(&devices[from], LINK_FROM_DEVICE, bytes);
+    if (to != DEVICE_HOST)
+        return link_carry(&devices[to], LINK_TO_DEVICE, bytes);
+    return later(link_carry(copying, LINK_TO_DEVICE, bytes), link_carry(copying, LINK_FROM_DEVICE, bytes));
+}
+
+/* Who holds an address, and how many bytes from there on. */
+static int holder(uintptr_t at, size_t *bytes)
+{
+    const struct memory *memory = memory_after(at);
+
+    if (!memory || memory->start > at) {
+        if (memory && memory->start - at < *bytes)
+            *bytes = memory->start - at;
+        return DEVICE_HOST;
+    }
+    if (memory->kind == MEMORY_MANAGED && *bytes > PAGE_BYTES - at % PAGE_BYTES)
+        *bytes = PAGE_BYTES - at % PAGE_BYTES;
+    if (*bytes > memory->start + memory->size - at)
+        *bytes = memory->start + memory->size - at;
+    return managed_holder(memory, at);
+}
+
+/* Of several rows the first bytes stand for all. What was staged has come from the host. */
+static uint64_t link_deadline(const struct copy_work *copy, struct device *copying)
+{
+    bool is_flat = copy->height == 1 && copy->depth == 1;
+    size_t all = copy->width * copy->height * copy->depth, bytes;
     uint64_t deadline = 0;
 
-    if (options.link_gbps <= 0)
+    if (options.link_gbps <= 0 || (copy->from.host && copy->to.host))
         return 0;
     sim_lock();
-    to = memory_find(copy->to.base);
-    from = copy->staged ? NULL : memory_find(copy->from.base);
-    to_device = to ? managed_holder(to, copy->to.base) : DEVICE_HOST;
-    from_device = from ? managed_holder(from, copy->from.base) : DEVICE_HOST;
-    if (to_device != from_device && from_device != DEVICE_HOST)
-        deadline = device_link(&devices[from_device], true, bytes);
-    else if (to_device != from_device)
-        deadline = device_link(&devices[to_device], false, bytes);
+    for (size_t at = 0; at < all; at += bytes) {
+        int to, from;
+
+        bytes = all - at;
+        from = copy->staged ? DEVICE_HOST : holder(copy->from.base + at, &bytes);
+        to = holder(copy->to.base + at, &bytes);
+        if (!is_flat)
+            bytes = all;
+        deadline = later(deadline, carry(to, from, bytes, copying));
+    }
     sim_unlock();
     return deadline;
 }
 
 void copy_run(const struct copy_work *copy, const struct op *op)
 {
-    uint64_t deadline = link_deadline(copy);
+    uint64_t deadline = link_deadline(copy, op->context->device);
     const char *from = copy->staged ? copy->staged : (const char *)copy->from.base;
 
-    (void)op;
     for (size_t z = 0; z < copy->depth; z++) {
         for (size_t y = 0; y < copy->height; y++) {
             char *to_row = (char *)copy->to.base + z * copy->to.slice + y * copy->to.pitch;

@@ -240,16 +240,3 @@ bool simgpu_uses(int index, size_t *bytes)
     sim_unlock();
     return does;
 }
-
-uint64_t device_link(struct device *device, bool from_device, size_t bytes)
-{
-    uint64_t *free_ns = &device->link_free_ns[from_device];
-    uint64_t now = now_ns();
-
-    if (options.link_gbps <= 0)
-        return now;
-    if (*free_ns < now)
-        *free_ns = now;
-    *free_ns += (uint64_t)((double)bytes / options.link_gbps);
-    return *free_ns;
-}

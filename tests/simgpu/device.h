@@ -58,7 +58,7 @@ struct device {
     size_t stores[STORE_COUNT]; /* bytes of used, by what for */
     struct context *primary;    /* NULL until first retained or configured */
     unsigned primary_flags;
-    uint64_t link_free_ns[2]; /* when the link is free again: to the device, from it */
+    uint64_t link_free_ns[2]; /* when the link is free again, by its ways */
     struct pool *default_pool, *pool;
     struct residence *oldest, *newest; /* managed pages that it holds, by their last use */
     struct managed_usage managed;
@@ -118,8 +118,5 @@ struct device *device_at(CUdevice ordinal);
 
 /* The same of an index; NULL where CUDA_VISIBLE_DEVICES hides it. */
 struct device *device_of(int index);
-
-/* When a transfer of that many bytes that starts now has used its share of the link. Reserves it. */
-uint64_t device_link(struct device *device, bool from_device, size_t bytes);
 
 #endif

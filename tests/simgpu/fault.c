@@ -2,6 +2,7 @@
 #include "fault.h"
 
 #include "context.h"
+#include "link.h"
 #include "managed.h"
 #include "space.h"
 
@@ -60,6 +61,7 @@ CUresult fault_guard(const struct work *work, struct op *op)
 {
     sigjmp_buf guard;
     sigjmp_buf *outer = thread.guard;
+    uint64_t started_ns = now_ns();
 
     managed_before(op);
     if (sigsetjmp(guard, 0) == 0) {
@@ -67,6 +69,7 @@ CUresult fault_guard(const struct work *work, struct op *op)
         run(work, op);
         thread.guard = outer;
         managed_after(op);
+        link_after(op, work, started_ns);
         return CUDA_SUCCESS;
     }
     thread.guard = outer;
@@ -89,6 +92,7 @@ static CUresult touch_piece(struct op *op, uintptr_t at, uintptr_t end, uintptr_
         return CUDA_ERROR_ILLEGAL_ADDRESS;
     name.name = (struct name){memory, memory->place + (at - memory->start), *stop - at, false};
     managed_use(&name.name, op->context->device, until_ns);
+    link_use(&name.name, op->context->device, now_ns(), until_ns);
     return op_touch(op, &name);
 }
 

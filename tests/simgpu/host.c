@@ -44,10 +44,25 @@ static struct memory *pinned_add(uintptr_t start, size_t bytes, enum memory_kind
     return memory;
 }
 
+uint64_t host_pin_ns(size_t bytes)
+{
+    return options.pin_gbps > 0 ? (uint64_t)((double)bytes / options.pin_gbps) : 0;
+}
+
+/* Unlocks; who has pinned waits until that is done, and nobody else does. */
+static CUresult pin_leave(CUresult result, uint64_t started_ns, size_t bytes)
+{
+    sim_unlock();
+    if (result == CUDA_SUCCESS)
+        sleep_until(started_ns + host_pin_ns(bytes));
+    return result;
+}
+
 static CUresult allocate(void **address, size_t bytes, unsigned flags)
 {
     const unsigned known =
         CU_MEMHOSTALLOC_PORTABLE | CU_MEMHOSTALLOC_DEVICEMAP | CU_MEMHOSTALLOC_WRITECOMBINED;
+    uint64_t started_ns = now_ns();
     CUresult result;
     void *start;
 
@@ -67,7 +82,7 @@ static CUresult allocate(void **address, size_t bytes, unsigned flags)
         return sim_leave(CUDA_ERROR_OUT_OF_MEMORY);
     }
     *address = start;
-    return sim_leave(CUDA_SUCCESS);
+    return pin_leave(CUDA_SUCCESS, started_ns, bytes);
 }
 
 CUresult sim_cuMemHostAlloc(void **address, size_t bytes, unsigned flags)
@@ -127,6 +142,7 @@ CUresult sim_cuMemHostRegister_v2(void *address, size_t bytes, unsigned flags)
     const unsigned known =
         CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP | CU_MEMHOSTREGISTER_READ_ONLY;
     uintptr_t start = (uintptr_t)address;
+    uint64_t started_ns = now_ns();
     CUresult result;
 
     if (!address || !bytes || flags & ~known || start + bytes < start)
@@ -137,7 +153,7 @@ CUresult sim_cuMemHostRegister_v2(void *address, size_t bytes, unsigned flags)
         result = CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
     if (result == CUDA_SUCCESS && !pinned_add(start, bytes, MEMORY_REGISTERED, flags))
         result = CUDA_ERROR_OUT_OF_MEMORY;
-    return sim_leave(result);
+    return pin_leave(result, started_ns, bytes);
 }
 
 CUresult sim_cuMemHostUnregister(void *address)

@@ -84,6 +84,9 @@ void options_read(void)
     read_size("SIMGPU_MEMORY", &options.memory_bytes);
     options.devices = (int)number_or("SIMGPU_DEVICES", 0, DEVICES_MAX, 1);
     options.link_gbps = number_or("SIMGPU_LINK_GBPS", 0, 1e6, 0);
+    /* What a link carries of zero-copy traffic; to be measured. */
+    options.zero_copy_gbps = number_or("SIMGPU_ZEROCOPY_GBPS", 0, 1e6, 0.85 * options.link_gbps);
+    options.pin_gbps = number_or("SIMGPU_PIN_GBPS", 0, 1e6, 0);
     options.kernel_ns = (uint64_t)number_or("SIMGPU_KERNEL_NS", 0, 1e12, 0);
     options.vmm_ns = (uint64_t)number_or("SIMGPU_VMM_NS", 0, 1e12, 0);
     options.host_numa = number_or("SIMGPU_HOST_NUMA", 0, 1, 1) > 0;

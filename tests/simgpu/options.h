@@ -16,9 +16,11 @@ struct options {
     size_t memory_bytes; /* SIMGPU_MEMORY: capacity of each device */
     int devices;         /* SIMGPU_DEVICES */
     double link_gbps;    /* SIMGPU_LINK_GBPS: 10^9 bytes per second and direction; 0 = no limit */
-    uint64_t kernel_ns;  /* SIMGPU_KERNEL_NS: least duration of a kernel */
-    uint64_t vmm_ns;     /* SIMGPU_VMM_NS: least duration of a create, map, set-access, unmap and release */
-    bool host_numa;      /* SIMGPU_HOST_NUMA: host-located handles may be created */
+    double zero_copy_gbps; /* SIMGPU_ZEROCOPY_GBPS: the same for what devices use in host memory */
+    double pin_gbps;       /* SIMGPU_PIN_GBPS: 10^9 bytes per second that a call pins; 0 = no limit */
+    uint64_t kernel_ns;    /* SIMGPU_KERNEL_NS: least duration of a kernel */
+    uint64_t vmm_ns;       /* SIMGPU_VMM_NS: least duration of a create, map, set-access, unmap and release */
+    bool host_numa;        /* SIMGPU_HOST_NUMA: host-located handles may be created */
     bool host_needs_context; /* SIMGPU_HOST_NEEDS_CONTEXT: and used only while every device has a context */
     bool rdma_refused;       /* SIMGPU_RDMA=refuse: no access to what was created for GPUDirect RDMA */
     bool pageable;           /* SIMGPU_PAGEABLE: devices may use what malloc gave out */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "page.h"
 
+#include "link.h"
 #include "range.h"
 
 #include <stdlib.h>
@@ -92,21 +93,24 @@ static void refresh(struct page *page, struct device *device)
     link_newest(device, page);
 }
 
-static void carry(struct device *device, bool from_device, size_t bytes, uint64_t *until_ns)
+static void wait_until(uint64_t carried_ns, uint64_t *until_ns)
 {
-    uint64_t carried_ns = options.link_gbps > 0 ? device_link(device, from_device, bytes) : 0;
-
     if (*until_ns < carried_ns)
         *until_ns = carried_ns;
+}
+
+static void carry(struct device *device, enum link_way way, size_t bytes, uint64_t *until_ns)
+{
+    wait_until(link_carry(device, way, bytes), until_ns);
 }
 
 /* Bytes come to a device from another processor. Between devices the sender's link sets the pace. */
 static void transfer(int from, struct device *to, size_t bytes, uint64_t *until_ns)
 {
     if (from == DEVICE_HOST)
-        carry(to, false, bytes, until_ns);
+        carry(to, LINK_TO_DEVICE, bytes, until_ns);
     else
-        carry(&devices[from], true, bytes, until_ns);
+        carry(&devices[from], LINK_FROM_DEVICE, bytes, until_ns);
 }
 
 /* As page_charge, but what was used after that count does not leave. */
@@ -122,7 +126,7 @@ static bool charge(struct device *device, enum store store, size_t bytes, uint64
             return false;
         let_go(page, device->ordinal);
         if (!page->held) {
-            carry(device, true, PAGE_BYTES, until_ns);
+            carry(device, LINK_FROM_DEVICE, PAGE_BYTES, until_ns);
             hold(page, DEVICE_HOST);
         }
         device->managed.evicted_pages++;
@@ -183,8 +187,13 @@ static bool stays(const struct page *page, const struct device *device)
 
 static void use_far(const struct page *page, struct device *device, size_t bytes, uint64_t *until_ns)
 {
+    int from = page_holder(page, device);
+
     device->managed.remote_pages++;
-    transfer(page_holder(page, device), device, bytes, until_ns);
+    if (from == DEVICE_HOST)
+        wait_until(link_reach(device, LINK_TO_DEVICE, bytes, now_ns()), until_ns);
+    else
+        transfer(from, device, bytes, until_ns);
 }
 
 void page_use(struct page *page, struct device *device, bool write, size_t bytes, uint64_t *until_ns)
@@ -213,7 +222,7 @@ static void send(struct page *page, uint64_t *until_ns)
     int from = page_holder(page, NULL);
 
     if (from != NOWHERE && from != DEVICE_HOST)
-        carry(&devices[from], true, PAGE_BYTES, until_ns);
+        carry(&devices[from], LINK_FROM_DEVICE, PAGE_BYTES, until_ns);
     hold(page, DEVICE_HOST);
     if (!page->read_mostly)
         collapse(page, DEVICE_HOST);

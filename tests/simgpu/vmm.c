@@ -6,6 +6,7 @@
 #include "context.h"
 #include "handle.h"
 #include "hazard.h"
+#include "host.h"
 #include "space.h"
 
 #include <stdlib.h>
@@ -20,8 +21,7 @@ size_t physical_count(void)
 CUresult vmm_leave(CUresult result, uint64_t started_ns)
 {
     sim_unlock();
-    if (options.vmm_ns)
-        sleep_until(started_ns + options.vmm_ns);
+    sleep_until(started_ns + options.vmm_ns);
     return result;
 }
 
@@ -190,8 +190,10 @@ CUresult sim_cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size, cons
     result = capture_forbid();
     if (result == CUDA_SUCCESS)
         result = physical_create(prop, size, &physical);
-    if (result == CUDA_SUCCESS)
+    if (result == CUDA_SUCCESS) {
         *handle = (uintptr_t)physical;
+        started_ns += physical->host ? host_pin_ns(size) : 0;
+    }
     return vmm_leave(result, started_ns);
 }
 
