@@ -7,6 +7,8 @@
 
 static struct share share;
 
+_Static_assert((int)BUSY_KINDS == (int)SHARE_WORK, "the file has a place for each");
+
 CUresult capacity_start(void)
 {
     const char *reason = NULL;
@@ -35,6 +37,14 @@ void capacity_note_context(const struct device *device, bool has)
 {
     if (share.table)
         share_note_context(&share, device->index, has);
+}
+
+void capacity_note_busy(const struct device *device)
+{
+    if (!share.table)
+        return;
+    for (int i = 0; i < BUSY_KINDS; i++)
+        share_note_busy(&share, device->index, i, device->busy[i].since_ns, device->busy[i].total_ns);
 }
 
 bool capacity_shared(const struct device *device, size_t *used, size_t *peak)

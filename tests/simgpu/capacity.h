@@ -20,6 +20,9 @@ size_t capacity_room(const struct device *device);
 /* This process has contexts on the device, or none any more. */
 void capacity_note_context(const struct device *device, bool has);
 
+/* Tells how long this process has kept the device at work. */
+void capacity_note_busy(const struct device *device);
+
 /* What all who share the device hold, and the most that they ever held. False: it is not shared. */
 bool capacity_shared(const struct device *device, size_t *used, size_t *peak);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "device.h"
 
+#include "busy.h"
 #include "capacity.h"
 #include "context.h"
 #include "identity.h"
@@ -225,7 +226,7 @@ size_t simgpu_used_bytes(int ordinal)
     return bytes;
 }
 
-bool simgpu_uses(int index, size_t *bytes)
+bool simgpu_uses(int index, size_t *bytes, uint64_t busy_ns[BUSY_KINDS])
 {
     const struct device *device;
     bool does;
@@ -235,8 +236,10 @@ bool simgpu_uses(int index, size_t *bytes)
     sim_lock();
     device = device_of(index);
     does = device && context_lives(device);
-    if (does)
+    if (does) {
         *bytes = device->used.device_bytes;
+        busy_read(device, busy_ns);
+    }
     sim_unlock();
     return does;
 }

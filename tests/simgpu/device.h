@@ -47,6 +47,19 @@ struct managed_usage {
     size_t evicted_pages;    /* left for lack of room */
 };
 
+/* What a device is at work with. */
+enum {
+    BUSY_WITH_KERNELS,
+    BUSY_WITH_MEMORY,
+    BUSY_KINDS
+};
+
+struct busy {
+    unsigned running;
+    uint64_t since_ns; /* 0: nothing runs */
+    uint64_t total_ns; /* until then */
+};
+
 struct pool;
 struct residence;
 
@@ -62,6 +75,7 @@ struct device {
     struct pool *default_pool, *pool;
     struct residence *oldest, *newest; /* managed pages that it holds, by their last use */
     struct managed_usage managed;
+    struct busy busy[BUSY_KINDS];
 };
 
 extern struct device devices[DEVICES_MAX];
@@ -109,9 +123,10 @@ void hole_free(struct hole *holes);
 /* Bytes that this process uses on a device. Any thread, without the lock. */
 __attribute__((visibility("default"))) size_t simgpu_used_bytes(int ordinal);
 
-/* Whether this process has a context on the device of that index, and the bytes that it uses there: for the simulated
- * libnvidia-ml beside us. Any thread, without the lock. */
-__attribute__((visibility("default"))) bool simgpu_uses(int index, size_t *bytes);
+/* Whether this process has a context on the device of that index, the bytes that it uses there, and how long it has been
+ * at work: for the simulated libnvidia-ml beside us. Any thread, without the lock. */
+__attribute__((visibility("default"))) bool simgpu_uses(int index, size_t *bytes,
+                                                        uint64_t busy_ns[BUSY_KINDS]);
 
 /* Device of an ordinal, or NULL. */
 struct device *device_at(CUdevice ordinal);

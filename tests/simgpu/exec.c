@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exec.h"
 
+#include "busy.h"
 #include "context.h"
 #include "event.h"
 #include "graph.h"
@@ -49,9 +50,11 @@ CUresult exec_run(const struct exec *exec, struct op *op)
         op->node = i;
         op->inside = true;
         hazard_begin(op);
+        busy_begin(op->context->device, &step->work);
         sim_unlock();
         result = work_run(&step->work, op);
         sim_lock();
+        busy_end(op->context->device, &step->work);
         hazard_end(op);
         op->inside = false;
         sim_unlock();

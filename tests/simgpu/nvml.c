@@ -28,7 +28,8 @@ nvmlReturn_t nvmlInitWithFlags(unsigned flags)
     pthread_once(&once, read_options);
     if (!options.valid)
         return NVML_ERROR_UNKNOWN;
-    __atomic_add_fetch(&started, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_add_fetch(&started, 1, __ATOMIC_SEQ_CST) == 1)
+        nvml_busy_start();
     return NVML_SUCCESS;
 }
 

@@ -1,76 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Memory, and the processes that use it: of all that share the devices (SIMGPU_SHARED), else of this one, from the
- * simulated driver if that is loaded. Nothing is kept from one question to the next, so a forked child can ask.
- */
-#include "nvml.h"
-
+/* Memory, and the processes that use it. */
+#include "nvml_look.h"
 #include "options.h"
-#include "share.h"
 
-#include <dlfcn.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <unistd.h>
-
-/* The processes that have a context on the device, as many as there is room for; and how many there are. */
-struct look {
-    unsigned long long used;
-    unsigned count;
-    struct share_user users[LEDGER_ACCOUNTS];
-};
-
-/* Without a file to share nobody has come yet. */
-static nvmlReturn_t look_at_share(int index, struct look *look)
-{
-    struct share share;
-    const char *reason = share_open(&share, options.shared, false);
-
-    if (reason && !*reason)
-        return NVML_SUCCESS;
-    if (reason) {
-        fprintf(stderr, "simgpu: SIMGPU_SHARED=%s: %s\n", options.shared, reason);
-        return NVML_ERROR_UNKNOWN;
-    }
-    look->used = share_used(&share, index);
-    look->count = share_users(&share, index, look->users, LEDGER_ACCOUNTS);
-    share_close(&share);
-    return NVML_SUCCESS;
-}
-
-static void look_at_driver(int index, struct look *look)
-{
-    void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
-    bool (*uses)(int, size_t *) =
-        driver ? (bool (*)(int, size_t *))(uintptr_t)dlsym(driver, "simgpu_uses") : NULL;
-    struct share_user user = {.pid = (unsigned)getpid()};
-
-    if (uses && uses(index, &user.bytes)) {
-        look->users[look->count++] = user;
-        look->used = user.bytes;
-    }
-    if (driver)
-        dlclose(driver);
-}
-
-static nvmlReturn_t take_look(nvmlDevice_t device, struct look *look)
-{
-    nvmlReturn_t result = NVML_SUCCESS;
-    int index = nvml_index(device, &result);
-
-    if (index < 0)
-        return result;
-    look->used = look->count = 0;
-    if (options.shared)
-        return look_at_share(index, look);
-    look_at_driver(index, look);
-    return NVML_SUCCESS;
-}
 
 nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *memory)
 {
     struct look look;
-    nvmlReturn_t result = memory ? take_look(device, &look) : NVML_ERROR_INVALID_ARGUMENT;
+    nvmlReturn_t result = memory ? nvml_look(device, &look) : NVML_ERROR_INVALID_ARGUMENT;
 
     if (result == NVML_SUCCESS)
         *memory = (nvmlMemory_t){
@@ -97,7 +35,7 @@ nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemory_v2_t *me
 /* As documented: too little room is an error, and nothing is written but how many there are. */
 static nvmlReturn_t take_users(nvmlDevice_t device, unsigned *count, const void *infos, struct look *look)
 {
-    nvmlReturn_t result = count ? take_look(device, look) : NVML_ERROR_INVALID_ARGUMENT;
+    nvmlReturn_t result = count ? nvml_look(device, look) : NVML_ERROR_INVALID_ARGUMENT;
     unsigned room;
 
     if (result != NVML_SUCCESS)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "op.h"
 
+#include "busy.h"
 #include "context.h"
 #include "hazard.h"
 #include "stream.h"
@@ -272,9 +273,11 @@ void op_run(struct op *op)
         if (op->work.kind == WORK_HOST)
             op_observe_before(op);
         thread.running = op;
+        busy_begin(op->context->device, &op->work);
         sim_unlock();
         op->result = work_run(&op->work, op);
         sim_lock();
+        busy_end(op->context->device, &op->work);
         thread.running = outer;
         hazard_end(op);
         if (op->result != CUDA_SUCCESS)

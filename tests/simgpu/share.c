@@ -10,13 +10,14 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
     UNIT = 64 << 10,
     USERS = LEDGER_ACCOUNTS
 };
-static const uint64_t layout = 0x73696d6770750001; /* "simgpu" and a version */
+static const uint64_t layout = 0x73696d6770750002; /* "simgpu" and a version */
 
 /* A user's lock is on the byte of its number. */
 struct share_table {
@@ -24,6 +25,9 @@ struct share_table {
     struct {
         uint32_t pid;
         uint32_t contexts; /* bit n: on device n */
+        struct {
+            uint64_t since_ns, total_ns;
+        } busy[DEVICES_MAX][SHARE_WORK];
     } users[USERS];
     struct ledger ledgers[DEVICES_MAX];
 };
@@ -164,6 +168,7 @@ static const char *become_user(struct share *share, int file)
         __atomic_store_n(&share->table->users[user].contexts, 0, __ATOMIC_SEQ_CST);
         for (int device = 0; device < DEVICES_MAX; device++)
             ledger_clear(&share->table->ledgers[device], user, is_ours, NULL);
+        memset(share->table->users[user].busy, 0, sizeof share->table->users[user].busy);
         __atomic_store_n(&share->table->users[user].pid, (uint32_t)getpid(), __ATOMIC_SEQ_CST);
         share->user = user;
         return NULL;
@@ -251,6 +256,30 @@ void share_note_context(struct share *share, int device, bool has)
         __atomic_and_fetch(contexts, ~bit, __ATOMIC_SEQ_CST);
 }
 
+void share_note_busy(struct share *share, int device, int work, uint64_t since_ns, uint64_t total_ns)
+{
+    uint64_t *since = &share->table->users[share->user].busy[device][work].since_ns;
+    uint64_t *total = &share->table->users[share->user].busy[device][work].total_ns;
+
+    /* Who reads in between takes less for granted, never more. */
+    if (!since_ns)
+        __atomic_store_n(since, since_ns, __ATOMIC_SEQ_CST);
+    __atomic_store_n(total, total_ns, __ATOMIC_SEQ_CST);
+    if (since_ns)
+        __atomic_store_n(since, since_ns, __ATOMIC_SEQ_CST);
+}
+
+/* How long a user has kept a device at work. */
+static uint64_t read_busy(const struct share_table *table, unsigned user, int device, int work)
+{
+    uint64_t total = __atomic_load_n(&table->users[user].busy[device][work].total_ns, __ATOMIC_SEQ_CST);
+    uint64_t since = __atomic_load_n(&table->users[user].busy[device][work].since_ns, __ATOMIC_SEQ_CST);
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return total + (since ? (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec - since : 0);
+}
+
 size_t share_used(const struct share *share, int device)
 {
     reap(share, device);
@@ -274,8 +303,11 @@ unsigned share_users(const struct share *share, int device, struct share_user *u
         if (!(__atomic_load_n(&table->users[user].contexts, __ATOMIC_SEQ_CST) >> device & 1) ||
             is_nobodys(&file, user))
             continue;
-        if (count < room)
-            users[count] = (struct share_user){pid, ledger_held(&table->ledgers[device], user) * UNIT};
+        if (count < room) {
+            users[count] = (struct share_user){pid, ledger_held(&table->ledgers[device], user) * UNIT, {0}};
+            for (int work = 0; work < SHARE_WORK; work++)
+                users[count].busy_ns[work] = read_busy(table, user, device, work);
+        }
         count++;
     }
     if (file >= 0)

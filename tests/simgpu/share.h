@@ -31,9 +31,14 @@ struct share {
     unsigned user;
 };
 
+enum {
+    SHARE_WORK = 2 /* kinds of work that a device can be busy with */
+};
+
 struct share_user {
     unsigned pid;
     size_t bytes;
+    uint64_t busy_ns[SHARE_WORK]; /* until now */
 };
 
 /*
@@ -53,6 +58,10 @@ bool share_hold(struct share *share, int device, size_t bytes);
 
 /* This process has a context on the device, or none any more. One thread at a time. */
 void share_note_context(struct share *share, int device, bool has);
+
+/* This process has kept the device at work for so long until then, and, if since is not 0, since then too. Times of
+ * CLOCK_MONOTONIC. One thread at a time. */
+void share_note_busy(struct share *share, int device, int work, uint64_t since_ns, uint64_t total_ns);
 
 /* What all users hold of the device, and the most that they ever held. */
 size_t share_used(const struct share *share, int device);

@@ -122,6 +122,8 @@ def tells_of_all_who_share():
         other.kill()
     assert pynvml.nvmlDeviceGetMemoryInfo(handles()[0]).used == 10 * MIB
     assert [process.pid for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handles()[0])] == [os.getpid()]
+    rates = pynvml.nvmlDeviceGetUtilizationRates(handles()[0])
+    assert 0 <= rates.gpu <= 100 and 0 <= rates.memory <= 100
     assert not pynvml.nvmlDeviceGetGraphicsRunningProcesses(handles()[0])
     assert not pynvml.nvmlDeviceGetMPSComputeRunningProcesses_v3(handles()[0])
 

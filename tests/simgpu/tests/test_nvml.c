@@ -5,6 +5,7 @@
 #include "peer.h"
 
 #include <criterion/criterion.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -100,11 +101,9 @@ Test(nvml, finds_devices_by_index_uuid_and_place)
 Test(nvml, says_what_is_not_simulated)
 {
     unsigned first, second;
-    nvmlUtilization_t rates;
 
     cr_assert_eq(nvmlInit_v2(), NVML_SUCCESS);
     cr_assert_eq(nvmlDeviceGetMigMode(device(0), &first, &second), NVML_ERROR_NOT_SUPPORTED);
-    cr_assert_eq(nvmlDeviceGetUtilizationRates(device(0), &rates), NVML_ERROR_NOT_SUPPORTED);
     cr_assert_eq(nvmlDeviceGetPowerUsage(device(0), &first), NVML_ERROR_NOT_SUPPORTED);
     cr_assert_eq(nvmlDeviceGetMaxMigDeviceCount(device(0), &first), NVML_SUCCESS);
     cr_assert_eq(nvmlDeviceIsMigDeviceHandle(device(0), &second), NVML_SUCCESS);
@@ -152,6 +151,11 @@ Test(nvml, lists_a_process_on_a_device_where_it_has_a_context)
     cr_assert_eq(count, 0);
 }
 
+static long act_release(long ordinal)
+{
+    return cuDevicePrimaryCtxRelease((CUdevice)ordinal);
+}
+
 Test(nvml, lists_all_processes_that_share_a_device, .fini = share_end)
 {
     nvmlProcessInfo_v2_t infos[ROOM];
@@ -180,9 +184,11 @@ Test(nvml, lists_all_processes_that_share_a_device, .fini = share_end)
         cr_assert_eq(infos[i].pid, (unsigned)peers[peer].pid);
         cr_assert_eq(infos[i].usedGpuMemory, (peer ? 20 : 10) * MIB);
     }
+    cr_assert_eq(peer_do(&peers[0], act_release, 0), 0);
+    cr_assert_eq(processes(0, infos), 0);
+    cr_assert_eq(processes(1, infos), 2);
     peer_kill(&peers[0]);
     cr_assert_eq(used(1), 20 * MIB);
-    cr_assert_eq(processes(0, infos), 0);
     count = processes(1, infos);
     cr_assert(count == 1 && infos[0].pid == (unsigned)peers[1].pid);
 }
@@ -201,4 +207,92 @@ Test(nvml, answers_in_a_forked_child, .fini = share_end)
         _exit(used(0) == 10 * MIB ? 7 : 1);
     cr_assert_eq(waitpid(child, &status, 0), child);
     cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+}
+
+static nvmlUtilization_t rates(void)
+{
+    nvmlUtilization_t found;
+
+    cr_assert_eq(nvmlDeviceGetUtilizationRates(device(0), &found), NVML_SUCCESS);
+    return found;
+}
+
+/* A kernel that has begun, and ends when the second of its words is set. */
+static uint32_t *occupy(void)
+{
+    uint32_t *words = flags();
+    uint64_t bytes = 8;
+    CUdeviceptr holder;
+
+    must(cuMemAlloc(&holder, 8));
+    must(cuMemcpyHtoD(holder, &holder, sizeof holder));
+    must(launch("touch_through", NULL, (void *[]){&holder, &bytes, &words}));
+    while (!__atomic_load_n(&words[0], __ATOMIC_ACQUIRE))
+        sched_yield();
+    return words;
+}
+
+/* Each start begins to count anew. */
+static void restart(void)
+{
+    nvmlShutdown();
+    cr_assert_eq(nvmlInit_v2(), NVML_SUCCESS);
+}
+
+Test(nvml, tells_how_busy_a_device_is_with_kernels)
+{
+    uint32_t *words;
+
+    start();
+    restart();
+    cr_assert(rates().gpu == 0 && rates().memory == 0);
+    words = occupy();
+    restart();
+    cr_assert_eq(rates().gpu, 100);
+    let_go(&words[1]);
+    must(cuCtxSynchronize());
+    restart();
+    cr_assert(rates().gpu == 0 && rates().memory == 0);
+}
+
+Test(nvml, tells_how_busy_a_device_is_with_copies)
+{
+    nvmlUtilization_t found;
+    CUdeviceptr address;
+    CUstream stream;
+    void *host;
+
+    setenv("SIMGPU_LINK_GBPS", "0.002", 1); /* a second */
+    start();
+    must(cuMemAlloc(&address, 2 * MIB));
+    must(cuMemHostAlloc(&host, 2 * MIB, 0));
+    must(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    must(cuMemcpyHtoDAsync(address, host, 2 * MIB, stream));
+    do { /* from when it has begun */
+        restart();
+        found = rates();
+    } while (found.memory != 100 && cuStreamQuery(stream) == CUDA_ERROR_NOT_READY);
+    cr_assert(found.memory == 100 && found.gpu == 0);
+}
+
+static long act_occupy(long unused)
+{
+    (void)unused;
+    occupy();
+    return 0;
+}
+
+Test(nvml, tells_how_busy_others_keep_a_device, .fini = share_end)
+{
+    struct peer peer;
+
+    share_begin("64M");
+    peer = peer_start();
+    cr_assert_eq(peer_do(&peer, act_start, 0), 0);
+    peer_do(&peer, act_occupy, 0);
+    restart();
+    cr_assert_eq(rates().gpu, 100);
+    peer_kill(&peer);
+    restart();
+    cr_assert_eq(rates().gpu, 0);
 }
