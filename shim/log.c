@@ -2,47 +2,47 @@
 /* Lines out, and the formatter behind them. */
 #include "log.h"
 
+#include "door.h"
+#include "output.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum log_level log_threshold = LOG_WARN;
 
 static struct {
-    const char *path; /* of the file, NULL for standard error */
-    atomic_int fd;    /* of the file, -1 for none */
-    dev_t device;     /* with inode: what fd must still be, since programs close and reuse any descriptor */
-    ino_t inode;
+    const char *path;        /* of the file, NULL for standard error */
+    atomic_int fd;           /* of the file, -1 for none */
+    struct output_file file; /* what fd must still be, since programs close and reuse any descriptor */
     atomic_uint warnings;
 } state = {.fd = -1};
 
 static int open_file(const char *path)
 {
-    struct stat st;
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
 
     if (fd < 0)
         return -errno;
-    if (fstat(fd, &st) < 0) {
+    if (!output_look(fd, &state.file)) {
         int r = -errno;
         close(fd);
         return r;
     }
-    state.device = st.st_dev;
-    state.inode = st.st_ino;
     return fd;
 }
 
 int log_init(enum log_level level, const char *path)
 {
-    int saved_errno = errno;
+    struct door door;
     int r = 0;
 
+    door_enter(&door);
     log_finish();
+    output_start();
     log_threshold = level;
     atomic_store(&state.warnings, 0);
     if (path && *path) {
@@ -53,14 +53,8 @@ int log_init(enum log_level level, const char *path)
             r = 0;
         }
     }
-    errno = saved_errno;
+    door_leave(&door);
     return r;
-}
-
-static bool is_ours(int fd)
-{
-    struct stat st;
-    return fd >= 0 && fstat(fd, &st) == 0 && st.st_dev == state.device && st.st_ino == state.inode;
 }
 
 void log_finish(void)
@@ -68,37 +62,34 @@ void log_finish(void)
     int fd = atomic_exchange(&state.fd, -1);
 
     state.path = NULL;
-    if (is_ours(fd))
+    if (output_is(fd, &state.file))
         close(fd);
 }
 
-/* The descriptor to write to. A program that closed ours may have opened its own data under the same number.
- */
-static int output(bool *is_temporary)
+/* The descriptor to write to, -1 for none. A program that closed ours may have opened its own data under the same
+ * number. */
+static int descriptor(bool *is_temporary)
 {
     int fd = atomic_load(&state.fd);
 
     *is_temporary = false;
     if (!state.path)
-        return STDERR_FILENO;
-    if (is_ours(fd))
+        return output_error();
+    if (output_is(fd, &state.file))
         return fd;
     fd = open(state.path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
     *is_temporary = fd >= 0;
-    return fd >= 0 ? fd : STDERR_FILENO;
+    return fd >= 0 ? fd : output_error();
 }
 
 static void put_line(const char *line, size_t length)
 {
     bool is_temporary;
-    int fd = output(&is_temporary);
-    ssize_t written;
+    int fd = descriptor(&is_temporary);
 
-    /* One write, so that lines of many threads and processes stay whole. Nobody is left to tell of a failure.
-     */
-    do {
-        written = write(fd, line, length);
-    } while (written < 0 && errno == EINTR);
+    /* One write, so that lines of many threads and processes stay whole. Nobody is left to tell of a failure. */
+    if (fd >= 0)
+        output_write(fd, line, length);
     if (is_temporary)
         close(fd);
 }
@@ -106,9 +97,9 @@ static void put_line(const char *line, size_t length)
 void log_write(enum log_level level, const char *format, ...)
 {
     static const char *const names[] = {"error", "warn", "info", "debug", "trace"};
-    int saved_errno = errno;
     char line[LOG_LINE_BYTES];
     unsigned number = 0;
+    struct door door;
     va_list args;
 
     if (level == LOG_WARN)
@@ -130,8 +121,9 @@ void log_write(enum log_level level, const char *format, ...)
     if (length == room - 1)
         memcpy(line + length - 3, "...", 3);
     line[length++] = '\n';
+    door_enter(&door);
     put_line(line, length);
-    errno = saved_errno;
+    door_leave(&door);
 }
 
 /* A buffer being filled; counts on past its end by dropping. */

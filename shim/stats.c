@@ -12,6 +12,7 @@
 
 #include "host.h"
 #include "log.h"
+#include "output.h"
 #include "size.h"
 #include "state.h"
 
@@ -26,10 +27,9 @@ struct sheet {
 static void sheet_flush(struct sheet *sheet)
 {
     for (size_t at = 0; at < sheet->used && !sheet->error;) {
-        ssize_t wrote = write(sheet->fd, sheet->buf + at, sheet->used - at);
+        ssize_t wrote = output_write(sheet->fd, sheet->buf + at, sheet->used - at);
 
-        if (wrote < 0 && errno != EINTR)
-            sheet->error = -errno;
+        sheet->error = wrote < 0 ? (int)wrote : 0;
         at += wrote > 0 ? (size_t)wrote : 0;
     }
     sheet->used = 0;
@@ -303,7 +303,7 @@ void stats_write_table(int fd)
     struct areas areas;
     char name[24];
 
-    if (!core.device && !value(&c->moves[MOVE_HOST_TO_DISK].count))
+    if (fd < 0 || (!core.device && !value(&c->moves[MOVE_HOST_TO_DISK].count)))
         return;
     host_figures(&host);
     put(&sheet, "ebbtide[%d]\n  %-10s %12s %12s %12s%s\n", (int)getpid(), "tier", "budget", "used", "peak",

@@ -60,7 +60,7 @@ void stats_moved(enum stats_move move, uint64_t bytes, uint64_t ns);
  */
 int stats_write_json(const char *path, const char *const *unhooked, unsigned unhooked_count);
 
-/** Write the table of EBBTIDE_STATS to a descriptor. */
+/** Write the table of EBBTIDE_STATS to a descriptor; -1: nowhere. */
 void stats_write_table(int fd);
 
 #endif

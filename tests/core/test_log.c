@@ -6,9 +6,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -149,6 +153,106 @@ Test(log, a_file_that_took_our_descriptor_is_left_alone)
     cr_expect_eq(fstat(fd, &st), 0, "and it stays open");
     close(fd);
     unlink(other);
+}
+
+/* Standard error becomes what is opened next. */
+static void close_errors(void)
+{
+    cr_assert_eq(log_init(LOG_WARN, NULL), 0);
+    close(STDERR_FILENO);
+}
+
+Test(log, a_file_that_took_the_number_of_standard_error_is_left_alone)
+{
+    char other[] = "/tmp/ebbtide-test-other-XXXXXX";
+    struct stat st;
+
+    close_errors();
+    cr_assert_eq(mkstemp(other), STDERR_FILENO);
+    log_line(LOG_WARN, "hello");
+    cr_assert_eq(fstat(STDERR_FILENO, &st), 0);
+    cr_expect_eq(st.st_size, 0);
+    unlink(other);
+}
+
+Test(log, standard_error_that_is_closed_at_the_start_is_nobodys)
+{
+    char other[] = "/tmp/ebbtide-test-other-XXXXXX";
+    struct stat st;
+
+    close(STDERR_FILENO);
+    cr_assert_eq(log_init(LOG_WARN, NULL), 0);
+    cr_assert_eq(mkstemp(other), STDERR_FILENO);
+    log_line(LOG_WARN, "hello");
+    cr_assert_eq(fstat(STDERR_FILENO, &st), 0);
+    cr_expect_eq(st.st_size, 0);
+    unlink(other);
+}
+
+/* Standard error is a pipe that nobody reads. */
+static void break_errors(void)
+{
+    int ends[2];
+
+    cr_assert_eq(pipe(ends), 0);
+    cr_assert_eq(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+    close(ends[0]);
+    cr_assert_eq(log_init(LOG_WARN, NULL), 0);
+}
+
+static bool is_pending(int number)
+{
+    sigset_t pending;
+
+    sigpending(&pending);
+    return sigismember(&pending, number);
+}
+
+Test(log, a_reader_that_has_gone_is_no_signal)
+{
+    sigset_t blocked;
+
+    break_errors();
+    signal(SIGPIPE, SIG_DFL);
+    log_line(LOG_WARN, "hello");
+    pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+    cr_expect_not(sigismember(&blocked, SIGPIPE));
+    cr_expect_not(is_pending(SIGPIPE));
+}
+
+Test(log, a_signal_of_the_programs_own_stays_pending)
+{
+    sigset_t pipe_alone;
+
+    break_errors();
+    sigemptyset(&pipe_alone);
+    sigaddset(&pipe_alone, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe_alone, NULL);
+    log_line(LOG_WARN, "hello");
+    cr_expect_not(is_pending(SIGPIPE));
+    raise(SIGPIPE);
+    log_line(LOG_WARN, "hello");
+    cr_expect(is_pending(SIGPIPE));
+}
+
+Test(log, a_file_that_may_not_grow_is_no_signal)
+{
+    struct rlimit none = {0, RLIM_INFINITY};
+
+    cr_assert_eq(log_init(LOG_WARN, path), 0);
+    signal(SIGXFSZ, SIG_DFL);
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
+    log_line(LOG_WARN, "hello");
+    cr_expect_not(is_pending(SIGXFSZ));
+}
+
+Test(log, a_thread_that_is_to_be_cancelled_comes_through)
+{
+    cr_assert_eq(log_init(LOG_WARN, path), 0);
+    pthread_cancel(pthread_self());
+    log_line(LOG_WARN, "hello");
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    cr_expect_not_null(strstr(written(), "hello\n"));
 }
 
 Test(log, integers_are_formatted_like_printf)

@@ -8,6 +8,7 @@
 #ifndef OBJECTS_H
 #define OBJECTS_H
 
+#include "errors.h"
 #include "world.h"
 
 #include <ebbtide.h>
@@ -109,27 +110,6 @@ static inline void pin(const struct object *object, unsigned flags)
 static inline void unpin(const struct object *object, unsigned flags)
 {
     cr_assert_eq(ebb_unpin(ptr(object), flags), 0);
-}
-
-/* What is written to standard error from now on goes to a file. */
-static inline FILE *listen_to_errors(void)
-{
-    FILE *file = tmpfile();
-
-    cr_assert(file);
-    cr_assert_geq(dup2(fileno(file), STDERR_FILENO), 0);
-    return file;
-}
-
-static inline unsigned lines_with(FILE *file, const char *word)
-{
-    char line[1024];
-    unsigned count = 0;
-
-    rewind(file);
-    while (fgets(line, sizeof line, file))
-        count += strstr(line, word) != NULL;
-    return count;
 }
 
 #endif

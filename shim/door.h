@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * door.h - between the program and what of us may wait, read, write, open or log.
+ *
+ * The program takes malloc, free and CUDA's functions for what they are without us: no points at which a thread can be
+ * cancelled, and no writers of errno. So whatever of ours calls something that is, is behind a door. From door_enter to
+ * door_leave the thread cannot be cancelled, deferred or at once: a cancel that is pending stays so, and is acted upon where
+ * the program itself comes to such a point. errno comes out as it went in; a function that has an errno to tell sets it
+ * behind door_leave.
+ *
+ * Where     hooks.c, for every row but of class use; api.c; heap.c, malloc_slow.c, where an allocation waits or is refused;
+ *           use.c, where a launch waits; operand_pin.c, likewise; life.c, around fork and at the end; log.c. What is always
+ *           quick, the fast paths of malloc, launches and pins, has no door.
+ * Nesting   free: a door within a door finds nothing to do, and leaves it so.
+ * Threads   any. Our own have no use for one: nobody has their names, and cannot cancel them.
+ */
+#ifndef EBB_DOOR_H
+#define EBB_DOOR_H
+
+/** On the caller's stack. */
+struct door {
+    int cancel_state;
+    int error;
+};
+
+void door_enter(struct door *door);
+
+/** Where the thread lets itself be cancelled at once and was meant to be, it ends here. */
+void door_leave(const struct door *door);
+
+#endif
