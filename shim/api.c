@@ -2,16 +2,21 @@
 /*
  * The public functions of ebbtide.h: arguments are checked and sent to whom they concern, device blocks to the core,
  * other addresses to the host's blocks. No state.
+ *
+ * The program's own memory, names and structs, is read before anything is locked and written after: it may be away, and
+ * whoever brings it back may need the lock.
  */
 #define EBB_IMPLEMENTATION
 #include "ebbtide.h"
 
 #include "contexts.h"
 #include "core.h"
+#include "door.h"
 #include "host_block.h"
 #include "host_operand.h"
 #include "life.h"
 #include "limit.h"
+#include "log.h"
 #include "native.h"
 #include "operand.h"
 #include "peaks.h"
@@ -69,21 +74,23 @@ static int host_register(void *ptr, size_t bytes, const char *name)
     return r;
 }
 
-int ebb_register(void *ptr, size_t bytes, unsigned flags, const char *name)
+static int inner_register(void *ptr, size_t bytes, unsigned flags, const char *name)
 {
+    char own[sizeof((struct ebb_block_info *)0)->name];
     int on_device = is_device(ptr);
 
     if (on_device < 0)
         return on_device;
     if (!bytes || flags & ~(unsigned)(EBB_CACHEABLE | EBB_RELOADABLE))
         return -EINVAL;
+    log_print(own, sizeof own, "%s", name ? name : "");
     if (on_device)
-        return operand_register(address_of(ptr), bytes, flags, name);
-    return flags & EBB_RELOADABLE ? -ENOTSUP : host_register(ptr, bytes, name);
+        return operand_register(address_of(ptr), bytes, flags, own);
+    return flags & EBB_RELOADABLE ? -ENOTSUP : host_register(ptr, bytes, own);
 }
 
 /* Host blocks are not reloadable. */
-int ebb_set_reload_callback(void *ptr, ebb_reload_fn fn, void *arg)
+static int inner_set_reload_callback(void *ptr, ebb_reload_fn fn, void *arg)
 {
     struct host_block_info host;
     int on_device = is_device(ptr), r;
@@ -96,7 +103,7 @@ int ebb_set_reload_callback(void *ptr, ebb_reload_fn fn, void *arg)
     return r ? r : -EINVAL;
 }
 
-int ebb_unregister(void *ptr)
+static int inner_unregister(void *ptr)
 {
     int on_device = is_device(ptr);
 
@@ -105,42 +112,10 @@ int ebb_unregister(void *ptr)
     return on_device ? operand_unregister(address_of(ptr)) : host_block_unregister(ptr);
 }
 
-int ebb_pin(void *ptr, unsigned flags, void *stream)
+static int inner_reserve(size_t bytes, unsigned flags, unsigned timeout_ms, ebb_reservation *out,
+                         size_t *out_overbooked_bytes)
 {
-    int on_device = is_device(ptr);
-
-    if (on_device < 0)
-        return on_device;
-    if (flags & ~(unsigned)(EBB_RO | EBB_NOWAIT))
-        return -EINVAL;
-    if (on_device)
-        return operand_pin(address_of(ptr), flags, stream);
-    return host_operand_pin(ptr, flags);
-}
-
-int ebb_unpin(void *ptr, unsigned flags)
-{
-    int on_device = is_device(ptr);
-
-    if (on_device < 0)
-        return on_device;
-    if (flags & ~(unsigned)EBB_CLEAN)
-        return -EINVAL;
-    return on_device ? operand_unpin(address_of(ptr), flags) : host_operand_unpin(ptr);
-}
-
-int ebb_touch(void *ptr)
-{
-    int on_device = is_device(ptr);
-
-    if (on_device < 0)
-        return on_device;
-    return on_device ? operand_touch(address_of(ptr)) : host_block_touch(ptr);
-}
-
-int ebb_reserve(size_t bytes, unsigned flags, unsigned timeout_ms, ebb_reservation *out,
-                size_t *out_overbooked_bytes)
-{
+    ebb_reservation made = 0;
     uint64_t overbooked = 0;
     struct place place;
     int r = check_here();
@@ -151,13 +126,15 @@ int ebb_reserve(size_t bytes, unsigned flags, unsigned timeout_ms, ebb_reservati
         return -EINVAL;
     if (!core_active() || !contexts_here(&place))
         return -ENODEV;
-    r = reservation_make(place.ordinal, bytes, flags, timeout_ms, out, &overbooked);
+    r = reservation_make(place.ordinal, bytes, flags, timeout_ms, &made, &overbooked);
+    if (made)
+        *out = made;
     if (!r && out_overbooked_bytes)
         *out_overbooked_bytes = overbooked;
     return r;
 }
 
-int ebb_reserve_commit(ebb_reservation reservation, void *ptr)
+static int inner_reserve_commit(ebb_reservation reservation, void *ptr)
 {
     int on_device = is_device(ptr);
 
@@ -166,7 +143,7 @@ int ebb_reserve_commit(ebb_reservation reservation, void *ptr)
     return on_device ? reservation_commit(reservation, address_of(ptr)) : -EXDEV;
 }
 
-int ebb_reserve_release(ebb_reservation reservation, size_t bytes)
+static int inner_reserve_release(ebb_reservation reservation, size_t bytes)
 {
     int r = check_here();
 
@@ -175,7 +152,7 @@ int ebb_reserve_release(ebb_reservation reservation, size_t bytes)
     return reservation_release(reservation, bytes);
 }
 
-int ebb_prefetch(void *ptr, int tier, void *stream)
+static int inner_prefetch(void *ptr, int tier, void *stream)
 {
     int on_device = is_device(ptr);
 
@@ -211,7 +188,7 @@ static long evict_any(size_t bytes, int tier)
     return (long)gone;
 }
 
-long ebb_evict(void *ptr_or_null, size_t bytes, int tier)
+static long inner_evict(void *ptr_or_null, size_t bytes, int tier)
 {
     int r = check_here();
 
@@ -226,7 +203,7 @@ long ebb_evict(void *ptr_or_null, size_t bytes, int tier)
     return tier == EBB_TIER_DISK ? evict_host(ptr_or_null) : -EINVAL;
 }
 
-int ebb_set_budget(int tier, int device, int64_t bytes)
+static int inner_set_budget(int tier, int device, int64_t bytes)
 {
     uint64_t limit_bytes = bytes == INT64_MAX ? UINT64_MAX : (uint64_t)bytes;
     int r = check_here();
@@ -253,14 +230,14 @@ static int check_registered(void *ptr)
     return on_device ? operand_query(address_of(ptr), &info) : -ENOENT;
 }
 
-int ebb_set_priority(void *ptr, int priority)
+static int inner_set_priority(void *ptr, int priority)
 {
     int r = check_registered(ptr);
 
     return r ? r : core_set_priority(address_of(ptr), priority);
 }
 
-int ebb_set_stage(void *ptr, int stage)
+static int inner_set_stage(void *ptr, int stage)
 {
     int r = check_registered(ptr);
 
@@ -289,7 +266,7 @@ static int query_host(void *ptr, struct ebb_block_info *out)
     return 0;
 }
 
-int ebb_query(void *ptr, struct ebb_block_info *out)
+static int inner_query(void *ptr, struct ebb_block_info *out)
 {
     int on_device = is_device(ptr);
 
@@ -307,37 +284,43 @@ static unsigned ordinal_here(void)
     return core_active() && contexts_here(&place) ? place.ordinal : 0;
 }
 
-int ebb_get_stats(struct ebb_stats *out)
+static int inner_get_stats(struct ebb_stats *out)
 {
+    struct ebb_stats stats = {.struct_bytes = sizeof(stats)};
     int r = check_here();
 
     if (r < 0)
         return r;
     if (!out || out->struct_bytes != sizeof(*out))
         return -EINVAL;
-    peaks_now(ordinal_here(), out);
+    peaks_now(ordinal_here(), &stats);
+    *out = stats;
     return 0;
 }
 
-int ebb_push_peak(void)
+static int inner_push_peak(void)
 {
     int r = check_here();
 
     return r < 0 ? r : peaks_push();
 }
 
-int ebb_pop_peak(struct ebb_stats *out)
+static int inner_pop_peak(struct ebb_stats *out)
 {
+    struct ebb_stats stats = {.struct_bytes = sizeof(stats)};
     int r = check_here();
 
     if (r < 0)
         return r;
     if (out && out->struct_bytes != sizeof(*out))
         return -EINVAL;
-    return peaks_pop(ordinal_here(), out);
+    r = peaks_pop(ordinal_here(), out ? &stats : NULL);
+    if (!r && out)
+        *out = stats;
+    return r;
 }
 
-int ebb_set_pressure_callback(ebb_pressure_fn fn, void *arg)
+static int inner_set_pressure_callback(ebb_pressure_fn fn, void *arg)
 {
     int r = check_here();
 
@@ -346,3 +329,95 @@ int ebb_set_pressure_callback(ebb_pressure_fn fn, void *arg)
     pressure_set(fn, arg);
     return 0;
 }
+
+/* ---- what is called all the time -------------------------------------------------------------------------------- */
+
+/* For these a door is dear: what waits of them has one further in. */
+
+static int pin_host(void *ptr, unsigned flags)
+{
+    struct door door;
+    int r;
+
+    door_enter(&door);
+    r = host_operand_pin(ptr, flags);
+    door_leave(&door);
+    return r;
+}
+
+static int unpin_host(void *ptr)
+{
+    struct door door;
+    int r;
+
+    door_enter(&door);
+    r = host_operand_unpin(ptr);
+    door_leave(&door);
+    return r;
+}
+
+int ebb_pin(void *ptr, unsigned flags, void *stream)
+{
+    int on_device = is_device(ptr);
+
+    if (on_device < 0)
+        return on_device;
+    if (flags & ~(unsigned)(EBB_RO | EBB_NOWAIT))
+        return -EINVAL;
+    return on_device ? operand_pin(address_of(ptr), flags, stream) : pin_host(ptr, flags);
+}
+
+int ebb_unpin(void *ptr, unsigned flags)
+{
+    int on_device = is_device(ptr);
+
+    if (on_device < 0)
+        return on_device;
+    if (flags & ~(unsigned)EBB_CLEAN)
+        return -EINVAL;
+    return on_device ? operand_unpin(address_of(ptr), flags) : unpin_host(ptr);
+}
+
+int ebb_touch(void *ptr)
+{
+    int on_device = is_device(ptr);
+
+    if (on_device < 0)
+        return on_device;
+    return on_device ? operand_touch(address_of(ptr)) : host_block_touch(ptr);
+}
+
+/* ---- all others, each behind a door ------------------------------------------------------------------------------- */
+
+#define BEHIND_DOOR(result, name, parameters, arguments)                                                     \
+    result ebb_##name parameters                                                                             \
+    {                                                                                                        \
+        struct door door;                                                                                    \
+        result answer;                                                                                       \
+                                                                                                             \
+        door_enter(&door);                                                                                   \
+        answer = inner_##name arguments;                                                                     \
+        door_leave(&door);                                                                                   \
+        return answer;                                                                                       \
+    }
+
+BEHIND_DOOR(int, register, (void *ptr, size_t bytes, unsigned flags, const char *name),
+            (ptr, bytes, flags, name))
+BEHIND_DOOR(int, set_reload_callback, (void *ptr, ebb_reload_fn fn, void *arg), (ptr, fn, arg))
+BEHIND_DOOR(int, unregister, (void *ptr), (ptr))
+BEHIND_DOOR(int, reserve,
+            (size_t bytes, unsigned flags, unsigned timeout_ms, ebb_reservation *out,
+             size_t *out_overbooked_bytes),
+            (bytes, flags, timeout_ms, out, out_overbooked_bytes))
+BEHIND_DOOR(int, reserve_commit, (ebb_reservation reservation, void *ptr), (reservation, ptr))
+BEHIND_DOOR(int, reserve_release, (ebb_reservation reservation, size_t bytes), (reservation, bytes))
+BEHIND_DOOR(int, prefetch, (void *ptr, int tier, void *stream), (ptr, tier, stream))
+BEHIND_DOOR(long, evict, (void *ptr_or_null, size_t bytes, int tier), (ptr_or_null, bytes, tier))
+BEHIND_DOOR(int, set_budget, (int tier, int device, int64_t bytes), (tier, device, bytes))
+BEHIND_DOOR(int, set_priority, (void *ptr, int priority), (ptr, priority))
+BEHIND_DOOR(int, set_stage, (void *ptr, int stage), (ptr, stage))
+BEHIND_DOOR(int, query, (void *ptr, struct ebb_block_info *out), (ptr, out))
+BEHIND_DOOR(int, get_stats, (struct ebb_stats * out), (out))
+BEHIND_DOOR(int, push_peak, (void), ())
+BEHIND_DOOR(int, pop_peak, (struct ebb_stats * out), (out))
+BEHIND_DOOR(int, set_pressure_callback, (ebb_pressure_fn fn, void *arg), (fn, arg))

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "core.h"
+#include "door.h"
 #include "heap_pool.h"
 #include "heap_recall.h"
 #include "options.h"
@@ -134,24 +135,15 @@ static int64_t wait_without_credit(struct heap_account *account)
     return spare;
 }
 
-static void start(void)
-{
-    int error = errno;
-
-    if (heap.options)
-        core_host_start(heap.options);
-    errno = error;
-}
-
 /* `bytes` more than what is granted. */
 static bool reserve(struct heap_account *account, int64_t bytes)
 {
     unsigned asked = 0;
     int64_t got;
 
-    if (!heap_pool_is_open() &&
+    if (!heap_pool_is_open() && heap.options &&
         heap_pool_bytes() + atomic_load_explicit(&heap.early, memory_order_relaxed) - bytes < -START_BYTES)
-        start();
+        core_host_start(heap.options);
     if (!heap_pool_is_open()) {
         heap_pool_put(-(bytes + CREDIT_EARLY_BYTES));
         heap_grant(account, bytes + CREDIT_EARLY_BYTES);
@@ -196,7 +188,9 @@ static void top_up(struct heap_account *account, int64_t unused)
 
 bool heap_take_more(struct heap_account *account, uint64_t bytes)
 {
+    struct door door;
     int64_t short_by;
+    bool is_there;
 
     if (bytes > INT64_MAX / 4)
         return true; /* the allocator has its own word for it */
@@ -206,10 +200,12 @@ bool heap_take_more(struct heap_account *account, uint64_t bytes)
         top_up(account, -short_by);
         return true;
     }
-    if (reserve(account, short_by))
-        return true;
-    core_heap_refused(bytes);
-    return false;
+    door_enter(&door);
+    is_there = reserve(account, short_by);
+    if (!is_there)
+        core_heap_refused(bytes);
+    door_leave(&door);
+    return is_there;
 }
 
 void heap_settle(struct heap_account *account)

@@ -3,6 +3,7 @@
 #include "capture.h"
 #include "contexts.h"
 #include "core.h"
+#include "door.h"
 #include "graph.h"
 #include "hooks.h"
 #include "table.h"
@@ -53,10 +54,14 @@ static void settle_device(unsigned ordinal)
 /* Charge what the driver holds for graphs. It takes that by itself, at instantiation or launch. */
 static void settle_memory(void)
 {
+    struct door door;
+
     if (!__atomic_load_n(&any_allocates, __ATOMIC_RELAXED) || !real.cuDeviceGetGraphMemAttribute)
         return;
+    door_enter(&door);
     for (unsigned i = 0; i < contexts_device_count(); i++)
         settle_device(i);
+    door_leave(&door);
 }
 
 /* ---- instantiation ---------------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
  * look-up that is none of ours leaves by a jump, with the caller's address on the stack as if we were not there.
  */
 #include "hook_loader.h"
+#include "door.h"
 #include "hooks.h"
 #include "life.h"
 #include "live.h"
@@ -115,9 +116,13 @@ static void find_library(enum hook_library library)
 
 bool hooks_find(const struct hook_row *row)
 {
+    struct door door;
+
     if (__atomic_load_n(row->real, __ATOMIC_ACQUIRE))
         return true;
+    door_enter(&door);
     find_library(row->library);
+    door_leave(&door);
     return __atomic_load_n(row->real, __ATOMIC_ACQUIRE) != NULL;
 }
 
@@ -219,19 +224,11 @@ static struct loader_route route_pseudo(struct loader_call *call, const struct l
     return hooks_find(row) ? (struct loader_route){NULL, row->hook} : absent(call);
 }
 
-struct loader_route loader_dlsym(struct loader_call *call)
+/* Names like those of NVIDIA's libraries. */
+static struct loader_route route_cuda(struct loader_call *call, const struct loader_real *loader)
 {
-    const struct loader_real *loader = loader_real();
     struct loader_route jump = {(void *)loader->dlsym, NULL};
 
-    if (!call->name || !is_cuda_name(call->name)) {
-        /* Another dlsym behind us looks for the next one: it must not be sent to itself. */
-        const char *rest = call->name ? after(call->name, "dlsym") : NULL;
-
-        if (rest && !*rest)
-            jump.target = (void *)libc_dlsym;
-        return jump;
-    }
     if (life_options()->disable)
         return jump;
     if (call->handle == RTLD_DEFAULT || call->handle == RTLD_NEXT)
@@ -249,11 +246,36 @@ struct loader_route loader_dlsym(struct loader_call *call)
     return (struct loader_route){NULL, handed};
 }
 
+struct loader_route loader_dlsym(struct loader_call *call)
+{
+    const struct loader_real *loader = loader_real();
+    struct loader_route route = {(void *)loader->dlsym, NULL};
+    struct door door;
+
+    if (call->name && is_cuda_name(call->name)) {
+        door_enter(&door);
+        route = route_cuda(call, loader);
+        door_leave(&door);
+    } else {
+        /* Another dlsym behind us looks for the next one: it must not be sent to itself. */
+        const char *rest = call->name ? after(call->name, "dlsym") : NULL;
+
+        if (rest && !*rest)
+            route.target = (void *)libc_dlsym;
+    }
+    return route;
+}
+
 static int open_mode(int mode)
 {
+    struct door door;
+
+    door_enter(&door);
     if (mode & RTLD_DEEPBIND && life_options()->deepbind != DEEPBIND_CLEAR && !life_options()->disable)
         live_doubt("a library was opened with RTLD_DEEPBIND (EBBTIDE_DEEPBIND=keep)", NULL);
-    return life_options()->deepbind == DEEPBIND_CLEAR ? mode & ~RTLD_DEEPBIND : mode;
+    mode = life_options()->deepbind == DEEPBIND_CLEAR ? mode & ~RTLD_DEEPBIND : mode;
+    door_leave(&door);
+    return mode;
 }
 
 struct loader_route loader_dlopen(int mode)

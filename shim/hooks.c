@@ -2,6 +2,7 @@
 /* The tables that hook_table.def makes, and the exported functions with handwritten bodies. */
 #include "hooks.h"
 
+#include "door.h"
 #include "log.h"
 
 #include <errno.h>
@@ -79,6 +80,14 @@ CUresult hooks_result(int error)
 #define ALWAYS_query     false
 #define ALWAYS_lifecycle false
 
+/* A launch, a copy: these have theirs where they wait. */
+#define HAS_DOOR_loader    true
+#define HAS_DOOR_allocate  true
+#define HAS_DOOR_free      true
+#define HAS_DOOR_use       false
+#define HAS_DOOR_query     true
+#define HAS_DOOR_lifecycle true
+
 #define PASS_loader
 #define PASS_allocate __builtin_return_address(0),
 #define PASS_free
@@ -93,7 +102,15 @@ CUresult hooks_result(int error)
             return ABSENT_##library;                                                                         \
         if (!ALWAYS_##class && __builtin_expect(!hooks_managing, 0))                                         \
             return real.name arguments;                                                                      \
-        return hook_##body(real.name, PASS_##class HOOK_BARE arguments);                                     \
+        if (!HAS_DOOR_##class)                                                                               \
+            return hook_##body(real.name, PASS_##class HOOK_BARE arguments);                                 \
+        struct door door;                                                                                    \
+                                                                                                             \
+        door_enter(&door);                                                                                   \
+        result answer = hook_##body(real.name, PASS_##class HOOK_BARE arguments);                            \
+                                                                                                             \
+        door_leave(&door);                                                                                   \
+        return answer;                                                                                       \
     }
 #define USE_ROW(name, per_thread, parameters, arguments, writes, operands)
 #define MARK_ROW(name, parameters, arguments)

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "core.h"
+#include "door.h"
 #include "log.h"
 
 /* Each range as often as it is held; the order means nothing. A call that is about to be made holds what it names, and
@@ -168,9 +169,11 @@ void use_host(struct use *use, const void *memory, size_t bytes)
 {
     struct host_range range = {memory, bytes};
     bool full = use->host_count == USE_HOSTS;
+    struct door door;
 
     if (!host_block_any() || !memory || !bytes)
         return;
+    door_enter(&door);
     if (full) { /* one range from here on, over all that are named */
         struct host_range last = use->host[--use->host_count];
         const char *start = (const char *)last.memory, *end = start + last.bytes;
@@ -184,6 +187,7 @@ void use_host(struct use *use, const void *memory, size_t bytes)
     }
     if (take(range.memory, range.bytes, false))
         use->host[use->host_count++] = range;
+    door_leave(&door);
 }
 
 void host_block_drop_all(struct use *use)

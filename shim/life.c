@@ -3,6 +3,7 @@
 
 #include "core.h"
 #include "device_cuda.h"
+#include "door.h"
 #include "hooks.h"
 #include "host_block.h"
 #include "ipc.h"
@@ -10,6 +11,7 @@
 #include "log.h"
 #include "malloc_life.h"
 #include "options.h"
+#include "output.h"
 #include "pools.h"
 #include "stats.h"
 #include "unhooked.h"
@@ -81,9 +83,12 @@ const struct options *life_options(void)
 void life_host_start(void)
 {
     const struct options *wanted = life_options();
+    struct door door;
 
+    door_enter(&door);
     if (!wanted->disable)
         core_host_start(wanted);
+    door_leave(&door);
 }
 
 static void start(void)
@@ -133,29 +138,41 @@ static bool has_fork_handlers;
 
 static void fork_begin(void)
 {
+    struct door door;
+
+    door_enter(&door);
     host_block_fork_prepare();
     if (malloc_fork_begin)
         malloc_fork_begin();
+    door_leave(&door);
 }
 
 static void fork_parent(void)
 {
+    struct door door;
+
+    door_enter(&door);
     if (malloc_fork_parent)
         malloc_fork_parent();
     host_block_fork_parent();
+    door_leave(&door);
 }
 
 static void fork_child(void)
 {
+    struct door door;
+
+    door_enter(&door);
     if (malloc_fork_child)
         malloc_fork_child();
     host_block_fork_child();
-    if (!core_host_active())
-        return;
-    is_forked = has_started;
-    hooks_managing = false;
-    ipc_forked();
-    core_forked();
+    if (core_host_active()) {
+        is_forked = has_started;
+        hooks_managing = false;
+        ipc_forked();
+        core_forked();
+    }
+    door_leave(&door);
 }
 
 void life_watch_forks(void)
@@ -213,13 +230,16 @@ static void report(void)
         log_line(LOG_WARN, "cannot write statistics to %s: %s (EBBTIDE_STATS_JSON)", options.stats_json_path,
                  strerrordesc_np(-error));
     if (options.stats)
-        stats_write_table(STDERR_FILENO);
+        stats_write_table(output_error());
 }
 
 __attribute__((destructor)) static void unload(void)
 {
+    struct door door;
+
     if (is_forked || options.disable)
         return;
+    door_enter(&door);
     core_leave();
     __atomic_store_n(&hooks_managing, false, __ATOMIC_RELEASE);
     ipc_stop();
@@ -233,4 +253,5 @@ __attribute__((destructor)) static void unload(void)
     report();
     core_finish();
     log_finish();
+    door_leave(&door);
 }

@@ -3,6 +3,7 @@
 #include "malloc_next.h"
 #include "malloc_thread.h"
 
+#include "door.h"
 #include "life.h"
 
 #include <dlfcn.h>
@@ -71,21 +72,25 @@ void malloc_settings_once(void)
 
 NO_INLINE uint64_t malloc_abandon(void *memory, size_t bytes)
 {
-    int error = errno;
-    uint64_t absent_bytes = host_block_abandon(memory, bytes);
+    uint64_t absent_bytes;
+    struct door door;
 
-    errno = error;
+    door_enter(&door);
+    absent_bytes = host_block_abandon(memory, bytes);
+    door_leave(&door);
     return absent_bytes;
 }
 
 /* Where it cannot be a block it stays in memory, like any other. */
 NO_INLINE void *malloc_adopt(void *memory, size_t bytes)
 {
-    int error = errno;
+    struct door door;
 
-    if (memory)
-        (void)host_block_adopt(memory, bytes);
-    errno = error;
+    if (!memory)
+        return NULL;
+    door_enter(&door);
+    (void)host_block_adopt(memory, bytes);
+    door_leave(&door);
     return memory;
 }
 

@@ -4,6 +4,7 @@
 
 #include "arrival.h"
 #include "copies.h"
+#include "door.h"
 #include "ebbtide.h"
 #include "mover.h"
 #include "operand_state.h"
@@ -157,29 +158,41 @@ static bool ask_for(uint64_t address)
                                                           (info.bytes + GRANULE_BYTES - 1) & -GRANULE_BYTES);
 }
 
-int operand_pin(uint64_t address, unsigned flags, void *stream)
+/* pin_here has said `r`, which is not 0. */
+static __attribute__((noinline)) int pin_later(uint64_t address, unsigned flags, void *stream, int r)
 {
     unsigned tries = 0;
-    int r;
+    struct door door;
 
-    do {
-        r = pin_here(address, flags);
-        if (__builtin_expect(!r, 1))
-            return 0;
+    door_enter(&door);
+    for (;;) {
         if (r == 1)
             r = flags & EBB_NOWAIT  ? -EAGAIN
                 : pressure_asking() ? -EDEADLK
                                     : pin_away(address, flags, stream);
-    } while (r == -ENOSPC && tries++ < PRESSURE_TRIES && ask_for(address));
+        if (r != -ENOSPC || tries++ == PRESSURE_TRIES || !ask_for(address))
+            break;
+        r = pin_here(address, flags);
+    }
+    door_leave(&door);
     return r;
+}
+
+int operand_pin(uint64_t address, unsigned flags, void *stream)
+{
+    int r = pin_here(address, flags);
+
+    return __builtin_expect(!r, 1) ? 0 : pin_later(address, flags, stream, r);
 }
 
 /* The last pin went, and buffers passed their maximum: this block goes when it can go for nothing, else the oldest. */
 static void settle_buffers(uint32_t first)
 {
     unsigned ordinal = core.blocks.block[first].ordinal;
+    struct door door;
     bool copied;
 
+    door_enter(&door);
     mover_take();
     pthread_mutex_lock(&core.lock);
     copied = core.blocks.operand[first].copies != 0;
@@ -188,6 +201,18 @@ static void settle_buffers(uint32_t first)
         mover_send(first, false);
     area_settle(ordinal, first);
     mover_give();
+    door_leave(&door);
+}
+
+/* What is on its way has come, or will not. */
+static void settle_arrivals(void)
+{
+    struct door door;
+
+    door_enter(&door);
+    mover_take();
+    mover_give();
+    door_leave(&door);
 }
 
 int operand_unpin(uint64_t address, unsigned flags)
@@ -198,8 +223,7 @@ int operand_unpin(uint64_t address, unsigned flags)
 
     if (!r && __builtin_expect(arrival_any() && !settled(first), 0)) {
         pthread_mutex_unlock(&core.lock);
-        mover_take();
-        mover_give();
+        settle_arrivals();
         r = operand_lock(address, &first);
     }
     /* Copies of what was written go before the pin: without it an eviction could take them for good. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "parameters.h"
 
+#include "door.h"
 #include "log.h"
 #include "table.h"
 
@@ -201,7 +202,8 @@ static void say_unknown(void)
                  real.cuFuncGetParamInfo ? "" : " (12.4 and newer do)");
 }
 
-__attribute__((noinline)) static const struct layout *learn(CUfunction function)
+/* The driver is asked, once for each function. */
+static const struct layout *learn(CUfunction function)
 {
     struct run run[RUNS_MAX];
     bool is_kernel = false;
@@ -225,6 +227,17 @@ __attribute__((noinline)) static const struct layout *learn(CUfunction function)
         insert(cache, &entry);
     pthread_mutex_unlock(&lock);
     return entry.layout;
+}
+
+__attribute__((noinline)) static const struct layout *learn_apart(CUfunction function)
+{
+    const struct layout *layout;
+    struct door door;
+
+    door_enter(&door);
+    layout = learn(function);
+    door_leave(&door);
+    return layout;
 }
 
 static void use_extra(struct use *use, void **extra)
@@ -256,7 +269,7 @@ void parameters_use(struct use *use, CUfunction function, void **kernel_params, 
     const struct layout *layout = look_up((uint64_t)(uintptr_t)function);
 
     if (__builtin_expect(!layout, 0))
-        layout = learn(function);
+        layout = learn_apart(function);
     if (__builtin_expect(layout->is_plain, 1)) {
         use_pointed(use, kernel_params, layout->runs);
         return;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "door.h"
 #include "mover.h"
 #include "policies.h"
 #include "state.h"
@@ -36,14 +37,11 @@ int core_find(uint64_t address, struct block_info *out)
     return 0;
 }
 
-int core_pin(uint64_t address, enum pin_reason reason)
+static int pin_and_bring(uint64_t address, uint32_t first, enum pin_reason reason)
 {
     uint16_t *pins;
-    uint32_t first;
-    int r = first_at(address, &first);
+    int r;
 
-    if (r < 0)
-        return r;
     mover_take();
     pthread_mutex_lock(&core.lock);
     pins = &core.blocks.block[first].pins[reason];
@@ -58,6 +56,20 @@ int core_pin(uint64_t address, enum pin_reason reason)
         core_unpin(address, reason);
     mover_give();
     return r < 0 ? -ENOMEM : 0;
+}
+
+int core_pin(uint64_t address, enum pin_reason reason)
+{
+    struct door door;
+    uint32_t first;
+    int r = first_at(address, &first);
+
+    if (r < 0)
+        return r;
+    door_enter(&door);
+    r = pin_and_bring(address, first, reason);
+    door_leave(&door);
+    return r;
 }
 
 void core_unpin(uint64_t address, enum pin_reason reason)

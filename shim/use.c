@@ -15,6 +15,7 @@
 
 #include "arrival.h"
 #include "copies.h"
+#include "door.h"
 #include "host_block.h"
 #include "log.h"
 #include "mover.h"
@@ -322,8 +323,8 @@ static uint32_t copied_flag(const struct use *use)
     return use->writes ? OWNER_COPIED : 0;
 }
 
-/* Something is away: leave the section, have it brought back, and enter again. */
-static __attribute__((noinline)) int use_wait(struct use *use, struct gate_slot *slot)
+/* Leave the section, have what is away brought back, and enter again. */
+static int use_fetch(struct use *use, struct gate_slot *slot)
 {
     uint32_t flags;
 
@@ -350,6 +351,18 @@ static __attribute__((noinline)) int use_wait(struct use *use, struct gate_slot 
     return 0;
 }
 
+/* Something is away. */
+static __attribute__((noinline)) int use_wait(struct use *use, struct gate_slot *slot)
+{
+    struct door door;
+    int r;
+
+    door_enter(&door);
+    r = use_fetch(use, slot);
+    door_leave(&door);
+    return r;
+}
+
 /* Inside the section: go on, or leave it for what is away. */
 static inline int use_go(struct use *use, struct gate_slot *slot)
 {
@@ -365,18 +378,28 @@ static inline int use_go(struct use *use, struct gate_slot *slot)
 /* The gate is closed, or this is the thread's first call. */
 static __attribute__((noinline)) int use_begin_waiting(struct use *use)
 {
-    struct gate_slot *slot = gate_enter();
+    struct gate_slot *slot;
+    struct door door;
+    int r = -ENOMEM;
 
+    door_enter(&door);
+    slot = gate_enter();
     if (slot)
-        return use_go(use, slot);
-    host_block_drop_all(use);
-    return -ENOMEM;
+        r = use_go(use, slot);
+    else
+        host_block_drop_all(use);
+    door_leave(&door);
+    return r;
 }
 
 static __attribute__((noinline)) int use_begin_searching(struct use *use)
 {
+    struct door door;
+
+    door_enter(&door);
     if (use->writes)
         search_roots(use);
+    door_leave(&door);
     return use_begin_waiting(use);
 }
 

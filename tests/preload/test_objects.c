@@ -314,3 +314,59 @@ Test(objects, host_memory_is_charged_once_whether_the_driver_or_the_program_regi
     }
     munmap(memory, 8 * MIB);
 }
+
+/* ---- host memory that a call names --------------------------------------------------------------------------------- */
+
+#define PIECE_BYTES ((size_t)64 << 10) /* comes back at once */
+
+/* 4 MiB that lie on disk. NULL: the kernel's faults are not handed to this user. */
+static char *memory_away(void)
+{
+    char *memory = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    cr_assert_neq(memory, MAP_FAILED);
+    memset(memory, 'n', 4 * MIB - 1);
+    cr_assert_eq(ebb_register(memory, 4 * MIB, 0, "names"), 0);
+    return ebb_evict(memory, 0, EBB_TIER_DISK) > 0 ? memory : NULL;
+}
+
+/* Whoever brings memory back needs what a call may have locked. */
+Test(objects, what_a_call_reads_may_be_away, .timeout = 30)
+{
+    struct object block;
+    char *memory;
+
+    begin(100);
+    block = make(8, 1);
+    memory = memory_away();
+    if (!memory)
+        cr_skip("faults of the kernel are not handed to this user");
+    cr_expect_eq(ebb_register(ptr(&block), block.bytes, 0, memory + 4 * MIB - 16), 0);
+    cr_expect_str_eq(ask(&block).name, "nnnnnnnnnnnnnnn");
+    cr_expect_eq(ebb_register(memory + PIECE_BYTES, 8, 0, memory), -EINVAL);
+    end(&block);
+}
+
+Test(objects, what_a_call_writes_may_be_away, .timeout = 30)
+{
+    struct ebb_stats *figures;
+    ebb_reservation *reservation;
+    char *memory;
+
+    begin(100);
+    memory = memory_away();
+    if (!memory)
+        cr_skip("faults of the kernel are not handed to this user");
+    /* The size is in a piece that is there, what is written in the next. */
+    figures = (struct ebb_stats *)(void *)(memory + PIECE_BYTES - 16);
+    figures->struct_bytes = sizeof *figures;
+    cr_expect_eq(ebb_get_stats(figures), 0);
+    figures = (struct ebb_stats *)(void *)(memory + 5 * PIECE_BYTES - 16);
+    figures->struct_bytes = sizeof *figures;
+    cr_assert_eq(ebb_push_peak(), 0);
+    cr_expect_eq(ebb_pop_peak(figures), 0);
+    reservation = (ebb_reservation *)(void *)(memory + 9 * PIECE_BYTES);
+    cr_expect_eq(ebb_reserve(2 * MIB, 0, 0, reservation, NULL), 0);
+    cr_expect_eq(ebb_reserve_release(*reservation, SIZE_MAX), 0);
+    cr_expect_eq(ebb_unregister(memory), 0);
+}

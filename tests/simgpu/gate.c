@@ -67,6 +67,18 @@ static CUresult admit(const struct entry *entry, unsigned index, const void *ret
     return entry->needs == INIT || entry->needs == ANY ? CUDA_SUCCESS : sticky;
 }
 
+/* Of what has no body. To print is a point of cancellation, which an entry is only if it is told to be. */
+static void name_once(unsigned index)
+{
+    int state;
+
+    if (__atomic_exchange_n(&named[index], true, __ATOMIC_RELAXED))
+        return;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    fprintf(stderr, "simgpu: %s is not implemented\n", entries[index].symbol);
+    pthread_setcancelstate(state, NULL);
+}
+
 struct gate gate_enter(unsigned index, void *return_address)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -74,11 +86,12 @@ struct gate gate_enter(unsigned index, void *return_address)
     CUresult result;
 
     pthread_once(&once, start);
+    if (options.cancel)
+        pthread_testcancel();
     __atomic_add_fetch(&calls[index], 1, __ATOMIC_RELAXED);
     result = admit(entry, index, return_address);
     if (result == CUDA_SUCCESS && !entry->body) {
-        if (!__atomic_exchange_n(&named[index], true, __ATOMIC_RELAXED))
-            fprintf(stderr, "simgpu: %s is not implemented\n", entry->symbol);
+        name_once(index);
         result = CUDA_ERROR_NOT_SUPPORTED;
     }
     thread.per_thread = entry->stream == PER_THREAD;

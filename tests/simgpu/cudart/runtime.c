@@ -152,8 +152,13 @@ CUresult runtime_reset_device(void)
 
 int runtime_refuse(const char *name, int *printed)
 {
+    int state;
+
+    /* To print is a point of cancellation, which no function of a runtime is. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     if (!__atomic_exchange_n(printed, 1, __ATOMIC_RELAXED))
         fprintf(stderr, "simgpu: %s is not implemented by the simulated runtime\n", name);
+    pthread_setcancelstate(state, NULL);
     return runtime_finish(CUDA_ERROR_NOT_SUPPORTED);
 }
 
