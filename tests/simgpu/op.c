@@ -321,8 +321,11 @@ void op_observe_before(const struct op *op)
 
 void op_observe_context(const struct context *context)
 {
-    for (const struct stream *stream = context->streams; stream; stream = stream->next)
+    for (const struct stream *stream = context->streams; stream; stream = stream->next) {
         observe(stream->slot, stream->first ? stream->first->slot_number - 1 : stream->slot_number);
+        if (!stream->first && stream->last)
+            op_observe(stream->last); /* and all that it waited for, in other contexts too */
+    }
 }
 
 void op_observe_device(const struct device *device)

@@ -10,6 +10,34 @@ static void host_function(void *data)
     let_go(data);
 }
 
+/* A context waits for another one's work, and the host for the context; by then all is done, which nobody has seen. */
+static void across_contexts(CUstream waiting)
+{
+    CUstream first, second;
+    CUdeviceptr address;
+    uint32_t *done = flags();
+    CUcontext other;
+    CUevent event;
+
+    must(cuCtxCreate(&other, NULL, 0, 0));
+    must(cuStreamCreate(&first, CU_STREAM_NON_BLOCKING));
+    must(cuStreamCreate(&second, CU_STREAM_NON_BLOCKING));
+    must(cuMemAlloc(&address, 4096));
+    must(cuEventCreate(&event, 0));
+    must(cuMemsetD8Async(address, 1, 100, first));
+    must(cuMemcpyDtoHAsync(done, address, sizeof *done, first));
+    must(cuEventRecord(event, first));
+    must(cuCtxPopCurrent(&other));
+    must(cuStreamWaitEvent(waiting, event, 0));
+    while (!__atomic_load_n(done, __ATOMIC_ACQUIRE))
+        sched_yield();
+    must(cuCtxSynchronize());
+    must(cuCtxPushCurrent(other));
+    must(cuMemsetD8Async(address, 2, 100, second));
+    must(cuCtxDestroy(other));
+    must(cuMemFreeHost(done));
+}
+
 void all_ordered(void)
 {
     CUstream first, second;
@@ -46,4 +74,5 @@ void all_ordered(void)
     must(cuMemsetD8Async(address, 8, 100, second));
     must(cuCtxSynchronize());
     must(cuMemFree(address));
+    across_contexts(second);
 }
