@@ -64,7 +64,8 @@ static CUcontext context_of(CUdeviceptr address, CUcontext otherwise)
     if (core_owns(address) && core_find(address, &block) == 0 && block.context)
         return (CUcontext)(uintptr_t)block.context;
     if (real.cuPointerGetAttribute &&
-        real.cuPointerGetAttribute(&context, CU_POINTER_ATTRIBUTE_CONTEXT, address) == CUDA_SUCCESS && context)
+        real.cuPointerGetAttribute(&context, CU_POINTER_ATTRIBUTE_CONTEXT, address) == CUDA_SUCCESS &&
+        context)
         return context;
     return otherwise;
 }
@@ -72,7 +73,7 @@ static CUcontext context_of(CUdeviceptr address, CUcontext otherwise)
 static bool is_on_device(CUmemorytype type, CUdeviceptr address)
 {
     return type == CU_MEMORYTYPE_DEVICE || type == CU_MEMORYTYPE_ARRAY ||
-           (type == CU_MEMORYTYPE_UNIFIED && !operands_is_on_host(address));
+           (type == CU_MEMORYTYPE_UNIFIED && (core_owns(address) || !operands_is_on_host(address)));
 }
 
 static CUDA_MEMCPY3D_PEER of_plane(const CUDA_MEMCPY2D *plane)
@@ -146,15 +147,16 @@ static bool copy_between(struct crossing *crossing, const struct place *place)
     copy = crossing->form == CROSSING_PLANE    ? of_plane(crossing->plane)
            : crossing->form == CROSSING_VOLUME ? of_volume(crossing->volume)
                                                : of_flat(crossing);
-    if (!is_on_device(copy.dstMemoryType, copy.dstDevice) || !is_on_device(copy.srcMemoryType, copy.srcDevice))
+    if (!is_on_device(copy.dstMemoryType, copy.dstDevice) ||
+        !is_on_device(copy.srcMemoryType, copy.srcDevice))
         return false;
     copy.dstContext = context_of(copy.dstDevice, place->context);
     copy.srcContext = context_of(copy.srcDevice, place->context);
     if (crossing->form != CROSSING_FLAT && real.cuMemcpy3DPeerAsync)
         crossing->result = real.cuMemcpy3DPeerAsync(&copy, stream_of(crossing));
     else if (crossing->form == CROSSING_FLAT && real.cuMemcpyPeerAsync)
-        crossing->result = real.cuMemcpyPeerAsync(copy.dstDevice, copy.dstContext, copy.srcDevice, copy.srcContext,
-                                                  crossing->bytes, stream_of(crossing));
+        crossing->result = real.cuMemcpyPeerAsync(copy.dstDevice, copy.dstContext, copy.srcDevice,
+                                                  copy.srcContext, crossing->bytes, stream_of(crossing));
     else
         return false;
     return true;
@@ -243,31 +245,39 @@ bool crossing_begin(struct crossing *crossing, const struct use *use)
     return false;
 }
 
+/* The program's stream waits for the call. The block's context is current. */
+static bool join(const struct crossing *crossing)
+{
+    CUcontext popped;
+    CUevent after;
+    bool is_joined;
+
+    if (mark(crossing->detour, &after) != CUDA_SUCCESS)
+        return false;
+    is_joined = real.cuCtxPushCurrent_v2(crossing->home) == CUDA_SUCCESS;
+    if (is_joined) {
+        is_joined = real.cuStreamWaitEvent(stream_of(crossing), after, 0) == CUDA_SUCCESS;
+        real.cuCtxPopCurrent_v2(&popped);
+    }
+    real.cuEventDestroy_v2(after);
+    return is_joined;
+}
+
 void crossing_end(struct crossing *crossing)
 {
     CUstreamCaptureMode mode;
     CUcontext popped;
-    CUevent after;
 
     if (!crossing->owner)
         return;
     mode = quiet_begin();
     if (crossing->stream)
         *crossing->stream = crossing->instead_of;
-    bool is_marked = mark(crossing->detour, &after) == CUDA_SUCCESS;
-
-    if (!is_marked) /* order is kept by waiting here */
+    if (!join(crossing)) /* what cannot wait there is waited for here */
         real.cuStreamSynchronize(crossing->detour);
     if (crossing->stream)
         real.cuStreamDestroy_v2(crossing->detour);
     real.cuCtxPopCurrent_v2(&popped);
-    if (is_marked) {
-        if (real.cuCtxPushCurrent_v2(crossing->home) == CUDA_SUCCESS) {
-            real.cuStreamWaitEvent(stream_of(crossing), after, 0);
-            real.cuCtxPopCurrent_v2(&popped);
-        }
-        real.cuEventDestroy_v2(after);
-    }
     real.cuEventDestroy_v2(crossing->before);
     quiet_end(mode);
 }

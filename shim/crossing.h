@@ -25,9 +25,9 @@ enum crossing_form {
 
 struct crossing {
     enum crossing_form form;
-    bool per_thread;  /**< stream 0 is the thread's own */
-    CUstream *stream; /**< the call's argument, which may be changed; NULL: it has none */
-    CUdeviceptr to, from;
+    bool per_thread;      /**< stream 0 is the thread's own */
+    CUstream *stream;     /**< the call's argument, which may be changed; NULL: it has none */
+    CUdeviceptr to, from; /**< of a flat one */
     size_t bytes;
     const CUDA_MEMCPY2D *plane;
     const CUDA_MEMCPY3D *volume;
@@ -37,6 +37,22 @@ struct crossing {
     CUevent before;
     CUstream detour, instead_of;
 };
+
+static inline void crossing_init(struct crossing *crossing, bool per_thread)
+{
+    crossing->form = CROSSING_NONE;
+    crossing->per_thread = per_thread;
+    crossing->stream = NULL;
+    crossing->owner = NULL;
+}
+
+static inline void crossing_flat(struct crossing *crossing, CUdeviceptr to, CUdeviceptr from, size_t bytes)
+{
+    crossing->form = CROSSING_FLAT;
+    crossing->to = to;
+    crossing->from = from;
+    crossing->bytes = bytes;
+}
 
 /** True for a call with a block that the device which makes it has no access to. */
 bool crossing_is(const struct crossing *crossing, const struct use *use);

@@ -25,6 +25,9 @@ struct options;
  *  -ENOTSUP: a driver without what blocks need. */
 int device_cuda_init(const struct options *options, struct device **out);
 
+/** May that device touch the blocks of `owner`: it is the owner, or a peer that was let in. */
+bool device_cuda_reaches(unsigned ordinal, unsigned owner);
+
 /** A peer may or may no longer reach the memory of `owner`: every block there is granted anew. */
 void device_cuda_peer(unsigned owner, unsigned peer, bool enabled);
 

@@ -190,6 +190,13 @@ int device_map_grant(struct device *self, unsigned ordinal, uint64_t address, ui
     return error;
 }
 
+bool device_cuda_reaches(unsigned ordinal, unsigned owner)
+{
+    /* Without an arena of mappings blocks are managed memory, which everybody reaches. */
+    return ordinal == owner || !arena_bytes || owner >= DEVICE_MAX || ordinal >= DEVICE_MAX ||
+           __atomic_load_n(&peers[owner], __ATOMIC_ACQUIRE) >> ordinal & 1;
+}
+
 void device_cuda_peer(unsigned owner, unsigned peer, bool enabled)
 {
     struct table_copy copy;

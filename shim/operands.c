@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "operands.h"
 
-/* An address that the CPU may read: pinned, registered or plain host memory, and nothing on a device. */
-static bool is_on_host(CUdeviceptr address)
+bool operands_is_on_host(CUdeviceptr address)
 {
     unsigned type = 0;
 
@@ -19,7 +18,7 @@ static void source(struct use *use, CUdeviceptr from, size_t bytes)
     use_host(use, (const void *)(uintptr_t)from, bytes);
     if (core_owns(from))
         use_word(use, from);
-    else if (from && bytes && is_on_host(from))
+    else if (from && bytes && operands_is_on_host(from))
         use_source(use, (const void *)(uintptr_t)from, bytes);
 }
 

@@ -11,6 +11,9 @@
 #include "core.h"
 #include "hooks.h"
 
+/** An address that the CPU may read: pinned, registered or plain host memory, and nothing on a device. */
+bool operands_is_on_host(CUdeviceptr address);
+
 /** A copy between two addresses, either of which may be on the host or on a device. */
 void operands_either(struct use *use, CUdeviceptr to, CUdeviceptr from, size_t bytes);
 void operands_batch(struct use *use, const CUdeviceptr *to, const CUdeviceptr *from, const size_t *bytes,
