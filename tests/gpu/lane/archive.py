@@ -4,7 +4,8 @@ rows, what it printed, what the library counted.
 
 The file is only ever appended to, and each line is on the disk before the next step begins. So wherever a run is cut,
 by SIGKILL, by the machine going away, every finished step is in it: at worst the last line has no end, and is passed
-over. Nothing has to be packed at the end, and there is one file to bring back.
+over, as is a line for which the disk had no room. Nothing has to be packed at the end, and there is one file to bring
+back.
 """
 import json
 import os
@@ -46,13 +47,16 @@ class Archive:
         if path.exists():
             path.replace(path.with_suffix(".previous" + path.suffix))
         self.file = open(path, "ab", buffering=0)
+        self.is_whole = True  # whether the last line has its end
         self.write({"gpu-check": 1, **header})
 
     def write(self, record):
-        """Returns once the line is on the disk."""
-        line = encode(record)
+        """Returns once the line is on the disk. Raises OSError where it cannot be; a later one may."""
+        line = (b"" if self.is_whole else b"\n") + encode(record)
+        self.is_whole = False
         while line:
             line = line[self.file.write(line):]
+        self.is_whole = True
         os.fsync(self.file.fileno())
 
     def close(self):
@@ -63,8 +67,12 @@ class Archive:
 def read(path):
     """The header and the records by step, of a run that may have been cut anywhere. Raises ValueError where the file is
     no archive."""
-    lines = path.read_bytes().split(b"\n")[:-1]
-    found = [json.loads(line) for line in lines if line]
-    if not found or "gpu-check" not in found[0]:
+    found = []
+    for line in path.read_bytes().split(b"\n")[:-1]:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            pass
+    if not found or not isinstance(found[0], dict) or "gpu-check" not in found[0]:
         raise ValueError(f"{path} is no archive of gpu-check, or ends before its first line does")
     return found[0], {record["step"]: record for record in found[1:]}

@@ -13,6 +13,7 @@ import time
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 KILLED_S = 3  # for a killed process to be gone; one that hangs in the kernel is left
 READ_BYTES = 4 * 2**20  # of what a command prints: the beginning
+PRINTED_BYTES = 256 * 2**20  # who prints more is ended: the disk is small
 
 Ended = collections.namedtuple("Ended", "status seconds out errors")
 libc = ctypes.CDLL(None, use_errno=True)
@@ -67,11 +68,11 @@ def end_orphans():
         time.sleep(0.005)
 
 
-def has_ended(pid, limit_s):
-    """Waits for the child without collecting it; false when the time is over."""
+def has_ended(pid, limit_s, files=()):
+    """Waits for the child without collecting it; false when the time is over, or it has filled a file."""
     deadline_s, pause_s = time.monotonic() + limit_s, 0.002
     while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        if time.monotonic() > deadline_s:
+        if time.monotonic() > deadline_s or any(os.fstat(file.fileno()).st_size > PRINTED_BYTES for file in files):
             return False
         time.sleep(pause_s)
         pause_s = min(0.05, pause_s * 1.5)
@@ -85,17 +86,17 @@ def text_of(file):
 
 
 def run(command, environment, limit_s, folder):
-    """Runs it for at most so long; a status of None says that it was ended for that. Raises OSError if it cannot be
-    started."""
+    """Runs it for at most so long; a status of None says that it was ended for that, or for what it printed. Raises
+    OSError if it cannot be started."""
     started_s = time.monotonic()
     with tempfile.TemporaryFile(dir=folder) as out, tempfile.TemporaryFile(dir=folder) as errors:
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=errors,
                                    start_new_session=True, preexec_fn=die_with_parent)
-        in_time = has_ended(process.pid, limit_s)
-        seconds = time.monotonic() - started_s
-        end_session(process.pid)
-        status = None
-        if has_ended(process.pid, KILLED_S):
-            status = process.wait() if in_time else process.wait() and None
-        end_orphans()
-        return Ended(status, seconds, text_of(out), text_of(errors))
+        try:
+            in_time = has_ended(process.pid, limit_s, (out, errors))
+            seconds = time.monotonic() - started_s
+        finally:
+            end_session(process.pid)
+            status = process.wait() if has_ended(process.pid, KILLED_S) else None
+            end_orphans()
+        return Ended(status if in_time else None, seconds, text_of(out), text_of(errors))

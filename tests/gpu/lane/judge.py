@@ -51,8 +51,9 @@ def how(ended):
 
 
 def last_line(ended):
-    """What it said last: on standard error, else on standard output."""
-    lines = (ended.errors.strip() or ended.out.strip()).splitlines()
+    """What it said last: on standard error, rather not what the library says, else on standard output."""
+    errors, out = ended.errors.strip().splitlines(), ended.out.strip().splitlines()
+    lines = [line for line in errors if not line.startswith("ebbtide")] or errors or out
     return lines[-1][:300] if lines else ""
 
 
@@ -107,7 +108,7 @@ def lives(ended, found, _records, _step):
     if ended.status is None:
         return "failed", ""
     if ended.status or not found["data"] or why:
-        return "contradicts", f"{why or 'it does not live'}; {how(ended)}: {last_line(ended)}"
+        return "contradicts", f"{(not ended.status and why) or 'it does not live'}; {how(ended)}: {last_line(ended)}"
     unhooked = found["stats"]["unhooked"]
     if unhooked:
         return "open", f"it lives; asked for and in no list of ours: {' '.join(unhooked)}"
@@ -167,7 +168,9 @@ def fits(ended, found, _records, _step):
     why = passed_by(found["stats"])
     if ended.status is None or (ended.status == 0 and not found["text"]):
         return "failed", ""
-    if ended.status or why or found["stats"]["evictions"]:
+    if ended.status:
+        return "contradicts", f"{found['text']}; {how(ended)}: {last_line(ended)}"
+    if why or found["stats"]["evictions"]:
         return "contradicts", f"{found['text']}; {why or counted(found['stats'])}"
     return "confirms", f"{found['text']}; nothing was evicted"
 
