@@ -14,7 +14,7 @@ total = float(ones.sum())
 print("allocated and summed", total, flush=True)
 matrix = torch.arange(1 << 20, dtype=torch.float32).reshape(1024, 1024).cuda() / (1 << 20)
 product = (matrix @ matrix).cpu()
-print("multiplied and copied", flush=True)
+print("multiplied, and copied back", flush=True)
 target = torch.zeros(1 << 20, device="cuda")
 graph = torch.cuda.CUDAGraph()
 with torch.cuda.graph(graph):
