@@ -34,8 +34,8 @@ const char *place_name(enum place place);
 CUresult block_host_use(CUdevice device, CUmemLocationType type);
 const char *block_host_name(CUmemLocationType type);
 
-/* Finds what the host tier uses here, HOST_NUMA or else HOST, unless that is settled. An error: the driver refuses both.
- * What makes or measures a host handle does this first, and then ends the program with a verdict that contradicts. */
+/* Finds what the host tier uses here, HOST_NUMA or else HOST, unless that is settled. An error: the driver refuses
+ * both. What makes a host handle does this first, and then ends the program with a verdict that contradicts. */
 CUresult block_host_find(CUdevice device);
 
 /* The granularity that fits device and host memory. */

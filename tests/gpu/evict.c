@@ -55,8 +55,8 @@ static struct slot *slot_create(size_t bytes, int device)
     return slot;
 }
 
-/* Memory of at least `size` bytes, or NULL, with a line where blocks cannot move here. Use is ordered by one stream, as the pointer may be another's soon
- * after. */
+/* Memory of at least `size` bytes, or NULL, with a line where blocks cannot move here. Use is ordered by one stream, as
+ * the pointer may be another's soon after. */
 void *evict_alloc(ssize_t size, int device, CUstream stream)
 {
     struct slot *slot = NULL;

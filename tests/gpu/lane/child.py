@@ -36,11 +36,11 @@ def children():
     found = []
     for entry in pathlib.Path("/proc").iterdir():
         try:
-            fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split() if entry.name.isdigit() else []
-        except OSError:
-            continue
-        if len(fields) > 1 and int(fields[1]) == os.getpid() and int(entry.name) not in not_ours:
-            found.append(int(entry.name))
+            fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
+            if int(fields[1]) == os.getpid() and int(entry.name) not in not_ours:
+                found.append(int(entry.name))
+        except (OSError, ValueError, IndexError):
+            pass  # no process, or one that has gone
     return found
 
 

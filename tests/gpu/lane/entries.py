@@ -30,7 +30,8 @@ def base_of(name):
 def hooked_names():
     """The driver's entries that the library stands before, by base name."""
     text = HOOKS.read_text(encoding="utf-8")
-    return {base_of(name) for name in re.findall(r"^(?:HOOK\w*\(\w+, |USE\w*\(|CALL\()(cu[A-Z]\w+)", text, re.MULTILINE)}
+    rows = re.findall(r"^(?:HOOK\w*\(\w+, |USE\w*\(|CALL\()(cu[A-Z]\w+)", text, re.MULTILINE)
+    return {base_of(name) for name in rows}
 
 
 class Driver:
@@ -101,7 +102,8 @@ def main():
                 continue
             other += 1
             (bad if base_of(name) in hooked else strange)[(name, version, flags)] = nearest
-        for what, count in (("exported", same), ("by_another_name", renamed), ("other", other), ("refused", refused), ("all", len(entries))):
+        for what, count in (("exported", same), ("by_another_name", renamed), ("other", other), ("refused", refused),
+                            ("all", len(entries))):
             print(f"{kind}_{what} {count} entries")
     for (name, version, flags), nearest in list({**bad, **strange}.items())[:NAMED_MOST]:
         print(f"not_exported_{name}_{version}_{flags} {nearest} dladdr")

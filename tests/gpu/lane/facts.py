@@ -21,10 +21,10 @@ NO_GPU = 77
 PROBE_S = 5
 MODULES = ("torch", "cupy", "jax")
 CAPABILITIES = {"ipc_lock": 14, "sys_ptrace": 19, "sys_admin": 21, "sys_nice": 23}
-SYSCALLS = {"x86_64": {"get_mempolicy": 239, "mbind": 237, "membarrier": 324, "userfaultfd": 323, "io_uring_setup": 425,
-                       "pidfd_open": 434, "process_vm_readv": 310},
-            "aarch64": {"get_mempolicy": 236, "mbind": 235, "membarrier": 283, "userfaultfd": 282, "io_uring_setup": 425,
-                        "pidfd_open": 434, "process_vm_readv": 270}}
+SYSCALLS = {"x86_64": {"get_mempolicy": 239, "mbind": 237, "membarrier": 324, "userfaultfd": 323,
+                       "io_uring_setup": 425, "pidfd_open": 434, "process_vm_readv": 310},
+            "aarch64": {"get_mempolicy": 236, "mbind": 235, "membarrier": 283, "userfaultfd": 282,
+                        "io_uring_setup": 425, "pidfd_open": 434, "process_vm_readv": 270}}
 ATTRIBUTES = {"compute_major": 75, "compute_minor": 76, "unified_addressing": 41, "virtual_memory_management": 102,
               "handle_posix_descriptor": 103, "pageable_memory_access": 88, "pageable_uses_host_page_tables": 100,
               "host_register": 99, "concurrent_managed": 89, "memory_pools": 115, "rdma_with_vmm": 110, "dma_buf": 124,

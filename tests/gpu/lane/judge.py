@@ -37,7 +37,8 @@ def parse(text):
         elif len(parts) == 2:
             words[parts[0]] = parts[1]
     if "hash" in words:
-        found["data"].append({"hash": words["hash"], "losses": [], "peak_bytes": int(words.get("peak_device_bytes", 0))})
+        found["data"].append({"hash": words["hash"], "losses": [],
+                              "peak_bytes": int(words.get("peak_device_bytes", 0))})
     return found
 
 
@@ -85,8 +86,8 @@ def passed_by(stats):
 def counted(stats):
     """What the library did, as text."""
     moves = stats["moves"]
-    parts = [f"{stats['evictions']} evictions, {stats['restores']} restores, {stats['zero_copy_launches']} launches from "
-             f"host memory, stalled {stats['stall_ns'] / 1e6:.0f} ms"]
+    parts = [f"{stats['evictions']} evictions, {stats['restores']} restores, {stats['zero_copy_launches']} launches "
+             f"from host memory, stalled {stats['stall_ns'] / 1e6:.0f} ms"]
     for name, move in moves.items():
         if move["bytes"]:
             parts.append(f"{name.replace('_', ' ')} {move['bytes'] / 2**20:.0f} MiB at "

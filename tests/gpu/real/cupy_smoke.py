@@ -17,8 +17,8 @@ mixed = numbers[::-1].copy()
 mixed.sort()
 is_sorted = bool((mixed == numbers).all())
 runtime = cupy.cuda.runtime
-print(json.dumps({"cupy": cupy.__version__, "runtime": runtime.runtimeGetVersion(), "driver": runtime.driverGetVersion(),
-                  "sum": total, "sorted": is_sorted, "import_s": imported_s - started_s,
+print(json.dumps({"cupy": cupy.__version__, "runtime": runtime.runtimeGetVersion(),
+                  "driver": runtime.driverGetVersion(), "sum": total, "sorted": is_sorted, "import_s": imported_s - started_s,
                   "seconds": time.monotonic() - imported_s}), flush=True)
 if not is_sorted or total != float((1 << 26) - 1) * (1 << 26):
     raise SystemExit("wrong results")

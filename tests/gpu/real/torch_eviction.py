@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What `eviction` asks, for PyTorch and with it cuBLAS and cuDNN: trains while an allocator moves blocks at random around
-every module, forward and backward. Losses and parameters must be those of a run that moves nothing, to the bit.
+"""What `eviction` asks, for PyTorch and with it cuBLAS and cuDNN: trains while an allocator moves blocks at random
+around every module, forward and backward. Losses and parameters must be those of a run that moves nothing, to the bit.
 
 usage: torch_eviction.py ALLOCATOR [--simulated]       prints rows and a verdict
        torch_eviction.py ALLOCATOR --moves MODEL      the child that trains
