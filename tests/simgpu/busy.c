@@ -43,11 +43,11 @@ void busy_end(struct device *device, const struct work *work)
     capacity_note_busy(device);
 }
 
-void busy_read(const struct device *device, uint64_t total_ns[BUSY_KINDS])
+void busy_read(const struct device *device, uint64_t at_ns, uint64_t total_ns[BUSY_KINDS])
 {
     for (int i = 0; i < BUSY_KINDS; i++) {
         const struct busy *busy = &device->busy[i];
 
-        total_ns[i] = busy->total_ns + (busy->running ? now_ns() - busy->since_ns : 0);
+        total_ns[i] = busy->total_ns + (busy->running && busy->since_ns < at_ns ? at_ns - busy->since_ns : 0);
     }
 }

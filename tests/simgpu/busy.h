@@ -10,7 +10,7 @@
 void busy_begin(struct device *device, const struct work *work);
 void busy_end(struct device *device, const struct work *work);
 
-/* Until now, for each kind of it. What runs at the same time counts once. */
-void busy_read(const struct device *device, uint64_t total_ns[BUSY_KINDS]);
+/* Until then, a time that has just been, for each kind of it. What runs at the same time counts once. */
+void busy_read(const struct device *device, uint64_t at_ns, uint64_t total_ns[BUSY_KINDS]);
 
 #endif

@@ -226,7 +226,7 @@ size_t simgpu_used_bytes(int ordinal)
     return bytes;
 }
 
-bool simgpu_uses(int index, size_t *bytes, uint64_t busy_ns[BUSY_KINDS])
+bool simgpu_uses(int index, uint64_t at_ns, size_t *bytes, uint64_t busy_ns[BUSY_KINDS])
 {
     const struct device *device;
     bool does;
@@ -238,7 +238,7 @@ bool simgpu_uses(int index, size_t *bytes, uint64_t busy_ns[BUSY_KINDS])
     does = device && context_lives(device);
     if (does) {
         *bytes = device->used.device_bytes;
-        busy_read(device, busy_ns);
+        busy_read(device, at_ns, busy_ns);
     }
     sim_unlock();
     return does;

@@ -124,8 +124,8 @@ void hole_free(struct hole *holes);
 __attribute__((visibility("default"))) size_t simgpu_used_bytes(int ordinal);
 
 /* Whether this process has a context on the device of that index, the bytes that it uses there, and how long it has been
- * at work: for the simulated libnvidia-ml beside us. Any thread, without the lock. */
-__attribute__((visibility("default"))) bool simgpu_uses(int index, size_t *bytes,
+ * at work until then: for the simulated libnvidia-ml beside us. Any thread, without the lock. */
+__attribute__((visibility("default"))) bool simgpu_uses(int index, uint64_t at_ns, size_t *bytes,
                                                         uint64_t busy_ns[BUSY_KINDS]);
 
 /* Device of an ordinal, or NULL. */

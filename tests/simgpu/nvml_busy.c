@@ -8,7 +8,6 @@
 #include "options.h"
 
 #include <pthread.h>
-#include <time.h>
 
 static const uint64_t period_ns = 1000000000 / 6;
 
@@ -21,16 +20,29 @@ static struct sample samples[DEVICES_MAX];
 
 static nvmlReturn_t take_sample(nvmlDevice_t device, struct sample *sample)
 {
-    struct timespec now;
     struct look look;
     nvmlReturn_t result = nvml_look(device, &look);
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    *sample = (struct sample){.at_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec};
-    for (unsigned i = 0; result == NVML_SUCCESS && i < look.count; i++)
+    if (result != NVML_SUCCESS)
+        return result;
+    *sample = (struct sample){.at_ns = look.at_ns};
+    for (unsigned i = 0; i < look.count; i++)
         for (int work = 0; work < SHARE_WORK; work++)
             sample->busy_ns[work] += look.users[i].busy_ns[work];
-    return result;
+    return NVML_SUCCESS;
+}
+
+/* The latest sample, in whose place the new one comes when so much time has passed. */
+static struct sample replace(int index, const struct sample *with, uint64_t least_ns)
+{
+    struct sample latest;
+
+    pthread_mutex_lock(&lock);
+    latest = samples[index];
+    if (with->at_ns >= latest.at_ns + least_ns)
+        samples[index] = *with;
+    pthread_mutex_unlock(&lock);
+    return latest;
 }
 
 void nvml_busy_start(void)
@@ -38,13 +50,15 @@ void nvml_busy_start(void)
     nvmlReturn_t result = NVML_SUCCESS;
     nvmlDevice_t device;
 
-    pthread_mutex_lock(&lock);
     for (int i = 0; i < options.devices && result == NVML_SUCCESS; i++) {
+        struct sample sample;
+
         result = nvmlDeviceGetHandleByIndex_v2((unsigned)i, &device);
         if (result == NVML_SUCCESS)
-            result = take_sample(device, &samples[i]);
+            result = take_sample(device, &sample);
+        if (result == NVML_SUCCESS)
+            (void)replace(i, &sample, 0);
     }
-    pthread_mutex_unlock(&lock);
 }
 
 /* Several processes take turns on a device. One that ended has taken its time along. */
@@ -58,19 +72,16 @@ static unsigned rate(const struct sample *from, const struct sample *to, int wor
 
 nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_t *rates)
 {
-    struct sample now;
+    struct sample now, latest;
     nvmlReturn_t result;
     int index = nvml_index(device, &result);
 
     if (index < 0 || !rates)
         return result;
-    pthread_mutex_lock(&lock);
     result = take_sample(device, &now);
-    if (result == NVML_SUCCESS) {
-        *rates = (nvmlUtilization_t){rate(&samples[index], &now, 0), rate(&samples[index], &now, 1)};
-        if (now.at_ns - samples[index].at_ns >= period_ns)
-            samples[index] = now;
-    }
-    pthread_mutex_unlock(&lock);
-    return result;
+    if (result != NVML_SUCCESS)
+        return result;
+    latest = replace(index, &now, period_ns);
+    *rates = (nvmlUtilization_t){rate(&latest, &now, 0), rate(&latest, &now, 1)};
+    return NVML_SUCCESS;
 }

@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Without a file to share nobody has come yet. */
@@ -21,7 +22,7 @@ static nvmlReturn_t look_at_share(int index, struct look *look)
         return NVML_ERROR_UNKNOWN;
     }
     look->used = share_used(&share, index);
-    look->count = share_users(&share, index, look->users, LEDGER_ACCOUNTS);
+    look->count = share_users(&share, index, look->at_ns, look->users, LEDGER_ACCOUNTS);
     share_close(&share);
     return NVML_SUCCESS;
 }
@@ -29,11 +30,12 @@ static nvmlReturn_t look_at_share(int index, struct look *look)
 static void look_at_driver(int index, struct look *look)
 {
     void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
-    bool (*uses)(int, size_t *, uint64_t *) =
-        driver ? (bool (*)(int, size_t *, uint64_t *))(uintptr_t)dlsym(driver, "simgpu_uses") : NULL;
+    bool (*uses)(int, uint64_t, size_t *, uint64_t *) =
+        driver ? (bool (*)(int, uint64_t, size_t *, uint64_t *))(uintptr_t)dlsym(driver, "simgpu_uses")
+               : NULL;
     struct share_user user = {.pid = (unsigned)getpid()};
 
-    if (uses && uses(index, &user.bytes, user.busy_ns)) {
+    if (uses && uses(index, look->at_ns, &user.bytes, user.busy_ns)) {
         look->users[look->count++] = user;
         look->used = user.bytes;
     }
@@ -45,9 +47,12 @@ nvmlReturn_t nvml_look(nvmlDevice_t device, struct look *look)
 {
     nvmlReturn_t result;
     int index = nvml_index(device, &result);
+    struct timespec now;
 
     if (index < 0)
         return result;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    look->at_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
     look->used = look->count = 0;
     if (options.shared)
         return look_at_share(index, look);

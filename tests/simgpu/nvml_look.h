@@ -10,6 +10,7 @@
 #include "share.h"
 
 struct look {
+    uint64_t at_ns; /* CLOCK_MONOTONIC */
     unsigned long long used;
     unsigned count; /* the processes that have a context there */
     struct share_user users[LEDGER_ACCOUNTS];

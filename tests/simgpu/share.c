@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -216,9 +215,12 @@ const char *share_open(struct share *share, const char *path, bool join)
     guarded |= join;
     if (options.memory_bytes / UNIT > LEDGER_UNITS_MAX)
         return "devices are too large for it";
-    pthread_mutex_lock(&joining);
+    /* Who only looks takes no lock that a fork could leave taken. */
+    if (join)
+        pthread_mutex_lock(&joining);
     reason = open_and_map(share, path, join);
-    pthread_mutex_unlock(&joining);
+    if (join)
+        pthread_mutex_unlock(&joining);
     if (!reason && join)
         reason = check_lock(share);
     if (reason)
@@ -270,14 +272,13 @@ void share_note_busy(struct share *share, int device, int work, uint64_t since_n
 }
 
 /* How long a user has kept a device at work. */
-static uint64_t read_busy(const struct share_table *table, unsigned user, int device, int work)
+static uint64_t read_busy(const struct share_table *table, unsigned user, int device, int work,
+                          uint64_t at_ns)
 {
     uint64_t total = __atomic_load_n(&table->users[user].busy[device][work].total_ns, __ATOMIC_SEQ_CST);
     uint64_t since = __atomic_load_n(&table->users[user].busy[device][work].since_ns, __ATOMIC_SEQ_CST);
-    struct timespec now;
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return total + (since ? (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec - since : 0);
+    return total + (since && since < at_ns ? at_ns - since : 0);
 }
 
 size_t share_used(const struct share *share, int device)
@@ -291,7 +292,8 @@ size_t share_peak(const struct share *share, int device)
     return ledger_peak(&share->table->ledgers[device]) * UNIT;
 }
 
-unsigned share_users(const struct share *share, int device, struct share_user *users, unsigned room)
+unsigned share_users(const struct share *share, int device, uint64_t at_ns, struct share_user *users,
+                     unsigned room)
 {
     const struct share_table *table = share->table;
     int file = open_again(share);
@@ -306,7 +308,7 @@ unsigned share_users(const struct share *share, int device, struct share_user *u
         if (count < room) {
             users[count] = (struct share_user){pid, ledger_held(&table->ledgers[device], user) * UNIT, {0}};
             for (int work = 0; work < SHARE_WORK; work++)
-                users[count].busy_ns[work] = read_busy(table, user, device, work);
+                users[count].busy_ns[work] = read_busy(table, user, device, work, at_ns);
         }
         count++;
     }

@@ -38,7 +38,7 @@ enum {
 struct share_user {
     unsigned pid;
     size_t bytes;
-    uint64_t busy_ns[SHARE_WORK]; /* until now */
+    uint64_t busy_ns[SHARE_WORK];
 };
 
 /*
@@ -67,7 +67,9 @@ void share_note_busy(struct share *share, int device, int work, uint64_t since_n
 size_t share_used(const struct share *share, int device);
 size_t share_peak(const struct share *share, int device);
 
-/* The users that have a context on the device. Writes the first `room`, returns how many there are. */
-unsigned share_users(const struct share *share, int device, struct share_user *users, unsigned room);
+/* The users that have a context on the device, and how busy they have kept it until then, a time that has just been.
+ * Writes the first `room`, returns how many there are. */
+unsigned share_users(const struct share *share, int device, uint64_t at_ns, struct share_user *users,
+                     unsigned room);
 
 #endif

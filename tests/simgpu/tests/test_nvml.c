@@ -5,6 +5,7 @@
 #include "peer.h"
 
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -207,6 +208,38 @@ Test(nvml, answers_in_a_forked_child, .fini = share_end)
         _exit(used(0) == 10 * MIB ? 7 : 1);
     cr_assert_eq(waitpid(child, &status, 0), child);
     cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+}
+
+static void *ask_on(void *over)
+{
+    while (!__atomic_load_n((int *)over, __ATOMIC_SEQ_CST))
+        used(0);
+    return NULL;
+}
+
+Test(nvml, answers_in_a_forked_child_whatever_other_threads_ask, .fini = share_end)
+{
+    int over = 0, status;
+    pthread_t threads[2];
+
+    share_begin("64M");
+    cr_assert_eq(act_start(0), 0);
+    cr_assert_eq(nvmlInit_v2(), NVML_SUCCESS);
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, ask_on, &over), 0);
+    for (int round = 0; round < 200; round++) {
+        pid_t child = fork();
+
+        if (child == 0) {
+            alarm(20); /* ends it where it hangs */
+            _exit(used(0) == 0 ? 7 : 1);
+        }
+        cr_assert_eq(waitpid(child, &status, 0), child);
+        cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    }
+    __atomic_store_n(&over, 1, __ATOMIC_SEQ_CST);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
 }
 
 static nvmlUtilization_t rates(void)
