@@ -5,11 +5,9 @@
 #include "peer.h"
 
 #include <criterion/criterion.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -178,150 +176,76 @@ Test(share, managed_pages_find_as_much_room_as_others_leave)
     cr_assert_eq(peer_do(&one, act_take, 2 * MIB), CUDA_ERROR_OUT_OF_MEMORY, "another's do not");
 }
 
-Test(share, a_killed_process_holds_nothing)
+/* Descriptors go from one process to another. */
+static int passage[2];
+
+static CUmemGenericAllocationHandle passed;
+
+static long act_export(long unused)
 {
-    struct peer watcher = started();
-
-    for (int round = 0; round < 60; round++) {
-        struct peer peers[2] = {started(), started()};
-
-        for (int i = 0; i < 2; i++)
-            peer_begin(&peers[i], act_churn, 2 * round + i);
-        usleep((useconds_t)(rand() % 3000)); /* anywhere in what it does */
-        peer_kill(&peers[0]);
-        peer_kill(&peers[1]);
-        cr_assert_eq(peer_do(&watcher, act_room, 0), 64 * MIB, "round %d", round);
-    }
-    cr_assert_eq(peer_do(&watcher, act_take, 64 * MIB), 0);
-}
-
-Test(share, a_process_that_is_stopped_holds_nobody_up)
-{
-    struct peer stopped = started(), other = started();
-
-    peer_begin(&stopped, act_churn, 1);
-    for (int round = 0; round < 60; round++) {
-        usleep((useconds_t)(rand() % 300));
-        kill(stopped.pid, SIGSTOP);
-        cr_assert_eq(waitpid(stopped.pid, NULL, WUNTRACED), stopped.pid);
-        cr_assert_leq(peer_do(&other, act_room, 0), 64 * MIB);
-        peer_do(&other, act_take, 64 * MIB); /* it need not be there, but it is answered */
-        kill(stopped.pid, SIGCONT);
-    }
-    peer_kill(&stopped);
-}
-
-/* A child that never calls the driver, and ends with the other end of the pipe. */
-static int heirs[2];
-
-static long act_fork(long unused)
-{
-    char end;
+    const CUmemAllocationProp prop = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                      .requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR,
+                                      .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
+    char room[CMSG_SPACE(sizeof(int))] = {0}, byte = 0;
+    struct iovec bytes = {&byte, 1};
+    struct msghdr message = {
+        .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
+    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+    int descriptor;
 
     (void)unused;
-    if (fork() == 0) {
-        close(heirs[1]);
-        _exit((int)read(heirs[0], &end, 1));
-    }
-    return 0;
+    must(cuMemCreate(&passed, GRANULE, &prop, 0));
+    must(cuMemExportToShareableHandle(&descriptor, passed, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0));
+    *rights = (struct cmsghdr){
+        .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+    memcpy(CMSG_DATA(rights), &descriptor, sizeof descriptor);
+    return sendmsg(passage[0], &message, 0);
 }
 
-Test(share, a_forked_child_does_not_keep_what_its_parent_held)
+static long act_import(long unused)
 {
-    struct peer parent, watcher;
+    char room[CMSG_SPACE(sizeof(int))], byte;
+    struct iovec bytes = {&byte, 1};
+    struct msghdr message = {
+        .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
+    int descriptor;
 
-    cr_assert_eq(pipe(heirs), 0);
-    parent = started();
+    (void)unused;
+    if (recvmsg(passage[1], &message, 0) != 1)
+        return -1;
+    memcpy(&descriptor, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof descriptor);
+    return cuMemImportFromShareableHandle(&passed, (void *)(intptr_t)descriptor,
+                                          CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
+}
+
+static long act_give(long unused)
+{
+    (void)unused;
+    return cuMemRelease(passed);
+}
+
+Test(share, a_handle_that_two_processes_have_counts_once_for_its_exporter)
+{
+    struct peer exporter, importer, watcher;
+
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, passage), 0);
+    exporter = started();
+    importer = started();
     watcher = started();
-    peer_do(&parent, act_take, 30 * MIB);
-    peer_do(&parent, act_fork, 0);
-    cr_assert_eq(peer_do(&watcher, act_room, 0), 34 * MIB);
-    peer_kill(&parent);
-    cr_assert_eq(peer_do(&watcher, act_room, 0), 64 * MIB);
-}
-
-static long act_in_child(long unused)
-{
-    int status;
-    pid_t child = fork();
-
-    (void)unused;
-    if (child == 0)
-        _exit(cuMemAlloc(&(CUdeviceptr){0}, 100) == CUDA_ERROR_NOT_INITIALIZED && simgpu_used_bytes(0) == 0
-                  ? 7
-                  : 1);
-    waitpid(child, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-Test(share, a_forked_child_is_refused_and_its_end_takes_nothing_from_the_parent)
-{
-    struct peer parent = started(), watcher = started();
-
-    peer_do(&parent, act_take, 30 * MIB);
-    cr_assert_eq(peer_do(&parent, act_in_child, 0), 7);
-    cr_assert_eq(peer_do(&watcher, act_room, 0), 34 * MIB);
-    cr_assert_eq(peer_do(&parent, act_take, 34 * MIB), 0);
-}
-
-enum {
-    LOW = 60 /* descriptors below it are the test's */
-};
-
-/* What the driver opens lies above. */
-static long act_start_high(long ordinal)
-{
-    while (open("/dev/null", O_RDONLY) < LOW)
-        continue;
-    return act_start(ordinal);
-}
-
-static long act_close_all(long unused)
-{
-    (void)unused;
-    return close_range(LOW, ~0u, 0);
-}
-
-Test(share, a_process_that_closes_all_descriptors_keeps_what_it_holds)
-{
-    struct peer one = peer_start(), watcher = started();
-
-    cr_assert_eq(peer_do(&one, act_start_high, 0), 0);
-    peer_do(&one, act_take, 30 * MIB);
-    cr_assert_eq(peer_do(&one, act_close_all, 0), 0);
-    cr_assert_eq(peer_do(&watcher, act_room, 0), 34 * MIB);
-    cr_assert_eq(peer_do(&one, act_room, 0), 34 * MIB);
-}
-
-/* Becomes a program that waits for the end of the pipe, and says so by closing the other one. */
-static int gone[2];
-
-static long act_exec(long unused)
-{
-    (void)unused;
-    dup2(heirs[0], 0);
-    fcntl(gone[1], F_SETFD, FD_CLOEXEC);
-    execl("/bin/cat", "cat", (char *)NULL);
-    return -1;
-}
-
-Test(share, a_process_that_becomes_another_program_holds_nothing)
-{
-    struct peer one, watcher;
-    char end;
-
-    cr_assert(pipe(heirs) == 0 && pipe(gone) == 0);
-    watcher = started();
-    one = started();
-    close(gone[1]);
-    peer_do(&one, act_take, 30 * MIB);
-    peer_begin(&one, act_exec, 0);
-    peer_kill(&watcher); /* it has the other end, too */
-    cr_assert_eq(read(gone[0], &end, 1), 0);
-    watcher = started();
-    cr_assert_eq(kill(one.pid, 0), 0);
-    cr_assert_eq(peer_do(&watcher, act_room, 0), 64 * MIB);
-    peer_kill(&one);
+    for (int round = 0; round < 2; round++) {
+        cr_assert_eq(peer_do(&exporter, act_export, 0), 1);
+        cr_assert_eq(peer_do(&importer, act_import, 0), 0);
+        cr_assert_eq(peer_do(&watcher, act_room, 0), 62 * MIB);
+        cr_assert_eq(peer_do(&importer, act_used, 0), 0);
+        if (round == 0) {
+            cr_assert_eq(peer_do(&importer, act_give, 0), 0);
+            cr_assert_eq(peer_do(&watcher, act_room, 0), 62 * MIB);
+            cr_assert_eq(peer_do(&exporter, act_give, 0), 0);
+        } else {
+            peer_kill(&exporter);
+        }
+        cr_assert_eq(peer_do(&watcher, act_room, 0), 64 * MIB);
+    }
 }
 
 Test(share, many_can_make_the_file_at_once)
