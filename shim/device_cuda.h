@@ -5,6 +5,7 @@
  * Files    device_cuda.c  start, probe, memory figures        device_map.c    reserve, create, map, grant, peers
  *          device_host.c  host memory that blocks go to       device_copy.c   private copies
  *          device_drain.c waiting for all work                device_roots.c  where kernels could find pointers
+ *          device_trial.c what memory the driver lets us map
  *          device_scan.c  looking for pointers on the device  device_managed.c  the same device on managed memory
  *
  * Whether host memory can be mapped at a block's address is found by doing it: create, map and grant at start, and a
@@ -24,6 +25,10 @@ struct options;
 /** Fill the device of this process. After a successful cuInit. `*out` lives as long as the process.
  *  -ENOTSUP: a driver without what blocks need. */
 int device_cuda_init(const struct options *options, struct device **out);
+
+/** Does the driver let us map memory of the device, and use it? Tried at the first call, in the current context: before
+ *  the device's first block. False, said once: its memory is the driver's affair. Not while anything is locked. */
+bool device_cuda_maps(unsigned ordinal);
 
 /** May that device touch the blocks of `owner`: it is the owner, or a peer that was let in. */
 bool device_cuda_reaches(unsigned ordinal, unsigned owner);
@@ -50,6 +55,18 @@ CUresult device_cuda_unmap(CUdeviceptr address, size_t bytes);
 int device_map_reserve(struct device *self, uint64_t bytes, uint64_t *out_base);
 void device_map_unreserve(struct device *self, uint64_t base, uint64_t bytes);
 int device_map_create(struct device *self, unsigned ordinal, uint64_t bytes, uint64_t *out_handle);
+
+/** What a handle can do besides being mapped. */
+struct device_kind {
+    bool
+        is_shareable; /**< any cudaMalloc memory may be exported later, and a handle is shareable from birth or not */
+    bool has_rdma; /**< cudaMalloc memory can be registered for RDMA, so ours must be */
+};
+
+/** The kind that all handles of a device are: the one that was tried, until then the first that the driver offers. */
+struct device_kind device_trial_kind(unsigned ordinal);
+int device_map_create_as(unsigned ordinal, const struct device_kind *kind, uint64_t bytes,
+                         uint64_t *out_handle);
 int device_map_share(struct device *self, uint64_t handle, int *out_fd);
 int device_map_release(struct device *self, uint64_t handle);
 int device_map_map(struct device *self, uint64_t address, uint64_t bytes, uint64_t handle);

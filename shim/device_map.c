@@ -69,39 +69,31 @@ void device_map_unreserve(struct device *self, uint64_t base, uint64_t bytes)
         arena_bytes = 0;
 }
 
-int device_map_create(struct device *self, unsigned ordinal, uint64_t bytes, uint64_t *out_handle)
+int device_map_create_as(unsigned ordinal, const struct device_kind *kind, uint64_t bytes,
+                         uint64_t *out_handle)
 {
     CUmemAllocationProp prop = {
         .type = CU_MEM_ALLOCATION_TYPE_PINNED,
         .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = (int)ordinal},
+        .requestedHandleTypes =
+            kind->is_shareable ? CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR : CU_MEM_HANDLE_TYPE_NONE,
+        .allocFlags.gpuDirectRDMACapable = kind->has_rdma,
     };
     CUmemGenericAllocationHandle handle = 0;
-    int has_rdma = 0;
-    int is_shareable = 0;
     CUstreamCaptureMode mode = quiet_begin();
-
-    (void)self;
-    /* Any cudaMalloc memory may be exported later, and a handle is shareable from birth or not at all. */
-    real.cuDeviceGetAttribute(&is_shareable, CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED,
-                              contexts_device(ordinal));
-    if (is_shareable)
-        prop.requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
-    /* cudaMalloc memory can be registered for RDMA, so ours must be; WSL2 says that it can and then fails. */
-    real.cuDeviceGetAttribute(&has_rdma, CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WITH_CUDA_VMM_SUPPORTED,
-                              contexts_device(ordinal));
-    prop.allocFlags.gpuDirectRDMACapable = has_rdma != 0;
-    CUresult result = real.cuMemCreate(&handle, bytes, &prop, 0);
-
-    if (result != CUDA_SUCCESS && result != CUDA_ERROR_OUT_OF_MEMORY && (has_rdma || is_shareable)) {
-        prop.allocFlags.gpuDirectRDMACapable = 0;
-        prop.requestedHandleTypes = CU_MEM_HANDLE_TYPE_NONE;
-        result = real.cuMemCreate(&handle, bytes, &prop, 0);
-    }
-    int error = result_of(result, mode);
+    int error = result_of(real.cuMemCreate(&handle, bytes, &prop, 0), mode);
 
     if (!error)
         *out_handle = handle;
     return error;
+}
+
+int device_map_create(struct device *self, unsigned ordinal, uint64_t bytes, uint64_t *out_handle)
+{
+    const struct device_kind kind = device_trial_kind(ordinal);
+
+    (void)self;
+    return device_map_create_as(ordinal, &kind, bytes, out_handle);
 }
 
 int device_map_share(struct device *self, uint64_t handle, int *out_fd)

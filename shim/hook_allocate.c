@@ -2,6 +2,7 @@
 /* Device memory by address: cuMemAlloc and its relatives, which become blocks where they are large enough. */
 #include "contexts.h"
 #include "core.h"
+#include "device_cuda.h"
 #include "hooks.h"
 #include "life.h"
 #include "log.h"
@@ -37,7 +38,10 @@ static int allocate_block(const struct place *place, size_t bytes, const void *s
 {
     uint64_t address;
 
-    if (bytes < life_options()->min_block_bytes || life_options()->allocator == ALLOCATOR_NATIVE)
+    const struct options *options = life_options();
+
+    if (bytes < options->min_block_bytes || options->allocator == ALLOCATOR_NATIVE ||
+        (options->allocator != ALLOCATOR_MANAGED && !device_cuda_maps(place->ordinal)))
         return -ENOTSUP;
     int error = core_allocate(place->ordinal, bytes, owner_of(place), site, is_movable(site), &address);
 
