@@ -25,9 +25,19 @@ struct entry_name entry_name_of(const char *symbol)
     return name;
 }
 
+static bool is_same_base(struct entry_name a, struct entry_name b)
+{
+    return a.length == b.length && memcmp(a.base, b.base, a.length) == 0;
+}
+
 bool entry_name_follows(const char *symbol, const char *known)
 {
     struct entry_name a = entry_name_of(symbol), b = entry_name_of(known);
 
-    return a.length == b.length && memcmp(a.base, b.base, a.length) == 0 && a.version >= b.version;
+    return is_same_base(a, b) && a.version >= b.version;
+}
+
+bool entry_name_is_form(const char *symbol, const char *known)
+{
+    return is_same_base(entry_name_of(symbol), entry_name_of(known));
 }

@@ -21,4 +21,7 @@ struct entry_name entry_name_of(const char *symbol);
 /** True when `symbol` is another form of `known` that came with it or after it: the same base, and no older ABI. */
 bool entry_name_follows(const char *symbol, const char *known);
 
+/** True when both are forms of one function: the same base, whatever their ABIs. */
+bool entry_name_is_form(const char *symbol, const char *known);
+
 #endif

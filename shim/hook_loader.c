@@ -144,13 +144,33 @@ bool hooks_is_driver(const void *function)
     return function && dladdr(function, &info) && library_of(info.dli_fname) == HOOK_LIBRARY_driver;
 }
 
+bool hooks_is_ours(const void *function)
+{
+    extern const char __ehdr_start[] __attribute__((visibility("hidden"))); /* of the linker's making */
+    Dl_info info;
+
+    return dladdr(function, &info) && info.dli_fbase == __ehdr_start;
+}
+
+static void *(*first_dlsym(void))(void *, const char *)
+{
+    return libc_dlsym(RTLD_DEFAULT, "dlsym");
+}
+
+bool hooks_is_in_front(const void *function)
+{
+    Dl_info info;
+
+    return first_dlsym() != dlsym && dladdr(function, &info) &&
+           library_of(info.dli_fname) != HOOK_LIBRARY_driver;
+}
+
 bool hooks_is_passed_on(const struct hook_row *row)
 {
     void *handle = __atomic_load_n(&driver_handle, __ATOMIC_ACQUIRE);
-    void *(*first)(void *, const char *) = libc_dlsym(RTLD_DEFAULT, "dlsym");
-    void *function = handle ? first(handle, row->name) : row->hook;
+    void *function = handle ? first_dlsym()(handle, row->name) : row->hook;
 
-    return function == row->hook || (first != dlsym && !hooks_is_driver(function));
+    return function == row->hook || hooks_is_in_front(function);
 }
 
 void *hooks_replace(void *function)

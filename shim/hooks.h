@@ -97,6 +97,11 @@ void *hooks_replace(void *function);
 void *hooks_bound(const char *name);
 /** True when this lies in a copy of the driver. */
 bool hooks_is_driver(const void *function);
+/** True when this lies in this library, as what a runtime answers does: it was given our entries, and hands them on. */
+bool hooks_is_ours(const void *function);
+/** True when another library answers dlsym before us, and this is a function that it may have put before ours: one
+ *  of another library than the driver. */
+bool hooks_is_in_front(const void *function);
 /** What the first dlsym of the process answers for the row's name in the driver is our hook, or a function of another
  *  library that stands in front of us. */
 bool hooks_is_passed_on(const struct hook_row *row);

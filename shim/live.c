@@ -54,31 +54,43 @@ void live_start(void)
         core_account_only(reason);
 }
 
-/* A newer form of an entry that managing rests on. */
-static void doubt_newer(const char *symbol)
+/* An entry that managing rests on, or a newer form of it. */
+static const char *doubt_about(const char *symbol)
 {
-    for (const struct hook_row *row = hook_rows; row->name; row++) {
-        if (!is_essential(row) || !entry_name_follows(symbol, row->name))
-            continue;
-        live_doubt(strcmp(row->name, symbol) == 0
+    for (const struct hook_row *row = hook_rows; row->name; row++)
+        if (is_essential(row) && entry_name_follows(symbol, row->name))
+            return strcmp(row->name, symbol) == 0
                        ? "there is a second copy of the driver"
-                       : "the driver has a newer form of an entry than this library",
-                   symbol);
-        return;
-    }
+                       : "the driver has a newer form of an entry than this library";
+    return NULL;
+}
+
+/* A name without its version stands for every form of it, the one that managing rests on among them. */
+static const char *doubt_about_nameless(const char *base)
+{
+    for (const struct hook_row *row = hook_rows; row->name; row++)
+        if (is_essential(row) && entry_name_is_form(base, row->name))
+            return "the driver hands out an entry that it does not export";
+    return NULL;
 }
 
 void live_passed(const char *name, const void *function)
 {
+    const char *symbol = NULL, *why;
     Dl_info info;
 
+    if (!function || hooks_is_ours(function) || hooks_is_in_front(function))
+        return;
     /* cuGetProcAddress: name and version together stand for one of several symbols, and the loader knows which. */
     if (dladdr(function, &info) && info.dli_sname && info.dli_saddr == function)
-        name = info.dli_sname;
-    if (!name || unhooked_reason(name))
+        symbol = info.dli_sname;
+    why = symbol ? doubt_about(symbol) : name ? doubt_about_nameless(name) : NULL;
+    name = symbol ? symbol : name;
+    if (!name || (unhooked_reason(name) && (symbol || !why)))
         return;
     unhooked_note(name);
-    doubt_newer(name);
+    if (why)
+        live_doubt(why, name);
 }
 
 void live_finish(void)

@@ -23,8 +23,9 @@ const char *live_passed_by(const struct hook_row *row);
  *  live_start. */
 void live_doubt(const char *why, const char *entry);
 
-/** A function of the driver that we do not hook was handed out under this name: noted under "unhooked" by its exact
- *  symbol, unless there is a reason to let it pass. */
+/** A function was handed out under this name, and not replaced. One of ours, and one of a library that stands in front of
+ *  us, end with us. What the driver has and we do not hook is noted under "unhooked" by its exact symbol, unless there is
+ *  a reason to let it pass. */
 void live_passed(const char *name, const void *function);
 
 /** At the end of a process whose core never started: say that CUDA was used unseen, if it was. */

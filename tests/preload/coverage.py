@@ -49,6 +49,17 @@ def asked():
             for line in lines('cudart-13.0-entry-points.tsv')}
 
 
+def simulated():
+    """What the simulated runtime asks for, and NVIDIA's does not: it goes the same way."""
+    with open(os.path.join(ROOT, 'tests', 'simgpu', 'cudart', 'driver.def')) as file:
+        text = file.read()
+    wanted = {(name, version, '0') for name, version in re.findall(r'^ENTRY\((\w+), (\d+)\)', text, re.M)}
+    for name, legacy, per_thread in re.findall(r'^STREAM_ENTRY\((\w+), (\d+), (\d+),', text, re.M):
+        wanted |= {(name, legacy, '0'), (name, per_thread, '2')}
+    known = {tuple(line.split('\t')) for line in lines('cudart-13.0-entry-points.tsv')}
+    return ['%s, version %s, flags %s' % entry for entry in sorted(wanted - known)] or ([] if len(wanted) > 50 else ['%s' % wanted])
+
+
 def runtime_functions():
     with open(os.path.join(ROOT, 'tests', 'simgpu', 'cudart', 'exports.def')) as file:
         return {name for name in re.findall(r'^EXPORT\((\w+)\)', file.read(), re.M) if RUNTIME.match(name)}
@@ -125,6 +136,7 @@ def looked_up(code, unlisted, said=None):
     return [] if said or not result.err else ['expected no word', result.text()]
 
 
+handed = 'entry = ctypes.c_void_p(); driver.cuGetProcAddress_v2(%r, ctypes.byref(entry), 12000, ctypes.c_uint64(0), None)'
 some = random.sample(sorted(rows), len(rows) if worlds.LONG else 10)
 worlds.tap([
     ('every function of the driver is a row or has a reason', lambda: missing(rows)),
@@ -136,6 +148,7 @@ worlds.tap([
         os.path.join(TOOLKIT, 'include'), os.path.join(TOOLKIT, 'lib64', 'libcudart.so.13')], 'cudart-13.0-entry-points.tsv')),
     ('what the driver exports is what was recorded', lambda: recorded('record-symbols', [
         os.path.join(TOOLKIT, 'lib64', 'stubs', 'libcuda.so')], 'libcuda-13.0-symbols.txt')),
+    ("the simulated runtime asks as NVIDIA's does", simulated),
     ("NVIDIA's runtime gets nothing that is neither a row nor has a reason", unhooked),
     ('a look-up by dlsym of what is in no list is noted', lambda: looked_up('driver.cuEchoUnlisted', ['cuEchoUnlisted'])),
     ('so is one without a handle', lambda: looked_up('ctypes.CDLL(None).cuEchoUnlisted', ['cuEchoUnlisted'])),
@@ -143,4 +156,7 @@ worlds.tap([
         'driver.cuMemAlloc_v2; driver.cuDeviceGetName; hasattr(driver, "cuNotThere"); hasattr(ctypes.CDLL(None), "cuNotThere")', [])),
     ('a newer form of an allocation is doubted as well', lambda: looked_up(
         'driver.cuMemAlloc_v3', ['cuMemAlloc_v3'], 'the driver has a newer form of an entry than this library: cuMemAlloc_v3')),
+    ('so is an allocation or a free that the driver hands out and does not export', lambda: looked_up(
+        handed % b'cuMemFree', ['cuMemFree'], 'the driver hands out an entry that it does not export: cuMemFree')),
+    ('nobody asks after another function that it does not export', lambda: looked_up(handed % b'cuDeviceGetUuid', [])),
 ] + [('it would be noticed if %s were no row' % row, lambda r=row: sensitive(r)) for row in some])

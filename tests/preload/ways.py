@@ -142,6 +142,10 @@ worlds.tap([
     ('static runtime', lambda: run('static')),
     ('shared runtime', lambda: run('shared')),
     ('shared runtime, per-thread default stream', lambda: run('per_thread')),
+    ('entries that a shared runtime hands out', lambda: run('entries')),
+    ('entries that a static runtime hands out', lambda: run('entries_static')),
+    ('entries that another preload stands in front of', lambda: run(
+        'entries', library='%s:%s' % (way('handed.so'), worlds.LIBRARY), env={'HANDED': '/dev/null'})),
     ('linked to the driver', lambda: run('linked')),
     ('dlopen and dlsym', lambda: run('dlsym')),
     ('dlclose and dlopen again', lambda: run('closing')),

@@ -35,6 +35,12 @@ EXPORT CUresult cuMemAlloc_v3(CUdeviceptr *out, size_t bytes)
     return CUDA_ERROR_NOT_SUPPORTED;
 }
 
+/* What no symbol names: a driver may hand out functions that it does not export. */
+static CUresult nameless(void)
+{
+    return CUDA_ERROR_NOT_SUPPORTED;
+}
+
 static CUresult find(const char *symbol, void **out);
 
 /* The ways to ask for an entry work; by exact name, whatever the version. */
@@ -70,6 +76,8 @@ static const struct {
 #define ROW(library, class, result, name, body, parameters, arguments) LIST_##library(name)
 #include "hook_table.def"
     {"cuDeviceGetName", (void *)cuDeviceGetName},
+    {"cuMemFree", (void *)nameless},
+    {"cuDeviceGetUuid", (void *)nameless},
 };
 
 static CUresult find(const char *symbol, void **out)
