@@ -23,6 +23,8 @@ static void *libc_handle;
 /* Set when all rows of a library that was found are filled. */
 static bool is_filled[HOOK_LIBRARY_COUNT];
 static void *driver_handle;
+/* Where the objects lie that the rows were filled from: a driver may have another name. */
+static const void *bases[HOOK_LIBRARY_COUNT];
 
 static void *versioned(void *handle, const char *name)
 {
@@ -50,6 +52,16 @@ const struct loader_real *loader_real(void)
     return &found_loader;
 }
 
+/* A checker of memory that is linked into the program asks for libc's functions before it has them, and stands in front
+ * of them: nothing of libc is called for a name that is none of ours. */
+static const char *after(const char *name, const char *prefix)
+{
+    while (*prefix)
+        if (*name++ != *prefix++)
+            return NULL;
+    return name;
+}
+
 static const char *base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -57,15 +69,31 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
+/* Packagers put a hash of the contents between the name and what follows it: libcudart-0a1b2c3d.so.11.0. */
 static int library_of(const char *path)
 {
-    static const char *const prefix[HOOK_LIBRARY_COUNT] = {"libcuda.so", "libcudart.so", "libnvidia-ml.so"};
+    static const char *const stem[HOOK_LIBRARY_COUNT] = {"libcuda", "libcudart", "libnvidia-ml"};
     const char *name = path ? base_name(path) : "";
 
-    for (int i = 0; i < HOOK_LIBRARY_COUNT; i++)
-        if (strncmp(name, prefix[i], strlen(prefix[i])) == 0)
+    for (int i = 0; i < HOOK_LIBRARY_COUNT; i++) {
+        const char *rest = after(name, stem[i]);
+
+        if (rest && *rest == '-')
+            rest += 1 + strspn(rest + 1, "0123456789abcdef");
+        if (rest && after(rest, ".so"))
             return i;
+    }
     return -1;
+}
+
+static int library_at(const Dl_info *info)
+{
+    int library = library_of(info->dli_fname);
+
+    for (int i = 0; library < 0 && i < HOOK_LIBRARY_COUNT; i++)
+        if (info->dli_fbase == __atomic_load_n(&bases[i], __ATOMIC_RELAXED))
+            library = i;
+    return library;
 }
 
 /* Fills the rows of one library from the object at `path`, which is kept loaded from now on. */
@@ -73,6 +101,7 @@ static void fill(enum hook_library library, const char *path)
 {
     const struct loader_real *loader = loader_real();
     void *handle = loader->dlopen(path, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+    Dl_info info;
 
     if (!handle)
         return;
@@ -80,8 +109,11 @@ static void fill(enum hook_library library, const char *path)
         void *function = row->library == library ? libc_dlsym(handle, row->name) : NULL;
 
         /* An object with a NEEDED entry of ours, or a dlopen(NULL) in disguise, would give us ourselves. */
-        if (function && function != row->hook)
-            __atomic_store_n(row->real, function, __ATOMIC_RELEASE);
+        if (!function || function == row->hook)
+            continue;
+        __atomic_store_n(row->real, function, __ATOMIC_RELEASE);
+        if (dladdr(function, &info))
+            __atomic_store_n(&bases[library], info.dli_fbase, __ATOMIC_RELAXED);
     }
     if (library == HOOK_LIBRARY_driver)
         __atomic_store_n(&driver_handle, handle, __ATOMIC_RELEASE);
@@ -116,20 +148,38 @@ static void find_library(enum hook_library library)
 
 bool hooks_find(const struct hook_row *row)
 {
+    void *function = __atomic_load_n(row->real, __ATOMIC_ACQUIRE), *none = NULL;
     struct door door;
 
-    if (__atomic_load_n(row->real, __ATOMIC_ACQUIRE))
+    if (function)
         return true;
     door_enter(&door);
     find_library(row->library);
+    function = __atomic_load_n(row->real, __ATOMIC_ACQUIRE);
+    /* Until the library itself comes, whoever has the name stands for it. */
+    if (!function && (function = hooks_elsewhere(row)))
+        __atomic_compare_exchange_n(row->real, &none, function, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
     door_leave(&door);
-    return __atomic_load_n(row->real, __ATOMIC_ACQUIRE) != NULL;
+    return function != NULL;
 }
 
 void hooks_complete(void)
 {
+    const struct hook_row *start = hooks_row("cuInit");
+    Dl_info info;
+
     if (!__atomic_load_n(&is_filled[HOOK_LIBRARY_driver], __ATOMIC_ACQUIRE))
         find_library(HOOK_LIBRARY_driver);
+    /* A driver under another name. */
+    if (!__atomic_load_n(&is_filled[HOOK_LIBRARY_driver], __ATOMIC_ACQUIRE) && *start->real &&
+        dladdr(*start->real, &info))
+        fill(HOOK_LIBRARY_driver, info.dli_fname);
+}
+
+void *loader_symbol(void *handle, const char *name)
+{
+    loader_real();
+    return libc_dlsym(handle, name);
 }
 
 void *hooks_bound(const char *name)
@@ -141,7 +191,7 @@ bool hooks_is_driver(const void *function)
 {
     Dl_info info;
 
-    return function && dladdr(function, &info) && library_of(info.dli_fname) == HOOK_LIBRARY_driver;
+    return function && dladdr(function, &info) && library_at(&info) == HOOK_LIBRARY_driver;
 }
 
 bool hooks_is_ours(const void *function)
@@ -182,7 +232,7 @@ void *hooks_replace(void *function)
         return row ? row->hook : function;
     if (!dladdr(function, &info))
         return function;
-    int library = library_of(info.dli_fname);
+    int library = library_at(&info);
 
     if (library < 0)
         return function;
@@ -196,16 +246,6 @@ void *hooks_replace(void *function)
 static bool is_upper(char c)
 {
     return c >= 'A' && c <= 'Z';
-}
-
-/* A checker of memory that is linked into the program asks for libc's functions before it has them, and stands in front
- * of them: nothing of libc is called for a name that is none of ours. */
-static const char *after(const char *name, const char *prefix)
-{
-    while (*prefix)
-        if (*name++ != *prefix++)
-            return NULL;
-    return name;
 }
 
 static bool is_cuda_name(const char *name)

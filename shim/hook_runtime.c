@@ -8,11 +8,16 @@
 #define MARK_ROW(name, parameters, arguments)                                                                \
     __attribute__((visibility("default"))) cudaError_t name parameters                                       \
     {                                                                                                        \
-        if (__builtin_expect(!real.name, 0) && !hooks_find(hooks_row(#name)))                                \
-            return cudaErrorNoDevice;                                                                        \
-        const void *before = site_enter(__builtin_return_address(0));                                        \
-        cudaError_t result = real.name arguments;                                                            \
+        const void *call_site = __builtin_return_address(0);                                                 \
+        cudaError_t result = cudaErrorNoDevice;                                                              \
+        struct hook_call call;                                                                               \
+        __typeof__(name) *next = hooks_enter(&call, HOOKS_ROW(name), call_site);                             \
+        const void *before = site_enter(call_site);                                                          \
+                                                                                                             \
+        if (next)                                                                                            \
+            result = next arguments;                                                                         \
         site_leave(before);                                                                                  \
+        hooks_leave(&call);                                                                                  \
         return result;                                                                                       \
     }
 #include "hook_table.def"

@@ -21,14 +21,6 @@ const struct hook_row hook_rows[] = {
     {NULL, HOOK_LIBRARY_driver, HOOK_CLASS_call, NULL, NULL},
 };
 
-/* The place of each row in hook_rows. */
-enum {
-#define ROW(library, class, result, name, body, parameters, arguments) INDEX_##name,
-#define CALL_ROW(library, name)                                        INDEX_##name,
-#include "hook_table.def"
-    INDEX_COUNT
-};
-
 const struct hook_row *hooks_row(const char *name)
 {
     for (const struct hook_row *row = hook_rows; row->name; row++)
@@ -68,11 +60,6 @@ CUresult hooks_result(int error)
     }
 }
 
-/* An exported function without a library behind it answers as a machine without a device. */
-#define ABSENT_driver  CUDA_ERROR_NO_DEVICE
-#define ABSENT_runtime cudaErrorNoDevice
-#define ABSENT_nvml    NVML_ERROR_LIBRARY_NOT_FOUND
-
 #define ALWAYS_loader    true
 #define ALWAYS_allocate  false
 #define ALWAYS_free      false
@@ -95,11 +82,12 @@ CUresult hooks_result(int error)
 #define PASS_query
 #define PASS_lifecycle
 
-#define ROW(library, class, result, name, body, parameters, arguments)                                       \
+/* Without a library behind it, it answers as a machine without a device. */
+#define DIRECT(absent, class, result, name, body, parameters, arguments)                                     \
     EXPORT result name parameters                                                                            \
     {                                                                                                        \
-        if (__builtin_expect(!real.name, 0) && !hooks_find(&hook_rows[INDEX_##name]))                        \
-            return ABSENT_##library;                                                                         \
+        if (__builtin_expect(!real.name, 0) && !hooks_find(HOOKS_ROW(name)))                                 \
+            return absent;                                                                                   \
         if (!ALWAYS_##class && __builtin_expect(!hooks_managing, 0))                                         \
             return real.name arguments;                                                                      \
         if (!HAS_DOOR_##class)                                                                               \
@@ -112,6 +100,22 @@ CUresult hooks_result(int error)
         door_leave(&door);                                                                                   \
         return answer;                                                                                       \
     }
+#define EXPORT_driver(...) DIRECT(CUDA_ERROR_NO_DEVICE, __VA_ARGS__)
+#define EXPORT_nvml(...)   DIRECT(NVML_ERROR_LIBRARY_NOT_FOUND, __VA_ARGS__)
+#define EXPORT_runtime(class, result, name, body, parameters, arguments)                                     \
+    EXPORT result name parameters                                                                            \
+    {                                                                                                        \
+        result answer = cudaErrorNoDevice;                                                                   \
+        struct hook_call call;                                                                               \
+        __typeof__(name) *next = hooks_enter(&call, HOOKS_ROW(name), __builtin_return_address(0));           \
+                                                                                                             \
+        if (next)                                                                                            \
+            answer = hook_##body(next, PASS_##class HOOK_BARE arguments);                                    \
+        hooks_leave(&call);                                                                                  \
+        return answer;                                                                                       \
+    }
+#define ROW(library, class, result, name, body, parameters, arguments)                                       \
+    EXPORT_##library(class, result, name, body, parameters, arguments)
 #define USE_ROW(name, per_thread, parameters, arguments, writes, operands)
 #define MARK_ROW(name, parameters, arguments)
 #include "hook_table.def"

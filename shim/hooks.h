@@ -19,6 +19,7 @@
 #include <cuda.h>
 #include <cuda_runtime_api.h>
 
+#include "door.h"
 #include "nvml.h"
 
 #include <stdbool.h>
@@ -69,11 +70,39 @@ struct hook_row {
 /** Every row, ended by one whose name is NULL. */
 extern const struct hook_row hook_rows[];
 
+/** The place of each row in it. */
+enum {
+#define ROW(library, class, result, name, body, parameters, arguments) HOOK_INDEX_##name,
+#define CALL_ROW(library, name)                                        HOOK_INDEX_##name,
+#include "hook_table.def"
+    HOOK_INDEX_COUNT
+};
+#define HOOKS_ROW(name) (&hook_rows[HOOK_INDEX_##name])
+
 /** Blocks are managed: between a successful core_start and core_finish, and not in a forked child. */
 extern bool hooks_managing;
 
-/** Find the libraries that are loaded and fill `real`. Loads nothing. Returns whether the row's function is known. */
+/** Find the libraries that are loaded and fill `real`; a function that is in none of them is looked for in all objects,
+ *  whatever they are called. Loads nothing. Returns whether the row's function is known. */
 bool hooks_find(const struct hook_row *row);
+
+/** The function of that name that comes next to us, or that any object exports: NULL when nobody has it. */
+void *hooks_elsewhere(const struct hook_row *row);
+
+/** A call of the runtime on its way through us; on the caller's stack. */
+struct hook_call {
+    struct door door;        /**< nothing unwinds the stack with the call on it */
+    void *next;              /**< the function that it goes on to */
+    struct hook_call *outer; /**< of this thread */
+};
+
+/**
+ * What a call of the runtime that came from `call_site` goes on to: what the caller is linked to, else what comes next to
+ * us, else what any object exports. A function that forwards to one of the same name gets that one, and not itself.
+ * Returns  the function, which stays loaded; NULL: nobody has it. hooks_leave either way
+ */
+void *hooks_enter(struct hook_call *call, const struct hook_row *row, const void *call_site);
+void hooks_leave(const struct hook_call *call);
 
 /** Fill all rows of the driver, before anybody asks whether it has an entry: another thread may be in the middle of
  *  it, with the row that led here filled already. */

@@ -146,6 +146,15 @@ worlds.tap([
     ('entries that a static runtime hands out', lambda: run('entries_static')),
     ('entries that another preload stands in front of', lambda: run(
         'entries', library='%s:%s' % (way('handed.so'), worlds.LIBRARY), env={'HANDED': '/dev/null'})),
+    ('a runtime whose file was renamed', lambda: run('renamed')),
+    ('a runtime in a library of another name', lambda: run('other_name')),
+    ('a library that forwards to the runtime', lambda: run('forwarded')),
+    ('a program that exports its static runtime', lambda: run('exported')),
+    ('a plugin with a runtime of its own', lambda: run('plugin', 'local', way('plugin_other.so'))),
+    ('plugins, each with a runtime of its own', lambda: run('plugin', *[
+        word for name in ('other', 'runtime', 'renamed') for word in ('local', way('plugin_%s.so' % name))])),
+    ('a driver whose file was renamed', lambda: run('driver_renamed')),
+    ('a driver in a library of another name', lambda: run('driver_other')),
     ('linked to the driver', lambda: run('linked')),
     ('dlopen and dlsym', lambda: run('dlsym')),
     ('dlclose and dlopen again', lambda: run('closing')),
