@@ -104,6 +104,13 @@ static void stamps_measure(void)
     core.stamp_step = core.stamp_hz / 1000000 * STAMP_AGE_US;
 }
 
+static void say_unmapped(void)
+{
+    log_line(LOG_WARN,
+             "host memory cannot be mapped at a device address here: only blocks that may be unmapped can "
+             "move (EBBTIDE_RESIDENCY=strict says so without this line)");
+}
+
 static bool residency_mapped(void)
 {
     if (core_places())
@@ -111,10 +118,26 @@ static bool residency_mapped(void)
     if (core.options->residency == RESIDENCY_STRICT || !options_have_blocks(core.options))
         return false;
     if (!core.device->host_mappable)
-        log_line(LOG_WARN, "host memory cannot be mapped at a device address here: only blocks that may be "
-                           "unmapped can move "
-                           "(EBBTIDE_RESIDENCY=strict says so without this line)");
+        say_unmapped();
     return core.device->host_mappable;
+}
+
+void core_residency(bool can_map)
+{
+    bool is_late;
+
+    if (!core_active() || core_places() || core.options->residency == RESIDENCY_STRICT ||
+        !options_have_blocks(core.options) || core.mapped == can_map)
+        return;
+    mover_take(); /* nothing leaves meanwhile */
+    pthread_mutex_lock(&core.lock);
+    is_late = core.host_budget.class_bytes[HOST_TIER] || core.host_budget.idle_bytes;
+    if (!can_map || !is_late)
+        core.mapped = core.device->host_mappable = can_map;
+    pthread_mutex_unlock(&core.lock);
+    mover_give();
+    if (!can_map)
+        say_unmapped();
 }
 
 static void writer_start(void)

@@ -314,6 +314,10 @@ void core_capture_end(void);
  *  used, and no other leaves. Said once; `why` lives for ever. */
 void core_account_only(const char *why);
 
+/** Whether host memory can be mapped at a block's address: found out only when there is a context, so that until then
+ *  it counts as if. A "yes" after a "no" comes too late once host memory of the other sort is in use. */
+void core_residency(bool can_map);
+
 /** Something was found that makes every root unknowable (condition 3 of EBBTIDE_DISK=auto); said once. */
 void core_roots_unknown(const char *why);
 

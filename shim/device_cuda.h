@@ -8,8 +8,9 @@
  *          device_trial.c what memory the driver lets us map
  *          device_scan.c  looking for pointers on the device  device_managed.c  the same device on managed memory
  *
- * Whether host memory can be mapped at a block's address is found by doing it: create, map and grant at start, and a
- * copy through the mapped address at the first host_create, when there is a context. Some drivers crash in
+ * Whether host memory can be mapped at a block's address is found by doing it: create, map and grant before the first
+ * block, when there is a context: some drivers want one, and a mere cuInit should bring up none. A copy through the
+ * mapped address is tried at the first host_create. Some drivers crash in
  * cuMemCreate on a machine that has a memory node without memory: there it is not tried unless
  * EBBTIDE_RESIDENCY=mapped asks for it. The probe runs in this process: a helper would need a second context, which
  * costs a real device hundreds of megabytes.
@@ -29,6 +30,10 @@ int device_cuda_init(const struct options *options, struct device **out);
 /** Does the driver let us map memory of the device, and use it? Tried at the first call, in the current context: before
  *  the device's first block. False, said once: its memory is the driver's affair. Not while anything is locked. */
 bool device_cuda_maps(unsigned ordinal);
+
+/** Find out, before the first block, whether host memory can be mapped, and tell the core; once more when a new context
+ *  has followed a "no". Not while anything is locked. */
+void device_cuda_host_ready(void);
 
 /** May that device touch the blocks of `owner`: it is the owner, or a peer that was let in. */
 bool device_cuda_reaches(unsigned ordinal, unsigned owner);
@@ -79,8 +84,8 @@ bool device_map_in_arena(uint64_t address);
 
 int device_host_create(struct device *self, uint64_t bytes, bool mappable, struct host_memory *out);
 void device_host_destroy(struct device *self, struct host_memory *memory);
-/** Can host memory be mapped at all? */
-bool device_host_probe(const struct options *options);
+/** Is it worth trying whether host memory can be mapped? */
+bool device_host_is_open(const struct options *options);
 
 int device_copy(struct device *self, unsigned ordinal, uint64_t to, uint64_t from, uint64_t bytes);
 int device_zero(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes);

@@ -2,6 +2,7 @@
 /* Host memory that blocks go to: physical memory that maps at a block's address, or plain pinned memory. */
 #include "device_cuda.h"
 
+#include "core.h"
 #include "log.h"
 #include "options.h"
 #include "table.h"
@@ -18,8 +19,9 @@ enum trip {
     BROKEN
 };
 
-/* Where host memory that can be mapped comes from; decided by the probe, before anyone asks for it. */
+/* Where host memory that can be mapped comes from; found before anyone asks for it. */
 static CUmemLocation host_location;
+static int answer = WORKS; /* enum trip: can it be mapped at all */
 
 /* Memory of ours that is pinned. */
 struct pinned {
@@ -45,7 +47,7 @@ static int create_at(CUmemLocation location, uint64_t bytes, uint64_t *out_handl
 }
 
 /* Access for every device, and for the CPU. */
-static int grant_alias(uint64_t address, uint64_t bytes)
+static int grant_alias(CUmemLocation location, uint64_t address, uint64_t bytes)
 {
     CUmemAccessDesc access[DEVICE_MAX + 1];
     unsigned count = 0;
@@ -55,12 +57,12 @@ static int grant_alias(uint64_t address, uint64_t bytes)
             .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = (int)count},
             .flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE,
         };
-    access[count++] = (CUmemAccessDesc){host_location, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+    access[count++] = (CUmemAccessDesc){location, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
     return device_cuda_error(real.cuMemSetAccess(address, bytes, access, count));
 }
 
 /* Map the handle at an address of its own, for us. */
-static int map_alias(uint64_t handle, uint64_t bytes, uint64_t *out_alias)
+static int map_alias(CUmemLocation location, uint64_t handle, uint64_t bytes, uint64_t *out_alias)
 {
     uint64_t alias;
     int error = device_map_alias(bytes, &alias);
@@ -71,7 +73,7 @@ static int map_alias(uint64_t handle, uint64_t bytes, uint64_t *out_alias)
 
     error = device_cuda_error(real.cuMemMap(alias, bytes, 0, handle, 0));
     if (!error) {
-        error = grant_alias(alias, bytes);
+        error = grant_alias(location, alias, bytes);
         if (error)
             device_cuda_unmap(alias, bytes);
     }
@@ -83,14 +85,14 @@ static int map_alias(uint64_t handle, uint64_t bytes, uint64_t *out_alias)
     return error;
 }
 
-static int create_mapped(uint64_t bytes, struct host_memory *out)
+static int create_mapped(CUmemLocation location, uint64_t bytes, struct host_memory *out)
 {
     struct host_memory memory = {.bytes = bytes};
-    int error = create_at(host_location, bytes, &memory.handle);
+    int error = create_at(location, bytes, &memory.handle);
 
     if (error)
         return error;
-    error = map_alias(memory.handle, bytes, &memory.alias);
+    error = map_alias(location, memory.handle, bytes, &memory.alias);
     if (error) {
         device_cuda_release(memory.handle);
         return error;
@@ -175,7 +177,9 @@ void device_host_context_gone(CUcontext context)
 void device_host_context_new(void)
 {
     struct table_copy copy;
+    int refused = BROKEN;
 
+    __atomic_compare_exchange_n(&answer, &refused, UNTRIED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
     if (table_copy(&slabs, &copy))
         return;
     for (uint32_t i = 0; i < copy.count; i++) {
@@ -234,7 +238,7 @@ int device_host_create(struct device *self, uint64_t bytes, bool mappable, struc
         return create_pinned(bytes, out);
     if (!self->host_mappable)
         return -ENOTSUP;
-    int error = create_mapped(bytes, &memory);
+    int error = create_mapped(host_location, bytes, &memory);
 
     if (error)
         return error;
@@ -298,29 +302,52 @@ static bool has_bare_node(void)
     return online[0] && memory[0] && strcmp(online, memory) != 0;
 }
 
-bool device_host_probe(const struct options *options)
+bool device_host_is_open(const struct options *options)
 {
-    int node = 0;
+    bool is_open = options->residency == RESIDENCY_MAPPED ||
+                   (options->residency != RESIDENCY_STRICT && !has_bare_node());
+
+    answer = is_open ? UNTRIED : WORKS; /* nobody asks */
+    return is_open;
+}
+
+static bool can_map(CUmemLocation location)
+{
     struct host_memory memory;
 
-    if (options->residency == RESIDENCY_STRICT || (has_bare_node() && options->residency != RESIDENCY_MAPPED))
+    if (create_mapped(location, GRANULE_BYTES, &memory))
         return false;
+    device_host_destroy(NULL, &memory);
+    return true;
+}
+
+/* Where the driver has host memory that it maps. False: nowhere. */
+static bool find_location(CUmemLocation *out)
+{
+    int node = 0;
+
     if (real.cuDeviceGetAttribute(&node, CU_DEVICE_ATTRIBUTE_HOST_NUMA_ID, contexts_device(0)) !=
             CUDA_SUCCESS ||
         node < 0)
         node = 0; /* no NUMA: the driver wants 0 */
-    const CUmemLocation tried[] = {
-        {.type = CU_MEM_LOCATION_TYPE_HOST_NUMA, .id = node},
-        {.type = CU_MEM_LOCATION_TYPE_HOST, .id = 0},
-    };
+    *out = (CUmemLocation){.type = CU_MEM_LOCATION_TYPE_HOST_NUMA, .id = node};
+    if (can_map(*out))
+        return true;
+    *out = (CUmemLocation){.type = CU_MEM_LOCATION_TYPE_HOST, .id = 0};
+    return can_map(*out);
+}
 
-    for (unsigned i = 0; i < sizeof tried / sizeof *tried; i++) {
-        host_location = tried[i];
-        if (create_mapped(GRANULE_BYTES, &memory) == 0) {
-            device_host_destroy(NULL, &memory);
-            return true;
-        }
-    }
-    host_location = (CUmemLocation){.type = CU_MEM_LOCATION_TYPE_INVALID};
-    return false;
+void device_cuda_host_ready(void)
+{
+    CUmemLocation location;
+    bool works;
+
+    if (__atomic_load_n(&answer, __ATOMIC_ACQUIRE) != UNTRIED)
+        return;
+    /* Two threads that come here at once find the same. */
+    works = find_location(&location);
+    if (works)
+        host_location = location;
+    core_residency(works);
+    __atomic_store_n(&answer, works ? WORKS : BROKEN, __ATOMIC_RELEASE);
 }

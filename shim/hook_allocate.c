@@ -43,6 +43,7 @@ static int allocate_block(const struct place *place, size_t bytes, const void *s
     if (bytes < options->min_block_bytes || options->allocator == ALLOCATOR_NATIVE ||
         (options->allocator != ALLOCATOR_MANAGED && !device_cuda_maps(place->ordinal)))
         return -ENOTSUP;
+    device_cuda_host_ready();
     int error = core_allocate(place->ordinal, bytes, owner_of(place), site, is_movable(site), &address);
 
     if (!error)

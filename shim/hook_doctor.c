@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The hooks' part of `ebbtide doctor`. */
+#include "device_cuda.h"
 #include "doctor.h"
 #include "hooks.h"
 #include "life.h"
@@ -49,6 +50,7 @@ __attribute__((visibility("default"))) bool ebb_doctor(FILE *out, bool has_start
 
     for (int class = 0; has_started && class < (int)(sizeof class_words / sizeof *class_words); class ++)
         is_good = show_class(out, (enum hook_class) class) && is_good;
+    device_cuda_host_ready();
     doctor_line(out, "hooks: runtime", "%u, for a shared one; a static one comes through the driver's",
                 count_runtime());
     return doctor_core(out, life_options()) && is_good && !life_is_reduced();
