@@ -14,6 +14,7 @@ static struct busy *kind_of(struct device *device, const struct work *work)
     case WORK_PREFETCH:
         return &device->busy[BUSY_WITH_MEMORY];
     case WORK_EMPTY:
+    case WORK_MEMOP:
     case WORK_HOST:
     case WORK_FREE:
     case WORK_GRAPH:

@@ -162,7 +162,7 @@ CUresult capture_add(struct stream *stream, struct work *work)
     static const CUgraphNodeType types[] = {
         [WORK_EMPTY] = CU_GRAPH_NODE_TYPE_EMPTY, [WORK_KERNEL] = CU_GRAPH_NODE_TYPE_KERNEL,
         [WORK_COPY] = CU_GRAPH_NODE_TYPE_MEMCPY, [WORK_SET] = CU_GRAPH_NODE_TYPE_MEMSET,
-        [WORK_HOST] = CU_GRAPH_NODE_TYPE_HOST,
+        [WORK_HOST] = CU_GRAPH_NODE_TYPE_HOST,   [WORK_MEMOP] = CU_GRAPH_NODE_TYPE_BATCH_MEM_OP,
     };
 
     if (work->kind == WORK_PREFETCH || work->kind == WORK_FREE || work->kind == WORK_GRAPH) {

@@ -53,8 +53,10 @@ static void run(const struct work *work, struct op *op)
         kernel_run(&work->kernel, op);
     else if (work->kind == WORK_COPY)
         copy_run(&work->copy, op);
-    else
+    else if (work->kind == WORK_SET)
         set_run(&work->set);
+    else
+        memop_run(&work->memop, op);
 }
 
 CUresult fault_guard(const struct work *work, struct op *op)

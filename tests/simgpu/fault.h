@@ -12,7 +12,7 @@
 /* Installs the handler. */
 void fault_start(void);
 
-/* Runs a kernel, copy or set without the lock: CUDA_SUCCESS or CUDA_ERROR_ILLEGAL_ADDRESS. */
+/* Runs a kernel, copy, set or memory operation without the lock: CUDA_SUCCESS or CUDA_ERROR_ILLEGAL_ADDRESS. */
 CUresult fault_guard(const struct work *work, struct op *op);
 
 /* What simgpu_touch does. Without the lock, on any thread. */
@@ -22,5 +22,6 @@ void fault_touch(const void *ptr, size_t bytes);
 void kernel_run(const struct kernel_work *kernel, struct op *op);
 void copy_run(const struct copy_work *copy, const struct op *op);
 void set_run(const struct set_work *set);
+void memop_run(const struct memop_work *memop, struct op *op);
 
 #endif

@@ -327,3 +327,41 @@ CUresult sim_cuGraphExecMemsetNodeSetParams(CUgraphExec exec, CUgraphNode node,
         return CUDA_ERROR_INVALID_VALUE;
     return exec_set(exec, node, of_set(memset_params, context));
 }
+
+/* The structure for these alone is an earlier version of the generic one's member, and its equal. */
+static CUgraphNodeParams of_memop(const CUDA_BATCH_MEM_OP_NODE_PARAMS *memop)
+{
+    CUgraphNodeParams params = {.type = CU_GRAPH_NODE_TYPE_BATCH_MEM_OP};
+
+    _Static_assert(sizeof *memop == sizeof params.memOp, "the same members");
+    memcpy(&params.memOp, memop, sizeof *memop);
+    return params;
+}
+
+CUresult sim_cuGraphAddBatchMemOpNode(CUgraphNode *node, CUgraph graph, const CUgraphNode *after,
+                                      size_t count, const CUDA_BATCH_MEM_OP_NODE_PARAMS *memop)
+{
+    return memop ? node_add(node, graph, after, count, of_memop(memop)) : CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult sim_cuGraphBatchMemOpNodeGetParams(CUgraphNode node, CUDA_BATCH_MEM_OP_NODE_PARAMS *memop)
+{
+    CUgraphNodeParams params;
+    CUresult result =
+        memop ? node_get(node, CU_GRAPH_NODE_TYPE_BATCH_MEM_OP, &params) : CUDA_ERROR_INVALID_VALUE;
+
+    if (result == CUDA_SUCCESS)
+        memcpy(memop, &params.memOp, sizeof *memop);
+    return result;
+}
+
+CUresult sim_cuGraphBatchMemOpNodeSetParams(CUgraphNode node, const CUDA_BATCH_MEM_OP_NODE_PARAMS *memop)
+{
+    return memop ? node_set(node, of_memop(memop)) : CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult sim_cuGraphExecBatchMemOpNodeSetParams(CUgraphExec exec, CUgraphNode node,
+                                                const CUDA_BATCH_MEM_OP_NODE_PARAMS *memop)
+{
+    return memop ? exec_set(exec, node, of_memop(memop)) : CUDA_ERROR_INVALID_VALUE;
+}

@@ -6,6 +6,7 @@
 #include "event.h"
 #include "handle.h"
 #include "launch.h"
+#include "memop.h"
 #include "rect.h"
 #include "set.h"
 
@@ -62,6 +63,17 @@ static CUresult read_set(const CUDA_MEMSET_NODE_PARAMS_v2 *params, struct node_c
     return set_check(context, &content->work.set);
 }
 
+static CUresult read_memop(const CUDA_BATCH_MEM_OP_NODE_PARAMS_v2 *params, struct node_content *content)
+{
+    const struct context *context = context_of(params->ctx);
+
+    if (!context)
+        return CUDA_ERROR_INVALID_CONTEXT;
+    content->context = (CUcontext)context;
+    return params->flags ? CUDA_ERROR_INVALID_VALUE
+                         : memop_read(context, params->paramArray, params->count, false, &content->work);
+}
+
 static CUresult read_event(CUevent handle, struct node_content *content)
 {
     content->event = event_of(handle);
@@ -79,6 +91,8 @@ CUresult params_read(const CUgraphNodeParams *params, struct node_content *conte
         return read_copy(&params->memcpy, content);
     case CU_GRAPH_NODE_TYPE_MEMSET:
         return read_set(&params->memset, content);
+    case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
+        return read_memop(&params->memOp, content);
     case CU_GRAPH_NODE_TYPE_HOST:
         content->work.kind = WORK_HOST;
         content->work.host = (struct host_work){.function = params->host.fn, .data = params->host.userData};
@@ -110,6 +124,8 @@ static size_t member_bytes(CUgraphNodeType type)
         return sizeof params.memcpy;
     case CU_GRAPH_NODE_TYPE_MEMSET:
         return sizeof params.memset;
+    case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
+        return sizeof params.memOp;
     case CU_GRAPH_NODE_TYPE_HOST:
         return sizeof params.host;
     case CU_GRAPH_NODE_TYPE_GRAPH:
@@ -188,6 +204,10 @@ CUresult params_write(struct node *node, CUgraphNodeParams *params)
     case CU_GRAPH_NODE_TYPE_MEMSET:
         params->memset = (CUDA_MEMSET_NODE_PARAMS_v2){set->to,    set->pitch,  set->value,   set->element,
                                                       set->width, set->height, node->context};
+        return CUDA_SUCCESS;
+    case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
+        params->memOp = (CUDA_BATCH_MEM_OP_NODE_PARAMS_v2){
+            .ctx = node->context, .count = node->work.memop.count, .paramArray = node->work.memop.list};
         return CUDA_SUCCESS;
     case CU_GRAPH_NODE_TYPE_HOST:
         params->host = (CUDA_HOST_NODE_PARAMS_v2){node->work.host.function, node->work.host.data};

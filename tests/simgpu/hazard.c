@@ -16,7 +16,8 @@ struct access {
     uint64_t number; /* the operation's */
     uint64_t slot_number;
     unsigned slot, node;
-    bool sets;            /* written by a copy or set */
+    bool sets;            /* written by a copy, a set or a memory operation */
+    bool is_memop;        /* those are how streams talk to each other */
     uint64_t seen_before; /* 0, or: the host had seen it complete when this number was next */
     char label[32];       /* a copy: the module may be gone when it is shown */
 };
@@ -160,7 +161,8 @@ static const struct access *conflict(const struct access *list, const struct acc
                                      const struct op *op)
 {
     for (; list; list = list->next)
-        if ((access->sets || list->sets) && overlaps(list, access) && !ordered(list, op))
+        if ((access->sets || list->sets) && !(access->is_memop && list->is_memop) && overlaps(list, access) &&
+            !ordered(list, op))
             return list;
     return NULL;
 }
@@ -190,7 +192,8 @@ static void judge(struct op *op, const struct op_name *name, bool sets)
                             .slot_number = op->slot_number,
                             .slot = op->stream->slot,
                             .node = op->node,
-                            .sets = sets};
+                            .sets = sets,
+                            .is_memop = work_node(&op->work, op->node)->kind == WORK_MEMOP};
     const struct access *old = conflict_anywhere(&access, op);
 
     if (old && hazard())
@@ -207,8 +210,9 @@ void hazard_begin(struct op *op)
 
     if ((op->work.kind == WORK_GRAPH && !op->inside) || op->work.kind == WORK_PREFETCH)
         return;
+    /* What waits for a word expects it to be written by others. */
     for (size_t i = 0; i < named; i++)
-        if (!names[i].whole)
+        if (!names[i].whole && (names[i].name.write || work_node(&op->work, op->node)->kind != WORK_MEMOP))
             judge(op, &names[i], names[i].name.write);
 }
 

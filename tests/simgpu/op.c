@@ -7,6 +7,7 @@
 #include "stream.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static struct op *oldest, *newest; /* incomplete operations */
 static uint64_t last_number;
@@ -58,6 +59,45 @@ static void clock_join(struct op *op, const uint64_t *clock, size_t count)
             op->clock[i] = clock[i];
 }
 
+/* Where memory is out the order is lost: at worst a hazard is reported that is none. */
+static bool later_make_room(struct op *op, size_t count)
+{
+    uint64_t *later = op->later;
+
+    if (count <= op->later_slots)
+        return true;
+    later = realloc(later, count * sizeof *later);
+    if (!later)
+        return false;
+    memset(later + op->later_slots, 0, (count - op->later_slots) * sizeof *later);
+    op->later = later;
+    op->later_slots = count;
+    return true;
+}
+
+/* What comes after an operation was given its clock when it was submitted. */
+static void later_hand_on(const struct op *op, struct op *after)
+{
+    if (!op->later || !later_make_room(after, op->later_slots))
+        return;
+    for (size_t i = 0; i < op->later_slots; i++)
+        if (after->later[i] < op->later[i])
+            after->later[i] = op->later[i];
+}
+
+void op_order_after_complete(struct op *op)
+{
+    if (!later_make_room(op, slot_count))
+        return;
+    for (const struct context *context = contexts; context; context = context->next)
+        for (const struct stream *stream = context->streams; stream; stream = stream->next) {
+            uint64_t complete = stream->first ? stream->first->slot_number - 1 : stream->slot_number;
+
+            if (op->later[stream->slot] < complete)
+                op->later[stream->slot] = complete;
+        }
+}
+
 struct op *op_create(struct stream *stream, struct work *work)
 {
     struct op *op = calloc(1, sizeof *op + slot_count * sizeof *op->clock);
@@ -73,8 +113,10 @@ struct op *op_create(struct stream *stream, struct work *work)
     op->clock_slots = slot_count;
     for (size_t i = 0; i < slot_count; i++)
         op->clock[i] = slots[i].seen;
-    if (stream->last)
+    if (stream->last) {
         clock_join(op, stream->last->clock, stream->last->clock_slots);
+        later_hand_on(stream->last, op);
+    }
     return op;
 }
 
@@ -85,6 +127,7 @@ CUresult op_depend(struct op *op, struct op *on)
     if (!on)
         return CUDA_SUCCESS;
     clock_join(op, on->clock, on->clock_slots);
+    later_hand_on(on, op);
     if (on->done)
         return CUDA_SUCCESS;
     dependent = malloc(sizeof *dependent);
@@ -158,6 +201,7 @@ void op_drop(struct op *op)
     op_unname(op); /* one that was never submitted */
     free(op->names);
     free(op->touches);
+    free(op->later);
     work_finish(&op->work);
     free(op);
 }
@@ -247,11 +291,14 @@ static void op_complete(struct op *op)
         newest = op->older;
     op_unname(op);
     stream->first = op->next;
+    if (op->next)
+        later_hand_on(op, op->next);
     stream->busy = false;
     while (op->dependents) {
         struct dependent *dependent = op->dependents;
 
         op->dependents = dependent->next;
+        later_hand_on(op, dependent->op);
         if (--dependent->op->unmet == 0 && !dependent->op->abandoned)
             stream_kick(dependent->op->stream);
         op_drop(dependent->op);
@@ -360,7 +407,8 @@ bool op_pending_blocking(const struct context *context)
 
 bool op_after(const struct op *op, unsigned slot, uint64_t slot_number)
 {
-    return slot < op->clock_slots && op->clock[slot] >= slot_number;
+    return (slot < op->clock_slots && op->clock[slot] >= slot_number) ||
+           (slot < op->later_slots && op->later[slot] >= slot_number);
 }
 
 bool op_observed(unsigned slot, uint64_t slot_number)

@@ -54,6 +54,8 @@ struct op {
     uint64_t number;      /* over all streams, in order of submission */
     uint64_t slot_number; /* in its stream's slot */
     uint64_t done_ns;
+    uint64_t *later; /* NULL, or a clock of what it came after only when it ran, of so many slots */
+    size_t later_slots;
     size_t clock_slots;
     uint64_t clock[];
 };
@@ -106,6 +108,9 @@ void op_drain(const struct context *context, const struct device *device);
 
 /* Whether an operation is incomplete in a stream that the legacy default stream of the context waits for. */
 bool op_pending_blocking(const struct context *context);
+
+/* The running operation is ordered after all that is complete now, and so is what comes after it. */
+void op_order_after_complete(struct op *op);
 
 /* Whether one is ordered after (slot, number). */
 bool op_after(const struct op *op, unsigned slot, uint64_t slot_number);

@@ -4,6 +4,7 @@
 #include "exec.h"
 #include "fault.h"
 #include "managed.h"
+#include "memop.h"
 #include "module.h"
 #include "op.h"
 #include "pool.h"
@@ -24,6 +25,12 @@ bool work_copy(const struct work *from, struct work *to)
             return false;
         memcpy(copy.kernel.buffer, from->kernel.buffer, from->kernel.buffer_bytes);
     }
+    if (from->kind == WORK_MEMOP) {
+        copy.memop.list = malloc(from->memop.count * sizeof *from->memop.list);
+        if (!copy.memop.list)
+            return false;
+        memcpy(copy.memop.list, from->memop.list, from->memop.count * sizeof *from->memop.list);
+    }
     *to = copy;
     return true;
 }
@@ -34,6 +41,8 @@ void work_finish(struct work *work)
         free(work->kernel.buffer);
     else if (work->kind == WORK_COPY)
         free(work->copy.staged);
+    else if (work->kind == WORK_MEMOP)
+        free(work->memop.list);
     else if (work->kind == WORK_GRAPH)
         exec_drop(work->exec);
     work->kind = WORK_EMPTY;
@@ -53,6 +62,8 @@ const char *work_label(const struct work *work)
         return "a copy";
     case WORK_SET:
         return "a set";
+    case WORK_MEMOP:
+        return "a memory operation";
     case WORK_HOST:
         return "a host function";
     case WORK_PREFETCH:
@@ -140,6 +151,17 @@ static CUresult name_kernel(struct op *op, unsigned node, const struct kernel_wo
     return result;
 }
 
+static CUresult name_memop(struct op *op, unsigned node, const struct memop_work *memop)
+{
+    CUresult result = CUDA_SUCCESS;
+
+    for (unsigned i = 0; i < memop->count && result == CUDA_SUCCESS; i++)
+        if (memop_bytes(&memop->list[i]))
+            result = name_span(op, node, memop->list[i].waitValue.address, memop_bytes(&memop->list[i]), 0, 0,
+                               memop_writes(&memop->list[i]));
+    return result;
+}
+
 CUresult work_name(const struct work *work, struct op *op, unsigned node)
 {
     CUresult result;
@@ -155,6 +177,8 @@ CUresult work_name(const struct work *work, struct op *op, unsigned node)
         return name_span(op, node, work->set.to, set_span(&work->set),
                          work->set.height > 1 ? work->set.pitch : 0, work->set.width * work->set.element,
                          true);
+    case WORK_MEMOP:
+        return name_memop(op, node, &work->memop);
     case WORK_PREFETCH:
         return name_span(op, node, work->prefetch.start, work->prefetch.bytes, 0, 0, false);
     case WORK_GRAPH:
@@ -181,6 +205,7 @@ CUresult work_run(const struct work *work, struct op *op)
     case WORK_KERNEL:
     case WORK_COPY:
     case WORK_SET:
+    case WORK_MEMOP:
         return fault_guard(work, op);
     case WORK_HOST:
         host_call(&work->host, op);

@@ -14,6 +14,7 @@ enum work_kind {
     WORK_KERNEL,
     WORK_COPY,
     WORK_SET,
+    WORK_MEMOP,
     WORK_HOST,
     WORK_PREFETCH, /* of managed memory */
     WORK_FREE,     /* of pool memory, or of what a graph allocated */
@@ -55,6 +56,11 @@ struct set_work {
     size_t height;
 };
 
+struct memop_work {
+    CUstreamBatchMemOpParams *list; /* owned */
+    unsigned count;
+};
+
 struct host_work {
     CUhostFn function; /* one of these two */
     CUstreamCallback callback;
@@ -74,6 +80,7 @@ struct work {
         struct kernel_work kernel;
         struct copy_work copy;
         struct set_work set;
+        struct memop_work memop;
         struct host_work host;
         struct prefetch_work prefetch;
         struct memory *freed;

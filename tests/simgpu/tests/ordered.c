@@ -76,3 +76,50 @@ void all_ordered(void)
     must(cuMemFree(address));
     across_contexts(second);
 }
+
+void value_ordered(void)
+{
+    CUdeviceptr data, word;
+    CUstream waiting, writing;
+    uint32_t *flag;
+
+    start();
+    flag = flags();
+    must(cuMemAlloc(&data, 4096));
+    must(cuMemAlloc(&word, 4096));
+    must(cuMemsetD8(word, 0, 4096));
+    must(cuCtxSynchronize());
+    must(cuStreamCreate(&waiting, CU_STREAM_NON_BLOCKING));
+    must(cuStreamWaitValue32(waiting, word, 1, CU_STREAM_WAIT_VALUE_EQ));
+    must(cuMemsetD8Async(data, 2, 2048, waiting));
+    must(cuStreamWaitValue32(waiting, (CUdeviceptr)(uintptr_t)flag, 1, CU_STREAM_WAIT_VALUE_EQ));
+    must(cuMemsetD8Async(data, 4, 4096, waiting));
+    must(cuStreamCreate(&writing, CU_STREAM_NON_BLOCKING));
+    must(cuMemsetD8Async(data, 1, 2048, writing));
+    must(cuStreamWriteValue32(writing, word, 1, 0));
+    must(cuMemcpyDtoHAsync(flag + 1, word, 4, writing));
+    must(cuStreamSynchronize(writing));
+    must(cuMemsetD8Async(data + 2048, 3, 2048, writing));
+    must(cuStreamSynchronize(writing));
+    __atomic_store_n(flag, 1, __ATOMIC_RELEASE);
+    must(cuStreamSynchronize(waiting));
+    must(cuMemFree(data));
+    must(cuMemFree(word));
+}
+
+void value_unordered(void)
+{
+    CUdeviceptr word;
+    CUstream first, second;
+    uint32_t *flag;
+
+    start();
+    flag = flags();
+    must(cuMemAlloc(&word, 4096));
+    must(cuStreamCreate(&first, CU_STREAM_NON_BLOCKING));
+    must(cuStreamCreate(&second, CU_STREAM_NON_BLOCKING));
+    must(cuMemcpyDtoHAsync(flag, word, 4, first));
+    must(cuStreamWriteValue32(second, word, 1, 0));
+    must(cuCtxSynchronize());
+    must(cuMemFree(word));
+}

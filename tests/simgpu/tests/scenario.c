@@ -345,6 +345,8 @@ static const struct {
     {"unmap_named_by_graph", unmap_named_by_graph},
     {"free_waits", free_waits},
     {"unordered_sets", unordered_sets},
+    {"value_ordered", value_ordered},
+    {"value_unordered", value_unordered},
     {"unordered_alias", unordered_alias},
     {"unordered_kernel_and_copy", unordered_kernel_and_copy},
     {"declared_halves", declared_halves},

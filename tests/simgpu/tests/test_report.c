@@ -95,6 +95,16 @@ Test(hazard, unordered_writes_of_the_same_bytes_are_one)
     cr_assert_eq(hazards_of("unordered_sets"), 1);
 }
 
+Test(hazard, what_waits_for_a_word_comes_after_what_was_complete_then)
+{
+    cr_assert_eq(hazards_of("value_ordered"), 0);
+}
+
+Test(hazard, a_word_that_is_written_while_another_copies_it_is_one)
+{
+    cr_assert_eq(hazards_of("value_unordered"), 1);
+}
+
 Test(hazard, an_alias_is_the_same_memory)
 {
     cr_assert_eq(hazards_of("unordered_alias"), 1);
