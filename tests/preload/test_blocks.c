@@ -2,6 +2,7 @@
 /* Preloaded on the simulated driver with a device budget of 16 MiB: more than fits, and nothing is lost. */
 #include "world.h"
 
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -139,6 +140,88 @@ Test(blocks, answer_as_device_memory_wherever_they_are)
         cr_expect_eq(type, CU_MEMORYTYPE_DEVICE);
         cr_expect_eq(start, block[i]);
     }
+    release(block);
+    world_end(&world);
+}
+
+/* The driver refuses words of managed memory. */
+static void skip_on_managed(void)
+{
+    const char *allocator = getenv("EBBTIDE_ALLOCATOR");
+
+    if (allocator && strcmp(allocator, "managed") == 0)
+        cr_skip("no stream memory operations on managed memory");
+}
+
+Test(blocks, hold_words_that_streams_write_and_wait_for)
+{
+    struct world world = world_make();
+    CUdeviceptr block[BLOCKS];
+    CUstream writing, waiting;
+    uint64_t word = 0;
+
+    skip_on_managed();
+    OK(cuStreamCreate(&writing, CU_STREAM_NON_BLOCKING));
+    OK(cuStreamCreate(&waiting, CU_STREAM_NON_BLOCKING));
+    fill(block);
+    OK(cuCtxSynchronize());
+    for (unsigned i = 0; i < BLOCKS; i++) { /* more than are on the device */
+        CUstreamBatchMemOpParams batch[] = {
+            {.waitValue =
+                 {CU_STREAM_MEM_OP_WAIT_VALUE_32, block[i], {.value = i + 1}, CU_STREAM_WAIT_VALUE_EQ, 0}},
+            {.writeValue =
+                 {CU_STREAM_MEM_OP_WRITE_VALUE_32, block[(i + 5) % BLOCKS] + 4, {.value = 7}, 0, 0}},
+        };
+
+        OK(cuStreamBatchMemOp(waiting, 2, batch, 0));
+        OK(cuStreamWaitValue64(waiting, block[i] + 8, 1ull << 33, CU_STREAM_WAIT_VALUE_EQ));
+        OK(cuStreamWriteValue64(writing, block[i] + 8, 1ull << 33, 0));
+        OK(cuStreamWriteValue32(writing, block[i], i + 1, 0));
+        OK(cuStreamSynchronize(waiting));
+    }
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        OK(cuMemcpyDtoH(&word, block[i], sizeof word));
+        cr_expect_eq(word, (7ull << 32) + i + 1, "block %u", i);
+        cr_expect(all_are(block[i] + 16, BLOCK_COUNT - 4, (float)i), "block %u", i);
+    }
+    OK(cuStreamDestroy(writing));
+    OK(cuStreamDestroy(waiting));
+    release(block);
+    world_end(&world);
+}
+
+/* With little patience. What waits for the host does not come to rest; what is allocated meanwhile finds room or does not. */
+Test(held, a_stream_that_waits_for_the_host_delays_an_allocation_and_no_more)
+{
+    struct world world = world_make();
+    CUdeviceptr block[BLOCKS], more, word;
+    CUstream waiting;
+    uint32_t *flag;
+
+    skip_on_managed();
+    OK(cuMemHostAlloc((void **)&flag, 4096, CU_MEMHOSTALLOC_DEVICEMAP));
+    *flag = 0;
+    OK(cuStreamCreate(&waiting, CU_STREAM_NON_BLOCKING));
+    fill(block);
+    OK(cuCtxSynchronize());
+    word = block[BLOCKS - 1]; /* the latest is on the device */
+    OK(cuStreamWaitValue32(waiting, (CUdeviceptr)(uintptr_t)flag, 1, CU_STREAM_WAIT_VALUE_EQ));
+    OK(cuStreamWriteValue32(waiting, word, 77, 0));
+    CUresult result = cuMemAlloc(&more, BLOCK_BYTES);
+
+    cr_expect(result == CUDA_SUCCESS || result == CUDA_ERROR_OUT_OF_MEMORY, "%d", result);
+    cr_expect_eq(cuStreamQuery(waiting), CUDA_ERROR_NOT_READY);
+    __atomic_store_n(flag, 1, __ATOMIC_RELEASE);
+    OK(cuStreamSynchronize(waiting));
+    if (result == CUDA_SUCCESS)
+        OK(cuMemFree(more));
+    OK(cuMemAlloc(&more, BLOCK_BYTES));
+    OK(cuMemFree(more));
+    OK(cuMemcpyDtoH(flag, word, 4));
+    cr_expect_eq(*flag, 77);
+    cr_expect(all_are(word + 4, BLOCK_COUNT - 1, BLOCKS - 1));
+    OK(cuStreamDestroy(waiting));
+    OK(cuMemFreeHost(flag));
     release(block);
     world_end(&world);
 }

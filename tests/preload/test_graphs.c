@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 enum {
     BLOCKS = 10,
@@ -68,6 +69,44 @@ Test(graphs, run_right_however_often_their_blocks_were_evicted)
     }
     cr_expect(all_are(block[2], BLOCK_COUNT, 6));
     OK(cuGraphExecDestroy(executable));
+    release(block);
+    OK(cuStreamDestroy(stream));
+    world_end(&world);
+}
+
+Test(graphs, write_words_of_blocks_that_were_evicted)
+{
+    const char *allocator = getenv("EBBTIDE_ALLOCATOR");
+    struct world world = world_make();
+    CUdeviceptr block[BLOCKS];
+    CUgraphExec executable;
+    CUstream stream;
+    CUgraph graph;
+    uint32_t words[2];
+
+    if (allocator && strcmp(allocator, "managed") == 0)
+        cr_skip("no stream memory operations on managed memory");
+    OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    make(block);
+    OK(world_add(&world, block[1], block[0], 0, stream));
+    OK(cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_GLOBAL));
+    OK(cuStreamWriteValue32(stream, block[0], 5, 0));
+    OK(cuStreamWaitValue32(stream, block[0], 5, CU_STREAM_WAIT_VALUE_EQ));
+    OK(cuStreamWriteValue32(stream, block[1] + 4, 6, 0));
+    OK(cuStreamEndCapture(stream, &graph));
+    OK(cuGraphInstantiate(&executable, graph, 0));
+    for (unsigned round = 0; round < 3; round++) {
+        OK(cuMemsetD32(block[0], 0, 1));
+        push_out(&world, block);
+        OK(cuGraphLaunch(executable, stream));
+        OK(cuStreamSynchronize(stream));
+    }
+    OK(cuMemcpyDtoH(&words[0], block[0], 4));
+    OK(cuMemcpyDtoH(&words[1], block[1] + 4, 4));
+    cr_expect(words[0] == 5 && words[1] == 6);
+    cr_expect(all_are(block[0] + 4, BLOCK_COUNT - 1, 1));
+    OK(cuGraphExecDestroy(executable));
+    OK(cuGraphDestroy(graph));
     release(block);
     OK(cuStreamDestroy(stream));
     world_end(&world);
