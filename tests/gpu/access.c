@@ -383,7 +383,7 @@ int main(int argc, char **argv)
     }
     MUST(cuStreamDestroy, (world.stream));
     if (!used)
-        return measure_verdict(false, false, "no host-located handle can be made: strict mode only");
+        measure_no_host();
     return measure_verdict(!used->missed && used->before + used->moved + used->back == 0, false,
                            "of %u kinds of access fail with memory at HOST_NUMA %u on the device, %u in host "
                            "memory, %u after the return; at HOST %u, %u and %u",

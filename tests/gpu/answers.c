@@ -269,6 +269,9 @@ int main(int argc, char **argv)
                  : is_revived == BAD ? "dead"
                                      : "died",
                  "answer");
+    /* Only what has answered can contradict; one that died or gave up has not. */
+    if (layouts_good != BAD && copies_good != BAD && (layouts_good != GOOD || copies_good != GOOD))
+        return MEASURE_BROKEN;
     return measure_verdict(
         layouts_good == GOOD && copies_good == GOOD && ended == GOOD, false,
         "layouts of parameters are %s; a context that was reset is %s; copies without a direction "

@@ -89,7 +89,7 @@ static void world_create(struct world *world)
     *world = (struct world){.device = measure_open()};
     kernels_load(&world->kernels);
     if (block_host_find(world->device) != CUDA_SUCCESS)
-        exit(measure_verdict(false, false, "no host-located handle can be made: strict mode only"));
+        measure_no_host();
     world->granule = block_granularity(world->device);
     world->address = block_reserve(world->device, world->granule * (MAPPINGS_MAX + MAPPINGS_MAX / 10));
     MUST(cuMemAlloc, (&world->word, 8));

@@ -11,11 +11,13 @@ struct libcuda cu;
 
 #define LIBCUDA_STRING(name)   #name
 #define LIBCUDA_EXPANDED(name) LIBCUDA_STRING(name)
-#define FUNCTION(name)         {LIBCUDA_EXPANDED(name), NULL, offsetof(struct libcuda, name), true},
-#define OLDER(name, older)     {LIBCUDA_EXPANDED(name), older, offsetof(struct libcuda, name), true},
-#define OPTIONAL(name)         {LIBCUDA_EXPANDED(name), NULL, offsetof(struct libcuda, name), false},
+#define FUNCTION(name)         {LIBCUDA_EXPANDED(name), NULL, 0, offsetof(struct libcuda, name), true},
+#define OLDER(name, since, older)                                                                            \
+    {LIBCUDA_EXPANDED(name), older, since, offsetof(struct libcuda, name), true},
+#define OPTIONAL(name, since) {LIBCUDA_EXPANDED(name), NULL, since, offsetof(struct libcuda, name), false},
 static const struct {
     const char *symbol, *older;
+    int since; /* the version that has the symbol */
     size_t offset;
     bool required;
 } functions[] = {
@@ -25,15 +27,28 @@ static const struct {
 #undef OLDER
 #undef OPTIONAL
 
+static int version_of(void *library)
+{
+    CUresult (*get)(int *version);
+    int version = 0;
+
+    *(void **)&get = dlsym(library, "cuDriverGetVersion");
+    if (get)
+        get(&version);
+    return version;
+}
+
 const char *libcuda_open(void)
 {
     static char why[96];
     void *library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+    int version;
 
     if (!library)
         return "there is no libcuda.so.1";
+    version = version_of(library);
     for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
-        void *found = dlsym(library, functions[i].symbol);
+        void *found = version >= functions[i].since ? dlsym(library, functions[i].symbol) : NULL;
 
         if (!found && functions[i].older)
             found = dlsym(library, functions[i].older);

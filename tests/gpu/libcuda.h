@@ -10,10 +10,10 @@
 #include <cuda.h>
 
 /* The newest version's type under the plain name: cu.cuMemAlloc is cuMemAlloc_v2. */
-#define LIBCUDA_MEMBER(name) __typeof__(&(name)) name;
-#define FUNCTION(name)       LIBCUDA_MEMBER(name)
-#define OLDER(name, symbol)  LIBCUDA_MEMBER(name)
-#define OPTIONAL(name)       LIBCUDA_MEMBER(name)
+#define LIBCUDA_MEMBER(name)       __typeof__(&(name)) name;
+#define FUNCTION(name)             LIBCUDA_MEMBER(name)
+#define OLDER(name, since, symbol) LIBCUDA_MEMBER(name)
+#define OPTIONAL(name, since)      LIBCUDA_MEMBER(name)
 struct libcuda {
 #include "libcuda.def"
 };

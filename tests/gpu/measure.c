@@ -13,6 +13,7 @@
 
 bool measure_simulated;
 static unsigned children; /* that have been started */
+static bool is_child;
 
 enum {
     CHILD_DEADLINE_S = 20 /* less than any measurement with children may take */
@@ -155,6 +156,14 @@ void measure_must(CUresult result, const char *call)
     _exit(MEASURE_BROKEN);
 }
 
+_Noreturn void measure_no_host(void)
+{
+    fflush(stdout);
+    if (is_child)
+        _exit(MEASURE_NO_HOST);
+    exit(measure_verdict(false, false, "no host-located handle can be made: strict mode only"));
+}
+
 int measure_isolated(const char *name, int (*work)(void *), void *argument)
 {
     int status;
@@ -165,6 +174,7 @@ int measure_isolated(const char *name, int (*work)(void *), void *argument)
     if (child == 0) {
         /* A child that hangs in the driver must not outlive the measurement and disturb the next. */
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        is_child = true;
         alarm(CHILD_DEADLINE_S);
         status = work(argument);
         fflush(stdout);
@@ -178,6 +188,8 @@ int measure_isolated(const char *name, int (*work)(void *), void *argument)
     }
     if (WIFEXITED(status) && WEXITSTATUS(status) == MEASURE_NO_GPU)
         exit(MEASURE_NO_GPU);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == MEASURE_NO_HOST)
+        measure_no_host();
     if (WIFEXITED(status))
         return WEXITSTATUS(status);
     printf("%s_ended_by %d signal\n", name, WTERMSIG(status));

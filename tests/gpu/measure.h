@@ -23,6 +23,7 @@ enum {
     MEASURE_CONTRADICTS = 1,
     MEASURE_BROKEN = 3,
     MEASURE_NO_GPU = 77,
+    MEASURE_NO_HOST = 78,    /* of a child: measure_no_host */
     MEASURE_REPETITIONS = 7, /* of whatever is timed or checked repeatedly */
 };
 
@@ -54,9 +55,13 @@ int measure_open_verdict(const char *format, ...) __attribute__((format(printf, 
 #define MUST(function, arguments) measure_must(cu.function arguments, #function)
 void measure_must(CUresult result, const char *call);
 
+/* Ends the program, also from a child, with the verdict that no handle of host memory can be made. */
+_Noreturn void measure_no_host(void);
+
 /*
  * Runs `work` in a child of its own, since it may lose its context; for programs that have not opened the driver
- * themselves. Returns what `work` returned (0 to 255), or -1 with a row that names the signal or deadline.
+ * themselves. Returns what `work` returned (0 to 255), MEASURE_BROKEN if it ended in MUST, or -1 with a row that names
+ * the signal or deadline. What `work` returns as an answer is none of these.
  */
 int measure_isolated(const char *name, int (*work)(void *), void *argument);
 

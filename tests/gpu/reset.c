@@ -160,9 +160,17 @@ static int try_end(void *argument)
     return kept && result == CUDA_SUCCESS ? SURVIVES : IS_LOST;
 }
 
+/* A child that died or gave up has not answered. */
+static void count(int outcome, unsigned *survived, unsigned *lost, unsigned *unanswered)
+{
+    *survived += outcome == SURVIVES;
+    *lost += outcome == IS_LOST;
+    *unanswered += outcome != SURVIVES && outcome != IS_LOST;
+}
+
 int main(int argc, char **argv)
 {
-    unsigned survived[ENDS] = {0};
+    unsigned survived[ENDS] = {0}, unanswered = 0, lost = 0;
     bool all = true;
     char name[96];
     unsigned rounds;
@@ -171,11 +179,14 @@ int main(int argc, char **argv)
     rounds = (unsigned)measure_size(2, 1);
     for (enum end end = 0; end < ENDS; end++) {
         for (unsigned i = 0; i < rounds; i++)
-            survived[end] += measure_isolated(end_names[end], try_end, &end) == SURVIVES;
+            count(measure_isolated(end_names[end], try_end, &end), &survived[end], &lost, &unanswered);
         snprintf(name, sizeof(name), "%s_kept_everything", end_names[end]);
         measure_row(name, survived[end], "times");
         all = all && survived[end] == rounds;
     }
+    measure_row("unanswered", unanswered, "children");
+    if (!lost && unanswered)
+        return MEASURE_BROKEN;
     return measure_verdict(
         all, false,
         "everything was kept and could be given back after %u of %u resets, %u of %u last releases "
