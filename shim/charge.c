@@ -173,7 +173,7 @@ uint64_t core_relieve(unsigned ordinal, uint64_t bytes)
     if (given >= bytes)
         return given;
     mover_take();
-    mover_relieve(ordinal, bytes - given, UINT64_MAX);
+    mover_relieve(ordinal, bytes - given, UINT64_MAX, false);
     mover_give();
     return given + stock_trim(&core.devices[ordinal].handles, bytes - given);
 }

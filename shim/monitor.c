@@ -2,7 +2,6 @@
 /* monitor.c - see monitor.h. */
 #include "monitor.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <time.h>
 
@@ -21,10 +20,6 @@
 /* A move of the timer's is small, so that a launch that needs the role does not wait long. */
 #define TICK_BYTES ((uint64_t)64 << 20)
 
-/* Where devices do not come to rest the timer leaves them alone for a while, twice as long each time. */
-#define PAUSE_LEAST_NS UINT64_C(100000000)
-#define PAUSE_MOST_NS  UINT64_C(4000000000)
-
 /* The machine is asked no more often than its answer changes: the kernel averages over two seconds. */
 #define MACHINE_NS UINT64_C(1000000000)
 
@@ -37,10 +32,11 @@ static struct {
     pthread_t thread;
     _Atomic bool running, parked;
     bool stop, ended, told[DEVICE_MAX];
-    uint64_t look_ns;            /* when the machine is asked again; the tick's own, as all below */
-    uint64_t close_ns, pause_ns; /* the gate is not closed before; how long that was put off the last time */
+    uint64_t look_ns; /* when the machine is asked again; the tick's own, as all below */
     uint64_t device_excess_bytes[DEVICE_MAX],
-        host_excess_bytes; /* what it said, less what was done about it */
+        host_excess_bytes;           /* what it said, less what was done about it */
+    uint64_t used_bytes[DEVICE_MAX]; /* of each budget when the last tick ended */
+    uint64_t grew_bytes[DEVICE_MAX]; /* by so much since the tick before */
 } monitor = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 static uint64_t share(uint64_t limit_bytes, uint32_t ppm)
@@ -155,50 +151,71 @@ static void warn_once(unsigned ordinal, uint64_t over_bytes)
              ordinal);
 }
 
-static void put_off(void)
+static uint64_t used_of(unsigned ordinal)
 {
-    uint64_t pause_ns = monitor.pause_ns ? 2 * monitor.pause_ns : PAUSE_LEAST_NS;
+    uint64_t used_bytes;
 
-    monitor.pause_ns = pause_ns < PAUSE_MOST_NS ? pause_ns : PAUSE_MOST_NS;
-    monitor.close_ns = core_now() + monitor.pause_ns;
+    pthread_mutex_lock(&core.lock);
+    used_bytes = core.devices[ordinal].budget.used_bytes;
+    pthread_mutex_unlock(&core.lock);
+    return used_bytes;
 }
 
-/* May something leave now? The devices are asked with the gate open: to close it in vain makes everybody wait. */
-static bool may_close(void)
+/* What allocations lack before the next look, if they go on as in the last two periods: once is no rate yet. */
+static uint64_t lacks_soon(unsigned ordinal)
 {
-    int r = core_now() < monitor.close_ns ? -EAGAIN : rest_expected();
+    uint64_t used_bytes = used_of(ordinal), last_bytes = monitor.used_bytes[ordinal];
+    uint64_t grew_bytes = used_bytes > last_bytes ? used_bytes - last_bytes : 0;
+    uint64_t soon_bytes = grew_bytes < monitor.grew_bytes[ordinal] ? grew_bytes : monitor.grew_bytes[ordinal];
+    uint64_t room_bytes = tier_device_room(ordinal);
 
-    if (r == -ETIMEDOUT)
-        put_off();
-    return !r;
+    monitor.grew_bytes[ordinal] = grew_bytes;
+    return soon_bytes > room_bytes ? soon_bytes - room_bytes : 0;
 }
 
-static uint64_t relieve(unsigned ordinal, uint64_t bytes, uint64_t newest)
+/* What others on the device need, who use more than the budget leaves to them. */
+static uint64_t crowded(unsigned ordinal)
 {
-    uint64_t in_vain = core.closed_in_vain, moved;
+    const struct device_state *device = &core.devices[ordinal];
+    uint64_t theirs =
+        device->total_bytes > device->configured_bytes ? device->total_bytes - device->configured_bytes : 0;
+
+    return atomic_load(&device->others_bytes) > theirs ? monitor.device_excess_bytes[ordinal] : 0;
+}
+
+/* Send away what is cold. Returns the bytes that left. */
+static uint64_t relieve(unsigned ordinal, uint64_t bytes, uint64_t newest, bool only_registered)
+{
+    uint64_t moved;
 
     mover_take();
-    moved = mover_relieve(ordinal, bytes, newest);
+    moved = mover_relieve(ordinal, bytes < TICK_BYTES ? bytes : TICK_BYTES, newest, only_registered);
     mover_give();
-    if (core.closed_in_vain != in_vain)
-        put_off();
-    else if (moved)
-        monitor.pause_ns = 0;
     return moved;
 }
 
+/* Registered blocks keep to the marks. All else leaves for somebody who needs the room: a program that fits is left
+ * alone, however long it does not look at what it has. */
 static void tick_device(unsigned ordinal, uint64_t newest)
 {
-    uint64_t left = over(&core.devices[ordinal].budget);
+    uint64_t marked = over(&core.devices[ordinal].budget), needed = lacks_soon(ordinal);
 
-    warn_once(ordinal, left);
+    warn_once(ordinal, marked);
     trim_device(ordinal);
-    if (left < monitor.device_excess_bytes[ordinal])
-        left = monitor.device_excess_bytes[ordinal];
-    if (left && mover_anything_leaves(ordinal, newest) && may_close())
-        for (uint64_t moved = 1; left && moved; lessen(&left, moved))
-            moved = relieve(ordinal, left < TICK_BYTES ? left : TICK_BYTES, newest);
+    if (marked < monitor.device_excess_bytes[ordinal])
+        marked = monitor.device_excess_bytes[ordinal];
+    if (needed < crowded(ordinal))
+        needed = crowded(ordinal);
+    if ((marked || needed) && mover_anything_leaves(ordinal, newest, !needed) && rest_expected()) {
+        for (uint64_t moved = 1; marked && moved; lessen(&marked, moved)) {
+            moved = relieve(ordinal, marked, newest, true);
+            lessen(&needed, moved);
+        }
+        for (uint64_t moved = 1; needed && moved; lessen(&needed, moved))
+            moved = relieve(ordinal, needed, newest, false);
+    }
     trim_device(ordinal);
+    monitor.used_bytes[ordinal] = used_of(ordinal);
 }
 
 static void tick_host(uint64_t newest)

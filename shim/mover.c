@@ -167,7 +167,7 @@ static bool partly_resident(uint32_t first)
     return false;
 }
 
-bool mover_anything_leaves(unsigned ordinal, uint64_t newest)
+bool mover_anything_leaves(unsigned ordinal, uint64_t newest, bool only_registered)
 {
     bool leaves = false;
 
@@ -176,6 +176,7 @@ bool mover_anything_leaves(unsigned ordinal, uint64_t newest)
         uint64_t stamp = atomic_load_explicit(&core.blocks.stamp[g], memory_order_relaxed);
 
         leaves = stamp && stamp <= newest && core.blocks.block[g].ordinal == ordinal &&
+                 (!only_registered || core.blocks.block[g].flags & BLOCK_REGISTERED) &&
                  closure_may_evict(g, true) && partly_resident(g);
     }
     pthread_mutex_unlock(&core.lock);
@@ -217,9 +218,10 @@ static uint64_t evict(struct closure *closure, uint64_t bytes)
     return closure->evicted_bytes;
 }
 
-uint64_t mover_relieve(unsigned ordinal, uint64_t bytes, uint64_t newest)
+uint64_t mover_relieve(unsigned ordinal, uint64_t bytes, uint64_t newest, bool only_registered)
 {
-    struct closure closure = {.ordinal = ordinal, .newest = newest, .whole = true};
+    struct closure closure = {
+        .ordinal = ordinal, .newest = newest, .whole = true, .only_registered = only_registered};
 
     return evict(&closure, bytes);
 }

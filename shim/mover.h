@@ -36,13 +36,15 @@ void mover_give(void);
  */
 int mover_make_room(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes, uint64_t newest);
 
-/** Is any block with a stamp up to `newest` on the device that could leave it, if a search allowed that? */
-bool mover_anything_leaves(unsigned ordinal, uint64_t newest);
+/** Is any block, or any registered one, with a stamp up to `newest` on the device that could leave it, if a search
+ *  allowed that? */
+bool mover_anything_leaves(unsigned ordinal, uint64_t newest, bool only_registered);
 
-/** Evict up to `bytes`, as far as the host tier can take them. Role held. Returns the bytes that left. */
-uint64_t mover_relieve(unsigned ordinal, uint64_t bytes, uint64_t newest);
+/** Evict up to `bytes`, of registered blocks only if asked so, as far as the host tier can take them. Role held. Returns
+ *  the bytes that left. */
+uint64_t mover_relieve(unsigned ordinal, uint64_t bytes, uint64_t newest, bool only_registered);
 
-/** The same, of registered blocks only if asked so, and waiting for the device as an allocation does. */
+/** The same, waiting for the device as an allocation does. */
 uint64_t mover_evict(unsigned ordinal, uint64_t bytes, uint64_t newest, bool only_registered);
 
 /** Send one block to host memory, or on to disk. Role held. Returns the bytes that came to that tier. */

@@ -154,7 +154,7 @@ long core_evict(int tier)
         return 0;
     for (unsigned i = 0; i < core.device->count; i++) {
         mover_take();
-        moved += (long)mover_relieve(i, core.devices[i].budget.used_bytes, UINT64_MAX);
+        moved += (long)mover_relieve(i, core.devices[i].budget.used_bytes, UINT64_MAX, false);
         if (tier >= TIER_DISK)
             mover_spill(core.host_budget.class_bytes[HOST_TIER], UINT64_MAX);
         mover_give();

@@ -163,7 +163,8 @@ static void reach_on(unsigned ordinal, const uint32_t *firsts, uint32_t count)
         uint64_t before = need.host_bytes + need.disk_bytes + need.mapped_bytes;
 
         if (need.mapped_bytes && !atomic_load(&core.captures) &&
-            (tier_device_room(ordinal) >= need.smallest_bytes || mover_anything_leaves(ordinal, UINT64_MAX)))
+            (tier_device_room(ordinal) >= need.smallest_bytes ||
+             mover_anything_leaves(ordinal, UINT64_MAX, false)))
             swap_mapped(ordinal, firsts, count, need);
         else if (need.host_bytes + need.disk_bytes)
             mover_make_room(ordinal, need.host_bytes + need.disk_bytes, need.host_bytes, UINT64_MAX);

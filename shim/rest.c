@@ -13,6 +13,10 @@
 #define FIRST_TRY_NS (10 * MS_NS)
 #define LONG_TRY_NS  (1000 * MS_NS)
 
+/* Where devices do not come to rest the timer leaves them alone for a while, twice as long each time. */
+#define PAUSE_LEAST_NS (100 * MS_NS)
+#define PAUSE_MOST_NS  (4000 * MS_NS)
+
 /* On the device's clock; 0: none. */
 static __thread uint64_t patience_ns __attribute__((tls_model("initial-exec")));
 
@@ -103,19 +107,53 @@ int rest_wait(uint32_t devices, uint64_t limit_ms)
     return r;
 }
 
-int rest_expected(void)
+/* What the timer knows of its tries. */
+static struct {
+    bool asked;       /* with the gate open, and what was running then is looked at now */
+    bool trusted;     /* a try was said to be worth it */
+    uint64_t in_vain; /* core.closed_in_vain at that time */
+    uint64_t pause_ns, until_ns;
+} timer;
+
+static void put_off(uint64_t now_ns)
 {
-    static bool asked; /* the timer's */
+    timer.pause_ns = timer.pause_ns ? 2 * timer.pause_ns : PAUSE_LEAST_NS;
+    if (timer.pause_ns > PAUSE_MOST_NS)
+        timer.pause_ns = PAUSE_MOST_NS;
+    timer.until_ns = now_ns + timer.pause_ns;
+}
+
+static bool all_rested(void)
+{
     bool rested = true;
 
-    if (!asked) {
-        asked = core.device->drain(core.device, rest_all(), core_now()) == -ETIMEDOUT;
-        return asked ? -EAGAIN : 0;
-    }
-    asked = false;
     for (unsigned i = 0; i < core.device->count; i++)
         rested = rested && core.device->rested(core.device, i);
-    return rested ? 0 : -ETIMEDOUT;
+    return rested;
+}
+
+bool rest_expected(void)
+{
+    uint64_t now_ns = core_now();
+
+    if (timer.trusted && core.closed_in_vain != timer.in_vain)
+        put_off(now_ns);
+    else if (timer.trusted)
+        timer.pause_ns = 0;
+    timer.trusted = false;
+    if (now_ns < timer.until_ns)
+        return false;
+    if (timer.asked) {
+        timer.asked = false;
+        timer.trusted = all_rested();
+        if (!timer.trusted)
+            put_off(now_ns);
+    } else {
+        timer.asked = core.device->drain(core.device, rest_all(), now_ns) == -ETIMEDOUT;
+        timer.trusted = !timer.asked;
+    }
+    timer.in_vain = core.closed_in_vain;
+    return timer.trusted;
 }
 
 /* ---- the gate --------------------------------------------------------------------------------------------- */

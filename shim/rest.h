@@ -34,9 +34,9 @@ int rest_wait(uint32_t devices, uint64_t limit_ms);
  */
 int rest_close(bool drains, uint64_t limit_ms);
 
-/** Would a short try come to rest? Asks with the gate open and does not wait. 0; -EAGAIN asked, ask again after a
- *  while; -ETIMEDOUT what was running when it asked the last time has not ended. The timer's. */
-int rest_expected(void);
+/** Would a short try come to rest? Asks with the gate open, does not wait, and hears the answer the next time; where it
+ *  is no, asks less and less often. The timer's. */
+bool rest_expected(void);
 
 /** From here to rest_patience_end the calling thread waits EBBTIDE_DRAIN_MS at most, whatever it waits for. Returns
  *  what that wants; within another one it changes nothing. */

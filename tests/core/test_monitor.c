@@ -10,6 +10,7 @@
 
 #include "log.h"
 #include "machine_files.h"
+#include "operand.h"
 #include "state.h"
 #include "world.h"
 
@@ -45,6 +46,11 @@ static struct model *allocate(unsigned index, unsigned mib)
     return &program.model[index];
 }
 
+static void allocate_named(unsigned index, unsigned mib)
+{
+    cr_assert_eq(operand_register(allocate(index, mib)->address, mib * MIB, 0, "block"), 0);
+}
+
 /* Long ago, in the order of the blocks. */
 static void cool(unsigned index)
 {
@@ -73,13 +79,15 @@ static const char *const marks[] = {"EBBTIDE_DEVICE_BUDGET",
                                     "0.5",
                                     "EBBTIDE_HOST_BUDGET",
                                     "1G",
+                                    "EBBTIDE_OPERATIONS",
+                                    "off",
                                     0};
 
 Test(monitor, device_above_the_high_mark_goes_to_the_low_one_and_stays_there)
 {
     start(marks);
     for (unsigned i = 0; i < 3; i++) {
-        allocate(i, 12);
+        allocate_named(i, 12);
         cool(i);
     }
     monitor_tick();
@@ -87,7 +95,7 @@ Test(monitor, device_above_the_high_mark_goes_to_the_low_one_and_stays_there)
     cr_expect_eq(away(3), 3u, "the two least recent");
     uint64_t evictions = core.counters.evictions;
 
-    allocate(3, 8);
+    allocate_named(3, 8);
     cool(3);
     monitor_tick();
     cr_expect_eq(core.counters.evictions, evictions, "inside the band");
@@ -97,7 +105,7 @@ Test(monitor, device_above_the_high_mark_goes_to_the_low_one_and_stays_there)
 Test(monitor, device_at_the_high_mark_is_left_alone)
 {
     start(marks);
-    allocate(0, 32);
+    allocate_named(0, 32);
     cool(0);
     monitor_tick();
     cr_expect_eq(away(1), 0);
@@ -108,10 +116,40 @@ Test(monitor, what_was_used_a_moment_ago_stays)
 {
     start(marks);
     for (unsigned i = 0; i < 3; i++)
-        allocate(i, 12);
+        allocate_named(i, 12);
     cool(2);
     monitor_tick();
     cr_expect_eq(away(3), 4u, "only the cold one");
+    finish();
+}
+
+Test(monitor, program_that_fits_is_left_alone_however_cold_it_is)
+{
+    start(marks);
+    for (unsigned i = 0; i < 3; i++) {
+        allocate(i, 12);
+        cool(i);
+    }
+    for (unsigned i = 0; i < 100; i++) {
+        monitor_tick();
+        fake_advance(world.fake, 50000000);
+    }
+    cr_expect_eq(core.counters.evictions, 0);
+    finish();
+}
+
+Test(monitor, allocations_that_would_use_the_room_up_find_it_made)
+{
+    start(marks);
+    for (unsigned i = 0; i < 3; i++) {
+        cr_expect_eq(away(i), 0, "there is room for another one");
+        allocate(i, 12);
+        cool(i);
+        monitor_tick();
+    }
+    cr_expect_eq(away(3), 1, "the least recent: 4 MiB were left, and 12 come each time");
+    monitor_tick();
+    cr_expect_eq(away(3), 1, "and none came");
     finish();
 }
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "monitor.h"
+#include "operand.h"
 #include "state.h"
 #include "world.h"
 
@@ -16,8 +17,15 @@ TestSuite(rest, .timeout = 60);
 static struct world world;
 static struct program program;
 
-static const char *const settings[] = {
-    "EBBTIDE_DEVICE_BUDGET", "40M", "EBBTIDE_HOST_BUDGET", "1G", "EBBTIDE_DRAIN_MS", "2000", 0};
+static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",
+                                       "40M",
+                                       "EBBTIDE_HOST_BUDGET",
+                                       "1G",
+                                       "EBBTIDE_DRAIN_MS",
+                                       "2000",
+                                       "EBBTIDE_OPERATIONS",
+                                       "off",
+                                       0};
 
 static void start(const struct fake_config *config)
 {
@@ -234,6 +242,8 @@ Test(rest, timer_asks_with_the_gate_open_and_less_and_less_often)
     uint64_t asked;
 
     start(NULL);
+    for (unsigned i = 0; i < 3; i++)
+        cr_assert_eq(operand_register(program.model[i].address, 12 * MIB, 0, "block"), 0);
     cool();
     asked = world.fake->calls[FAKE_DRAIN];
     world.fake->restless = 1;
