@@ -47,6 +47,17 @@ static int take_in_turn(unsigned ordinal, uint64_t bytes, uint64_t rest_bytes, u
     return r;
 }
 
+/* Host memory for a new chunk, where there is room. */
+static int slab_idle(struct chunk *chunk)
+{
+    uint64_t item;
+    int r = stock_take(&core.slabs, chunk_bytes(chunk), tier_host_staging(), &item);
+
+    if (!r)
+        chunk->slab = (struct slab *)(uintptr_t)item;
+    return r;
+}
+
 /* Host memory for a new chunk, others sent to disk where needed. */
 static int slab_back(struct chunk *chunk)
 {
@@ -71,6 +82,8 @@ int backing_take(uint32_t first, uint32_t granule, uint64_t rest_bytes)
     uint64_t bytes = chunk_bytes(chunk);
     int r = allocate_take(ordinal, bytes, tier_device_keep(ordinal), &chunk->handle);
 
+    if (r < 0 && gate_inside()) /* of a callback of the driver: nobody is waited for */
+        return core.mapped && slab_idle(chunk) == 0 ? 0 : -ENOMEM;
     if (r < 0 && !atomic_load(&core.captures) && need_wait(ordinal, rest_bytes, core.options->wait_ms))
         r = allocate_take(ordinal, bytes, tier_device_keep(ordinal), &chunk->handle);
     if (r < 0 && !core_capturing())

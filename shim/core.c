@@ -12,6 +12,7 @@
 #include "copy_executor.h"
 #include "disk_executor.h"
 #include "heap.h"
+#include "held.h"
 #include "host.h"
 #include "host_block.h"
 #include "limit.h"
@@ -199,6 +200,7 @@ int core_start(const struct options *options, struct device *device)
         return r;
     }
     gate_init();
+    gate.abandon = held_abandon;
     stamps_measure();
     core.mapped = residency_mapped();
     core.started_ns = core_now();
@@ -301,11 +303,14 @@ void core_forked(void)
 
 void core_capture_begin(void)
 {
-    struct gate_slot *slot = gate_enter();
+    bool nested;
+    struct gate_slot *slot = gate_enter(__builtin_frame_address(0), &nested);
 
     if (atomic_fetch_add(&core.captures, 1) == 0 && core_active())
         atomic_store(&core.capturing_since_ns, core_now());
-    if (slot)
+    if (slot && nested)
+        gate_leave_nested(slot);
+    else if (slot)
         gate_leave(slot);
 }
 

@@ -217,6 +217,7 @@ struct use {
     bool all;         /**< what it uses is not known: every block */
     bool writes;      /**< it may write device memory: a launch, a graph, a copy or set into it */
     bool pinned;      /**< internal */
+    bool nested;      /**< internal */
     bool device_only; /**< must not run from host memory (copies and sets that a graph or capture records) */
     uint32_t granule[USE_INLINE]; /**< where each word points to; whose that is, use_begin finds out */
     const void *stream;           /**< that the call goes to; NULL: not told, or the default one */
@@ -232,6 +233,7 @@ static inline void use_init(struct use *use, bool writes)
     use->all = false;
     use->writes = writes;
     use->pinned = false;
+    use->nested = false;
     use->device_only = false;
     use->stream = 0;
     use->more = 0;

@@ -7,10 +7,13 @@
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "log.h"
 
 struct gate gate;
 __thread struct gate_slot *gate_slot_mine __attribute__((tls_model("initial-exec")));
@@ -19,10 +22,25 @@ static pthread_key_t slot_key;
 static pthread_once_t slot_key_once = PTHREAD_ONCE_INIT;
 static bool slot_key_made;
 
-static void slot_drop(void *slot)
+/* Its sections have no end of their own any more. */
+static void slot_abandon(struct gate_slot *slot)
 {
+    slot->nested = 0;
+    atomic_store(&slot->inside, 0);
+    if (atomic_load(&gate.closed))
+        gate_wake_owner();
+    if (gate.abandon)
+        gate.abandon(slot);
+}
+
+/* The thread ends, be it in the middle of a section. */
+static void slot_drop(void *arg)
+{
+    struct gate_slot *slot = arg;
+
+    slot_abandon(slot);
     gate_slot_mine = 0;
-    atomic_store_explicit(&((struct gate_slot *)slot)->taken, 0, memory_order_release);
+    atomic_store_explicit(&slot->taken, 0, memory_order_release);
 }
 
 static void slot_key_make(void)
@@ -37,7 +55,7 @@ static int futex(_Atomic uint32_t *word, int op, uint32_t value, const struct ti
 
 void gate_init(void)
 {
-    gate.fenced = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0;
+    atomic_store(&gate.fenced, syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0);
 }
 
 void gate_forked(void)
@@ -100,13 +118,32 @@ static void gate_wait(void)
         futex(&gate.closed, FUTEX_WAIT, 1, 0);
 }
 
-struct gate_slot *gate_enter(void)
+/* Inside already: of a handler or a callback, whose frame lies below or on a stack of its own? Else the frame of the
+ * section is gone: no end of it will come. */
+static bool is_within(const struct gate_slot *slot, const void *frame)
 {
-    struct gate_slot *slot;
+    uintptr_t inside = atomic_load_explicit(&slot->inside, memory_order_relaxed);
+    stack_t stack;
 
-    if (!gate_slot_mine && !gate_join())
+    if ((uintptr_t)frame == inside)
+        return false;
+    return (uintptr_t)frame < inside || (sigaltstack(NULL, &stack) == 0 && stack.ss_flags & SS_ONSTACK);
+}
+
+struct gate_slot *gate_enter(const void *frame, bool *out_nested)
+{
+    struct gate_slot *slot = gate_slot_mine;
+
+    *out_nested = gate_inside() && is_within(slot, frame);
+    if (*out_nested) { /* nothing moves while the outer one lasts */
+        slot->nested++;
+        return slot;
+    }
+    if (gate_inside()) /* what gate_try began, or what was left behind */
+        slot_abandon(slot);
+    if (!slot && !gate_join())
         return 0;
-    while (!(slot = gate_try())) {
+    while (!(slot = gate_try(frame))) {
         atomic_store_explicit(&gate_slot_mine->inside, 0, memory_order_release);
         gate_wake_owner();
         gate_wait();
@@ -123,9 +160,28 @@ void gate_wake_owner(void)
 static bool someone_inside(void)
 {
     for (struct gate_slot *slot = atomic_load(&gate.slots); slot; slot = slot->next)
-        if (atomic_load_explicit(&slot->inside, memory_order_acquire))
+        if (atomic_load(&slot->inside))
             return true;
     return false;
+}
+
+/*
+ * No barrier any more: a sandbox has taken it away. From now on users fence. Who was past the question whether to do so
+ * when it was answered has its store on the way, and a processor writes its stores out within microseconds; who was
+ * interrupted there has them written out by the interruption. So the first time is waited for.
+ */
+static void fence_from_now_on(void)
+{
+    struct timespec until;
+
+    atomic_store(&gate.fenced, true);
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += 10 * 1000 * 1000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
+        ;
+    log_line(LOG_INFO, "membarrier(2) is not allowed any more: each launch costs a fence from now on");
 }
 
 int gate_close(uint64_t (*now_ns)(void *arg), void *arg, uint64_t deadline_ns)
@@ -135,8 +191,8 @@ int gate_close(uint64_t (*now_ns)(void *arg), void *arg, uint64_t deadline_ns)
     return 0;
 #endif
     atomic_store(&gate.closed, 1);
-    if (!gate.fenced)
-        syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+    if (!atomic_load(&gate.fenced) && syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0)
+        fence_from_now_on();
     for (;;) {
         uint32_t left = atomic_load(&gate.left);
         struct timespec slice = {.tv_nsec = 10 * 1000 * 1000};

@@ -5,9 +5,13 @@
  * A user section lies around each call that can start work on a device. While any thread is in one, nothing that a
  * kernel can reach is moved. An owner closes the gate, waits until every section has ended, moves, and opens it.
  *
- * Cost       an open gate costs its user two stores and a load on a line of its own thread: the owner pays for the
- *            ordering with membarrier(2). Where the kernel has none, users pay for a fence.
+ * Cost       an open gate costs its user two stores and two loads on a line of its own thread: the owner pays for the
+ *            ordering with membarrier(2). Where the kernel has none, or a sandbox takes it away later, users pay for a
+ *            fence.
  * Shape      one slot per thread, in a list that only grows; a dead thread's slot is used again.
+ * Nesting    a section within one of the same thread, in a signal handler or a callback of the driver, ends by itself
+ *            and leaves the outer one. A section that cannot end any more, since its frame is gone (a thread that has
+ *            ended, an exception, a longjmp), is ended by its thread's end or its next section further up the stack.
  * Threads    one owner at a time (the mover's role sees to that); a thread in a user section never becomes owner.
  * Source     membarrier(2): MEMBARRIER_CMD_PRIVATE_EXPEDITED orders the calling thread against every running
  *            thread of the process.
@@ -20,9 +24,11 @@
 #include <stdint.h>
 
 struct gate_slot {
-    _Alignas(64) _Atomic uint32_t inside; /**< 1 in a user section */
-    _Atomic uint32_t taken;               /**< 1 while a thread owns the slot */
+    _Alignas(64) _Atomic uintptr_t inside; /**< the frame of the outermost user section; 0: in none */
     _Atomic uint64_t writes; /**< calls so far that may have written device memory; never reset */
+    _Atomic uint32_t taken;  /**< 1 while a thread owns the slot */
+    uint32_t nested;         /**< sections within that one; the owner's alone */
+    void *held;              /**< what its sections hold elsewhere, see gate.abandon; the owner's alone */
     struct gate_slot *next;
 };
 
@@ -30,7 +36,9 @@ struct gate {
     _Atomic uint32_t closed; /**< futex word users wait on */
     _Atomic uint32_t left;   /**< futex word the owner waits on: counts leavers that saw it closed */
     _Atomic(struct gate_slot *) slots;
-    bool fenced; /**< users fence because the kernel has no membarrier */
+    _Atomic bool fenced; /**< users fence because the kernel has no membarrier for us */
+    /** Called for a slot whose sections were given up, by the thread that had them. NULL: nothing else is held. */
+    void (*abandon)(struct gate_slot *slot);
 };
 
 extern struct gate gate;
@@ -54,34 +62,45 @@ static inline void gate_order(void)
 #if defined(__SANITIZE_THREAD__)
     /* The sanitizer has no fences: where there is no membarrier, a locked instruction stands in for one. */
     static __thread _Atomic uint32_t order;
+#endif
 
-    if (gate.fenced)
-        atomic_exchange(&order, 1);
-    else
-        atomic_signal_fence(memory_order_seq_cst);
+    /* Whether to fence is asked after the store: see fence_from_now_on. */
+    atomic_signal_fence(memory_order_seq_cst);
+    if (__builtin_expect(!atomic_load_explicit(&gate.fenced, memory_order_relaxed), 1))
+        return;
+#if defined(__SANITIZE_THREAD__)
+    atomic_exchange(&order, 1);
 #else
-    if (__builtin_expect(gate.fenced, 0))
-        atomic_thread_fence(memory_order_seq_cst);
-    else
-        atomic_signal_fence(memory_order_seq_cst);
+    atomic_thread_fence(memory_order_seq_cst);
 #endif
 }
 
 /** Enter a user section if that takes no waiting, as it nearly never does. NULL: call gate_enter at once, which takes
- *  back what was begun here. */
-static inline struct gate_slot *gate_try(void)
+ *  back what was begun here.
+ *  @frame  on the caller's stack, above what may begin a section within this one */
+static inline struct gate_slot *gate_try(const void *frame)
 {
     struct gate_slot *slot = gate_slot_mine;
 
-    if (__builtin_expect(!slot, 0))
+    if (__builtin_expect(!slot, 0) ||
+        __builtin_expect(atomic_load_explicit(&slot->inside, memory_order_relaxed) != 0, 0))
         return 0;
-    atomic_store_explicit(&slot->inside, 1, memory_order_relaxed);
+    atomic_store_explicit(&slot->inside, (uintptr_t)frame, memory_order_relaxed);
     gate_order();
     return __builtin_expect(!atomic_load_explicit(&gate.closed, memory_order_acquire), 1) ? slot : 0;
 }
 
-/** Enter a user section, waiting while the gate is closed. NULL only when no slot could be had. */
-struct gate_slot *gate_enter(void);
+/** Enter a user section, waiting while the gate is closed, unless the thread is in one: then `*out_nested`, which
+ *  gate_leave_nested wants. NULL only when no slot could be had. */
+struct gate_slot *gate_enter(const void *frame, bool *out_nested);
+
+/** Is the calling thread in a user section? It must not wait for the owner then. */
+static inline bool gate_inside(void)
+{
+    const struct gate_slot *slot = gate_slot_mine;
+
+    return slot && atomic_load_explicit(&slot->inside, memory_order_relaxed);
+}
 
 static inline void gate_leave(struct gate_slot *slot)
 {
@@ -89,6 +108,12 @@ static inline void gate_leave(struct gate_slot *slot)
     gate_order();
     if (__builtin_expect(atomic_load_explicit(&gate.closed, memory_order_relaxed), 0))
         gate_wake_owner();
+}
+
+/** Leave one within another; that goes on. */
+static inline void gate_leave_nested(struct gate_slot *slot)
+{
+    slot->nested--;
 }
 
 /** Count a call that may write device memory. Inside the section, before the real call. */

@@ -76,9 +76,7 @@ void host_figures(struct budget *out)
 /* The mover waits for threads that use the device, and nobody may wait for the mover in its name. */
 static bool may_wait(void)
 {
-    const struct gate_slot *slot = gate_slot_mine;
-
-    return core_active() && monitor_runs() && !mover_mine && (!slot || !atomic_load(&slot->inside));
+    return core_active() && monitor_runs() && !mover_mine && !gate_inside();
 }
 
 static bool has_room(uint64_t bytes)

@@ -158,16 +158,20 @@ bool rest_expected(void)
 
 /* ---- the gate --------------------------------------------------------------------------------------------- */
 
+/* How long it was tried, the last time, to find no thread in its section; the role's. */
+static uint64_t met_ms;
+
 static uint64_t now_of_device(void *device)
 {
     return ((struct device *)device)->now_ns(device);
 }
 
-/* One try to come to rest. Gate closed on success. */
-static int close_once(bool drains, uint64_t deadline_ns)
+/* One try to come to rest. Gate closed on success. `*out_met`: a thread did not come out of its section in time. */
+static int close_once(bool drains, uint64_t deadline_ns, bool *out_met)
 {
     int r = gate_close(now_of_device, core.device, deadline_ns);
 
+    *out_met = r < 0;
     if (r < 0)
         return r;
     if (core_capturing() || atomic_load(&core.leaving))
@@ -187,29 +191,34 @@ int rest_close(bool drains, uint64_t limit_ms)
 {
     uint64_t since_ns = core_now(), deadline_ns = deadline_of(since_ns, limit_ms);
     uint64_t try_ns = FIRST_TRY_NS, pause_ns = MS_NS;
-    int r;
+    bool met = false;
+    int r = drains && is_vain(rest_all(), limit_ms) ? -ETIMEDOUT : 0;
 
-    if (drains && is_vain(rest_all(), limit_ms)) {
-        atomic_fetch_add(&core.closed_in_vain, 1);
-        return -ETIMEDOUT;
-    }
-    for (;;) {
+    if (gate_inside())
+        return -EBUSY;
+    if (met_ms && met_ms >= limit_ms && deadline_ns > since_ns + FIRST_TRY_NS)
+        deadline_ns = since_ns + FIRST_TRY_NS; /* it may have come out since: one try tells */
+    while (!r) {
         uint64_t now = core_now(), until = now + try_ns < deadline_ns ? now + try_ns : deadline_ns;
         struct timespec pause = {.tv_nsec = (long)pause_ns};
 
-        r = close_once(drains, until);
+        r = close_once(drains, until, &met);
         if (r != -ETIMEDOUT || core_now() >= deadline_ns || atomic_load(&core.leaving))
             break;
         /* The program runs on: a callback may need what a thread at the gate holds. */
         nanosleep(&pause, 0);
-        if (drains && (r = drain_until(rest_all(), deadline_ns)) < 0)
-            break;
+        r = drains ? drain_until(rest_all(), deadline_ns) : 0;
         try_ns = try_ns < LONG_TRY_NS ? try_ns * 2 : try_ns;
         pause_ns = pause_ns < 64 * MS_NS ? pause_ns * 2 : pause_ns;
     }
-    if (r == -ETIMEDOUT)
-        atomic_fetch_add(&core.closed_in_vain, 1);
-    if (r == -ETIMEDOUT && drains)
+    if (!met)
+        met_ms = 0;
+    if (r != -ETIMEDOUT)
+        return r;
+    atomic_fetch_add(&core.closed_in_vain, 1);
+    if (met && met_ms < limit_ms)
+        met_ms = (core_now() - since_ns) / MS_NS;
+    if (drains)
         note_vain(rest_all(), (core_now() - since_ns) / MS_NS);
     return r;
 }

@@ -16,6 +16,7 @@
 #include "arrival.h"
 #include "copies.h"
 #include "door.h"
+#include "held.h"
 #include "host_block.h"
 #include "log.h"
 #include "mover.h"
@@ -125,27 +126,6 @@ static inline uint32_t use_touch(const struct use *use)
 }
 
 /* ---- the slow path ---------------------------------------------------------------------------------------- */
-
-/* Granules are pinned, not the blocks there: a block may be freed and another one made under a word that is no
- * pointer, and each pin has to be dropped where it was taken. */
-static void use_pin(struct use *use)
-{
-    for (uint32_t i = 0; i < use_total(use); i++)
-        atomic_fetch_add(&core.blocks.block[use_granule(use, i)].launch_pins, 1);
-    if (use->all)
-        atomic_fetch_add(&core.pins_all, 1);
-    use->pinned = true;
-}
-
-static void use_unpin(struct use *use)
-{
-    for (uint32_t i = 0; i < use_total(use); i++)
-        atomic_fetch_sub(&core.blocks.block[use_granule(use, i)].launch_pins, 1);
-    if (use->all)
-        atomic_fetch_sub(&core.pins_all, 1);
-    use->pinned = false;
-    core_tell_change();
-}
 
 /* The role's memory for a list of blocks. NULL: there is none. */
 static uint32_t *role_list(void)
@@ -260,10 +240,12 @@ static int use_try(struct use *use)
 
     if (mover_mine) /* a reload callback, in the middle of a move */
         return -ENOSPC;
+    if (!held_ready())
+        return -ENOMEM;
     do {
         changes = atomic_load(&core.changes);
         mover_take();
-        use_pin(use);
+        held_pin(use);
         do { /* no pins are taken while we have the role: who held some before the try may have been in its way */
             held = others_hold_pins(use);
             r = reach_use(use);
@@ -271,7 +253,7 @@ static int use_try(struct use *use)
                 core_wait_change();
         } while (r == -ENOSPC && held && !rest_patience_over());
         if (r < 0)
-            use_unpin(use);
+            held_unpin(use);
         mover_give();
         /* What is being built or given back may need the role to come to its end, or took the room just made. */
         again = r == -ENOSPC && !rest_patience_over() &&
@@ -323,6 +305,24 @@ static uint32_t copied_flag(const struct use *use)
     return use->writes ? OWNER_COPIED : 0;
 }
 
+/* A call within another one of the thread, which nobody can move anything for: what is mapped is reached all the same. */
+static int use_within(struct use *use, struct gate_slot *slot)
+{
+    uint32_t first;
+
+    for (uint32_t i = 0; use->writes && i < use_total(use); i++)
+        if (use_block(use, i, &first))
+            copies_void(first);
+    if (use_touch(use) & (OWNER_GONE | copied_flag(use))) {
+        gate_leave_nested(slot);
+        host_block_drop_all(use);
+        return -ENOMEM;
+    }
+    if (use->writes)
+        gate_count_write(slot);
+    return 0;
+}
+
 /* Leave the section, have what is away brought back, and enter again. */
 static int use_fetch(struct use *use, struct gate_slot *slot)
 {
@@ -333,15 +333,17 @@ static int use_fetch(struct use *use, struct gate_slot *slot)
             gate_count_write(slot);
         return 0;
     }
+    if (use->nested)
+        return use_within(use, slot);
     do {
         gate_leave(slot);
         if (use->pinned)
-            use_unpin(use);
+            held_unpin(use);
         if (use_reach(use) < 0) {
             host_block_drop_all(use);
             return -ENOMEM;
         }
-        gate_enter();
+        gate_enter(use, &use->nested);
         flags = use_touch(use);
     } while (flags & (OWNER_GONE | copied_flag(use)));
     if (use->writes)
@@ -383,7 +385,7 @@ static __attribute__((noinline)) int use_begin_waiting(struct use *use)
     int r = -ENOMEM;
 
     door_enter(&door);
-    slot = gate_enter();
+    slot = gate_enter(use, &use->nested);
     if (slot)
         r = use_go(use, slot);
     else
@@ -410,17 +412,28 @@ int use_begin(struct use *use)
 
     if (__builtin_expect(atomic_load_explicit(&core.away_unproven, memory_order_relaxed) != 0, 0))
         return use_begin_searching(use);
-    slot = gate_try();
+    slot = gate_try(use);
     if (__builtin_expect(!slot, 0))
         return use_begin_waiting(use);
     return use_go(use, slot);
 }
 
+static __attribute__((noinline)) void use_end_seldom(struct use *use)
+{
+    if (use->nested)
+        gate_leave_nested(gate_slot_mine);
+    else
+        gate_leave(gate_slot_mine);
+    if (use->pinned)
+        held_unpin(use);
+}
+
 void use_end(struct use *use)
 {
-    gate_leave(gate_slot_mine);
-    if (__builtin_expect(use->pinned, 0))
-        use_unpin(use);
+    if (__builtin_expect(use->pinned | use->nested, 0))
+        use_end_seldom(use);
+    else
+        gate_leave(gate_slot_mine);
     if (__builtin_expect(use->host_count, 0))
         host_block_drop_all(use);
 }
