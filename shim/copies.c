@@ -89,11 +89,15 @@ bool copies_reclaim_slots(void)
 {
     bool any = false;
 
+    pthread_mutex_lock(&core.lock);
     for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++) {
-        if (!core.blocks.block[g].id || !core.blocks.operand[g].copies)
+        if (!block_alive(&core.blocks.block[g]) || !core.blocks.operand[g].copies)
             continue;
+        pthread_mutex_unlock(&core.lock);
         void_all(g);
         any = true;
+        pthread_mutex_lock(&core.lock);
     }
+    pthread_mutex_unlock(&core.lock);
     return any;
 }
