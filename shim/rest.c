@@ -9,7 +9,7 @@
 
 #define MS_NS UINT64_C(1000000)
 
-/* A try with the gate closed takes the first, then twice as much each time. */
+/* A try with the gate closed takes the first, then at least twice as much each time, up to the last. */
 #define FIRST_TRY_NS (10 * MS_NS)
 #define LONG_TRY_NS  (1000 * MS_NS)
 
@@ -199,7 +199,7 @@ int rest_close(bool drains, uint64_t limit_ms)
     if (met_ms && met_ms >= limit_ms && deadline_ns > since_ns + FIRST_TRY_NS)
         deadline_ns = since_ns + FIRST_TRY_NS; /* it may have come out since: one try tells */
     while (!r) {
-        uint64_t now = core_now(), until = now + try_ns < deadline_ns ? now + try_ns : deadline_ns;
+        uint64_t now = core_now(), until = now + try_ns < deadline_ns ? now + try_ns : deadline_ns, took_ns;
         struct timespec pause = {.tv_nsec = (long)pause_ns};
 
         r = close_once(drains, until, &met);
@@ -207,8 +207,11 @@ int rest_close(bool drains, uint64_t limit_ms)
             break;
         /* The program runs on: a callback may need what a thread at the gate holds. */
         nanosleep(&pause, 0);
+        now = core_now();
         r = drains ? drain_until(rest_all(), deadline_ns) : 0;
-        try_ns = try_ns < LONG_TRY_NS ? try_ns * 2 : try_ns;
+        took_ns = core_now() - now; /* what others have given the devices since may take as long */
+        try_ns = 2 * (try_ns > took_ns ? try_ns : took_ns);
+        try_ns = try_ns < LONG_TRY_NS ? try_ns : LONG_TRY_NS;
         pause_ns = pause_ns < 64 * MS_NS ? pause_ns * 2 : pause_ns;
     }
     if (!met)

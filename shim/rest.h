@@ -2,9 +2,9 @@
 /*
  * rest.h - waiting for devices to come to rest, once, and not again for what is known not to end.
  *
- * Nobody waits with the gate closed for long: the first try is short and each further one twice as long, and between
- * two the program runs on until what its devices had has ended. Who has waited in vain leaves a note how long; while
- * what was in the way is still there, nobody waits that long again.
+ * Nobody waits with the gate closed for long: the first try is short, and before each longer one the program runs on
+ * until what its devices had has ended, which tells how long that takes. Who has waited in vain leaves a note how long;
+ * while what was in the way is still there, nobody waits that long again.
  *
  * Units    devices are bits by ordinal; limits are milliseconds on the device's clock.
  * Threads  any, outside of user sections, no lock of the core held.

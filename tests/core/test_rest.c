@@ -165,6 +165,37 @@ Test(rest, gate_is_open_nearly_all_the_time_that_is_waited)
     finish();
 }
 
+/* A device that is given as much again whenever the gate is open, which takes it 300 ms. */
+static struct {
+    unsigned closed_tries;
+    uint64_t tried_since_ms, second_try_ms;
+} feeding;
+
+static void feed(struct fake_device *fake, enum fake_call call, void *arg)
+{
+    (void)arg;
+    if (call != FAKE_DRAIN)
+        return;
+    if (feeding.closed_tries == 2 && !feeding.second_try_ms)
+        feeding.second_try_ms = now_ms() - feeding.tried_since_ms;
+    feeding.tried_since_ms = now_ms();
+    fake->restless = atomic_load(&gate.closed) && ++feeding.closed_tries <= 2;
+    if (!atomic_load(&gate.closed))
+        fake_advance(fake, 300000000);
+}
+
+Test(rest, try_with_the_gate_closed_is_as_long_as_it_took_with_the_gate_open)
+{
+    start(NULL);
+    world.fake->before = feed;
+    allocating_ms(3);
+    world.fake->before = NULL;
+    cr_expect_geq(feeding.second_try_ms, 300);
+    cr_expect_eq(feeding.closed_tries, 3);
+    cr_expect_gt(core.counters.evictions, 0);
+    finish();
+}
+
 Test(rest, free_waits_for_the_devices_that_reach_the_block_alone)
 {
     static const struct fake_config two = {.count = 2};
