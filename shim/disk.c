@@ -22,6 +22,7 @@ static void dir_reset(struct disk_dir *dir)
 {
     dir->file = -1;
     dir->direct_file = -1;
+    dir->apart = false;
     atomic_store(&dir->buffered, false);
     dir->growing = false;
     dir->grown_bytes = 0;
@@ -46,19 +47,28 @@ void disk_init(struct disk *disk, const struct options *options)
 
 static void dir_close(struct disk_dir *dir)
 {
-    if (dir->file >= 0)
+    if (dir->apart || files_is(dir->file, &dir->identity))
         close(dir->file);
-    if (dir->direct_file >= 0)
+    if (dir->apart || files_is(dir->direct_file, &dir->identity))
         close(dir->direct_file);
     dir->file = -1;
     dir->direct_file = -1;
 }
 
+static void close_all(void *arg)
+{
+    struct disk *disk = arg;
+    for (unsigned i = 0; i < OPTIONS_DIRS; i++)
+        if (disk->dir[i].file >= 0)
+            dir_close(&disk->dir[i]);
+}
+
 void disk_finish(struct disk *disk)
 {
+    if (atomic_load(&disk->open))
+        files_run(close_all, disk);
     for (unsigned i = 0; i < OPTIONS_DIRS; i++) {
         struct disk_dir *dir = &disk->dir[i];
-        dir_close(dir);
         if (dir->records)
             munmap(dir->records, dir->records_bytes);
         dir_reset(dir);
@@ -71,7 +81,37 @@ void disk_finish(struct disk *disk)
 void disk_forked(struct disk *disk)
 {
     for (unsigned i = 0; i < OPTIONS_DIRS; i++)
-        dir_close(&disk->dir[i]);
+        if (!disk->dir[i].apart)
+            dir_close(&disk->dir[i]);
+}
+
+void disk_lend(const struct disk *disk, struct disk_loan *out)
+{
+    for (unsigned i = 0; i < OPTIONS_DIRS; i++) {
+        const struct disk_dir *dir = &disk->dir[i];
+        out->file[i] = dir->apart && dir->file >= 0 ? files_to_program(dir->file) : -1;
+    }
+}
+
+void disk_loan_end(struct disk_loan *loan)
+{
+    for (unsigned i = 0; i < OPTIONS_DIRS; i++) {
+        if (loan->file[i] >= 0)
+            close(loan->file[i]);
+        loan->file[i] = -1;
+    }
+}
+
+void disk_borrow(struct disk *disk, const struct disk_loan *loan)
+{
+    for (unsigned i = 0; i < OPTIONS_DIRS; i++) {
+        struct disk_dir *dir = &disk->dir[i];
+        if (!dir->apart)
+            continue;
+        dir->file = loan->file[i];
+        dir->direct_file = -1;
+        dir->apart = false;
+    }
 }
 
 /* Whole granules that a directory may fill. */
@@ -96,6 +136,8 @@ static void dir_open(struct disk_dir *dir, const struct spill_dir *option, const
         return;
     dir->file = file;
     dir->direct_file = direct_file;
+    dir->apart = files_mine();
+    files_identify(file, &dir->identity);
     uint32_t granules = dir_granules(option->has_budget ? &option->budget : budget, &space);
     dir->records_bytes = extent_bytes_needed(granules);
     if (dir->records_bytes == 0)
@@ -114,18 +156,22 @@ static void dir_open(struct disk_dir *dir, const struct spill_dir *option, const
     log_line(LOG_INFO, "spilling to %s, up to %s", option->path, text);
 }
 
+static void open_all(void *arg)
+{
+    struct disk *disk = arg;
+    const struct options *options = disk->options;
+    for (unsigned i = 0; i < options->spill_dir.count; i++)
+        dir_open(&disk->dir[i], &options->spill_dir.of[i], &options->disk_budget);
+}
+
 static void disk_open(struct disk *disk)
 {
     if (atomic_load_explicit(&disk->open, memory_order_acquire))
         return;
     /* Like pthread_once: everyone who comes now needs the result, and nobody else takes this lock. */
     pthread_mutex_lock(&disk->opening);
-    if (!atomic_load_explicit(&disk->open, memory_order_relaxed)) {
-        const struct options *options = disk->options;
-        for (unsigned i = 0; i < options->spill_dir.count; i++)
-            dir_open(&disk->dir[i], &options->spill_dir.of[i], &options->disk_budget);
+    if (!atomic_load_explicit(&disk->open, memory_order_relaxed) && files_run(open_all, disk) == 0)
         atomic_store_explicit(&disk->open, true, memory_order_release);
-    }
     pthread_mutex_unlock(&disk->opening);
 }
 
@@ -141,19 +187,43 @@ static struct disk_dir *dir_choose(struct disk *disk, unsigned tried)
     return least;
 }
 
-/* Make the file longer and its new part real. Without the lock; `growing` keeps others away. */
-static int file_grow(const struct disk *disk, int file, uint64_t from_bytes, uint64_t to_bytes)
+struct growth {
+    const struct disk *disk;
+    const struct disk_dir *dir;
+    uint64_t from_bytes, to_bytes;
+    int result;
+};
+
+static int lengthen(const struct growth *growth)
 {
-    int rc;
+    int file = growth->dir->file, rc;
+    off_t from = (off_t)growth->from_bytes, to = (off_t)growth->to_bytes;
+    if (!growth->dir->apart && !files_is(file, &growth->dir->identity))
+        return -EBADF;
     do {
-        rc = disk->fallocate(file, 0, (off_t)from_bytes, (off_t)(to_bytes - from_bytes));
+        rc = growth->disk->fallocate(file, 0, from, to - from);
     } while (rc != 0 && errno == EINTR);
     if (rc == 0)
         return 0;
     if (errno != EOPNOTSUPP && errno != ENOSYS)
         return -errno;
     /* The disk may then be found full by a write, which is handled there. */
-    return ftruncate(file, (off_t)to_bytes) == 0 ? 0 : -errno;
+    return ftruncate(file, to) == 0 ? 0 : -errno;
+}
+
+static void grow(void *arg)
+{
+    struct growth *growth = arg;
+    growth->result = lengthen(growth);
+}
+
+/* Make the file longer and its new part real. Without the lock; `growing` keeps others away. */
+static int file_grow(const struct disk *disk, const struct disk_dir *dir, uint64_t from_bytes,
+                     uint64_t to_bytes)
+{
+    struct growth growth = {.disk = disk, .dir = dir, .from_bytes = from_bytes, .to_bytes = to_bytes};
+    int rc = files_run(grow, &growth);
+    return rc ? rc : growth.result;
 }
 
 /* See that the file reaches to `end_bytes`. Wants the lock, and lets go of it meanwhile. */
@@ -174,10 +244,10 @@ static int dir_grow(struct disk *disk, struct disk_dir *dir, uint64_t end_bytes)
     dir->growing = true;
     pthread_mutex_unlock(&disk->lock);
 
-    int rc = file_grow(disk, dir->file, from_bytes, to_bytes);
+    int rc = file_grow(disk, dir, from_bytes, to_bytes);
     if (rc != 0 && to_bytes > end_bytes) {
         to_bytes = end_bytes;
-        rc = file_grow(disk, dir->file, from_bytes, to_bytes);
+        rc = file_grow(disk, dir, from_bytes, to_bytes);
     }
 
     pthread_mutex_lock(&disk->lock);

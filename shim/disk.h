@@ -13,6 +13,7 @@
 #define EBBTIDE_SHIM_DISK_H
 
 #include "extent.h"
+#include "files.h"
 #include "options.h"
 
 #include <pthread.h>
@@ -28,13 +29,15 @@
 #define DISK_OFFSET_BITS 56
 
 struct disk_dir {
-    int file;             /**< -1: not to be used */
-    int direct_file;      /**< the same file, opened O_DIRECT; -1 where that is not to be had */
-    atomic_bool buffered; /**< direct I/O was refused later on: use `file` */
-    bool growing;         /**< someone grows the file just now */
-    uint64_t grown_bytes; /**< the file is this long, and on disk */
-    struct extents slots; /**< as many granules as the budget has */
-    void *records;        /**< of slots */
+    int file;        /**< -1: not to be used; of threads with our descriptors, if `apart` */
+    int direct_file; /**< the same file, opened O_DIRECT; -1 where that is not to be had */
+    bool apart;      /**< these are descriptors of ours (files.h); else the program can close them, */
+    struct files_identity identity; /**< and they must still be this file */
+    atomic_bool buffered;           /**< direct I/O was refused later on: use `file` */
+    bool growing;                   /**< someone grows the file just now */
+    uint64_t grown_bytes;           /**< the file is this long, and on disk */
+    struct extents slots;           /**< as many granules as the budget has */
+    void *records;                  /**< of slots */
     size_t records_bytes;
 };
 
@@ -70,6 +73,15 @@ void disk_finish(struct disk *disk);
  * after. */
 void disk_forked(struct disk *disk);
 
+/** Descriptors for a child that is about to be forked, in the caller's table: it has none of `apart`. */
+struct disk_loan {
+    int file[OPTIONS_DIRS]; /**< -1: none */
+};
+void disk_lend(const struct disk *disk, struct disk_loan *out);
+void disk_loan_end(struct disk_loan *loan);
+/** In the child, before disk_forked: reads go through these. */
+void disk_borrow(struct disk *disk, const struct disk_loan *loan);
+
 /**
  * Take a slot; the files are opened if this is the first.
  *
@@ -90,6 +102,12 @@ uint64_t disk_peak(struct disk *disk, bool restart, uint64_t at_least_bytes);
 static inline struct disk_dir *disk_dir_of(struct disk *disk, uint64_t slot)
 {
     return &disk->dir[slot >> DISK_OFFSET_BITS];
+}
+
+/** May the calling thread read and write there, with its descriptors? */
+static inline bool disk_is_reached(struct disk *disk, uint64_t slot)
+{
+    return !disk_dir_of(disk, slot)->apart || files_mine();
 }
 
 static inline uint64_t disk_offset_of(uint64_t slot)

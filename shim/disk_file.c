@@ -57,7 +57,7 @@ static int create_nameless(int dir)
 static int open_direct(int file)
 {
     char path[NAME_BYTES];
-    log_print(path, sizeof path, "/proc/self/fd/%d", file);
+    log_print(path, sizeof path, "/proc/thread-self/fd/%d", file);
     return open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
 }
 

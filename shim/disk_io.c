@@ -64,16 +64,24 @@ static int run_direct(const struct piece *piece, int file, struct disk_bounce *b
     return rc == -EFAULT ? run_bounced(piece, file, bounce) : rc;
 }
 
+/* The program may have closed it, and opened a file of its own under the number. */
+static int usable(const struct disk_dir *dir, int file)
+{
+    return dir->apart || files_is(file, &dir->identity) ? 0 : -EBADF;
+}
+
 static int transfer(const struct piece *piece, struct disk_dir *dir, struct disk_bounce *bounce)
 {
     if (dir->direct_file >= 0 && !atomic_load_explicit(&dir->buffered, memory_order_relaxed)) {
-        int rc = run_direct(piece, dir->direct_file, bounce);
+        int rc = usable(dir, dir->direct_file);
+        rc = rc ? rc : run_direct(piece, dir->direct_file, bounce);
         if (rc != -EINVAL && rc != -ENOMEM)
             return rc;
         if (rc == -EINVAL && !atomic_exchange(&dir->buffered, true))
             log_line(LOG_DEBUG, "direct i/o to the spill file was refused: buffered from now on");
     }
-    return run(piece, dir->file);
+    int rc = usable(dir, dir->file);
+    return rc ? rc : run(piece, dir->file);
 }
 
 int disk_write(struct disk *disk, uint64_t slot, const void *memory, uint64_t bytes,

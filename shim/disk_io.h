@@ -4,7 +4,7 @@
  *
  * Threads  any, each with a bounce of its own.
  * Errors   negative errno of the system; -EIO when the file ends too early. A full disk is one of them
- * (-ENOSPC, -EDQUOT): nothing is done about it here.
+ * (-ENOSPC, -EDQUOT): nothing is done about it here. -EBADF where the program has closed the file.
  */
 #ifndef EBBTIDE_SHIM_DISK_IO_H
 #define EBBTIDE_SHIM_DISK_IO_H
@@ -19,7 +19,7 @@ struct disk_bounce {
     void *memory;
 };
 
-/** @slot, @bytes, @memory  @slot and @bytes are multiples of DISK_ALIGN_BYTES, @memory need not be; at most
+/** Where disk_is_reached. @slot, @bytes, @memory  @slot and @bytes are multiples of DISK_ALIGN_BYTES, @memory need not be; at most
  * one piece */
 int disk_write(struct disk *disk, uint64_t slot, const void *memory, uint64_t bytes,
                struct disk_bounce *bounce);

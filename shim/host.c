@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "files.h"
 #include "gate.h"
 #include "heap.h"
 #include "host_block.h"
@@ -93,7 +94,8 @@ bool core_heap_make_room(uint64_t bytes, unsigned asked)
 {
     size_t made;
 
-    if (!core_host_active() || asked >= RACES_MOST)
+    /* Who makes room may wait for these threads. */
+    if (!core_host_active() || asked >= RACES_MOST || files_mine())
         return false;
     made = host_block_demote(bytes);
     if (made >= bytes || (made && asked < TRIES_MOST))

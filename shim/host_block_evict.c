@@ -78,6 +78,7 @@ void *host_evict_run(void *unused)
 {
     uint64_t gone;
 
+    host_fault_enter();
     pthread_setname_np(pthread_self(), "ebbtide-ebb");
     pthread_mutex_lock(&host_blocks.lock);
     for (;;) {

@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 
+#include "files.h"
 #include "log.h"
 #include "state.h"
 
@@ -42,9 +43,12 @@ static struct {
     pthread_mutex_t starting;
     bool tried, moves;
     _Atomic bool running;
-    int file;
+    int file;                       /* of the threads below, if `apart` */
+    int outside;                    /* in the program's table, where it may close it */
+    bool apart;                     /* they have descriptors of ours */
+    struct files_identity identity; /* both are this */
     pthread_t evictor;
-} faults = {.starting = PTHREAD_MUTEX_INITIALIZER, .file = -1};
+} faults = {.starting = PTHREAD_MUTEX_INITIALIZER, .file = -1, .outside = -1};
 
 /* ---- the kernel's side ------------------------------------------------------------------------------------ */
 
@@ -74,6 +78,52 @@ static int faults_open(void)
     return file;
 }
 
+/* The servers have a duplicate where the program cannot close it: it lives as long as one of them does. */
+static void take_apart(void *unused)
+{
+    struct files_identity identity;
+    int file = files_mine() ? files_from_program(faults.outside) : -1;
+
+    (void)unused;
+    if (file < 0)
+        return;
+    files_identify(file, &identity);
+    faults.apart = identity.device == faults.identity.device && identity.inode == faults.identity.inode;
+    if (faults.apart)
+        faults.file = file;
+    else
+        close(file);
+}
+
+struct command {
+    unsigned long request;
+    void *arg;
+    int result, error;
+};
+
+static void carry_out(void *arg)
+{
+    struct command *command = arg;
+
+    command->result = ioctl(faults.file, command->request, command->arg);
+    command->error = errno;
+}
+
+/* ioctl(2) in any thread, whatever the program has closed. */
+static int command(unsigned long request, void *arg)
+{
+    struct command command = {.request = request, .arg = arg, .result = -1, .error = EBADF};
+
+    if (faults.apart && files_mine())
+        return ioctl(faults.file, request, arg);
+    if (files_is(faults.outside, &faults.identity))
+        return ioctl(faults.outside, request, arg);
+    if (faults.apart)
+        files_run(carry_out, &command);
+    errno = command.error;
+    return command.result;
+}
+
 bool host_fault_moves(void)
 {
     return faults.moves;
@@ -87,7 +137,7 @@ int host_fault_move(uint64_t to, uint64_t from, uint64_t bytes, uint64_t *out_mo
     while (at < bytes && !error) {
         struct move move = {.dst = to + at, .src = from + at, .len = bytes - at, .mode = MOVE_MODES};
 
-        if (ioctl(faults.file, IOCTL_MOVE, &move) == 0)
+        if (command(IOCTL_MOVE, &move) == 0)
             at = bytes;
         else if (move.moved > 0)
             at += (uint64_t)move.moved;
@@ -102,21 +152,21 @@ int host_fault_arm(uint64_t first, uint64_t end)
 {
     struct uffdio_register range = {.range = {first, end - first}, .mode = UFFDIO_REGISTER_MODE_MISSING};
 
-    return ioctl(faults.file, UFFDIO_REGISTER, &range) < 0 ? -errno : 0;
+    return command(UFFDIO_REGISTER, &range) < 0 ? -errno : 0;
 }
 
 int host_fault_disarm(uint64_t first, uint64_t end)
 {
     struct uffdio_range range = {first, end - first};
 
-    return ioctl(faults.file, UFFDIO_UNREGISTER, &range) < 0 ? -errno : 0;
+    return command(UFFDIO_UNREGISTER, &range) < 0 ? -errno : 0;
 }
 
 void host_fault_wake(uint64_t first, uint64_t bytes)
 {
     struct uffdio_range range = {first, bytes};
 
-    ioctl(faults.file, UFFDIO_WAKE, &range);
+    command(UFFDIO_WAKE, &range);
 }
 
 /* The kernel fills no range that lies in two mappings, and says the same of one where nothing is mapped: only a page
@@ -138,7 +188,7 @@ int host_fault_fill(uint64_t to, const void *from, uint64_t bytes)
                                    .src = (uint64_t)(uintptr_t)from + at,
                                    .len = singly ? page : bytes - at,
                                    .mode = UFFDIO_COPY_MODE_DONTWAKE};
-        int error = ioctl(faults.file, UFFDIO_COPY, &copy) < 0 ? errno : 0;
+        int error = command(UFFDIO_COPY, &copy) < 0 ? errno : 0;
 
         if (error == EAGAIN || error == EINTR)
             at += copy.copy > 0 ? (uint64_t)copy.copy : 0;
@@ -152,6 +202,11 @@ int host_fault_fill(uint64_t to, const void *from, uint64_t bytes)
             return -error;
     }
     return 0;
+}
+
+static int server_file(void)
+{
+    return faults.apart ? faults.file : faults.outside;
 }
 
 /* ---- the threads ------------------------------------------------------------------------------------------ */
@@ -204,12 +259,23 @@ static void serve(uint64_t address, unsigned tries, struct host_staging *staging
         broken_add(broken, page, tries + 1, rc);
 }
 
+/* The program has closed it, and may have something else there, of which nothing may be read. */
+static bool is_closed(void)
+{
+    if (faults.apart || files_is(faults.outside, &faults.identity))
+        return false;
+    if (host_block_away())
+        host_block_stop(0, host_blocks.away_bytes, -EBADF);
+    faults.running = false;
+    return true;
+}
+
 static void serve_pending(struct host_staging *staging, struct broken *broken)
 {
     struct uffd_msg message[16];
     ssize_t length;
 
-    while ((length = read(faults.file, message, sizeof(message))) > 0)
+    while ((length = read(server_file(), message, sizeof(message))) > 0)
         for (size_t i = 0; i < (size_t)length / sizeof(*message); i++)
             if (message[i].event == UFFD_EVENT_PAGEFAULT)
                 serve(message[i].arg.pagefault.address, 0, staging, broken);
@@ -228,18 +294,30 @@ static void *server_run(void *argument)
 {
     struct host_staging *staging = argument;
     struct broken broken = {.count = 0};
-    struct pollfd events = {.fd = faults.file, .events = POLLIN};
+    struct pollfd events = {.fd = server_file(), .events = POLLIN};
 
+    host_fault_enter();
     pthread_setname_np(pthread_self(), "ebbtide-fault");
-    for (;;) {
+    while (!is_closed()) {
         int ready = poll(&events, 1, broken.count ? RETRY_MS : -1);
 
-        if (ready > 0)
+        if (ready > 0 && !is_closed())
             serve_pending(staging, &broken);
         else if (ready == 0)
             serve_broken(staging, &broken);
     }
     return NULL;
+}
+
+void host_fault_enter(void)
+{
+    if (faults.apart)
+        files_enter();
+}
+
+static int thread_start(pthread_t *out, const pthread_attr_t *attributes, void *(*run)(void *), void *arg)
+{
+    return faults.apart ? files_thread(out, attributes, run, arg) : pthread_create(out, attributes, run, arg);
 }
 
 static int threads_start(void)
@@ -257,11 +335,11 @@ static int threads_start(void)
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&faults.evictor, &attributes, host_evict_run, NULL);
+    error = thread_start(&faults.evictor, &attributes, host_evict_run, NULL);
     for (unsigned i = 0; i < SERVERS && !error; i++) {
         pthread_t server;
 
-        error = pthread_create(&server, &attributes, server_run, &staging[i]);
+        error = thread_start(&server, &attributes, server_run, &staging[i]);
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
@@ -273,7 +351,9 @@ static bool faults_start(void)
     int rc = faults_open();
 
     if (rc >= 0) {
-        faults.file = rc;
+        faults.outside = rc;
+        files_identify(rc, &faults.identity);
+        files_run(take_apart, NULL);
         rc = host_flight_init();
         if (rc >= 0)
             rc = threads_start();
@@ -316,7 +396,8 @@ void host_fault_forked(void)
 {
     pthread_mutex_init(&faults.starting, NULL);
     faults.running = false;
-    if (faults.file >= 0)
-        close(faults.file);
-    faults.file = -1;
+    if (files_is(faults.outside, &faults.identity))
+        close(faults.outside);
+    faults.file = faults.outside = -1;
+    faults.apart = false;
 }

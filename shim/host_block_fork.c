@@ -16,7 +16,9 @@
 #include "log.h"
 #include "state.h"
 
-static int told[2] = {-1, -1}; /* with host_blocks.lock, which is held from prepare to the end */
+/* With host_blocks.lock, which is held from prepare to the end. */
+static int told[2] = {-1, -1};
+static struct disk_loan loan;
 
 void host_block_fork_prepare(void)
 {
@@ -32,10 +34,14 @@ void host_block_fork_prepare(void)
         pthread_cond_wait(&host_blocks.changed, &host_blocks.lock);
     told[0] = pipe[0];
     told[1] = pipe[1];
+    if (host_blocks.away_bytes)
+        disk_lend(&core.disk, &loan);
 }
 
 static void over(void)
 {
+    if (host_blocks.away_bytes)
+        disk_loan_end(&loan);
     host_blocks.forking = false;
     pthread_cond_broadcast(&host_blocks.changed);
     pthread_mutex_unlock(&host_blocks.lock);
@@ -91,6 +97,9 @@ static int bring(struct host_block *block, uint32_t index, int memory, struct ho
 void host_block_fork_child(void)
 {
     struct host_staging staging = {0};
+
+    if (host_blocks.away_bytes)
+        disk_borrow(&core.disk, &loan);
     int error = host_blocks.away_bytes ? host_staging_init(&staging) : 0;
     int memory = host_blocks.away_bytes && !error ? open("/proc/self/mem", O_RDWR | O_CLOEXEC) : -1;
 

@@ -9,6 +9,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "files.h"
 #include "log.h"
 #include "state.h"
 #include "tier.h"
@@ -121,12 +122,25 @@ void host_piece_remember(struct host_block *block, uint32_t unit, unsigned piece
         block->checksum[unit * HOST_UNIT_PIECES + piece] = checksum_of(block, unit, piece, bytes);
 }
 
+/* By a thread that has the file. */
+static int carry(uint64_t slot, void *memory, uint64_t bytes)
+{
+    struct host_memory host = {.cpu = memory, .bytes = bytes};
+    struct transfer transfer = {
+        .from = TIER_DISK, .to = TIER_HOST, .host = &host, .slot = slot, .bytes = bytes};
+    int rc = executors_submit(&core.executors, &transfer);
+
+    return rc < 0 ? rc : executors_wait(&core.executors, &transfer);
+}
+
 int host_piece_read(const struct host_block *block, uint32_t unit, unsigned piece,
                     struct host_staging *staging)
 {
     uint64_t start = piece_start(block, unit, piece), bytes = host_clip(block, &start, HOST_PIECE_BYTES);
-    int rc = disk_read(&core.disk, block->unit[unit].slot + (start - host_unit_address(block, unit)),
-                       staging->piece, bytes, &staging->bounce);
+    uint64_t slot = block->unit[unit].slot + (start - host_unit_address(block, unit));
+    int rc = disk_is_reached(&core.disk, slot)
+                 ? disk_read(&core.disk, slot, staging->piece, bytes, &staging->bounce)
+                 : carry(slot, staging->piece, bytes);
 
     if (rc == 0 && block->checksum &&
         block->checksum[unit * HOST_UNIT_PIECES + piece] != checksum_of(block, unit, piece, staging->piece))

@@ -150,6 +150,8 @@ int host_maps_check(uint64_t first, uint64_t end);
 bool host_fault_start(void);
 /** Was it, and does it go on? */
 bool host_fault_running(void);
+/** First of all in a thread that is served: it takes the descriptors that it was made with. */
+void host_fault_enter(void);
 /** Is the caller the thread that evicts? It must not wait for itself. */
 bool host_thread_evicts(void);
 /** In a forked child: there is neither thread nor fault; nothing is evicted any more. */

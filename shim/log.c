@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 enum log_level log_threshold = LOG_WARN;
+int (*log_borrow)(int file);
 
 static struct {
     const char *path;        /* of the file, NULL for standard error */
@@ -66,6 +67,21 @@ void log_finish(void)
         close(fd);
 }
 
+/* Standard error, or -1. In a thread that has other descriptors than the program a duplicate of the program's. */
+static int standard_error(bool *is_temporary)
+{
+    int fd = log_borrow ? log_borrow(STDERR_FILENO) : STDERR_FILENO;
+
+    if (fd == STDERR_FILENO)
+        return output_error();
+    if (fd >= 0 && !output_is_error(fd)) {
+        close(fd);
+        fd = -1;
+    }
+    *is_temporary = fd >= 0;
+    return fd;
+}
+
 /* The descriptor to write to, -1 for none. A program that closed ours may have opened its own data under the same
  * number. */
 static int descriptor(bool *is_temporary)
@@ -74,12 +90,12 @@ static int descriptor(bool *is_temporary)
 
     *is_temporary = false;
     if (!state.path)
-        return output_error();
+        return standard_error(is_temporary);
     if (output_is(fd, &state.file))
         return fd;
     fd = open(state.path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
     *is_temporary = fd >= 0;
-    return fd >= 0 ? fd : output_error();
+    return fd >= 0 ? fd : standard_error(is_temporary);
 }
 
 static void put_line(const char *line, size_t length)

@@ -26,6 +26,10 @@ enum log_level {
     LOG_TRACE, /* per call */
 };
 
+/* A duplicate of the program's descriptor for threads that do not have it under its number, for the log to close, or -1;
+ * the number itself for those that have it. NULL: all have. */
+extern int (*log_borrow)(int file);
+
 /* What is wanted, most verbose level included. Written by log_init only. */
 extern enum log_level log_threshold;
 

@@ -55,6 +55,11 @@ int output_error(void)
     return output_is(STDERR_FILENO, &error_file) ? STDERR_FILENO : -1;
 }
 
+bool output_is_error(int fd)
+{
+    return __atomic_load_n(&known, __ATOMIC_ACQUIRE) != LOOKED || output_is(fd, &error_file);
+}
+
 /* A write raises them in the thread that made it. */
 static const int raised[] = {SIGPIPE, SIGXFSZ};
 

@@ -33,6 +33,9 @@ void output_start(void);
 /** Descriptor 2, or -1: what it stood for at the start has been closed, and another file may have its number. */
 int output_error(void);
 
+/** The same of a duplicate: does it stand for that? */
+bool output_is_error(int fd);
+
 /**
  * write(2) until something was written or that failed. A reader that has gone and a file that may not grow are errors
  * like any other, without their signals; a terminal does not stop the process.

@@ -264,6 +264,7 @@ Test(host_access, forked_child_of_a_threaded_program_has_every_byte)
     for (unsigned round = 0; round < 8; round++) {
         range_evict(words, 6 * MIB);
         range_evict(protected, MIB);
+        host_block_fork_prepare();
         pid_t child = fork();
 
         if (child == 0) {
@@ -277,6 +278,7 @@ Test(host_access, forked_child_of_a_threaded_program_has_every_byte)
                       ? 0
                       : 1);
         }
+        host_block_fork_parent();
         int status;
 
         cr_assert_eq(waitpid(child, &status, 0), child);
