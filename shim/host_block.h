@@ -7,7 +7,7 @@
  *          of HOST_PIECE_BYTES that lie at multiples of it; what the range has at its ends stays where it is.
  *          A piece that is away is brought back by host_block_pin or by the first access, of the program as of
  *          the kernel on its behalf (read(2) into it, write(2) from it), through userfaultfd(2).
- * Owns     the books of it, in memory of its own: nothing here calls malloc, so malloc's hooks may call it. Two
+ * Owns     the books of it, in memory of its own: nothing here calls malloc, so malloc's hooks may call it. Three
  *          threads for faults and one that evicts, made when the first block is registered; nothing before.
  * Ledger   the host budget is charged with what of a block is in memory, after others have left for it where they can;
  *          the disk budget with what is away, in parts of 2 MiB that small blocks share. The bytes
@@ -18,8 +18,9 @@
  * Errors   0 or negative errno. A failed call has changed nothing.
  * Limits   before Linux 6.8 (UFFDIO_MOVE), and always while it is read-only, pin a block whose pages the kernel is given
  *          to write to by itself (a read with O_DIRECT, buffers registered with io_uring, RDMA): it does not tell us.
- *          What madvise(MADV_DONTNEED) drops while it is away comes back as it was. A child made by clone or _Fork
- *          without fork's handlers reads zeros for what is away. Unregister a range before mremap.
+ *          A child made without fork's handlers (clone, _Fork) has what is away where the kernel tells us of it, which
+ *          takes CAP_SYS_PTRACE; its parent must not end before the child has been filled. Elsewhere it reads zeros
+ *          there. Unregister a range before mremap.
  * Outside  userfaultfd for faults of the kernel needs CAP_SYS_PTRACE, vm.unprivileged_userfaultfd=1 (Linux 5.11 on;
  *          always 1 before) or access to /dev/userfaultfd (6.1). One that serves user mode only is no use: read(2)
  *          into an evicted page would fail with EFAULT. Without it, or where mremap(2) has no MREMAP_DONTUNMAP
@@ -155,12 +156,15 @@ static inline bool host_block_any(void)
 
 /* ---- lifecycle --------------------------------------------------------------------------------------------- */
 
-/** Around fork: before it waits for moves to end, in the parent waits until the child has read what is away, in the
- *  child reads that. The child has every byte, the ledger that we had at the fork, and manages nothing. Not for vfork
+/** Around fork: before it waits for moves to end, in the parent until the child has what is away, which in the child is
+ *  read if the kernel did not tell us of it. The child has every byte, the ledger that we had at the fork, and manages nothing. Not for vfork
  *  and posix_spawn, whose children share the memory with us. */
 void host_block_fork_prepare(void);
 void host_block_fork_parent(void);
 void host_block_fork_child(void);
+
+/** After a child was made without fork's handlers: it has what was away, unless it could not be read. Async-signal-safe. */
+void host_block_fork_settle(void);
 
 /** Some piece is on disk: the disk must stay open until the process is gone. */
 bool host_block_away(void);

@@ -29,8 +29,11 @@ static void put_back(uint64_t to, uint64_t from, uint64_t bytes)
 {
     int rc;
 
-    while ((rc = host_fault_fill(to, (const void *)(uintptr_t)from, bytes)) == -ENOMEM)
-        poll(NULL, 0, RETRY_MS);
+    while ((rc = host_fault_fill(to, (const void *)(uintptr_t)from, bytes)) == -ENOMEM || rc == -EAGAIN)
+        if (rc == -EAGAIN)
+            host_serve_events();
+        else
+            poll(NULL, 0, RETRY_MS);
     if (rc < 0)
         host_block_stop(to, bytes, rc);
 }

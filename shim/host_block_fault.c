@@ -5,9 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
-#include <poll.h>
-#include <signal.h>
+#include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include "files.h"
@@ -28,21 +28,10 @@ struct move {
 };
 #define IOCTL_MOVE _IOWR(0xAA, 0x05, struct move)
 
-enum {
-    SERVERS = 2,    /* one reads from the disk while another one does */
-    RETRY_MS = 100, /* until what could not be read is tried again */
-    TRIES = 100,    /* as long as that */
-    BROKEN_MOST =
-        64, /* faults remembered for that; others wait in the kernel and are found by the next look */
-};
-
-/* They call into libc and our log only. */
-#define STACK_BYTES ((size_t)256 << 10)
-
 static struct {
     pthread_mutex_t starting;
-    bool tried, moves;
-    _Atomic bool running;
+    bool tried, started, moves, forks;
+    _Atomic bool *running;          /* on a page that a child of any kind finds empty */
     int file;                       /* of the threads below, if `apart` */
     int outside;                    /* in the program's table, where it may close it */
     bool apart;                     /* they have descriptors of ours */
@@ -55,7 +44,10 @@ static struct {
 /* A descriptor that gets the kernel's own faults too, or -errno. */
 static int faults_open(void)
 {
-    struct uffdio_api api = {.api = UFFD_API};
+    /* Children need CAP_SYS_PTRACE. */
+    static const uint64_t wanted[] = {UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_FORK,
+                                      UFFD_FEATURE_EVENT_REMOVE, 0};
+    struct uffdio_api api;
     int file = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK), error = errno;
 
     if (file < 0 && error == EPERM) {
@@ -69,13 +61,19 @@ static int faults_open(void)
     }
     if (file < 0)
         return -error;
-    if (ioctl(file, UFFDIO_API, &api) < 0) {
+    for (unsigned i = 0; i < sizeof(wanted) / sizeof(*wanted); i++) {
+        api = (struct uffdio_api){.api = UFFD_API, .features = wanted[i]};
+        if (host_fault_without_forks && wanted[i] & UFFD_FEATURE_EVENT_FORK)
+            continue;
+        if (ioctl(file, UFFDIO_API, &api) == 0) {
+            faults.moves = api.features & FEATURE_MOVE;
+            faults.forks = wanted[i] & UFFD_FEATURE_EVENT_FORK;
+            return file;
+        }
         error = errno;
-        close(file);
-        return -error;
     }
-    faults.moves = api.features & FEATURE_MOVE;
-    return file;
+    close(file);
+    return -error;
 }
 
 /* The servers have a duplicate where the program cannot close it: it lives as long as one of them does. */
@@ -124,6 +122,13 @@ static int command(unsigned long request, void *arg)
     return command.result;
 }
 
+bool host_fault_without_forks;
+
+bool host_fault_forks(void)
+{
+    return faults.forks;
+}
+
 bool host_fault_moves(void)
 {
     return faults.moves;
@@ -141,7 +146,9 @@ int host_fault_move(uint64_t to, uint64_t from, uint64_t bytes, uint64_t *out_mo
             at = bytes;
         else if (move.moved > 0)
             at += (uint64_t)move.moved;
-        else if (errno != EAGAIN && errno != EINTR)
+        else if (errno == EAGAIN) /* until somebody has read what the program does to its mappings */
+            host_serve_events(), sched_yield();
+        else if (errno != EINTR)
             error = errno;
     }
     *out_moved = at;
@@ -178,7 +185,7 @@ static bool is_given_up(int error, uint64_t bytes, bool *singly)
     return !*singly && (error == ENOENT || error == ESRCH);
 }
 
-int host_fault_fill(uint64_t to, const void *from, uint64_t bytes)
+int host_fault_fill_in(int file, uint64_t to, const void *from, uint64_t bytes)
 {
     uint64_t page = host_page_bytes(), at = 0;
     bool singly = false;
@@ -188,12 +195,15 @@ int host_fault_fill(uint64_t to, const void *from, uint64_t bytes)
                                    .src = (uint64_t)(uintptr_t)from + at,
                                    .len = singly ? page : bytes - at,
                                    .mode = UFFDIO_COPY_MODE_DONTWAKE};
-        int error = command(UFFDIO_COPY, &copy) < 0 ? errno : 0;
+        int rc = file < 0 ? command(UFFDIO_COPY, &copy) : ioctl(file, UFFDIO_COPY, &copy);
+        int error = rc < 0 ? errno : 0;
 
-        if (error == EAGAIN || error == EINTR)
-            at += copy.copy > 0 ? (uint64_t)copy.copy : 0;
-        else if (!error || copy.copy > 0)
+        if (!error || copy.copy > 0)
             at += (uint64_t)copy.copy;
+        else if (error == EAGAIN)
+            return -EAGAIN;
+        else if (error == EINTR)
+            continue;
         else if (error == EEXIST) /* that page is there */
             at += page;
         else if (is_given_up(error, copy.len, &singly))
@@ -204,109 +214,24 @@ int host_fault_fill(uint64_t to, const void *from, uint64_t bytes)
     return 0;
 }
 
-static int server_file(void)
+int host_fault_fill(uint64_t to, const void *from, uint64_t bytes)
 {
-    return faults.apart ? faults.file : faults.outside;
+    return host_fault_fill_in(-1, to, from, bytes);
 }
 
-/* ---- the threads ------------------------------------------------------------------------------------------ */
+/* ---- start and end -------------------------------------------------------------------------------------------- */
 
-/* Faults whose bytes could not be read, to be tried again. */
-struct broken {
-    struct fault {
-        uint64_t address;
-        unsigned tries;
-    } fault[BROKEN_MOST];
-    unsigned count;
-};
-
-/* Somebody waits for bytes that did not come. He is not to wait for ever, nor to go on with others. */
-static void broken_add(struct broken *broken, uint64_t address, unsigned tries, int error)
+int host_fault_file(void)
 {
-    if (error == -EILSEQ || (tries == TRIES && error != -ENOMEM))
-        host_block_stop(address, host_page_bytes(), error);
-    for (unsigned i = 0; i < broken->count; i++)
-        if (broken->fault[i].address == address)
-            return;
-    if (broken->count < BROKEN_MOST)
-        broken->fault[broken->count++] = (struct fault){address, tries};
-    else /* it faults again, until there is room */
-        host_fault_wake(address, host_page_bytes());
-}
-
-/* `tries` were made before. */
-static void serve(uint64_t address, unsigned tries, struct host_staging *staging, struct broken *broken)
-{
-    uint64_t page = address / host_page_bytes() * host_page_bytes();
-    struct host_block *block;
-    int rc = 0;
-
-    host_books_lock();
-    block = host_table_find(page);
-    if (block && page >= block->first && page < block->end) {
-        uint32_t unit = (uint32_t)((page - host_unit_address(block, 0)) / HOST_UNIT_BYTES);
-        unsigned piece = (unsigned)(page % HOST_UNIT_BYTES / HOST_PIECE_BYTES);
-
-        host_table_enter(block);
-        rc = host_piece_bring(block, unit, piece, page, staging);
-        host_table_leave(block);
-        pthread_mutex_unlock(&host_blocks.lock);
-    } else {
-        pthread_mutex_unlock(&host_blocks.lock);
-        host_fault_wake(page, host_page_bytes());
-    }
-    if (rc < 0)
-        broken_add(broken, page, tries + 1, rc);
-}
-
-/* The program has closed it, and may have something else there, of which nothing may be read. */
-static bool is_closed(void)
-{
-    if (faults.apart || files_is(faults.outside, &faults.identity))
-        return false;
+    if (faults.apart)
+        return faults.file;
+    if (files_is(faults.outside, &faults.identity))
+        return faults.outside;
+    /* The program has closed it, and may have something else there, of which nothing may be read. */
     if (host_block_away())
         host_block_stop(0, host_blocks.away_bytes, -EBADF);
-    faults.running = false;
-    return true;
-}
-
-static void serve_pending(struct host_staging *staging, struct broken *broken)
-{
-    struct uffd_msg message[16];
-    ssize_t length;
-
-    while ((length = read(server_file(), message, sizeof(message))) > 0)
-        for (size_t i = 0; i < (size_t)length / sizeof(*message); i++)
-            if (message[i].event == UFFD_EVENT_PAGEFAULT)
-                serve(message[i].arg.pagefault.address, 0, staging, broken);
-}
-
-static void serve_broken(struct host_staging *staging, struct broken *broken)
-{
-    struct broken again = *broken;
-
-    broken->count = 0;
-    for (unsigned i = 0; i < again.count; i++)
-        serve(again.fault[i].address, again.fault[i].tries, staging, broken);
-}
-
-static void *server_run(void *argument)
-{
-    struct host_staging *staging = argument;
-    struct broken broken = {.count = 0};
-    struct pollfd events = {.fd = server_file(), .events = POLLIN};
-
-    host_fault_enter();
-    pthread_setname_np(pthread_self(), "ebbtide-fault");
-    while (!is_closed()) {
-        int ready = poll(&events, 1, broken.count ? RETRY_MS : -1);
-
-        if (ready > 0 && !is_closed())
-            serve_pending(staging, &broken);
-        else if (ready == 0)
-            serve_broken(staging, &broken);
-    }
-    return NULL;
+    *faults.running = false;
+    return -1;
 }
 
 void host_fault_enter(void)
@@ -315,35 +240,16 @@ void host_fault_enter(void)
         files_enter();
 }
 
-static int thread_start(pthread_t *out, const pthread_attr_t *attributes, void *(*run)(void *), void *arg)
+/* A page that is empty in a child, however that came to be. */
+static bool mark_make(void)
 {
-    return faults.apart ? files_thread(out, attributes, run, arg) : pthread_create(out, attributes, run, arg);
-}
+    void *page = mmap(NULL, host_page_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-static int threads_start(void)
-{
-    static struct host_staging staging[SERVERS];
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    int error = 0;
-
-    for (unsigned i = 0; i < SERVERS; i++)
-        if (host_staging_init(&staging[i]) < 0)
-            return -ENOMEM;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = thread_start(&faults.evictor, &attributes, host_evict_run, NULL);
-    for (unsigned i = 0; i < SERVERS && !error; i++) {
-        pthread_t server;
-
-        error = thread_start(&server, &attributes, server_run, &staging[i]);
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return -error;
+    if (page == MAP_FAILED)
+        return false;
+    madvise(page, host_page_bytes(), MADV_WIPEONFORK);
+    faults.running = page;
+    return true;
 }
 
 static bool faults_start(void)
@@ -354,9 +260,9 @@ static bool faults_start(void)
         faults.outside = rc;
         files_identify(rc, &faults.identity);
         files_run(take_apart, NULL);
-        rc = host_flight_init();
+        rc = mark_make() ? host_flight_init() : -ENOMEM;
         if (rc >= 0)
-            rc = threads_start();
+            rc = host_serve_start(faults.apart, &faults.evictor);
         if (rc >= 0)
             return true;
         log_line(LOG_WARN, "registered host memory stays in memory: it cannot be moved here (error %d)", -rc);
@@ -376,7 +282,10 @@ bool host_fault_start(void)
     pthread_mutex_lock(&faults.starting);
     if (!faults.tried) {
         faults.tried = true;
-        faults.running = faults_start();
+        if (faults_start())
+            faults.started = true;
+        if (faults.started)
+            atomic_store_explicit(faults.running, true, memory_order_release);
     }
     pthread_mutex_unlock(&faults.starting);
     return host_fault_running();
@@ -384,7 +293,12 @@ bool host_fault_start(void)
 
 bool host_fault_running(void)
 {
-    return atomic_load_explicit(&faults.running, memory_order_acquire);
+    return faults.running && atomic_load_explicit(faults.running, memory_order_acquire);
+}
+
+bool host_fault_orphan(void)
+{
+    return faults.started && !host_fault_running();
 }
 
 bool host_thread_evicts(void)
@@ -395,7 +309,8 @@ bool host_thread_evicts(void)
 void host_fault_forked(void)
 {
     pthread_mutex_init(&faults.starting, NULL);
-    faults.running = false;
+    faults.started = false;
+    faults.running = NULL;
     if (files_is(faults.outside, &faults.identity))
         close(faults.outside);
     faults.file = faults.outside = -1;

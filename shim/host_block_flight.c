@@ -58,6 +58,15 @@ static uint32_t movable(const struct host_block *block, uint32_t index)
            ~(unit->fresh | unit->leaving | unit->away | unit->returning | unit->stuck);
 }
 
+/* Those without pages that the program gives up just now. */
+static uint32_t settled(const struct host_block *block, uint32_t index, uint32_t pieces)
+{
+    for (uint32_t left = pieces; left; left &= left - 1)
+        if (!host_gone_settled(block, index, (unsigned)__builtin_ctz(left)))
+            pieces &= ~(left & -left);
+    return pieces;
+}
+
 /* Keep the coldest units, coldest first. */
 static void consider(struct flight *flight, struct host_block *block, uint32_t index)
 {
@@ -136,15 +145,21 @@ static void plan(struct flight *flight)
 static int detach(struct leaver *leaver, uint32_t pieces)
 {
     const struct host_block *block = leaver->block;
+    struct host_unit *unit = &block->unit[leaver->index];
     uint64_t unit_start = host_unit_address(block, leaver->index);
     uint64_t start = unit_start + (unsigned)__builtin_ctz(pieces) * HOST_PIECE_BYTES;
     uint64_t bytes = host_clip(block, &start, (unsigned)__builtin_popcount(pieces) * HOST_PIECE_BYTES);
     char *window = leaver->window + (start - unit_start);
 
+    /* A child that is made meanwhile finds them there. */
+    unit->leaving |= pieces;
+    unit->alias = leaver->window;
     int rc = host_detach((uint64_t)(uintptr_t)window, start, bytes);
 
-    if (rc < 0)
+    if (rc < 0) {
+        unit->leaving &= ~pieces;
         return rc;
+    }
     leaver->run[leaver->run_count++] =
         (struct run){.pieces = pieces, .memory = {.cpu = window, .bytes = bytes}};
     return 0;
@@ -164,7 +179,7 @@ static uint32_t leave(struct leaver *leaver, uint32_t left)
     struct host_unit *unit = &leaver->block->unit[leaver->index];
     uint32_t busy = 0;
 
-    left &= movable(leaver->block, leaver->index);
+    left = settled(leaver->block, leaver->index, left & movable(leaver->block, leaver->index));
     while (left && leaver->run_count < UNIT_RUNS) {
         uint32_t run = lowest_run(left);
         int rc = detach(leaver, run);
@@ -174,14 +189,10 @@ static uint32_t leave(struct leaver *leaver, uint32_t left)
             rc = detach(leaver, run);
         }
         left &= ~run;
-        if (rc == -EBUSY) {
+        if (rc == -EBUSY)
             busy |= run;
-        } else if (rc < 0) {
+        else if (rc < 0)
             unit->stuck |= run;
-        } else {
-            unit->leaving |= run;
-            unit->alias = leaver->window;
-        }
     }
     return busy;
 }

@@ -3,6 +3,7 @@
 #include "host_block_state.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -180,29 +181,27 @@ static enum source source_of(const struct host_unit *unit, uint32_t bit)
     return unit->fresh & bit ? NOWHERE : HERE;
 }
 
-/* Without the lock: fill the piece, or the page of it. */
-static int fill(struct host_block *block, uint32_t unit, unsigned piece, uint64_t page, enum source source,
-                struct host_staging *staging)
+/* Put a piece in its place, or a page of it. A page that the program has given up stays missing, but for one that is
+ * asked for. Lock held, and let go of while something has to be read first. */
+static int place(struct host_block *block, uint32_t index, unsigned piece, uint64_t page, enum source source,
+                 const char *bytes)
 {
-    uint64_t start = piece_start(block, unit, piece), bytes = host_clip(block, &start, HOST_PIECE_BYTES);
-    uint64_t since_ns = core_clock_ns();
-    int rc = 0;
+    struct host_unit *unit = &block->unit[index];
+    uint64_t in_unit = page % HOST_UNIT_BYTES / host_page_bytes();
+    int rc;
 
-    switch (source) {
-    case HERE:
-        return host_fault_fill(page, zeros, host_page_bytes());
-    case NOWHERE:
-        return host_fault_fill(start, zeros, bytes);
-    case ALIAS:
-        return host_fault_fill(start, block->unit[unit].alias + (start - host_unit_address(block, unit)),
-                               bytes);
-    case DISK:
-        rc = host_piece_read(block, unit, piece, staging);
-        if (rc == 0)
-            rc = host_fault_fill(start, staging->piece, bytes);
-        if (rc == 0)
-            stats_moved(MOVE_DISK_TO_HOST, bytes, core_clock_ns() - since_ns);
+    for (;;) {
+        rc = source == HERE ? 0 : host_gone_fill(block, index, piece, bytes, -1);
+        if (!rc && page && (source == HERE || host_gone(unit, in_unit)))
+            rc = host_fault_fill(page, zeros, host_page_bytes());
+        if (rc != -EAGAIN)
+            break;
+        pthread_mutex_unlock(&host_blocks.lock);
+        sched_yield();
+        pthread_mutex_lock(&host_blocks.lock);
     }
+    if (!rc && page)
+        host_gone_clear(unit, in_unit);
     return rc;
 }
 
@@ -237,6 +236,28 @@ static uint64_t settle(struct host_block *block, uint32_t index, uint32_t bit, e
     return slot;
 }
 
+static int fetch(struct host_block *block, uint32_t index, unsigned piece, struct host_staging *staging)
+{
+    uint64_t since_ns = core_clock_ns();
+    int rc = host_piece_read(block, index, piece, staging);
+
+    if (rc == 0)
+        stats_moved(MOVE_DISK_TO_HOST, host_unit_bytes(block, index, UINT32_C(1) << piece),
+                    core_clock_ns() - since_ns);
+    return rc;
+}
+
+static const char *bytes_of(const struct host_block *block, uint32_t index, unsigned piece,
+                            enum source source, const struct host_staging *staging)
+{
+    uint64_t start = piece_start(block, index, piece);
+
+    host_clip(block, &start, HOST_PIECE_BYTES);
+    if (source == ALIAS)
+        return block->unit[index].alias + (start - host_unit_address(block, index));
+    return source == DISK ? staging->piece : zeros;
+}
+
 int host_piece_bring(struct host_block *block, uint32_t index, unsigned piece, uint64_t page,
                      struct host_staging *staging)
 {
@@ -260,11 +281,15 @@ int host_piece_bring(struct host_block *block, uint32_t index, unsigned piece, u
 
     if (charged)
         host_room_take(block, bytes, over_bytes);
-    rc = fill(block, index, piece, page, source, staging);
-    if (rc < 0 && charged)
-        host_account_out(block, bytes);
-
+    rc = source == DISK ? fetch(block, index, piece, staging) : 0;
     pthread_mutex_lock(&host_blocks.lock);
+    if (rc == 0)
+        rc = place(block, index, piece, page, source, bytes_of(block, index, piece, source, staging));
+    if (rc < 0 && charged) {
+        pthread_mutex_unlock(&host_blocks.lock);
+        host_account_out(block, bytes);
+        pthread_mutex_lock(&host_blocks.lock);
+    }
     unit->returning &= ~bit;
     if (rc == 0) {
         slot = settle(block, index, bit, source, bytes);

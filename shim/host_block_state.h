@@ -25,6 +25,7 @@
 #include "host_block.h"
 
 #define HOST_UNIT_BYTES  GRANULE_BYTES
+#define HOST_PAGE_LEAST  4096u
 #define HOST_UNIT_PIECES 32u /* HOST_UNIT_BYTES / HOST_PIECE_BYTES: the bits of a mask */
 
 struct host_unit {
@@ -33,6 +34,8 @@ struct host_unit {
     uint32_t away;    /**< in the slot */
     uint32_t returning;
     uint32_t stuck; /**< cannot be taken out of the program's mapping */
+    /** Pages that the program has given up, and that have not been seen missing since, nor filled: a bit each. */
+    uint64_t gone[HOST_UNIT_BYTES / HOST_PAGE_LEAST / 64];
     bool writing;   /**< the slot is being written to */
     char *alias;    /**< where the unit's first byte would be, while anything is leaving */
     uint64_t slot;  /**< where its first byte would be on disk; SLOT_NONE: none */
@@ -73,6 +76,8 @@ struct host_blocks {
 
 extern struct host_blocks host_blocks;
 
+struct host_staging;
+
 static inline uint64_t host_page_bytes(void)
 {
     return (uint64_t)sysconf(_SC_PAGESIZE);
@@ -104,9 +109,15 @@ void host_block_recount(const struct host_block *block, enum area from);
 uint32_t host_unit_all(const struct host_block *block, uint32_t unit);
 uint64_t host_unit_bytes(const struct host_block *block, uint32_t unit, uint32_t pieces);
 
+/** Is this a child whose fork we were not told of? Then: what host_block_fork_child does. */
+bool host_fault_orphan(void);
+void host_block_fork_late(void);
+
 /** Take the lock to begin something: not while the process forks. */
 static inline void host_books_lock(void)
 {
+    if (host_fault_orphan())
+        host_block_fork_late();
     pthread_mutex_lock(&host_blocks.lock);
     while (host_blocks.forking)
         pthread_cond_wait(&host_blocks.changed, &host_blocks.lock);
@@ -150,6 +161,12 @@ int host_maps_check(uint64_t first, uint64_t end);
 bool host_fault_start(void);
 /** Was it, and does it go on? */
 bool host_fault_running(void);
+/** Does the kernel tell of children, whatever way they were made? Then they are filled by us. */
+bool host_fault_forks(void);
+/** Tests set it before the first block: as without CAP_SYS_PTRACE. */
+extern bool host_fault_without_forks;
+/** Where events are read, by threads that have entered; -1: nowhere any more. */
+int host_fault_file(void);
 /** First of all in a thread that is served: it takes the descriptors that it was made with. */
 void host_fault_enter(void);
 /** Is the caller the thread that evicts? It must not wait for itself. */
@@ -163,10 +180,12 @@ int host_fault_arm(uint64_t first, uint64_t end);
  *  range: then nothing is armed there any more. */
 int host_fault_disarm(uint64_t first, uint64_t end);
 
-/** Put bytes where pages are missing, however many mappings the range has; pages that are there stay as they are, and
- *  where nothing is mapped, or something else than was armed, there is nothing to do. Nobody is woken yet. 0; -errno of
- *  UFFDIO_COPY, and a part may be there. */
+/** Lock held for all of these. Put bytes where pages are missing, however many mappings the range has; pages that are there stay as they are, and
+ *  where nothing is mapped, or something else than was armed, there is nothing to do. Nobody is woken yet. 0; -EAGAIN an
+ *  event has to be read first; else -errno of UFFDIO_COPY, and a part may be there. */
 int host_fault_fill(uint64_t to, const void *from, uint64_t bytes);
+/** The same in a child. */
+int host_fault_fill_in(int file, uint64_t to, const void *from, uint64_t bytes);
 /** Move pages from one range to another, which is armed, where no page is. Refuses with -EBUSY what the kernel holds for
  *  somebody else, as a read under way with O_DIRECT, and what is shared with a forked child. Only if host_fault_moves.
  *  0; -errno of UFFDIO_MOVE, with the bytes in front that were moved. */
@@ -174,6 +193,28 @@ bool host_fault_moves(void);
 int host_fault_move(uint64_t to, uint64_t from, uint64_t bytes, uint64_t *out_moved);
 /** Let those who wait for these pages try again. */
 void host_fault_wake(uint64_t first, uint64_t bytes);
+
+/* ---- host_block_serve.c --------------------------------------------------------------------------------------- */
+
+/** Make the threads. 0 or -errno. */
+int host_serve_start(bool apart, pthread_t *out_evictor);
+/** Read what the kernel has to say, and do what that asks for. Lock held; by a thread that has entered. */
+void host_serve_events(void);
+
+/* ---- host_block_gone.c ---------------------------------------------------------------------------------------- */
+
+void host_gone_set(struct host_unit *unit, uint64_t page);
+void host_gone_clear(struct host_unit *unit, uint64_t page);
+bool host_gone(const struct host_unit *unit, uint64_t page);
+/** Are the pages of a piece in memory that the program has given up really missing by now? Lock held. */
+bool host_gone_settled(const struct host_block *block, uint32_t unit, unsigned piece);
+/** Fill a piece but for those pages: in a child, or with -1 here. Lock held. As host_fault_fill. */
+int host_gone_fill(const struct host_block *block, uint32_t unit, unsigned piece, const char *from, int file);
+
+/* ---- host_block_fork.c ---------------------------------------------------------------------------------------- */
+
+/** A child is there, and waits on `file` for pages that are away: it gets all. The file is closed. Lock held. */
+void host_fork_fill(int file, struct host_staging *staging);
 
 /* ---- host_block_piece.c ------------------------------------------------------------------------------------ */
 

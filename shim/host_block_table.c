@@ -27,7 +27,7 @@ static struct host_block *record_take(void)
 {
     struct host_block *record, *pool;
 
-    pthread_mutex_lock(&host_blocks.lock);
+    host_books_lock();
     record = host_blocks.spare;
     if (record)
         host_blocks.spare = record->next_spare;
@@ -37,7 +37,7 @@ static struct host_block *record_take(void)
     pool = pages(POOL_BYTES);
     if (!pool)
         return NULL;
-    pthread_mutex_lock(&host_blocks.lock);
+    host_books_lock();
     for (size_t i = 1; i < POOL_BYTES / sizeof(*pool); i++) {
         pool[i].next_spare = host_blocks.spare;
         host_blocks.spare = &pool[i];
@@ -48,7 +48,7 @@ static struct host_block *record_take(void)
 
 static void record_give(struct host_block *record)
 {
-    pthread_mutex_lock(&host_blocks.lock);
+    host_books_lock();
     record->next_spare = host_blocks.spare;
     host_blocks.spare = record;
     pthread_mutex_unlock(&host_blocks.lock);
