@@ -88,6 +88,34 @@ uint64_t allocate_drop_idle(unsigned ordinal, uint64_t bytes)
     return dropped;
 }
 
+/* What the budget lacks for them. */
+static uint64_t lacking(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes)
+{
+    const struct budget *budget = &core.devices[ordinal].budget;
+    uint64_t lacking;
+
+    pthread_mutex_lock(&core.lock);
+    lacking = areas_over(bytes, budget_room(budget, keep_free_bytes));
+    if (lacking && budget_held(budget) + keep_free_bytes > budget->limit_bytes)
+        lacking += budget_held(budget) + keep_free_bytes - budget->limit_bytes;
+    pthread_mutex_unlock(&core.lock);
+    return lacking;
+}
+
+bool allocate_trim(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes)
+{
+    uint64_t lack, given;
+    bool any = false;
+
+    while ((lack = lacking(ordinal, bytes, keep_free_bytes))) {
+        given = stock_trim(&core.devices[ordinal].handles, lack);
+        any = any || given;
+        if (given < lack && !allocate_drop_idle(ordinal, lack - given))
+            break;
+    }
+    return any;
+}
+
 /* A pool takes apart what was freed before it grows. */
 static void recycle_first(unsigned ordinal, uint64_t bytes)
 {

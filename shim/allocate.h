@@ -14,6 +14,10 @@ int allocate_take(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes, ui
 /** Unmap freed blocks that are kept for reuse until `bytes` of device memory are idle handles. Returns the bytes. */
 uint64_t allocate_drop_idle(unsigned ordinal, uint64_t bytes);
 
+/** Give idle memory of the device back to the driver until `bytes` could be charged with `keep_free_bytes` left free, or
+ *  none is idle. True if any was given back. core.lock not held. */
+bool allocate_trim(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes);
+
 /** Give back blocks that were freed while their device was not at rest, waiting for that as rest_wait does. True if
  *  there was any. */
 bool allocate_run_deferred(uint64_t limit_ms);

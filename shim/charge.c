@@ -59,8 +59,7 @@ static int charge_with_room(unsigned ordinal, enum device_class class, uint64_t 
         r = charge(&device->budget, class, bytes, tier_device_keep(ordinal));
         if (r == 0 || tries == 3)
             return r;
-        if (allocate_drop_idle(ordinal, bytes) | stock_trim(&device->handles, bytes) ||
-            limit_refresh(ordinal))
+        if (allocate_trim(ordinal, bytes, tier_device_keep(ordinal)) || limit_refresh(ordinal))
             continue;
         if (core_capturing())
             return r;
@@ -69,8 +68,7 @@ static int charge_with_room(unsigned ordinal, enum device_class class, uint64_t 
         mover_give();
         if (r < 0)
             return -ENOMEM;
-        allocate_drop_idle(ordinal, bytes);
-        stock_trim(&device->handles, bytes);
+        allocate_trim(ordinal, bytes, tier_device_keep(ordinal));
     }
 }
 
@@ -132,13 +130,13 @@ int core_host_charge(enum host_class class, uint64_t bytes)
     r = charge(&core.host_budget, class, bytes, tier_host_staging());
     if (r < 0 && heap_give_back())
         r = charge(&core.host_budget, class, bytes, tier_host_staging());
-    if (r < 0 && stock_trim(&core.slabs, bytes))
+    if (r < 0 && stock_trim(&core.slabs, bytes + tier_host_staging()))
         r = charge(&core.host_budget, class, bytes, tier_host_staging());
     if (r < 0) {
         mover_take();
         mover_spill(bytes + tier_host_staging(), UINT64_MAX);
         mover_give();
-        stock_trim(&core.slabs, bytes);
+        stock_trim(&core.slabs, bytes + tier_host_staging());
         r = charge(&core.host_budget, class, bytes, tier_host_staging());
     }
     if (r < 0 && refusal_is_waived()) {

@@ -114,13 +114,10 @@ static int try_to_make(unsigned ordinal, uint64_t bytes, bool over, ebb_reservat
 /* Evict for it. */
 static void make_room(unsigned ordinal, uint64_t bytes)
 {
-    struct device_state *device = &core.devices[ordinal];
-
     mover_take();
     mover_make_room(ordinal, bytes, 0, UINT64_MAX);
     mover_give();
-    allocate_drop_idle(ordinal, bytes);
-    stock_trim(&device->handles, bytes);
+    allocate_trim(ordinal, bytes, keep_free(ordinal));
 }
 
 int reservation_make(unsigned ordinal, uint64_t bytes, unsigned flags, unsigned timeout_ms,
@@ -274,8 +271,7 @@ static void draw_back(unsigned ordinal)
 {
     struct reservation *from;
 
-    allocate_drop_idle(ordinal, drawing.bytes);
-    stock_trim(&core.devices[ordinal].handles, drawing.bytes);
+    allocate_trim(ordinal, drawing.bytes, keep_free(ordinal));
     pthread_mutex_lock(&core.lock);
     from = find(drawing.from);
     if (from) {

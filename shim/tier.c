@@ -7,6 +7,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "area.h"
 #include "copies.h"
 #include "limit.h"
 #include "log.h"
@@ -41,7 +42,7 @@ uint64_t tier_device_staging(unsigned ordinal)
 {
     const struct device_state *device = &core.devices[ordinal];
 
-    return device->away_bytes ? device->chunk_max_granules * GRANULE_BYTES : 0;
+    return device->away_bytes || area_in_force() ? device->chunk_max_granules * GRANULE_BYTES : 0;
 }
 
 uint64_t tier_host_staging(void)
@@ -58,7 +59,7 @@ uint64_t tier_device_keep(unsigned ordinal)
 {
     uint64_t keep = tier_device_staging(ordinal), host = tier_host_staging(), room = tier_host_room();
 
-    return keep && room < host ? keep + host - room : keep;
+    return core.devices[ordinal].away_bytes && room < host ? keep + host - room : keep;
 }
 
 static uint64_t disk_used(void)

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_areas.c - where operations and buffers of a device meet, case by case: what sequences of calls that were held against
+ * a model (tests/preload/areas) have found.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+
+#include "limit.h"
+#include "scenario.h"
+
+TestSuite(areas, .timeout = 60);
+
+/* C is 20 MiB, in chunks of 2: 14 for operations, 14 for buffers. */
+static const char *const c20[] = {"EBBTIDE_DEVICE_BUDGET", "22M", "EBBTIDE_HOST_BUDGET", "1G", 0};
+
+static uint64_t here(const struct model *block)
+{
+    return ask(block).resident_bytes / MIB;
+}
+
+static void set_budget(uint64_t mib)
+{
+    cr_assert_eq(limit_set_device(0, mib * MIB), 0);
+}
+
+/* Their use of the kernel that fills them has them on the device: what is tested comes after that. */
+static struct model make_silently(uint64_t mib)
+{
+    struct model block = {.bytes = mib * MIB};
+
+    cr_assert_eq(core_allocate(0, block.bytes, 0, NULL, true, &block.address), 0);
+    return block;
+}
+
+static void release(ebb_reservation reservation)
+{
+    cr_expect_eq(reservation_release(reservation, UINT64_MAX), 0);
+}
+
+static void end(struct model *list, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (list[i].address)
+            program_free(&list[i]);
+    set_budget(core.options->device_budget.of[0].bytes / MIB);
+    world_finish(&world);
+}
+
+Test(areas, reservation_has_buffers_leave_though_the_bytes_fit_beside_the_staging_chunk)
+{
+    static const char *const settings[] = {C200, "EBBTIDE_HOST_BUDGET", "1G", 0};
+    ebb_reservation reservation;
+    struct model block[2];
+
+    start(settings);
+    block[0] = make_named(70);
+    block[1] = output(70);
+    reservation = reserve(68);
+    cr_expect_eq(evictions(), 1);
+    cr_expect_eq(operations(), 138);
+    cr_expect_eq(here(&block[0]), 0);
+    release(reservation);
+    end(block, 2);
+}
+
+Test(areas, all_of_the_device_is_for_a_program_without_objects_and_c_from_the_first_one_on)
+{
+    struct model block[3];
+
+    start(c20);
+    block[0] = make_silently(10);
+    block[1] = make_silently(12);
+    cr_expect_eq(used(), 22);
+    name(&block[1]);
+    cr_expect_eq(used(), 20);
+    block[2] = make_silently(2);
+    cr_expect_eq(used(), 20);
+    end(block, 3);
+}
+
+Test(areas, reservation_takes_the_place_of_what_was_freed)
+{
+    ebb_reservation reservation;
+    struct model block[11];
+
+    start(c20);
+    for (unsigned i = 0; i < 11; i++)
+        block[i] = make_silently(2);
+    for (unsigned i = 0; i < 11; i++)
+        program_free(&block[i]);
+    reservation = reserve(14);
+    cr_expect_eq(used(), 14);
+    release(reservation);
+    end(NULL, 0);
+}
