@@ -27,6 +27,17 @@ uint64_t budget_room(const struct budget *budget, uint64_t keep_free_bytes)
     return reach_bytes > held_bytes ? reach_bytes - held_bytes : 0;
 }
 
+bool budget_may_use(const struct budget *budget, uint64_t bytes, uint64_t keep_free_bytes)
+{
+    uint64_t limit_bytes = budget->limit_bytes;
+
+    if (limit_bytes == BUDGET_NO_LIMIT)
+        return true;
+    if (budget->used_bytes > limit_bytes || keep_free_bytes > limit_bytes - budget->used_bytes)
+        return !bytes;
+    return bytes <= limit_bytes - budget->used_bytes - keep_free_bytes;
+}
+
 static void add_to_class(struct budget *budget, unsigned class, uint64_t bytes)
 {
     budget->used_bytes += bytes;
@@ -98,4 +109,12 @@ void budget_from_idle(struct budget *budget, unsigned class, uint64_t bytes)
     assert(class < BUDGET_CLASSES);
     budget_drop_idle(budget, bytes);
     add_to_class(budget, class, bytes);
+}
+
+void budget_unpack_idle(struct budget *budget, unsigned class, uint64_t bytes)
+{
+    uint64_t used_peak_bytes = budget->used_peak_bytes;
+
+    budget_from_idle(budget, class, bytes);
+    budget->used_peak_bytes = used_peak_bytes;
 }

@@ -10,6 +10,7 @@
 #ifndef EBBTIDE_POLICY_BUDGET_H
 #define EBBTIDE_POLICY_BUDGET_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /** A limit that never refuses. */
@@ -52,6 +53,11 @@ void budget_refuse(struct budget *budget);
 void budget_to_idle(struct budget *budget, unsigned class, uint64_t bytes);
 /** Idle bytes are used again, by `class`; what is held stays the same, so this never refuses. */
 void budget_from_idle(struct budget *budget, unsigned class, uint64_t bytes);
+/** The same for idle memory that is on its way to be idle in other pieces: nobody uses it, and no peak tells of it. */
+void budget_unpack_idle(struct budget *budget, unsigned class, uint64_t bytes);
+/** May `bytes` of what is idle be used again with `keep_free_bytes` left free? What stays idle could be given back, and does
+ *  not count. */
+bool budget_may_use(const struct budget *budget, uint64_t bytes, uint64_t keep_free_bytes);
 /** Used bytes of one class become those of another; what is used stays the same, so this never refuses. */
 void budget_shift(struct budget *budget, unsigned from_class, unsigned to_class, uint64_t bytes);
 /** Idle bytes were given back to the system. */

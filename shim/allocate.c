@@ -18,6 +18,7 @@
 #include "rest.h"
 #include "state.h"
 #include "swap.h"
+#include "tier.h"
 
 /* ---- freed blocks that stay mapped ------------------------------------------------------------------------ */
 
@@ -55,7 +56,7 @@ static uint64_t drop_one(unsigned ordinal)
     for (; granules && !found; granules -= !found)
         first = idle_pop(ordinal, granules, &found);
     if (found)
-        budget_from_idle(&device->budget, CLASS_BLOCK, granules * GRANULE_BYTES);
+        budget_unpack_idle(&device->budget, CLASS_BLOCK, granules * GRANULE_BYTES);
     pthread_mutex_unlock(&core.lock);
     if (!found)
         return 0;
@@ -269,17 +270,19 @@ static void block_scrub(uint32_t first, uint32_t granules)
 /* A freed block of the same size that is still mapped. */
 static bool take_idle(unsigned ordinal, uint32_t granules, struct block fresh, uint32_t *out_first)
 {
+    struct budget *budget = &core.devices[ordinal].budget;
+    uint64_t bytes = granules * GRANULE_BYTES, keep_bytes = tier_device_keep(ordinal), drawn;
     bool found = false;
-    uint64_t drawn;
 
     if (granules > STOCK_CLASSES)
         return false;
     pthread_mutex_lock(&core.lock);
-    *out_first = idle_pop(ordinal, granules, &found);
+    drawn = reservation_drawable(bytes);
+    if (budget_may_use(budget, bytes - drawn, keep_bytes + limit_beyond_pool(ordinal)))
+        *out_first = idle_pop(ordinal, granules, &found);
     if (found) {
-        drawn = reservation_drawable(granules * GRANULE_BYTES);
-        budget_credit(&core.devices[ordinal].budget, CLASS_RESERVED, drawn);
-        budget_from_idle(&core.devices[ordinal].budget, CLASS_BLOCK, granules * GRANULE_BYTES);
+        budget_credit(budget, CLASS_RESERVED, drawn);
+        budget_from_idle(budget, CLASS_BLOCK, bytes);
         reservation_drawn((int64_t)drawn);
         fresh.chunk_granules = core.blocks.block[*out_first].chunk_granules;
         block_begin(&core.blocks.block[*out_first], &fresh);

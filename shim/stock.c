@@ -28,8 +28,7 @@ static int reserve(struct stock *stock, uint64_t bytes, uint64_t keep_free_bytes
 
     pthread_mutex_lock(stock->lock);
     drawn = stock->drawable ? stock->drawable(bytes) : 0;
-    if (stock->idle_count[class] &&
-        (drawn == bytes || budget_room(budget, 0) + budget->idle_bytes + drawn >= keep_free_bytes + bytes)) {
+    if (stock->idle_count[class] && budget_may_use(budget, bytes - drawn, keep_free_bytes)) {
         *out_item = stock->idle[class][--stock->idle_count[class]];
         budget_credit(budget, stock->drawn_class, drawn);
         budget_from_idle(budget, stock->class, bytes);

@@ -94,3 +94,47 @@ Test(areas, reservation_takes_the_place_of_what_was_freed)
     release(reservation);
     end(NULL, 0);
 }
+
+Test(areas, freed_block_that_is_used_again_keeps_to_a_budget_that_was_lowered)
+{
+    struct model block[3];
+
+    start(c20);
+    block[0] = make_named(4);
+    block[1] = make_silently(16);
+    program_free(&block[0]);
+    set_budget(20);
+    block[2] = make_silently(4);
+    cr_expect_eq(used(), 18);
+    end(block, 3);
+}
+
+Test(areas, idle_memory_that_is_used_again_keeps_to_a_budget_that_was_lowered)
+{
+    struct model block[3];
+
+    start(c20);
+    block[0] = output(10);
+    block[1] = make_named(8);
+    set_budget(16);
+    block[2] = make_silently(10);
+    cr_expect_eq(used(), 14);
+    cr_expect_eq(here(&block[1]), 0);
+    end(block, 3);
+}
+
+Test(areas, what_was_freed_is_no_peak_when_it_is_taken_apart)
+{
+    struct budget *budget = &core.devices[0].budget;
+    struct model block[3];
+
+    start(c20);
+    block[0] = make_named(4);
+    block[1] = make_silently(16);
+    program_free(&block[0]);
+    budget->used_peak_bytes = budget->used_bytes;
+    block[2] = make_silently(2);
+    cr_expect_eq(used(), 18);
+    cr_expect_eq(budget->used_peak_bytes, 18 * MIB);
+    end(block, 3);
+}
