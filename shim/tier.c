@@ -11,6 +11,7 @@
 #include "copies.h"
 #include "limit.h"
 #include "log.h"
+#include "reservation.h"
 #include "state.h"
 
 static uint64_t room_of(const struct budget *budget)
@@ -29,6 +30,7 @@ uint64_t tier_device_room(unsigned ordinal)
 
     pthread_mutex_lock(&core.lock);
     beyond = limit_beyond_pool(ordinal);
+    room += reservation_drawable(core.devices[ordinal].budget.class_bytes[CLASS_RESERVED]);
     pthread_mutex_unlock(&core.lock);
     return room > beyond ? room - beyond : 0;
 }

@@ -15,7 +15,8 @@
 
 struct chunk;
 
-/** Bytes the device could take, idle ones counted as free. core.lock not held. */
+/** Bytes the device could take, idle ones counted as free, and those that the calling thread is drawing from a
+ *  reservation. core.lock not held. */
 uint64_t tier_device_room(unsigned ordinal);
 /** The same for the host budget. */
 uint64_t tier_host_room(void);

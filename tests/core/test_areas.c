@@ -19,6 +19,11 @@ static uint64_t here(const struct model *block)
     return ask(block).resident_bytes / MIB;
 }
 
+static void send_away(const struct model *block)
+{
+    cr_assert_eq(operand_evict(block->address, EBB_TIER_HOST), (long)block->bytes);
+}
+
 static void set_budget(uint64_t mib)
 {
     cr_assert_eq(limit_set_device(0, mib * MIB), 0);
@@ -137,4 +142,21 @@ Test(areas, what_was_freed_is_no_peak_when_it_is_taken_apart)
     cr_expect_eq(used(), 18);
     cr_expect_eq(budget->used_peak_bytes, 18 * MIB);
     end(block, 3);
+}
+
+Test(areas, commit_has_nobody_leave_for_what_was_reserved)
+{
+    ebb_reservation reservation;
+    struct model block[2];
+
+    start(c20);
+    block[0] = make_named(10);
+    send_away(&block[0]);
+    block[1] = make_silently(10);
+    reservation = reserve(8);
+    cr_expect_eq(reservation_commit(reservation, block[0].address), 0);
+    cr_expect_eq(operations(), 10);
+    cr_expect_eq(used(), 20);
+    cr_expect_eq(evictions(), 1, "the one that was sent");
+    end(block, 2);
 }
