@@ -174,6 +174,17 @@ int area_admit(unsigned ordinal, uint64_t bytes, uint32_t first)
                        is_buffer ? block->granules * GRANULE_BYTES : 0);
 }
 
+bool area_has_place(uint32_t first)
+{
+    const struct block *block = &core.blocks.block[first];
+    struct areas areas = area_state(block->ordinal);
+    uint64_t bytes = block->granules * GRANULE_BYTES;
+
+    areas.buffers_bytes = areas.loose_bytes = 0;
+    return !in_force() || block->area == AREA_OPERATION || resident(first) == bytes ||
+           !areas_overbooked(&areas, bytes);
+}
+
 bool area_unsettled(unsigned ordinal)
 {
     return in_force() && is_unsettled(&core.devices[ordinal]);

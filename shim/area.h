@@ -76,6 +76,10 @@ int area_admit(unsigned ordinal, uint64_t bytes, uint32_t first);
 int area_pin(uint32_t first);
 bool area_unpin(uint32_t first);
 
+/** Is the block on the device, or is there a place for it as a buffer if all others left? True while areas are not in
+ *  force. */
+bool area_has_place(uint32_t first);
+
 /** Evict the least recent buffers until they keep to their maximum and all fits, as far as any can leave; the block at
  *  `but` stays. Role held, core.lock not. */
 void area_settle(unsigned ordinal, uint32_t but);

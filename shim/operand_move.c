@@ -42,8 +42,10 @@ int operand_prefetch(uint64_t address)
     r = operand_lock(address, &first);
     if (!r) {
         operand_stamp(first);
+        r = area_has_place(first) ? 0 : -ENOSPC;
         pthread_mutex_unlock(&core.lock);
-        r = operand_bring(first);
+        if (!r)
+            r = operand_bring(first);
         if (!r)
             area_settle(core.blocks.block[first].ordinal, first);
     }

@@ -128,6 +128,24 @@ Test(areas, idle_memory_that_is_used_again_keeps_to_a_budget_that_was_lowered)
     end(block, 3);
 }
 
+Test(areas, prefetch_is_refused_where_operations_leave_no_place)
+{
+    struct model block[3];
+
+    start(c20);
+    block[0] = make_named(8);
+    send_away(&block[0]);
+    block[1] = output(14);
+    cr_expect_eq(operand_prefetch(block[0].address), -ENOSPC);
+    cr_expect_eq(used(), 14);
+    unpin(&block[1], EBB_DIRTY);
+    cr_expect_eq(operand_prefetch(block[0].address), 0);
+    cr_expect_eq(here(&block[0]), 8);
+    set_budget(6);
+    cr_expect_eq(operand_prefetch(block[0].address), 0, "it is there already");
+    end(block, 2);
+}
+
 Test(areas, what_was_freed_is_no_peak_when_it_is_taken_apart)
 {
     struct budget *budget = &core.devices[0].budget;
