@@ -93,20 +93,26 @@ static int unreachable(const uint32_t *firsts, uint32_t count)
     return 0;
 }
 
-/* A closure that makes room for all that is needed and swaps in what is mapped. */
+/* A closure that makes room for all that is needed and swaps in what is mapped. Objects leave as a whole for it, unless
+ * there is no room for a whole one: with a swap at a time it always fits. */
 static void swap_mapped(unsigned ordinal, const uint32_t *firsts, uint32_t count, struct need need)
 {
     uint64_t bytes = need.mapped_bytes + need.host_bytes + need.disk_bytes;
-    struct closure closure = {
-        .ordinal = ordinal,
-        .newest = UINT64_MAX,
-        .patient = need.host_bytes + need.disk_bytes != 0,
-        .restore = firsts,
-        .restore_count = count,
-        .evict_bytes = mover_ready_host(ordinal, bytes, bytes - need.disk_bytes),
-    };
+    bool moved = false;
 
-    closure_run(&closure);
+    for (int whole = 1; whole >= 0 && !moved; whole--) {
+        struct closure closure = {
+            .ordinal = ordinal,
+            .newest = UINT64_MAX,
+            .whole = whole,
+            .patient = need.host_bytes + need.disk_bytes != 0,
+            .restore = firsts,
+            .restore_count = count,
+            .evict_bytes = mover_ready_host(ordinal, bytes, bytes - need.disk_bytes),
+        };
+
+        moved = closure_run(&closure) < 0 || closure.evicted_bytes || closure.restored_bytes;
+    }
 }
 
 /* Any block with a chunk in host memory. */

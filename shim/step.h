@@ -21,7 +21,8 @@ struct step {
     uint32_t first, granule;
     uint64_t item; /**< slab or handle taken for it; 0: none */
     struct transfer transfer;
-    bool clean;      /**< an equal copy is on disk */
+    bool clean;      /**< an equal copy is in a slower tier */
+    bool saves;      /**< a chunk of its block that leaves with it is not clean */
     bool reloadable; /**< dropped: the program has the bytes */
     bool unmap;      /**< its address stays unmapped */
     bool copied;     /**< transfer submitted */

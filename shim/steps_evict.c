@@ -79,6 +79,17 @@ static bool has_copy(uint32_t first, const struct chunk *chunk, uint64_t epoch, 
     return chunk->slot != SLOT_NONE && chunk->slot_epoch == epoch && closure_may_unmap(first, proven);
 }
 
+/* Of chunks of one block: is any of them saved? */
+static void mark_saves(struct step *list, uint32_t count)
+{
+    bool saves = false;
+
+    for (uint32_t i = 0; i < count; i++)
+        saves = saves || !list[i].clean;
+    for (uint32_t i = 0; i < count; i++)
+        list[i].saves = saves;
+}
+
 /* Under the lock: the chunks that leave, marked LEAVING. */
 static uint32_t plan_evict(const struct closure *closure, bool proven)
 {
@@ -90,7 +101,7 @@ static uint32_t plan_evict(const struct closure *closure, bool proven)
     pthread_mutex_lock(&core.lock);
     blocks = pick_blocks(closure->evict_bytes, closure->newest, resident_bytes, &eligible, &list);
     for (uint32_t i = 0; i < blocks; i++) {
-        uint32_t first = list[i];
+        uint32_t first = list[i], planned = count;
         bool whole = leaves_whole(closure, first);
 
         if (bytes >= closure->evict_bytes || (whole && count + chunks_of(first) > STEP_MAX))
@@ -112,6 +123,7 @@ static uint32_t plan_evict(const struct closure *closure, bool proven)
                 .whole = whole,
             };
         }
+        mark_saves(&steps[planned], count - planned);
     }
     pthread_mutex_unlock(&core.lock);
     return count;
@@ -165,7 +177,7 @@ static void evict_swap(struct step *step)
 static void count_departure(const struct step *step)
 {
     stats_add(&core.counters.blocks_evicted, 1);
-    if (step->clean)
+    if (!step->saves)
         return;
     stats_add(&core.counters.blocks_saved, 1);
     if (core.blocks.block[step->first].flags & BLOCK_REGISTERED)

@@ -146,6 +146,39 @@ Test(areas, prefetch_is_refused_where_operations_leave_no_place)
     end(block, 2);
 }
 
+Test(areas, objects_leave_whole_for_what_was_made_in_host_memory)
+{
+    struct model block[3];
+
+    start(c20);
+    block[0] = output(8);
+    block[1] = output(6);
+    block[2] = make_silently(10);
+    name(&block[2]);
+    cr_expect_eq(here(&block[2]), 6);
+    unpin(&block[0], EBB_DIRTY);
+    cr_expect_eq(operand_prefetch(block[2].address), 0);
+    cr_expect_eq(here(&block[2]), 10);
+    cr_expect_eq(here(&block[0]), 0);
+    end(block, 3);
+}
+
+Test(areas, object_of_which_a_part_is_saved_counts_as_saved)
+{
+    struct model block[2];
+
+    start(c20);
+    block[0] = output(14);
+    block[1] = make_silently(10);
+    name(&block[1]);
+    cr_expect_eq(operand_evict(block[1].address, EBB_TIER_HOST), 6 * (long)MIB);
+    unpin(&block[0], EBB_DIRTY);
+    cr_expect_eq(operand_prefetch(block[1].address), 0);
+    send_away(&block[1]);
+    cr_expect_eq(ask(&block[1]).saves, 1, "4 of 10 MiB had no copy");
+    end(block, 2);
+}
+
 Test(areas, what_was_freed_is_no_peak_when_it_is_taken_apart)
 {
     struct budget *budget = &core.devices[0].budget;
