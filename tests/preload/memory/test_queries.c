@@ -6,12 +6,17 @@
 #include "nvml.h"
 
 #include <dlfcn.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #ifdef TOLD_VIRTUAL
 #define TOTAL(ordinal) ((ordinal) ? 24 * MIB : 16 * MIB)
+#define MEMINFO_USED   (6 * MIB) /* of a device that holds 4 more of another process */
 #else
 #define TOTAL(ordinal) ((void)(ordinal), (size_t)1024 * MIB)
+#define MEMINFO_USED   (10 * MIB)
 #endif
 
 /* The library as monitoring programs load it, device 1 first as it counts them, and as a program's own device 0 where
@@ -150,4 +155,73 @@ Test(hidden, devices_have_the_real_answer_and_the_others_that_of_the_budget)
     cr_expect_eq(count, 0);
     OK(cuMemFree(block));
     world_end(&world);
+}
+
+/* Another process on the first device, with its library, until the pipe ends. */
+static pid_t start_other(int ready, int end)
+{
+    pid_t child = fork();
+    char byte = 0;
+
+    if (child == 0) {
+        CUcontext context;
+        CUdeviceptr block;
+
+        if (cuInit(0) == CUDA_SUCCESS && cuDevicePrimaryCtxRetain(&context, 0) == CUDA_SUCCESS &&
+            cuCtxSetCurrent(context) == CUDA_SUCCESS && cuMemAlloc(&block, 4 * MIB) == CUDA_SUCCESS)
+            byte = 1;
+        if (write(ready, &byte, 1) != 1)
+            _exit(1);
+        _exit((int)read(end, &byte, 1));
+    }
+    return child;
+}
+
+/* 6 MiB are ours, and 4 another's. */
+static void expect_shared(const struct nvml *nvml)
+{
+    size_t free_bytes, total_bytes;
+    nvmlMemory_t memory;
+
+    OK(cuMemGetInfo(&free_bytes, &total_bytes));
+    cr_assert_eq(nvml->memory(nvml->device[0], &memory), 0);
+    cr_expect(memory.total == total_bytes && memory.free == free_bytes);
+    cr_expect_eq(total_bytes, TOTAL(0));
+    cr_expect_eq(memory.used, MEMINFO_USED);
+}
+
+/* Its own figures are those of its budget, and another process's are the device's. */
+Test(shared, device_is_told_of_by_each_process_with_its_own_budget)
+{
+    char path[64], byte = 0;
+    nvmlProcessInfo_v2_t infos[4];
+    unsigned count = 4, found = 0;
+    int ready[2], end[2];
+    struct world world;
+    struct nvml nvml;
+    CUdeviceptr block;
+    pid_t other;
+
+    snprintf(path, sizeof path, "%s/simgpu-queries-%d", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp",
+             (int)getpid());
+    setenv("SIMGPU_SHARED", path, 1);
+    cr_assert(pipe(ready) == 0 && pipe(end) == 0);
+    other = start_other(ready[1], end[0]);
+    cr_assert(read(ready[0], &byte, 1) == 1 && byte);
+    world = world_make();
+    nvml = nvml_open();
+    OK(cuMemAlloc(&block, 6 * MIB));
+    cr_assert_eq(nvml.processes_v3(nvml.device[0], &count, infos), 0);
+    cr_assert_eq(count, 2);
+    for (unsigned i = 0; i < count; i++) {
+        found += infos[i].pid == (unsigned)getpid() && infos[i].usedGpuMemory == 6 * MIB;
+        found += infos[i].pid == (unsigned)other && infos[i].usedGpuMemory == 4 * MIB;
+    }
+    cr_expect_eq(found, 2);
+    expect_shared(&nvml);
+    OK(cuMemFree(block));
+    world_end(&world);
+    kill(other, SIGKILL);
+    waitpid(other, NULL, 0);
+    unlink(path);
 }
