@@ -42,6 +42,27 @@ Test(lives, a_killed_process_holds_nothing)
     cr_assert_eq(peer_do(&watcher, act_take, 64 * MIB), 0);
 }
 
+Test(lives, a_process_that_is_killed_while_it_joins_leaves_a_file_that_others_can_use)
+{
+    for (int round = 0; round < 60; round++) {
+        struct peer peers[3];
+
+        share_begin("64M");
+        for (int i = 0; i < 3; i++)
+            peers[i] = peer_start();
+        for (int i = 0; i < 3; i++)
+            peer_begin(&peers[i], act_start, 0);
+        usleep((useconds_t)(rand() % 1500));
+        peer_kill(&peers[round % 3]);
+        for (int i = 0; i < 3; i++)
+            if (i != round % 3)
+                cr_assert_eq(peer_wait(&peers[i]), 0);
+        cr_assert_eq(peer_do(&peers[(round + 1) % 3], act_take, 64 * MIB), 0, "round %d", round);
+        peer_kill(&peers[(round + 1) % 3]);
+        peer_kill(&peers[(round + 2) % 3]);
+    }
+}
+
 Test(lives, a_process_that_is_stopped_holds_nobody_up)
 {
     struct peer stopped = started(), other = started();
