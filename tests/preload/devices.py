@@ -9,9 +9,14 @@ RESIDENCY = {'mapped': {}, 'strict': {'RESIDENCY': 'strict', 'DISK': 'always'}}
 plain = worlds.run('hashjoin')
 
 
-def check(budget, residency):
+def uuids(result):
+    return [device['uuid'] for device in result.report['devices']]
+
+
+def check(budget, residency, visible=None):
+    """With a list of what is visible, a budget's number is that of the list."""
     options = dict(RESIDENCY[residency], DEVICE_BUDGET=budget, PERIOD_MS='1', COLD_MS='0')
-    result = worlds.run(*PROGRAM, options, {'DEVICES': 2})
+    result = worlds.run(*PROGRAM, options, {'DEVICES': 2}, env={'CUDA_VISIBLE_DEVICES': visible} if visible else {})
     wrong = result.unclean()
     if result.status or result.hash != plain.hash or not plain.hash:
         return wrong + ['hash %s, expected %s: %s' % (result.hash, plain.hash, result.text())]
@@ -25,7 +30,20 @@ def check(budget, residency):
     return wrong
 
 
+def check_turned():
+    wrong = check('0:20M,1:12M', 'mapped', '1,0')
+    straight, turned = (worlds.run(*PROGRAM, {'DEVICE_BUDGET': '0:20M,1:12M', 'HOST_BUDGET': '1G'}, {'DEVICES': 2}, env=env)
+                        for env in ({}, {'CUDA_VISIBLE_DEVICES': '1,0'}))
+    if uuids(straight) != uuids(turned)[::-1] or uuids(turned)[0] == uuids(turned)[1]:
+        wrong.append('devices %s, turned %s' % (uuids(straight), uuids(turned)))
+    for device, most in zip(turned.report['devices'], (20 << 20, 12 << 20)):
+        if device['peak_bytes']['device'] > most:
+            wrong.append('%s held %s' % (device['uuid'], device['peak_bytes']))
+    return wrong
+
+
 worlds.tap([('two devices without the library', lambda: (lambda result: result.unclean() + (
     [] if result.hash == plain.hash else [result.text()]))(worlds.run(*PROGRAM, simgpu={'DEVICES': 2})))] +
            [('two devices of %s each, %s' % (budget, residency), lambda b=budget, r=residency: check(b, r))
-            for budget in BUDGETS for residency in RESIDENCY])
+            for budget in BUDGETS for residency in RESIDENCY] +
+           [('two devices in another order, each with a budget of its own', check_turned)])
