@@ -84,6 +84,19 @@ nvmlReturn_t nvmlDeviceIsMigDeviceHandle(nvmlDevice_t device, unsigned *is)
     return give_none(device, is);
 }
 
+/* There is no NVLink. PyTorch insists that it can ask. */
+nvmlReturn_t nvmlDeviceGetNvLinkRemoteDeviceType(nvmlDevice_t device, unsigned link, int *type)
+{
+    (void)link;
+    return refuse(device, type);
+}
+
+nvmlReturn_t nvmlDeviceGetNvLinkRemotePciInfo_v2(nvmlDevice_t device, unsigned link, nvmlPciInfo_t *pci)
+{
+    (void)link;
+    return refuse(device, pci);
+}
+
 nvmlReturn_t nvmlDeviceGetTemperature(nvmlDevice_t device, int sensor, unsigned *celsius)
 {
     return sensor ? NVML_ERROR_INVALID_ARGUMENT : refuse(device, celsius);

@@ -5,6 +5,7 @@
 #include "peer.h"
 
 #include <criterion/criterion.h>
+#include <dlfcn.h>
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
@@ -109,6 +110,25 @@ Test(nvml, says_what_is_not_simulated)
     cr_assert_eq(nvmlDeviceGetMaxMigDeviceCount(device(0), &first), NVML_SUCCESS);
     cr_assert_eq(nvmlDeviceIsMigDeviceHandle(device(0), &second), NVML_SUCCESS);
     cr_assert(first == 0 && second == 0);
+}
+
+/* Without one of these PyTorch's allocator ends where it would tell of memory that is out. */
+Test(nvml, has_what_pytorch_insists_on)
+{
+    static const char *const names[] = {"nvmlInit_v2",
+                                        "nvmlDeviceGetHandleByPciBusId_v2",
+                                        "nvmlDeviceGetNvLinkRemoteDeviceType",
+                                        "nvmlDeviceGetNvLinkRemotePciInfo_v2",
+                                        "nvmlDeviceGetComputeRunningProcesses",
+                                        "nvmlSystemGetCudaDriverVersion_v2"};
+    nvmlPciInfo_t pci;
+    int type;
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        cr_expect(dlsym(RTLD_DEFAULT, names[i]), "%s", names[i]);
+    cr_assert_eq(nvmlInit_v2(), NVML_SUCCESS);
+    cr_expect_eq(nvmlDeviceGetNvLinkRemoteDeviceType(device(0), 0, &type), NVML_ERROR_NOT_SUPPORTED);
+    cr_expect_eq(nvmlDeviceGetNvLinkRemotePciInfo_v2(device(0), 0, &pci), NVML_ERROR_NOT_SUPPORTED);
 }
 
 Test(nvml, names_the_processors_and_the_memory_beside_a_device)
