@@ -157,6 +157,8 @@ static void *next_of(const struct hook_row *row, const void *call_site)
 
     if (dladdr(call_site, &info) && info.dli_fname)
         function = in_object(info.dli_fname, row->name);
+    if (function == hooks_bound(row->name))
+        function = NULL; /* it stands in front of us, and has called on */
     if (!function && is_next(loader_symbol(RTLD_NEXT, row->name)))
         function = loader_symbol(RTLD_NEXT, row->name);
     if (!function && hooks_find(row) && is_next(*row->real))

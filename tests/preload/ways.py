@@ -49,12 +49,11 @@ def extension():
     return python('-c', 'import way_extension; print("kept")', env={'PYTHONPATH': WAYS})
 
 
-def with_other(before):
-    other = way('other.so')
-    library = '%s:%s' % ((other, worlds.LIBRARY) if before else (worlds.LIBRARY, other))
-    result = worlds.run(way('linked'), [], OPTIONS, library=library)
+def with_other(before, program='linked', other='other.so', passes=True):
+    library = '%s:%s' % ((way(other), worlds.LIBRARY) if before else (worlds.LIBRARY, way(other)))
+    result = worlds.run(way(program), [], OPTIONS, library=library)
     calls = result.value('other')
-    return wrong_run(result) + (['the other one saw %s calls' % calls] if before and calls != '10' else [])
+    return wrong_run(result) + (['the other one saw %s calls' % calls] if passes and calls != '10' else [])
 
 
 def leave(how):
@@ -173,7 +172,11 @@ worlds.tap([
     ('python with ctypes', lambda: python(os.path.join(SOURCES, 'by_ctypes.py'))),
     ('python with an extension module', extension),
     ('another preload before', lambda: with_other(True)),
-    ('another preload after', lambda: with_other(False)),
+    ('another preload after', lambda: with_other(False, passes=False)),
+    ("another preload before, of the runtime's functions", lambda: with_other(True, 'shared', 'other_runtime.so')),
+    ("another preload after, of the runtime's functions", lambda: with_other(False, 'shared', 'other_runtime.so')),
+    ("another preload before, of a renamed runtime's functions", lambda: with_other(True, 'other_name', 'other_runtime.so')),
+    ("another preload after, of a renamed runtime's functions", lambda: with_other(False, 'other_name', 'other_runtime.so')),
     ('LD_AUDIT', lambda: run('linked', env={'LD_AUDIT': way('audit.so')})),
     ('LD_AUDIT and dlsym', lambda: run('dlsym', env={'LD_AUDIT': way('audit.so')})),
     ('fork before CUDA: both are managed', lambda: run('children', 'fork early', managed=2)),
