@@ -187,10 +187,10 @@ static CUresult mark_in(CUcontext context, CUstream stream, CUevent *out)
     return result;
 }
 
-/* The stream for the call in the block's context, which is current: its own where the call can be told so. */
+/* The stream for the call in the block's context, which is current. */
 static bool detour_stream(struct crossing *crossing)
 {
-    crossing->detour = crossing->per_thread ? CU_STREAM_PER_THREAD : CU_STREAM_LEGACY;
+    crossing->detour = CU_STREAM_PER_THREAD;
     if (crossing->stream && real.cuStreamCreate(&crossing->detour, CU_STREAM_NON_BLOCKING) != CUDA_SUCCESS)
         return false;
     if (real.cuStreamWaitEvent(crossing->detour, crossing->before, 0) == CUDA_SUCCESS)

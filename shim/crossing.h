@@ -5,7 +5,9 @@
  * The driver lets a context copy and set memory that cudaMalloc gave on any device; blocks are mappings, which only
  * their own device and its peers may touch. So a copy between two devices becomes one that names both contexts, and
  * what has one side on the host, or is a set, is made in the context of the block: in a stream that waits for the
- * program's, and that the program's waits for. A stream that captures can take the first kind only.
+ * program's, and that the program's waits for. That stream is a fresh one, or the thread's own default stream where a
+ * call is told none: the context's legacy one would wait for all that the program does there. A stream that captures
+ * can take the first kind only.
  *
  * Threads  any. crossing_begin and crossing_end stand around the real call, inside the user section.
  */
@@ -58,7 +60,7 @@ static inline void crossing_flat(struct crossing *crossing, CUdeviceptr to, CUde
 bool crossing_is(const struct crossing *crossing, const struct use *use);
 
 /** Make the call, or have the program's call made in the right context. True: it was made, with `result`. False: the
- *  caller makes it, and then calls crossing_end. */
+ *  caller makes it, in the thread's own default stream where `owner` is set, and then calls crossing_end. */
 bool crossing_begin(struct crossing *crossing, const struct use *use);
 void crossing_end(struct crossing *crossing);
 

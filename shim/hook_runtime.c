@@ -4,7 +4,7 @@
 #include "site.h"
 
 #define ROW(library, class, result, name, body, parameters, arguments)
-#define USE_ROW(name, per_thread, parameters, arguments, writes, operands)
+#define USE_ROW(name, own, per_thread, parameters, arguments, writes, operands)
 #define MARK_ROW(name, parameters, arguments)                                                                \
     __attribute__((visibility("default"))) cudaError_t name parameters                                       \
     {                                                                                                        \

@@ -40,7 +40,7 @@
 
 #define ROW(library, class, result, name, body, parameters, arguments)
 #define MARK_ROW(name, parameters, arguments)
-#define USE_ROW(name, per_thread, parameters, arguments, writes, operands)                                   \
+#define USE_ROW(name, own, per_thread, parameters, arguments, writes, operands)                              \
     __attribute__((visibility("default"))) CUresult name parameters                                          \
     {                                                                                                        \
         const bool is_per_thread = per_thread;                                                               \
@@ -59,7 +59,7 @@
             return hooks_result(error);                                                                      \
         bool is_far = __builtin_expect(crossing_is(&crossing, &use), 0);                                     \
         if (!is_far || !crossing_begin(&crossing, &use))                                                     \
-            crossing.result = real.name arguments;                                                           \
+            crossing.result = crossing.owner ? real.own arguments : real.name arguments;                     \
         if (is_far)                                                                                          \
             crossing_end(&crossing);                                                                         \
         CUresult result = crossing.result;                                                                   \

@@ -116,6 +116,6 @@ CUresult hooks_result(int error)
     }
 #define ROW(library, class, result, name, body, parameters, arguments)                                       \
     EXPORT_##library(class, result, name, body, parameters, arguments)
-#define USE_ROW(name, per_thread, parameters, arguments, writes, operands)
+#define USE_ROW(name, own, per_thread, parameters, arguments, writes, operands)
 #define MARK_ROW(name, parameters, arguments)
 #include "hook_table.def"

@@ -156,7 +156,7 @@ CUresult hooks_result(int error);
 #define HOOK_BARE(...) __VA_ARGS__
 #define ROW(library, class, result, name, body, parameters, arguments)                                       \
     result hook_##body(__typeof__(name) *next, HOOK_LEAD_##class HOOK_BARE parameters);
-#define USE_ROW(name, per_thread, parameters, arguments, writes, operands)
+#define USE_ROW(name, own, per_thread, parameters, arguments, writes, operands)
 #define MARK_ROW(name, parameters, arguments)
 #include "hook_table.def"
 

@@ -7,7 +7,7 @@ import subprocess
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..')
 ROWS = '''
 #define ROW(library, class, result, name, body, parameters, arguments) @@ library name
-#define USE_ROW(name, per_thread, parameters, arguments, writes, operands) @@ driver name
+#define USE_ROW(name, own, per_thread, parameters, arguments, writes, operands) @@ driver name
 #define MARK_ROW(name, parameters, arguments) @@ runtime name
 #include "hook_table.def"
 '''

@@ -196,6 +196,28 @@ Test(crossing, what_goes_by_the_other_context_keeps_its_place_in_the_stream)
     OK(cuMemFree(near));
 }
 
+/* The host function runs until the host has read and set the block: nobody but the two contexts has to do with that. */
+Test(crossing, nobody_waits_for_what_the_other_context_is_doing, .timeout = 60)
+{
+    CUdeviceptr far;
+    CUstream busy;
+    int flag = 0;
+
+    begin();
+    far = make(other, 1);
+    OK(cuCtxPushCurrent(other));
+    OK(cuStreamCreate(&busy, CU_STREAM_DEFAULT));
+    OK(cuLaunchHostFunc(busy, wait_for, &flag));
+    OK(cuCtxPopCurrent(NULL));
+    cr_expect(all_are(far, BLOCK_COUNT, 1));
+    OK(cuMemsetD32(far, bits_of(2), BLOCK_COUNT));
+    cr_expect(all_are(far, BLOCK_COUNT, 2));
+    __atomic_store_n(&flag, 1, __ATOMIC_RELEASE);
+    OK(cuStreamSynchronize(busy));
+    OK(cuStreamDestroy(busy));
+    OK(cuMemFree(far));
+}
+
 Test(crossing, blocks_that_are_away_come_back_for_it)
 {
     CUdeviceptr far[BLOCKS], near;
