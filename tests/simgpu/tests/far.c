@@ -2,6 +2,8 @@
 /* Compiled twice: with CUDA_API_PER_THREAD_DEFAULT_STREAM, NVIDIA's header names the other entries. */
 #include "far.h"
 
+#include <stdint.h>
+
 enum {
     ROWS = 4,
     WIDTH = FAR_BYTES / ROWS
@@ -63,6 +65,18 @@ static CUresult to_host_async(CUdeviceptr far, CUdeviceptr near, CUstream stream
 {
     (void)near;
     return cuMemcpyDtoHAsync(host, far, FAR_BYTES, stream);
+}
+
+/* Which never goes to the legacy default stream. */
+static CUresult batch(CUdeviceptr far, CUdeviceptr near, CUstream stream)
+{
+    CUmemcpyAttributes attributes = {.srcAccessOrder = CU_MEMCPY_SRC_ACCESS_ORDER_STREAM};
+    CUdeviceptr to[] = {far, far + FAR_BYTES / 4}, from[] = {far + FAR_BYTES / 2, (uintptr_t)host};
+    size_t sizes[] = {FAR_BYTES / 4, FAR_BYTES / 4}, first = 0;
+
+    (void)near;
+    return cuMemcpyBatchAsync(to, from, sizes, 2, &attributes, &first, 1,
+                              stream ? stream : CU_STREAM_PER_THREAD);
 }
 
 static CUDA_MEMCPY2D rows(CUdeviceptr to, CUdeviceptr from)
@@ -222,6 +236,7 @@ const struct far_use far_uses[] = {
     {"cuMemcpy2DAsync", rows_from_async},
     {"cuMemcpy3D", slices_to},
     {"cuMemcpy3DAsync", slices_from_async},
+    {"cuMemcpyBatchAsync", batch},
     {"cuMemsetD8", set8},
     {"cuMemsetD16", set16},
     {"cuMemsetD32", set32},

@@ -206,6 +206,41 @@ Test(devices, a_copy_between_contexts_names_the_right_ones)
     cr_assert_eq(cuMemcpyPeer(near, context[0], far, context[1], FAR_BYTES), CUDA_ERROR_INVALID_CONTEXT);
 }
 
+Test(devices, a_batch_is_refused_as_a_whole)
+{
+    CUmemcpyAttributes attributes[] = {{.srcAccessOrder = CU_MEMCPY_SRC_ACCESS_ORDER_STREAM},
+                                       {.srcAccessOrder = CU_MEMCPY_SRC_ACCESS_ORDER_ANY}};
+    size_t sizes[] = {FAR_BYTES, FAR_BYTES}, first[] = {0, 1};
+    CUdeviceptr to[2], from[2];
+    CUstream stream;
+
+    start_two();
+    must(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    to[0] = allocated_on(0);
+    from[0] = allocated_on(1);
+    to[1] = allocated_on(0);
+    from[1] = mapped_on(1);
+    must(cuMemsetD8(to[0], 1, FAR_BYTES));
+    must(cuMemsetD8(from[0], 2, FAR_BYTES));
+    must(cuCtxSynchronize());
+    cr_assert_eq(cuMemcpyBatchAsync(to, from, sizes, 2, attributes, first, 2, stream),
+                 CUDA_ERROR_INVALID_VALUE);
+    must(cuStreamSynchronize(stream));
+    must_hold(to[0], 1);
+    grant_to(0, from[1], CU_MEM_ACCESS_FLAGS_PROT_READ);
+    must(cuMemcpyBatchAsync(to, from, sizes, 2, attributes, first, 2, stream));
+    must(cuStreamSynchronize(stream));
+    must_hold(to[0], 2);
+    cr_assert_eq(cuMemcpyBatchAsync(to, from, sizes, 2, attributes, first, 2, NULL), CUDA_ERROR_INVALID_VALUE,
+                 "the legacy stream");
+    first[1] = 0;
+    cr_assert_eq(cuMemcpyBatchAsync(to, from, sizes, 2, attributes, first, 2, stream),
+                 CUDA_ERROR_INVALID_VALUE);
+    attributes[0].srcAccessOrder = CU_MEMCPY_SRC_ACCESS_ORDER_INVALID;
+    cr_assert_eq(cuMemcpyBatchAsync(to, from, sizes, 2, attributes, first, 1, stream),
+                 CUDA_ERROR_INVALID_VALUE);
+}
+
 Test(devices, nodes_of_a_graph_run_on_the_device_of_their_context)
 {
     CUDA_MEMSET_NODE_PARAMS set = {.value = 7, .elementSize = 1, .width = FAR_BYTES, .height = 1};
