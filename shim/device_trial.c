@@ -8,6 +8,7 @@
 #include "device_cuda.h"
 
 #include "capture.h"
+#include "core.h"
 #include "log.h"
 
 #include <errno.h>
@@ -104,7 +105,11 @@ bool device_cuda_maps(unsigned ordinal)
 
     if (found || capture_open())
         return found != NONE;
+    /* Where there is no room for it in the budget the next block asks. */
+    if (core_charge_quietly(ordinal, CLASS_BLOCK, GRANULE_BYTES))
+        return true;
     found = choose(ordinal);
+    core_credit(ordinal, CLASS_BLOCK, GRANULE_BYTES);
     if (found == UNTRIED)
         return true;
     if (__atomic_exchange_n(&chosen[ordinal], found, __ATOMIC_ACQ_REL) == UNTRIED && found == NONE)
