@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "host_block_state.h"
+#include "log.h"
 #include "state.h"
 
 bool (*host_block_is_heap)(const void *ptr);
@@ -45,7 +46,7 @@ static uint64_t take_room(struct host_block *block)
 
     if (block->flags & HOST_BLOCK_HEAP) /* malloc has */
         return 0;
-    for (uint32_t index = 0; host_fault_running() && index < block->unit_count; index++)
+    for (uint32_t index = 0; block->armed && index < block->unit_count; index++)
         bytes -= host_unit_bytes(block, index, host_piece_untouched(block, index));
     host_room_take(block, bytes, 0);
     return bytes;
@@ -57,10 +58,11 @@ static int begin(struct host_block *block, uint64_t charged_bytes)
 {
     int rc;
 
-    if (host_fault_running() && block->unit_count) {
+    if (block->armed) {
         rc = host_fault_arm(block->first, block->end);
         if (rc < 0)
             return rc;
+        host_blocks.armed++;
         for (uint32_t index = 0; index < block->unit_count; index++) {
             struct host_unit *unit = &block->unit[index];
 
@@ -85,6 +87,26 @@ static int begin(struct host_block *block, uint64_t charged_bytes)
     return 0;
 }
 
+/* Each armed range is a mapping of its own, and parts one in two: the program needs some, too. */
+static bool may_arm(const struct host_block *block)
+{
+    static atomic_flag said = ATOMIC_FLAG_INIT;
+    uint64_t limit = host_maps_limit();
+
+    if (!host_fault_running() || !block->unit_count)
+        return false;
+    if (host_blocks.armed * 2 < limit / 2 ||
+        (block->bytes >= HOST_UNIT_BYTES && !(block->flags & HOST_BLOCK_HEAP)))
+        return true;
+    if (!atomic_flag_test_and_set(&said))
+        log_line(
+            LOG_WARN,
+            "half of the %llu mappings that a process may have (vm.max_map_count) are for registered memory: "
+            "further objects stay in memory",
+            (unsigned long long)limit);
+    return false;
+}
+
 static int add(void *ptr, size_t bytes, unsigned flags, const char *name)
 {
     struct host_block *block;
@@ -98,6 +120,11 @@ static int add(void *ptr, size_t bytes, unsigned flags, const char *name)
     if (!block)
         return -ENOMEM;
     block->flags = flags;
+    block->armed = may_arm(block);
+    if (!block->armed && flags & HOST_BLOCK_HEAP && host_fault_running() && block->unit_count) {
+        host_table_destroy(block);
+        return -ENOMEM;
+    }
     for (size_t i = 0; name && name[i] && i + 1 < sizeof(block->name); i++)
         block->name[i] = name[i];
     host_books_lock();
@@ -147,8 +174,10 @@ static void end(struct host_block *block)
 {
     while (block->busy)
         pthread_cond_wait(&host_blocks.changed, &host_blocks.lock);
-    if (host_fault_running() && block->unit_count)
+    if (block->armed) {
         host_fault_disarm(block->first, block->end);
+        host_blocks.armed--;
+    }
     host_area_move(host_block_area(block), AREA_LOOSE, block->bytes - block->absent_bytes, block->bytes);
     host_table_remove(block);
 }

@@ -52,7 +52,7 @@ static uint32_t movable(const struct host_block *block, uint32_t index)
 {
     const struct host_unit *unit = &block->unit[index];
 
-    if (block->pins || block->holds || block->dying)
+    if (block->pins || block->holds || block->dying || !block->armed)
         return 0;
     return host_unit_all(block, index) &
            ~(unit->fresh | unit->leaving | unit->away | unit->returning | unit->stuck);

@@ -55,6 +55,7 @@ struct host_block {
     uint64_t absent_bytes; /**< fresh or away: not in the host ledger */
     uint32_t busy;         /**< threads at work on it without the lock: it is not forgotten meanwhile */
     bool complained;       /**< a failed read was logged */
+    bool armed;            /**< its faults come to us; else it stays in memory */
     bool dying;            /**< being forgotten: nobody else may do that, or pin it */
     struct host_block *next_spare;
     char name[HOST_NAME_BYTES];
@@ -70,6 +71,7 @@ struct host_blocks {
     struct host_block **row; /**< sorted by base; room for HOST_BLOCKS_MAX */
     struct host_block *spare;
     uint32_t busy;               /**< sum over the blocks */
+    uint64_t armed;              /**< blocks */
     bool forking;                /**< nobody begins to work on a block until the fork is over */
     _Atomic uint64_t away_bytes; /**< on disk, of all blocks */
 };
@@ -154,6 +156,10 @@ void host_holds_on(struct host_block *block);
 /** Is [first, end) mapped throughout, by private anonymous memory that is no stack? 0; -EINVAL it is not; else the
  *  -errno of reading /proc/self/maps. */
 int host_maps_check(uint64_t first, uint64_t end);
+
+/** How many mappings a process may have; tests set it before its first use. */
+extern uint64_t host_maps_most;
+uint64_t host_maps_limit(void);
 
 /* ---- host_block_fault.c ------------------------------------------------------------------------------------ */
 

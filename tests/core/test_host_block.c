@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_host_block.c - the rules of host blocks: what may be one, what stays, what leaves first, what it is charged. */
+#include "host_block_state.h"
 #include "host_world.h"
 
 #include <criterion/criterion.h>
@@ -285,5 +286,48 @@ Test(host_block, freed_memory_takes_the_blocks_inside_it_along)
     cr_expect_eq(host_used(), 3 * MIB);
     core_host_credit(HOST_HEAP, 3 * MIB);
     munmap(words, 4 * MIB);
+    host_world_end();
+}
+
+/* Each armed range is a mapping, and what lies between two is another one. */
+Test(host_block, ranges_beyond_half_of_what_may_be_mapped_stay_in_memory)
+{
+    enum {
+        MOST = 400,
+        RANGES = 300
+    };
+    uint64_t stride = 2 * HOST_PIECE_BYTES, away = 0, heap = 0;
+
+    host_maps_most = MOST;
+    host_world_begin(64 * MIB, NULL);
+    char *memory = (char *)range_map(RANGES * stride);
+
+    for (uint64_t i = 0; i < RANGES; i++) {
+        uint64_t *words = (uint64_t *)(void *)(memory + i * stride);
+
+        cr_assert_eq(host_block_register(words, HOST_PIECE_BYTES, 0, NULL), 0);
+        range_fill(words, HOST_PIECE_BYTES);
+    }
+    cr_expect_eq(host_used(), RANGES * HOST_PIECE_BYTES);
+    for (uint64_t i = 0; i < RANGES; i++) {
+        host_block_evict(memory + i * stride, 0);
+        away += range_away(memory + i * stride) != 0;
+    }
+    cr_expect_eq(away, MOST / 4);
+    heap += host_block_adopt(memory + HOST_PIECE_BYTES, 4096) == 0;
+    cr_expect_eq(heap, 0, "the heap keeps it as it was");
+    uint64_t *large = range_map_registered(4 * MIB);
+    range_fill(large, 4 * MIB);
+    range_evict(large, 4 * MIB);
+    range_release(large, 4 * MIB);
+    for (uint64_t i = 0; i < RANGES; i++) {
+        cr_expect(range_is_filled((uint64_t *)(void *)(memory + i * stride), HOST_PIECE_BYTES));
+        cr_assert_eq(host_block_unregister(memory + i * stride), 0);
+    }
+    uint64_t *again = range_map_registered(HOST_PIECE_BYTES);
+    range_fill(again, HOST_PIECE_BYTES);
+    range_evict(again, HOST_PIECE_BYTES);
+    range_release(again, HOST_PIECE_BYTES);
+    munmap(memory, RANGES * stride);
     host_world_end();
 }
