@@ -49,6 +49,8 @@ static uint64_t reserve_lacks(bool half)
 
 static uint64_t evict_some(uint64_t base, uint64_t bytes)
 {
+    if (host_blocks.late_children && host_fork_late())
+        host_slot_give_kept();
     return bytes && tier_disk_open() ? host_flight(base, bytes) : 0;
 }
 

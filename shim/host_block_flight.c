@@ -54,6 +54,8 @@ static uint32_t movable(const struct host_block *block, uint32_t index)
 
     if (block->pins || block->holds || block->dying || !block->armed)
         return 0;
+    if (host_blocks.late_children && unit->slot != SLOT_NONE && !unit->writing)
+        return 0;
     return host_unit_all(block, index) &
            ~(unit->fresh | unit->leaving | unit->away | unit->returning | unit->stuck);
 }

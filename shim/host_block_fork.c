@@ -7,8 +7,9 @@
  * waits where it comes upon a page that it has not got yet.
  *
  * Else the child's mappings do not send their faults anywhere, and it reads what is away from the files, which it is
- * lent, before fork returns in it. We keep the slots as they are until it has: a byte comes through a pipe then, or its
- * end when the child died first. It is not charged in the child, where nothing can leave any more: that may allocate as
+ * lent, before fork returns in it. We wait until it has: a byte comes through a pipe then, or its end when the child died
+ * first. One that does not come to it, since somebody has stopped it, is waited for no longer than PATIENCE_MS: then fork
+ * returns, and what is on disk is neither given back nor written to before that child has read it. It is not charged in the child, where nothing can leave any more: that may allocate as
  * we may.
  */
 #include "host_block_state.h"
@@ -19,8 +20,17 @@
 #include <poll.h>
 #include <sys/mman.h>
 
+#include "files.h"
 #include "log.h"
 #include "state.h"
+
+enum {
+    PATIENCE_MS = 1000,
+    LATE_MOST = 64
+};
+
+static int late[LATE_MOST]; /* pipes, among the descriptors of the evicting thread; with host_blocks.lock */
+static unsigned late_count;
 
 /* Of the thread that forks, from prepare to the end. */
 static int told[2] = {-1, -1};
@@ -60,15 +70,65 @@ static void over(void)
     pthread_mutex_unlock(&host_blocks.lock);
 }
 
+/* The child has read what it needs, or is dead. */
+static bool is_done(int pipe, int wait_ms)
+{
+    struct pollfd end = {.fd = pipe, .events = POLLIN};
+    int ready;
+
+    do {
+        ready = poll(&end, 1, wait_ms);
+    } while (ready < 0 && errno == EINTR);
+    return ready > 0;
+}
+
+static void take_pipe(void *arg)
+{
+    int *pipe = arg;
+
+    if (files_mine())
+        *pipe = files_from_program(*pipe);
+}
+
+/* The child is late. Nobody is at work on a block. */
+static void keep_for_child(int pipe)
+{
+    int own = pipe;
+
+    files_run(take_pipe, &own);
+    if (own != pipe)
+        close(pipe);
+    pthread_mutex_lock(&host_blocks.lock);
+    if (late_count < LATE_MOST)
+        late[late_count++] = own;
+    host_blocks.late_children++; /* of one that is not remembered: for ever */
+    pthread_mutex_unlock(&host_blocks.lock);
+}
+
+bool host_fork_late(void)
+{
+    bool over = false;
+
+    pthread_mutex_lock(&host_blocks.lock);
+    for (unsigned i = late_count; i-- > 0;) {
+        if (!is_done(late[i], 0))
+            continue;
+        close(late[i]);
+        late[i] = late[--late_count];
+        over = --host_blocks.late_children == 0;
+    }
+    pthread_mutex_unlock(&host_blocks.lock);
+    return over;
+}
+
 void host_block_fork_parent(void)
 {
-    char byte;
-
     if (told[0] >= 0) {
         close(told[1]);
-        while (read(told[0], &byte, 1) < 0 && errno == EINTR)
-            ;
-        close(told[0]);
+        if (is_done(told[0], PATIENCE_MS))
+            close(told[0]);
+        else
+            keep_for_child(told[0]);
     }
     over();
 }
@@ -121,6 +181,7 @@ static void reset(void)
         }
     }
     host_blocks.away_bytes = 0;
+    host_blocks.late_children = late_count = 0;
     host_blocks.busy = 0;
     host_blocks.forking = false;
     pthread_mutex_init(&host_blocks.lock, NULL);

@@ -26,6 +26,18 @@ static struct {
     uint32_t hint; /* the one that had room last */
 } shared = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+/* Where some pieces are. */
+struct place {
+    uint64_t slot; /* of the first of them, if they share it */
+    unsigned count;
+};
+
+/* Those that nobody uses but a child. */
+static struct {
+    struct place *place;
+    uint32_t count;
+} kept; /* with shared.lock */
+
 /* The pieces that `count` neighbours from `first` on are. */
 static uint32_t run_of(unsigned first, unsigned count)
 {
@@ -144,17 +156,63 @@ static bool give_shared(uint64_t slot, unsigned first, unsigned count)
     return is_over;
 }
 
-void host_slot_give(const struct host_block *block, uint32_t unit, uint64_t slot)
+static void give(const struct place *place)
 {
-    const struct extent_of extent = extent_of(block, unit);
+    uint64_t slot = place->slot;
 
-    if (shares(&extent)) {
-        uint64_t place = slot + extent.first * HOST_PIECE_BYTES;
-        unsigned first = (unsigned)(place % HOST_UNIT_BYTES / HOST_PIECE_BYTES);
+    if (place->count <= HOST_UNIT_PIECES / 2) {
+        unsigned first = (unsigned)(slot % HOST_UNIT_BYTES / HOST_PIECE_BYTES);
 
-        slot = place - first * HOST_PIECE_BYTES;
-        if (!give_shared(slot, first, extent.count))
+        slot -= first * HOST_PIECE_BYTES;
+        if (!give_shared(slot, first, place->count))
             return;
     }
     disk_give(&core.disk, slot, HOST_UNIT_BYTES);
+}
+
+/* False: no room to remember it; then the disk never gets it back. */
+static bool keep(const struct place *place)
+{
+    bool kept_it;
+
+    pthread_mutex_lock(&shared.lock);
+    if (!kept.place) {
+        void *memory = mmap(NULL, SHARED_MAX * sizeof(*kept.place), PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+        kept.place = memory == MAP_FAILED ? NULL : memory;
+    }
+    kept_it = kept.place && kept.count < SHARED_MAX;
+    if (kept_it)
+        kept.place[kept.count++] = *place;
+    pthread_mutex_unlock(&shared.lock);
+    return kept_it;
+}
+
+void host_slot_give(const struct host_block *block, uint32_t unit, uint64_t slot)
+{
+    const struct extent_of extent = extent_of(block, unit);
+    const struct place place = {shares(&extent) ? slot + extent.first * HOST_PIECE_BYTES : slot,
+                                extent.count};
+
+    if (host_blocks.late_children)
+        (void)keep(&place);
+    else
+        give(&place);
+}
+
+void host_slot_give_kept(void)
+{
+    struct place place;
+    bool any;
+
+    do {
+        pthread_mutex_lock(&shared.lock);
+        any = kept.count != 0;
+        if (any)
+            place = kept.place[--kept.count];
+        pthread_mutex_unlock(&shared.lock);
+        if (any)
+            give(&place);
+    } while (any);
 }

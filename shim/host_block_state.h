@@ -72,6 +72,7 @@ struct host_blocks {
     struct host_block *spare;
     uint32_t busy;               /**< sum over the blocks */
     uint64_t armed;              /**< blocks */
+    unsigned late_children;      /**< forked, and yet to read what was away then */
     bool forking;                /**< nobody begins to work on a block until the fork is over */
     _Atomic uint64_t away_bytes; /**< on disk, of all blocks */
 };
@@ -221,6 +222,8 @@ int host_gone_fill(const struct host_block *block, uint32_t unit, unsigned piece
 
 /** A child is there, and waits on `file` for pages that are away: it gets all. The file is closed. Lock held. */
 void host_fork_fill(int file, struct host_staging *staging);
+/** Was the last of late_children seen to have read just now? Lock not held. */
+bool host_fork_late(void);
 
 /* ---- host_block_piece.c ------------------------------------------------------------------------------------ */
 
@@ -276,8 +279,10 @@ _Noreturn void host_block_stop(uint64_t first, uint64_t bytes, int error);
 /** A place on disk for the pieces that the block has of a unit, beside those of others where they are few. 0, and where
  *  the unit's first byte would be; -ENOSPC. Lock not held. */
 int host_slot_take(const struct host_block *block, uint32_t unit, uint64_t *out_slot);
-/** Nothing is in it any more. Lock not held. */
+/** Nothing is in it any more; kept while there are late_children. Lock not held. */
 void host_slot_give(const struct host_block *block, uint32_t unit, uint64_t slot);
+/** There are none any more. */
+void host_slot_give_kept(void);
 
 /* ---- host_block_detach.c ------------------------------------------------------------------------------------ */
 

@@ -8,6 +8,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -277,4 +278,149 @@ Test(host_events, forked_child_reads_for_itself_where_the_kernel_does_not_tell)
     cr_expect_eq(status, 0, "status %x", status);
     cr_expect(range_is_filled(words, BYTES));
     end(words);
+}
+
+/* Its parent goes on, and what it does is not seen in the child, which reads late. */
+Test(host_events, fork_returns_though_the_child_is_stopped, .timeout = 60)
+{
+    int status, go[2];
+    char byte;
+
+    host_fault_without_forks = true;
+    cr_assert_eq(pipe(go), 0);
+    uint64_t *words = begin_away();
+
+    host_block_fork_prepare();
+    pid_t child = fork();
+
+    if (child == 0) {
+        (void)!read(go[0], &byte, 1);
+        host_block_fork_child();
+        core_forked();
+        _exit(range_is_filled(words, BYTES) ? 0 : 1);
+    }
+    host_block_fork_parent();
+    words[0]++; /* one piece comes back, and its place is the child's still */
+    cr_expect_geq(host_block_evict(words, 0), 0);
+    words[0]--;
+    for (unsigned round = 0; round < 2; round++) {
+        uint64_t *more = range_map_registered(BYTES);
+
+        cr_expect(range_is_filled(words, BYTES));
+        memset(words, 7, BYTES);
+        memset(more, 8, BYTES);
+        cr_expect_geq(host_block_evict(words, 0), 0);
+        range_evict(more, BYTES);
+        range_release(more, BYTES);
+        range_fill(words, BYTES);
+    }
+    cr_assert_eq(write(go[1], "", 1), 1);
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_expect_eq(status, 0, "status %x", status);
+    range_evict(words, BYTES);
+    cr_expect(range_is_filled(words, BYTES));
+    end(words);
+}
+
+/* ---- who is at work on a block is waited for ----------------------------------------------------------------------- */
+
+static atomic_bool reading, may_read;
+
+static ssize_t pread_when_told(int file, void *memory, size_t bytes, off_t offset)
+{
+    reading = true;
+    while (!may_read)
+        sched_yield();
+    return pread(file, memory, bytes, offset);
+}
+
+static void *touch_first(void *argument)
+{
+    return (void *)(uintptr_t) * (uint64_t *)argument;
+}
+
+/* A server is in the middle of a read for somebody who touches the block. */
+static uint64_t *begin_reading(pthread_t *out_toucher)
+{
+    uint64_t *words = begin_away();
+
+    core.disk.pread = pread_when_told;
+    cr_assert_eq(pthread_create(out_toucher, NULL, touch_first, words), 0);
+    while (!reading)
+        sched_yield();
+    return words;
+}
+
+struct act {
+    void (*run)(uint64_t *words);
+    uint64_t *words;
+    atomic_bool done;
+};
+
+static void *run_act(void *argument)
+{
+    struct act *act = argument;
+
+    act->run(act->words);
+    act->done = true;
+    return NULL;
+}
+
+static void expect_it_waits(void (*run)(uint64_t *words), bool (*has_begun)(void))
+{
+    pthread_t toucher, actor;
+    struct act act = {.run = run};
+
+    act.words = begin_reading(&toucher);
+    cr_assert_eq(pthread_create(&actor, NULL, run_act, &act), 0);
+    for (unsigned i = 0; i < 1000 || !has_begun(); i++)
+        sched_yield();
+    cr_expect_not(act.done);
+    may_read = true;
+    pthread_join(actor, NULL);
+    pthread_join(toucher, NULL);
+}
+
+static bool somebody_forks(void)
+{
+    bool forking;
+
+    pthread_mutex_lock(&host_blocks.lock);
+    forking = host_blocks.forking;
+    pthread_mutex_unlock(&host_blocks.lock);
+    return forking;
+}
+
+static void prepare_and_end(uint64_t *words)
+{
+    (void)words;
+    host_block_fork_prepare();
+    cr_expect_eq(host_blocks.busy, 0);
+    host_block_fork_parent();
+}
+
+Test(host_events, fork_waits_for_who_brings_a_piece_back)
+{
+    expect_it_waits(prepare_and_end, somebody_forks);
+}
+
+static bool somebody_forgets(void)
+{
+    bool dying;
+
+    pthread_mutex_lock(&host_blocks.lock);
+    dying = host_block_count && host_blocks.row[0]->dying;
+    pthread_mutex_unlock(&host_blocks.lock);
+    return dying;
+}
+
+static void abandon(uint64_t *words)
+{
+    host_block_abandon(words, BYTES);
+}
+
+Test(host_events, block_is_forgotten_when_nobody_is_at_work_on_it)
+{
+    expect_it_waits(abandon, somebody_forgets);
+    cr_expect_eq(host_block_count, 0);
 }
