@@ -163,6 +163,8 @@ void host_block_fork_prepare(void);
 void host_block_fork_parent(void);
 void host_block_fork_child(void);
 
+/** Does the kernel tell us of children that are made without fork's handlers? */
+bool host_block_fork_told(void);
 /** After a child was made without fork's handlers: it has what was away, unless it could not be read. Async-signal-safe. */
 void host_block_fork_settle(void);
 

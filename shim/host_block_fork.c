@@ -292,6 +292,11 @@ void host_fork_fill(int file, struct host_staging *staging)
     filling--;
 }
 
+bool host_block_fork_told(void)
+{
+    return host_fault_running() && host_fault_forks();
+}
+
 void host_block_fork_settle(void)
 {
     while (filling)

@@ -205,9 +205,46 @@ EXPORT int __register_atfork(void (*prepare)(void), void (*parent)(void), void (
     return libc ? libc(prepare, parent, child, object) : ENOMEM;
 }
 
+/* The fork that runs no handlers (glibc 2.34 on), and may be called in those of signals. */
+static pid_t (*bare_fork)(void);
+
+static void find_bare_fork(void)
+{
+    *(void **)&bare_fork = dlvsym(RTLD_NEXT, "_Fork", "GLIBC_2.34");
+}
+
+EXPORT pid_t _Fork(void)
+{
+    bool away = host_block_any() && host_block_away();
+    pid_t child;
+
+    if (!bare_fork)
+        find_bare_fork();
+    if (!bare_fork) {
+        errno = ENOSYS;
+        return -1;
+    }
+    if (!away)
+        return bare_fork();
+    if (host_block_fork_told()) {
+        child = bare_fork();
+        if (child > 0)
+            host_block_fork_settle();
+        return child;
+    }
+    host_block_fork_prepare();
+    child = bare_fork();
+    if (child)
+        host_block_fork_parent();
+    else
+        host_block_fork_child();
+    return child;
+}
+
 __attribute__((constructor)) static void load(void)
 {
     life_options();
+    find_bare_fork();
     if (malloc_start)
         malloc_start(&options);
     life_watch_forks();

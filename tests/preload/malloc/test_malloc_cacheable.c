@@ -4,9 +4,12 @@
 #include <ebbtide.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -109,4 +112,57 @@ Test(cacheable, forked_child_has_what_was_away_allocates_and_frees)
         free(memory[i]);
     cr_assert_eq(ebb_get_stats(&now), 0);
     cr_expect_leq(now.tier[EBB_TIER_HOST].peak_bytes, 64 * MIB);
+}
+
+static pid_t bare_clone(void)
+{
+    return (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+}
+
+Test(cacheable, child_that_no_handler_is_told_of_has_what_was_away)
+{
+    pid_t (*const make[])(void) = {_Fork, bare_clone};
+    unsigned char *memory[MANY];
+    int status;
+
+    for (unsigned i = 0; i < MANY; i++) {
+        memory[i] = malloc(10 * MIB);
+        if (!memory[i])
+            cr_skip("faults of the kernel are not handed to this user");
+        memset(memory[i], (int)(i + 1), 10 * MIB);
+    }
+    for (unsigned way = 0; way < 2; way++) {
+        pid_t child = make[way]();
+
+        if (child == 0)
+            _exit(all_there(memory) ? 0 : 1);
+        cr_assert_eq(waitpid(child, &status, 0), child);
+        if (status && way && geteuid())
+            cr_skip("the kernel does not tell this user of children");
+        cr_expect_eq(status, 0, "way %u: status %x", way, status);
+        cr_expect(all_there(memory));
+    }
+    for (unsigned i = 0; i < MANY; i++)
+        free(memory[i]);
+}
+
+Test(cacheable, pages_that_the_program_gives_up_are_empty)
+{
+    unsigned char *memory[MANY], found = 0;
+
+    for (unsigned i = 0; i < MANY; i++) {
+        if (posix_memalign((void **)&memory[i], 4096, 10 * MIB))
+            cr_skip("faults of the kernel are not handed to this user");
+        memset(memory[i], (int)(i + 1), 10 * MIB);
+    }
+    for (unsigned i = 0; i < MANY; i++)
+        cr_assert_eq(madvise(memory[i], 5 * MIB, MADV_DONTNEED), 0);
+    for (unsigned i = 0; i < MANY; i++)
+        for (size_t n = 0; n < 5 * MIB; n += 509) {
+            found |= memory[i][n];
+            cr_assert_eq(memory[i][n + 5 * MIB], i + 1);
+        }
+    cr_expect_eq(found, 0);
+    for (unsigned i = 0; i < MANY; i++)
+        free(memory[i]);
 }
