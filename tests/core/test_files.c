@@ -105,8 +105,12 @@ static uint64_t *begin_away(void)
 static void expect_in_child(void (*act)(void (*close_them)(void)), void (*close_them)(void))
 {
     int status;
-    pid_t child = fork();
+    pid_t child;
 
+#ifdef __SANITIZE_THREAD__
+    cr_skip("the sanitizer takes a descriptor that is closed behind its owner for a race");
+#endif
+    child = fork();
     if (child == 0) {
         act(close_them);
         _exit(FINE);
