@@ -47,8 +47,15 @@ static int take_pages(uint64_t to, uint64_t from, uint64_t bytes)
     if (rc < 0)
         return rc;
     rc = host_fault_move(to, from, bytes, &moved);
-    if (rc < 0 && host_fault_move(from, to, moved, &back) < 0)
-        put_back(from, to, moved);
+    if (rc == -EAGAIN) {
+        /* A child is made, or pages are given up, and who reads that looks into the window: a page that is missing there
+         * must not wait for us. It is tried again later. */
+        host_fault_disarm(to, to + bytes);
+        host_serve_events();
+        rc = -EBUSY;
+    }
+    if (rc < 0 && moved && host_fault_move(from, to, moved, &back) < 0)
+        put_back(from + back, to + back, moved - back);
     if (rc < 0)
         host_fault_wake(from, bytes);
     host_fault_disarm(to, to + bytes); /* what is missing there is zero, and nobody waits for it */

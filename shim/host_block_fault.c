@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
-#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -146,8 +145,6 @@ int host_fault_move(uint64_t to, uint64_t from, uint64_t bytes, uint64_t *out_mo
             at = bytes;
         else if (move.moved > 0)
             at += (uint64_t)move.moved;
-        else if (errno == EAGAIN) /* until somebody has read what the program does to its mappings */
-            host_serve_events(), sched_yield();
         else if (errno != EINTR)
             error = errno;
     }
