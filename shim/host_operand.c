@@ -87,6 +87,7 @@ int host_operand_prefetch(void *ptr)
 
     if (pressure_asking())
         return -EDEADLK;
+    (void)host_block_touch(ptr); /* as on a device: it is about to be used */
     r = host_block_bring(ptr);
     keep_to_share();
     return r;

@@ -95,6 +95,20 @@ Test(host_areas, buffers_keep_to_their_maximum_and_the_coldest_leave)
     host_world_end();
 }
 
+Test(host_areas, prefetch_of_what_is_there_is_a_use)
+{
+    begin(40);
+    uint64_t *one = buffer(8), *two = buffer(8), *third;
+
+    cr_assert_eq(host_operand_prefetch(one), 0);
+    third = buffer(18);
+    cr_expect_geq(range_away(two), 6 * MIB, "34 of 28");
+    cr_expect_eq(range_away(one), 0);
+    end(one, 8);
+    end(two, 8);
+    end(third, 18);
+}
+
 Test(host_areas, operations_push_buffers_out_until_all_fits)
 {
     begin(40);
