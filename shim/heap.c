@@ -22,12 +22,8 @@
 #define CREDIT_LOST_SHARE_OF_LIMIT 4096
 /* Free memory may be so much of the limit over what the budget has left: to give all back at each step costs more. */
 #define SLACK_SHARE_OF_LIMIT 32
-/* So much is admitted before the host's budget starts, where that can wait. Little: a program that will lock itself in
- * and forbid files to be opened has more than this by then. */
-#define START_BYTES ((int64_t)128 << 10)
 
 static struct {
-    _Atomic int64_t early; /**< granted before heap_open for nothing but that a thread is busy */
     _Atomic uint32_t threads;
     const struct options *options;     /**< NULL: nothing is counted */
     uint64_t credits_bytes;            /**< what all threads together may hold unused */
@@ -141,9 +137,6 @@ static bool reserve(struct heap_account *account, int64_t bytes)
     unsigned asked = 0;
     int64_t got;
 
-    if (!heap_pool_is_open() && heap.options &&
-        heap_pool_bytes() + atomic_load_explicit(&heap.early, memory_order_relaxed) - bytes < -START_BYTES)
-        core_host_start(heap.options);
     if (!heap_pool_is_open()) {
         heap_pool_put(-(bytes + CREDIT_EARLY_BYTES));
         heap_grant(account, bytes + CREDIT_EARLY_BYTES);
@@ -180,7 +173,6 @@ static void top_up(struct heap_account *account, int64_t unused)
             got = heap_pool_take(1, credit - unused);
     } else {
         got = credit - unused;
-        atomic_fetch_add_explicit(&heap.early, got, memory_order_relaxed);
         heap_pool_put(-got);
     }
     heap_grant(account, got);
@@ -329,12 +321,8 @@ uint64_t heap_unused(void)
 
 void heap_start(const struct options *options)
 {
-    bool can_wait = options->host_budget.kind != SIZE_BYTES && options->host_cacheable_bytes == UINT64_MAX &&
-                    !options->stats && !options->stats_json_path[0];
-
     heap.options = options;
-    if (!can_wait)
-        core_host_start(options);
+    core_host_start(options);
 }
 
 void heap_open(uint64_t limit_bytes)

@@ -170,9 +170,9 @@ static inline void heap_forgo(struct heap_account *account, uint64_t bytes)
 /** The bytes that the program holds: exact while no thread allocates or frees. */
 uint64_t heap_bytes(void);
 
-/** From now on the heap is counted, and holds the budget of the host once that has started. Starts it: at once where
- *  something was asked for that a small heap shows in, else when 128 KiB were granted besides what busy threads have to
- *  spare. @options  live for ever. */
+/** From now on the heap is counted, and holds the budget of the host, which starts. How much the machine has is read from
+ *  files, so not later, in some allocation: the program may have closed a sandbox behind itself, or be on a small stack.
+ *  @options  live for ever. */
 void heap_start(const struct options *options);
 
 /**

@@ -95,7 +95,8 @@ static void look_at_line(const char *root, const char *line, struct group *least
         version = &version_2;
     else if (strncmp(names + 1, "memory:", 7))
         return;
-    log_print(path, sizeof(path), "%s%s%s", root, version->folder, group + 1);
+    /* The topmost one has no name of its own. */
+    log_print(path, sizeof(path), "%s%s%s", root, version->folder, group[2] ? group + 1 : "");
     walk_up(path, strlen(root) + strlen(version->folder), version, least);
 }
 

@@ -48,6 +48,18 @@ def same(program, *arguments, counted=None, before=(), library=worlds.LIBRARY):
     return wrong
 
 
+def bare(program, *arguments, **more):
+    """The same with nothing but LD_PRELOAD set, and settings of a few: whoever asks for statistics starts otherwise."""
+    words = command(program, arguments, ())
+    if not words or worlds.EMULATOR:
+        return worlds.SKIPPED
+    env = {k: v for k, v in os.environ.items() if not k.startswith(('EBBTIDE_', 'LD_'))}
+    plain, ours = (subprocess.run(words, env=dict(env, **added), capture_output=True, text=True, timeout=60)
+                   for added in ({}, {'LD_PRELOAD': worlds.LIBRARY, **more}))
+    right = plain.stdout and (plain.returncode, plain.stdout, plain.stderr) == (ours.returncode, ours.stdout, ours.stderr)
+    return [] if right else ['%s' % plain, '%s' % ours]
+
+
 def fork_over():
     """A fork handler allocates over the budget, and registered memory goes to disk for it."""
     words = command('forks', ['over'], ())
@@ -128,6 +140,10 @@ worlds.tap([
     ('pointers that libc gave out', lambda: same('moments', 'foreign', counted=True)),
     ('a program with a malloc of its own', lambda: same('own', counted=False)),
     ('a program linked to libjemalloc', lambda: same('beside', counted=True)),
+    ('in a sandbox that was closed before', lambda: bare('confined', 'sealed')),
+    ('in a sandbox, with a budget', lambda: bare('confined', 'sealed', EBBTIDE_HOST_BUDGET='1G')),
+    ('on a stack of 8 KiB', lambda: bare('confined', 'stack', '8192')),
+    ('on a stack of 6 KiB', lambda: bare('confined', 'stack', '6144')),
     ('beside libtcmalloc', beside_other),
     ('under AddressSanitizer', lambda: checked('address')),
     ('under Valgrind', lambda: checked('faulty', 'valgrind', '-q', '--leak-check=full', '--error-exitcode=9')),
