@@ -18,38 +18,48 @@
 
 static struct loader_real found_loader;
 /* libc's own, whoever else stands in front of it. */
-static void *(*libc_dlsym)(void *handle, const char *name);
-static void *libc_handle;
+static struct {
+    void *handle;
+    void *(*dlsym)(void *handle, const char *name);
+} found_libc;
 /* Set when all rows of a library that was found are filled. */
 static bool is_filled[HOOK_LIBRARY_COUNT];
 static void *driver_handle;
 /* Where the objects lie that the rows were filled from: a driver may have another name. */
 static const void *bases[HOOK_LIBRARY_COUNT];
 
-static void *versioned(void *handle, const char *name)
-{
-    static const char *const versions[] = {"GLIBC_2.34", "GLIBC_2.17", "GLIBC_2.2.5", "GLIBC_2.3.4"};
-    void *function = NULL;
-
-    for (unsigned i = 0; !function && i < sizeof versions / sizeof *versions; i++)
-        function = dlvsym(handle, name, versions[i]);
-    return function;
-}
+/* The first that every glibc has for the machine: its ABI lists. To ask for one that is not there allocates, for the word
+ * that dlerror would have, and whoever stands in front of malloc asks dlsym for the next one. */
+#if defined(__x86_64__)
+#define DLSYM_VERSION   "GLIBC_2.2.5"
+#define DLMOPEN_VERSION "GLIBC_2.3.4"
+#else
+#define DLSYM_VERSION   "GLIBC_2.17"
+#define DLMOPEN_VERSION "GLIBC_2.17"
+#endif
 
 const struct loader_real *loader_real(void)
 {
     if (__builtin_expect(!!__atomic_load_n(&found_loader.dlsym, __ATOMIC_ACQUIRE), 1))
         return &found_loader;
     /* Every thread that comes here finds the same; dlsym last, since it says that all is there. */
-    void *(*open)(const char *, int) = versioned(RTLD_NEXT, "dlopen");
-    void *libc = open("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
-
-    __atomic_store_n(&found_loader.dlopen, open, __ATOMIC_RELAXED);
-    __atomic_store_n(&found_loader.dlmopen, versioned(RTLD_NEXT, "dlmopen"), __ATOMIC_RELAXED);
-    __atomic_store_n(&libc_handle, libc, __ATOMIC_RELAXED);
-    __atomic_store_n(&libc_dlsym, versioned(libc, "dlsym"), __ATOMIC_RELAXED);
-    __atomic_store_n(&found_loader.dlsym, versioned(RTLD_NEXT, "dlsym"), __ATOMIC_RELEASE);
+    __atomic_store_n(&found_loader.dlopen, dlvsym(RTLD_NEXT, "dlopen", DLSYM_VERSION), __ATOMIC_RELAXED);
+    __atomic_store_n(&found_loader.dlmopen, dlvsym(RTLD_NEXT, "dlmopen", DLMOPEN_VERSION), __ATOMIC_RELAXED);
+    __atomic_store_n(&found_loader.dlsym, dlvsym(RTLD_NEXT, "dlsym", DLSYM_VERSION), __ATOMIC_RELEASE);
     return &found_loader;
+}
+
+/* Opening allocates: so only for whoever asks for a function of NVIDIA's, or for dlsym itself. */
+static void *(*libc_dlsym(void))(void *, const char *)
+{
+    void *handle;
+
+    if (__builtin_expect(!__atomic_load_n(&found_libc.dlsym, __ATOMIC_ACQUIRE), 0)) {
+        handle = loader_real()->dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+        __atomic_store_n(&found_libc.handle, handle, __ATOMIC_RELAXED);
+        __atomic_store_n(&found_libc.dlsym, dlvsym(handle, "dlsym", DLSYM_VERSION), __ATOMIC_RELEASE);
+    }
+    return found_libc.dlsym;
 }
 
 /* A checker of memory that is linked into the program asks for libc's functions before it has them, and stands in front
@@ -106,7 +116,7 @@ static void fill(enum hook_library library, const char *path)
     if (!handle)
         return;
     for (const struct hook_row *row = hook_rows; row->name; row++) {
-        void *function = row->library == library ? libc_dlsym(handle, row->name) : NULL;
+        void *function = row->library == library ? libc_dlsym()(handle, row->name) : NULL;
 
         /* An object with a NEEDED entry of ours, or a dlopen(NULL) in disguise, would give us ourselves. */
         if (!function || function == row->hook)
@@ -179,12 +189,12 @@ void hooks_complete(void)
 void *loader_symbol(void *handle, const char *name)
 {
     loader_real();
-    return libc_dlsym(handle, name);
+    return libc_dlsym()(handle, name);
 }
 
 void *hooks_bound(const char *name)
 {
-    return libc_dlsym(RTLD_DEFAULT, name);
+    return libc_dlsym()(RTLD_DEFAULT, name);
 }
 
 bool hooks_is_driver(const void *function)
@@ -204,7 +214,7 @@ bool hooks_is_ours(const void *function)
 
 static void *(*first_dlsym(void))(void *, const char *)
 {
-    return libc_dlsym(RTLD_DEFAULT, "dlsym");
+    return libc_dlsym()(RTLD_DEFAULT, "dlsym");
 }
 
 bool hooks_is_in_front(const void *function)
@@ -261,8 +271,10 @@ static bool is_cuda_name(const char *name)
 /* As if we were not loaded: libc has no such symbol, and says so with this name. */
 static struct loader_route absent(struct loader_call *call)
 {
-    call->handle = libc_handle;
-    return (struct loader_route){(void *)libc_dlsym, NULL};
+    void *target = (void *)libc_dlsym();
+
+    call->handle = found_libc.handle;
+    return (struct loader_route){target, NULL};
 }
 
 static void note_unhooked(const char *name, void *function)
@@ -321,7 +333,7 @@ struct loader_route loader_dlsym(struct loader_call *call)
         const char *rest = call->name ? after(call->name, "dlsym") : NULL;
 
         if (rest && !*rest)
-            route.target = (void *)libc_dlsym;
+            route.target = (void *)libc_dlsym();
     }
     return route;
 }

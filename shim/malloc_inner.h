@@ -46,6 +46,11 @@ extern bool malloc_passes;
 /** EBBTIDE_HOST_CACHEABLE: objects of so many usable bytes are host blocks. At least SC_LARGE_MINCLASS. */
 extern size_t malloc_cacheable_bytes;
 
+/** Is libc's malloc the one that serves? Before anything of ours has begun the answer is looked for: under a sanitizer,
+ *  which brings a malloc and must come first, nothing of ours ever begins. What slow paths ask, and the fast ones of
+ *  those that have no objects of their own yet. */
+bool malloc_is_passed(void);
+
 /** Set jemalloc up, at the first call of all; and has that begun? */
 void malloc_settings_once(void);
 bool malloc_is_set(void);
