@@ -8,6 +8,7 @@
 #include "hook_loader.h"
 #include "door.h"
 #include "hooks.h"
+#include "libc_version.h"
 #include "life.h"
 #include "live.h"
 #include "options.h"
@@ -28,24 +29,22 @@ static void *driver_handle;
 /* Where the objects lie that the rows were filled from: a driver may have another name. */
 static const void *bases[HOOK_LIBRARY_COUNT];
 
-/* The first that every glibc has for the machine: its ABI lists. To ask for one that is not there allocates, for the word
- * that dlerror would have, and whoever stands in front of malloc asks dlsym for the next one. */
+/* The one function that came later. */
 #if defined(__x86_64__)
-#define DLSYM_VERSION   "GLIBC_2.2.5"
 #define DLMOPEN_VERSION "GLIBC_2.3.4"
 #else
-#define DLSYM_VERSION   "GLIBC_2.17"
-#define DLMOPEN_VERSION "GLIBC_2.17"
+#define DLMOPEN_VERSION LIBC_VERSION
 #endif
 
 const struct loader_real *loader_real(void)
 {
     if (__builtin_expect(!!__atomic_load_n(&found_loader.dlsym, __ATOMIC_ACQUIRE), 1))
         return &found_loader;
-    /* Every thread that comes here finds the same; dlsym last, since it says that all is there. */
-    __atomic_store_n(&found_loader.dlopen, dlvsym(RTLD_NEXT, "dlopen", DLSYM_VERSION), __ATOMIC_RELAXED);
+    /* Without an allocation: whoever stands in front of malloc asks dlsym for the next one. Every thread that comes here
+     * finds the same; dlsym last, since it says that all is there. */
+    __atomic_store_n(&found_loader.dlopen, dlvsym(RTLD_NEXT, "dlopen", LIBC_VERSION), __ATOMIC_RELAXED);
     __atomic_store_n(&found_loader.dlmopen, dlvsym(RTLD_NEXT, "dlmopen", DLMOPEN_VERSION), __ATOMIC_RELAXED);
-    __atomic_store_n(&found_loader.dlsym, dlvsym(RTLD_NEXT, "dlsym", DLSYM_VERSION), __ATOMIC_RELEASE);
+    __atomic_store_n(&found_loader.dlsym, dlvsym(RTLD_NEXT, "dlsym", LIBC_VERSION), __ATOMIC_RELEASE);
     return &found_loader;
 }
 
@@ -57,7 +56,7 @@ static void *(*libc_dlsym(void))(void *, const char *)
     if (__builtin_expect(!__atomic_load_n(&found_libc.dlsym, __ATOMIC_ACQUIRE), 0)) {
         handle = loader_real()->dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
         __atomic_store_n(&found_libc.handle, handle, __ATOMIC_RELAXED);
-        __atomic_store_n(&found_libc.dlsym, dlvsym(handle, "dlsym", DLSYM_VERSION), __ATOMIC_RELEASE);
+        __atomic_store_n(&found_libc.dlsym, dlvsym(handle, "dlsym", LIBC_VERSION), __ATOMIC_RELEASE);
     }
     return found_libc.dlsym;
 }

@@ -38,11 +38,15 @@ static bool admit(struct heap_account *account, size_t class_bytes)
 
 static void *calloc_large(size_t bytes)
 {
-    struct heap_account *account = malloc_begin();
-    size_t class_bytes = malloc_class_bytes(bytes);
+    struct heap_account *account;
+    size_t class_bytes;
     void *memory = NULL, *kept = NULL;
     bool purged = false;
 
+    if (malloc_is_passed())
+        return malloc_next.calloc(1, bytes);
+    account = malloc_begin();
+    class_bytes = malloc_class_bytes(bytes);
     if (admit(account, class_bytes)) {
         memory = kept = malloc_from_slot(bytes);
         while (!memory && !(memory = je_calloc(1, bytes)) && malloc_purge(&purged))
@@ -142,7 +146,7 @@ static void *aligned(size_t alignment, size_t bytes)
     void *memory = NULL;
     bool purged = false;
 
-    if (malloc_passes)
+    if (malloc_is_passed())
         return malloc_next.memalign(alignment, bytes);
     if (alignment <= 16)
         return malloc_fast(bytes);

@@ -46,14 +46,17 @@ extern bool malloc_passes;
 /** EBBTIDE_HOST_CACHEABLE: objects of so many usable bytes are host blocks. At least SC_LARGE_MINCLASS. */
 extern size_t malloc_cacheable_bytes;
 
-/** Is libc's malloc the one that serves? Before anything of ours has begun the answer is looked for: under a sanitizer,
- *  which brings a malloc and must come first, nothing of ours ever begins. What slow paths ask, and the fast ones of
- *  those that have no objects of their own yet. */
-bool malloc_is_passed(void);
-
 /** Set jemalloc up, at the first call of all; and has that begun? */
 void malloc_settings_once(void);
 bool malloc_is_set(void);
+
+/** Is the program built with a sanitizer, or a library that it needs? That has a malloc, stands in front of what libc and
+ *  pthreads have, and may not be called before it is up. */
+bool malloc_is_sanitized(void);
+
+/** malloc_passes, or from now on: under a sanitizer nothing of ours begins, from the first call on. Not for fast paths,
+ *  which find nothing then. */
+bool malloc_is_passed(void);
 
 /** The fallbacks of the fast paths. */
 void *malloc_rest(size_t bytes);

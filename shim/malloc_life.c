@@ -14,11 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* There when the program or a library is built with a sanitizer. */
-extern char __asan_init __attribute__((weak, visibility("default")));
-extern char __tsan_init __attribute__((weak, visibility("default")));
-extern char __msan_init __attribute__((weak, visibility("default")));
-
 void malloc_fork_begin(void)
 {
     heap_fork_begin();
@@ -40,7 +35,7 @@ void malloc_fork_child(void)
 
 void malloc_first(void)
 {
-    if (!malloc_is_set())
+    if (!malloc_is_set() && !malloc_is_passed())
         malloc_end(malloc_begin(), false);
 }
 
@@ -59,27 +54,25 @@ static bool is_reached(void)
     return ours;
 }
 
-static bool is_sanitized(void)
-{
-    return &__asan_init || &__tsan_init || &__msan_init;
-}
-
 /* Whoever has a malloc before ours in the program's order gets every call to it, and hands ours what it gave out. One
  * behind ours that serves C++'s operators would have a part of the objects, and the program may mix them. */
 static bool is_wanted(const struct options *options)
 {
     const char *preloads = getenv("LD_PRELOAD");
-    bool has_next = !is_sanitized() && malloc_next_find();
+    bool has_next = !malloc_is_sanitized() && malloc_next_find();
 
-    return !options->disable && !is_sanitized() && !(preloads && strstr(preloads, "vgpreload")) &&
+    return !options->disable && !malloc_is_sanitized() && !(preloads && strstr(preloads, "vgpreload")) &&
            is_reached() && !(has_next && malloc_next_has_users());
 }
 
 /* From now on no fast path finds anything. */
 static void pass(void)
 {
-    struct heap_account *account = malloc_begin();
+    struct heap_account *account;
 
+    if (malloc_is_passed())
+        return;
+    account = malloc_begin();
     malloc_empty_slots();
     tcache_enabled_set(malloc_tsd, false);
     malloc_end(account, true);

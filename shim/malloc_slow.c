@@ -4,6 +4,7 @@
 #include "malloc_thread.h"
 
 #include "door.h"
+#include "libc_version.h"
 #include "life.h"
 
 #include <dlfcn.h>
@@ -49,6 +50,33 @@ static bool is_set;
 bool malloc_is_set(void)
 {
     return __atomic_load_n(&is_set, __ATOMIC_RELAXED);
+}
+
+/* There when the program or a library is built with a sanitizer. */
+extern char __asan_init __attribute__((weak, visibility("default")));
+extern char __tsan_init __attribute__((weak, visibility("default")));
+extern char __msan_init __attribute__((weak, visibility("default")));
+
+bool malloc_is_sanitized(void)
+{
+    return &__asan_init || &__tsan_init || &__msan_init;
+}
+
+/* A sanitizer's library stands in front of __libc_memalign, alone of the names that the linker has found for us. */
+static void pass_sanitized(void)
+{
+    void *memalign_of_libc = dlvsym(RTLD_NEXT, "memalign", LIBC_VERSION);
+
+    if (memalign_of_libc)
+        *(void **)&malloc_next.memalign = memalign_of_libc;
+    malloc_passes = true;
+}
+
+bool malloc_is_passed(void)
+{
+    if (unlikely(!malloc_is_set()) && !malloc_passes && malloc_is_sanitized())
+        pass_sanitized();
+    return malloc_passes;
 }
 
 void malloc_settings_once(void)
@@ -257,7 +285,7 @@ static NO_INLINE void *allocate(size_t bytes)
     void *memory = NULL;
     bool purged = false;
 
-    if (malloc_passes)
+    if (malloc_is_passed())
         return malloc_next.malloc(bytes);
     account = malloc_begin(); /* at the first call of all, the sizes of classes come with it */
     class_bytes = malloc_class_bytes(bytes);
@@ -341,6 +369,6 @@ size_t malloc_libc_size(void *memory)
     static size_t (*size)(void *memory);
 
     if (!size)
-        *(void **)&size = dlsym(RTLD_NEXT, "malloc_usable_size");
+        *(void **)&size = dlvsym(RTLD_NEXT, "malloc_usable_size", LIBC_VERSION);
     return size ? size(memory) : 0;
 }

@@ -21,13 +21,14 @@ def path(name):
     return os.path.join(FOLDER, 'heap_' + name)
 
 
-OPTIONAL = ('beside', 'address')  # built where there is what they need
+SANITIZED = ('address', 'shared', 'thread')
+OPTIONAL = ('beside', *SANITIZED)  # built where there is what they need
 
 
 def command(program, arguments, before):
     """To run a program, maybe by another one; None where one of them cannot be."""
     checker = [shutil.which(before[0]), *before[1:]] if before else []
-    if worlds.EMULATOR and (before or program == 'address'):
+    if worlds.EMULATOR and (before or program in SANITIZED):
         return None
     there = checker[0] if before else os.path.exists(path(program)) or program not in OPTIONAL
     return [*checker, path(program), *arguments] if there else None
@@ -54,8 +55,9 @@ def bare(program, *arguments, **more):
     if not words or worlds.EMULATOR:
         return worlds.SKIPPED
     env = {k: v for k, v in os.environ.items() if not k.startswith(('EBBTIDE_', 'LD_'))}
+    library = more.pop('library', worlds.LIBRARY)
     plain, ours = (subprocess.run(words, env=dict(env, **added), capture_output=True, text=True, timeout=60)
-                   for added in ({}, {'LD_PRELOAD': worlds.LIBRARY, **more}))
+                   for added in ({}, {'LD_PRELOAD': library, **more}))
     right = plain.stdout and (plain.returncode, plain.stdout, plain.stderr) == (ours.returncode, ours.stdout, ours.stderr)
     return [] if right else ['%s' % plain, '%s' % ours]
 
@@ -127,6 +129,7 @@ def refused_again_and_again():
     return [] if right or not OURS else [ours.text()]
 
 
+wrapper = '%s:%s' % (path('wrapper.so'), worlds.LIBRARY)
 loaded, static_tls = path('loaded.so'), path('static_tls.so')
 worlds.tap([
     ('before and in constructors', lambda: same('moments', 'early', counted=True)),
@@ -140,6 +143,10 @@ worlds.tap([
     ('pointers that libc gave out', lambda: same('moments', 'foreign', counted=True)),
     ('a program with a malloc of its own', lambda: same('own', counted=False)),
     ('a program linked to libjemalloc', lambda: same('beside', counted=True)),
+    ('behind a library that is in front of malloc', lambda: bare('moments', 'early', library=wrapper)),
+    ('behind it, and disabled', lambda: bare('moments', 'early', library=wrapper, EBBTIDE_DISABLE='1')),
+    ('under ThreadSanitizer', lambda: bare('thread')),
+    ('before an AddressSanitizer that is a library', lambda: bare('shared', ASAN_OPTIONS='verify_asan_link_order=0')),
     ('in a sandbox that was closed before', lambda: bare('confined', 'sealed')),
     ('in a sandbox, with a budget', lambda: bare('confined', 'sealed', EBBTIDE_HOST_BUDGET='1G')),
     ('on a stack of 8 KiB', lambda: bare('confined', 'stack', '8192')),

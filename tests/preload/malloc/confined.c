@@ -52,6 +52,7 @@ static void seal(void)
         ALLOW(SYS_madvise),
         ALLOW(SYS_brk),
         ALLOW(SYS_futex),
+        ALLOW(SYS_getrandom),
         ALLOW(SYS_write),
         ALLOW(SYS_exit_group),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
