@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum log_level log_threshold = LOG_WARN;
@@ -22,16 +23,28 @@ static struct {
     atomic_uint warnings;
 } state = {.fd = -1};
 
-static int open_file(const char *path)
+/* A file, or a device like /dev/null: a pipe or a socket would make the program wait for who reads it, here or later.
+ * `flag`: O_CREAT or 0. */
+static int open_path(const char *path, int flag)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+    struct stat st;
+    int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | flag, 0600), r;
 
     if (fd < 0)
         return -errno;
-    if (!output_look(fd, &state.file)) {
-        int r = -errno;
+    r = fstat(fd, &st) < 0 ? -errno : S_ISREG(st.st_mode) || S_ISCHR(st.st_mode) ? 0 : -EINVAL;
+    if (r < 0)
         close(fd);
-        return r;
+    return r < 0 ? r : fd;
+}
+
+static int open_file(const char *path)
+{
+    int fd = open_path(path, O_CREAT);
+
+    if (fd >= 0 && !output_look(fd, &state.file)) {
+        close(fd);
+        return -EBADF;
     }
     return fd;
 }
@@ -93,7 +106,7 @@ static int descriptor(bool *is_temporary)
         return standard_error(is_temporary);
     if (output_is(fd, &state.file))
         return fd;
-    fd = open(state.path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+    fd = open_path(state.path, 0);
     *is_temporary = fd >= 0;
     return fd >= 0 ? fd : standard_error(is_temporary);
 }
@@ -108,6 +121,20 @@ static void put_line(const char *line, size_t length)
         output_write(fd, line, length);
     if (is_temporary)
         close(fd);
+}
+
+/* A value that a line quotes may have been chosen by somebody else: it ends no line, and tells a terminal nothing. U+0080
+ * to U+009F are C2 80 to C2 9F. */
+static void mask_controls(char *line, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)line[i], next = i + 1 < length ? (unsigned char)line[i + 1] : 0;
+
+        if (c < ' ' || c == 0x7f)
+            line[i] = '?';
+        else if (c == 0xc2 && next >= 0x80 && next < 0xa0)
+            line[i] = line[i + 1] = '?';
+    }
 }
 
 void log_write(enum log_level level, const char *format, ...)
@@ -136,6 +163,7 @@ void log_write(enum log_level level, const char *format, ...)
     }
     if (length == room - 1)
         memcpy(line + length - 3, "...", 3);
+    mask_controls(line, length);
     line[length++] = '\n';
     door_enter(&door);
     put_line(line, length);

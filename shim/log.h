@@ -36,8 +36,9 @@ extern enum log_level log_threshold;
 /**
  * Set level and file, and forget earlier warnings.
  *
- * @path    appended to, created for the user alone; NULL or "" for standard error. Must outlive the log.
- * Returns  0, or the -errno of opening path; then lines go to standard error
+ * @path    appended to, created for the user alone; NULL or "" for standard error. Must outlive the log. A file, or a
+ *          character device: nothing that somebody has to read
+ * Returns  0, or the -errno of opening path, -EINVAL for what is neither; then lines go to standard error
  */
 int log_init(enum log_level level, const char *path);
 

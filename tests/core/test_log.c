@@ -155,6 +155,32 @@ Test(log, a_file_that_took_our_descriptor_is_left_alone)
     unlink(other);
 }
 
+Test(log, what_somebody_would_have_to_read_is_no_log)
+{
+    char pipe_path[sizeof(path) + 8];
+    int reader;
+
+    snprintf(pipe_path, sizeof(pipe_path), "%s.pipe", path);
+    cr_assert_eq(mkfifo(pipe_path, 0600), 0);
+    cr_expect_eq(log_init(LOG_ERROR, pipe_path), -ENXIO, "nobody reads, and nobody is waited for");
+    reader = open(pipe_path, O_RDONLY | O_NONBLOCK);
+    cr_expect_eq(log_init(LOG_ERROR, pipe_path), -EINVAL);
+    close(reader);
+    unlink(pipe_path);
+    cr_expect_eq(log_init(LOG_ERROR, "/dev/null"), 0);
+}
+
+Test(log, a_value_ends_no_line_and_tells_a_terminal_nothing)
+{
+    char expected[128];
+
+    cr_assert_eq(log_init(LOG_WARN, path), 0);
+    log_line(LOG_WARN, "'%s'", "a\nebbtide[1]: error: forged\x1b[2J\x7f\xc2\x9b \xc3\xa4");
+    snprintf(expected, sizeof(expected),
+             "ebbtide[%d]: warn: 'a?ebbtide[1]: error: forged?[2J??? \xc3\xa4'\n", getpid());
+    cr_expect_str_eq(written(), expected);
+}
+
 /* Standard error becomes what is opened next. */
 static void close_errors(void)
 {
