@@ -134,6 +134,24 @@ int cli_preload(void)
     return setenv("LD_PRELOAD", value, 1) < 0 ? cli_fail("cannot set LD_PRELOAD: %s", strerror(errno)) : 0;
 }
 
+/* The command, or a child of it, may leave the folder that its paths are meant from. Returns 0 or CLI_FAILED. */
+static int set_absolute_paths(struct options *options)
+{
+    char folder[PATH_MAX];
+
+    if (!getcwd(folder, sizeof(folder)) || *folder != '/')
+        return 0; /* it is gone: then the paths are as good as they can be */
+    if (options_make_absolute(options, folder) < 0)
+        return cli_fail("a path is too long when it begins with %s", folder);
+    for (const struct option_row *row = options_rows; row->variable; row++) {
+        const char *path = (const char *)options + row->field_offset;
+
+        if (row->type == OPTION_PATH && *path && setenv(row->variable, path, 1) < 0)
+            return cli_fail("cannot set %s: %s", row->variable, strerror(errno));
+    }
+    return 0;
+}
+
 int cli_take_options(char *const **arguments)
 {
     char *const *argument = *arguments;
@@ -155,7 +173,7 @@ int cli_take_options(char *const **arguments)
     if (options_parse(&scratch, (const char *const *)environ, print_complaint, NULL) > 0)
         return CLI_FAILED;
     *arguments = argument;
-    return 0;
+    return set_absolute_paths(&scratch);
 }
 
 int cli_run(char *const *argument)

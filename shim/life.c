@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
@@ -49,19 +50,32 @@ static void complain(const struct options_complaint *complaint, void *arg)
     log_line(LOG_WARN, "%s; the default is used", text);
 }
 
+/* Not by getcwd, which may allocate. */
+static void make_absolute(void)
+{
+    char folder[OPTIONS_PATH_BYTES];
+
+    if (syscall(SYS_getcwd, folder, sizeof folder) > 0 && *folder == '/')
+        options_make_absolute(&options, folder);
+}
+
 static void load_options(void)
 {
     /* Whoever runs a privileged program may not steer what it writes and where. */
     const char *const *environment = getauxval(AT_SECURE) ? NULL : (const char *const *)environ;
 
     int faults = options_parse(&options, environment, NULL, NULL); /* in silence: the log is not open yet */
+
+    make_absolute();
     int error = log_init((enum log_level)options.log_level, options.log_path);
 
     if (error)
         log_line(LOG_WARN, "cannot open %s: %s; logging to standard error (EBBTIDE_LOG_FILE)",
                  options.log_path, strerrordesc_np(-error));
-    if (faults)
+    if (faults) {
         options_parse(&options, environment, complain, NULL);
+        make_absolute();
+    }
 }
 
 const struct options *life_options(void)

@@ -112,6 +112,28 @@ static int set_row(struct options *o, const struct option_row *row, const char *
     return option_value_read(row, *value ? value : row->default_text, (char *)o + row->field_offset);
 }
 
+int options_make_absolute(struct options *options, const char *folder)
+{
+    size_t room, length = strlen(folder);
+    int r = 0;
+
+    for (const struct option_row *row = options_rows; row->variable; row++) {
+        char *path = (char *)options + row->field_offset;
+
+        if (row->type != OPTION_PATH || !*path || *path == '/')
+            continue;
+        room = OPTIONS_PATH_BYTES - strlen(path) - 1;
+        if (length + 1 > room) {
+            r = -ENAMETOOLONG;
+            continue;
+        }
+        memmove(path + length + 1, path, strlen(path) + 1);
+        memcpy(path, folder, length);
+        path[length] = '/';
+    }
+    return r;
+}
+
 void options_init(struct options *out)
 {
     memset(out, 0, sizeof(*out));

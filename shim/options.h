@@ -163,6 +163,10 @@ typedef void (*options_complain_fn)(const struct options_complaint *complaint, v
 /* Every field at its default. */
 void options_init(struct options *out);
 
+/* The paths that are relative are so to `folder`, an absolute one: a program may leave the one that it was started in.
+ * Returns 0, or -ENAMETOOLONG: those that would be too long stay as they are. */
+int options_make_absolute(struct options *options, const char *folder);
+
 /**
  * Read all EBBTIDE_ variables of an environment over the defaults.
  *

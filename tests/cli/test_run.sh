@@ -108,6 +108,14 @@ ok "a policy of a later version is refused" refused "accepted: lru fifo size sta
 run env EBBTIDE_TEST_LONG=1 "$ebbtide" run echo started
 ok "the scripts' own variables are no options" [ "$out" = started ]
 
+# shellcheck disable=SC2016
+run env -C "$work/bin" "$ebbtide" run --log-file log --stats-json /a/b sh -c 'echo "$EBBTIDE_LOG_FILE $EBBTIDE_STATS_JSON"'
+ok "a relative path is from the folder of the command" [ "$out" = "$work/bin/log /a/b" ]
+
+# shellcheck disable=SC2016
+run env -C "$work/bin" EBBTIDE_STATS_JSON=stats "$ebbtide" run sh -c 'cd /; echo "$EBBTIDE_STATS_JSON"'
+ok "so is one that was set before" [ "$out" = "$work/bin/stats" ]
+
 run "$ebbtide" run --disk
 ok "a missing value is refused" refused "--disk needs a value"
 

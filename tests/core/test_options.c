@@ -226,6 +226,37 @@ Test(options, a_pool_has_an_initial_and_a_maximum_size)
     }
 }
 
+Test(options, relative_paths_are_taken_from_a_folder)
+{
+    const char *const environment[] = {"EBBTIDE_LOG_FILE=log", "EBBTIDE_STATS_JSON=/a/%p.json", NULL};
+    struct options o;
+
+    cr_assert_eq(options_parse(&o, environment, NULL, NULL), 0);
+    cr_expect_eq(options_make_absolute(&o, "/the/folder"), 0);
+    cr_expect_str_eq(o.log_path, "/the/folder/log");
+    cr_expect_str_eq(o.stats_json_path, "/a/%p.json");
+    options_init(&o);
+    cr_expect_eq(options_make_absolute(&o, "/the/folder"), 0);
+    cr_expect_str_eq(o.log_path, "");
+}
+
+Test(options, a_relative_path_that_would_be_too_long_stays)
+{
+    char folder[OPTIONS_PATH_BYTES];
+    const char *const environment[] = {"EBBTIDE_LOG_FILE=log", NULL};
+    struct options o;
+
+    memset(folder, 'a', sizeof folder);
+    folder[0] = '/';
+    folder[OPTIONS_PATH_BYTES - 4] = '\0';
+    cr_assert_eq(options_parse(&o, environment, NULL, NULL), 0);
+    cr_expect_eq(options_make_absolute(&o, folder), -ENAMETOOLONG);
+    cr_expect_str_eq(o.log_path, "log");
+    folder[OPTIONS_PATH_BYTES - 5] = '\0';
+    cr_expect_eq(options_make_absolute(&o, folder), 0);
+    cr_expect_eq(strlen(o.log_path), OPTIONS_PATH_BYTES - 1);
+}
+
 Test(options, a_path_that_does_not_fit_is_refused_and_not_cut)
 {
     struct options o;
