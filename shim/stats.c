@@ -157,7 +157,40 @@ static void put_device(struct sheet *sheet, unsigned ordinal)
     put(sheet, "}}");
 }
 
-/* The command line, quotes and control characters escaped. */
+/* Bytes of the character of UTF-8 that begins here; 0: none does. */
+static size_t character(const unsigned char *text, size_t length)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t bytes = text[0] < 0x80       ? 1
+                   : text[0] >> 5 == 6  ? 2
+                   : text[0] >> 4 == 14 ? 3
+                   : text[0] >> 3 == 30 ? 4
+                                        : 0;
+    uint32_t code = bytes > 1 ? text[0] & (0x7fu >> bytes) : text[0];
+
+    if (bytes > length)
+        return 0;
+    for (size_t i = 1; i < bytes; i++) {
+        if (text[i] >> 6 != 2)
+            return 0;
+        code = code << 6 | (text[i] & 0x3f);
+    }
+    return bytes && code >= least[bytes] && code <= 0x10ffff && code >> 11 != 0x1b ? bytes : 0;
+}
+
+/* Inside a string of JSON: quotes escaped, control characters and what is no text masked. */
+static void put_text(struct sheet *sheet, const char *text, size_t length)
+{
+    for (size_t i = 0, bytes; i < length; i += bytes) {
+        bytes = character((const unsigned char *)text + i, length - i);
+        if (!bytes || (unsigned char)text[i] < ' ')
+            put(sheet, "?");
+        else
+            put(sheet, "%s%.*s", text[i] == '"' || text[i] == '\\' ? "\\" : "", (int)bytes, text + i);
+        bytes += !bytes;
+    }
+}
+
 static void put_command(struct sheet *sheet)
 {
     char line[512];
@@ -166,14 +199,10 @@ static void put_command(struct sheet *sheet)
 
     if (fd >= 0)
         close(fd);
-    for (ssize_t i = 0; i + 1 < length; i++) {
-        unsigned char c = line[i] ? (unsigned char)line[i] : ' ';
-
-        if (c == '"' || c == '\\')
-            put(sheet, "\\%c", c);
-        else
-            put(sheet, "%c", c < ' ' ? '?' : c);
-    }
+    for (ssize_t i = 0; i < length; i++)
+        line[i] = line[i] ? line[i] : ' ';
+    if (length > 0)
+        put_text(sheet, line, (size_t)length - 1);
 }
 
 static void put_events(struct sheet *sheet)
@@ -233,9 +262,15 @@ static void put_json(struct sheet *sheet, const char *const *unhooked, unsigned 
         (unsigned long long)disk.peak_bytes);
     put_events(sheet);
     put(sheet, ",\n \"unhooked\": [");
-    for (unsigned i = 0; i < unhooked_count; i++)
-        put(sheet, "%s\"%s\"", i ? ", " : "", unhooked[i]);
-    put(sheet, "], \"account_only\": %s%s%s}\n", why ? "\"" : "", why ? why : "null", why ? "\"" : "");
+    for (unsigned i = 0; i < unhooked_count; i++) {
+        put(sheet, "%s\"", i ? ", " : "");
+        put_text(sheet, unhooked[i], strlen(unhooked[i]));
+        put(sheet, "\"");
+    }
+    put(sheet, "], \"account_only\": %s", why ? "\"" : "null");
+    if (why)
+        put_text(sheet, why, strlen(why));
+    put(sheet, "%s}\n", why ? "\"" : "");
 }
 
 /* `%p` becomes the process id. */
