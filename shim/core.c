@@ -164,6 +164,7 @@ void core_host_start(const struct options *options)
         core.options = options;
         pthread_mutex_init(&core.lock, NULL);
         pthread_cond_init(&core.changed, NULL);
+        core.machine_bytes = machine_most_bytes();
         budget_init(&core.host_budget, host_limit(&options->host_budget));
         area_start();
         core.slabs.lock = &core.lock;

@@ -121,6 +121,13 @@ static uint64_t machine_ram_bytes(void)
     return sysinfo(&info) == 0 ? (uint64_t)info.totalram * info.mem_unit : UINT64_MAX;
 }
 
+uint64_t machine_most_bytes(void)
+{
+    struct sysinfo info;
+
+    return sysinfo(&info) == 0 ? ((uint64_t)info.totalram + info.totalswap) * info.mem_unit : UINT64_MAX;
+}
+
 uint64_t machine_memory_bytes(void)
 {
     uint64_t bytes = machine_ram_bytes(), limit_bytes = group_of("").limit_bytes;

@@ -13,6 +13,9 @@
 /** The smaller of RAM and the limit of the process's cgroup (v2 or v1), in bytes. */
 uint64_t machine_memory_bytes(void);
 
+/** RAM and swap, in bytes: more no process can have. */
+uint64_t machine_most_bytes(void);
+
 struct machine {
     uint64_t limit_bytes; /**< of the cgroup with the least one on the way up; UINT64_MAX: none below RAM */
     uint64_t used_bytes;  /**< by all in that group, less cached files, which the kernel would drop */

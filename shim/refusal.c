@@ -4,7 +4,6 @@
 
 #include <dlfcn.h>
 #include <string.h>
-#include <sys/sysinfo.h>
 
 #include "closure.h"
 #include "log.h"
@@ -144,9 +143,63 @@ static void describe_operations(unsigned ordinal, char *buf, size_t size)
     log_print(buf, size, "operations: %s pinned, %s reserved%s; ", pinned, reserved, list);
 }
 
-/* The option that would have helped. */
-static const char *advice(uint64_t bytes)
+/* What a budget holds, by class. */
+static void describe_classes(const uint64_t *class_bytes, const char *const *words, unsigned count, char *buf,
+                             size_t size)
 {
+    size_t length = 0;
+
+    *buf = 0;
+    for (unsigned class = 0; class < count; class ++) {
+        char text[SIZE_TEXT_BYTES];
+
+        if (!class_bytes[class])
+            continue;
+        size_format(class_bytes[class], text, sizeof(text));
+        length += log_print(buf + length, size - length, "%s%s %s", length ? ", " : "", text, words[class]);
+    }
+}
+
+/* Who has the most of a device: blocks, each by itself; where there are none, what is there instead. Returns whether there
+ * are some, which might go. */
+static bool describe_holders(unsigned ordinal, char *buf, size_t size)
+{
+    static const char *const words[CLASS_COUNT] = {
+        [CLASS_BLOCK] = "blocks",    [CLASS_NATIVE] = "allocations that do not move",
+        [CLASS_MANAGED] = "managed", [CLASS_POOL] = "in pools",
+        [CLASS_ARRAY] = "arrays",    [CLASS_VMM] = "mapped by the program",
+        [CLASS_GRAPH] = "of graphs", [CLASS_RESERVED] = "reserved"};
+    struct holder holders[HOLDERS];
+    uint64_t class_bytes[CLASS_COUNT];
+    char classes[256];
+    size_t length;
+
+    largest(ordinal, holders);
+    if (holders[0].bytes) {
+        length = log_print(buf, size, "largest: ");
+        for (unsigned i = 0; i < HOLDERS; i++)
+            length += describe(&holders[i], buf + length, size - length);
+        return true;
+    }
+    pthread_mutex_lock(&core.lock);
+    memcpy(class_bytes, core.devices[ordinal].budget.class_bytes, sizeof(class_bytes));
+    pthread_mutex_unlock(&core.lock);
+    describe_classes(class_bytes, words, CLASS_COUNT, classes, sizeof(classes));
+    log_print(buf, size, "%s%s%s", *classes ? "holds " : "", classes, *classes ? "; " : "");
+    return false;
+}
+
+/* As a text; the most that a word holds is a number here, and not the lack of a limit. */
+static void format_asked(uint64_t bytes, char *buf, size_t size)
+{
+    size_format(bytes < SIZE_UNLIMITED ? bytes : SIZE_UNLIMITED - 1, buf, size);
+}
+
+/* The option that would have helped. */
+static const char *advice(uint64_t bytes, bool any_blocks)
+{
+    if (!any_blocks)
+        return "a larger EBBTIDE_DEVICE_BUDGET";
     if (core_places()) /* no block goes to disk */
         return "a larger EBBTIDE_HOST_BUDGET or EBBTIDE_DEVICE_BUDGET";
     if (tier_disk_open() && tier_disk_room() < bytes)
@@ -168,55 +221,29 @@ bool refusal_is_waived(void)
 void refusal_device(unsigned ordinal, uint64_t bytes, const char *what)
 {
     struct budget *budget = &core.devices[ordinal].budget;
-    struct holder holders[HOLDERS];
     char list[320], operations[256], asked[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES], free[SIZE_TEXT_BYTES],
         host[SIZE_TEXT_BYTES];
-    size_t length = 0;
+    bool any_blocks;
 
     if (atomic_load(&core.leaving))
         return;
-    largest(ordinal, holders);
     pthread_mutex_lock(&core.lock);
     budget_refuse(budget);
     pthread_mutex_unlock(&core.lock);
-    for (unsigned i = 0; i < HOLDERS; i++)
-        length += describe(&holders[i], list + length, sizeof(list) - length);
+    any_blocks = describe_holders(ordinal, list, sizeof(list));
     describe_operations(ordinal, operations, sizeof(operations));
-    size_format(bytes, asked, sizeof(asked));
+    format_asked(bytes, asked, sizeof(asked));
     size_format(budget->limit_bytes, limit, sizeof(limit));
     size_format(tier_device_room(ordinal), free, sizeof(free));
     size_format(tier_host_room(), host, sizeof(host));
-    log_line(LOG_WARN,
-             "device %u: %s of %s refused, budget %s has %s free, host %s free; %slargest: %sraise with %s",
-             ordinal, what, asked, limit, free, host, operations, list, advice(bytes));
+    log_line(LOG_WARN, "device %u: %s of %s refused, budget %s has %s free, host %s free; %s%sraise with %s",
+             ordinal, what, asked, limit, free, host, operations, list, advice(bytes, any_blocks));
 }
 
 /* No machine could give it, and libc's own malloc would not either: the program asks to see what happens. */
 static bool is_absurd(uint64_t bytes)
 {
-    struct sysinfo machine;
-
-    return sysinfo(&machine) == 0 &&
-           bytes / machine.mem_unit > (uint64_t)machine.totalram + machine.totalswap;
-}
-
-static void describe_classes(const struct budget *budget, char *buf, size_t size)
-{
-    static const char *const words[HOST_CLASS_COUNT] = {[HOST_HEAP] = "heap",
-                                                        [HOST_PINNED] = "pinned",
-                                                        [HOST_REGISTERED] = "registered",
-                                                        [HOST_TIER] = "blocks"};
-    size_t length = 0;
-
-    *buf = 0;
-    for (unsigned class = 0; class < HOST_CLASS_COUNT; class ++) {
-        char text[SIZE_TEXT_BYTES];
-
-        if (!budget->class_bytes[class])
-            continue;
-        size_format(budget->class_bytes[class], text, sizeof(text));
-        length += log_print(buf + length, size - length, "%s%s %s", length ? ", " : "", text, words[class]);
-    }
+    return bytes > core.machine_bytes;
 }
 
 /* What of it operations and buffers are. Nothing when the program has made none. */
@@ -237,6 +264,10 @@ static void describe_areas(char *buf, size_t size)
 void refusal_host(uint64_t bytes, const char *what)
 {
     static _Atomic uint64_t said;
+    static const char *const words[HOST_CLASS_COUNT] = {[HOST_HEAP] = "heap",
+                                                        [HOST_PINNED] = "pinned",
+                                                        [HOST_REGISTERED] = "registered",
+                                                        [HOST_TIER] = "blocks"};
     char asked[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES], free[SIZE_TEXT_BYTES], holds[128], areas[96];
     uint64_t keep_bytes = tier_host_staging(), count;
     bool absurd = is_absurd(bytes);
@@ -249,12 +280,12 @@ void refusal_host(uint64_t bytes, const char *what)
     count = absurd ? 0 : atomic_fetch_add(&said, 1) + 1;
     if (count & (count - 1)) /* a program that goes on trying would fill the log */
         return;
-    size_format(bytes, asked, sizeof(asked));
+    format_asked(bytes, asked, sizeof(asked));
     size_format(budget.limit_bytes, limit, sizeof(limit));
     size_format(budget_room(&budget, keep_bytes), free, sizeof(free));
-    describe_classes(&budget, holds, sizeof(holds));
+    describe_classes(budget.class_bytes, words, HOST_CLASS_COUNT, holds, sizeof(holds));
     describe_areas(areas, sizeof(areas));
     log_line(absurd ? LOG_INFO : LOG_WARN,
              "host: %s of %s refused, budget %s has %s free; holds %s%s; raise with EBBTIDE_HOST_BUDGET",
-             what, asked, limit, free, holds, areas);
+             what, asked, limit, free, *holds ? holds : "nothing", areas);
 }

@@ -113,6 +113,7 @@ struct core {
 
     uint64_t stamp_hz;        /**< ticks of core_stamp in a second */
     uint64_t stamp_step;      /**< ticks in STAMP_AGE_US: a younger stamp is not written again */
+    uint64_t machine_bytes;   /**< more no process can have */
     const char *machine_root; /**< where a test keeps a /proc and a /sys of its own; NULL: the machine's */
     struct stats_counters counters;
     uint64_t started_ns;

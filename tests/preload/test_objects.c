@@ -370,3 +370,23 @@ Test(objects, what_a_call_writes_may_be_away, .timeout = 30)
     cr_expect_eq(ebb_reserve_release(*reservation, SIZE_MAX), 0);
     cr_expect_eq(ebb_unregister(memory), 0);
 }
+
+/* ---- what a refusal says ------------------------------------------------------------------------------------------- */
+
+Test(objects, a_refusal_says_how_much_was_asked_for_and_what_is_there)
+{
+    FILE *errors = listen_to_errors();
+    CUdeviceptr at;
+    CUresult result;
+
+    begin(100);
+    cr_expect_eq(cuMemAlloc(&at, SIZE_MAX), CUDA_ERROR_OUT_OF_MEMORY);
+    cr_expect_eq(lines_with(errors, "unlimited"), 0);
+    do
+        result = cuMemAllocAsync(&at, 8 * MIB, NULL);
+    while (result == CUDA_SUCCESS);
+    cr_expect_eq(result, CUDA_ERROR_OUT_OF_MEMORY);
+    cr_expect_eq(lines_with(errors, "largest: raise"), 0);
+    cr_expect_geq(lines_with(errors, "MiB in pools; raise with a larger EBBTIDE_DEVICE_BUDGET\n"), 1);
+    fclose(errors);
+}
