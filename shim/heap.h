@@ -107,6 +107,14 @@ static inline void heap_exit(struct heap_account *account)
     __atomic_store_n(&account->inside, account->inside - 1, __ATOMIC_RELEASE);
 }
 
+/** Its thread has ended, maybe between heap_enter and heap_exit: a signal handler may end one anywhere. What it was granted
+ *  stays granted. */
+static inline void heap_forsaken(struct heap_account *account)
+{
+    __atomic_store_n(&account->waits, false, __ATOMIC_RELAXED);
+    __atomic_store_n(&account->inside, 0, __ATOMIC_RELEASE);
+}
+
 /** heap_take where the account's own credit does not suffice. */
 bool heap_take_more(struct heap_account *account, uint64_t bytes);
 

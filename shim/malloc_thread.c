@@ -179,6 +179,7 @@ static void leave(void *passes)
 
     if (left > 1 && pthread_setspecific(leave_key, (void *)(left - 1)) == 0)
         return;
+    heap_forsaken(&thread->account);
     is_parked = !thread->is_personal && place_take();
     if (is_parked)
         tidy(thread);

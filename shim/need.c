@@ -29,7 +29,7 @@ bool need_wait(unsigned ordinal, uint64_t bytes, uint64_t wait_ms)
     monitor_call();
     pthread_mutex_lock(&core.lock);
     while (!is_served(ticket) &&
-           pthread_cond_clockwait(&core.changed, &core.lock, CLOCK_MONOTONIC, &until) == 0)
+           core_wait_until(&until) == 0)
         ;
     served = is_served(ticket);
     pthread_mutex_unlock(&core.lock);

@@ -180,6 +180,10 @@ uint64_t core_launch_pins(void);
  *  given back? */
 bool core_in_use(void);
 
+/** pthread_cond_clockwait on core.changed, with core.lock. Where the thread ends in it, by a signal handler of the program's,
+ *  the lock is let go. */
+int core_wait_until(const struct timespec *until);
+
 /** Wait a moment for a launch pin to be dropped, or a block to be finished or given back. */
 void core_wait_change(void);
 

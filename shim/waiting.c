@@ -39,13 +39,28 @@ bool core_in_use(void)
     return pinned || atomic_load(&core.pins_all) || atomic_load(&core.changing);
 }
 
+static void let_go(void *lock)
+{
+    pthread_mutex_unlock(lock);
+}
+
+int core_wait_until(const struct timespec *until)
+{
+    int r;
+
+    pthread_cleanup_push(let_go, &core.lock);
+    r = pthread_cond_clockwait(&core.changed, &core.lock, CLOCK_MONOTONIC, until);
+    pthread_cleanup_pop(0);
+    return r;
+}
+
 void core_wait_change(void)
 {
     struct timespec until = core_until(10000000);
 
     atomic_fetch_add(&core.waiting, 1);
     pthread_mutex_lock(&core.lock);
-    pthread_cond_clockwait(&core.changed, &core.lock, CLOCK_MONOTONIC, &until);
+    core_wait_until(&until);
     pthread_mutex_unlock(&core.lock);
     atomic_fetch_sub(&core.waiting, 1);
 }

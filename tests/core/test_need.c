@@ -3,6 +3,9 @@
 #include "need.h"
 
 #include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include "monitor.h"
 #include "mover.h"
@@ -111,5 +114,61 @@ Test(need, nobody_waits_for_a_monitor_that_is_off)
         allocate(i, 6);
     cr_expect_eq(core.needs_told, 0);
     cr_expect_gt(core.counters.evictions, 0);
+    finish();
+}
+
+/* ---- a thread that ends while it waits ----------------------------------------------------------------------------- */
+
+static _Atomic int waiter_id;
+
+static void end_thread(int number)
+{
+    (void)number;
+    pthread_exit(NULL);
+}
+
+static void *wait_for_room(void *arg)
+{
+    atomic_store(&waiter_id, gettid());
+    need_wait(0, 6 * MIB, 20000);
+    return arg;
+}
+
+/* It has no processor, and nothing to do: it waits. */
+static bool sleeps(int id)
+{
+    char path[64], state = 0;
+    FILE *file;
+
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", id);
+    file = fopen(path, "r");
+    if (!file)
+        return false;
+    if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+        state = 0;
+    fclose(file);
+    return state == 'S';
+}
+
+Test(need, a_thread_that_ends_while_it_waits_leaves_no_lock_behind)
+{
+    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET", "40M", "EBBTIDE_PERIOD_MS", "60000", 0};
+    pthread_t thread;
+    unsigned seen = 0;
+
+    start(settings);
+    allocate(0, 6);
+    signal(SIGUSR1, end_thread);
+    mover_take(); /* so that nobody is served */
+    cr_assert_eq(pthread_create(&thread, NULL, wait_for_room, NULL), 0);
+    cr_assert(world_grows(&core.needs_told, 0));
+    while (seen < 1000)
+        seen = sleeps(atomic_load(&waiter_id)) ? seen + 1 : 0;
+    cr_assert_eq(pthread_kill(thread, SIGUSR1), 0);
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    cr_assert_eq(pthread_mutex_trylock(&core.lock), 0);
+    pthread_mutex_unlock(&core.lock);
+    mover_give();
+    cr_assert(world_grows(&core.needs_served, 0), "for nobody");
     finish();
 }
