@@ -296,7 +296,10 @@ Test(objects, host_memory_is_charged_once_whether_the_driver_or_the_program_regi
 
     begin(100);
     memset(memory, 1, 8 * MIB);
-    for (unsigned i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
+    /* Twice: the heap, which is charged for lots, has by the second time what these calls take of it. */
+    for (unsigned n = 0, count = 2 * sizeof cases / sizeof *cases; n < 2 * count; n++) {
+        unsigned i = n % count;
+        bool looks = n >= count;
         char *ours = memory + cases[i / 2].ours * MIB, *theirs = memory + cases[i / 2].theirs * MIB;
         size_t before = stats().tier[EBB_TIER_HOST].used_bytes;
 
@@ -305,12 +308,12 @@ Test(objects, host_memory_is_charged_once_whether_the_driver_or_the_program_regi
         cr_assert_eq(ebb_register(ours, cases[i / 2].our_size * MIB, 0, "host"), 0);
         if (i % 2 == 0)
             OK(cuMemHostRegister(theirs, cases[i / 2].their_size * MIB, 0));
-        cr_expect_eq(more(before), cases[i / 2].all, "%zu in case %u", more(before), i);
+        cr_expect(!looks || more(before) == cases[i / 2].all, "%zu in case %u", more(before), i);
         cr_expect_eq(ebb_unregister(ours), -EBUSY);
         OK(cuMemHostUnregister(theirs));
-        cr_expect_eq(more(before), cases[i / 2].our_size, "%zu in case %u", more(before), i);
+        cr_expect(!looks || more(before) == cases[i / 2].our_size, "%zu in case %u", more(before), i);
         cr_expect_eq(ebb_unregister(ours), 0);
-        cr_expect_eq(more(before), 0, "%zu in case %u", more(before), i);
+        cr_expect(!looks || more(before) == 0, "%zu in case %u", more(before), i);
     }
     munmap(memory, 8 * MIB);
 }
