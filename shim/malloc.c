@@ -226,5 +226,5 @@ EXPORT size_t malloc_usable_size(void *memory)
 {
     size_t bytes = memory ? malloc_size(memory) : 0;
 
-    return bytes || !memory ? bytes : malloc_libc_size(memory);
+    return bytes || !memory ? bytes : malloc_other_size(memory);
 }

@@ -120,7 +120,9 @@ void *__libc_calloc(size_t count, size_t bytes);
 void *__libc_realloc(void *memory, size_t bytes);
 void *__libc_memalign(size_t alignment, size_t bytes);
 void __libc_free(void *memory);
-size_t malloc_libc_size(void *memory);
+
+/** Usable bytes of an object that is not ours. */
+size_t malloc_other_size(void *memory);
 
 /** The same, quick for those of slabs that this thread has looked up lately. */
 static inline size_t malloc_size_fast(const void *memory)

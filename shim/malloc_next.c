@@ -30,6 +30,7 @@ static const struct {
     {"realloc", offsetof(struct malloc_next, realloc)},
     {"memalign", offsetof(struct malloc_next, memalign)},
     {"free", offsetof(struct malloc_next, free)},
+    {"malloc_usable_size", offsetof(struct malloc_next, usable_size)},
     {"mallocx", offsetof(struct malloc_next, mallocx)},
     {"rallocx", offsetof(struct malloc_next, rallocx)},
     {"xallocx", offsetof(struct malloc_next, xallocx)},

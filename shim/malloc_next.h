@@ -20,6 +20,7 @@ struct malloc_next {
     void *(*realloc)(void *memory, size_t bytes);
     void *(*memalign)(size_t alignment, size_t bytes);
     void (*free)(void *memory);
+    size_t (*usable_size)(void *memory); /* NULL: libc's, which has no other name */
     /* jemalloc's own API; NULL where the next allocator has none. */
     void *(*mallocx)(size_t bytes, int flags);
     void *(*rallocx)(void *memory, size_t bytes, int flags);

@@ -364,10 +364,12 @@ void free_rest(void *memory)
         free_object(memory, malloc_may_hold_blocks(bytes) ? malloc_abandon(memory, bytes) : 0);
 }
 
-size_t malloc_libc_size(void *memory)
+size_t malloc_other_size(void *memory)
 {
     static size_t (*size)(void *memory);
 
+    if (malloc_passes && malloc_next.usable_size)
+        return malloc_next.usable_size(memory);
     if (!size)
         *(void **)&size = dlvsym(RTLD_NEXT, "malloc_usable_size", LIBC_VERSION);
     return size ? size(memory) : 0;
