@@ -23,6 +23,7 @@ static void dir_reset(struct disk_dir *dir)
     dir->file = -1;
     dir->direct_file = -1;
     dir->apart = false;
+    dir->hold = NULL;
     atomic_store(&dir->buffered, false);
     dir->growing = false;
     dir->grown_bytes = 0;
@@ -51,6 +52,9 @@ static void dir_close(struct disk_dir *dir)
         close(dir->file);
     if (dir->apart || files_is(dir->direct_file, &dir->identity))
         close(dir->direct_file);
+    if (dir->hold)
+        munmap(dir->hold, DISK_ALIGN_BYTES);
+    dir->hold = NULL;
     dir->file = -1;
     dir->direct_file = -1;
 }
@@ -128,6 +132,16 @@ static uint32_t dir_granules(const struct size_spec *budget, const struct disk_s
     return granules < EXTENT_MAX ? (uint32_t)granules : EXTENT_MAX;
 }
 
+/* A file system gives the number of a file that is gone to the next one, which may be the program's. */
+static void *hold(int file)
+{
+    void *page = mmap(NULL, DISK_ALIGN_BYTES, PROT_NONE, MAP_SHARED, file, 0);
+    if (page == MAP_FAILED)
+        return NULL;
+    madvise(page, DISK_ALIGN_BYTES, MADV_DONTFORK); /* no child keeps the file */
+    return page;
+}
+
 static void dir_open(struct disk_dir *dir, const struct spill_dir *option, const struct size_spec *budget)
 {
     struct disk_space space;
@@ -138,6 +152,8 @@ static void dir_open(struct disk_dir *dir, const struct spill_dir *option, const
     dir->direct_file = direct_file;
     dir->apart = files_mine();
     files_identify(file, &dir->identity);
+    if (!dir->apart)
+        dir->hold = hold(file);
     uint32_t granules = dir_granules(option->has_budget ? &option->budget : budget, &space);
     dir->records_bytes = extent_bytes_needed(granules);
     if (dir->records_bytes == 0)

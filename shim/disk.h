@@ -32,12 +32,13 @@ struct disk_dir {
     int file;        /**< -1: not to be used; of threads with our descriptors, if `apart` */
     int direct_file; /**< the same file, opened O_DIRECT; -1 where that is not to be had */
     bool apart;      /**< these are descriptors of ours (files.h); else the program can close them, */
-    struct files_identity identity; /**< and they must still be this file */
-    atomic_bool buffered;           /**< direct I/O was refused later on: use `file` */
-    bool growing;                   /**< someone grows the file just now */
-    uint64_t grown_bytes;           /**< the file is this long, and on disk */
-    struct extents slots;           /**< as many granules as the budget has */
-    void *records;                  /**< of slots */
+    struct files_identity identity; /**< and they must still be this file, */
+    void *hold;           /**< which lives as long as a page of it is mapped: no other one has its number */
+    atomic_bool buffered; /**< direct I/O was refused later on: use `file` */
+    bool growing;         /**< someone grows the file just now */
+    uint64_t grown_bytes; /**< the file is this long, and on disk */
+    struct extents slots; /**< as many granules as the budget has */
+    void *records;        /**< of slots */
     size_t records_bytes;
 };
 
