@@ -3,7 +3,7 @@
 
 #include "context.h"
 #include "fault.h"
-#include "link.h"
+#include "host_link.h"
 #include "managed.h"
 #include "page.h"
 

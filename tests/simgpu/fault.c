@@ -2,7 +2,7 @@
 #include "fault.h"
 
 #include "context.h"
-#include "link.h"
+#include "host_link.h"
 #include "managed.h"
 #include "space.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "page.h"
 
-#include "link.h"
+#include "host_link.h"
 #include "range.h"
 
 #include <stdlib.h>

@@ -5,8 +5,8 @@
  *
  * A kernel that is not said to write what it uses over the link is taken to read it.
  */
-#ifndef SIMGPU_LINK_H
-#define SIMGPU_LINK_H
+#ifndef SIMGPU_HOST_LINK_H
+#define SIMGPU_HOST_LINK_H
 
 #include "op.h"
 
