@@ -11,8 +11,8 @@
 #include <stdlib.h>
 
 #include "child.h"
-#include "core.h"
 #include "crowd.h"
+#include "engine/core.h"
 #include "rounds.h"
 
 enum {

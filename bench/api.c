@@ -6,9 +6,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "core.h"
+#include "api/object.h"
 #include "crowd.h"
-#include "operand.h"
+#include "engine/core.h"
 #include "rounds.h"
 
 enum {

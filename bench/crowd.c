@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "core.h"
+#include "base/options.h"
+#include "engine/core.h"
 #include "fake_device.h"
-#include "options.h"
 
 struct options crowd_options;
 static struct fake_device *fake;

@@ -11,7 +11,7 @@
 
 #include <stdint.h>
 
-#include "options.h"
+#include "base/options.h"
 
 /** What the core runs with; a bench may change it between calls. */
 extern struct options crowd_options;

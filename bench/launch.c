@@ -9,9 +9,9 @@
 
 #include "crowd.h"
 #include "launch_preload.h"
+#include "ledger/state.h"
 #include "map.h"
 #include "rounds.h"
-#include "state.h"
 
 enum {
     ARGUMENTS = 8,

@@ -8,12 +8,12 @@
 #include <string.h>
 
 #include "crowd.h"
+#include "engine/monitor.h"
+#include "ledger/state.h"
 #include "link.h"
-#include "monitor.h"
+#include "policy/victims.h"
 #include "queue.h"
 #include "rounds.h"
-#include "state.h"
-#include "victims.h"
 
 enum {
     MANY = 1 << 20,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "policies.h"
+#include "policy/policies.h"
 
 /* Sizes are ranked by this many bytes: what device memory is handed out in. */
 #define STEP_BYTES ((uint64_t)2 << 20)

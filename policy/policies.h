@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "victims.h"
+#include "policy/victims.h"
 
 enum {
     STAGE_MAX = 32767,   /**< stages are 0 to this */

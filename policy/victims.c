@@ -6,7 +6,7 @@
  * lowered to match. What was collected is then taken oldest first from a heap, so that only what is needed
  * gets sorted.
  */
-#include "victims.h"
+#include "policy/victims.h"
 
 #include <assert.h>
 #include <stdbool.h>

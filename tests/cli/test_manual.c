@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Each option of the table is in --help and in the manual page, and the page has none that the table lacks.
  */
-#include "options.h"
+#include "base/options.h"
 
 #include <criterion/criterion.h>
 #include <ctype.h>

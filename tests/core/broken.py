@@ -20,7 +20,7 @@ BUGS = [
      'policy/budget.c', 'return reach_bytes > held_bytes ? reach_bytes - held_bytes : 0;',
      'return reach_bytes - held_bytes;'),
     ('full_tiers_refuse_and_keep_every_byte', 'full tiers drop the bytes and report success',
-     'shim/spill.c', '''    if (spill->result)
+     'shim/engine/spill.c', '''    if (spill->result)
         return;
     spill->transfer = ''', '''    if (spill->result) {
         spill->result = 0;
@@ -30,14 +30,14 @@ BUGS = [
     }
     spill->transfer = '''),
     ('write_that_fails_is_not_tried_for_ever', 'a failed write leaves the tier open',
-     'shim/tier.c', 'if (atomic_exchange(&core.disk_off, true))', 'if (core.disk_off || error)'),
+     'shim/ledger/headroom.c', 'if (atomic_exchange(&core.disk_off, true))', 'if (core.disk_off || error)'),
     ('allocation_that_fails_at_any_step_leaves_every_count_as_it_was', 'the charge of a failed allocation stays',
-     'shim/stock.c', 'budget_credit(stock->budget, stock->class, bytes - drawn);', ''),
+     'shim/ledger/recycler.c', 'budget_credit(stock->budget, stock->class, bytes - drawn);', ''),
     ('no_lock_is_held_while_the_device_works', 'the lock is held during copies',
-     'shim/steps_evict.c', '    steps_wait(steps, count);\n',
+     'shim/engine/pause_evict.c', '    steps_wait(steps, count);\n',
      '    pthread_mutex_lock(&core.lock);\n    steps_wait(steps, count);\n    pthread_mutex_unlock(&core.lock);\n'),
     ('victim_whose_save_failed_stays_a_victim', 'a victim leaves the queue before it is saved',
-     'shim/steps_evict.c', 'chunk_move(chunk, CHUNK_LEAVING);',
+     'shim/engine/pause_evict.c', 'chunk_move(chunk, CHUNK_LEAVING);',
      'chunk_move(chunk, CHUNK_LEAVING);\n            atomic_store(&core.blocks.stamp[first], 0);'),
 ]
 

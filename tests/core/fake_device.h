@@ -23,7 +23,7 @@
 #ifndef EBBTIDE_TESTS_FAKE_DEVICE_H
 #define EBBTIDE_TESTS_FAKE_DEVICE_H
 
-#include "device.h"
+#include "tier/device.h"
 
 #include <pthread.h>
 #include <stdbool.h>

@@ -5,8 +5,8 @@
 #include <criterion/criterion.h>
 #include <sys/mman.h>
 
-#include "host_block_state.h"
-#include "state.h"
+#include "host/host_state.h"
+#include "ledger/state.h"
 
 struct spill host_spill;
 

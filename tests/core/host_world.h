@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core.h"
-#include "host_block.h"
+#include "engine/core.h"
+#include "host/host_block.h"
 #include "spill.h"
 
 #define MIB ((uint64_t)1 << 20)

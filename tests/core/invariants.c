@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "state.h"
+#include "ledger/state.h"
 
 /* What is summed on the way, and the first thing found wrong. */
 struct audit {

@@ -10,9 +10,9 @@
 
 #include <criterion/criterion.h>
 
-#include "operand.h"
-#include "reservation.h"
-#include "state.h"
+#include "api/object.h"
+#include "engine/reservation.h"
+#include "ledger/state.h"
 #include "world.h"
 
 #define MIB ((uint64_t)1 << 20)

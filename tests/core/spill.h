@@ -5,7 +5,7 @@
 #ifndef EBBTIDE_TESTS_SPILL_H
 #define EBBTIDE_TESTS_SPILL_H
 
-#include "options.h"
+#include "base/options.h"
 
 struct spill {
     char path[64];

@@ -6,7 +6,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 
-#include "limit.h"
+#include "ledger/limit.h"
 #include "scenario.h"
 
 TestSuite(areas, .timeout = 60);

@@ -8,9 +8,9 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include "arrival.h"
-#include "monitor.h"
-#include "mover.h"
+#include "engine/monitor.h"
+#include "engine/mover.h"
+#include "engine/restore_stream.h"
 #include "scenario.h"
 
 TestSuite(arrival, .timeout = 60);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "disk.h"
+#include "tier/disk.h"
 
-#include "device.h"
-#include "log.h"
+#include "base/log.h"
 #include "spill.h"
+#include "tier/device.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "disk_executor.h"
+#include "tier/disk_executor.h"
 
-#include "disk_io.h"
 #include "spill.h"
+#include "tier/disk_io.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "entry_name.h"
+#include "base/entry_name.h"
 
 #include <criterion/criterion.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "extent.h"
+#include "base/extent.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

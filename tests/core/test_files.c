@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_files.c - a program that closes descriptors it does not know, and uses their numbers for its own files. */
-#include "files.h"
-#include "host_block_state.h"
+#include "base/log.h"
+#include "base/output.h"
+#include "base/private_fds.h"
+#include "host/host_state.h"
 #include "host_world.h"
-#include "log.h"
-#include "output.h"
-#include "state.h"
+#include "ledger/state.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

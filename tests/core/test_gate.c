@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_gate.c - user sections that nest, that never end, and a kernel that takes its barrier back. */
-#include "gate.h"
+#include "engine/gate.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -14,8 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "mover.h"
-#include "rest.h"
+#include "engine/drain.h"
+#include "engine/mover.h"
 #include "scenario.h"
 
 TestSuite(gate, .timeout = 60);

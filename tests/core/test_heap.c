@@ -7,11 +7,11 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "heap.h"
-#include "host.h"
-#include "machine.h"
-#include "options.h"
-#include "state.h"
+#include "base/machine.h"
+#include "base/options.h"
+#include "heap/heap.h"
+#include "heap/heap_room.h"
+#include "ledger/state.h"
 
 #define KIB     ((uint64_t)1 << 10)
 #define MIB     ((uint64_t)1 << 20)

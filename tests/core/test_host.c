@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_host.c - the heap gets room in the host's budget before it is refused. */
-#include "host.h"
+#include "heap/heap_room.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <string.h>
 #include <time.h>
 
-#include "core.h"
-#include "mover.h"
-#include "state.h"
+#include "engine/core.h"
+#include "engine/mover.h"
+#include "ledger/state.h"
 #include "world.h"
 
 #define MIB ((uint64_t)1 << 20)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_host_access.c - who uses registered host memory finds it, whatever leaves meanwhile. */
-#include "host_block_state.h"
+#include "host/host_state.h"
 #include "host_world.h"
 
 #include <criterion/criterion.h>

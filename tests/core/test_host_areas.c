@@ -10,10 +10,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "area.h"
-#include "host_area.h"
-#include "host_operand.h"
-#include "state.h"
+#include "api/host_object.h"
+#include "ledger/host_share.h"
+#include "ledger/share.h"
+#include "ledger/state.h"
 
 TestSuite(host_areas, .timeout = 120);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_host_block.c - the rules of host blocks: what may be one, what stays, what leaves first, what it is charged. */
-#include "host_block_state.h"
+#include "host/host_state.h"
 #include "host_world.h"
 
 #include <criterion/criterion.h>

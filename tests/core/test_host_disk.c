@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_host_disk.c - registered host memory, and a disk or a kernel that does not do what it should. */
-#include "host_block_state.h"
+#include "host/host_state.h"
 #include "host_world.h"
-#include "state.h"
+#include "ledger/state.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_host_events.c - what a program does to registered memory that is away by giving it up, or by making children that
  * nobody is told of. */
-#include "host_block_state.h"
+#include "host/host_state.h"
 #include "host_world.h"
-#include "state.h"
+#include "ledger/state.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_host_mappings.c - registered host memory whose mapping the program changes while it is away. */
-#include "host_block_state.h"
+#include "host/host_state.h"
 #include "host_world.h"
-#include "state.h"
+#include "ledger/state.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The image reader on real ELF files, cut ones and garbage. Buffers are exactly as long as said, so that a read past
  * the end is seen by the address sanitizer. */
-#include "image.h"
+#include "base/elf_image.h"
 
 #include <criterion/criterion.h>
 #include <elf.h>

@@ -7,8 +7,8 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "mover.h"
-#include "state.h"
+#include "engine/mover.h"
+#include "ledger/state.h"
 #include "world.h"
 
 #define MIB ((uint64_t)1 << 20)

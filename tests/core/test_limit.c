@@ -3,10 +3,10 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 
-#include "monitor.h"
-#include "mover.h"
-#include "need.h"
-#include "state.h"
+#include "engine/monitor.h"
+#include "engine/mover.h"
+#include "engine/room_wait.h"
+#include "ledger/state.h"
 #include "world.h"
 
 #define MIB ((uint64_t)1 << 20)

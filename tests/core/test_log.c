@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The log: what a line looks like, where it goes, what it never does. */
-#include "log.h"
+#include "base/log.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -176,8 +176,8 @@ Test(log, a_value_ends_no_line_and_tells_a_terminal_nothing)
 
     cr_assert_eq(log_init(LOG_WARN, path), 0);
     log_line(LOG_WARN, "'%s'", "a\nebbtide[1]: error: forged\x1b[2J\x7f\xc2\x9b \xc3\xa4");
-    snprintf(expected, sizeof(expected),
-             "ebbtide[%d]: warn: 'a?ebbtide[1]: error: forged?[2J??? \xc3\xa4'\n", getpid());
+    snprintf(expected, sizeof(expected), "ebbtide[%d]: warn: 'a?ebbtide[1]: error: forged?[2J??? \xc3\xa4'\n",
+             getpid());
     cr_expect_str_eq(written(), expected);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_machine.c - what cgroups of both versions and pressure stall information say. */
-#include "machine.h"
+#include "base/machine.h"
 
 #include <criterion/criterion.h>
 

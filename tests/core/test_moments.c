@@ -4,7 +4,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 
-#include "monitor.h"
+#include "engine/monitor.h"
 #include "scenario.h"
 
 TestSuite(moments, .timeout = 60);

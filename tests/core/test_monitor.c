@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_monitor.c - the timer: water marks, what is cold, what others use, and when it rests. */
-#include "monitor.h"
+#include "engine/monitor.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -8,10 +8,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "log.h"
+#include "api/object.h"
+#include "base/log.h"
+#include "ledger/state.h"
 #include "machine_files.h"
-#include "operand.h"
-#include "state.h"
 #include "world.h"
 
 #define MIB ((uint64_t)1 << 20)

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_need.c - allocations that wait for room, and the monitor that makes it for them. */
-#include "need.h"
+#include "engine/room_wait.h"
 
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
-#include "monitor.h"
-#include "mover.h"
-#include "state.h"
+#include "engine/monitor.h"
+#include "engine/mover.h"
+#include "ledger/state.h"
 #include "world.h"
 
 #define MIB ((uint64_t)1 << 20)

@@ -7,11 +7,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "arrival.h"
-#include "mover.h"
-#include "operand.h"
-#include "reservation.h"
-#include "state.h"
+#include "api/object.h"
+#include "engine/mover.h"
+#include "engine/reservation.h"
+#include "engine/restore_stream.h"
+#include "ledger/state.h"
 #include "world.h"
 
 #define MIB ((uint64_t)1 << 20)

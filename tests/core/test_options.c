@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Options: defaults, values, complaints; the environment is always one that the test made. */
-#include "options.h"
-#include "policies.h"
+#include "base/options.h"
+#include "policy/policies.h"
 
-#include "log.h"
+#include "base/log.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

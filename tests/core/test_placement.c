@@ -2,8 +2,8 @@
 /* test_placement.c - a registered block enters the first tier that is under its mark. */
 #include <criterion/criterion.h>
 
-#include "operand.h"
-#include "state.h"
+#include "api/object.h"
+#include "ledger/state.h"
 #include "world.h"
 
 #define MIB ((uint64_t)1 << 20)

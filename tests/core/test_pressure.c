@@ -3,10 +3,10 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 
-#include "operand.h"
-#include "pressure.h"
-#include "reservation.h"
-#include "state.h"
+#include "api/object.h"
+#include "engine/pressure_callback.h"
+#include "engine/reservation.h"
+#include "ledger/state.h"
 #include "world.h"
 
 #define MIB ((uint64_t)1 << 20)

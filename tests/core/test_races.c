@@ -5,7 +5,7 @@
 #include <sched.h>
 #include <time.h>
 
-#include "state.h"
+#include "ledger/state.h"
 #include "world.h"
 
 #define MIB ((uint64_t)1 << 20)

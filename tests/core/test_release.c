@@ -5,9 +5,9 @@
 #include <errno.h>
 #include <time.h>
 
-#include "mover.h"
+#include "engine/mover.h"
+#include "ledger/headroom.h"
 #include "scenario.h"
-#include "tier.h"
 
 TestSuite(release, .timeout = 60);
 

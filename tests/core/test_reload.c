@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include "operand.h"
-#include "reload.h"
-#include "state.h"
+#include "api/object.h"
+#include "engine/reload_callback.h"
+#include "ledger/state.h"
 #include "world.h"
 
 #define MIB ((uint64_t)1 << 20)

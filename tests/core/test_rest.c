@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_rest.c - devices that do not come to rest: who waits for them, how long, and with the gate open. */
-#include "rest.h"
+#include "engine/drain.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
 
-#include "monitor.h"
-#include "operand.h"
-#include "state.h"
+#include "api/object.h"
+#include "engine/monitor.h"
+#include "ledger/state.h"
 #include "world.h"
 
 #define MIB ((uint64_t)1 << 20)

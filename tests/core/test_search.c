@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include "scan.h"
-#include "search.h"
-#include "state.h"
+#include "engine/scan.h"
+#include "engine/scan_device.h"
+#include "ledger/state.h"
 #include "world.h"
 
 #define MIB ((uint64_t)1 << 20)

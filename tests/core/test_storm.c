@@ -7,7 +7,7 @@
  */
 #include <criterion/criterion.h>
 
-#include "state.h"
+#include "ledger/state.h"
 #include "world.h"
 
 TestSuite(storm, .timeout = 600);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Records by address, against a plain array. */
-#include "table.h"
+#include "base/table.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>

@@ -8,8 +8,8 @@
 #include <criterion/criterion.h>
 #include <time.h>
 
-#include "monitor.h"
-#include "state.h"
+#include "engine/monitor.h"
+#include "ledger/state.h"
 #include "world.h"
 
 enum {

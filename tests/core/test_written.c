@@ -3,7 +3,7 @@
  * not move or go meanwhile. */
 #include <criterion/criterion.h>
 
-#include "mover.h"
+#include "engine/mover.h"
 #include "scenario.h"
 
 TestSuite(written, .timeout = 60);

@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "invariants.h"
-#include "state.h"
+#include "ledger/state.h"
 
 void world_start(struct world *world, const char *const *settings, const struct fake_config *config)
 {

@@ -12,9 +12,9 @@
 #ifndef EBBTIDE_TESTS_WORLD_H
 #define EBBTIDE_TESTS_WORLD_H
 
-#include "core.h"
+#include "base/options.h"
+#include "engine/core.h"
 #include "fake_device.h"
-#include "options.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -7,7 +7,7 @@
  * few so that ties are common.
  */
 #include "fuzz.h"
-#include "policies.h"
+#include "policy/policies.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -22,9 +22,9 @@ plain = worlds.run(PROGRAM, ARGUMENTS)
 def entries():
     """Driver entries that the library calls for itself, as its sources have them; True: the program's own calls of the
     same entry go through a hook, so that a failure may as well be one of those."""
-    texts = [open(path).read() for path in glob.glob(SOURCES + '/device_*.c') + [SOURCES + '/contexts.c']]
+    texts = [open(path).read() for path in glob.glob(SOURCES + '/cuda/device_*.c') + [SOURCES + '/cuda/contexts.c']]
     called = {name for text in texts for name in re.findall(r'\breal\.(cu\w+)\(', text)}
-    with open(SOURCES + '/hook_table.def') as table:
+    with open(SOURCES + '/hook/hook_table.def') as table:
         rows = table.read()
     return {name: re.search(r'\b%s\b' % name, rows) is not None for name in sorted(called)}
 

@@ -9,11 +9,11 @@ ROWS = '''
 #define ROW(library, class, result, name, body, parameters, arguments) @@ library name
 #define USE_ROW(name, own, per_thread, parameters, arguments, writes, operands) @@ driver name
 #define MARK_ROW(name, parameters, arguments) @@ runtime name
-#include "hook_table.def"
+#include "hook/hook_table.def"
 '''
 REASONS = '''
 #define REASON(name, reason) @@ name reason
-#include "unhooked.def"
+#include "hook/unhooked.def"
 '''
 
 

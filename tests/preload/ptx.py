@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ptx.py - the kernel of shim/scan_kernel.ptx, interpreted instruction by instruction, finds what a plain search finds.
+"""ptx.py - the kernel of shim/cuda/scan_kernel.ptx, interpreted instruction by instruction, finds what a plain search finds.
 
 An interpreter for the few instructions that the kernel has, one thread after the other: it never runs together, and its
 only writes are ones. Where NVIDIA's assembler is installed, it must take the kernel for every GPU.
@@ -14,7 +14,7 @@ import tempfile
 
 import worlds
 
-KERNEL = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'shim', 'scan_kernel.ptx')
+KERNEL = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'shim', 'cuda', 'scan_kernel.ptx')
 TARGETS = ('sm_75', 'sm_80', 'sm_86', 'sm_89', 'sm_90', 'sm_100', 'sm_120')
 GRANULE = 2 << 20
 BASE, GRANULES = 0xb5a00000 + (0x7f12 << 32), 4096  # the upper half changes within the span

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What shim/scan_kernel.ptx does, for the simulated GPU. */
+/* What shim/cuda/scan_kernel.ptx does, for the simulated GPU. */
 #include "simgpu_kernel.h"
 
 #include <string.h>

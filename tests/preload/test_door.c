@@ -243,7 +243,7 @@ static const struct {
     const char *name, *class;
 } rows[] = {
 #define ROW(library, class, result, name, body, parameters, arguments) {#name, #class},
-#include "hook_table.def"
+#include "hook/hook_table.def"
 };
 
 static bool driver_cancels(void)

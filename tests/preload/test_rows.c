@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Preloaded, linked to a libcuda that has every row: each way to a row's function ends in our library. */
-#include "hooks.h"
+#include "hook/hooks.h"
 #include "where.h"
 
 #include <criterion/criterion.h>
@@ -17,7 +17,7 @@ static const struct row rows[] = {
 #define BIND_nvml(name)
 #define MARK_ROW(name, parameters, arguments)
 #define ROW(library, class, result, name, body, parameters, arguments) BIND_##library(name)
-#include "hook_table.def"
+#include "hook/hook_table.def"
 };
 
 enum {

@@ -60,7 +60,7 @@ Test(runtime, every_row_of_the_simulated_driver_resolves_to_us)
 #define KEEP_nvml(name)
 #define MARK_ROW(name, parameters, arguments)
 #define ROW(library, class, result, name, body, parameters, arguments) KEEP_##library(name)
-#include "hook_table.def"
+#include "hook/hook_table.def"
     };
     void *handle = dlopen("libcuda.so.1", RTLD_NOW);
     unsigned count = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_areas.c - the numbers of the design, and random sequences against a model of objects. */
-#include "areas.h"
+#include "policy/shares.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

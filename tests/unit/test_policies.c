@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "policies.h"
+#include "policy/policies.h"
 
 #include <criterion/criterion.h>
 

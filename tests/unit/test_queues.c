@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "queues.h"
+#include "policy/queues.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -5,7 +5,7 @@
  * The static split has 140 for operations and a pool of 30; what is larger than the pool is written through when it is
  * unpinned, and read back when it is pinned.
  */
-#include "areas.h"
+#include "policy/shares.h"
 
 #include <criterion/criterion.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "victims.h"
+#include "policy/victims.h"
 
 #include <criterion/criterion.h>
 #include <stdbool.h>

@@ -11,7 +11,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 ASKED = ROOT / "tests" / "preload" / "cudart-13.0-entry-points.tsv"
-HOOKS = ROOT / "shim" / "hook_table.def"
+HOOKS = ROOT / "shim" / "hook" / "hook_table.def"
 PER_THREAD = 2
 NAMED_MOST = 40
 

@@ -4,7 +4,7 @@
  * so that a test sees where a call ended up. cuInit fails, so nothing is ever managed.
  */
 #include "echo_driver.h"
-#include "hooks.h"
+#include "hook/hooks.h"
 
 #include <string.h>
 
@@ -13,7 +13,7 @@
 
 enum {
 #define ROW(library, class, result, name, body, parameters, arguments) INDEX_##name,
-#include "hook_table.def"
+#include "hook/hook_table.def"
 };
 
 /* A driver function that is no row. */
@@ -63,7 +63,7 @@ static CUresult find(const char *symbol, void **out);
 #define MARK_ROW(name, parameters, arguments)
 #define ROW(library, class, result, name, body, parameters, arguments)                                       \
     DEFINE_##library(class, name, body, parameters)
-#include "hook_table.def"
+#include "hook/hook_table.def"
 
 static const struct {
     const char *name;
@@ -74,7 +74,7 @@ static const struct {
 #define LIST_nvml(name)
 #define MARK_ROW(name, parameters, arguments)
 #define ROW(library, class, result, name, body, parameters, arguments) LIST_##library(name)
-#include "hook_table.def"
+#include "hook/hook_table.def"
     {"cuDeviceGetName", (void *)cuDeviceGetName},
     {"cuMemFree", (void *)nameless},
     {"cuDeviceGetUuid", (void *)nameless},

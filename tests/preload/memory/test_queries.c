@@ -3,7 +3,7 @@
  * CUDA_VISIBLE_DEVICES turns their order around, or hides the first; NVML counts all in the machine's. */
 #include "../world.h"
 
-#include "nvml.h"
+#include "cuda/nvml.h"
 
 #include <dlfcn.h>
 #include <signal.h>

@@ -2,7 +2,7 @@
 /* Preloaded with EBBTIDE_DEVICE_BUDGET=off on a simulated device of 1 GiB: no limit of ours, so no figures of ours. */
 #include "../world.h"
 
-#include "nvml.h"
+#include "cuda/nvml.h"
 
 #include <dlfcn.h>
 

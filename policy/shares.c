@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "policy/shares.h"
+
+static uint64_t share(uint64_t bytes, uint32_t ppm)
+{
+    if (bytes == UINT64_MAX)
+        return bytes;
+    return bytes / 1000000 * ppm + bytes % 1000000 * ppm / 1000000;
+}
+
+struct area_limits areas_limit(uint64_t capacity_bytes, uint64_t untracked_bytes,
+                               struct area_share operations, struct area_share buffers)
+{
+    uint64_t capacity =
+        capacity_bytes == UINT64_MAX ? UINT64_MAX : areas_over(capacity_bytes, untracked_bytes);
+
+    return (struct area_limits){
+        .capacity_bytes = capacity,
+        .operations_max_bytes = share(capacity, operations.max_ppm),
+        .buffers_max_bytes = share(capacity, buffers.max_ppm),
+        .buffers_min_bytes = untracked_bytes ? share(capacity, buffers.min_ppm) : 0,
+    };
+}

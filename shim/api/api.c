@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The public functions of ebbtide.h: arguments are checked and sent to whom they concern, device blocks to the core,
+ * other addresses to the host's blocks. No state.
+ *
+ * The program's own memory, names and structs, is read before anything is locked and written after: it may be away, and
+ * whoever brings it back may need the lock.
+ */
+#define EBB_IMPLEMENTATION
+#include "ebbtide.h"
+
+#include "api/figures.h"
+#include "api/host_object.h"
+#include "api/object.h"
+#include "base/cancel_guard.h"
+#include "base/log.h"
+#include "cuda/contexts.h"
+#include "cuda/driver_memory.h"
+#include "engine/core.h"
+#include "engine/pressure_callback.h"
+#include "engine/reload_callback.h"
+#include "engine/reservation.h"
+#include "hook/lifecycle.h"
+#include "host/host_block.h"
+#include "ledger/limit.h"
+
+#include <limits.h>
+#include <string.h>
+
+/* The host is managed from the first call on that asks for it, be it before any device is used. */
+static bool is_here(void)
+{
+    if (__builtin_expect(!core_manages(), 0))
+        life_host_start();
+    return core_manages();
+}
+
+static uint64_t address_of(const void *ptr)
+{
+    return (uintptr_t)ptr;
+}
+
+/* 0, or why nothing can be answered. */
+static int check_here(void)
+{
+    if (__builtin_expect(reload_running(), 0))
+        return -EDEADLK;
+    return is_here() ? 0 : -ENOSYS;
+}
+
+/* Whose block is it? 1 the device's, 0 the host's, negative: nobody's. */
+static int is_device(const void *ptr)
+{
+    int r = check_here();
+
+    if (r < 0)
+        return r;
+    if (!ptr)
+        return -EINVAL;
+    return core_owns(address_of(ptr));
+}
+
+/* Host blocks answer in the same words, but for what they cannot do at all. */
+static int host_register(void *ptr, size_t bytes, const char *name)
+{
+    struct native record;
+    int r;
+
+    if (native_find(NATIVE_MEMORY, address_of(ptr), &record))
+        return -ENOTSUP;
+    r = host_operand_register(ptr, bytes, name);
+    if (!r)
+        native_registered_settle(ptr, bytes);
+    return r;
+}
+
+static int inner_register(void *ptr, size_t bytes, unsigned flags, const char *name)
+{
+    char own[sizeof((struct ebb_block_info *)0)->name];
+    int on_device = is_device(ptr);
+
+    if (on_device < 0)
+        return on_device;
+    if (!bytes || flags & ~(unsigned)(EBB_CACHEABLE | EBB_RELOADABLE))
+        return -EINVAL;
+    log_print(own, sizeof own, "%s", name ? name : "");
+    if (on_device)
+        return operand_register(address_of(ptr), bytes, flags, own);
+    return flags & EBB_RELOADABLE ? -ENOTSUP : host_register(ptr, bytes, own);
+}
+
+/* Host blocks are not reloadable. */
+static int inner_set_reload_callback(void *ptr, ebb_reload_fn fn, void *arg)
+{
+    struct host_block_info host;
+    int on_device = is_device(ptr), r;
+
+    if (on_device < 0)
+        return on_device;
+    if (on_device)
+        return reload_set(address_of(ptr), fn, arg);
+    r = host_block_query(ptr, &host);
+    return r ? r : -EINVAL;
+}
+
+static int inner_unregister(void *ptr)
+{
+    int on_device = is_device(ptr);
+
+    if (on_device < 0)
+        return on_device;
+    return on_device ? operand_unregister(address_of(ptr)) : host_block_unregister(ptr);
+}
+
+static int inner_reserve(size_t bytes, unsigned flags, unsigned timeout_ms, ebb_reservation *out,
+                         size_t *out_overbooked_bytes)
+{
+    ebb_reservation made = 0;
+    uint64_t overbooked = 0;
+    struct place place;
+    int r = check_here();
+
+    if (r < 0)
+        return r;
+    if (!bytes || flags > EBB_OVERBOOK_ASK || !out)
+        return -EINVAL;
+    if (!core_active() || !contexts_here(&place))
+        return -ENODEV;
+    r = reservation_make(place.ordinal, bytes, flags, timeout_ms, &made, &overbooked);
+    if (made)
+        *out = made;
+    if (!r && out_overbooked_bytes)
+        *out_overbooked_bytes = overbooked;
+    return r;
+}
+
+static int inner_reserve_commit(ebb_reservation reservation, void *ptr)
+{
+    int on_device = is_device(ptr);
+
+    if (on_device < 0)
+        return on_device;
+    return on_device ? reservation_commit(reservation, address_of(ptr)) : -EXDEV;
+}
+
+static int inner_reserve_release(ebb_reservation reservation, size_t bytes)
+{
+    int r = check_here();
+
+    if (r < 0)
+        return r;
+    return reservation_release(reservation, bytes);
+}
+
+static int inner_prefetch(void *ptr, int tier, void *stream)
+{
+    int on_device = is_device(ptr);
+
+    (void)stream;
+    if (on_device < 0)
+        return on_device;
+    if (tier != (on_device ? EBB_TIER_DEVICE : EBB_TIER_HOST))
+        return -EINVAL;
+    return on_device ? operand_prefetch(address_of(ptr)) : host_operand_prefetch(ptr);
+}
+
+static long evict_host(void *ptr)
+{
+    struct host_block_info info;
+    int r = host_block_query(ptr, &info);
+
+    if (!r && info.pins)
+        r = -EBUSY;
+    return r ? r : host_block_evict(ptr, 0);
+}
+
+/* Of the device first, then of the host: that is where they are wanted last. */
+static long evict_any(size_t bytes, int tier)
+{
+    struct place place;
+    size_t gone = 0;
+
+    bytes = bytes < LONG_MAX ? bytes : LONG_MAX;
+    if (core_active() && contexts_here(&place))
+        gone = (size_t)operand_evict_any(place.ordinal, bytes, tier);
+    if (tier == EBB_TIER_DISK && gone < bytes)
+        gone += host_block_demote(bytes - gone);
+    return (long)gone;
+}
+
+static long inner_evict(void *ptr_or_null, size_t bytes, int tier)
+{
+    int r = check_here();
+
+    if (r < 0)
+        return r;
+    if (tier != EBB_TIER_HOST && tier != EBB_TIER_DISK)
+        return -EINVAL;
+    if (!ptr_or_null)
+        return evict_any(bytes, tier);
+    if (core_owns(address_of(ptr_or_null)))
+        return operand_evict(address_of(ptr_or_null), tier);
+    return tier == EBB_TIER_DISK ? evict_host(ptr_or_null) : -EINVAL;
+}
+
+static int inner_set_budget(int tier, int device, int64_t bytes)
+{
+    uint64_t limit_bytes = bytes == INT64_MAX ? UINT64_MAX : (uint64_t)bytes;
+    int r = check_here();
+
+    if (r < 0)
+        return r;
+    if (tier == EBB_TIER_DISK)
+        return -ENOTSUP;
+    if (bytes <= 0 || (tier != EBB_TIER_DEVICE && tier != EBB_TIER_HOST))
+        return -EINVAL;
+    if (tier == EBB_TIER_HOST)
+        return limit_set_host(limit_bytes);
+    return device < 0 ? -EINVAL : limit_set_device((unsigned)device, limit_bytes);
+}
+
+/* Both are of registered blocks, and of no use to host memory, which leaves least recent first. */
+static int check_registered(void *ptr)
+{
+    struct ebb_block_info info = {.struct_bytes = sizeof(info)};
+    int on_device = is_device(ptr);
+
+    if (on_device < 0)
+        return on_device;
+    return on_device ? operand_query(address_of(ptr), &info) : -ENOENT;
+}
+
+static int inner_set_priority(void *ptr, int priority)
+{
+    int r = check_registered(ptr);
+
+    return r ? r : core_set_priority(address_of(ptr), priority);
+}
+
+static int inner_set_stage(void *ptr, int stage)
+{
+    int r = check_registered(ptr);
+
+    return r ? r : core_set_stage(address_of(ptr), stage);
+}
+
+static int query_host(void *ptr, struct ebb_block_info *out)
+{
+    struct host_block_info host;
+    int r = host_block_query(ptr, &host);
+
+    if (r)
+        return r;
+    *out = (struct ebb_block_info){
+        .struct_bytes = out->struct_bytes,
+        .bytes = host.bytes,
+        .tier = host.away_bytes ? EBB_TIER_DISK : EBB_TIER_HOST,
+        .device = -1,
+        .pins = (unsigned)host.pins,
+        .dirty = !host.away_bytes,
+        .saves = (unsigned)host.saves,
+        .last_use_ns = operand_age_ns(host.last_use),
+        .resident_bytes = host.bytes - host.away_bytes,
+    };
+    memcpy(out->name, host.name, sizeof(out->name) - 1);
+    return 0;
+}
+
+static int inner_query(void *ptr, struct ebb_block_info *out)
+{
+    int on_device = is_device(ptr);
+
+    if (on_device < 0)
+        return on_device;
+    if (!out || out->struct_bytes != sizeof(*out))
+        return -EINVAL;
+    return on_device ? operand_query(address_of(ptr), out) : query_host(ptr, out);
+}
+
+static unsigned ordinal_here(void)
+{
+    struct place place;
+
+    return core_active() && contexts_here(&place) ? place.ordinal : 0;
+}
+
+static int inner_get_stats(struct ebb_stats *out)
+{
+    struct ebb_stats stats = {.struct_bytes = sizeof(stats)};
+    int r = check_here();
+
+    if (r < 0)
+        return r;
+    if (!out || out->struct_bytes != sizeof(*out))
+        return -EINVAL;
+    peaks_now(ordinal_here(), &stats);
+    *out = stats;
+    return 0;
+}
+
+static int inner_push_peak(void)
+{
+    int r = check_here();
+
+    return r < 0 ? r : peaks_push();
+}
+
+static int inner_pop_peak(struct ebb_stats *out)
+{
+    struct ebb_stats stats = {.struct_bytes = sizeof(stats)};
+    int r = check_here();
+
+    if (r < 0)
+        return r;
+    if (out && out->struct_bytes != sizeof(*out))
+        return -EINVAL;
+    r = peaks_pop(ordinal_here(), out ? &stats : NULL);
+    if (!r && out)
+        *out = stats;
+    return r;
+}
+
+static int inner_set_pressure_callback(ebb_pressure_fn fn, void *arg)
+{
+    int r = check_here();
+
+    if (r < 0)
+        return r;
+    pressure_set(fn, arg);
+    return 0;
+}
+
+/* ---- what is called all the time -------------------------------------------------------------------------------- */
+
+/* For these a door is dear: what waits of them has one further in. */
+
+static int pin_host(void *ptr, unsigned flags)
+{
+    struct door door;
+    int r;
+
+    door_enter(&door);
+    r = host_operand_pin(ptr, flags);
+    door_leave(&door);
+    return r;
+}
+
+static int unpin_host(void *ptr)
+{
+    struct door door;
+    int r;
+
+    door_enter(&door);
+    r = host_operand_unpin(ptr);
+    door_leave(&door);
+    return r;
+}
+
+int ebb_pin(void *ptr, unsigned flags, void *stream)
+{
+    int on_device = is_device(ptr);
+
+    if (on_device < 0)
+        return on_device;
+    if (flags & ~(unsigned)(EBB_RO | EBB_NOWAIT))
+        return -EINVAL;
+    return on_device ? operand_pin(address_of(ptr), flags, stream) : pin_host(ptr, flags);
+}
+
+int ebb_unpin(void *ptr, unsigned flags)
+{
+    int on_device = is_device(ptr);
+
+    if (on_device < 0)
+        return on_device;
+    if (flags & ~(unsigned)EBB_CLEAN)
+        return -EINVAL;
+    return on_device ? operand_unpin(address_of(ptr), flags) : unpin_host(ptr);
+}
+
+int ebb_touch(void *ptr)
+{
+    int on_device = is_device(ptr);
+
+    if (on_device < 0)
+        return on_device;
+    return on_device ? operand_touch(address_of(ptr)) : host_block_touch(ptr);
+}
+
+/* ---- all others, each behind a door ------------------------------------------------------------------------------- */
+
+#define BEHIND_DOOR(result, name, parameters, arguments)                                                     \
+    result ebb_##name parameters                                                                             \
+    {                                                                                                        \
+        struct door door;                                                                                    \
+        result answer;                                                                                       \
+                                                                                                             \
+        door_enter(&door);                                                                                   \
+        answer = inner_##name arguments;                                                                     \
+        door_leave(&door);                                                                                   \
+        return answer;                                                                                       \
+    }
+
+BEHIND_DOOR(int, register, (void *ptr, size_t bytes, unsigned flags, const char *name),
+            (ptr, bytes, flags, name))
+BEHIND_DOOR(int, set_reload_callback, (void *ptr, ebb_reload_fn fn, void *arg), (ptr, fn, arg))
+BEHIND_DOOR(int, unregister, (void *ptr), (ptr))
+BEHIND_DOOR(int, reserve,
+            (size_t bytes, unsigned flags, unsigned timeout_ms, ebb_reservation *out,
+             size_t *out_overbooked_bytes),
+            (bytes, flags, timeout_ms, out, out_overbooked_bytes))
+BEHIND_DOOR(int, reserve_commit, (ebb_reservation reservation, void *ptr), (reservation, ptr))
+BEHIND_DOOR(int, reserve_release, (ebb_reservation reservation, size_t bytes), (reservation, bytes))
+BEHIND_DOOR(int, prefetch, (void *ptr, int tier, void *stream), (ptr, tier, stream))
+BEHIND_DOOR(long, evict, (void *ptr_or_null, size_t bytes, int tier), (ptr_or_null, bytes, tier))
+BEHIND_DOOR(int, set_budget, (int tier, int device, int64_t bytes), (tier, device, bytes))
+BEHIND_DOOR(int, set_priority, (void *ptr, int priority), (ptr, priority))
+BEHIND_DOOR(int, set_stage, (void *ptr, int stage), (ptr, stage))
+BEHIND_DOOR(int, query, (void *ptr, struct ebb_block_info *out), (ptr, out))
+BEHIND_DOOR(int, get_stats, (struct ebb_stats * out), (out))
+BEHIND_DOOR(int, push_peak, (void), ())
+BEHIND_DOOR(int, pop_peak, (struct ebb_stats * out), (out))
+BEHIND_DOOR(int, set_pressure_callback, (ebb_pressure_fn fn, void *arg), (fn, arg))

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* host_operand.c - see host_operand.h. */
+#include "api/host_object.h"
+
+#include <errno.h>
+
+#include "ebbtide.h"
+#include "engine/mover.h"
+#include "engine/pressure_callback.h"
+#include "host/host_block.h"
+#include "ledger/host_share.h"
+#include "ledger/share.h"
+
+/* Buffers have grown. */
+static void keep_to_share(void)
+{
+    if (!host_area_over(0))
+        return;
+    mover_take();
+    mover_give(); /* which settles them */
+}
+
+int host_operand_register(void *ptr, size_t bytes, const char *name)
+{
+    int r = host_block_register(ptr, bytes, 0, name);
+
+    if (!r) {
+        area_begin();
+        keep_to_share();
+    }
+    return r;
+}
+
+/* Some of it is away. Once its pin counts, what is too much with it can be told. */
+static int pin_away(void *ptr)
+{
+    struct host_block_info info;
+    int r;
+
+    if (pressure_asking())
+        return -EDEADLK;
+    mover_take();
+    r = host_block_pin(ptr, HOST_PIN_COUNT);
+    if (!r) {
+        r = host_block_query(ptr, &info);
+        r = r ? r : host_area_make_room(info.away_bytes);
+        r = r ? r : host_block_pin(ptr, 0);
+        host_block_unpin(ptr, 0);
+    }
+    mover_give();
+    return r;
+}
+
+/* What it would need, to be told to who may have some. */
+static bool ask_for(void *ptr)
+{
+    struct host_block_info info;
+
+    return host_block_query(ptr, &info) == 0 && pressure_ask(EBB_TIER_HOST, -1, info.bytes);
+}
+
+int host_operand_pin(void *ptr, unsigned flags)
+{
+    unsigned tries = 0;
+    int r;
+
+    do {
+        r = host_block_pin(ptr, flags & EBB_NOWAIT ? HOST_PIN_NOWAIT : HOST_PIN_COMPLETE);
+        if (r == -EAGAIN && !(flags & EBB_NOWAIT))
+            r = pin_away(ptr);
+    } while (r == -ENOSPC && tries++ < PRESSURE_TRIES && ask_for(ptr));
+    return r;
+}
+
+int host_operand_unpin(void *ptr)
+{
+    int r = host_block_unpin(ptr, 0);
+
+    if (!r)
+        keep_to_share();
+    return r;
+}
+
+int host_operand_prefetch(void *ptr)
+{
+    int r;
+
+    if (pressure_asking())
+        return -EDEADLK;
+    (void)host_block_touch(ptr); /* as on a device: it is about to be used */
+    r = host_block_bring(ptr);
+    keep_to_share();
+    return r;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* operand_move.c - objects that are moved by hand. See operand.h. */
+#include <stddef.h>
+
+#include "engine/mover.h"
+#include "engine/object_state.h"
+#include "engine/pressure_callback.h"
+#include "ledger/limit.h"
+
+void operand_hold(uint32_t first)
+{
+    atomic_fetch_add(&core.blocks.block[first].launch_pins, 1);
+}
+
+void operand_let_go(uint32_t first)
+{
+    atomic_fetch_sub(&core.blocks.block[first].launch_pins, 1);
+    core_tell_change();
+}
+
+int operand_bring(uint32_t first)
+{
+    struct operand *operand = &core.blocks.operand[first];
+    int r;
+
+    operand_hold(first);
+    operand->flags |= OPERAND_KEEP;
+    r = mover_bring(first);
+    operand->flags &= (uint8_t)~OPERAND_KEEP;
+    operand_let_go(first);
+    return r;
+}
+
+int operand_prefetch(uint64_t address)
+{
+    uint32_t first;
+    int r;
+
+    if (pressure_asking())
+        return -EDEADLK;
+    mover_take();
+    r = operand_lock(address, &first);
+    if (!r) {
+        operand_stamp(first);
+        r = area_has_place(first) ? 0 : -ENOSPC;
+        pthread_mutex_unlock(&core.lock);
+        if (!r)
+            r = operand_bring(first);
+        if (!r)
+            area_settle(core.blocks.block[first].ordinal, first);
+    }
+    mover_give();
+    return r;
+}
+
+long operand_evict(uint64_t address, int tier)
+{
+    uint32_t first;
+    long r;
+
+    mover_take();
+    r = operand_lock(address, &first);
+    if (!r) {
+        r = operand_pins(first) ? -EBUSY : 0;
+        pthread_mutex_unlock(&core.lock);
+    }
+    if (!r)
+        r = (long)mover_send(first, tier == EBB_TIER_DISK);
+    mover_give();
+    return r;
+}
+
+long operand_evict_any(unsigned ordinal, uint64_t bytes, int tier)
+{
+    uint64_t most, moved;
+
+    limit_ready(ordinal);
+    mover_take();
+    most = tier == EBB_TIER_DISK ? core.host_budget.class_bytes[HOST_TIER] : 0;
+    moved = mover_evict(ordinal, bytes < INT64_MAX ? bytes : INT64_MAX, UINT64_MAX, true);
+    if (tier == EBB_TIER_DISK) {
+        most += moved;
+        mover_spill(bytes < most ? bytes : most, UINT64_MAX);
+    }
+    mover_give();
+    return (long)moved;
+}

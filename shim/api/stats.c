@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stats.c - see stats.h. */
+#include "api/stats.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/output.h"
+#include "heap/heap_room.h"
+#include "ledger/state.h"
+#include "policy/size.h"
+
+/* Text on its way to a descriptor. */
+struct sheet {
+    int fd;
+    size_t used;
+    int error;
+    char buf[4096];
+};
+
+static void sheet_flush(struct sheet *sheet)
+{
+    for (size_t at = 0; at < sheet->used && !sheet->error;) {
+        ssize_t wrote = output_write(sheet->fd, sheet->buf + at, sheet->used - at);
+
+        sheet->error = wrote < 0 ? (int)wrote : 0;
+        at += wrote > 0 ? (size_t)wrote : 0;
+    }
+    sheet->used = 0;
+}
+
+static void put(struct sheet *sheet, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void put(struct sheet *sheet, const char *format, ...)
+{
+    va_list args;
+
+    if (sizeof(sheet->buf) - sheet->used < 1024)
+        sheet_flush(sheet);
+    va_start(args, format);
+    sheet->used += log_format(sheet->buf + sheet->used, sizeof(sheet->buf) - sheet->used, format, args);
+    va_end(args);
+}
+
+static const char *const class_words[CLASS_COUNT] = {"block", "native", "managed", "pool",
+                                                     "array", "vmm",    "graph",   "reserved"};
+static const char *const host_words[HOST_CLASS_COUNT] = {"heap", "pinned", "registered", "tier"};
+static const char *const pin_words[PIN_REASON_COUNT] = {"exported", "peer", "registered", "texture",
+                                                        "graph",    "api",  "library",    "referenced"};
+static const char *const move_words[MOVE_COUNT] = {"device_to_host", "host_to_device", "host_to_disk",
+                                                   "disk_to_host"};
+
+void stats_moved(enum stats_move move, uint64_t bytes, uint64_t ns)
+{
+    stats_add(&core.counters.moves[move].count, 1);
+    stats_add(&core.counters.moves[move].bytes, bytes);
+    stats_add(&core.counters.moves[move].ns, ns);
+}
+
+static unsigned long long value(_Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* Bytes of live blocks by what keeps them, and of all together. */
+struct held {
+    uint64_t pinned[PIN_REASON_COUNT];
+    uint64_t blocks, bytes;
+};
+
+static struct held held_on(int ordinal_or_all)
+{
+    struct held held = {0};
+
+    pthread_mutex_lock(&core.lock);
+    for (uint32_t g = extent_low(&core.arena), high = core.blocks.bytes ? extent_high(&core.arena) : 0;
+         g < high; g++) {
+        const struct block *block = &core.blocks.block[g];
+        uint64_t bytes = block->granules * GRANULE_BYTES;
+
+        if (!block->id || (ordinal_or_all >= 0 && block->ordinal != ordinal_or_all))
+            continue;
+        held.blocks++;
+        held.bytes += bytes;
+        for (unsigned reason = 0; reason < PIN_REASON_COUNT; reason++)
+            if (block->pins[reason] || (reason == PIN_LIBRARY && block->flags & BLOCK_FIXED) ||
+                (reason == PIN_REFERENCED && block->flags & BLOCK_REFERENCED))
+                held.pinned[reason] += bytes;
+    }
+    pthread_mutex_unlock(&core.lock);
+    return held;
+}
+
+static uint64_t shown_limit(uint64_t limit_bytes, uint64_t none)
+{
+    return limit_bytes == BUDGET_NO_LIMIT ? none : limit_bytes;
+}
+
+static void put_budget(struct sheet *sheet, const struct budget *budget, uint64_t limit_bytes)
+{
+    put(sheet, "\"budget_bytes\": %llu, \"used_bytes\": %llu, \"peak_bytes\": %llu",
+        (unsigned long long)limit_bytes, (unsigned long long)budget->used_bytes,
+        (unsigned long long)budget->peak_bytes);
+}
+
+static void put_classes(struct sheet *sheet, const struct budget *budget, const char *const *words,
+                        unsigned count)
+{
+    put(sheet, "\"classes\": {");
+    for (unsigned i = 0; i < count; i++)
+        put(sheet, "%s\"%s\": %llu", i ? ", " : "", words[i], (unsigned long long)budget->class_bytes[i]);
+    put(sheet, "}");
+}
+
+static void put_areas(struct sheet *sheet, const struct areas *areas)
+{
+    put(sheet, ", \"operations_bytes\": %llu, \"buffers_bytes\": %llu",
+        (unsigned long long)areas->operations_bytes, (unsigned long long)areas->buffers_bytes);
+}
+
+static struct areas areas_of(int ordinal_or_host)
+{
+    struct areas areas;
+
+    pthread_mutex_lock(&core.lock);
+    areas = ordinal_or_host < 0 ? host_area_state() : area_state((unsigned)ordinal_or_host);
+    pthread_mutex_unlock(&core.lock);
+    return areas;
+}
+
+static void put_device(struct sheet *sheet, unsigned ordinal)
+{
+    struct areas areas = areas_of((int)ordinal);
+    struct device_state *device = &core.devices[ordinal];
+    struct held held = held_on((int)ordinal);
+    uint64_t free_bytes = 0, total_bytes = 0, untracked = 0;
+
+    if (device->ready && core_active() &&
+        core.device->memory(core.device, ordinal, &free_bytes, &total_bytes) == 0 &&
+        total_bytes - free_bytes > budget_held(&device->budget))
+        untracked = total_bytes - free_bytes - budget_held(&device->budget);
+    put(sheet, "%s\n  {\"ordinal\": %u, ", ordinal ? "," : "", ordinal);
+    put_budget(sheet, &device->budget, shown_limit(device->configured_bytes, device->total_bytes));
+    put(sheet, ", \"idle_bytes\": %llu, \"untracked_bytes\": %llu, \"refused\": %llu,\n   ",
+        (unsigned long long)device->budget.idle_bytes, (unsigned long long)untracked,
+        (unsigned long long)device->budget.refused);
+    put_classes(sheet, &device->budget, class_words, CLASS_COUNT);
+    put_areas(sheet, &areas);
+    put(sheet, ",\n   \"pinned\": {");
+    for (unsigned i = 0; i < PIN_REASON_COUNT; i++)
+        put(sheet, "%s\"%s\": %llu", i ? ", " : "", pin_words[i], (unsigned long long)held.pinned[i]);
+    put(sheet, "}}");
+}
+
+/* Bytes of the character of UTF-8 that begins here; 0: none does. */
+static size_t character(const unsigned char *text, size_t length)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t bytes = text[0] < 0x80       ? 1
+                   : text[0] >> 5 == 6  ? 2
+                   : text[0] >> 4 == 14 ? 3
+                   : text[0] >> 3 == 30 ? 4
+                                        : 0;
+    uint32_t code = bytes > 1 ? text[0] & (0x7fu >> bytes) : text[0];
+
+    if (bytes > length)
+        return 0;
+    for (size_t i = 1; i < bytes; i++) {
+        if (text[i] >> 6 != 2)
+            return 0;
+        code = code << 6 | (text[i] & 0x3f);
+    }
+    return bytes && code >= least[bytes] && code <= 0x10ffff && code >> 11 != 0x1b ? bytes : 0;
+}
+
+/* Inside a string of JSON: quotes escaped, control characters and what is no text masked. */
+static void put_text(struct sheet *sheet, const char *text, size_t length)
+{
+    for (size_t i = 0, bytes; i < length; i += bytes) {
+        bytes = character((const unsigned char *)text + i, length - i);
+        if (!bytes || (unsigned char)text[i] < ' ')
+            put(sheet, "?");
+        else
+            put(sheet, "%s%.*s", text[i] == '"' || text[i] == '\\' ? "\\" : "", (int)bytes, text + i);
+        bytes += !bytes;
+    }
+}
+
+static void put_command(struct sheet *sheet)
+{
+    char line[512];
+    int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? 0 : read(fd, line, sizeof(line) - 1);
+
+    if (fd >= 0)
+        close(fd);
+    for (ssize_t i = 0; i < length; i++)
+        line[i] = line[i] ? line[i] : ' ';
+    if (length > 0)
+        put_text(sheet, line, (size_t)length - 1);
+}
+
+static void put_events(struct sheet *sheet)
+{
+    struct stats_counters *c = &core.counters;
+    struct held left = held_on(-1);
+
+    put(sheet, " \"moves\": {");
+    for (unsigned i = 0; i < MOVE_COUNT; i++)
+        put(sheet, "%s\"%s\": {\"count\": %llu, \"bytes\": %llu, \"ns\": %llu}", i ? ",\n           " : "",
+            move_words[i], value(&c->moves[i].count), value(&c->moves[i].bytes), value(&c->moves[i].ns));
+    put(sheet,
+        "},\n \"evictions\": %llu, \"restores\": %llu, \"dropped_clean\": %llu, \"save_failures\": %llu,",
+        value(&c->evictions), value(&c->restores), value(&c->dropped_clean), value(&c->save_failures));
+    put(sheet,
+        "\n \"zero_copy_launches\": %llu, \"drains\": %llu, \"searches\": %llu, \"search_ns\": %llu, "
+        "\"searched_bytes\": %llu,",
+        value(&c->zero_copy_launches), value(&c->drains), value(&c->searches), value(&c->search_ns),
+        value(&c->searched_bytes));
+    put(sheet,
+        "\n \"stall_ns\": %llu, \"monitor_ticks\": %llu, \"leaked\": {\"blocks\": %llu, \"bytes\": %llu}",
+        value(&c->stall_ns), value(&c->monitor_ticks), (unsigned long long)left.blocks,
+        (unsigned long long)left.bytes);
+}
+
+static struct disk_figures disk_now(void)
+{
+    struct disk_figures figures = {0};
+
+    if (core_host_active())
+        disk_figures(&core.disk, &figures);
+    return figures;
+}
+
+static void put_json(struct sheet *sheet, const char *const *unhooked, unsigned unhooked_count)
+{
+    struct disk_figures disk = disk_now();
+    const char *why = atomic_load(&core.account_only);
+    struct areas areas = areas_of(-1);
+    struct budget host;
+
+    host_figures(&host);
+    put(sheet, "{\"version\": 1, \"pid\": %d, \"command\": \"", (int)getpid());
+    put_command(sheet);
+    put(sheet, "\", \"duration_ns\": %llu,\n \"devices\": [",
+        core.device ? (unsigned long long)(core_now() - core.started_ns) : 0ULL);
+    for (unsigned i = 0; core.device && i < core.device->count; i++)
+        put_device(sheet, i);
+    put(sheet, "],\n \"host\": {");
+    put_budget(sheet, &host, shown_limit(host.limit_bytes, 0));
+    put(sheet, ", \"idle_bytes\": %llu, \"refused\": %llu, ", (unsigned long long)host.idle_bytes,
+        (unsigned long long)host.refused);
+    put_classes(sheet, &host, host_words, HOST_CLASS_COUNT);
+    put_areas(sheet, &areas);
+    put(sheet, "},\n \"disk\": {\"budget_bytes\": %llu, \"used_bytes\": %llu, \"peak_bytes\": %llu},\n",
+        (unsigned long long)disk.budget_bytes, (unsigned long long)disk.used_bytes,
+        (unsigned long long)disk.peak_bytes);
+    put_events(sheet);
+    put(sheet, ",\n \"unhooked\": [");
+    for (unsigned i = 0; i < unhooked_count; i++) {
+        put(sheet, "%s\"", i ? ", " : "");
+        put_text(sheet, unhooked[i], strlen(unhooked[i]));
+        put(sheet, "\"");
+    }
+    put(sheet, "], \"account_only\": %s", why ? "\"" : "null");
+    if (why)
+        put_text(sheet, why, strlen(why));
+    put(sheet, "%s}\n", why ? "\"" : "");
+}
+
+/* `%p` becomes the process id. */
+static int expand(const char *path, char *buf, size_t size)
+{
+    const char *mark = strstr(path, "%p");
+    size_t length = mark ? log_print(buf, size, "%.*s%d%s", (int)(mark - path), path, (int)getpid(), mark + 2)
+                         : log_print(buf, size, "%s", path);
+
+    return length + 1 < size ? 0 : -ENAMETOOLONG;
+}
+
+int stats_write_json(const char *path, const char *const *unhooked, unsigned unhooked_count)
+{
+    char name[1100], temporary[1200];
+    struct sheet sheet = {0};
+    int r = expand(path, name, sizeof(name));
+
+    if (r < 0)
+        return r;
+    if (!core.device && !strstr(path, "%p") && access(name, F_OK) == 0)
+        return 0;
+    log_print(temporary, sizeof(temporary), "%s.%d.new", name, (int)getpid());
+    sheet.fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (sheet.fd < 0)
+        return -errno;
+    put_json(&sheet, unhooked, unhooked_count);
+    sheet_flush(&sheet);
+    if (close(sheet.fd) < 0 && !sheet.error)
+        sheet.error = -errno;
+    if (!sheet.error && rename(temporary, name) < 0)
+        sheet.error = -errno;
+    if (sheet.error)
+        unlink(temporary);
+    return sheet.error;
+}
+
+/* ---- the table ------------------------------------------------------------------------------------------- */
+
+/* @areas  NULL: the tier has none */
+static void put_row(struct sheet *sheet, const char *name, uint64_t budget_bytes, uint64_t used_bytes,
+                    uint64_t peak_bytes, const struct areas *areas)
+{
+    char operations[SIZE_TEXT_BYTES], buffers[SIZE_TEXT_BYTES];
+    char budget[SIZE_TEXT_BYTES], used[SIZE_TEXT_BYTES], peak[SIZE_TEXT_BYTES];
+
+    size_format(budget_bytes == BUDGET_NO_LIMIT ? SIZE_UNLIMITED : budget_bytes, budget, sizeof(budget));
+    size_format(used_bytes, used, sizeof(used));
+    size_format(peak_bytes, peak, sizeof(peak));
+    put(sheet, "  %-10s %12s %12s %12s", name, budget, used, peak);
+    if (areas && area_in_force()) {
+        size_format(areas->operations_bytes, operations, sizeof(operations));
+        size_format(areas->buffers_bytes, buffers, sizeof(buffers));
+        put(sheet, " %12s %12s", operations, buffers);
+    }
+    put(sheet, "\n");
+}
+
+void stats_write_table(int fd)
+{
+    struct sheet sheet = {.fd = fd};
+    struct disk_figures disk = disk_now();
+    struct stats_counters *c = &core.counters;
+    struct budget host;
+    struct areas areas;
+    char name[24];
+
+    if (fd < 0 || (!core.device && !value(&c->moves[MOVE_HOST_TO_DISK].count)))
+        return;
+    host_figures(&host);
+    put(&sheet, "ebbtide[%d]\n  %-10s %12s %12s %12s%s\n", (int)getpid(), "tier", "budget", "used", "peak",
+        area_in_force() ? "   operations      buffers" : "");
+    for (unsigned i = 0; core.device && i < core.device->count; i++) {
+        areas = areas_of((int)i);
+        log_print(name, sizeof(name), "device %u", i);
+        if (core.devices[i].ready)
+            put_row(&sheet, name, core.devices[i].configured_bytes, core.devices[i].budget.used_bytes,
+                    core.devices[i].budget.peak_bytes, &areas);
+    }
+    areas = areas_of(-1);
+    put_row(&sheet, "host", host.limit_bytes, host.used_bytes, host.peak_bytes, &areas);
+    put_row(&sheet, "disk", disk.budget_bytes, disk.used_bytes, disk.peak_bytes, NULL);
+    for (unsigned i = 0; i < MOVE_COUNT; i++) {
+        char bytes[SIZE_TEXT_BYTES];
+        unsigned long long ns = value(&c->moves[i].ns), moved = value(&c->moves[i].bytes);
+
+        size_format(moved, bytes, sizeof(bytes));
+        put(&sheet, "  %-15s %8llu moves %12s %8llu MB/s\n", move_words[i], value(&c->moves[i].count), bytes,
+            ns / 1000 ? moved / (ns / 1000) : 0);
+    }
+    put(&sheet,
+        "  %llu drains, %llu searches, %llu launches from host memory, stalled %llu ms, refused %llu\n",
+        value(&c->drains), value(&c->searches), value(&c->zero_copy_launches), value(&c->stall_ns) / 1000000,
+        (unsigned long long)core.devices[0].budget.refused);
+    sheet_flush(&sheet);
+}

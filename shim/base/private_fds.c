@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* files.c - see files.h. */
+#include "base/private_fds.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Newer than some headers. */
+#define CLOSE_UNSHARE 2u /* CLOSE_RANGE_UNSHARE, of Linux 5.9 */
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+#ifndef SYS_pidfd_getfd
+#define SYS_pidfd_getfd 438
+#endif
+
+/* It opens files, and calls into libc and our log only. */
+#define STACK_BYTES ((size_t)256 << 10)
+
+/* On the stack of who waits for it. */
+struct job {
+    void (*act)(void *arg);
+    void *arg;
+    bool done;
+    struct job *next;
+};
+
+enum state {
+    NONE,
+    STARTING,
+    READY,
+    NEVER
+};
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t wanted, changed;
+    enum state state;
+    pid_t process; /* which it is the thread of; another one is a forked child, that has none */
+    pthread_t starter;
+    struct job *first;
+    int self;     /* the process, in our table */
+    pid_t thread; /* of ours */
+} keeper = {.lock = PTHREAD_MUTEX_INITIALIZER,
+            .wanted = PTHREAD_COND_INITIALIZER,
+            .changed = PTHREAD_COND_INITIALIZER};
+
+static __thread bool mine __attribute__((tls_model("initial-exec")));
+
+int files_from_program(int file)
+{
+    return (int)syscall(SYS_pidfd_getfd, keeper.self, file, 0);
+}
+
+int files_to_program(int file)
+{
+    char path[64];
+
+    log_print(path, sizeof path, "/proc/self/task/%d/fd/%d", keeper.thread, file);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* For the log. */
+static int borrow(int file)
+{
+    return mine ? files_from_program(file) : file;
+}
+
+/* Leave the program's table. What it has open there is not duplicated, but for what comes in between. */
+static bool leave(void)
+{
+    if (syscall(SYS_close_range, 0u, ~0u, CLOSE_UNSHARE) < 0)
+        return false;
+    for (int file = 0; file <= STDERR_FILENO; file++)
+        if (open("/dev/null", O_RDWR | O_CLOEXEC) < 0)
+            eventfd(0, EFD_CLOEXEC);
+    keeper.thread = (pid_t)syscall(SYS_gettid);
+    keeper.self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    if (keeper.self < 0)
+        return false;
+    int file = files_from_program(STDERR_FILENO);
+    bool may = file >= 0 || errno == EBADF;
+
+    if (file >= 0)
+        close(file);
+    return may;
+}
+
+static void *keep(void *unused)
+{
+    bool ready = leave();
+
+    pthread_setname_np(pthread_self(), "ebbtide-files");
+    pthread_mutex_lock(&keeper.lock);
+    mine = ready;
+    keeper.state = ready ? READY : NEVER;
+    pthread_cond_broadcast(&keeper.changed);
+    while (ready) {
+        struct job *job = keeper.first;
+
+        if (!job) {
+            pthread_cond_wait(&keeper.wanted, &keeper.lock);
+            continue;
+        }
+        keeper.first = job->next;
+        pthread_mutex_unlock(&keeper.lock);
+        job->act(job->arg);
+        pthread_mutex_lock(&keeper.lock);
+        job->done = true;
+        pthread_cond_broadcast(&keeper.changed);
+    }
+    pthread_mutex_unlock(&keeper.lock);
+    return unused;
+}
+
+/* Without the lock: a new thread allocates, and that may end up here again. */
+static bool create(void)
+{
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    pthread_t thread;
+    int error;
+
+    log_borrow = borrow;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(&thread, &attributes, keep, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return !error;
+}
+
+/* In a child nobody has the lock who could give it back. */
+static void look_for_fork(void)
+{
+    pid_t process = getpid();
+
+    if (__atomic_load_n(&keeper.process, __ATOMIC_ACQUIRE) == process)
+        return;
+    if (keeper.process) {
+        pthread_mutex_init(&keeper.lock, NULL);
+        pthread_cond_init(&keeper.wanted, NULL);
+        pthread_cond_init(&keeper.changed, NULL);
+        keeper.state = NONE;
+        keeper.first = NULL;
+    }
+    __atomic_store_n(&keeper.process, process, __ATOMIC_RELEASE);
+}
+
+/* Lock held, let go of meanwhile. 0, and the state is READY or NEVER; or -EDEADLK. */
+static int start(void)
+{
+    if (keeper.state == STARTING && pthread_equal(keeper.starter, pthread_self()))
+        return -EDEADLK;
+    if (keeper.state == NONE) {
+        keeper.state = STARTING;
+        keeper.starter = pthread_self();
+        pthread_mutex_unlock(&keeper.lock);
+        bool created = create();
+        pthread_mutex_lock(&keeper.lock);
+        if (!created)
+            keeper.state = NEVER;
+    }
+    while (keeper.state == STARTING)
+        pthread_cond_wait(&keeper.changed, &keeper.lock);
+    return 0;
+}
+
+bool files_mine(void)
+{
+    return mine;
+}
+
+bool files_apart(void)
+{
+    bool apart;
+
+    look_for_fork();
+    pthread_mutex_lock(&keeper.lock);
+    apart = start() == 0 && keeper.state == READY;
+    pthread_mutex_unlock(&keeper.lock);
+    return apart;
+}
+
+int files_run(void (*act)(void *arg), void *arg)
+{
+    struct job job = {.act = act, .arg = arg}, **last = &keeper.first;
+    int rc = 0;
+    bool here = mine;
+
+    if (!here) {
+        look_for_fork();
+        pthread_mutex_lock(&keeper.lock);
+        rc = start();
+        here = keeper.state != READY;
+        if (!rc && !here) {
+            while (*last)
+                last = &(*last)->next;
+            *last = &job;
+            pthread_cond_signal(&keeper.wanted);
+            while (!job.done)
+                pthread_cond_wait(&keeper.changed, &keeper.lock);
+        }
+        pthread_mutex_unlock(&keeper.lock);
+    }
+    if (!rc && here)
+        act(arg);
+    return rc;
+}
+
+/* ---- threads ------------------------------------------------------------------------------------------------ */
+
+struct creation {
+    pthread_t *out;
+    const pthread_attr_t *attributes;
+    void *(*run)(void *);
+    void *arg;
+    int error;
+};
+
+static void create_thread(void *arg)
+{
+    struct creation *creation = arg;
+
+    creation->error = pthread_create(creation->out, creation->attributes, creation->run, creation->arg);
+}
+
+int files_thread(pthread_t *out, const pthread_attr_t *attributes, void *(*run)(void *), void *arg)
+{
+    struct creation creation = {out, attributes, run, arg, 0};
+    int rc = files_run(create_thread, &creation);
+
+    return rc < 0 ? -rc : creation.error;
+}
+
+void files_enter(void)
+{
+    mine = files_apart();
+}
+
+/* ---- the program's table -------------------------------------------------------------------------------------- */
+
+void files_identify(int file, struct files_identity *out)
+{
+    struct stat stat;
+
+    *out = (struct files_identity){0};
+    if (fstat(file, &stat) == 0)
+        *out = (struct files_identity){stat.st_dev, stat.st_ino};
+}
+
+bool files_is(int file, const struct files_identity *identity)
+{
+    struct stat stat;
+
+    return file >= 0 && fstat(file, &stat) == 0 && stat.st_dev == identity->device &&
+           stat.st_ino == identity->inode;
+}

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cuda/contexts.h"
+
+#include "base/table.h"
+
+#include <errno.h>
+
+struct home {
+    CUcontext context; /* NULL: no streams */
+    CUstream stream[STREAM_WAYS];
+    CUfunction kernel;
+};
+
+struct primary {
+    CUcontext context;
+    unsigned retains;
+};
+
+static CUdevice devices[DEVICE_MAX];
+static unsigned device_count;
+
+static struct table table = TABLE_INIT(struct context);
+/* Readers work in some context; the writer takes one away. */
+static pthread_rwlock_t alive = PTHREAD_RWLOCK_INITIALIZER;
+
+/* Both under home_lock. */
+static pthread_mutex_t home_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct home homes[DEVICE_MAX];
+static struct primary primaries[DEVICE_MAX];
+
+int contexts_init(void)
+{
+    int count = 0;
+
+    if (real.cuDeviceGetCount(&count) != CUDA_SUCCESS || count < 1 || count > DEVICE_MAX)
+        return -ENOTSUP;
+    for (int i = 0; i < count; i++)
+        if (real.cuDeviceGet(&devices[i], i) != CUDA_SUCCESS)
+            return -ENOTSUP;
+    device_count = (unsigned)count;
+    return 0;
+}
+
+unsigned contexts_device_count(void)
+{
+    return device_count;
+}
+
+CUdevice contexts_device(unsigned ordinal)
+{
+    return devices[ordinal];
+}
+
+unsigned contexts_ordinal(CUdevice device)
+{
+    for (unsigned i = 0; i < device_count; i++)
+        if (devices[i] == device)
+            return i;
+    return DEVICE_MAX;
+}
+
+static uint64_t key_of(const void *handle)
+{
+    return (uint64_t)(uintptr_t)handle;
+}
+
+void contexts_add(CUcontext handle, CUdevice device)
+{
+    struct context context = {.handle = handle, .ordinal = contexts_ordinal(device)};
+
+    if (handle && context.ordinal < DEVICE_MAX)
+        table_put(&table, key_of(handle), &context);
+}
+
+void contexts_add_green(CUgreenCtx green, CUdevice device)
+{
+    struct context context = {.green = green, .ordinal = contexts_ordinal(device)};
+
+    if (green && context.ordinal < DEVICE_MAX)
+        table_put(&table, key_of(green), &context);
+}
+
+void contexts_retained(CUcontext handle, CUdevice device)
+{
+    unsigned ordinal = contexts_ordinal(device);
+
+    if (ordinal == DEVICE_MAX)
+        return;
+    pthread_mutex_lock(&home_lock);
+    primaries[ordinal].context = handle;
+    primaries[ordinal].retains++;
+    pthread_mutex_unlock(&home_lock);
+    contexts_add(handle, device);
+}
+
+bool contexts_released(CUdevice device, CUcontext *out)
+{
+    unsigned ordinal = contexts_ordinal(device);
+    bool is_last = false;
+
+    if (ordinal == DEVICE_MAX)
+        return false;
+    pthread_mutex_lock(&home_lock);
+    if (primaries[ordinal].retains && --primaries[ordinal].retains == 0) {
+        *out = primaries[ordinal].context;
+        primaries[ordinal].context = NULL;
+        is_last = true;
+    }
+    pthread_mutex_unlock(&home_lock);
+    return is_last;
+}
+
+CUcontext contexts_primary(CUdevice device)
+{
+    unsigned ordinal = contexts_ordinal(device);
+    CUcontext context = NULL;
+
+    if (ordinal == DEVICE_MAX)
+        return NULL;
+    pthread_mutex_lock(&home_lock);
+    context = primaries[ordinal].context;
+    pthread_mutex_unlock(&home_lock);
+    return context;
+}
+
+bool contexts_ordinal_of(CUcontext handle, unsigned *out)
+{
+    struct context context;
+
+    if (!handle || !table_get(&table, key_of(handle), &context))
+        return false;
+    *out = context.ordinal;
+    return true;
+}
+
+bool contexts_is_created(CUcontext handle)
+{
+    unsigned ordinal;
+
+    return contexts_ordinal_of(handle, &ordinal) && contexts_primary(devices[ordinal]) != handle;
+}
+
+void contexts_gone(CUcontext handle)
+{
+    struct context context;
+
+    pthread_rwlock_wrlock(&alive);
+    if (table_take(&table, key_of(handle), &context)) {
+        struct home *home = &homes[context.ordinal];
+
+        for (unsigned i = 0; home->context == handle && i < STREAM_WAYS; i++)
+            real.cuStreamDestroy_v2(home->stream[i]);
+        if (home->context == handle)
+            *home = (struct home){0};
+    }
+    pthread_rwlock_unlock(&alive);
+}
+
+void contexts_green_gone(CUgreenCtx green)
+{
+    struct context context;
+
+    pthread_rwlock_wrlock(&alive);
+    table_take(&table, key_of(green), &context);
+    pthread_rwlock_unlock(&alive);
+}
+
+bool contexts_here(struct place *out)
+{
+    CUcontext context = NULL;
+    CUdevice device;
+
+    if (real.cuCtxGetCurrent(&context) != CUDA_SUCCESS || !context ||
+        real.cuCtxGetDevice(&device) != CUDA_SUCCESS)
+        return false;
+    unsigned ordinal = contexts_ordinal(device);
+
+    if (ordinal == DEVICE_MAX)
+        return false;
+    *out = (struct place){context, ordinal};
+    return true;
+}
+
+CUstreamCaptureMode quiet_begin(void)
+{
+    CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
+
+    if (real.cuThreadExchangeStreamCaptureMode &&
+        real.cuThreadExchangeStreamCaptureMode(&mode) != CUDA_SUCCESS)
+        mode = CU_STREAM_CAPTURE_MODE_GLOBAL; /* the mode that every thread starts with */
+    return mode;
+}
+
+void quiet_end(CUstreamCaptureMode mode)
+{
+    if (real.cuThreadExchangeStreamCaptureMode)
+        real.cuThreadExchangeStreamCaptureMode(&mode);
+}
+
+static CUcontext some_context(unsigned ordinal)
+{
+    struct table_copy copy;
+    struct context primary;
+    CUcontext found = NULL;
+
+    /* Only what is in the table: a primary context that was reset may be retained, and dead. */
+    if (table_get(&table, key_of(primaries[ordinal].context), &primary))
+        return primary.handle;
+    if (table_copy(&table, &copy))
+        return NULL;
+    for (uint32_t i = 0; !found && i < copy.count; i++) {
+        const struct context *context = table_copy_record(&copy, i);
+
+        if (context->handle && context->ordinal == ordinal)
+            found = context->handle;
+    }
+    table_copy_free(&copy);
+    return found;
+}
+
+/* Private streams in a context that is current. */
+static int make_streams(struct home *home)
+{
+    for (unsigned i = 0; i < STREAM_WAYS; i++) {
+        CUresult result = real.cuStreamCreate(&home->stream[i], CU_STREAM_NON_BLOCKING);
+
+        if (result == CUDA_SUCCESS)
+            continue;
+        while (i-- > 0)
+            real.cuStreamDestroy_v2(home->stream[i]);
+        return result == CUDA_ERROR_OUT_OF_MEMORY ? -ENOMEM : -EIO;
+    }
+    return 0;
+}
+
+/* Push the context of our streams, made here where there are none. home_lock held; the driver is called under it,
+ * which nothing of the core's ever waits for. */
+static int push_home(unsigned ordinal)
+{
+    struct home *home = &homes[ordinal];
+    CUcontext context = home->context ? home->context : some_context(ordinal);
+
+    if (!context)
+        return -ENOTSUP;
+    if (real.cuCtxPushCurrent_v2(context) != CUDA_SUCCESS)
+        return -EIO;
+    int error = home->context ? 0 : make_streams(home);
+
+    if (error)
+        real.cuCtxPopCurrent_v2(&context);
+    else
+        home->context = context;
+    return error;
+}
+
+int context_enter(unsigned ordinal, struct entered *out)
+{
+    pthread_rwlock_rdlock(&alive);
+    out->mode = quiet_begin();
+    pthread_mutex_lock(&home_lock);
+    int error = push_home(ordinal);
+
+    out->context = homes[ordinal].context;
+    out->kernel = &homes[ordinal].kernel;
+    for (unsigned i = 0; !error && i < STREAM_WAYS; i++)
+        out->stream[i] = homes[ordinal].stream[i];
+    pthread_mutex_unlock(&home_lock);
+    if (error) {
+        quiet_end(out->mode);
+        pthread_rwlock_unlock(&alive);
+    }
+    return error;
+}
+
+void context_leave(struct entered *entered)
+{
+    CUcontext popped;
+
+    real.cuCtxPopCurrent_v2(&popped);
+    quiet_end(entered->mode);
+    pthread_rwlock_unlock(&alive);
+}
+
+bool context_watch(unsigned ordinal, struct entered *out)
+{
+    bool any;
+
+    pthread_rwlock_rdlock(&alive);
+    pthread_mutex_lock(&home_lock);
+    any = homes[ordinal].context != NULL;
+    for (unsigned i = 0; any && i < STREAM_WAYS; i++)
+        out->stream[i] = homes[ordinal].stream[i];
+    pthread_mutex_unlock(&home_lock);
+    if (any)
+        out->mode = quiet_begin();
+    else
+        pthread_rwlock_unlock(&alive);
+    return any;
+}
+
+void context_unwatch(struct entered *entered)
+{
+    quiet_end(entered->mode);
+    pthread_rwlock_unlock(&alive);
+}
+
+int contexts_each(int (*visit)(const struct context *context, void *arg), void *arg)
+{
+    struct table_copy copy = {0};
+
+    pthread_rwlock_rdlock(&alive);
+    int error = table_copy(&table, &copy);
+
+    for (uint32_t i = 0; !error && i < copy.count; i++)
+        error = visit(table_copy_record(&copy, i), arg);
+    table_copy_free(&copy);
+    pthread_rwlock_unlock(&alive);
+    return error;
+}

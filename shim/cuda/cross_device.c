@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cuda/cross_device.h"
+
+#include "cuda/capture.h"
+#include "cuda/contexts.h"
+#include "cuda/device_cuda.h"
+#include "hook/copy_operands.h"
+
+/* The stream that the call goes to, by a name that means the same in every entry. */
+static CUstream stream_of(const struct crossing *crossing)
+{
+    CUstream stream = crossing->stream ? *crossing->stream : NULL;
+
+    if (stream)
+        return stream;
+    return crossing->per_thread ? CU_STREAM_PER_THREAD : CU_STREAM_LEGACY;
+}
+
+/* Which context makes the call: its stream's. A default stream is the current context's, and so is one that captures,
+ * which does not tell. */
+static bool place_of(const struct crossing *crossing, struct place *out)
+{
+    CUstream stream = stream_of(crossing);
+
+    if (!contexts_here(out))
+        return false;
+    if (stream != CU_STREAM_LEGACY && stream != CU_STREAM_PER_THREAD && real.cuStreamGetCtx) {
+        struct place other;
+
+        if (real.cuStreamGetCtx(stream, &other.context) == CUDA_SUCCESS &&
+            contexts_ordinal_of(other.context, &other.ordinal))
+            *out = other;
+    }
+    return true;
+}
+
+/* The first block that is out of reach. */
+static bool find_far(const struct use *use, unsigned ordinal, struct block_info *out)
+{
+    for (uint32_t i = 0; i < use->count; i++) {
+        uint64_t address = core_arena.base + use->granule[i] * (uint64_t)GRANULE_BYTES;
+
+        if (core_find(address, out) == 0 && out->context && !device_cuda_reaches(ordinal, out->ordinal))
+            return true;
+    }
+    return false;
+}
+
+bool crossing_is(const struct crossing *crossing, const struct use *use)
+{
+    struct block_info far;
+    struct place place;
+
+    return contexts_device_count() > 1 && use->count && place_of(crossing, &place) &&
+           find_far(use, place.ordinal, &far);
+}
+
+/* The context that memory was allocated in; `otherwise` for what was in none, such as mappings of the program's. */
+static CUcontext context_of(CUdeviceptr address, CUcontext otherwise)
+{
+    struct block_info block;
+    CUcontext context = NULL;
+
+    if (core_owns(address) && core_find(address, &block) == 0 && block.context)
+        return (CUcontext)(uintptr_t)block.context;
+    if (real.cuPointerGetAttribute &&
+        real.cuPointerGetAttribute(&context, CU_POINTER_ATTRIBUTE_CONTEXT, address) == CUDA_SUCCESS &&
+        context)
+        return context;
+    return otherwise;
+}
+
+static bool is_on_device(CUmemorytype type, CUdeviceptr address)
+{
+    return type == CU_MEMORYTYPE_DEVICE || type == CU_MEMORYTYPE_ARRAY ||
+           (type == CU_MEMORYTYPE_UNIFIED && (core_owns(address) || !operands_is_on_host(address)));
+}
+
+static CUDA_MEMCPY3D_PEER of_plane(const CUDA_MEMCPY2D *plane)
+{
+    return (CUDA_MEMCPY3D_PEER){
+        .srcXInBytes = plane->srcXInBytes,
+        .srcY = plane->srcY,
+        .srcMemoryType = plane->srcMemoryType,
+        .srcDevice = plane->srcDevice,
+        .srcArray = plane->srcArray,
+        .srcPitch = plane->srcPitch,
+        .dstXInBytes = plane->dstXInBytes,
+        .dstY = plane->dstY,
+        .dstMemoryType = plane->dstMemoryType,
+        .dstDevice = plane->dstDevice,
+        .dstArray = plane->dstArray,
+        .dstPitch = plane->dstPitch,
+        .WidthInBytes = plane->WidthInBytes,
+        .Height = plane->Height,
+        .Depth = 1,
+    };
+}
+
+static CUDA_MEMCPY3D_PEER of_volume(const CUDA_MEMCPY3D *volume)
+{
+    return (CUDA_MEMCPY3D_PEER){
+        .srcXInBytes = volume->srcXInBytes,
+        .srcY = volume->srcY,
+        .srcZ = volume->srcZ,
+        .srcLOD = volume->srcLOD,
+        .srcMemoryType = volume->srcMemoryType,
+        .srcDevice = volume->srcDevice,
+        .srcArray = volume->srcArray,
+        .srcPitch = volume->srcPitch,
+        .srcHeight = volume->srcHeight,
+        .dstXInBytes = volume->dstXInBytes,
+        .dstY = volume->dstY,
+        .dstZ = volume->dstZ,
+        .dstLOD = volume->dstLOD,
+        .dstMemoryType = volume->dstMemoryType,
+        .dstDevice = volume->dstDevice,
+        .dstArray = volume->dstArray,
+        .dstPitch = volume->dstPitch,
+        .dstHeight = volume->dstHeight,
+        .WidthInBytes = volume->WidthInBytes,
+        .Height = volume->Height,
+        .Depth = volume->Depth,
+    };
+}
+
+static CUDA_MEMCPY3D_PEER of_flat(const struct crossing *crossing)
+{
+    return (CUDA_MEMCPY3D_PEER){
+        .srcMemoryType = CU_MEMORYTYPE_UNIFIED,
+        .srcDevice = crossing->from,
+        .dstMemoryType = CU_MEMORYTYPE_UNIFIED,
+        .dstDevice = crossing->to,
+        .WidthInBytes = crossing->bytes,
+        .Height = 1,
+        .Depth = 1,
+    };
+}
+
+/* A copy between two places on devices, which the caller does not wait for in any of its forms. */
+static bool copy_between(struct crossing *crossing, const struct place *place)
+{
+    CUDA_MEMCPY3D_PEER copy;
+
+    if (crossing->form == CROSSING_NONE)
+        return false;
+    copy = crossing->form == CROSSING_PLANE    ? of_plane(crossing->plane)
+           : crossing->form == CROSSING_VOLUME ? of_volume(crossing->volume)
+                                               : of_flat(crossing);
+    if (!is_on_device(copy.dstMemoryType, copy.dstDevice) ||
+        !is_on_device(copy.srcMemoryType, copy.srcDevice))
+        return false;
+    copy.dstContext = context_of(copy.dstDevice, place->context);
+    copy.srcContext = context_of(copy.srcDevice, place->context);
+    if (crossing->form != CROSSING_FLAT && real.cuMemcpy3DPeerAsync)
+        crossing->result = real.cuMemcpy3DPeerAsync(&copy, stream_of(crossing));
+    else if (crossing->form == CROSSING_FLAT && real.cuMemcpyPeerAsync)
+        crossing->result = real.cuMemcpyPeerAsync(copy.dstDevice, copy.dstContext, copy.srcDevice,
+                                                  copy.srcContext, crossing->bytes, stream_of(crossing));
+    else
+        return false;
+    return true;
+}
+
+/* An event behind what the stream has, in the context that is current. */
+static CUresult mark(CUstream stream, CUevent *out)
+{
+    CUresult result = real.cuEventCreate(out, CU_EVENT_DISABLE_TIMING);
+
+    if (result != CUDA_SUCCESS)
+        return result;
+    result = real.cuEventRecord(*out, stream);
+    if (result != CUDA_SUCCESS)
+        real.cuEventDestroy_v2(*out);
+    return result;
+}
+
+static CUresult mark_in(CUcontext context, CUstream stream, CUevent *out)
+{
+    CUresult result = real.cuCtxPushCurrent_v2(context);
+    CUcontext popped;
+
+    if (result != CUDA_SUCCESS)
+        return result;
+    result = mark(stream, out);
+    real.cuCtxPopCurrent_v2(&popped);
+    return result;
+}
+
+/* The stream for the call in the block's context, which is current. */
+static bool detour_stream(struct crossing *crossing)
+{
+    crossing->detour = CU_STREAM_PER_THREAD;
+    if (crossing->stream && real.cuStreamCreate(&crossing->detour, CU_STREAM_NON_BLOCKING) != CUDA_SUCCESS)
+        return false;
+    if (real.cuStreamWaitEvent(crossing->detour, crossing->before, 0) == CUDA_SUCCESS)
+        return true;
+    if (crossing->stream)
+        real.cuStreamDestroy_v2(crossing->detour);
+    return false;
+}
+
+/* Into the block's context, behind what the program's stream has. False: as if it had not been tried. */
+static bool detour_begin(struct crossing *crossing, const struct place *place, CUcontext owner)
+{
+    CUcontext popped;
+    bool is_ready;
+
+    if (!real.cuEventRecord || !real.cuStreamWaitEvent ||
+        mark_in(place->context, stream_of(crossing), &crossing->before) != CUDA_SUCCESS)
+        return false;
+    is_ready = real.cuCtxPushCurrent_v2(owner) == CUDA_SUCCESS;
+    if (is_ready && !detour_stream(crossing)) {
+        real.cuCtxPopCurrent_v2(&popped);
+        is_ready = false;
+    }
+    if (!is_ready) {
+        real.cuEventDestroy_v2(crossing->before);
+        return false;
+    }
+    crossing->owner = owner;
+    crossing->home = place->context;
+    if (crossing->stream) {
+        crossing->instead_of = *crossing->stream;
+        *crossing->stream = crossing->detour;
+    }
+    return true;
+}
+
+bool crossing_begin(struct crossing *crossing, const struct use *use)
+{
+    struct block_info far;
+    struct place place;
+    CUstreamCaptureMode mode;
+
+    if (!place_of(crossing, &place) || !find_far(use, place.ordinal, &far))
+        return false;
+    if (copy_between(crossing, &place))
+        return true;
+    if (capture_records(crossing->stream ? *crossing->stream : NULL, crossing->per_thread))
+        return false;
+    mode = quiet_begin();
+    detour_begin(crossing, &place, (CUcontext)(uintptr_t)far.context);
+    quiet_end(mode);
+    return false;
+}
+
+/* The program's stream waits for the call. The block's context is current. */
+static bool join(const struct crossing *crossing)
+{
+    CUcontext popped;
+    CUevent after;
+    bool is_joined;
+
+    if (mark(crossing->detour, &after) != CUDA_SUCCESS)
+        return false;
+    is_joined = real.cuCtxPushCurrent_v2(crossing->home) == CUDA_SUCCESS;
+    if (is_joined) {
+        is_joined = real.cuStreamWaitEvent(stream_of(crossing), after, 0) == CUDA_SUCCESS;
+        real.cuCtxPopCurrent_v2(&popped);
+    }
+    real.cuEventDestroy_v2(after);
+    return is_joined;
+}
+
+void crossing_end(struct crossing *crossing)
+{
+    CUstreamCaptureMode mode;
+    CUcontext popped;
+
+    if (!crossing->owner)
+        return;
+    mode = quiet_begin();
+    if (crossing->stream)
+        *crossing->stream = crossing->instead_of;
+    if (!join(crossing)) /* what cannot wait there is waited for here */
+        real.cuStreamSynchronize(crossing->detour);
+    if (crossing->stream)
+        real.cuStreamDestroy_v2(crossing->detour);
+    real.cuCtxPopCurrent_v2(&popped);
+    real.cuEventDestroy_v2(crossing->before);
+    quiet_end(mode);
+}

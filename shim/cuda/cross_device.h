@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * crossing.h - a copy or set whose block lies on another device than the one that makes it.
+ *
+ * The driver lets a context copy and set memory that cudaMalloc gave on any device; blocks are mappings, which only
+ * their own device and its peers may touch. So a copy between two devices becomes one that names both contexts, and
+ * what has one side on the host, or is a set, is made in the context of the block: in a stream that waits for the
+ * program's, and that the program's waits for. That stream is a fresh one, or the thread's own default stream where a
+ * call is told none: the context's legacy one would wait for all that the program does there. A stream that captures
+ * can take the first kind only.
+ *
+ * Threads  any. crossing_begin and crossing_end stand around the real call, inside the user section.
+ */
+#ifndef EBB_CROSSING_H
+#define EBB_CROSSING_H
+
+#include "engine/core.h"
+#include "hook/hooks.h"
+
+/** What a call copies, as far as it could be a copy between devices. */
+enum crossing_form {
+    CROSSING_NONE, /**< a set, or one side is an address of the host's by the call's name */
+    CROSSING_FLAT,
+    CROSSING_PLANE,
+    CROSSING_VOLUME
+};
+
+struct crossing {
+    enum crossing_form form;
+    bool per_thread;      /**< stream 0 is the thread's own */
+    CUstream *stream;     /**< the call's argument, which may be changed; NULL: it has none */
+    CUdeviceptr to, from; /**< of a flat one */
+    size_t bytes;
+    const CUDA_MEMCPY2D *plane;
+    const CUDA_MEMCPY3D *volume;
+    CUresult result; /**< of the call, once it was made */
+    /* Internal: the detour through the context of the block. */
+    CUcontext owner, home;
+    CUevent before;
+    CUstream detour, instead_of;
+};
+
+static inline void crossing_init(struct crossing *crossing, bool per_thread)
+{
+    crossing->form = CROSSING_NONE;
+    crossing->per_thread = per_thread;
+    crossing->stream = NULL;
+    crossing->owner = NULL;
+}
+
+static inline void crossing_flat(struct crossing *crossing, CUdeviceptr to, CUdeviceptr from, size_t bytes)
+{
+    crossing->form = CROSSING_FLAT;
+    crossing->to = to;
+    crossing->from = from;
+    crossing->bytes = bytes;
+}
+
+/** True for a call with a block that the device which makes it has no access to. */
+bool crossing_is(const struct crossing *crossing, const struct use *use);
+
+/** Make the call, or have the program's call made in the right context. True: it was made, with `result`. False: the
+ *  caller makes it, in the thread's own default stream where `owner` is set, and then calls crossing_end. */
+bool crossing_begin(struct crossing *crossing, const struct use *use);
+void crossing_end(struct crossing *crossing);
+
+#endif

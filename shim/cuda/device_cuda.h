@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * device_cuda.h - struct device on the real driver.
+ *
+ * Files    device_cuda.c  start, probe, memory figures        device_map.c    reserve, create, map, grant, peers
+ *          device_host.c  host memory that blocks go to       device_copy.c   private copies
+ *          device_drain.c waiting for all work                device_roots.c  where kernels could find pointers
+ *          device_trial.c what memory the driver lets us map
+ *          device_scan.c  looking for pointers on the device  device_managed.c  the same device on managed memory
+ *
+ * Whether host memory can be mapped at a block's address is found by doing it: create, map and grant before the first
+ * block, when there is a context: some drivers want one, and a mere cuInit should bring up none. A copy through the
+ * mapped address is tried at the first host_create. Some drivers crash in
+ * cuMemCreate on a machine that has a memory node without memory: there it is not tried unless
+ * EBBTIDE_RESIDENCY=mapped asks for it. The probe runs in this process: a helper would need a second context, which
+ * costs a real device hundreds of megabytes.
+ */
+#ifndef EBB_DEVICE_CUDA_H
+#define EBB_DEVICE_CUDA_H
+
+#include "cuda/contexts.h"
+#include "tier/device.h"
+
+struct options;
+
+/** Fill the device of this process. After a successful cuInit. `*out` lives as long as the process.
+ *  -ENOTSUP: a driver without what blocks need. */
+int device_cuda_init(const struct options *options, struct device **out);
+
+/** Does the driver let us map memory of the device, and use it? Tried at the first call, in the current context: before
+ *  the device's first block. False, said once: its memory is the driver's affair. Not while anything is locked. */
+bool device_cuda_maps(unsigned ordinal);
+
+/** Find out, before the first block, whether host memory can be mapped, and tell the core; once more when a new context
+ *  has followed a "no". Not while anything is locked. */
+void device_cuda_host_ready(void);
+
+/** May that device touch the blocks of `owner`: it is the owner, or a peer that was let in. */
+bool device_cuda_reaches(unsigned ordinal, unsigned owner);
+
+/** A peer may or may no longer reach the memory of `owner`: every block there is granted anew. */
+void device_cuda_peer(unsigned owner, unsigned peer, bool enabled);
+
+/** A context has been taken out of use and is about to be destroyed: what was pinned in it is pinned in another. */
+void device_host_context_gone(CUcontext context);
+/** A context is there: pin what is pinned in none. */
+void device_host_context_new(void);
+
+/* Between the files. */
+
+/** The device of EBBTIDE_ALLOCATOR=managed. -ENOTSUP: no prefetch, or pages that cannot move while they are in use. */
+int device_managed_init(struct device **out);
+
+/** One of our errors for one of the driver's. */
+int device_cuda_error(CUresult result);
+/** Give back for good: once more where that fails, since an error that passes must not cost the memory. */
+CUresult device_cuda_release(CUmemGenericAllocationHandle handle);
+CUresult device_cuda_unmap(CUdeviceptr address, size_t bytes);
+
+int device_map_reserve(struct device *self, uint64_t bytes, uint64_t *out_base);
+void device_map_unreserve(struct device *self, uint64_t base, uint64_t bytes);
+int device_map_create(struct device *self, unsigned ordinal, uint64_t bytes, uint64_t *out_handle);
+
+/** What a handle can do besides being mapped. */
+struct device_kind {
+    bool
+        is_shareable; /**< any cudaMalloc memory may be exported later, and a handle is shareable from birth or not */
+    bool has_rdma; /**< cudaMalloc memory can be registered for RDMA, so ours must be */
+};
+
+/** The kind that all handles of a device are: the one that was tried, until then the first that the driver offers. */
+struct device_kind device_trial_kind(unsigned ordinal);
+int device_map_create_as(unsigned ordinal, const struct device_kind *kind, uint64_t bytes,
+                         uint64_t *out_handle);
+int device_map_share(struct device *self, uint64_t handle, int *out_fd);
+int device_map_release(struct device *self, uint64_t handle);
+int device_map_map(struct device *self, uint64_t address, uint64_t bytes, uint64_t handle);
+int device_map_unmap(struct device *self, uint64_t address, uint64_t bytes);
+int device_map_grant(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes);
+/** Address space for one host alias. */
+int device_map_alias(uint64_t bytes, uint64_t *out_address);
+/** True for an address of the arena. */
+bool device_map_in_arena(uint64_t address);
+
+int device_host_create(struct device *self, uint64_t bytes, bool mappable, struct host_memory *out);
+void device_host_destroy(struct device *self, struct host_memory *memory);
+/** Is it worth trying whether host memory can be mapped? */
+bool device_host_is_open(const struct options *options);
+
+int device_copy(struct device *self, unsigned ordinal, uint64_t to, uint64_t from, uint64_t bytes);
+int device_zero(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes);
+int device_scan(struct device *self, unsigned ordinal, const struct scan *scan);
+int device_copied(struct device *self, unsigned ordinal);
+int device_order(struct device *self, unsigned ordinal, void *stream);
+
+int device_drain(struct device *self, uint32_t devices, uint64_t deadline_ns);
+bool device_rested(struct device *self, unsigned ordinal);
+uint32_t device_map_reachers(struct device *self, unsigned ordinal);
+int device_cuda_memory(struct device *self, unsigned ordinal, uint64_t *out_free_bytes,
+                       uint64_t *out_total_bytes);
+uint64_t device_now_ns(struct device *self);
+
+int device_roots(struct device *self, bool cpu_writable_only, root_visit_fn visit, void *arg,
+                 const char **out_why);
+
+#endif

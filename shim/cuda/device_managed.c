@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * device_managed.c - struct device on managed memory, for drivers without virtual memory management.
+ *
+ * A block is one cuMemAllocManaged, reachable by every device and the CPU wherever its pages are. There is no
+ * physical memory to hold in hand, so a handle only names a place: where the pages of the range that it is mapped at
+ * belong. map tells the driver (preferred location), a copy to or from host memory sends the pages (prefetch).
+ *
+ * The driver may move pages by itself when it has no room for them; that the budget lies below what the device has
+ * keeps it from having to. Semantics: CUDA C Programming Guide, "Unified Memory" (devices with
+ * concurrentManagedAccess), and cuMemAdvise and cuMemPrefetchAsync of the driver API.
+ */
+#include "cuda/device_cuda.h"
+
+#include "base/log.h"
+#include "base/table.h"
+
+#include <errno.h>
+
+/* Names of places: device i is i + 1. */
+#define HOST_HANDLE ((uint64_t)DEVICE_MAX + 1)
+
+/* What stands for host memory where a transfer wants an address: no processor has addresses like it. */
+#define HOST_ALIAS ((uint64_t)1 << 62)
+
+/* Ranges that begin behind the start of what the driver gave, which was not aligned; to that start. */
+struct given {
+    CUdeviceptr start;
+};
+
+static struct table shifted = TABLE_INIT(struct given);
+
+static int allocate(uint64_t bytes, CUdeviceptr *out)
+{
+    CUstreamCaptureMode mode = quiet_begin();
+    int error = device_cuda_error(real.cuMemAllocManaged(out, bytes, CU_MEM_ATTACH_GLOBAL));
+
+    quiet_end(mode);
+    return error == -EIO ? -ENOMEM : error;
+}
+
+static void release(CUdeviceptr start)
+{
+    CUstreamCaptureMode mode = quiet_begin();
+
+    if (real.cuMemFree_v2(start) != CUDA_SUCCESS && real.cuMemFree_v2(start) != CUDA_SUCCESS)
+        log_line(LOG_WARN, "managed memory at %llx could not be given back", (unsigned long long)start);
+    quiet_end(mode);
+}
+
+/* Pages take memory once they are touched, so what lies before the first whole granule costs nothing. */
+static int place_shifted(uint64_t bytes, uint64_t *out_address)
+{
+    struct given given;
+    int error = allocate(bytes + GRANULE_BYTES, &given.start);
+    uint64_t address;
+
+    if (error)
+        return error;
+    address = (given.start + GRANULE_BYTES - 1) / GRANULE_BYTES * GRANULE_BYTES;
+    error = table_put(&shifted, address, &given);
+    if (error)
+        release(given.start);
+    else
+        *out_address = address;
+    return error;
+}
+
+static int device_place(struct device *self, unsigned ordinal, uint64_t context, uint64_t bytes,
+                        uint64_t *out_address)
+{
+    CUdeviceptr start;
+    int error = allocate(bytes, &start);
+
+    (void)self;
+    (void)ordinal;
+    (void)context;
+    if (error)
+        return error;
+    if (start % GRANULE_BYTES) {
+        release(start);
+        return place_shifted(bytes, out_address);
+    }
+    *out_address = start;
+    return 0;
+}
+
+/* With its context the memory is gone, and its address may be somebody else's. */
+static void device_unplace(struct device *self, uint64_t context, uint64_t address, uint64_t bytes)
+{
+    struct given given = {.start = address};
+    struct entered entered;
+    unsigned ordinal;
+
+    (void)self;
+    (void)bytes;
+    table_take(&shifted, address, &given);
+    if (!contexts_ordinal_of((CUcontext)(uintptr_t)context, &ordinal) || context_enter(ordinal, &entered))
+        return;
+    release(given.start);
+    context_leave(&entered);
+}
+
+static int device_release(struct device *self, uint64_t handle)
+{
+    (void)self;
+    (void)handle;
+    return 0;
+}
+
+static int device_share(struct device *self, uint64_t handle, int *out_fd)
+{
+    (void)self;
+    (void)handle;
+    (void)out_fd;
+    return -ENOTSUP;
+}
+
+static int device_host_token(struct device *self, uint64_t bytes, bool mappable, struct host_memory *out)
+{
+    (void)self;
+    (void)mappable;
+    *out = (struct host_memory){.handle = HOST_HANDLE, .alias = HOST_ALIAS, .bytes = bytes};
+    return 0;
+}
+
+static void device_host_untoken(struct device *self, struct host_memory *memory)
+{
+    (void)self;
+    (void)memory;
+}
+
+/* To the host, or to the device. */
+static int send(unsigned ordinal, uint64_t address, uint64_t bytes, bool leaves)
+{
+    CUdevice to = leaves ? CU_DEVICE_CPU : contexts_device(ordinal);
+    struct entered entered;
+    int error = context_enter(ordinal, &entered);
+
+    if (error)
+        return error == -ENOTSUP ? -EIO : error;
+    error = device_cuda_error(
+        real.cuMemPrefetchAsync(address, bytes, to, entered.stream[leaves ? STREAM_OUT : STREAM_IN]));
+    context_leave(&entered);
+    return error;
+}
+
+/* What is mapped there is in memory from the start, as cudaMalloc's is, so what the driver has free is the limit
+ * where no budget is. The driver would make room by itself, of pages that it chooses. */
+static int device_create(struct device *self, unsigned ordinal, uint64_t bytes, uint64_t *out_handle)
+{
+    uint64_t free_bytes, total_bytes;
+
+    if (!device_copied(self, ordinal) && !device_cuda_memory(self, ordinal, &free_bytes, &total_bytes) &&
+        free_bytes < bytes)
+        return -ENOMEM;
+    *out_handle = ordinal + 1;
+    return 0;
+}
+
+/* The device keeps its mapping of what goes to the host, so that a kernel reaches it there and does not pull it
+ * back. */
+static int advise(uint64_t address, uint64_t bytes, CUdevice device)
+{
+    CUstreamCaptureMode mode = quiet_begin();
+    CUresult result = real.cuMemAdvise(address, bytes, CU_MEM_ADVISE_SET_PREFERRED_LOCATION, device);
+
+    if (result == CUDA_SUCCESS)
+        result = real.cuMemAdvise(address, bytes, CU_MEM_ADVISE_SET_ACCESSED_BY, device);
+    quiet_end(mode);
+    return device_cuda_error(result);
+}
+
+static int device_belong(struct device *self, uint64_t address, uint64_t bytes, uint64_t handle)
+{
+    unsigned ordinal = (unsigned)handle - 1;
+    int error;
+
+    (void)self;
+    if (handle == HOST_HANDLE)
+        return device_cuda_error(
+            real.cuMemAdvise(address, bytes, CU_MEM_ADVISE_SET_PREFERRED_LOCATION, CU_DEVICE_CPU));
+    error = advise(address, bytes, contexts_device(ordinal));
+    return error ? error : send(ordinal, address, bytes, false);
+}
+
+static int device_stay(struct device *self, uint64_t address, uint64_t bytes)
+{
+    (void)self;
+    (void)address;
+    (void)bytes;
+    return 0;
+}
+
+static int device_grant(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes)
+{
+    (void)ordinal;
+    return device_stay(self, address, bytes);
+}
+
+static int device_send(struct device *self, unsigned ordinal, uint64_t to, uint64_t from, uint64_t bytes)
+{
+    (void)self;
+    return to >= HOST_ALIAS ? send(ordinal, from, bytes, true) : send(ordinal, to, bytes, false);
+}
+
+/* Managed memory is everybody's. */
+static uint32_t device_reachers(struct device *self, unsigned ordinal)
+{
+    (void)ordinal;
+    return (uint32_t)((UINT64_C(1) << self->count) - 1);
+}
+
+static struct device managed = {
+    .host_mappable = true,
+    .place = device_place,
+    .unplace = device_unplace,
+    .create = device_create,
+    .release = device_release,
+    .share = device_share,
+    .host_create = device_host_token,
+    .host_destroy = device_host_untoken,
+    .map = device_belong,
+    .unmap = device_stay,
+    .grant = device_grant,
+    .copy = device_send,
+    .zero = device_zero,
+    .copied = device_copied,
+    .drain = device_drain,
+    .rested = device_rested,
+    .reachers = device_reachers,
+    .memory = device_cuda_memory,
+    .roots = device_roots,
+    .now_ns = device_now_ns,
+};
+
+/* Pages that move while others use them: not on Windows, nor before Pascal. */
+static bool moves_pages(CUdevice device)
+{
+    int is_concurrent = 0;
+
+    return real.cuDeviceGetAttribute(&is_concurrent, CU_DEVICE_ATTRIBUTE_CONCURRENT_MANAGED_ACCESS, device) ==
+               CUDA_SUCCESS &&
+           is_concurrent;
+}
+
+int device_managed_init(struct device **out)
+{
+    if (!real.cuMemAllocManaged || !real.cuMemPrefetchAsync || !real.cuMemAdvise)
+        return -ENOTSUP;
+    managed.count = contexts_device_count();
+    for (unsigned i = 0; i < managed.count; i++)
+        if (!moves_pages(contexts_device(i)))
+            return -ENOTSUP;
+    *out = &managed;
+    return 0;
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Address space, physical memory, and what is mapped where for whom. */
+#include "cuda/device_cuda.h"
+
+#include "base/table.h"
+
+#include <errno.h>
+
+struct grant {
+    uint64_t bytes;
+    unsigned ordinal;
+};
+
+/* Every range that is granted now, so that a new peer can be let in. */
+static struct table grants = TABLE_INIT(struct grant);
+/* Bit p of peers[owner]: device p reaches the memory of owner. */
+static uint32_t peers[DEVICE_MAX];
+
+static uint64_t arena_base;
+static uint64_t arena_bytes;
+
+static int result_of(CUresult result, CUstreamCaptureMode mode)
+{
+    quiet_end(mode);
+    return device_cuda_error(result);
+}
+
+static int reserve(uint64_t bytes, uint64_t *out_base)
+{
+    CUdeviceptr base = 0;
+    CUstreamCaptureMode mode = quiet_begin();
+    int error = result_of(real.cuMemAddressReserve(&base, bytes, GRANULE_BYTES, 0, 0), mode);
+
+    if (!error)
+        *out_base = base;
+    return error;
+}
+
+int device_map_reserve(struct device *self, uint64_t bytes, uint64_t *out_base)
+{
+    int error = reserve(bytes, out_base);
+
+    (void)self;
+    if (!error && bytes > arena_bytes) {
+        arena_base = *out_base;
+        arena_bytes = bytes;
+    }
+    return error;
+}
+
+int device_map_alias(uint64_t bytes, uint64_t *out_address)
+{
+    return reserve(bytes, out_address);
+}
+
+bool device_map_in_arena(uint64_t address)
+{
+    return address - arena_base < arena_bytes;
+}
+
+void device_map_unreserve(struct device *self, uint64_t base, uint64_t bytes)
+{
+    CUstreamCaptureMode mode = quiet_begin();
+
+    (void)self;
+    real.cuMemAddressFree(base, bytes);
+    quiet_end(mode);
+    if (base == arena_base)
+        arena_bytes = 0;
+}
+
+int device_map_create_as(unsigned ordinal, const struct device_kind *kind, uint64_t bytes,
+                         uint64_t *out_handle)
+{
+    CUmemAllocationProp prop = {
+        .type = CU_MEM_ALLOCATION_TYPE_PINNED,
+        .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = (int)ordinal},
+        .requestedHandleTypes =
+            kind->is_shareable ? CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR : CU_MEM_HANDLE_TYPE_NONE,
+        .allocFlags.gpuDirectRDMACapable = kind->has_rdma,
+    };
+    CUmemGenericAllocationHandle handle = 0;
+    CUstreamCaptureMode mode = quiet_begin();
+    int error = result_of(real.cuMemCreate(&handle, bytes, &prop, 0), mode);
+
+    if (!error)
+        *out_handle = handle;
+    return error;
+}
+
+int device_map_create(struct device *self, unsigned ordinal, uint64_t bytes, uint64_t *out_handle)
+{
+    const struct device_kind kind = device_trial_kind(ordinal);
+
+    (void)self;
+    return device_map_create_as(ordinal, &kind, bytes, out_handle);
+}
+
+int device_map_share(struct device *self, uint64_t handle, int *out_fd)
+{
+    CUstreamCaptureMode mode = quiet_begin();
+
+    (void)self;
+    if (!real.cuMemExportToShareableHandle) {
+        quiet_end(mode);
+        return -ENOTSUP;
+    }
+    return result_of(
+        real.cuMemExportToShareableHandle(out_fd, handle, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0), mode);
+}
+
+int device_map_release(struct device *self, uint64_t handle)
+{
+    CUstreamCaptureMode mode = quiet_begin();
+
+    (void)self;
+    return result_of(device_cuda_release(handle), mode);
+}
+
+int device_map_map(struct device *self, uint64_t address, uint64_t bytes, uint64_t handle)
+{
+    CUstreamCaptureMode mode = quiet_begin();
+
+    (void)self;
+    return result_of(real.cuMemMap(address, bytes, 0, handle, 0), mode);
+}
+
+int device_map_unmap(struct device *self, uint64_t address, uint64_t bytes)
+{
+    struct grant grant;
+    CUstreamCaptureMode mode = quiet_begin();
+    int error = result_of(real.cuMemUnmap(address, bytes), mode);
+
+    (void)self;
+    if (!error)
+        table_take(&grants, address, &grant);
+    return error;
+}
+
+static uint32_t reachers_of(unsigned ordinal)
+{
+    return __atomic_load_n(&peers[ordinal], __ATOMIC_ACQUIRE) | 1u << ordinal;
+}
+
+uint32_t device_map_reachers(struct device *self, unsigned ordinal)
+{
+    (void)self;
+    return reachers_of(ordinal);
+}
+
+static CUresult set_access(unsigned ordinal, uint64_t address, uint64_t bytes)
+{
+    CUmemAccessDesc access[DEVICE_MAX];
+    size_t count = 0;
+    uint32_t mask = reachers_of(ordinal);
+
+    for (unsigned i = 0; i < contexts_device_count(); i++)
+        if (mask >> i & 1)
+            access[count++] = (CUmemAccessDesc){
+                .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = (int)i},
+                .flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE,
+            };
+    return real.cuMemSetAccess(address, bytes, access, count);
+}
+
+int device_map_grant(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes)
+{
+    struct grant grant = {bytes, ordinal};
+    CUstreamCaptureMode mode = quiet_begin();
+
+    (void)self;
+    /* First into the table: a peer that is let in between the two finds the range or is in the mask. */
+    int error = table_put(&grants, address, &grant);
+
+    if (error) {
+        quiet_end(mode);
+        return error;
+    }
+    error = result_of(set_access(ordinal, address, bytes), mode);
+    if (error)
+        table_take(&grants, address, &grant);
+    return error;
+}
+
+bool device_cuda_reaches(unsigned ordinal, unsigned owner)
+{
+    /* Without an arena of mappings blocks are managed memory, which everybody reaches. */
+    return ordinal == owner || !arena_bytes || owner >= DEVICE_MAX || ordinal >= DEVICE_MAX ||
+           __atomic_load_n(&peers[owner], __ATOMIC_ACQUIRE) >> ordinal & 1;
+}
+
+void device_cuda_peer(unsigned owner, unsigned peer, bool enabled)
+{
+    struct table_copy copy;
+    CUmemAccessDesc closed = {
+        .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = (int)peer},
+        .flags = CU_MEM_ACCESS_FLAGS_PROT_NONE,
+    };
+
+    if (owner >= DEVICE_MAX || peer >= DEVICE_MAX || owner == peer)
+        return;
+    if (enabled)
+        __atomic_or_fetch(&peers[owner], 1u << peer, __ATOMIC_ACQ_REL);
+    else
+        __atomic_and_fetch(&peers[owner], ~(1u << peer), __ATOMIC_ACQ_REL);
+    if (table_copy(&grants, &copy))
+        return;
+    CUstreamCaptureMode mode = quiet_begin();
+
+    /* A range that is unmapped meanwhile fails here and gets the new mask when it is granted again. */
+    for (uint32_t i = 0; i < copy.count; i++) {
+        const struct grant *grant = table_copy_record(&copy, i);
+
+        if (grant->ordinal != owner)
+            continue;
+        if (enabled)
+            set_access(owner, table_copy_key(&copy, i), grant->bytes);
+        else
+            real.cuMemSetAccess(table_copy_key(&copy, i), grant->bytes, &closed, 1);
+    }
+    quiet_end(mode);
+    table_copy_free(&copy);
+}

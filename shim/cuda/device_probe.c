@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What kind of memory a device's driver lets us map. A driver may say that it can and fail only when access is granted,
+ * as WSL2 does with memory for GPUDirect RDMA: so the first block of a device waits for one granule of each kind to be
+ * created, mapped, granted and written. All memory of the device is of the first kind that works, since what is shared
+ * with a network card as one range must be of one kind.
+ */
+#include "cuda/device_cuda.h"
+
+#include "base/log.h"
+#include "cuda/capture.h"
+#include "engine/core.h"
+
+#include <errno.h>
+
+enum {
+    UNTRIED = 0,
+    NONE = -1 /* else: one more than the kind */
+};
+
+/* In the order in which they are tried: what cudaMalloc's memory can do before what blocks cannot do without. */
+static const struct device_kind kinds[] = {
+    {.is_shareable = true, .has_rdma = true},
+    {.has_rdma = true},
+    {.is_shareable = true},
+    {.is_shareable = false},
+};
+
+enum {
+    KINDS = sizeof kinds / sizeof *kinds
+};
+
+static int chosen[DEVICE_MAX];
+
+static bool is_offered(unsigned ordinal, const struct device_kind *kind)
+{
+    int has_rdma = 0;
+    int is_shareable = 0;
+
+    real.cuDeviceGetAttribute(&is_shareable, CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED,
+                              contexts_device(ordinal));
+    real.cuDeviceGetAttribute(&has_rdma, CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WITH_CUDA_VMM_SUPPORTED,
+                              contexts_device(ordinal));
+    return (is_shareable || !kind->is_shareable) && (has_rdma || !kind->has_rdma);
+}
+
+struct device_kind device_trial_kind(unsigned ordinal)
+{
+    int found = __atomic_load_n(&chosen[ordinal], __ATOMIC_ACQUIRE);
+
+    for (int i = 0; found <= 0 && i < KINDS; i++)
+        if (is_offered(ordinal, &kinds[i]))
+            return kinds[i];
+    return found > 0 ? kinds[found - 1] : kinds[KINDS - 1];
+}
+
+static int write_through(unsigned ordinal, uint64_t address, uint64_t handle)
+{
+    int error = device_map_map(NULL, address, GRANULE_BYTES, handle);
+
+    if (error)
+        return error;
+    error = device_map_grant(NULL, ordinal, address, GRANULE_BYTES);
+    if (!error)
+        error = device_zero(NULL, ordinal, address, GRANULE_BYTES);
+    if (!error)
+        error = device_copied(NULL, ordinal);
+    device_map_unmap(NULL, address, GRANULE_BYTES);
+    return error;
+}
+
+/* 0, or what is wrong with it; -ENOMEM says nothing of the kind. */
+static int try_kind(unsigned ordinal, const struct device_kind *kind)
+{
+    uint64_t address, handle;
+    int error = device_map_create_as(ordinal, kind, GRANULE_BYTES, &handle);
+
+    if (error)
+        return error;
+    error = device_map_alias(GRANULE_BYTES, &address) ? -ENOMEM : 0;
+    if (!error) {
+        error = write_through(ordinal, address, handle);
+        device_map_unreserve(NULL, address, GRANULE_BYTES);
+    }
+    device_map_release(NULL, handle);
+    return error;
+}
+
+static int choose(unsigned ordinal)
+{
+    for (int i = 0; i < KINDS; i++) {
+        int error = is_offered(ordinal, &kinds[i]) ? try_kind(ordinal, &kinds[i]) : -ENOTSUP;
+
+        if (!error)
+            return i + 1;
+        if (error == -ENOMEM)
+            return UNTRIED; /* a device that is full: the next block asks again */
+    }
+    return NONE;
+}
+
+bool device_cuda_maps(unsigned ordinal)
+{
+    int found = __atomic_load_n(&chosen[ordinal], __ATOMIC_ACQUIRE);
+
+    if (found || capture_open())
+        return found != NONE;
+    /* Where there is no room for it in the budget the next block asks. */
+    if (core_charge_quietly(ordinal, CLASS_BLOCK, GRANULE_BYTES))
+        return true;
+    found = choose(ordinal);
+    core_credit(ordinal, CLASS_BLOCK, GRANULE_BYTES);
+    if (found == UNTRIED)
+        return true;
+    if (__atomic_exchange_n(&chosen[ordinal], found, __ATOMIC_ACQ_REL) == UNTRIED && found == NONE)
+        log_line(LOG_WARN,
+                 "memory of device %u is accounted and nothing of it is moved: its driver gives no access to "
+                 "what it "
+                 "has mapped",
+                 ordinal);
+    return found != NONE;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* All memory that a kernel could read a pointer from and that is no block: what the hooks have seen allocated. */
+#include "cuda/device_cuda.h"
+
+#include "cuda/driver_memory.h"
+#include "cuda/modules.h"
+
+#include <errno.h>
+
+struct walk {
+    bool cpu_writable_only;
+    root_visit_fn visit;
+    void *arg;
+};
+
+static bool is_cpu_writable(enum native_kind kind, const struct native *record)
+{
+    return kind == NATIVE_HOST || (kind == NATIVE_MEMORY && record->class == CLASS_MANAGED);
+}
+
+/* A device address for pinned or managed memory is not needed: the CPU reads it. */
+static struct root root_of(enum native_kind kind, uint64_t key, const struct native *record)
+{
+    struct root root = {.address = key, .bytes = record->bytes, .ordinal = record->ordinal};
+
+    if (is_cpu_writable(kind, record))
+        root.cpu = (const void *)(uintptr_t)key;
+    return root;
+}
+
+static int visit_kind(const struct walk *walk, enum native_kind kind)
+{
+    struct table_copy copy;
+    int error = native_copy(kind, &copy);
+
+    if (error)
+        return error;
+    for (uint32_t i = 0; !error && i < copy.count; i++) {
+        const struct native *record = table_copy_record(&copy, i);
+        const struct root root = root_of(kind, table_copy_key(&copy, i), record);
+
+        if (root.bytes && (!walk->cpu_writable_only || is_cpu_writable(kind, record)))
+            error = walk->visit(&root, walk->arg);
+    }
+    table_copy_free(&copy);
+    return error;
+}
+
+/* Kernels that may read any memory of the process can read a pointer from anywhere. */
+static bool reads_pageable(void)
+{
+    for (unsigned i = 0; i < contexts_device_count(); i++) {
+        int pageable = 0;
+
+        if (real.cuDeviceGetAttribute(&pageable, CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS,
+                                      contexts_device(i)) != CUDA_SUCCESS ||
+            pageable)
+            return true;
+    }
+    return false;
+}
+
+int device_roots(struct device *self, bool cpu_writable_only, root_visit_fn visit, void *arg,
+                 const char **out_why)
+{
+    static const enum native_kind kinds[] = {NATIVE_MEMORY, NATIVE_ASYNC, NATIVE_MAPPED, NATIVE_HOST};
+    const struct walk walk = {cpu_writable_only, visit, arg};
+    int error = 0;
+
+    (void)self;
+    if (reads_pageable()) {
+        *out_why = "the device reads pageable host memory";
+        return -ENOTSUP;
+    }
+    native_visit_begin();
+    for (unsigned i = 0; !error && i < sizeof kinds / sizeof *kinds; i++)
+        error = visit_kind(&walk, kinds[i]);
+    native_visit_end();
+    return error || cpu_writable_only ? error : modules_roots(visit, arg, out_why);
+}

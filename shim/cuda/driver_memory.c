@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cuda/driver_memory.h"
+
+#include "host/host_block.h"
+#include "tier/device.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+/* The driver serves up to this from slabs of a granule. */
+#define SLAB_LARGEST_BYTES ((uint64_t)1 << 20)
+
+struct slab {
+    uint64_t live;
+};
+
+static struct table records[NATIVE_KIND_COUNT] = {
+    TABLE_INIT(struct native), TABLE_INIT(struct native), TABLE_INIT(struct native),
+    TABLE_INIT(struct native), TABLE_INIT(struct native),
+};
+/* Small live allocations per granule that holds any, by the granule's number plus one. */
+static struct table slabs = TABLE_INIT(struct slab);
+
+/* Readers look at the memory itself; a record goes, and its memory after it, when none does. Writers go first: launches
+ * read all the time while blocks are unmapped. */
+static pthread_rwlock_t visiting = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+
+void native_visit_begin(void)
+{
+    pthread_rwlock_rdlock(&visiting);
+}
+
+void native_visit_end(void)
+{
+    pthread_rwlock_unlock(&visiting);
+}
+
+/* Take a record out once nobody reads what it stands for. */
+static bool record_take(enum native_kind kind, uint64_t key, struct native *out)
+{
+    bool taken;
+
+    pthread_rwlock_wrlock(&visiting);
+    taken = table_take(&records[kind], key, out);
+    pthread_rwlock_unlock(&visiting);
+    return taken;
+}
+
+uint64_t native_cost(uint64_t bytes)
+{
+    return (bytes + GRANULE_BYTES - 1) / GRANULE_BYTES * GRANULE_BYTES;
+}
+
+uint64_t native_pinned_cost(const void *memory, uint64_t bytes)
+{
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t first = (uint64_t)(uintptr_t)memory / page;
+    uint64_t end = ((uint64_t)(uintptr_t)memory + bytes + page - 1) / page;
+
+    return (end - first) * page;
+}
+
+uint64_t native_registered_cost(const void *memory, uint64_t bytes)
+{
+    uint64_t covered = host_block_covered(memory, bytes);
+
+    return covered == bytes ? 0 : native_pinned_cost(memory, bytes) - covered;
+}
+
+int native_charge(unsigned ordinal, enum device_class class, uint64_t bytes, const void *call_site)
+{
+    return core_charge(ordinal, class, native_cost(bytes), call_site);
+}
+
+void native_refund(unsigned ordinal, enum device_class class, uint64_t bytes)
+{
+    core_credit(ordinal, class, native_cost(bytes));
+}
+
+static uint64_t slab_key(uint64_t address)
+{
+    return address / GRANULE_BYTES + 1;
+}
+
+/* True when this is the first one in its slab. */
+static bool slab_add(uint64_t address)
+{
+    bool is_first = true;
+
+    table_lock(&slabs);
+    struct slab *slab = table_add(&slabs, slab_key(address));
+
+    if (slab)
+        is_first = slab->live++ == 0;
+    table_unlock(&slabs);
+    return is_first;
+}
+
+/* True when that was the last one in its slab. */
+static bool slab_remove(uint64_t address)
+{
+    bool was_last = false;
+
+    table_lock(&slabs);
+    struct slab *slab = table_find(&slabs, slab_key(address));
+
+    if (slab && --slab->live == 0) {
+        table_remove(&slabs, slab_key(address));
+        was_last = true;
+    }
+    table_unlock(&slabs);
+    return was_last;
+}
+
+static void credit(const struct native *record, uint64_t bytes)
+{
+    if (!bytes)
+        return;
+    if (record->on_host)
+        core_host_credit((enum host_class)record->class, bytes);
+    else
+        core_credit(record->ordinal, (enum device_class)record->class, bytes);
+}
+
+void native_add(enum native_kind kind, uint64_t key, const struct native *record)
+{
+    struct native kept = *record;
+
+    kept.in_slab = !record->on_host && record->class != CLASS_ARRAY && record->charged &&
+                   record->bytes <= SLAB_LARGEST_BYTES;
+    if (kept.in_slab) {
+        if (!slab_add(key))
+            credit(record, record->charged);
+        kept.charged = 0;
+    }
+    table_put(&records[kind], key, &kept);
+}
+
+bool native_remove(enum native_kind kind, uint64_t key, struct native *out)
+{
+    if (!key || !record_take(kind, key, out))
+        return false;
+    if (out->in_slab && slab_remove(key))
+        credit(out, GRANULE_BYTES);
+    credit(out, out->charged);
+    return true;
+}
+
+void native_restore(enum native_kind kind, uint64_t key, const struct native *record)
+{
+    struct native again = *record;
+
+    if (again.in_slab)
+        again.charged = GRANULE_BYTES;
+    /* The memory is still there whatever the budget says. */
+    if (again.on_host)
+        core_host_force((enum host_class)again.class, again.charged);
+    else
+        core_charge_held(again.ordinal, (enum device_class)again.class, again.charged);
+    native_add(kind, key, &again);
+}
+
+CUresult native_freed(CUresult result, bool known, enum native_kind kind, uint64_t key,
+                      const struct native *record)
+{
+    if (known && result != CUDA_SUCCESS)
+        native_restore(kind, key, record);
+    return result;
+}
+
+/* No block that has some of it goes while it is registered: the cost can only have become less. */
+static void registered_settle(uint64_t key, const struct native *was)
+{
+    uint64_t cost = native_registered_cost((const void *)(uintptr_t)key, was->bytes), surplus = 0;
+    struct native *record;
+
+    table_lock(&records[NATIVE_HOST]);
+    record = table_find(&records[NATIVE_HOST], key);
+    if (record && record->class == HOST_REGISTERED && record->bytes == was->bytes && record->charged > cost) {
+        surplus = record->charged - cost;
+        record->charged = cost;
+    }
+    table_unlock(&records[NATIVE_HOST]);
+    core_host_credit(HOST_REGISTERED, surplus);
+}
+
+void native_registered_settle(const void *memory, uint64_t bytes)
+{
+    uint64_t start = (uint64_t)(uintptr_t)memory;
+    struct table_copy copy;
+
+    if (!host_block_any() || table_copy(&records[NATIVE_HOST], &copy))
+        return;
+    for (uint32_t i = 0; i < copy.count; i++) {
+        const struct native *record = table_copy_record(&copy, i);
+        uint64_t key = table_copy_key(&copy, i);
+
+        if (key < start + bytes && start < key + record->bytes)
+            registered_settle(key, record);
+    }
+    table_copy_free(&copy);
+}
+
+bool native_find(enum native_kind kind, uint64_t key, struct native *out)
+{
+    return key && table_get(&records[kind], key, out);
+}
+
+int native_copy(enum native_kind kind, struct table_copy *out)
+{
+    return table_copy(&records[kind], out);
+}
+
+void native_context_gone(CUcontext context)
+{
+    for (int kind = 0; kind < NATIVE_KIND_COUNT; kind++) {
+        struct table_copy copy;
+
+        if (kind == NATIVE_MAPPED || native_copy((enum native_kind)kind, &copy))
+            continue; /* the program's VMM belongs to no context */
+        for (uint32_t i = 0; i < copy.count; i++) {
+            const struct native *record = table_copy_record(&copy, i);
+            struct native removed;
+
+            if (record->context != context ||
+                !native_remove((enum native_kind)kind, table_copy_key(&copy, i), &removed))
+                continue;
+            if (kind == NATIVE_HOST && removed.class == HOST_REGISTERED)
+                host_block_drop((const void *)(uintptr_t)table_copy_key(&copy, i), removed.bytes);
+        }
+        table_copy_free(&copy);
+    }
+}

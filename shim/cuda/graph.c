@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cuda/graph.h"
+
+#include "base/table.h"
+#include "cuda/kernel_parameters.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct conditional {
+    CUgraph *bodies;
+    uint64_t count;
+};
+
+static struct table conditionals = TABLE_INIT(struct conditional);
+
+void graph_note_conditional(CUgraphNode node, CUgraph *bodies, unsigned count)
+{
+    const struct conditional conditional = {bodies, count};
+
+    table_put(&conditionals, (uint64_t)(uintptr_t)node, &conditional);
+}
+
+/* Room for one more element. False without memory. */
+static bool make_room(void **list, uint32_t count, uint32_t *room, size_t element_bytes)
+{
+    if (count < *room)
+        return true;
+    uint32_t bigger = *room ? *room * 2 : 16;
+    void *moved = realloc(*list, bigger * element_bytes);
+
+    if (!moved)
+        return false;
+    *list = moved;
+    *room = bigger;
+    return true;
+}
+
+static void add_granule(struct graph_uses *uses, uint32_t granule)
+{
+    for (uint32_t i = 0; i < uses->granule_count; i++)
+        if (uses->granule[i] == granule)
+            return;
+    if (make_room((void **)&uses->granule, uses->granule_count, &uses->granule_room, sizeof *uses->granule))
+        uses->granule[uses->granule_count++] = granule;
+    else
+        uses->all = true;
+}
+
+static void add_use(struct graph_uses *uses, const struct use *use)
+{
+    uses->all |= use->all;
+    for (uint32_t i = 0; i < use->count; i++)
+        add_granule(uses, use->granule[i]);
+}
+
+static void add_word(struct graph_uses *uses, uint64_t word)
+{
+    struct use use;
+
+    use_init(&use, false);
+    use_word(&use, word);
+    add_use(uses, &use);
+}
+
+static int pin(struct graph_uses *uses, uint64_t address)
+{
+    struct block_info block;
+
+    if (core_find(address, &block))
+        return 0;
+    if (!make_room((void **)&uses->pin, uses->pin_count, &uses->pin_room, sizeof *uses->pin))
+        return -ENOMEM;
+    int error = core_pin(address, PIN_GRAPH);
+
+    if (error)
+        return error == -ENOENT ? 0 : error;
+    uses->pin[uses->pin_count++] = (struct graph_pin){address, block.id};
+    add_word(uses, address);
+    return 0;
+}
+
+static int add_source(struct graph_uses *uses, const void *memory, size_t bytes)
+{
+    if (!memory || !bytes)
+        return 0;
+    if (!make_room((void **)&uses->source, uses->source_count, &uses->source_room, sizeof *uses->source))
+        return -ENOMEM;
+    uses->source[uses->source_count++] = (struct graph_source){memory, bytes};
+    return 0;
+}
+
+int graph_add_kernel(struct graph_uses *uses, const CUDA_KERNEL_NODE_PARAMS_v2 *params)
+{
+    struct use use;
+
+    use_init(&use, true);
+    parameters_use(&use, params->func ? params->func : (CUfunction)params->kern, params->kernelParams,
+                   params->extra);
+    add_use(uses, &use);
+    return 0;
+}
+
+static bool has_address(CUmemorytype type)
+{
+    return type == CU_MEMORYTYPE_DEVICE || type == CU_MEMORYTYPE_UNIFIED;
+}
+
+int graph_add_copy(struct graph_uses *uses, const CUDA_MEMCPY3D *copy)
+{
+    int error = 0;
+    size_t rows = (copy->Depth ? copy->Depth - 1 : 0) * (copy->srcHeight ? copy->srcHeight : copy->Height) +
+                  (copy->Height ? copy->Height - 1 : 0);
+    size_t offset = (copy->srcZ * copy->srcHeight + copy->srcY) * copy->srcPitch + copy->srcXInBytes;
+
+    if (has_address(copy->dstMemoryType))
+        error = pin(uses, copy->dstDevice + (copy->dstZ * copy->dstHeight + copy->dstY) * copy->dstPitch +
+                              copy->dstXInBytes);
+    if (!error && has_address(copy->srcMemoryType))
+        error = pin(uses, copy->srcDevice + offset);
+    if (!error && copy->srcMemoryType == CU_MEMORYTYPE_HOST && copy->srcHost)
+        error = add_source(uses, (const char *)copy->srcHost + offset,
+                           rows * copy->srcPitch + copy->WidthInBytes);
+    return error;
+}
+
+int graph_add_set(struct graph_uses *uses, CUdeviceptr address)
+{
+    return pin(uses, address);
+}
+
+int graph_add_operations(struct graph_uses *uses, const CUDA_BATCH_MEM_OP_NODE_PARAMS *params)
+{
+    int error = 0;
+
+    for (unsigned i = 0; !error && params->paramArray && i < params->count; i++) {
+        const CUstreamBatchMemOpParams *operation = &params->paramArray[i];
+
+        /* Wait and write have their address at the same place. */
+        if (operation->operation == CU_STREAM_MEM_OP_WAIT_VALUE_32 ||
+            operation->operation == CU_STREAM_MEM_OP_WAIT_VALUE_64 ||
+            operation->operation == CU_STREAM_MEM_OP_WRITE_VALUE_32 ||
+            operation->operation == CU_STREAM_MEM_OP_WRITE_VALUE_64)
+            error = pin(uses, operation->writeValue.address);
+    }
+    return error;
+}
+
+/* -EIO: the node cannot be read. */
+static int add_bodies(struct graph_uses *uses, CUgraphNode node)
+{
+    struct conditional conditional;
+    int error = 0;
+
+    if (!table_get(&conditionals, (uint64_t)(uintptr_t)node, &conditional))
+        return -EIO;
+    for (uint64_t i = 0; !error && i < conditional.count; i++)
+        error = graph_add_graph(uses, conditional.bodies[i]);
+    return error;
+}
+
+static int add_node(struct graph_uses *uses, CUgraphNode node)
+{
+    union {
+        CUDA_KERNEL_NODE_PARAMS_v2 kernel;
+        CUDA_MEMCPY3D copy;
+        CUDA_MEMSET_NODE_PARAMS set;
+        CUDA_BATCH_MEM_OP_NODE_PARAMS operations;
+        CUgraph child;
+    } of;
+    CUgraphNodeType type;
+
+    if (real.cuGraphNodeGetType(node, &type) != CUDA_SUCCESS)
+        return -EIO;
+    switch (type) {
+    case CU_GRAPH_NODE_TYPE_KERNEL:
+        return real.cuGraphKernelNodeGetParams_v2 &&
+                       real.cuGraphKernelNodeGetParams_v2(node, &of.kernel) == CUDA_SUCCESS
+                   ? graph_add_kernel(uses, &of.kernel)
+                   : -EIO;
+    case CU_GRAPH_NODE_TYPE_MEMCPY:
+        return real.cuGraphMemcpyNodeGetParams &&
+                       real.cuGraphMemcpyNodeGetParams(node, &of.copy) == CUDA_SUCCESS
+                   ? graph_add_copy(uses, &of.copy)
+                   : -EIO;
+    case CU_GRAPH_NODE_TYPE_MEMSET:
+        return real.cuGraphMemsetNodeGetParams &&
+                       real.cuGraphMemsetNodeGetParams(node, &of.set) == CUDA_SUCCESS
+                   ? graph_add_set(uses, of.set.dst)
+                   : -EIO;
+    case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
+        return real.cuGraphBatchMemOpNodeGetParams &&
+                       real.cuGraphBatchMemOpNodeGetParams(node, &of.operations) == CUDA_SUCCESS
+                   ? graph_add_operations(uses, &of.operations)
+                   : -EIO;
+    case CU_GRAPH_NODE_TYPE_GRAPH:
+        return real.cuGraphChildGraphNodeGetGraph &&
+                       real.cuGraphChildGraphNodeGetGraph(node, &of.child) == CUDA_SUCCESS
+                   ? graph_add_graph(uses, of.child)
+                   : -EIO;
+    case CU_GRAPH_NODE_TYPE_CONDITIONAL:
+        return add_bodies(uses, node);
+    case CU_GRAPH_NODE_TYPE_MEM_ALLOC:
+        uses->allocates = true;
+        return 0;
+    case CU_GRAPH_NODE_TYPE_HOST:
+    case CU_GRAPH_NODE_TYPE_EMPTY:
+    case CU_GRAPH_NODE_TYPE_WAIT_EVENT:
+    case CU_GRAPH_NODE_TYPE_EVENT_RECORD:
+    case CU_GRAPH_NODE_TYPE_EXT_SEMAS_SIGNAL:
+    case CU_GRAPH_NODE_TYPE_EXT_SEMAS_WAIT:
+    case CU_GRAPH_NODE_TYPE_MEM_FREE:
+        return 0;
+    default:
+        return -EIO;
+    }
+}
+
+int graph_add_graph(struct graph_uses *uses, CUgraph graph)
+{
+    size_t count = 0;
+    int error = 0;
+
+    if (!real.cuGraphGetNodes || !real.cuGraphNodeGetType ||
+        real.cuGraphGetNodes(graph, NULL, &count) != CUDA_SUCCESS) {
+        uses->all = true;
+        return 0;
+    }
+    CUgraphNode *nodes = calloc(count ? count : 1, sizeof *nodes);
+
+    if (!nodes)
+        return -ENOMEM;
+    if (count && real.cuGraphGetNodes(graph, nodes, &count) != CUDA_SUCCESS) {
+        uses->all = true;
+        count = 0;
+    }
+    for (size_t i = 0; !error && i < count; i++) {
+        error = add_node(uses, nodes[i]);
+        if (error == -EIO) {
+            uses->all = true;
+            error = 0;
+        }
+    }
+    free(nodes);
+    return error;
+}
+
+struct graph_uses *graph_read(CUgraph graph, int *out_error)
+{
+    struct graph_uses *uses = calloc(1, sizeof *uses);
+    int error = uses ? graph_add_graph(uses, graph) : -ENOMEM;
+
+    if (error) {
+        graph_free(uses);
+        *out_error = error;
+        return NULL;
+    }
+    return uses;
+}
+
+void graph_free(struct graph_uses *uses)
+{
+    struct block_info block;
+
+    if (!uses)
+        return;
+    /* A block that was freed took its pins along; another may lie there now. */
+    for (uint32_t i = 0; i < uses->pin_count; i++)
+        if (core_find(uses->pin[i].address, &block) == 0 && block.id == uses->pin[i].block_id)
+            core_unpin(uses->pin[i].address, PIN_GRAPH);
+    free(uses->granule);
+    free(uses->pin);
+    free(uses->source);
+    free(uses);
+}

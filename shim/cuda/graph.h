@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * graph.h - what an executable graph uses.
+ *
+ * Shape    the union of the blocks that its nodes name, children and bodies of conditionals included, read when it is
+ *          instantiated or updated. Blocks of copy and set nodes stay on the device as long as the executable graph
+ *          lives, since it remembers where they are; kernel nodes only need their blocks reachable at launch.
+ * Owns     its lists (malloc); one graph_uses belongs to one executable graph.
+ * Threads  like the driver's own graphs: one at a time for one graph.
+ */
+#ifndef EBB_GRAPH_H
+#define EBB_GRAPH_H
+
+#include "engine/core.h"
+#include "hook/hooks.h"
+
+struct graph_pin {
+    uint64_t address;
+    uint64_t block_id;
+};
+
+/** A copy's source in host memory, read anew at each launch. */
+struct graph_source {
+    const void *memory;
+    size_t bytes;
+};
+
+struct graph_uses {
+    uint32_t *granule; /**< no duplicates */
+    uint32_t granule_count, granule_room;
+    struct graph_pin *pin;
+    uint32_t pin_count, pin_room;
+    struct graph_source *source;
+    uint32_t source_count, source_room;
+    bool all;       /**< a node cannot be read */
+    bool allocates; /**< it has memory of its own */
+};
+
+/** Read a graph and pin what has to stay. NULL with `*out_error` -ENOMEM: refused, nothing is pinned. */
+struct graph_uses *graph_read(CUgraph graph, int *out_error);
+/** Add what a node's new parameters use. 0 or -ENOMEM. */
+int graph_add_kernel(struct graph_uses *uses, const CUDA_KERNEL_NODE_PARAMS_v2 *params);
+int graph_add_copy(struct graph_uses *uses, const CUDA_MEMCPY3D *params);
+int graph_add_set(struct graph_uses *uses, CUdeviceptr address);
+int graph_add_operations(struct graph_uses *uses, const CUDA_BATCH_MEM_OP_NODE_PARAMS *params);
+int graph_add_graph(struct graph_uses *uses, CUgraph graph);
+/** Unpin and free. NULL is ignored. */
+void graph_free(struct graph_uses *uses);
+
+/** The bodies of a conditional node are known only where it is made. */
+void graph_note_conditional(CUgraphNode node, CUgraph *bodies, unsigned count);
+
+#endif

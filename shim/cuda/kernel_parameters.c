@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cuda/kernel_parameters.h"
+
+#include "base/cancel_guard.h"
+#include "base/log.h"
+#include "base/table.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* Consecutive words of one parameter. */
+struct run {
+    uint16_t parameter;
+    uint16_t first_byte; /* within the parameter */
+    uint32_t words;
+};
+
+struct layout {
+    const struct layout *next; /* of the same bucket */
+    uint32_t runs;
+    bool is_known;
+    bool is_plain; /* every parameter is one aligned word, as addresses and counts are */
+    struct run run[];
+};
+
+/* A free entry has no key, a forgotten one GONE. The layout is written before the key. */
+struct entry {
+    uint64_t key;
+    const struct layout *layout;
+    uint64_t owner; /* module or library; 0: not known */
+    bool is_kernel; /* of a library, without a context */
+};
+
+struct cache {
+    uint32_t mask;
+    uint32_t used; /* entries with a key, GONE included; lock held */
+    struct entry entry[];
+};
+
+enum {
+    GONE = 1,
+    FIRST_CAPACITY = 1024,
+    RUNS_MAX = 1024,
+    BUCKETS = 256,
+    ARENA_BYTES = 1 << 20
+};
+
+static const struct layout unknown_layout;
+
+static struct cache *cache;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* for everything below, and for writing */
+static const struct layout *buckets[BUCKETS];
+static unsigned char *arena;
+static size_t arena_left;
+
+static void *pages(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static const struct layout *look_up(uint64_t key)
+{
+    const struct cache *now = __atomic_load_n(&cache, __ATOMIC_ACQUIRE);
+
+    if (!now)
+        return NULL;
+    for (uint32_t i = (uint32_t)table_hash(key) & now->mask;; i = (i + 1) & now->mask) {
+        uint64_t found = __atomic_load_n(&now->entry[i].key, __ATOMIC_ACQUIRE);
+
+        if (found == key)
+            return __atomic_load_n(&now->entry[i].layout, __ATOMIC_RELAXED);
+        if (!found)
+            return NULL;
+    }
+}
+
+/* The words of one parameter. Alignment counts from the start of the parameter buffer. */
+static struct run run_of(size_t index, size_t offset, size_t bytes)
+{
+    size_t first = (8 - offset % 8) % 8;
+
+    return (struct run){(uint16_t)index, (uint16_t)first,
+                        bytes >= first + 8 ? (uint32_t)((bytes - first) / 8) : 0};
+}
+
+/* Ask the driver. Returns the number of runs, or -1 when the layout cannot be known. */
+static int read_layout(CUfunction function, bool is_kernel, struct run *out)
+{
+    int runs = 0;
+    size_t offset;
+    size_t bytes;
+
+    for (size_t i = 0;; i++) {
+        CUresult result = is_kernel ? real.cuKernelGetParamInfo((CUkernel)function, i, &offset, &bytes)
+                                    : real.cuFuncGetParamInfo(function, i, &offset, &bytes);
+
+        if (result == CUDA_ERROR_INVALID_VALUE)
+            return runs;
+        if (result != CUDA_SUCCESS || runs == RUNS_MAX || i > UINT16_MAX)
+            return -1;
+        out[runs] = run_of(i, offset, bytes);
+        runs += out[runs].words != 0;
+    }
+}
+
+/* One layout for all functions that share it. Lock held. */
+static const struct layout *intern(const struct run *run, uint32_t runs)
+{
+    uint64_t hash = runs;
+    size_t bytes = sizeof(struct layout) + runs * sizeof *run;
+
+    for (uint32_t i = 0; i < runs; i++)
+        hash = table_hash(
+            hash ^ ((uint64_t)run[i].words << 32 | (uint64_t)run[i].parameter << 16 | run[i].first_byte));
+    const struct layout **bucket = &buckets[hash % BUCKETS];
+
+    for (const struct layout *layout = *bucket; layout; layout = layout->next)
+        if (layout->runs == runs && memcmp(layout->run, run, runs * sizeof *run) == 0)
+            return layout;
+    bytes = (bytes + 7) / 8 * 8;
+    if (arena_left < bytes) {
+        arena = pages(ARENA_BYTES);
+        arena_left = arena ? ARENA_BYTES : 0;
+        if (!arena)
+            return &unknown_layout;
+    }
+    struct layout *layout = (struct layout *)(void *)arena;
+
+    arena += bytes;
+    arena_left -= bytes;
+    layout->next = *bucket;
+    layout->runs = runs;
+    layout->is_known = true;
+    layout->is_plain = true;
+    for (uint32_t i = 0; i < runs; i++)
+        layout->is_plain &= run[i].parameter == i && run[i].first_byte == 0 && run[i].words == 1;
+    memcpy(layout->run, run, runs * sizeof *run);
+    *bucket = layout;
+    return layout;
+}
+
+static void insert(struct cache *into, const struct entry *entry)
+{
+    uint32_t i = (uint32_t)table_hash(entry->key) & into->mask;
+
+    while (into->entry[i].key > GONE && into->entry[i].key != entry->key)
+        i = (i + 1) & into->mask;
+    into->used += !into->entry[i].key;
+    into->entry[i].owner = entry->owner;
+    into->entry[i].is_kernel = entry->is_kernel;
+    __atomic_store_n(&into->entry[i].layout, entry->layout, __ATOMIC_RELAXED);
+    __atomic_store_n(&into->entry[i].key, entry->key, __ATOMIC_RELEASE);
+}
+
+/* Room for one more. The table that is left behind stays for those who still read it; all such tables together are
+ * smaller than the one in use. Lock held. */
+static bool make_room(void)
+{
+    uint32_t capacity = cache ? cache->mask + 1 : 0;
+
+    if (cache && (cache->used + 1) * 2 <= capacity)
+        return true;
+    capacity = capacity ? capacity * 2 : FIRST_CAPACITY;
+    struct cache *bigger = pages(sizeof *bigger + capacity * sizeof(struct entry));
+
+    if (!bigger)
+        return false;
+    bigger->mask = capacity - 1;
+    for (uint32_t i = 0; cache && i <= cache->mask; i++)
+        if (cache->entry[i].key > GONE)
+            insert(bigger, &cache->entry[i]);
+    __atomic_store_n(&cache, bigger, __ATOMIC_RELEASE);
+    return true;
+}
+
+static uint64_t owner_of(CUfunction function, bool is_kernel)
+{
+    CUmodule module = NULL;
+    CUlibrary library = NULL;
+
+    if (is_kernel)
+        return real.cuKernelGetLibrary &&
+                       real.cuKernelGetLibrary(&library, (CUkernel)function) == CUDA_SUCCESS
+                   ? (uint64_t)(uintptr_t)library
+                   : 0;
+    return real.cuFuncGetModule && real.cuFuncGetModule(&module, function) == CUDA_SUCCESS
+               ? (uint64_t)(uintptr_t)module
+               : 0;
+}
+
+static void say_unknown(void)
+{
+    static bool is_said;
+
+    if (!__atomic_exchange_n(&is_said, true, __ATOMIC_RELAXED))
+        log_line(LOG_WARN,
+                 "the driver does not tell the parameters of kernels%s: such launches may use every block, "
+                 "and bring back what they do not need",
+                 real.cuFuncGetParamInfo ? "" : " (12.4 and newer do)");
+}
+
+/* The driver is asked, once for each function. */
+static const struct layout *learn(CUfunction function)
+{
+    struct run run[RUNS_MAX];
+    bool is_kernel = false;
+    int runs = real.cuFuncGetParamInfo ? read_layout(function, false, run) : -1;
+
+    if (runs < 0 && real.cuKernelGetParamInfo) {
+        is_kernel = true;
+        runs = read_layout(function, true, run);
+    }
+    if (runs < 0)
+        say_unknown();
+    struct entry entry = {.key = (uint64_t)(uintptr_t)function,
+                          .layout = &unknown_layout,
+                          .owner = owner_of(function, is_kernel),
+                          .is_kernel = is_kernel};
+
+    pthread_mutex_lock(&lock);
+    if (runs >= 0)
+        entry.layout = intern(run, (uint32_t)runs);
+    if (make_room())
+        insert(cache, &entry);
+    pthread_mutex_unlock(&lock);
+    return entry.layout;
+}
+
+__attribute__((noinline)) static const struct layout *learn_apart(CUfunction function)
+{
+    const struct layout *layout;
+    struct door door;
+
+    door_enter(&door);
+    layout = learn(function);
+    door_leave(&door);
+    return layout;
+}
+
+static void use_extra(struct use *use, void **extra)
+{
+    const unsigned char *buffer = NULL;
+    const size_t *bytes = NULL;
+
+    for (; *extra != CU_LAUNCH_PARAM_END; extra += 2) {
+        if (extra[0] == CU_LAUNCH_PARAM_BUFFER_POINTER)
+            buffer = extra[1];
+        else if (extra[0] == CU_LAUNCH_PARAM_BUFFER_SIZE)
+            bytes = extra[1];
+        else
+            break; /* not understood; the driver will say so */
+    }
+    if (buffer && bytes)
+        use_words(use, buffer, *bytes);
+}
+
+void parameters_use(struct use *use, CUfunction function, void **kernel_params, void **extra)
+{
+    if (!kernel_params) {
+        if (extra)
+            use_extra(use, extra);
+        return;
+    }
+    if (!function)
+        return;
+    const struct layout *layout = look_up((uint64_t)(uintptr_t)function);
+
+    if (__builtin_expect(!layout, 0))
+        layout = learn_apart(function);
+    if (__builtin_expect(layout->is_plain, 1)) {
+        use_pointed(use, kernel_params, layout->runs);
+        return;
+    }
+    if (!layout->is_known) {
+        use->all = true;
+        return;
+    }
+    for (const struct run *run = layout->run, *end = run + layout->runs; run < end; run++)
+        use_words(use, (const unsigned char *)kernel_params[run->parameter] + run->first_byte,
+                  run->words * sizeof(uint64_t));
+}
+
+static void forget(bool (*matches)(const struct entry *entry, uint64_t owner), uint64_t owner)
+{
+    pthread_mutex_lock(&lock);
+    for (uint32_t i = 0; cache && i <= cache->mask; i++)
+        if (cache->entry[i].key > GONE && matches(&cache->entry[i], owner))
+            __atomic_store_n(&cache->entry[i].key, GONE, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&lock);
+}
+
+static bool of_module(const struct entry *entry, uint64_t owner)
+{
+    return !entry->is_kernel && (!entry->owner || entry->owner == owner);
+}
+
+/* A library's functions belong to a module in each context, whose handle we do not know. */
+static bool of_library(const struct entry *entry, uint64_t owner)
+{
+    return !entry->is_kernel || !entry->owner || entry->owner == owner;
+}
+
+static bool of_any(const struct entry *entry, uint64_t owner)
+{
+    (void)owner;
+    return !entry->is_kernel;
+}
+
+void parameters_forget_module(CUmodule module)
+{
+    forget(of_module, (uint64_t)(uintptr_t)module);
+}
+
+void parameters_forget_library(CUlibrary library)
+{
+    forget(of_library, (uint64_t)(uintptr_t)library);
+}
+
+void parameters_forget_all(void)
+{
+    forget(of_any, 0);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * parameters.h - which words of a launch's parameters could be addresses.
+ *
+ * Shape    every aligned 8-byte word of every parameter, by the layout that the driver tells (CUDA 12.4); a packed
+ *          buffer (`extra`) needs none. Without a layout the launch may use every block.
+ * Owns     the layouts, cached per function in a table that launches read without a lock. Never freed: equal layouts
+ *          are one, and there are few.
+ * Threads  any.
+ */
+#ifndef EBB_PARAMETERS_H
+#define EBB_PARAMETERS_H
+
+#include "engine/core.h"
+#include "hook/hooks.h"
+
+/** Note what a launch's parameters point at. `function` may be a CUkernel cast to CUfunction. */
+void parameters_use(struct use *use, CUfunction function, void **kernel_params, void **extra);
+
+/** Functions of a module or library are about to go: their handles may come back with another layout. */
+void parameters_forget_module(CUmodule module);
+void parameters_forget_library(CUlibrary library);
+/** All functions of a context are about to go. */
+void parameters_forget_all(void);
+
+#endif

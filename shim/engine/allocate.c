@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* allocate.c - blocks come and go. See core.h and allocate.h. */
+#include "engine/allocate.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "engine/backing.h"
+#include "engine/drain.h"
+#include "engine/monitor.h"
+#include "engine/mover.h"
+#include "engine/pressure_callback.h"
+#include "engine/refusal.h"
+#include "engine/remap.h"
+#include "engine/reservation.h"
+#include "ledger/address.h"
+#include "ledger/headroom.h"
+#include "ledger/limit.h"
+#include "ledger/state.h"
+
+/* ---- freed blocks that stay mapped ------------------------------------------------------------------------ */
+
+/* Unmap one chunk for good. Its handle is left to the caller, 0 when it must not be used again. */
+static uint64_t chunk_dismantle(uint32_t granule)
+{
+    struct chunk *chunk = &core.blocks.chunk[granule];
+    bool mapped = chunk->handle || chunk->mapped || chunk->state == CHUNK_BROKEN;
+
+    if (mapped && swap_out(granule_address(&core.blocks, granule), chunk_bytes(chunk)) < 0)
+        return 0;
+    return chunk->handle;
+}
+
+static uint32_t idle_pop(unsigned ordinal, unsigned granules, bool *out_found)
+{
+    struct idle_blocks *idle = &core.devices[ordinal].idle_blocks;
+    uint32_t first = 0;
+
+    *out_found = idle->count[granules] != 0;
+    if (*out_found)
+        first = idle->first[granules][--idle->count[granules]];
+    return first;
+}
+
+/* Give up one idle block of the largest size. Returns its bytes. */
+static uint64_t drop_one(unsigned ordinal)
+{
+    struct device_state *device = &core.devices[ordinal];
+    unsigned granules = STOCK_CLASSES;
+    bool found = false, clean = true;
+    uint32_t first = 0;
+
+    pthread_mutex_lock(&core.lock);
+    for (; granules && !found; granules -= !found)
+        first = idle_pop(ordinal, granules, &found);
+    if (found)
+        budget_unpack_idle(&device->budget, CLASS_BLOCK, granules * GRANULE_BYTES);
+    pthread_mutex_unlock(&core.lock);
+    if (!found)
+        return 0;
+    for (uint32_t g = first, next; g < first + granules; g = next) {
+        struct chunk *chunk = &core.blocks.chunk[g];
+        uint64_t bytes = chunk_bytes(chunk), handle = chunk_dismantle(g);
+
+        next = g + chunk->granules;
+        if (handle)
+            stock_return(&device->handles, bytes, handle);
+        else
+            stock_discard(&device->handles, bytes, chunk->handle);
+        clean = clean && handle;
+        pthread_mutex_lock(&core.lock);
+        chunk_move(chunk, CHUNK_NONE);
+        chunk->handle = 0;
+        pthread_mutex_unlock(&core.lock);
+    }
+    if (clean)
+        address_give(0, first, granules);
+    return granules * GRANULE_BYTES;
+}
+
+uint64_t allocate_drop_idle(unsigned ordinal, uint64_t bytes)
+{
+    uint64_t dropped = 0, one;
+
+    while (dropped < bytes && (one = drop_one(ordinal)))
+        dropped += one;
+    return dropped;
+}
+
+/* What the budget lacks for them. */
+static uint64_t lacking(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes)
+{
+    const struct budget *budget = &core.devices[ordinal].budget;
+    uint64_t lacking;
+
+    pthread_mutex_lock(&core.lock);
+    lacking = areas_over(bytes, budget_room(budget, keep_free_bytes));
+    if (lacking && budget_held(budget) + keep_free_bytes > budget->limit_bytes)
+        lacking += budget_held(budget) + keep_free_bytes - budget->limit_bytes;
+    pthread_mutex_unlock(&core.lock);
+    return lacking;
+}
+
+bool allocate_trim(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes)
+{
+    uint64_t lack, given;
+    bool any = false;
+
+    while ((lack = lacking(ordinal, bytes, keep_free_bytes))) {
+        given = stock_trim(&core.devices[ordinal].handles, lack);
+        any = any || given;
+        if (given < lack && !allocate_drop_idle(ordinal, lack - given))
+            break;
+    }
+    return any;
+}
+
+/* A pool takes apart what was freed before it grows. */
+static void recycle_first(unsigned ordinal, uint64_t bytes)
+{
+    bool has_none;
+
+    if (core.options->allocator != ALLOCATOR_POOL)
+        return;
+    pthread_mutex_lock(&core.lock);
+    has_none = !stock_has(&core.devices[ordinal].handles, bytes);
+    pthread_mutex_unlock(&core.lock);
+    if (has_none)
+        allocate_drop_idle(ordinal, bytes);
+}
+
+int allocate_take(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_handle)
+{
+    int r;
+
+    recycle_first(ordinal, bytes);
+    pthread_mutex_lock(&core.lock);
+    keep_free_bytes += limit_beyond_pool(ordinal);
+    pthread_mutex_unlock(&core.lock);
+    while ((r = stock_take(&core.devices[ordinal].handles, bytes, keep_free_bytes, out_handle)) < 0)
+        if (!allocate_drop_idle(ordinal, bytes) && (r != -ENOSPC || !limit_refresh(ordinal)))
+            break;
+    if (r == -ENOMEM)
+        limit_full(ordinal);
+    return r;
+}
+
+/* ---- a new block ------------------------------------------------------------------------------------------ */
+
+static int chunk_map(uint32_t first, uint32_t granule)
+{
+    struct chunk *chunk = &core.blocks.chunk[granule];
+    uint64_t handle = chunk->handle ? chunk->handle : chunk->slab->memory.handle;
+    int r = swap_in(core.blocks.block[first].ordinal, granule_address(&core.blocks, granule),
+                    chunk_bytes(chunk), handle);
+
+    if (r == -EFAULT) /* half mapped: neither the address nor the handle is used again */
+        chunk_move(chunk, CHUNK_BROKEN);
+    return r;
+}
+
+/* Undo what was made of a block so far. */
+static void block_unmake(uint32_t first, uint32_t granules, uint32_t mapped_to)
+{
+    unsigned ordinal = core.blocks.block[first].ordinal;
+    uint64_t context = core.blocks.block[first].context;
+    bool clean = true;
+
+    for (uint32_t g = first; g < first + granules; g += core.blocks.chunk[g].granules) {
+        struct chunk *chunk = &core.blocks.chunk[g];
+        bool broken = chunk->state == CHUNK_BROKEN;
+
+        if (g < mapped_to && swap_out(granule_address(&core.blocks, g), chunk_bytes(chunk)) < 0)
+            broken = true;
+        clean = clean && !broken;
+        if (chunk->handle && broken)
+            stock_discard(&core.devices[ordinal].handles, chunk_bytes(chunk), chunk->handle);
+        else if (chunk->handle)
+            stock_return(&core.devices[ordinal].handles, chunk_bytes(chunk), chunk->handle);
+        if (chunk->slab && !broken)
+            stock_return(&core.slabs, chunk_bytes(chunk), (uintptr_t)chunk->slab);
+        else if (chunk->slab)
+            stock_discard(&core.slabs, chunk_bytes(chunk), (uintptr_t)chunk->slab);
+        chunk->handle = 0;
+        chunk->slab = NULL;
+        if (chunk->state == CHUNK_BROKEN)
+            chunk_move(chunk, CHUNK_NONE);
+    }
+    pthread_mutex_lock(&core.lock);
+    core.blocks.block[first].id = 0;
+    pthread_mutex_unlock(&core.lock);
+    if (clean)
+        address_give(context, first, granules);
+}
+
+/* Chunk sizes of a block, written into the chunk table. A block of up to two chunks of the largest size is one, but
+ * not in a pool, whose handles are all alike. */
+static void chunks_cut(uint32_t first, uint32_t granules, unsigned ordinal)
+{
+    struct device_state *device = &core.devices[ordinal];
+    uint32_t size = limit_chunk_granules(ordinal);
+
+    if (size == LIMIT_CHUNK_MAX_GRANULES && granules <= 2 * size && core.options->allocator != ALLOCATOR_POOL)
+        size = granules;
+    for (uint32_t left = granules, g = first, cut; left; left -= cut, g += cut) {
+        cut = left < size ? left : size;
+        core.blocks.chunk[g] = (struct chunk){.slot = SLOT_NONE, .granules = cut};
+        if (device->chunk_max_granules < cut)
+            device->chunk_max_granules = cut;
+    }
+    core.blocks.block[first].chunk_granules = size;
+}
+
+/* 0, -EAGAIN, -ENOMEM. */
+static int block_build(uint32_t first, uint32_t granules)
+{
+    for (uint32_t g = first; g < first + granules; g += core.blocks.chunk[g].granules) {
+        int r = backing_take(first, g, (first + granules - g) * GRANULE_BYTES);
+
+        if (!r && chunk_map(first, g) < 0)
+            r = -ENOMEM;
+        if (r < 0) {
+            block_unmake(first, granules, g);
+            return r;
+        }
+    }
+    return 0;
+}
+
+/* Under the lock: make the finished block known. */
+static void block_publish_new(uint32_t first, uint32_t granules)
+{
+    struct block *block = &core.blocks.block[first];
+
+    block->id = ++core.blocks.last_id;
+    core.blocks.alive++;
+    for (uint32_t g = first; g < first + granules; g += core.blocks.chunk[g].granules) {
+        struct chunk *chunk = &core.blocks.chunk[g];
+
+        chunk_move(chunk, chunk->handle ? CHUNK_RESIDENT : CHUNK_HOST);
+        chunk->mapped = !chunk->handle;
+        if (!chunk->handle)
+            core.devices[block->ordinal].away_bytes += chunk_bytes(chunk);
+    }
+    block_publish(&core.blocks, first);
+    area_update(first);
+    atomic_store_explicit(&core.blocks.stamp[first], core_stamp(), memory_order_relaxed);
+}
+
+/* What was in recycled memory before could be taken for pointers by a search and keep a fresh block from moving. */
+static void block_scrub(uint32_t first, uint32_t granules)
+{
+    unsigned ordinal = core.blocks.block[first].ordinal;
+
+    if (core.options->disk != DISK_AUTO || core_places())
+        return;
+    for (uint32_t g = first; g < first + granules; g += core.blocks.chunk[g].granules) {
+        struct chunk *chunk = &core.blocks.chunk[g];
+
+        if (chunk->handle)
+            core.device->zero(core.device, ordinal, granule_address(&core.blocks, g), chunk_bytes(chunk));
+        else
+            memset(chunk->slab->memory.cpu, 0, chunk_bytes(chunk));
+    }
+    core.device->copied(core.device, ordinal);
+}
+
+/* A freed block of the same size that is still mapped. */
+static bool take_idle(unsigned ordinal, uint32_t granules, struct block fresh, uint32_t *out_first)
+{
+    struct budget *budget = &core.devices[ordinal].budget;
+    uint64_t bytes = granules * GRANULE_BYTES, keep_bytes = tier_device_keep(ordinal), drawn;
+    bool found = false;
+
+    if (granules > STOCK_CLASSES)
+        return false;
+    pthread_mutex_lock(&core.lock);
+    drawn = reservation_drawable(bytes);
+    if (budget_may_use(budget, bytes - drawn, keep_bytes + limit_beyond_pool(ordinal)))
+        *out_first = idle_pop(ordinal, granules, &found);
+    if (found) {
+        budget_credit(budget, CLASS_RESERVED, drawn);
+        budget_from_idle(budget, CLASS_BLOCK, bytes);
+        reservation_drawn((int64_t)drawn);
+        fresh.chunk_granules = core.blocks.block[*out_first].chunk_granules;
+        block_begin(&core.blocks.block[*out_first], &fresh);
+    }
+    pthread_mutex_unlock(&core.lock);
+    return found;
+}
+
+/* A block of fresh chunks, not known to anybody yet. */
+static int block_make(const struct block *fresh, uint32_t *out_first)
+{
+    int r = address_take(fresh, out_first);
+
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&core.lock);
+    block_begin(&core.blocks.block[*out_first], fresh);
+    chunks_cut(*out_first, fresh->granules, fresh->ordinal);
+    pthread_mutex_unlock(&core.lock);
+    return block_build(*out_first, fresh->granules);
+}
+
+/* Wait, with nothing in our hands, for those who hold something for a moment. */
+static void let_others_go(void)
+{
+    core_change_end();
+    if (core_in_use())
+        core_wait_change();
+    core_change_begin();
+}
+
+/* What others hold for a moment only is no reason to refuse, unless it would not fit without them. Those who wait for
+ * it do so one at a time. */
+static int block_make_patiently(const struct block *fresh, uint32_t *out_first)
+{
+    static pthread_mutex_t patience = PTHREAD_MUTEX_INITIALIZER;
+    int r = block_make(fresh, out_first);
+
+    if (r != -EAGAIN)
+        return r;
+    core_change_end();
+    pthread_mutex_lock(&patience);
+    core_change_begin();
+    while ((r = block_make(fresh, out_first)) == -EAGAIN && !rest_patience_over() &&
+           mover_could_ever(fresh->ordinal, fresh->granules * GRANULE_BYTES))
+        let_others_go();
+    pthread_mutex_unlock(&patience);
+    return r;
+}
+
+/* A block that the program can have: of freed ones, of a reservation of this thread, or of fresh memory. */
+static int block_allocate(const struct block *fresh, uint32_t *out_first)
+{
+    uint64_t bytes = fresh->granules * GRANULE_BYTES;
+    bool draws = !(fresh->flags & BLOCK_FIXED) && reservation_draw_begin(fresh->ordinal, bytes);
+    int r = 0;
+
+    core_change_begin();
+    if (!take_idle(fresh->ordinal, fresh->granules, *fresh, out_first))
+        r = block_make_patiently(fresh, out_first);
+    if (draws)
+        reservation_draw_end(fresh->ordinal, r < 0 ? AREA_NO_BLOCK : *out_first);
+    if (!r) {
+        block_scrub(*out_first, fresh->granules);
+        pthread_mutex_lock(&core.lock);
+        block_publish_new(*out_first, fresh->granules);
+        pthread_mutex_unlock(&core.lock);
+    }
+    core_change_end();
+    return r;
+}
+
+/* As often as somebody makes room: the device, which has come to rest and lets go of what was freed, or the program. */
+static int block_allocate_pressing(const struct block *fresh, uint32_t *out_first)
+{
+    unsigned tries = 0;
+    int r;
+
+    do
+        r = block_allocate(fresh, out_first);
+    while (r < 0 && ((core.deferred && allocate_run_deferred(core.options->drain_ms)) ||
+                     (tries++ < PRESSURE_TRIES &&
+                      pressure_ask(EBB_TIER_DEVICE, (int)fresh->ordinal, fresh->granules * GRANULE_BYTES))));
+    return r;
+}
+
+int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void *call_site, bool movable,
+                  uint64_t *out_address)
+{
+    uint64_t rounded =
+        bytes > UINT64_MAX - GRANULE_BYTES ? UINT64_MAX : (bytes + GRANULE_BYTES - 1) / GRANULE_BYTES;
+    struct block fresh = {
+        .bytes = bytes,
+        .context = context,
+        .call_site = call_site,
+        .granules = (uint32_t)rounded,
+        .ordinal = (uint8_t)ordinal,
+        .flags = movable && core.options->cacheable != CACHEABLE_NONE ? 0 : BLOCK_FIXED,
+    };
+    uint64_t outer;
+    uint32_t first;
+    int r;
+
+    if (!core_active() || ordinal >= core.device->count || atomic_load(&core.account_only))
+        return -ENOTSUP;
+    limit_ready(ordinal);
+    if (rounded > core.blocks.granules) {
+        refusal_device(ordinal, bytes, "allocation");
+        return -ENOMEM;
+    }
+    outer = rest_patience_begin();
+    if (core.deferred)
+        allocate_run_deferred(REST_MOMENT_MS);
+    r = block_allocate_pressing(&fresh, &first);
+    rest_patience_end(outer);
+    if (r < 0 && refusal_is_waived())
+        return -ENOTSUP;
+    if (r < 0) {
+        refusal_device(ordinal, bytes, "allocation");
+        return -ENOMEM;
+    }
+    monitor_wake();
+    *out_address = granule_address(&core.blocks, first);
+    return 0;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* backing.c - see backing.h. */
+#include "engine/backing.h"
+
+#include <errno.h>
+
+#include "engine/allocate.h"
+#include "engine/mover.h"
+#include "engine/room_wait.h"
+#include "ledger/headroom.h"
+#include "ledger/state.h"
+
+/* Is somebody at work who will let go of something by himself? Whoever holds the role asks for all of a try: no launch
+ * takes pins meanwhile. Blocks being built count, but for the one of the caller. */
+static bool others_in_the_way(void)
+{
+    bool pinned;
+
+    pthread_mutex_lock(&core.lock);
+    pinned = core_launch_pins() != 0;
+    pthread_mutex_unlock(&core.lock);
+    return pinned || atomic_load(&core.pins_all) || atomic_load(&core.changing) > 1;
+}
+
+/* Make room and take it before somebody else does. A launch that holds pins ends soon, as a rule, and no other takes
+ * any while we have the role: so it is given a moment. -EAGAIN: others were in the way all the same. */
+static int take_in_turn(unsigned ordinal, uint64_t bytes, uint64_t rest_bytes, uint64_t *out_handle)
+{
+    uint32_t changes = atomic_load(&core.changes);
+    bool others = true;
+    int r = -EAGAIN;
+
+    mover_take();
+    for (unsigned tries = 0; r < 0 && others && tries < 2; tries++) {
+        if (tries)
+            core_wait_change();
+        others = others_in_the_way();
+        r = mover_make_room(ordinal, rest_bytes, 0, UINT64_MAX);
+        if (r < 0)
+            r = mover_make_room(ordinal, bytes, 0, UINT64_MAX);
+        if (!r)
+            r = allocate_take(ordinal, bytes, tier_device_keep(ordinal), out_handle);
+    }
+    mover_give();
+    if (r < 0 && (others || others_in_the_way() || atomic_load(&core.changes) != changes))
+        return -EAGAIN;
+    return r;
+}
+
+/* Host memory for a new chunk, where there is room. */
+static int slab_idle(struct chunk *chunk)
+{
+    uint64_t item;
+    int r = stock_take(&core.slabs, chunk_bytes(chunk), tier_host_staging(), &item);
+
+    if (!r)
+        chunk->slab = (struct slab *)(uintptr_t)item;
+    return r;
+}
+
+/* Host memory for a new chunk, others sent to disk where needed. */
+static int slab_back(struct chunk *chunk)
+{
+    uint64_t bytes = chunk_bytes(chunk), item;
+    int r = stock_take(&core.slabs, bytes, tier_host_staging(), &item);
+
+    if (r == -ENOSPC && tier_disk_open() && !atomic_load(&core.captures)) {
+        mover_take();
+        r = mover_spill(bytes + tier_host_staging(), UINT64_MAX);
+        r = r < 0 ? r : stock_take(&core.slabs, bytes, tier_host_staging(), &item);
+        mover_give();
+    }
+    if (!r)
+        chunk->slab = (struct slab *)(uintptr_t)item;
+    return r;
+}
+
+int backing_take(uint32_t first, uint32_t granule, uint64_t rest_bytes)
+{
+    struct chunk *chunk = &core.blocks.chunk[granule];
+    unsigned ordinal = core.blocks.block[first].ordinal;
+    uint64_t bytes = chunk_bytes(chunk);
+    int r = allocate_take(ordinal, bytes, tier_device_keep(ordinal), &chunk->handle);
+
+    if (r < 0 && gate_inside()) /* of a callback of the driver: nobody is waited for */
+        return core.mapped && slab_idle(chunk) == 0 ? 0 : -ENOMEM;
+    if (r < 0 && !atomic_load(&core.captures) && need_wait(ordinal, rest_bytes, core.options->wait_ms))
+        r = allocate_take(ordinal, bytes, tier_device_keep(ordinal), &chunk->handle);
+    if (r < 0 && !core_capturing())
+        r = take_in_turn(ordinal, bytes, rest_bytes, &chunk->handle);
+    if (!r)
+        return 0;
+    chunk->handle = 0;
+    if (core.mapped && slab_back(chunk) == 0)
+        return 0;
+    return r == -EAGAIN ? r : -ENOMEM;
+}

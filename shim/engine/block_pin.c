@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pin.c - what is said about a block: find it, pin it, register it, send it away. See core.h. */
+#include <errno.h>
+#include <stddef.h>
+
+#include "base/cancel_guard.h"
+#include "engine/mover.h"
+#include "ledger/state.h"
+#include "policy/policies.h"
+
+/* First granule of the live block at an address; -ENOENT. */
+static int first_at(uint64_t address, uint32_t *out_first)
+{
+    if (!core_owns(address) || !blocks_at(&core.blocks, address_granule(&core.blocks, address), out_first))
+        return -ENOENT;
+    return 0;
+}
+
+int core_find(uint64_t address, struct block_info *out)
+{
+    const struct block *block;
+    uint32_t first;
+
+    if (first_at(address, &first) < 0)
+        return -ENOENT;
+    block = &core.blocks.block[first];
+    if (address - granule_address(&core.blocks, first) >= block->bytes)
+        return -ENOENT;
+    *out = (struct block_info){
+        .base = granule_address(&core.blocks, first),
+        .bytes = block->bytes,
+        .ordinal = block->ordinal,
+        .id = block->id,
+        .context = block->context,
+        .call_site = block->call_site,
+    };
+    return 0;
+}
+
+static int pin_and_bring(uint64_t address, uint32_t first, enum pin_reason reason)
+{
+    uint16_t *pins;
+    int r;
+
+    mover_take();
+    pthread_mutex_lock(&core.lock);
+    pins = &core.blocks.block[first].pins[reason];
+    *pins += *pins < UINT16_MAX;
+    area_update(first);
+    pthread_mutex_unlock(&core.lock);
+    if (reason == PIN_REFERENCED)
+        r = owner_entry(&core.blocks, first) & OWNER_GONE ? mover_reach(&first, 1) : 0;
+    else
+        r = mover_bring(first);
+    if (r < 0)
+        core_unpin(address, reason);
+    mover_give();
+    return r < 0 ? -ENOMEM : 0;
+}
+
+int core_pin(uint64_t address, enum pin_reason reason)
+{
+    struct door door;
+    uint32_t first;
+    int r = first_at(address, &first);
+
+    if (r < 0)
+        return r;
+    door_enter(&door);
+    r = pin_and_bring(address, first, reason);
+    door_leave(&door);
+    return r;
+}
+
+void core_unpin(uint64_t address, enum pin_reason reason)
+{
+    uint16_t *pins;
+    uint32_t first;
+
+    if (first_at(address, &first) < 0)
+        return;
+    pthread_mutex_lock(&core.lock);
+    pins = &core.blocks.block[first].pins[reason];
+    if (*pins < UINT16_MAX) /* a count that is full has lost its number: pinned for good is the safe side */
+        *pins -= *pins > 0;
+    area_update(first);
+    pthread_mutex_unlock(&core.lock);
+}
+
+int core_share(uint64_t address, unsigned index, uint64_t *out_bytes, int *out_fd)
+{
+    uint64_t handle = 0, bytes = 0;
+    uint32_t first, granule;
+    bool is_there = true;
+    int r = first_at(address, &first);
+
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&core.lock);
+    granule = first;
+    for (; index && is_there; index--) {
+        uint32_t next = chunk_next(&core.blocks, first, granule);
+
+        is_there = next != 0;
+        granule = is_there ? next : granule;
+    }
+    if (is_there && block_alive(&core.blocks.block[first])) {
+        handle = core.blocks.chunk[granule].handle;
+        bytes = chunk_bytes(&core.blocks.chunk[granule]);
+    }
+    pthread_mutex_unlock(&core.lock);
+    if (!handle)
+        return -ENOENT;
+    r = core.device->share ? core.device->share(core.device, handle, out_fd) : -ENOTSUP;
+    if (!r)
+        *out_bytes = bytes;
+    return r;
+}
+
+int core_set_stage(uint64_t address, int stage)
+{
+    uint32_t first;
+
+    if (stage < 0 || stage > STAGE_MAX)
+        return -EINVAL;
+    if (first_at(address, &first) < 0)
+        return -ENOENT;
+    pthread_mutex_lock(&core.lock);
+    core.blocks.block[first].stage = (uint16_t)stage;
+    pthread_mutex_unlock(&core.lock);
+    return 0;
+}
+
+int core_set_priority(uint64_t address, int priority)
+{
+    uint32_t first;
+
+    if (priority < PRIORITY_MIN || priority > PRIORITY_MAX)
+        return -EINVAL;
+    if (first_at(address, &first) < 0)
+        return -ENOENT;
+    pthread_mutex_lock(&core.lock);
+    core.blocks.block[first].priority = (int8_t)priority;
+    core.is_ranked = core.is_ranked || priority;
+    pthread_mutex_unlock(&core.lock);
+    return 0;
+}
+
+long core_evict(int tier)
+{
+    long moved = 0;
+
+    if (!core_active())
+        return 0;
+    for (unsigned i = 0; i < core.device->count; i++) {
+        mover_take();
+        moved += (long)mover_relieve(i, core.devices[i].budget.used_bytes, UINT64_MAX, false);
+        if (tier >= TIER_DISK)
+            mover_spill(core.host_budget.class_bytes[HOST_TIER], UINT64_MAX);
+        mover_give();
+    }
+    return moved;
+}

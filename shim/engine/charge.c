@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* charge.c - memory that is no block: charged, credited, told. See core.h. */
+#include <errno.h>
+#include <stddef.h>
+
+#include "base/log.h"
+#include "engine/allocate.h"
+#include "engine/drain.h"
+#include "engine/mover.h"
+#include "engine/pressure_callback.h"
+#include "engine/refusal.h"
+#include "heap/heap.h"
+#include "ledger/headroom.h"
+#include "ledger/limit.h"
+#include "ledger/state.h"
+
+static int charge(struct budget *budget, unsigned class, uint64_t bytes, uint64_t keep_free_bytes)
+{
+    int r;
+
+    pthread_mutex_lock(&core.lock);
+    r = budget_charge(budget, class, bytes, keep_free_bytes);
+    pthread_mutex_unlock(&core.lock);
+    return r;
+}
+
+static void credit(struct budget *budget, unsigned class, uint64_t bytes)
+{
+    pthread_mutex_lock(&core.lock);
+    budget_credit(budget, class, bytes);
+    pthread_mutex_unlock(&core.lock);
+}
+
+/* Past the limit if need be. */
+static void force(struct budget *budget, unsigned class, uint64_t bytes)
+{
+    pthread_mutex_lock(&core.lock);
+    budget_force(budget, class, bytes);
+    pthread_mutex_unlock(&core.lock);
+}
+
+/* Over the limit, and said where EBBTIDE_ON_FULL=allow is why. */
+static void charge_over(struct budget *budget, unsigned class, uint64_t bytes)
+{
+    force(budget, class, bytes);
+    if (core.options->on_full != ON_FULL_ALLOW)
+        return;
+    log_line(LOG_WARN, "over the budget by an allocation of %llu bytes, as EBBTIDE_ON_FULL=allow asks",
+             (unsigned long long)bytes);
+}
+
+/* Idle memory first, then blocks. */
+static int charge_with_room(unsigned ordinal, enum device_class class, uint64_t bytes)
+{
+    struct device_state *device = &core.devices[ordinal];
+    int r;
+
+    for (unsigned tries = 0;; tries++) {
+        r = charge(&device->budget, class, bytes, tier_device_keep(ordinal));
+        if (r == 0 || tries == 3)
+            return r;
+        if (allocate_trim(ordinal, bytes, tier_device_keep(ordinal)) || limit_refresh(ordinal))
+            continue;
+        if (core_capturing())
+            return r;
+        mover_take();
+        r = mover_make_room(ordinal, bytes, 0, UINT64_MAX);
+        mover_give();
+        if (r < 0)
+            return -ENOMEM;
+        allocate_trim(ordinal, bytes, tier_device_keep(ordinal));
+    }
+}
+
+int core_charge_quietly(unsigned ordinal, enum device_class class, uint64_t bytes)
+{
+    if (!core_active() || ordinal >= core.device->count || !bytes)
+        return 0;
+    limit_ready(ordinal);
+    return charge_with_room(ordinal, class, bytes) == 0 ? 0 : -ENOMEM;
+}
+
+int core_charge(unsigned ordinal, enum device_class class, uint64_t bytes, const void *call_site)
+{
+    unsigned tries = 0;
+    uint64_t outer;
+    int r;
+
+    (void)call_site;
+    if (!core_active() || ordinal >= core.device->count)
+        return 0;
+    outer = rest_patience_begin();
+    do
+        r = core_charge_quietly(ordinal, class, bytes);
+    while (r < 0 && tries++ < PRESSURE_TRIES && pressure_ask(EBB_TIER_DEVICE, (int)ordinal, bytes));
+    rest_patience_end(outer);
+    if (r == 0)
+        return 0;
+    if (refusal_is_waived()) {
+        charge_over(&core.devices[ordinal].budget, class, bytes);
+        return 0;
+    }
+    refusal_device(ordinal, bytes, "allocation");
+    return -ENOMEM;
+}
+
+void core_charge_held(unsigned ordinal, enum device_class class, uint64_t bytes)
+{
+    if (!core_active() || ordinal >= core.device->count || !bytes)
+        return;
+    limit_ready(ordinal);
+    if (charge_with_room(ordinal, class, bytes))
+        force(&core.devices[ordinal].budget, class, bytes);
+}
+
+void core_credit(unsigned ordinal, enum device_class class, uint64_t bytes)
+{
+    if (!core_active() || ordinal >= core.device->count || !bytes)
+        return;
+    credit(&core.devices[ordinal].budget, class, bytes);
+    limit_freed(ordinal);
+}
+
+int core_host_charge(enum host_class class, uint64_t bytes)
+{
+    int r;
+
+    if (!core_host_active() || !bytes)
+        return 0;
+    r = charge(&core.host_budget, class, bytes, tier_host_staging());
+    if (r < 0 && heap_give_back())
+        r = charge(&core.host_budget, class, bytes, tier_host_staging());
+    if (r < 0 && stock_trim(&core.slabs, bytes + tier_host_staging()))
+        r = charge(&core.host_budget, class, bytes, tier_host_staging());
+    if (r < 0) {
+        mover_take();
+        mover_spill(bytes + tier_host_staging(), UINT64_MAX);
+        mover_give();
+        stock_trim(&core.slabs, bytes + tier_host_staging());
+        r = charge(&core.host_budget, class, bytes, tier_host_staging());
+    }
+    if (r < 0 && refusal_is_waived()) {
+        charge_over(&core.host_budget, class, bytes);
+        r = 0;
+    }
+    if (r < 0)
+        refusal_host(bytes, "pinned allocation");
+    return r;
+}
+
+void core_host_credit(enum host_class class, uint64_t bytes)
+{
+    if (core_host_active() && bytes)
+        credit(&core.host_budget, class, bytes);
+}
+
+void core_host_force(enum host_class class, uint64_t bytes)
+{
+    if (core_host_active() && bytes)
+        force(&core.host_budget, class, bytes);
+}
+
+uint64_t core_relieve(unsigned ordinal, uint64_t bytes)
+{
+    uint64_t given;
+
+    if (!core_active() || ordinal >= core.device->count)
+        return 0;
+    allocate_drop_idle(ordinal, bytes);
+    given = stock_trim(&core.devices[ordinal].handles, bytes);
+    if (given >= bytes)
+        return given;
+    mover_take();
+    mover_relieve(ordinal, bytes - given, UINT64_MAX, false);
+    mover_give();
+    return given + stock_trim(&core.devices[ordinal].handles, bytes - given);
+}
+
+bool core_memory(unsigned ordinal, uint64_t *out_free_bytes, uint64_t *out_total_bytes)
+{
+    struct device_state *device = &core.devices[ordinal];
+    uint64_t free_bytes, total_bytes;
+
+    limit_ready(ordinal);
+    if (device->configured_bytes != BUDGET_NO_LIMIT) {
+        *out_free_bytes = tier_device_room(ordinal);
+        *out_total_bytes = device->configured_bytes;
+        return true;
+    }
+    if (core.device->memory(core.device, ordinal, &free_bytes, &total_bytes) < 0)
+        return false;
+    pthread_mutex_lock(&core.lock);
+    *out_free_bytes = free_bytes + device->budget.idle_bytes;
+    pthread_mutex_unlock(&core.lock);
+    *out_total_bytes = total_bytes;
+    return false;
+}

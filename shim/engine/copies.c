@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* copies.c - see copies.h. */
+#include "engine/copies.h"
+
+#include <stddef.h>
+
+#include "engine/pick.h"
+#include "ledger/headroom.h"
+#include "ledger/state.h"
+
+/* One copy less; under the lock. Returns the slab that is left over. */
+static struct slab *take_one(uint32_t first, uint64_t *out_bytes)
+{
+    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
+        struct chunk *chunk = &core.blocks.chunk[g];
+        struct slab *slab = chunk->slab;
+
+        if (chunk->state != CHUNK_RESIDENT || !chunk->copied)
+            continue;
+        tier_drop_slot(chunk);
+        chunk->slab = NULL;
+        chunk->copied = false;
+        core.blocks.operand[first].copies--;
+        *out_bytes = chunk_bytes(chunk);
+        if (slab)
+            return slab;
+    }
+    return NULL;
+}
+
+/* Returns the bytes of the slabs. */
+static uint64_t void_all(uint32_t first)
+{
+    uint64_t bytes, given = 0;
+    struct slab *slab;
+    bool alive;
+
+    do {
+        pthread_mutex_lock(&core.lock);
+        alive = block_alive(&core.blocks.block[first]); /* who frees it gives all of it back */
+        slab = alive && core.blocks.operand[first].copies ? take_one(first, &bytes) : NULL;
+        if (!slab && alive)
+            block_publish(&core.blocks, first);
+        pthread_mutex_unlock(&core.lock);
+        if (slab) {
+            stock_return(&core.slabs, bytes, (uintptr_t)slab);
+            given += bytes;
+        }
+    } while (slab);
+    return given;
+}
+
+void copies_void(uint32_t first)
+{
+    void_all(first);
+}
+
+static uint64_t slab_bytes(uint32_t first, void *arg)
+{
+    uint64_t bytes = 0;
+
+    (void)arg;
+    if (!block_alive(&core.blocks.block[first]) || !core.blocks.operand[first].copies)
+        return 0;
+    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
+        const struct chunk *chunk = &core.blocks.chunk[g];
+
+        if (chunk->state == CHUNK_RESIDENT && chunk->slab)
+            bytes += chunk_bytes(chunk);
+    }
+    return bytes;
+}
+
+uint64_t copies_reclaim(uint64_t bytes)
+{
+    const uint32_t *list;
+    uint64_t given = 0;
+    uint32_t count;
+
+    pthread_mutex_lock(&core.lock);
+    count = pick_blocks(bytes, UINT64_MAX, slab_bytes, NULL, &list);
+    pthread_mutex_unlock(&core.lock);
+    for (uint32_t i = 0; i < count && given < bytes; i++)
+        given += void_all(list[i]);
+    return given;
+}
+
+bool copies_reclaim_slots(void)
+{
+    bool any = false;
+
+    pthread_mutex_lock(&core.lock);
+    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++) {
+        if (!block_alive(&core.blocks.block[g]) || !core.blocks.operand[g].copies)
+            continue;
+        pthread_mutex_unlock(&core.lock);
+        void_all(g);
+        any = true;
+        pthread_mutex_lock(&core.lock);
+    }
+    pthread_mutex_unlock(&core.lock);
+    return any;
+}

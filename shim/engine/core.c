@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* core.c - start, finish and captures. See core.h. */
+#include "engine/core.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/machine.h"
+#include "engine/allocate.h"
+#include "engine/drain.h"
+#include "engine/launch_pins.h"
+#include "engine/monitor.h"
+#include "engine/mover.h"
+#include "engine/pressure_callback.h"
+#include "engine/restore_stream.h"
+#include "heap/heap.h"
+#include "heap/heap_room.h"
+#include "host/host_block.h"
+#include "ledger/limit.h"
+#include "ledger/slab.h"
+#include "ledger/state.h"
+#include "tier/copy_executor.h"
+#include "tier/disk_executor.h"
+
+/* Enough for two million blocks; halved until the driver grants it. */
+#define ARENA_BYTES     ((uint64_t)4 << 40)
+#define ARENA_MIN_BYTES ((uint64_t)1 << 36)
+
+/* Lower half of the first block's address. A search takes two neighbouring 32-bit numbers for a pointer when they
+ * look like one; counts and indexes are small, and next to a small number this one is rare. */
+#define ARENA_LOWER_HALF UINT64_C(0xb5a00000)
+
+/* Where the driver chooses the addresses: all that a process can have. Tables for so many cost nothing but addresses
+ * until a block lies there. Below are counts and small numbers, which are no addresses. */
+#define SHARED_BASE ((uint64_t)1 << 32)
+#define SHARED_END  ((uint64_t)1 << 48)
+
+#define LONG_CAPTURE_NS (UINT64_C(10) * 1000 * 1000 * 1000)
+
+struct core core;
+struct arena core_arena;
+
+static struct copy_executor copier;
+static struct disk_executor writer;
+
+/* ---- start and finish ------------------------------------------------------------------------------------ */
+
+static int arena_share(void)
+{
+    int r = blocks_init(&core.blocks, SHARED_BASE, SHARED_END - SHARED_BASE);
+
+    if (r < 0)
+        return r;
+    core_arena = (struct arena){.base = SHARED_BASE, .bytes = SHARED_END - SHARED_BASE, .is_shared = true};
+    extent_init(&core.arena, NULL, core.blocks.granules);
+    return 0;
+}
+
+static int arena_reserve(void)
+{
+    uint64_t bytes = ARENA_BYTES, base = 0;
+    size_t records;
+    int r;
+
+    while ((r = core.device->reserve(core.device, bytes, &base)) < 0 && bytes > ARENA_MIN_BYTES)
+        bytes /= 2;
+    if (r < 0)
+        return -ENOTSUP;
+    core.reserved_base = base;
+    core.reserved_bytes = bytes;
+    bytes -= (ARENA_LOWER_HALF - base) & UINT32_MAX;
+    base += (ARENA_LOWER_HALF - base) & UINT32_MAX;
+    records = extent_bytes_needed((uint32_t)(bytes / GRANULE_BYTES));
+    core.arena_memory =
+        mmap(0, records, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    r = core.arena_memory == MAP_FAILED ? -ENOMEM : blocks_init(&core.blocks, base, bytes);
+    if (r < 0) {
+        if (core.arena_memory != MAP_FAILED)
+            munmap(core.arena_memory, records);
+        core.arena_memory = NULL;
+        core.device->unreserve(core.device, core.reserved_base, core.reserved_bytes);
+        return r;
+    }
+    core_arena = (struct arena){.base = base, .bytes = bytes};
+    extent_init(&core.arena, core.arena_memory, (uint32_t)(bytes / GRANULE_BYTES));
+    return 0;
+}
+
+/* Ticks of the stamp in a second, from two readings a few milliseconds apart. */
+static void stamps_measure(void)
+{
+    struct timespec begin, end;
+    uint64_t ticks = core_stamp(), ns;
+
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    do {
+        clock_gettime(CLOCK_MONOTONIC, &end);
+        ns = (uint64_t)(end.tv_sec - begin.tv_sec) * 1000000000 + (uint64_t)end.tv_nsec -
+             (uint64_t)begin.tv_nsec;
+    } while (ns < 1000000);
+    core.stamp_hz = (uint64_t)((double)(core_stamp() - ticks) * 1e9 / (double)ns);
+    core.stamp_step = core.stamp_hz / 1000000 * STAMP_AGE_US;
+}
+
+static void say_unmapped(void)
+{
+    log_line(LOG_WARN,
+             "host memory cannot be mapped at a device address here: only blocks that may be unmapped can "
+             "move (EBBTIDE_RESIDENCY=strict says so without this line)");
+}
+
+static bool residency_mapped(void)
+{
+    if (core_places())
+        return true;
+    if (core.options->residency == RESIDENCY_STRICT || !options_have_blocks(core.options))
+        return false;
+    if (!core.device->host_mappable)
+        say_unmapped();
+    return core.device->host_mappable;
+}
+
+void core_residency(bool can_map)
+{
+    bool is_late;
+
+    if (!core_active() || core_places() || core.options->residency == RESIDENCY_STRICT ||
+        !options_have_blocks(core.options) || core.mapped == can_map)
+        return;
+    mover_take(); /* nothing leaves meanwhile */
+    pthread_mutex_lock(&core.lock);
+    is_late = core.host_budget.class_bytes[HOST_TIER] || core.host_budget.idle_bytes;
+    if (!can_map || !is_late)
+        core.mapped = core.device->host_mappable = can_map;
+    pthread_mutex_unlock(&core.lock);
+    mover_give();
+    if (!can_map)
+        say_unmapped();
+}
+
+static void writer_start(void)
+{
+    disk_executor_init(&writer, &core.disk, DISK_THREADS);
+    core.executors.row[core.executors.count++] = &writer.row;
+}
+
+/* How much the machine has is read from files, which takes longer than all the rest. */
+static uint64_t host_limit(const struct size_spec *asked)
+{
+    return size_resolve(asked, asked->kind == SIZE_FRACTION ? machine_memory_bytes() : 0);
+}
+
+void core_host_start(const struct options *options)
+{
+    if (core_host_active())
+        return;
+    pthread_mutex_lock(&host_starting);
+    if (!core_host_active()) {
+        if (core.options) /* it was started and finished before; a fresh one is zero, and large */
+            core = (struct core){0};
+        core.options = options;
+        pthread_mutex_init(&core.lock, NULL);
+        pthread_cond_init(&core.changed, NULL);
+        core.machine_bytes = machine_most_bytes();
+        budget_init(&core.host_budget, host_limit(&options->host_budget));
+        area_start();
+        core.slabs.lock = &core.lock;
+        core.slabs.budget = &core.host_budget;
+        core.slabs.class = HOST_TIER;
+        disk_init(&core.disk, options);
+        writer_start();
+        atomic_store(&core.host_active, true);
+        heap_open(core.host_budget.limit_bytes);
+    }
+    pthread_mutex_unlock(&host_starting);
+}
+
+bool core_host_active(void)
+{
+    return atomic_load_explicit(&core.host_active, memory_order_acquire);
+}
+
+bool core_manages(void)
+{
+    return core_host_active() && !core.forked;
+}
+
+int core_start(const struct options *options, struct device *device)
+{
+    int r = 0;
+
+    core_host_start(options);
+    core.device = device;
+    if (options_have_blocks(options))
+        r = core_places() ? arena_share() : arena_reserve();
+    if (r < 0) {
+        core.device = NULL;
+        return r;
+    }
+    gate_init();
+    gate.abandon = held_abandon;
+    stamps_measure();
+    core.mapped = residency_mapped();
+    core.started_ns = core_now();
+    stocks_init();
+    copy_executor_init(&copier, device);
+    core.executors.row[core.executors.count++] = &copier.row;
+    atomic_store(&core.active, true);
+    return 0;
+}
+
+bool core_has_block(uint64_t address)
+{
+    return owner_at(&core.blocks, address_granule(&core.blocks, address)) != 0;
+}
+
+bool core_active(void)
+{
+    return atomic_load_explicit(&core.active, memory_order_relaxed);
+}
+
+bool core_leave(void)
+{
+    if (!core_active())
+        return true;
+    struct timespec until = core_until(core.options->drain_ms * UINT64_C(1000000));
+
+    atomic_store(&core.leaving, true);
+    if (!monitor_stop(&until) || !mover_settle(&until))
+        return false;
+    if (arrival_any()) {
+        mover_take();
+        mover_give();
+    }
+    return true;
+}
+
+void core_settle(void)
+{
+    bool is_settled;
+
+    if (!core_active())
+        return;
+    is_settled = core_leave();
+    if (core.deferred && is_settled)
+        allocate_run_deferred(core.options->drain_ms);
+    if (core.deferred)
+        allocate_write_off();
+}
+
+static void device_finish(void)
+{
+    for (unsigned i = 0; i < core.device->count; i++) {
+        allocate_drop_idle(i, UINT64_MAX);
+        stock_trim(&core.devices[i].handles, UINT64_MAX);
+    }
+    stock_trim(&core.slabs, UINT64_MAX);
+    copy_executor_finish(&copier);
+    if (!core.blocks.alive && core.reserved_bytes)
+        core.device->unreserve(core.device, core.reserved_base, core.reserved_bytes);
+}
+
+void core_finish(void)
+{
+    core_settle();
+    if (atomic_exchange(&core.active, false))
+        device_finish();
+    /* The program may go on after us, and what is away is only there. */
+    if (host_block_away() || !atomic_exchange(&core.host_active, false))
+        return;
+    disk_executor_finish(&writer);
+    disk_finish(&core.disk);
+}
+
+void core_forked(void)
+{
+    if (!core_host_active())
+        return;
+    atomic_store(&core.active, false);
+    core.forked = true;
+    atomic_store(&core.areas_in_force, false);
+    core.device = NULL;
+    pthread_mutex_init(&core.lock, NULL);
+    pthread_cond_init(&core.changed, NULL);
+    core.blocks.bytes = 0;
+    core_arena.bytes = 0;
+    arrivals_forked();
+    budget_credit(&core.host_budget, HOST_TIER, core.host_budget.class_bytes[HOST_TIER]);
+    budget_credit(&core.host_budget, HOST_PINNED, core.host_budget.class_bytes[HOST_PINNED]);
+    budget_drop_idle(&core.host_budget, core.host_budget.idle_bytes);
+    disk_forked(&core.disk);
+    disk_init(&core.disk, core.options);
+    core.executors.count = 0;
+    writer_start();
+    monitor_forked();
+    pressure_forked();
+    gate_forked();
+}
+
+/* ---- captures -------------------------------------------------------------------------------------------- */
+
+void core_capture_begin(void)
+{
+    bool nested;
+    struct gate_slot *slot = gate_enter(__builtin_frame_address(0), &nested);
+
+    if (atomic_fetch_add(&core.captures, 1) == 0 && core_active())
+        atomic_store(&core.capturing_since_ns, core_now());
+    if (slot && nested)
+        gate_leave_nested(slot);
+    else if (slot)
+        gate_leave(slot);
+}
+
+bool core_capturing(void)
+{
+    if (!atomic_load(&core.captures))
+        return false;
+    if (core_now() - atomic_load(&core.capturing_since_ns) > LONG_CAPTURE_NS &&
+        !atomic_exchange(&core.has_told_capture, true))
+        log_line(LOG_WARN,
+                 "a stream capture has been open for more than 10 s; nothing can be evicted until it ends");
+    return true;
+}
+
+void core_capture_end(void)
+{
+    if (atomic_load(&core.captures))
+        atomic_fetch_sub(&core.captures, 1);
+    if (!atomic_load(&core.captures) && core_active() && core.deferred)
+        allocate_run_deferred(REST_MOMENT_MS);
+}
+
+void core_account_only(const char *why)
+{
+    const char *none = NULL;
+
+    if (atomic_compare_exchange_strong(&core.account_only, &none, why))
+        log_line(LOG_WARN, "memory is accounted and nothing is moved: not all calls come here, %s", why);
+}
+
+void core_roots_unknown(const char *why)
+{
+    const char *none = NULL;
+
+    if (!atomic_compare_exchange_strong(&core.roots_unknown, &none, why) || !core.options ||
+        core.options->disk != DISK_AUTO)
+        return;
+    log_line(LOG_WARN, "EBBTIDE_DISK=auto acts as registered: %s", why);
+}

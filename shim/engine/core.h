@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core.h - what the hooks ask of the core.
+ *
+ * The core remembers every allocation, holds it to the budgets and moves blocks between tiers. It is one per
+ * process. Everything here may be called from any thread; nothing here may be called from inside a user section
+ * (between use_begin and use_end) except use_end itself.
+ *
+ * Errors: 0 or negative errno. A failed call has changed nothing.
+ */
+#ifndef EBB_CORE_H
+#define EBB_CORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "tier/device.h"
+
+struct options;
+
+/** The addresses that blocks lie at: what is asked for every word of every launch. */
+struct arena {
+    uint64_t base;
+    uint64_t bytes; /**< 0: no arena */
+    bool is_shared; /**< other memory lies between the blocks: what no block is at is not ours */
+};
+
+/** Set by core_start, emptied in a forked child; read only for all others. */
+extern struct arena core_arena;
+
+/** What device memory is used for; the rows of "classes" in the statistics. */
+enum device_class {
+    CLASS_BLOCK,  /**< movable blocks */
+    CLASS_NATIVE, /**< small or unmovable allocations of the driver's own */
+    CLASS_MANAGED,
+    CLASS_POOL, /**< stream-ordered pools */
+    CLASS_ARRAY,
+    CLASS_VMM, /**< handles that the program created itself */
+    CLASS_GRAPH,
+    CLASS_RESERVED, /**< for what a thread has announced; nothing is behind it yet */
+    CLASS_COUNT
+};
+
+/** What host memory is used for. */
+enum host_class {
+    HOST_HEAP,
+    HOST_PINNED,
+    HOST_REGISTERED,
+    HOST_TIER, /**< slabs that hold blocks */
+    HOST_CLASS_COUNT
+};
+
+/** Why a block may not move. Counted, so that reasons add up and go away one by one. */
+enum pin_reason {
+    PIN_EXPORTED,
+    PIN_PEER,
+    PIN_REGISTERED,
+    PIN_TEXTURE,
+    PIN_GRAPH,
+    PIN_API,
+    PIN_LIBRARY,
+    PIN_REFERENCED, /**< keeps it out of the unmapped tiers only */
+    PIN_REASON_COUNT
+};
+
+/**
+ * Start managing. Reserves the arena and starts the monitor when a period is set.
+ *
+ * @options, @device  live until core_finish
+ * Returns  0; -ENOTSUP or -ENOMEM when no arena can be reserved: then every call below answers as if the core did
+ *          not exist, and the hooks pass everything through
+ */
+int core_start(const struct options *options, struct device *device);
+
+/** Start to hold host memory to its budget: the ledger of the host and the disk, with or without a device. core_start
+ *  does it too. @options live until core_finish. Does nothing the second time. */
+void core_host_start(const struct options *options);
+
+/** True between core_host_start and core_finish, also in a forked child. */
+bool core_host_active(void);
+
+/** The process ends: on return nothing moves, and nothing moves any more that a kernel could reach meanwhile. Before
+ *  calls of the program may pass us by. What is unmapped still comes back; what finds no room is the driver's affair.
+ *  False: a move has not come to its end within EBBTIDE_DRAIN_MS, and is not waited for. */
+bool core_leave(void);
+
+/** Leave, if that has not been done, and settle what was freed. What cannot be given back for want of a device at
+ *  rest leaves the ledger and is reported as leaked. Before the statistics are written. */
+void core_settle(void);
+
+/** Settle, give every idle handle, slab and file back. Blocks still alive are left alone. */
+void core_finish(void);
+
+/** True between a successful core_start and core_finish; false in a forked child. */
+bool core_active(void);
+
+/** Is the program's memory managed in this process: core_host_active, and not a forked child. */
+bool core_manages(void);
+
+/** In a forked child: forget threads and locks, manage no device; the ledger of the host goes on with what the child
+ *  has of it. Async-signal-safe. */
+void core_forked(void);
+
+/* ---- allocations ------------------------------------------------------------------------------------------ */
+
+struct block_info {
+    uint64_t base;
+    uint64_t bytes; /**< as the program asked */
+    unsigned ordinal;
+    uint64_t id;      /**< never used twice in a process */
+    uint64_t context; /**< as given to core_allocate */
+    const void *call_site;
+};
+
+/**
+ * Allocate a movable block, evicting others where needed.
+ *
+ * @bytes       as the program asked, > 0
+ * @context     opaque owner for core_context_gone; may be 0
+ * @call_site   return address of the program's call, for reports; may be NULL
+ * @movable     false: accounted as CLASS_NATIVE's sibling and never a victim (a named library's own)
+ * Returns      0; -ENOMEM refused by budget or by the driver (one line was logged); -ENOTSUP this size or moment is
+ *              not for a block: allocate natively
+ */
+int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void *call_site, bool movable,
+                  uint64_t *out_address);
+
+/**
+ * Free a block. Waits, as the driver's own free does, until the devices that reach it no longer use it, but no longer
+ * than EBBTIDE_DRAIN_MS; where that does not happen, and while a stream capture is open, the memory is given back later.
+ *
+ * Returns  0; -ENOENT not inside the arena: the driver's affair; -EINVAL inside, but not the start of a block
+ */
+int core_free(uint64_t address);
+
+/** Does a block lie at `address`? For an arena that has others' memory in it. */
+bool core_has_block(uint64_t address);
+
+/** True when `address` is ours: in the arena, and where that is shared in a block. */
+static inline bool core_owns(uint64_t address)
+{
+    return address - core_arena.base < core_arena.bytes &&
+           (__builtin_expect(!core_arena.is_shared, 1) || core_has_block(address));
+}
+
+/** The live block that `address` lies in. -ENOENT when there is none. */
+int core_find(uint64_t address, struct block_info *out);
+
+/** Free every block of a context that is about to go. Takes the gate as owner. */
+void core_context_gone(uint64_t context);
+
+/** Pin the block at `address` for a reason, restoring it to the device first; -ENOENT, -ENOMEM. */
+int core_pin(uint64_t address, enum pin_reason reason);
+void core_unpin(uint64_t address, enum pin_reason reason);
+
+/** A descriptor of the index'th piece of a block that is pinned on the device; the caller closes it. -ENOENT past the
+ *  last piece, or no such block; -ENOTSUP the driver shares none. */
+int core_share(uint64_t address, unsigned index, uint64_t *out_bytes, int *out_fd);
+
+/** Charge memory that the driver will allocate itself, evicting blocks where needed. Before the real call.
+ *  -ENOMEM when the budget refuses (one line was logged). `bytes` may be 0. */
+int core_charge(unsigned ordinal, enum device_class class, uint64_t bytes, const void *call_site);
+/** Charge memory that the driver holds already, evicting blocks where needed; over the limit where nothing can move,
+ *  so that the ledger stays true. */
+void core_charge_held(unsigned ordinal, enum device_class class, uint64_t bytes);
+/** The same without the line and without EBBTIDE_ON_FULL: the caller has another place for it. */
+int core_charge_quietly(unsigned ordinal, enum device_class class, uint64_t bytes);
+/** Give back what core_charge charged: the real call failed, or before the real free. */
+void core_credit(unsigned ordinal, enum device_class class, uint64_t bytes);
+
+/** The same for host memory. */
+int core_host_charge(enum host_class class, uint64_t bytes);
+void core_host_credit(enum host_class class, uint64_t bytes);
+/** Charge what is in memory whatever the budget says: never refused, the limit may be passed. */
+void core_host_force(enum host_class class, uint64_t bytes);
+
+/** Charge a lot for the heap, to be given back with core_host_credit. Never waits, moves or calls out. 0 or -ENOMEM,
+ *  and the room that is left in either case. */
+int core_heap_charge(uint64_t bytes, uint64_t *out_room_bytes);
+
+/** Have room made for the heap, waiting EBBTIDE_WAIT_MS many times at most; `asked`: how often this request has been
+ *  here. False: none could be made, or the caller is where nobody may wait (in a user section, the mover). */
+bool core_heap_make_room(uint64_t bytes, unsigned asked);
+
+/** EBBTIDE_ON_FULL=allow: charge it though no room could be made, and say it. False: it is not to be allowed. */
+bool core_heap_pass(uint64_t bytes);
+
+/** An allocation of the heap was refused: count it, say it. */
+void core_heap_refused(uint64_t bytes);
+
+/** Evict what can be evicted so that the driver can allocate `bytes` itself after it said that it is full.
+ *  Returns the bytes given back to the driver, 0 when nothing more can move. */
+uint64_t core_relieve(unsigned ordinal, uint64_t bytes);
+
+/** Free and total bytes as the budget tells them. False: the device has no limit of ours. What is told then is the
+ *  driver's own, with what we keep idle counted as free; untouched where the driver does not answer. */
+bool core_memory(unsigned ordinal, uint64_t *out_free_bytes, uint64_t *out_total_bytes);
+
+/* ---- uses: the gate --------------------------------------------------------------------------------------- */
+
+enum {
+    USE_INLINE = 64,
+    USE_HOSTS = 2
+};
+
+/** Host memory that a call to the driver names. */
+struct host_range {
+    const void *memory;
+    size_t bytes;
+};
+
+/** The blocks that one call to the driver uses. On the caller's stack. */
+struct use {
+    uint32_t count;
+    bool all;         /**< what it uses is not known: every block */
+    bool writes;      /**< it may write device memory: a launch, a graph, a copy or set into it */
+    bool pinned;      /**< internal */
+    bool nested;      /**< internal */
+    bool device_only; /**< must not run from host memory (copies and sets that a graph or capture records) */
+    uint32_t granule[USE_INLINE]; /**< where each word points to; whose that is, use_begin finds out */
+    const void *stream;           /**< that the call goes to; NULL: not told, or the default one */
+    const uint32_t *more;         /**< a graph's own list of such, or NULL */
+    uint32_t more_count;
+    uint32_t host_count;
+    struct host_range host[USE_HOSTS]; /**< held until use_end; see host_block_hold */
+};
+
+static inline void use_init(struct use *use, bool writes)
+{
+    use->count = 0;
+    use->all = false;
+    use->writes = writes;
+    use->pinned = false;
+    use->nested = false;
+    use->device_only = false;
+    use->stream = 0;
+    use->more = 0;
+    use->more_count = 0;
+    use->host_count = 0;
+}
+
+/** Note that the call may use the block that `word` points into, if there is one. Never fails: past USE_INLINE words
+ *  it becomes `all`. */
+static inline void use_word(struct use *use, uint64_t word)
+{
+    if (!core_owns(word))
+        return;
+    if (use->count < USE_INLINE)
+        use->granule[use->count++] = (uint32_t)((word - core_arena.base) / GRANULE_BYTES);
+    else
+        use->all = true;
+}
+
+/** use_word for every aligned 8-byte word of a parameter or a small host buffer. */
+static inline void use_words(struct use *use, const void *memory, size_t bytes)
+{
+    const char *at = (const char *)memory;
+    uint64_t word;
+
+    for (; bytes >= sizeof(word); at += sizeof(word), bytes -= sizeof(word)) {
+        memcpy(&word, at, sizeof(word));
+        use_word(use, word);
+    }
+}
+
+/** use_word for the 8 bytes that each of `count` pointers points at. */
+static inline void use_pointed(struct use *use, void *const *pointer, uint32_t count)
+{
+    uint32_t found = use->count;
+
+    if (__builtin_expect(count > USE_INLINE - found, 0)) {
+        for (uint32_t i = 0; i < count; i++)
+            use_words(use, pointer[i], sizeof(uint64_t));
+        return;
+    }
+#pragma GCC unroll 8
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t word;
+
+        memcpy(&word, pointer[i], sizeof(word));
+        word -= core_arena.base;
+        if (word < core_arena.bytes)
+            use->granule[found++] = (uint32_t)(word / GRANULE_BYTES);
+    }
+    use->count = found;
+}
+
+/**
+ * Enter the user section with every block of the call reachable by the device.
+ *
+ * Waits while the gate is closed, and restores what is not resident. Blocks that do not fit are left where the GPU
+ * can reach them.
+ * Returns  0: the caller makes the real call and then calls use_end in the same thread.
+ *          -ENOMEM: they cannot be made reachable together (one line was logged); nothing was entered.
+ */
+int use_begin(struct use *use);
+void use_end(struct use *use);
+
+/** Note the blocks that a source of a host-to-device copy points at: all of it while an unregistered block is
+ *  unmapped, else only a small one (64 KiB; a table of pointers). Before use_begin. */
+void use_source(struct use *use, const void *memory, size_t bytes);
+
+/** The call reads or writes this host memory: what of it is registered is in memory until use_end. Before use_begin,
+ *  which lets go of it when it fails. */
+void use_host(struct use *use, const void *memory, size_t bytes);
+
+/* ---- lifecycle -------------------------------------------------------------------------------------------- */
+
+/** A stream capture begins or ends. Begin waits for a running move; while any is open nothing is drained. */
+void core_capture_begin(void);
+void core_capture_end(void);
+
+/** Calls of the program pass us by: from now on memory is accounted, blocks that are away come back when they are
+ *  used, and no other leaves. Said once; `why` lives for ever. */
+void core_account_only(const char *why);
+
+/** Whether host memory can be mapped at a block's address: found out only when there is a context, so that until then
+ *  it counts as if. A "yes" after a "no" comes too late once host memory of the other sort is in use. */
+void core_residency(bool can_map);
+
+/** Something was found that makes every root unknowable (condition 3 of EBBTIDE_DISK=auto); said once. */
+void core_roots_unknown(const char *why);
+
+/** Lower stages and higher priorities stay longer: see policies.h. -ENOENT no block, -EINVAL out of range. */
+int core_set_stage(uint64_t address, int stage);
+int core_set_priority(uint64_t address, int priority);
+
+/** Send every block away that may leave, to at least `tier` (1 host, 2 disk). Returns the bytes that left a
+ *  device. */
+long core_evict(int tier);
+
+#endif

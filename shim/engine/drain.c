@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rest.c - see rest.h. */
+#include "engine/drain.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "ledger/state.h"
+
+#define MS_NS UINT64_C(1000000)
+
+/* A try with the gate closed takes the first, then at least twice as much each time, up to the last. */
+#define FIRST_TRY_NS (10 * MS_NS)
+#define LONG_TRY_NS  (1000 * MS_NS)
+
+/* Where devices do not come to rest the timer leaves them alone for a while, twice as long each time. */
+#define PAUSE_LEAST_NS (100 * MS_NS)
+#define PAUSE_MOST_NS  (4000 * MS_NS)
+
+/* On the device's clock; 0: none. */
+static __thread uint64_t patience_ns __attribute__((tls_model("initial-exec")));
+
+uint64_t rest_patience_begin(void)
+{
+    uint64_t outer = patience_ns;
+
+    if (!outer)
+        patience_ns = core_now() + core.options->drain_ms * MS_NS;
+    return outer;
+}
+
+void rest_patience_end(uint64_t outer)
+{
+    patience_ns = outer;
+}
+
+bool rest_patience_over(void)
+{
+    return patience_ns && core_now() >= patience_ns;
+}
+
+uint32_t rest_all(void)
+{
+    return (uint32_t)((UINT64_C(1) << core.device->count) - 1);
+}
+
+/* ---- what was waited for in vain -------------------------------------------------------------------------- */
+
+/* Has somebody waited that long, and is what he waited for still there? */
+static bool is_vain(uint32_t devices, uint64_t limit_ms)
+{
+    bool vain = false;
+
+    for (unsigned i = 0; i < core.device->count; i++) {
+        _Atomic uint64_t *waited_ms = &core.devices[i].waited_ms;
+
+        if (!(devices >> i & 1) || !atomic_load(waited_ms))
+            continue;
+        if (core.device->rested(core.device, i))
+            atomic_store(waited_ms, 0);
+        else
+            vain = vain || atomic_load(waited_ms) >= limit_ms;
+    }
+    return vain;
+}
+
+static void note_vain(uint32_t devices, uint64_t waited_ms)
+{
+    for (unsigned i = 0; i < core.device->count; i++)
+        if (devices >> i & 1 && atomic_load(&core.devices[i].waited_ms) < waited_ms &&
+            !core.device->rested(core.device, i))
+            atomic_store(&core.devices[i].waited_ms, waited_ms);
+}
+
+static uint64_t deadline_of(uint64_t now_ns, uint64_t limit_ms)
+{
+    uint64_t deadline_ns = now_ns + limit_ms * MS_NS;
+
+    return patience_ns && patience_ns < deadline_ns ? patience_ns : deadline_ns;
+}
+
+/* Not longer at a time than a context that goes should have to wait for us. */
+static int drain_until(uint32_t devices, uint64_t deadline_ns)
+{
+    int r;
+
+    do {
+        uint64_t now = core_now(), slice_ns = now + LONG_TRY_NS;
+
+        r = core.device->drain(core.device, devices, deadline_ns < slice_ns ? deadline_ns : slice_ns);
+    } while (r == -ETIMEDOUT && core_now() < deadline_ns && !atomic_load(&core.leaving));
+    return r;
+}
+
+int rest_wait(uint32_t devices, uint64_t limit_ms)
+{
+    uint64_t since_ns = core_now();
+    int r;
+
+    if (atomic_load(&core.captures))
+        return -EBUSY;
+    if (is_vain(devices, limit_ms))
+        return -ETIMEDOUT;
+    r = drain_until(devices, deadline_of(since_ns, limit_ms));
+    if (r == -ETIMEDOUT)
+        note_vain(devices, (core_now() - since_ns) / MS_NS);
+    return r;
+}
+
+/* What the timer knows of its tries. */
+static struct {
+    bool asked;       /* with the gate open, and what was running then is looked at now */
+    bool trusted;     /* a try was said to be worth it */
+    uint64_t in_vain; /* core.closed_in_vain at that time */
+    uint64_t pause_ns, until_ns;
+} timer;
+
+static void put_off(uint64_t now_ns)
+{
+    timer.pause_ns = timer.pause_ns ? 2 * timer.pause_ns : PAUSE_LEAST_NS;
+    if (timer.pause_ns > PAUSE_MOST_NS)
+        timer.pause_ns = PAUSE_MOST_NS;
+    timer.until_ns = now_ns + timer.pause_ns;
+}
+
+static bool all_rested(void)
+{
+    bool rested = true;
+
+    for (unsigned i = 0; i < core.device->count; i++)
+        rested = rested && core.device->rested(core.device, i);
+    return rested;
+}
+
+bool rest_expected(void)
+{
+    uint64_t now_ns = core_now();
+
+    if (timer.trusted && core.closed_in_vain != timer.in_vain)
+        put_off(now_ns);
+    else if (timer.trusted)
+        timer.pause_ns = 0;
+    timer.trusted = false;
+    if (now_ns < timer.until_ns)
+        return false;
+    if (timer.asked) {
+        timer.asked = false;
+        timer.trusted = all_rested();
+        if (!timer.trusted)
+            put_off(now_ns);
+    } else {
+        timer.asked = core.device->drain(core.device, rest_all(), now_ns) == -ETIMEDOUT;
+        timer.trusted = !timer.asked;
+    }
+    timer.in_vain = core.closed_in_vain;
+    return timer.trusted;
+}
+
+/* ---- the gate --------------------------------------------------------------------------------------------- */
+
+/* How long it was tried, the last time, to find no thread in its section; the role's. */
+static uint64_t met_ms;
+
+static uint64_t now_of_device(void *device)
+{
+    return ((struct device *)device)->now_ns(device);
+}
+
+/* One try to come to rest. Gate closed on success. `*out_met`: a thread did not come out of its section in time. */
+static int close_once(bool drains, uint64_t deadline_ns, bool *out_met)
+{
+    int r = gate_close(now_of_device, core.device, deadline_ns);
+
+    *out_met = r < 0;
+    if (r < 0)
+        return r;
+    if (core_capturing() || atomic_load(&core.leaving))
+        r = -EBUSY;
+#ifndef EBB_WITHOUT_DRAIN
+    else if (drains)
+        r = core.device->drain(core.device, rest_all(), deadline_ns);
+#endif
+    if (r < 0)
+        gate_open();
+    else if (drains)
+        stats_add(&core.counters.drains, 1);
+    return r;
+}
+
+int rest_close(bool drains, uint64_t limit_ms)
+{
+    uint64_t since_ns = core_now(), deadline_ns = deadline_of(since_ns, limit_ms);
+    uint64_t try_ns = FIRST_TRY_NS, pause_ns = MS_NS;
+    bool met = false;
+    int r = drains && is_vain(rest_all(), limit_ms) ? -ETIMEDOUT : 0;
+
+    if (gate_inside())
+        return -EBUSY;
+    if (met_ms && met_ms >= limit_ms && deadline_ns > since_ns + FIRST_TRY_NS)
+        deadline_ns = since_ns + FIRST_TRY_NS; /* it may have come out since: one try tells */
+    while (!r) {
+        uint64_t now = core_now(), until = now + try_ns < deadline_ns ? now + try_ns : deadline_ns, took_ns;
+        struct timespec pause = {.tv_nsec = (long)pause_ns};
+
+        r = close_once(drains, until, &met);
+        if (r != -ETIMEDOUT || core_now() >= deadline_ns || atomic_load(&core.leaving))
+            break;
+        /* The program runs on: a callback may need what a thread at the gate holds. */
+        nanosleep(&pause, 0);
+        now = core_now();
+        r = drains ? drain_until(rest_all(), deadline_ns) : 0;
+        took_ns = core_now() - now; /* what others have given the devices since may take as long */
+        try_ns = 2 * (try_ns > took_ns ? try_ns : took_ns);
+        try_ns = try_ns < LONG_TRY_NS ? try_ns : LONG_TRY_NS;
+        pause_ns = pause_ns < 64 * MS_NS ? pause_ns * 2 : pause_ns;
+    }
+    if (!met)
+        met_ms = 0;
+    if (r != -ETIMEDOUT)
+        return r;
+    atomic_fetch_add(&core.closed_in_vain, 1);
+    if (met && met_ms < limit_ms)
+        met_ms = (core_now() - since_ns) / MS_NS;
+    if (drains)
+        note_vain(rest_all(), (core_now() - since_ns) / MS_NS);
+    return r;
+}

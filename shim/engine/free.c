@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * release.c - freeing a block. See core.h.
+ *
+ * A free is over for the program when its device is at rest, as with the driver's own. The memory is unmapped only
+ * then; when the device does not come to rest (work that waits for the program, an open capture, a failing driver) the
+ * block waits, dead.
+ */
+#include <errno.h>
+#include <stddef.h>
+
+#include "base/log.h"
+#include "engine/allocate.h"
+#include "engine/drain.h"
+#include "engine/mover.h"
+#include "engine/remap.h"
+#include "engine/reservation.h"
+#include "engine/restore_stream.h"
+#include "ledger/address.h"
+#include "ledger/headroom.h"
+#include "ledger/state.h"
+
+/* Under the lock: any chunk between two tiers? */
+static bool in_motion(uint32_t first)
+{
+    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
+        uint8_t state = core.blocks.chunk[g].state;
+
+        if (state == CHUNK_LEAVING || state == CHUNK_SPILLING || state == CHUNK_RETURNING ||
+            state == CHUNK_UNMAPPING)
+            return true;
+    }
+    return false;
+}
+
+/* A pool keeps all that it ever had. */
+static uint64_t idle_most(const struct device_state *device)
+{
+    return core.options->allocator == ALLOCATOR_POOL ? device->pool_bytes : device->configured_bytes / 4;
+}
+
+/* Under the lock: keep the block mapped for the next one of its size? */
+static bool keep_idle(uint32_t first)
+{
+    struct block *block = &core.blocks.block[first];
+    struct device_state *device = &core.devices[block->ordinal];
+    struct idle_blocks *idle = &device->idle_blocks;
+    uint64_t bytes = block->granules * GRANULE_BYTES;
+
+    if (core_places() || block->pins[PIN_EXPORTED] || block->granules > STOCK_CLASSES ||
+        idle->count[block->granules] == 64 || device->budget.idle_bytes + bytes > idle_most(device) ||
+        !atomic_load(&core.active) || core.blocks.operand[first].copies)
+        return false;
+    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
+        if (core.blocks.chunk[g].state != CHUNK_RESIDENT)
+            return false;
+    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
+        tier_drop_slot(&core.blocks.chunk[g]);
+        chunk_move(&core.blocks.chunk[g], CHUNK_IDLE);
+    }
+    budget_to_idle(&device->budget, CLASS_BLOCK, bytes);
+    idle->first[block->granules][idle->count[block->granules]++] = first;
+    return true;
+}
+
+/* Take all that a chunk has out of it, in one step: who looks at it later finds nothing to give back once more. */
+static struct chunk chunk_empty(uint32_t first, uint32_t granule)
+{
+    struct chunk *chunk = &core.blocks.chunk[granule], was;
+    const struct block *block = &core.blocks.block[first];
+
+    pthread_mutex_lock(&core.lock);
+    was = *chunk;
+    if (was.state != CHUNK_RESIDENT) {
+        core.devices[block->ordinal].away_bytes -= chunk_bytes(&was);
+        if (!was.mapped && !(block->flags & BLOCK_REGISTERED))
+            atomic_fetch_sub(&core.away_unproven, 1);
+    }
+    core.blocks.operand[first].copies -= was.copied;
+    chunk_move(chunk, CHUNK_NONE);
+    *chunk = (struct chunk){.slot = SLOT_NONE, .granules = was.granules};
+    pthread_mutex_unlock(&core.lock);
+    return was;
+}
+
+/* Unmap a chunk and give back all it has. False: its address cannot be used again. */
+static bool chunk_release(uint32_t first, uint32_t granule)
+{
+    const struct block *block = &core.blocks.block[first];
+    const struct chunk was = chunk_empty(first, granule);
+    uint64_t bytes = chunk_bytes(&was);
+    bool mapped = was.handle || was.mapped || was.state == CHUNK_BROKEN;
+    bool clean = !mapped || swap_out(granule_address(&core.blocks, granule), bytes) == 0;
+
+    clean = clean || was.state == CHUNK_BROKEN;
+    if (was.slot != SLOT_NONE)
+        disk_give(&core.disk, was.slot, bytes);
+    if (was.handle && clean && !block->pins[PIN_EXPORTED]) /* others may still reach what was exported */
+        stock_return(&core.devices[block->ordinal].handles, bytes, was.handle);
+    else if (was.handle)
+        stock_discard(&core.devices[block->ordinal].handles, bytes, was.handle);
+    if (was.slab)
+        stock_return(&core.slabs, bytes, (uintptr_t)was.slab);
+    return clean;
+}
+
+/* Under the lock: the granules have no block any more. */
+static void block_forget(uint32_t first)
+{
+    struct block *block = &core.blocks.block[first];
+
+    if (block->flags & (BLOCK_REGISTERED | BLOCK_DRAWN))
+        core.blocks.operand[first] = (struct operand){0};
+    block->id = 0;
+    block->flags = 0;
+    core.blocks.alive--;
+    pthread_cond_broadcast(&core.changed);
+}
+
+/* The device is at rest: give back everything of a dead block. */
+static void block_release(uint32_t first)
+{
+    uint32_t granules = core.blocks.block[first].granules;
+    uint64_t context = core.blocks.block[first].context;
+    bool kept, clean = true;
+
+    if (arrival_any()) { /* it may be among them */
+        mover_take();
+        mover_give();
+    }
+    pthread_mutex_lock(&core.lock);
+    while (in_motion(first) || core.searching)
+        pthread_cond_wait(&core.changed, &core.lock);
+    kept = keep_idle(first);
+    if (kept)
+        block_forget(first); /* at once: it may have its next owner as soon as the lock is open */
+    pthread_mutex_unlock(&core.lock);
+    if (kept)
+        return;
+    for (uint32_t g = first, next; g < first + granules; g = next) {
+        next = g + core.blocks.chunk[g].granules;
+        clean = chunk_release(first, g) && clean;
+    }
+    pthread_mutex_lock(&core.lock);
+    block_forget(first);
+    pthread_mutex_unlock(&core.lock);
+    if (clean)
+        address_give(context, first, granules);
+}
+
+/* Does anything of the device wait for it to be at rest? */
+static bool deferred_on(unsigned ordinal)
+{
+    bool any = false;
+
+    pthread_mutex_lock(&core.lock);
+    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high && !any; g++)
+        any = core.blocks.block[g].id && core.blocks.block[g].flags & BLOCK_DEFERRED &&
+              core.blocks.block[g].ordinal == ordinal;
+    pthread_mutex_unlock(&core.lock);
+    return any;
+}
+
+/* Under the lock: take a deferred block out of those that wait. False: it is none. */
+static bool undefer(uint32_t first)
+{
+    struct block *block = &core.blocks.block[first];
+    bool is_deferred = block->id && block->flags & BLOCK_DEFERRED;
+
+    if (is_deferred) {
+        block->flags &= (uint8_t)~BLOCK_DEFERRED;
+        core.deferred--;
+    }
+    return is_deferred;
+}
+
+/* Wait for whoever reaches the device's memory, as a free of the driver's own would, but not for ever. */
+static int quiesce(unsigned ordinal, uint64_t limit_ms)
+{
+    return rest_wait(core.device->reachers(core.device, ordinal), limit_ms);
+}
+
+/* What of the device waits for it to be at rest, as it is now. True: there was any. */
+static bool release_deferred(unsigned ordinal)
+{
+    uint32_t first = extent_low(&core.arena), high = extent_high(&core.arena);
+    bool any = false;
+
+    for (; core.deferred && first < high; first++) {
+        bool mine;
+
+        pthread_mutex_lock(&core.lock);
+        mine = core.blocks.block[first].ordinal == ordinal && undefer(first);
+        pthread_mutex_unlock(&core.lock);
+        if (mine)
+            block_release(first);
+        any = any || mine;
+    }
+    return any;
+}
+
+bool allocate_run_deferred(uint64_t limit_ms)
+{
+    bool any = false;
+
+    for (unsigned i = 0; core.deferred && i < core.device->count; i++)
+        if (deferred_on(i) && quiesce(i, limit_ms) == 0)
+            any = release_deferred(i) || any;
+    return any;
+}
+
+/* Take a block out of every table that uses look at. False: somebody else has freed it. */
+static bool block_bury(uint32_t first, uint64_t id)
+{
+    struct block *block = &core.blocks.block[first];
+    bool mine;
+
+    pthread_mutex_lock(&core.lock);
+    mine = block->id == id && !(block->flags & BLOCK_DEAD);
+    if (mine) {
+        block->flags |= BLOCK_DEAD;
+        atomic_store_explicit(&core.blocks.stamp[first], 0, memory_order_relaxed);
+        for (uint32_t i = 0; i < block->granules; i++)
+            atomic_store_explicit(&core.blocks.owner[first + i], 0, memory_order_release);
+        area_update(first);
+        if (block->flags & BLOCK_DRAWN)
+            reservation_forget(first);
+    }
+    pthread_mutex_unlock(&core.lock);
+    return mine;
+}
+
+static void block_free(uint32_t first)
+{
+    unsigned ordinal = core.blocks.block[first].ordinal;
+
+    core_change_begin();
+    if (quiesce(ordinal, core.options->drain_ms) == 0) {
+        block_release(first);
+        release_deferred(ordinal);
+    } else {
+        pthread_mutex_lock(&core.lock);
+        core.blocks.block[first].flags |= BLOCK_DEFERRED;
+        core.deferred++;
+        pthread_mutex_unlock(&core.lock);
+    }
+    core_change_end();
+}
+
+int core_free(uint64_t address)
+{
+    struct block *block;
+    uint32_t first;
+
+    if (!core_owns(address))
+        return -ENOENT;
+    block = blocks_at(&core.blocks, address_granule(&core.blocks, address), &first);
+    if (!block || granule_address(&core.blocks, first) != address || !block_bury(first, block->id))
+        return -EINVAL;
+    block_free(first);
+    return 0;
+}
+
+void core_context_gone(uint64_t context)
+{
+    if (!core_active())
+        return;
+    mover_take();
+    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++) {
+        const struct block *block = &core.blocks.block[g];
+        uint64_t id;
+
+        pthread_mutex_lock(&core.lock);
+        id = block->context == context ? block->id : 0;
+        pthread_mutex_unlock(&core.lock);
+        if (id && block_bury(g, id))
+            block_free(g);
+    }
+    mover_give();
+}
+
+/* Its memory leaves the ledger, as if it had been given back. */
+static void write_off(uint32_t first)
+{
+    const struct block *block = &core.blocks.block[first];
+
+    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
+        const struct chunk was = chunk_empty(first, g);
+
+        if (was.slot != SLOT_NONE)
+            disk_give(&core.disk, was.slot, chunk_bytes(&was));
+        pthread_mutex_lock(&core.lock);
+        if (was.handle)
+            budget_credit(&core.devices[block->ordinal].budget, CLASS_BLOCK, chunk_bytes(&was));
+        if (was.slab)
+            budget_credit(&core.host_budget, HOST_TIER, chunk_bytes(&was));
+        pthread_mutex_unlock(&core.lock);
+    }
+}
+
+void allocate_write_off(void)
+{
+    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++) {
+        bool mine;
+
+        pthread_mutex_lock(&core.lock);
+        mine = undefer(g);
+        pthread_mutex_unlock(&core.lock);
+        if (mine)
+            write_off(g);
+    }
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* held.c - see held.h. */
+#include "engine/launch_pins.h"
+
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "ledger/state.h"
+
+struct held {
+    uint32_t granule[USE_INLINE];
+    const uint32_t *more; /* a graph's */
+    uint32_t count, more_count;
+    bool all;
+};
+
+bool held_ready(void)
+{
+    struct gate_slot *slot = gate_slot_mine;
+    void *memory;
+
+    if (slot->held)
+        return true;
+    memory = mmap(0, sizeof(struct held), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    slot->held = memory == MAP_FAILED ? NULL : memory;
+    return slot->held;
+}
+
+static void add(const struct held *held, uint32_t by)
+{
+    for (uint32_t i = 0; i < held->count; i++)
+        atomic_fetch_add(&core.blocks.block[held->granule[i]].launch_pins, by);
+    for (uint32_t i = 0; i < held->more_count; i++)
+        atomic_fetch_add(&core.blocks.block[held->more[i]].launch_pins, by);
+    if (held->all)
+        atomic_fetch_add(&core.pins_all, by);
+}
+
+static void drop(struct held *held)
+{
+    add(held, UINT32_MAX); /* one less */
+    held->count = held->more_count = 0;
+    held->all = false;
+    core_tell_change();
+}
+
+void held_pin(struct use *use)
+{
+    struct held *held = gate_slot_mine->held;
+
+    memcpy(held->granule, use->granule, use->count * sizeof(*use->granule));
+    held->count = use->count;
+    held->more = use->more;
+    held->more_count = use->more_count;
+    held->all = use->all;
+    add(held, 1);
+    use->pinned = true;
+}
+
+void held_unpin(struct use *use)
+{
+    drop(gate_slot_mine->held);
+    use->pinned = false;
+}
+
+void held_abandon(struct gate_slot *slot)
+{
+    struct held *held = slot->held;
+
+    if (held && (held->count || held->more_count || held->all))
+        drop(held);
+}

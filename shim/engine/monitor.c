@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* monitor.c - see monitor.h. */
+#include "engine/monitor.h"
+
+#include <signal.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/machine.h"
+#include "engine/allocate.h"
+#include "engine/drain.h"
+#include "engine/mover.h"
+#include "engine/restore_stream.h"
+#include "engine/room_wait.h"
+#include "heap/heap.h"
+#include "ledger/headroom.h"
+#include "ledger/limit.h"
+#include "ledger/state.h"
+
+/* A move of the timer's is small, so that a launch that needs the role does not wait long. */
+#define TICK_BYTES ((uint64_t)64 << 20)
+
+/* The machine is asked no more often than its answer changes: the kernel averages over two seconds. */
+#define MACHINE_NS UINT64_C(1000000000)
+
+/* Some task waited for memory in a tenth of the time: then the host tier shrinks, mark or not. */
+#define STALLED_PPM 100000
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    pthread_t thread;
+    _Atomic bool running, parked;
+    bool stop, ended, told[DEVICE_MAX];
+    uint64_t look_ns; /* when the machine is asked again; the tick's own, as all below */
+    uint64_t device_excess_bytes[DEVICE_MAX],
+        host_excess_bytes;           /* what it said, less what was done about it */
+    uint64_t used_bytes[DEVICE_MAX]; /* of each budget when the last tick ended */
+    uint64_t grew_bytes[DEVICE_MAX]; /* by so much since the tick before */
+} monitor = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static uint64_t share(uint64_t limit_bytes, uint32_t ppm)
+{
+    const struct size_spec spec = {.kind = SIZE_FRACTION, .ppm = ppm};
+
+    return size_resolve(&spec, limit_bytes);
+}
+
+/* The newest stamp that counts as cold; 0: none does. */
+static uint64_t coldest(void)
+{
+    uint64_t age = core.options->cold_ms * (core.stamp_hz / 1000), now = core_stamp();
+
+    if (!age)
+        return UINT64_MAX;
+    return now > age ? now - age : 0;
+}
+
+/* Bytes over the low mark of a limit, when they are over the high one. */
+static uint64_t excess(uint64_t used_bytes, uint64_t limit_bytes)
+{
+    uint64_t high_bytes = share(limit_bytes, core.options->high_ppm);
+
+    return used_bytes > high_bytes ? used_bytes - share(limit_bytes, core.options->low_ppm) : 0;
+}
+
+static uint64_t over(const struct budget *budget)
+{
+    uint64_t over_bytes = 0;
+
+    pthread_mutex_lock(&core.lock);
+    if (budget->limit_bytes != BUDGET_NO_LIMIT)
+        over_bytes = excess(budget->used_bytes, budget->limit_bytes);
+    pthread_mutex_unlock(&core.lock);
+    return over_bytes;
+}
+
+/* What of a device is in use and not held by us: it shrinks the areas. */
+static void note_others(struct device_state *device, uint64_t bytes)
+{
+    uint64_t held_bytes;
+
+    pthread_mutex_lock(&core.lock);
+    held_bytes = budget_held(&device->budget);
+    pthread_mutex_unlock(&core.lock);
+    atomic_store(&device->others_bytes, bytes > held_bytes ? bytes - held_bytes : 0);
+}
+
+/* What others use of a device or of the machine may bring it over a mark that our own budget is far from. */
+static void look_at_machine(void)
+{
+    uint64_t now_ns = core_now();
+    struct machine machine;
+
+    if (now_ns < monitor.look_ns)
+        return;
+    monitor.look_ns = now_ns + MACHINE_NS;
+    for (unsigned i = 0; i < core.device->count; i++) {
+        uint64_t free_bytes, total_bytes;
+
+        monitor.device_excess_bytes[i] = 0;
+        if (!core.devices[i].ready || core.device->memory(core.device, i, &free_bytes, &total_bytes) < 0)
+            continue;
+        monitor.device_excess_bytes[i] = excess(total_bytes - free_bytes, total_bytes);
+        note_others(&core.devices[i], total_bytes - free_bytes);
+    }
+    machine_look(core.machine_root ? core.machine_root : "", &machine);
+    monitor.host_excess_bytes =
+        machine.limit_bytes == UINT64_MAX ? 0 : excess(machine.used_bytes, machine.limit_bytes);
+    if (machine.stalled_ppm >= STALLED_PPM && monitor.host_excess_bytes < TICK_BYTES)
+        monitor.host_excess_bytes = TICK_BYTES;
+}
+
+/* Let `*excess_bytes` be that much less. */
+static void lessen(uint64_t *excess_bytes, uint64_t bytes)
+{
+    *excess_bytes -= bytes < *excess_bytes ? bytes : *excess_bytes;
+}
+
+static bool all_pinned(unsigned ordinal)
+{
+    bool pinned = true;
+
+    pthread_mutex_lock(&core.lock);
+    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high && pinned; g++)
+        if (core.blocks.block[g].id && core.blocks.block[g].ordinal == ordinal)
+            pinned = block_pinned(&core.blocks.block[g]);
+    pthread_mutex_unlock(&core.lock);
+    return pinned;
+}
+
+/* Give back to the driver what is free for the program, but not what a pool is meant to keep. */
+static void trim_device(unsigned ordinal)
+{
+    uint64_t *excess_bytes = &monitor.device_excess_bytes[ordinal];
+
+    if (!*excess_bytes || core.options->allocator == ALLOCATOR_POOL)
+        return;
+    allocate_drop_idle(ordinal, *excess_bytes);
+    lessen(excess_bytes, stock_trim(&core.devices[ordinal].handles, *excess_bytes));
+}
+
+static void warn_once(unsigned ordinal, uint64_t over_bytes)
+{
+    if (!over_bytes)
+        monitor.told[ordinal] = false;
+    if (!over_bytes || monitor.told[ordinal] || !all_pinned(ordinal))
+        return;
+    monitor.told[ordinal] = true;
+    log_line(LOG_WARN, "device %u is over its high mark and everything on it is pinned: nothing is evicted",
+             ordinal);
+}
+
+static uint64_t used_of(unsigned ordinal)
+{
+    uint64_t used_bytes;
+
+    pthread_mutex_lock(&core.lock);
+    used_bytes = core.devices[ordinal].budget.used_bytes;
+    pthread_mutex_unlock(&core.lock);
+    return used_bytes;
+}
+
+/* What allocations lack before the next look, if they go on as in the last two periods: once is no rate yet. */
+static uint64_t lacks_soon(unsigned ordinal)
+{
+    uint64_t used_bytes = used_of(ordinal), last_bytes = monitor.used_bytes[ordinal];
+    uint64_t grew_bytes = used_bytes > last_bytes ? used_bytes - last_bytes : 0;
+    uint64_t soon_bytes = grew_bytes < monitor.grew_bytes[ordinal] ? grew_bytes : monitor.grew_bytes[ordinal];
+    uint64_t room_bytes = tier_device_room(ordinal);
+
+    monitor.grew_bytes[ordinal] = grew_bytes;
+    return soon_bytes > room_bytes ? soon_bytes - room_bytes : 0;
+}
+
+/* What others on the device need, who use more than the budget leaves to them. */
+static uint64_t crowded(unsigned ordinal)
+{
+    const struct device_state *device = &core.devices[ordinal];
+    uint64_t theirs =
+        device->total_bytes > device->configured_bytes ? device->total_bytes - device->configured_bytes : 0;
+
+    return atomic_load(&device->others_bytes) > theirs ? monitor.device_excess_bytes[ordinal] : 0;
+}
+
+/* Send away what is cold. Returns the bytes that left. */
+static uint64_t relieve(unsigned ordinal, uint64_t bytes, uint64_t newest, bool only_registered)
+{
+    uint64_t moved;
+
+    mover_take();
+    moved = mover_relieve(ordinal, bytes < TICK_BYTES ? bytes : TICK_BYTES, newest, only_registered);
+    mover_give();
+    return moved;
+}
+
+/* Registered blocks keep to the marks. All else leaves for somebody who needs the room: a program that fits is left
+ * alone, however long it does not look at what it has. */
+static void tick_device(unsigned ordinal, uint64_t newest)
+{
+    uint64_t marked = over(&core.devices[ordinal].budget), needed = lacks_soon(ordinal);
+
+    warn_once(ordinal, marked);
+    trim_device(ordinal);
+    if (marked < monitor.device_excess_bytes[ordinal])
+        marked = monitor.device_excess_bytes[ordinal];
+    if (needed < crowded(ordinal))
+        needed = crowded(ordinal);
+    if ((marked || needed) && mover_anything_leaves(ordinal, newest, !needed) && rest_expected()) {
+        for (uint64_t moved = 1; marked && moved; lessen(&marked, moved)) {
+            moved = relieve(ordinal, marked, newest, true);
+            lessen(&needed, moved);
+        }
+        for (uint64_t moved = 1; needed && moved; lessen(&needed, moved))
+            moved = relieve(ordinal, needed, newest, false);
+    }
+    trim_device(ordinal);
+    monitor.used_bytes[ordinal] = used_of(ordinal);
+}
+
+static void tick_host(uint64_t newest)
+{
+    uint64_t left = over(&core.host_budget);
+
+    heap_keep_little(tier_host_room());
+    lessen(&monitor.host_excess_bytes, stock_trim(&core.slabs, monitor.host_excess_bytes));
+    if (left < monitor.host_excess_bytes)
+        left = monitor.host_excess_bytes;
+    while (left && tier_disk_open()) {
+        uint64_t bytes = left < TICK_BYTES ? left : TICK_BYTES;
+        int r;
+
+        mover_take();
+        r = mover_spill(bytes, newest);
+        mover_give();
+        if (r < 0)
+            break;
+        left -= bytes;
+    }
+    lessen(&monitor.host_excess_bytes, stock_trim(&core.slabs, monitor.host_excess_bytes));
+}
+
+void monitor_tick(void)
+{
+    uint64_t newest = coldest();
+
+    stats_add(&core.counters.monitor_ticks, 1);
+    if (core.deferred)
+        allocate_run_deferred(REST_MOMENT_MS);
+    look_at_machine();
+    if (arrival_any()) { /* what they came from is given back */
+        mover_take();
+        mover_give();
+    }
+    for (unsigned ordinal = 0; ordinal < core.device->count; ordinal++) {
+        limit_refresh(ordinal);
+        if (newest && core.devices[ordinal].ready && !atomic_load(&core.captures))
+            tick_device(ordinal, newest);
+    }
+    if (newest)
+        tick_host(newest);
+}
+
+static bool anything_managed(void)
+{
+    bool any;
+
+    pthread_mutex_lock(&core.lock);
+    any = core.blocks.alive != 0;
+    pthread_mutex_unlock(&core.lock);
+    return any;
+}
+
+/* Wait a period, or while there is nothing to look after. False: stop. */
+static bool monitor_wait(void)
+{
+    struct timespec until = core_until(core.options->period_ms * UINT64_C(1000000));
+    bool managed = anything_managed(), go;
+
+    pthread_mutex_lock(&monitor.lock);
+    if (!managed)
+        monitor.parked = true;
+    while (!monitor.stop && monitor.parked && !need_pending())
+        pthread_cond_wait(&monitor.changed, &monitor.lock);
+    while (managed && !monitor.stop && !need_pending() &&
+           pthread_cond_clockwait(&monitor.changed, &monitor.lock, CLOCK_MONOTONIC, &until) == 0)
+        ;
+    go = !monitor.stop;
+    pthread_mutex_unlock(&monitor.lock);
+    return go;
+}
+
+static void *monitor_run(void *arg)
+{
+    while (monitor_wait())
+        if (need_pending())
+            need_serve();
+        else if (anything_managed())
+            monitor_tick();
+    pthread_mutex_lock(&monitor.lock);
+    monitor.ended = true;
+    pthread_cond_broadcast(&monitor.changed);
+    pthread_mutex_unlock(&monitor.lock);
+    return arg;
+}
+
+static void monitor_start(void)
+{
+    sigset_t all, old;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    pthread_mutex_lock(&monitor.lock);
+    if (!monitor.running && !atomic_load(&core.leaving)) {
+        monitor.stop = monitor.ended = false;
+        monitor.running = pthread_create(&monitor.thread, 0, monitor_run, 0) == 0;
+    }
+    pthread_mutex_unlock(&monitor.lock);
+    pthread_sigmask(SIG_SETMASK, &old, 0);
+}
+
+void monitor_wake(void)
+{
+    if (!core.options->period_ms)
+        return;
+    if (!monitor.running)
+        monitor_start();
+    if (!monitor.parked)
+        return;
+    pthread_mutex_lock(&monitor.lock);
+    monitor.parked = false;
+    pthread_cond_broadcast(&monitor.changed);
+    pthread_mutex_unlock(&monitor.lock);
+}
+
+bool monitor_runs(void)
+{
+    return monitor.running;
+}
+
+bool monitor_is_parked(void)
+{
+    return monitor.parked;
+}
+
+void monitor_call(void)
+{
+    pthread_mutex_lock(&monitor.lock);
+    pthread_cond_broadcast(&monitor.changed);
+    pthread_mutex_unlock(&monitor.lock);
+}
+
+bool monitor_stop(const struct timespec *until)
+{
+    bool was, ended;
+
+    pthread_mutex_lock(&monitor.lock);
+    was = monitor.running;
+    monitor.stop = true;
+    pthread_cond_broadcast(&monitor.changed);
+    while (was && !monitor.ended && !pthread_equal(monitor.thread, pthread_self()) &&
+           pthread_cond_clockwait(&monitor.changed, &monitor.lock, CLOCK_MONOTONIC, until) == 0)
+        ;
+    ended = monitor.ended;
+    pthread_mutex_unlock(&monitor.lock);
+    if (!was || !ended)
+        return !was;
+    pthread_join(monitor.thread, 0);
+    monitor.running = false; /* not before: whoever starts it again takes `stop` back */
+    return true;
+}
+
+void monitor_forked(void)
+{
+    pthread_mutex_init(&monitor.lock, 0);
+    pthread_cond_init(&monitor.changed, 0);
+    monitor.running = false;
+    monitor.parked = false;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pick.c - see pick.h. */
+#include "engine/pick.h"
+
+#include "ledger/state.h"
+#include "policy/policies.h"
+
+/* What came back less than this ago leaves after all else: a policy that does not go by use would send it away before
+ * it was of use. */
+#define SETTLE_MS 100
+
+static struct victim scratch[VICTIMS_SCRATCH];
+static uint32_t picked[PICK_MAX];
+
+struct question {
+    uint32_t low; /* first granule that has ever had a block: candidates are counted from there */
+    pick_bytes_fn bytes;
+    void *arg;
+    uint64_t settled; /* stamp: what came back later has not */
+    bool has_areas;   /* registered blocks are favoured */
+};
+
+static uint64_t movable_bytes(uint32_t index, void *arg)
+{
+    const struct question *question = arg;
+
+    return question->bytes(question->low + index, question->arg);
+}
+
+static void describe(uint32_t index, void *arg, struct candidate *out)
+{
+    const struct question *question = arg;
+    const struct block *block = &core.blocks.block[question->low + index];
+
+    out->arrival = block->id;
+    out->stage = block->stage;
+    out->priority = block->priority;
+    out->is_favoured = question->has_areas && block->flags & BLOCK_REGISTERED;
+    out->is_settling = block->returned > question->settled;
+}
+
+/* What came back later than this has not settled. Where the policy goes by use nothing has to: coming back is a use. */
+static uint64_t settled_stamp(void)
+{
+    uint64_t now = core_stamp(), settle = core.stamp_hz / 1000 * SETTLE_MS;
+
+    return core.options->policy == POLICY_LRU || now < settle ? UINT64_MAX : now - settle;
+}
+
+uint32_t pick_blocks(uint64_t need_bytes, uint64_t newest, pick_bytes_fn bytes, void *arg,
+                     const uint32_t **out)
+{
+    uint32_t low = extent_low(&core.arena), count;
+    struct question question = {low, bytes, arg, settled_stamp(), area_in_force()};
+    const struct policies view = {
+        .policy = &policies[core.options->policy],
+        .victims =
+            {
+                .stamp = (const uint64_t *)core.blocks.stamp + low,
+                .count = extent_high(&core.arena) - low,
+                .newest = newest,
+                .movable_bytes = movable_bytes,
+                .arg = &question,
+                .scratch = scratch,
+                .scratch_count = VICTIMS_SCRATCH,
+            },
+        .describe = describe,
+        .is_ranked = core.is_ranked || question.has_areas,
+    };
+
+    *out = picked;
+    if (!need_bytes || atomic_load(&core.account_only))
+        return 0;
+    count = (uint32_t)policies_choose(&view, need_bytes, picked, PICK_MAX);
+    for (uint32_t i = 0; i < count; i++)
+        picked[i] += low;
+    return count;
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* refusal.c - see refusal.h. */
+#include "engine/refusal.h"
+
+#include <dlfcn.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "engine/pause.h"
+#include "ledger/headroom.h"
+#include "ledger/state.h"
+#include "policy/size.h"
+
+enum {
+    HOLDERS = 3
+};
+
+struct holder {
+    uint32_t first;
+    uint64_t bytes;
+    const void *call_site;
+    const char *why;
+};
+
+static const char *const pin_words[PIN_REASON_COUNT] = {
+    [PIN_EXPORTED] = "exported to another process", [PIN_PEER] = "shared with a peer",
+    [PIN_REGISTERED] = "registered for RDMA",       [PIN_TEXTURE] = "behind a texture",
+    [PIN_GRAPH] = "named by a copy in a graph",     [PIN_API] = "pinned by the program",
+    [PIN_LIBRARY] = "internal to a library",        [PIN_REFERENCED] = "named by a graph",
+};
+
+/* Why a block does not leave the device; core.lock held. */
+static const char *why_not(uint32_t first)
+{
+    const struct block *block = &core.blocks.block[first];
+
+    for (unsigned reason = 0; reason < PIN_REASON_COUNT; reason++)
+        if (block->pins[reason] && (reason != PIN_REFERENCED || !core.mapped))
+            return pin_words[reason];
+    if (block->flags & BLOCK_FIXED)
+        return pin_words[PIN_LIBRARY];
+    if (block_in_launch(first))
+        return "in use by a launch";
+    if (core.mapped)
+        return "nowhere to go";
+    if (block->flags & (BLOCK_HOLDER | BLOCK_REFERENCED))
+        return block->flags & BLOCK_HOLDER ? "holds pointers" : "a pointer to it was found";
+    return closure_may_unmap(first, false) ? "nowhere to go" : "may not be unmapped";
+}
+
+static void largest(unsigned ordinal, struct holder *out)
+{
+    memset(out, 0, HOLDERS * sizeof(*out));
+    pthread_mutex_lock(&core.lock);
+    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++) {
+        const struct block *block = &core.blocks.block[g];
+        struct holder holder = {g, block->bytes, block->call_site, 0};
+
+        if (!block->id || block->ordinal != ordinal || holder.bytes <= out[HOLDERS - 1].bytes)
+            continue;
+        holder.why = why_not(g);
+        for (unsigned i = 0; i < HOLDERS; i++)
+            if (holder.bytes > out[i].bytes) {
+                struct holder next = out[i];
+
+                out[i] = holder;
+                holder = next;
+            }
+    }
+    pthread_mutex_unlock(&core.lock);
+}
+
+static size_t describe(const struct holder *holder, char *buf, size_t size)
+{
+    char text[SIZE_TEXT_BYTES];
+    Dl_info info;
+
+    if (!holder->bytes)
+        return log_print(buf, size, "%s", "");
+    size_format(holder->bytes, text, sizeof(text));
+    if (holder->call_site && dladdr(holder->call_site, &info) && info.dli_fname) {
+        const char *slash = strrchr(info.dli_fname, '/');
+
+        return log_print(buf, size, "%s from %s+0x%lx (%s); ", text, slash ? slash + 1 : info.dli_fname,
+                         (unsigned long)((uintptr_t)holder->call_site - (uintptr_t)info.dli_fbase),
+                         holder->why);
+    }
+    return log_print(buf, size, "%s (%s); ", text, holder->why);
+}
+
+/* The operation that was pinned next after `after` (NULL: first of all); NULL when there is none. core.lock held. */
+static const struct operand *next_operation(unsigned ordinal, const struct operand *after)
+{
+    const struct operand *next = NULL;
+
+    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++) {
+        const struct operand *operand = &core.blocks.operand[g];
+
+        if (operand->entry.queue == QUEUE_OPERATIONS && core.blocks.block[g].ordinal == ordinal &&
+            (!after || queues_before(&after->entry, &operand->entry)) &&
+            (!next || queues_before(&operand->entry, &next->entry)))
+            next = operand;
+    }
+    return next;
+}
+
+/* The queue of operations, from its head. */
+static void list_operations(unsigned ordinal, char *buf, size_t size)
+{
+    char bytes[SIZE_TEXT_BYTES];
+    const struct operand *operand = NULL;
+    size_t length = 0;
+
+    pthread_mutex_lock(&core.lock);
+    for (unsigned i = 0; i <= HOLDERS && (operand = next_operation(ordinal, operand)); i++) {
+        size_format(core.blocks.block[operand - core.blocks.operand].bytes, bytes, sizeof(bytes));
+        length += i == HOLDERS ? log_print(buf + length, size - length, ", ...")
+                               : log_print(buf + length, size - length, "%s%s%s%s",
+                                           i ? ", " : " (in order of pinning: ", bytes,
+                                           *operand->name ? " " : "", operand->name);
+    }
+    pthread_mutex_unlock(&core.lock);
+    log_print(buf + length, size - length, "%s", length ? ")" : "");
+}
+
+/* What operations hold: pinned by the program, and reserved with nothing behind it yet. Nothing when there are none. */
+static void describe_operations(unsigned ordinal, char *buf, size_t size)
+{
+    const struct device_state *device = &core.devices[ordinal];
+    char pinned[SIZE_TEXT_BYTES], reserved[SIZE_TEXT_BYTES], list[160];
+    uint64_t pinned_bytes, reserved_bytes;
+
+    pthread_mutex_lock(&core.lock);
+    pinned_bytes = device->areas.bytes[AREA_OPERATION];
+    reserved_bytes = device->budget.class_bytes[CLASS_RESERVED];
+    pthread_mutex_unlock(&core.lock);
+    *buf = 0;
+    if (!pinned_bytes && !reserved_bytes)
+        return;
+    size_format(pinned_bytes, pinned, sizeof(pinned));
+    size_format(reserved_bytes, reserved, sizeof(reserved));
+    list_operations(ordinal, list, sizeof(list));
+    log_print(buf, size, "operations: %s pinned, %s reserved%s; ", pinned, reserved, list);
+}
+
+/* What a budget holds, by class. */
+static void describe_classes(const uint64_t *class_bytes, const char *const *words, unsigned count, char *buf,
+                             size_t size)
+{
+    size_t length = 0;
+
+    *buf = 0;
+    for (unsigned class = 0; class < count; class ++) {
+        char text[SIZE_TEXT_BYTES];
+
+        if (!class_bytes[class])
+            continue;
+        size_format(class_bytes[class], text, sizeof(text));
+        length += log_print(buf + length, size - length, "%s%s %s", length ? ", " : "", text, words[class]);
+    }
+}
+
+/* Who has the most of a device: blocks, each by itself; where there are none, what is there instead. Returns whether there
+ * are some, which might go. */
+static bool describe_holders(unsigned ordinal, char *buf, size_t size)
+{
+    static const char *const words[CLASS_COUNT] = {
+        [CLASS_BLOCK] = "blocks",    [CLASS_NATIVE] = "allocations that do not move",
+        [CLASS_MANAGED] = "managed", [CLASS_POOL] = "in pools",
+        [CLASS_ARRAY] = "arrays",    [CLASS_VMM] = "mapped by the program",
+        [CLASS_GRAPH] = "of graphs", [CLASS_RESERVED] = "reserved"};
+    struct holder holders[HOLDERS];
+    uint64_t class_bytes[CLASS_COUNT];
+    char classes[256];
+    size_t length;
+
+    largest(ordinal, holders);
+    if (holders[0].bytes) {
+        length = log_print(buf, size, "largest: ");
+        for (unsigned i = 0; i < HOLDERS; i++)
+            length += describe(&holders[i], buf + length, size - length);
+        return true;
+    }
+    pthread_mutex_lock(&core.lock);
+    memcpy(class_bytes, core.devices[ordinal].budget.class_bytes, sizeof(class_bytes));
+    pthread_mutex_unlock(&core.lock);
+    describe_classes(class_bytes, words, CLASS_COUNT, classes, sizeof(classes));
+    log_print(buf, size, "%s%s%s", *classes ? "holds " : "", classes, *classes ? "; " : "");
+    return false;
+}
+
+/* As a text; the most that a word holds is a number here, and not the lack of a limit. */
+static void format_asked(uint64_t bytes, char *buf, size_t size)
+{
+    size_format(bytes < SIZE_UNLIMITED ? bytes : SIZE_UNLIMITED - 1, buf, size);
+}
+
+/* The option that would have helped. */
+static const char *advice(uint64_t bytes, bool any_blocks)
+{
+    if (!any_blocks)
+        return "a larger EBBTIDE_DEVICE_BUDGET";
+    if (core_places()) /* no block goes to disk */
+        return "a larger EBBTIDE_HOST_BUDGET or EBBTIDE_DEVICE_BUDGET";
+    if (tier_disk_open() && tier_disk_room() < bytes)
+        return "a larger EBBTIDE_DISK_BUDGET, EBBTIDE_HOST_BUDGET or EBBTIDE_DEVICE_BUDGET";
+    if (core.device->host_mappable && !core.mapped)
+        return "EBBTIDE_RESIDENCY=mapped, EBBTIDE_DISK=auto or a larger EBBTIDE_DEVICE_BUDGET";
+    if (!core.mapped && core.options->disk != DISK_AUTO && core.options->disk != DISK_ALWAYS)
+        return "EBBTIDE_DISK=auto or a larger EBBTIDE_DEVICE_BUDGET";
+    if (core.options->disk == DISK_REGISTERED || core.options->disk == DISK_OFF)
+        return "EBBTIDE_DISK=auto, a larger EBBTIDE_HOST_BUDGET or EBBTIDE_DEVICE_BUDGET";
+    return "a larger EBBTIDE_DISK_BUDGET, EBBTIDE_HOST_BUDGET or EBBTIDE_DEVICE_BUDGET";
+}
+
+bool refusal_is_waived(void)
+{
+    return core.options->on_full == ON_FULL_ALLOW || atomic_load(&core.leaving);
+}
+
+void refusal_device(unsigned ordinal, uint64_t bytes, const char *what)
+{
+    struct budget *budget = &core.devices[ordinal].budget;
+    char list[320], operations[256], asked[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES], free[SIZE_TEXT_BYTES],
+        host[SIZE_TEXT_BYTES];
+    bool any_blocks;
+
+    if (atomic_load(&core.leaving))
+        return;
+    pthread_mutex_lock(&core.lock);
+    budget_refuse(budget);
+    pthread_mutex_unlock(&core.lock);
+    any_blocks = describe_holders(ordinal, list, sizeof(list));
+    describe_operations(ordinal, operations, sizeof(operations));
+    format_asked(bytes, asked, sizeof(asked));
+    size_format(budget->limit_bytes, limit, sizeof(limit));
+    size_format(tier_device_room(ordinal), free, sizeof(free));
+    size_format(tier_host_room(), host, sizeof(host));
+    log_line(LOG_WARN, "device %u: %s of %s refused, budget %s has %s free, host %s free; %s%sraise with %s",
+             ordinal, what, asked, limit, free, host, operations, list, advice(bytes, any_blocks));
+}
+
+/* No machine could give it, and libc's own malloc would not either: the program asks to see what happens. */
+static bool is_absurd(uint64_t bytes)
+{
+    return bytes > core.machine_bytes;
+}
+
+/* What of it operations and buffers are. Nothing when the program has made none. */
+static void describe_areas(char *buf, size_t size)
+{
+    char operations[SIZE_TEXT_BYTES], buffers[SIZE_TEXT_BYTES];
+    struct areas areas;
+
+    *buf = 0;
+    if (!area_in_force())
+        return;
+    areas = host_area_now();
+    size_format(areas.operations_bytes, operations, sizeof(operations));
+    size_format(areas.buffers_bytes, buffers, sizeof(buffers));
+    log_print(buf, size, "; operations: %s pinned, buffers: %s", operations, buffers);
+}
+
+void refusal_host(uint64_t bytes, const char *what)
+{
+    static _Atomic uint64_t said;
+    static const char *const words[HOST_CLASS_COUNT] = {[HOST_HEAP] = "heap",
+                                                        [HOST_PINNED] = "pinned",
+                                                        [HOST_REGISTERED] = "registered",
+                                                        [HOST_TIER] = "blocks"};
+    char asked[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES], free[SIZE_TEXT_BYTES], holds[128], areas[96];
+    uint64_t keep_bytes = tier_host_staging(), count;
+    bool absurd = is_absurd(bytes);
+    struct budget budget;
+
+    pthread_mutex_lock(&core.lock);
+    budget_refuse(&core.host_budget);
+    budget = core.host_budget;
+    pthread_mutex_unlock(&core.lock);
+    count = absurd ? 0 : atomic_fetch_add(&said, 1) + 1;
+    if (count & (count - 1)) /* a program that goes on trying would fill the log */
+        return;
+    format_asked(bytes, asked, sizeof(asked));
+    size_format(budget.limit_bytes, limit, sizeof(limit));
+    size_format(budget_room(&budget, keep_bytes), free, sizeof(free));
+    describe_classes(budget.class_bytes, words, HOST_CLASS_COUNT, holds, sizeof(holds));
+    describe_areas(areas, sizeof(areas));
+    log_line(absurd ? LOG_INFO : LOG_WARN,
+             "host: %s of %s refused, budget %s has %s free; holds %s%s; raise with EBBTIDE_HOST_BUDGET",
+             what, asked, limit, free, *holds ? holds : "nothing", areas);
+}

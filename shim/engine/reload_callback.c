@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* reload.c - see reload.h. */
+#include "engine/reload_callback.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "engine/copies.h"
+#include "engine/mover.h"
+#include "engine/object_state.h"
+
+static __thread bool running;
+
+bool reload_running(void)
+{
+    return running;
+}
+
+/* Any part of it that nobody but the program has? core.lock held. */
+static bool any_dropped(uint32_t first)
+{
+    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
+        if (chunk_dropped(&core.blocks.chunk[g]))
+            return true;
+    return false;
+}
+
+int reload_set(uint64_t address, ebb_reload_fn fn, void *arg)
+{
+    struct operand *operand;
+    uint32_t first;
+    int r;
+
+    mover_take();
+    r = operand_lock(address, &first);
+    if (!r) {
+        operand = &core.blocks.operand[first];
+        r = !(operand->flags & OPERAND_RELOADABLE) ? -EINVAL : !fn && any_dropped(first) ? -EBUSY : 0;
+        if (!r) {
+            operand->reload = fn;
+            operand->reload_arg = arg;
+        }
+        pthread_mutex_unlock(&core.lock);
+    }
+    if (!r) /* the program's own is the only copy from now on */
+        copies_void(first);
+    mover_give();
+    return r;
+}
+
+int reload_fill(uint32_t first, uint32_t granule, void *memory)
+{
+    uint64_t offset = (granule - first) * GRANULE_BYTES, bytes = chunk_bytes(&core.blocks.chunk[granule]),
+             all;
+    struct operand operand;
+    int r;
+
+    pthread_mutex_lock(&core.lock);
+    operand = core.blocks.operand[first];
+    all = core.blocks.block[first].bytes;
+    pthread_mutex_unlock(&core.lock);
+    if (bytes > all - offset) { /* the last granule may be larger than what the program asked for */
+        memset((char *)memory + (all - offset), 0, bytes - (all - offset));
+        bytes = all - offset;
+    }
+    running = true;
+    r = operand.reload((void *)(uintptr_t)granule_address(&core.blocks, first), offset, memory, bytes,
+                       operand.reload_arg);
+    running = false;
+    if (!r)
+        return 0;
+    log_line(LOG_WARN, "the reload callback of %s failed (%d) for %llu bytes at %llu: it stays away",
+             operand.name, r, (unsigned long long)bytes, (unsigned long long)offset);
+    return -EIO;
+}

@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* reservation.c - see reservation.h. */
+#include "engine/reservation.h"
+
+#include <errno.h>
+
+#include "engine/allocate.h"
+#include "engine/mover.h"
+#include "engine/object_state.h"
+#include "engine/pressure_callback.h"
+#include "engine/reservation_ask.h"
+#include "ledger/limit.h"
+#include "ledger/state.h"
+
+enum {
+    RESERVATIONS = 1024
+};
+
+/* core.lock. The table's place is the low part of the name, the rest counts up: a name is not used twice. */
+static struct reservation {
+    uint64_t id; /* 0: free */
+    uint64_t bytes;
+    uint32_t drawn_blocks; /* not committed yet */
+    uint32_t thread;       /* its maker */
+    uint8_t ordinal;
+} table[RESERVATIONS];
+static uint64_t rounds;
+static uint32_t last_thread;
+
+static __thread uint32_t thread_id;
+static __thread uint32_t held; /* reservations of this thread, some of which others may have ended */
+static __thread struct {
+    ebb_reservation from; /* while this thread draws; somebody may end it meanwhile */
+    uint64_t bytes;       /* drawn */
+} drawing;
+
+static struct reservation *find(ebb_reservation id)
+{
+    struct reservation *reservation = &table[id % RESERVATIONS];
+
+    return id && reservation->id == id ? reservation : NULL;
+}
+
+static struct reservation *find_free(void)
+{
+    for (unsigned i = 0; i < RESERVATIONS; i++)
+        if (!table[i].id)
+            return &table[i];
+    return NULL;
+}
+
+static struct budget *budget_of(const struct reservation *reservation)
+{
+    return &core.devices[reservation->ordinal].budget;
+}
+
+/* ---- making ----------------------------------------------------------------------------------------------- */
+
+/* Room for a reservation, under the lock: what areas keep free for swaps is not for it. */
+static uint64_t keep_free(unsigned ordinal)
+{
+    return core.devices[ordinal].chunk_max_granules * GRANULE_BYTES;
+}
+
+/* Charged, or refused with nothing changed. */
+static int charge(unsigned ordinal, uint64_t bytes, bool over)
+{
+    struct budget *budget = &core.devices[ordinal].budget;
+
+    if (!over)
+        return budget_charge(budget, CLASS_RESERVED, bytes, keep_free(ordinal));
+    budget_force(budget, CLASS_RESERVED, bytes);
+    return 0;
+}
+
+/* Under the lock. */
+static ebb_reservation record(unsigned ordinal, uint64_t bytes, struct reservation *place)
+{
+    if (!thread_id)
+        thread_id = ++last_thread;
+    *place = (struct reservation){
+        .id = ++rounds * RESERVATIONS + (uint64_t)(place - table),
+        .bytes = bytes,
+        .thread = thread_id,
+        .ordinal = (uint8_t)ordinal,
+    };
+    held++;
+    return place->id;
+}
+
+/* One try: 0, -ENOMEM no place in the table, -EAGAIN no room yet, -ENOSPC never. */
+static int try_to_make(unsigned ordinal, uint64_t bytes, bool over, ebb_reservation *out,
+                       uint64_t *out_overbooked_bytes)
+{
+    struct reservation *place;
+    struct areas areas;
+    int r;
+
+    pthread_mutex_lock(&core.lock);
+    place = find_free();
+    r = place ? area_admit(ordinal, bytes, AREA_NO_BLOCK) : -ENOMEM;
+    if (!r && charge(ordinal, bytes, false) < 0)
+        r = over ? charge(ordinal, bytes, true) : -EAGAIN;
+    if (!r) {
+        *out = record(ordinal, bytes, place);
+        areas = area_state(ordinal);
+        *out_overbooked_bytes = areas_overbooked(&areas, 0);
+        area_begin();
+    }
+    pthread_mutex_unlock(&core.lock);
+    return r;
+}
+
+/* Evict for it. */
+static void make_room(unsigned ordinal, uint64_t bytes)
+{
+    mover_take();
+    mover_make_room(ordinal, bytes, 0, UINT64_MAX);
+    mover_give();
+    allocate_trim(ordinal, bytes, keep_free(ordinal));
+}
+
+int reservation_make(unsigned ordinal, uint64_t bytes, unsigned flags, unsigned timeout_ms,
+                     ebb_reservation *out, uint64_t *out_overbooked_bytes)
+{
+    uint64_t rounded = (bytes + GRANULE_BYTES - 1) / GRANULE_BYTES * GRANULE_BYTES, over = 0;
+    uint64_t deadline_ns = core_now() + timeout_ms * UINT64_C(1000000);
+    unsigned tries = 0;
+    int r;
+
+    if (pressure_asking())
+        return -EDEADLK;
+    if (rounded < bytes)
+        return -ENOSPC;
+    limit_ready(ordinal);
+    if (flags & EBB_OVERBOOK_ASK)
+        return overbooking_ask(ordinal, rounded, out_overbooked_bytes);
+    do {
+        r = try_to_make(ordinal, rounded, false, out, &over);
+        if (r == -EAGAIN) {
+            make_room(ordinal, rounded);
+            r = try_to_make(ordinal, rounded, flags & EBB_OVERBOOK_YES, out, &over);
+        }
+        if (r == -EAGAIN && core_now() < deadline_ns)
+            core_wait_change();
+        else if ((r == -EAGAIN || r == -ENOSPC) && tries++ < PRESSURE_TRIES)
+            r = pressure_ask(EBB_TIER_DEVICE, (int)ordinal, rounded) ? -EAGAIN : -ENOSPC;
+        else if (r == -EAGAIN)
+            r = -ENOSPC;
+    } while (r == -EAGAIN);
+    if (!r)
+        *out_overbooked_bytes = over;
+    return r;
+}
+
+/* ---- ending ----------------------------------------------------------------------------------------------- */
+
+/* Under the lock: what was drawn from it and not committed is a buffer, or loose, from now on. */
+static void let_drawn_go(const struct reservation *reservation)
+{
+    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena);
+         reservation->drawn_blocks && g < high; g++) {
+        struct block *block = &core.blocks.block[g];
+
+        if (!block_alive(block) || !(block->flags & BLOCK_DRAWN) ||
+            core.blocks.operand[g].reservation != reservation->id)
+            continue;
+        block->flags &= (uint8_t)~BLOCK_DRAWN;
+        block->pins[PIN_API]--;
+        area_update(g);
+    }
+}
+
+static void end(struct reservation *reservation)
+{
+    let_drawn_go(reservation);
+    reservation->id = 0;
+}
+
+void reservation_forget(uint32_t first)
+{
+    struct reservation *reservation = find(core.blocks.operand[first].reservation);
+
+    if (!reservation)
+        return;
+    reservation->drawn_blocks--;
+    if (!reservation->bytes && !reservation->drawn_blocks)
+        end(reservation);
+}
+
+int reservation_release(ebb_reservation id, uint64_t bytes)
+{
+    struct reservation *reservation;
+    unsigned ordinal = 0;
+    bool over = false;
+    int r = -EINVAL;
+
+    pthread_mutex_lock(&core.lock);
+    reservation = find(id);
+    if (reservation && bytes == UINT64_MAX)
+        bytes = reservation->bytes;
+    else if (reservation && !bytes)
+        reservation = NULL;
+    if (reservation && bytes <= reservation->bytes) {
+        ordinal = reservation->ordinal;
+        budget_credit(budget_of(reservation), CLASS_RESERVED, bytes);
+        reservation->bytes -= bytes;
+        if (!reservation->bytes)
+            end(reservation);
+        over = area_unsettled(ordinal);
+        r = 0;
+    }
+    pthread_mutex_unlock(&core.lock);
+    core_tell_change();
+    if (over) {
+        mover_take();
+        area_settle(ordinal, AREA_NO_BLOCK);
+        mover_give();
+    }
+    return r;
+}
+
+/* ---- drawing ---------------------------------------------------------------------------------------------- */
+
+uint64_t reservation_drawable(uint64_t bytes)
+{
+    const struct reservation *from = drawing.from ? find(drawing.from) : NULL;
+
+    if (!from)
+        return 0;
+    return from->bytes < bytes ? from->bytes : bytes;
+}
+
+void reservation_drawn(int64_t bytes)
+{
+    struct reservation *from = drawing.from ? find(drawing.from) : NULL;
+
+    drawing.bytes += (uint64_t)bytes;
+    if (from)
+        from->bytes -= (uint64_t)bytes;
+}
+
+ebb_reservation reservation_draw_begin(unsigned ordinal, uint64_t bytes)
+{
+    struct reservation *best = NULL;
+    ebb_reservation id = 0;
+
+    if (!held)
+        return 0;
+    pthread_mutex_lock(&core.lock);
+    held = 0;
+    for (unsigned i = 0; i < RESERVATIONS; i++) {
+        struct reservation *one = &table[i];
+
+        held += one->id && one->thread == thread_id;
+        if (one->id && one->thread == thread_id && one->ordinal == ordinal && one->bytes &&
+            (!best || one->id > best->id))
+            best = one;
+    }
+    if (best && (best->bytes >= bytes || !area_admit(ordinal, bytes - best->bytes, AREA_NO_BLOCK))) {
+        id = best->id;
+        drawing.from = id;
+        drawing.bytes = 0;
+    }
+    pthread_mutex_unlock(&core.lock);
+    return id;
+}
+
+/* What it drew became idle memory when the block was undone: that makes room for the bytes again. */
+static void draw_back(unsigned ordinal)
+{
+    struct reservation *from;
+
+    allocate_trim(ordinal, drawing.bytes, keep_free(ordinal));
+    pthread_mutex_lock(&core.lock);
+    from = find(drawing.from);
+    if (from) {
+        charge(ordinal, drawing.bytes, true);
+        from->bytes += drawing.bytes;
+    }
+    pthread_mutex_unlock(&core.lock);
+}
+
+void reservation_draw_end(unsigned ordinal, uint32_t first)
+{
+    struct reservation *from;
+
+    if (first == AREA_NO_BLOCK && drawing.bytes)
+        draw_back(ordinal);
+    pthread_mutex_lock(&core.lock);
+    from = find(drawing.from);
+    if (from && first != AREA_NO_BLOCK && drawing.bytes) {
+        core.blocks.operand[first] = (struct operand){.reservation = from->id};
+        core.blocks.block[first].flags |= BLOCK_DRAWN;
+        core.blocks.block[first].pins[PIN_API]++;
+        from->drawn_blocks++;
+    }
+    drawing.from = 0;
+    pthread_mutex_unlock(&core.lock);
+}
+
+/* ---- committing ------------------------------------------------------------------------------------------- */
+
+/* The block was made of this reservation: its pin becomes the program's. Under the lock. */
+static void commit_drawn(struct reservation *reservation, uint32_t first)
+{
+    core.blocks.block[first].flags &= (uint8_t)~BLOCK_DRAWN;
+    reservation->drawn_blocks--;
+    if (!reservation->bytes && !reservation->drawn_blocks)
+        end(reservation);
+}
+
+/* Under the lock. 1: done; 0: to be brought. */
+static int commit_begin(struct reservation *reservation, uint32_t first)
+{
+    struct block *block = &core.blocks.block[first];
+    uint64_t bytes = block->granules * GRANULE_BYTES, given;
+    int r;
+
+    if (operand_pins(first))
+        return -EBUSY;
+    if (block->ordinal != reservation->ordinal)
+        return -EXDEV;
+    if (block->flags & BLOCK_DRAWN) {
+        if (core.blocks.operand[first].reservation != reservation->id)
+            return -EBUSY;
+        commit_drawn(reservation, first);
+        return 1;
+    }
+    given = reservation->bytes < bytes ? reservation->bytes : bytes;
+    r = area_admit(block->ordinal, bytes - given, first);
+    if (r < 0)
+        return r;
+    block->pins[PIN_API]++;
+    area_update(first);
+    drawing.from = reservation->id;
+    drawing.bytes = 0;
+    return 0;
+}
+
+/* The block is in place, or could not be brought. What it did not draw because it was there already goes, too. */
+static void commit_end(ebb_reservation id, uint32_t first, bool brought)
+{
+    struct block *block = &core.blocks.block[first];
+    struct reservation *reservation;
+    uint64_t bytes = block->granules * GRANULE_BYTES, rest;
+
+    pthread_mutex_lock(&core.lock);
+    reservation = find(id);
+    drawing.from = 0;
+    rest = bytes > drawing.bytes ? bytes - drawing.bytes : 0;
+    if (reservation && rest > reservation->bytes)
+        rest = reservation->bytes;
+    if (brought && reservation) {
+        budget_credit(budget_of(reservation), CLASS_RESERVED, rest);
+        reservation->bytes -= rest;
+        if (!reservation->bytes && !reservation->drawn_blocks)
+            end(reservation);
+    } else if (!brought) { /* what had come back stays, as a buffer; the reservation is whole again */
+        if (reservation && drawing.bytes)
+            charge(reservation->ordinal, drawing.bytes, true);
+        if (reservation)
+            reservation->bytes += drawing.bytes;
+        block->pins[PIN_API]--;
+        area_update(first);
+    }
+    pthread_mutex_unlock(&core.lock);
+}
+
+int reservation_commit(ebb_reservation id, uint64_t address)
+{
+    struct reservation *reservation;
+    uint32_t first;
+    int r;
+
+    if (pressure_asking())
+        return -EDEADLK;
+    mover_take();
+    pthread_mutex_lock(&core.lock);
+    reservation = find(id);
+    r = reservation ? operand_at(address, &first) : -EINVAL;
+    if (!r && !(core.blocks.block[first].flags & BLOCK_REGISTERED))
+        r = -ENOENT;
+    if (!r)
+        r = commit_begin(reservation, first);
+    pthread_mutex_unlock(&core.lock);
+    if (!r) {
+        r = mover_bring(first);
+        commit_end(id, first, !r);
+    }
+    mover_give();
+    core_tell_change();
+    return r == 1 ? 0 : r;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* overbooking.c - see overbooking.h. */
+#include "engine/reservation_ask.h"
+
+#include "engine/mover.h"
+#include "engine/pause.h"
+#include "engine/pause_steps.h"
+#include "ledger/headroom.h"
+#include "ledger/state.h"
+
+/* Of `bytes` that should leave a device, those that can: objects go as a whole, and what is saved needs
+ * `away_bytes`. */
+static uint64_t could_leave(unsigned ordinal, uint64_t bytes, uint64_t away_bytes)
+{
+    uint64_t least = 0, most = (bytes + GRANULE_BYTES - 1) / GRANULE_BYTES, leave = 0;
+
+    mover_take();
+    while (least < most) {
+        uint64_t middle = (least + most + 1) / 2;
+        struct closure closure = {
+            .ordinal = ordinal, .evict_bytes = middle * GRANULE_BYTES, .newest = UINT64_MAX, .whole = true};
+        uint64_t could = steps_evictable(&closure);
+
+        if (closure.save_bytes <= away_bytes) {
+            leave = could;
+            least = middle;
+        } else {
+            most = middle - 1;
+        }
+    }
+    mover_give();
+    return leave;
+}
+
+int overbooking_ask(unsigned ordinal, uint64_t bytes, uint64_t *out_overbooked_bytes)
+{
+    uint64_t away = tier_host_room() + (tier_disk_open() ? tier_disk_room() / 2 : 0), over;
+    struct areas areas;
+    int r;
+
+    pthread_mutex_lock(&core.lock);
+    r = area_admit(ordinal, bytes, AREA_NO_BLOCK);
+    areas = area_state(ordinal);
+    pthread_mutex_unlock(&core.lock);
+    if (r < 0)
+        return r;
+    over = areas_overbooked(&areas, bytes);
+    away = could_leave(ordinal, over, away);
+    *out_overbooked_bytes = over > away ? over - away : 0;
+    return 0;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* need.c - see need.h. */
+#include "engine/room_wait.h"
+
+#include "engine/monitor.h"
+#include "engine/mover.h"
+#include "ledger/headroom.h"
+#include "ledger/state.h"
+
+/* core.lock held. */
+static bool is_served(uint64_t ticket)
+{
+    return core.needs_served >= ticket;
+}
+
+bool need_wait(unsigned ordinal, uint64_t bytes, uint64_t wait_ms)
+{
+    struct timespec until = core_until(wait_ms * UINT64_C(1000000));
+    uint64_t ticket,
+        *need_bytes = ordinal == NEED_HOST ? &core.host_need_bytes : &core.devices[ordinal].need_bytes;
+    bool served;
+
+    if (!wait_ms || !monitor_runs())
+        return false;
+    pthread_mutex_lock(&core.lock);
+    *need_bytes += bytes;
+    ticket = atomic_fetch_add(&core.needs_told, 1) + 1;
+    pthread_mutex_unlock(&core.lock);
+    monitor_call();
+    pthread_mutex_lock(&core.lock);
+    while (!is_served(ticket) && core_wait_until(&until) == 0)
+        ;
+    served = is_served(ticket);
+    pthread_mutex_unlock(&core.lock);
+    return served;
+}
+
+bool need_pending(void)
+{
+    return atomic_load(&core.needs_told) != atomic_load(&core.needs_served);
+}
+
+/* Idle slabs first, then blocks to disk. */
+static void serve_host(uint64_t bytes)
+{
+    uint64_t made = stock_trim(&core.slabs, bytes);
+
+    if (made >= bytes)
+        return;
+    mover_take();
+    mover_spill(bytes - made + tier_host_staging(), UINT64_MAX);
+    mover_give();
+    stock_trim(&core.slabs, bytes - made);
+}
+
+void need_serve(void)
+{
+    uint64_t bytes[DEVICE_MAX], host_bytes, ticket;
+
+    pthread_mutex_lock(&core.lock);
+    ticket = atomic_load(&core.needs_told);
+    host_bytes = core.host_need_bytes;
+    core.host_need_bytes = 0;
+    for (unsigned i = 0; i < core.device->count; i++) {
+        bytes[i] = core.devices[i].need_bytes;
+        core.devices[i].need_bytes = 0;
+    }
+    pthread_mutex_unlock(&core.lock);
+    for (unsigned i = 0; i < core.device->count; i++) {
+        if (!bytes[i])
+            continue;
+        mover_take();
+        mover_make_room(i, bytes[i], 0, UINT64_MAX);
+        mover_give();
+    }
+    if (host_bytes)
+        serve_host(host_bytes);
+    pthread_mutex_lock(&core.lock);
+    atomic_store(&core.needs_served, ticket);
+    pthread_cond_broadcast(&core.changed);
+    pthread_mutex_unlock(&core.lock);
+}

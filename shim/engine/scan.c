@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* search.c - see search.h. */
+#include "engine/scan.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "engine/scan_device.h"
+#include "ledger/state.h"
+
+enum {
+    SPAN_WORDS = 64,    /* looked at together before any of them is looked at closely */
+    PIECE_GRANULES = 1, /* what is copied at a time to be searched by the CPU */
+    CPU_WRITABLE_MAX_MIB =
+        4 /* memory that the CPU writes is searched before each launch: no more than this */
+};
+
+/* ---- words -------------------------------------------------------------------------------------------------- */
+
+/* The upper half of a pointer decides almost always: data rarely has it. */
+static unsigned suspects(const uint32_t *words, uint32_t upper, uint32_t upper_span)
+{
+    unsigned found = 0;
+
+    for (unsigned i = 0; i < SPAN_WORDS; i++)
+        found |= words[i] - upper <= upper_span;
+    return found;
+}
+
+void search_words(const void *memory, size_t bytes, uint64_t base, uint64_t span, search_hit_fn hit,
+                  void *arg)
+{
+    const uint32_t *words = memory;
+    size_t count = bytes / sizeof(*words);
+    uint32_t upper = (uint32_t)(base >> 32), upper_span = (uint32_t)((base + span - 1) >> 32) - upper;
+
+    for (size_t at = 0; at < count; at += SPAN_WORDS) {
+        size_t end = at + SPAN_WORDS < count ? at + SPAN_WORDS : count;
+
+        if (end - at == SPAN_WORDS && !suspects(words + at, upper, upper_span))
+            continue;
+        for (size_t i = at ? at : 1; i < end; i++) {
+            uint64_t word;
+
+            if (words[i] - upper > upper_span)
+                continue;
+            memcpy(&word, words + i - 1, sizeof(word));
+            if (word - base < span)
+                hit(word, arg);
+        }
+    }
+}
+
+uint64_t search_span(void)
+{
+    return ((uint64_t)extent_high(&core.arena) + 1) * GRANULE_BYTES;
+}
+
+/* ---- everything --------------------------------------------------------------------------------------------- */
+
+/* One search. */
+struct search {
+    struct slab *slab[2]; /* pieces are copied here for the CPU; the same one twice where there is only one */
+    struct slab *results; /* of the device's own search; NULL: the CPU searches everything */
+    uint32_t holder;      /* granule of the block being searched, or SCAN_ROOT */
+    uint64_t cpu_writable_bytes;
+    uint64_t searched_bytes;
+};
+
+static void refer(uint32_t granule)
+{
+    uint32_t first;
+    struct block *block = blocks_at(&core.blocks, granule, &first);
+
+    if (block)
+        block->flags |= BLOCK_REFERENCED;
+}
+
+void search_refer(uint32_t granule)
+{
+    refer(granule);
+    refer(granule + 1);
+    if (granule)
+        refer(granule - 1);
+}
+
+void search_hold(uint32_t granule)
+{
+    uint32_t first;
+    struct block *block = blocks_at(&core.blocks, granule, &first);
+
+    if (block)
+        block->flags |= BLOCK_HOLDER;
+}
+
+/* core.lock held: flags belong to it. */
+static void found(uint64_t word, void *arg)
+{
+    const struct search *search = arg;
+
+    if (search->holder != SCAN_ROOT)
+        search_hold(search->holder);
+    search_refer(address_granule(&core.blocks, word));
+}
+
+static void search_cpu(struct search *search, const void *memory, uint64_t bytes)
+{
+    pthread_mutex_lock(&core.lock);
+    search_words(memory, bytes & ~UINT64_C(3), core.blocks.base, search_span(), found, search);
+    pthread_mutex_unlock(&core.lock);
+}
+
+/* Copy the next piece into a slab. Pieces overlap by 4 bytes, so that a word across their border is seen. */
+static int piece_start(struct transfer *transfer, unsigned ordinal, uint64_t address, uint64_t bytes,
+                       const struct slab *slab, uint64_t *next)
+{
+    uint64_t begin = *next ? *next - 4 : 0, left = bytes - begin;
+
+    *transfer = (struct transfer){
+        .from = TIER_DEVICE,
+        .to = TIER_HOST,
+        .ordinal = ordinal,
+        .device_address = address + begin,
+        .host = &slab->memory,
+        .bytes = left < slab->memory.bytes ? left : slab->memory.bytes,
+    };
+    *next = begin + transfer->bytes;
+    return executors_submit(&core.executors, transfer);
+}
+
+/* With two slabs the CPU searches one piece while the next is copied. */
+static int search_copies(struct search *search, unsigned ordinal, uint64_t address, uint64_t bytes)
+{
+    struct slab *const *slab = search->slab;
+    struct transfer transfer[2];
+    bool both = slab[0] != slab[1];
+    uint64_t next = 0;
+    unsigned turn = 0;
+    int r = piece_start(&transfer[0], ordinal, address, bytes, slab[0], &next);
+
+    while (!r) {
+        bool last = next >= bytes;
+
+        r = executors_wait(&core.executors, &transfer[turn]);
+        if (r < 0)
+            break;
+        if (!last && both)
+            r = piece_start(&transfer[turn ^ 1], ordinal, address, bytes, slab[turn ^ 1], &next);
+        search_cpu(search, slab[turn]->memory.cpu, transfer[turn].bytes);
+        if (last)
+            break;
+        if (!both)
+            r = piece_start(&transfer[turn], ordinal, address, bytes, slab[turn], &next);
+        turn ^= both;
+    }
+    return r;
+}
+
+/* Memory that a device reaches. */
+static int search_device(struct search *search, unsigned ordinal, uint64_t address, uint64_t bytes)
+{
+    int r = -EINVAL;
+
+    if (search->results)
+        r = scan_piece(search->results, ordinal, address, bytes, search->holder);
+    return r == -EINVAL ? search_copies(search, ordinal, address, bytes) : r;
+}
+
+static int search_root(const struct root *root, void *arg)
+{
+    struct search *search = arg;
+
+    search->searched_bytes += root->bytes;
+    if (!root->cpu)
+        return search_device(search, root->ordinal, root->address, root->bytes & ~UINT64_C(3));
+    search_cpu(search, root->cpu, root->bytes);
+    return 0;
+}
+
+static int count_root(const struct root *root, void *arg)
+{
+    ((struct search *)arg)->cpu_writable_bytes += root->bytes;
+    return 0;
+}
+
+static int search_chunk(struct search *search, uint32_t first, uint32_t granule)
+{
+    const struct chunk *chunk = &core.blocks.chunk[granule];
+    const unsigned ordinal = core.blocks.block[first].ordinal;
+    const uint64_t bytes = chunk_bytes(chunk);
+    int r = 0;
+
+    if (chunk->state == CHUNK_BROKEN)
+        return -EIO;
+    search->holder = first;
+    if (chunk->state == CHUNK_RESIDENT)
+        r = search_device(search, ordinal, granule_address(&core.blocks, granule), bytes);
+    else if (chunk->state == CHUNK_HOST && chunk->mapped && search->results)
+        r = search_device(search, ordinal, chunk->slab->memory.alias, bytes);
+    else if (chunk->state == CHUNK_HOST && chunk->mapped)
+        search_cpu(search, chunk->slab->memory.cpu, bytes);
+    else
+        return 0;
+    search->searched_bytes += bytes;
+    return r;
+}
+
+/* The next block from `first` on; false when there is none. */
+static bool next_alive(uint32_t *first)
+{
+    uint32_t high = extent_high(&core.arena);
+    bool found;
+
+    pthread_mutex_lock(&core.lock);
+    while (*first < high && !block_alive(&core.blocks.block[*first]))
+        ++*first;
+    found = *first < high;
+    pthread_mutex_unlock(&core.lock);
+    return found;
+}
+
+/* Blocks that the program frees from now on stay where they are. */
+static void searching(bool on)
+{
+    pthread_mutex_lock(&core.lock);
+    core.searching = on;
+    pthread_cond_broadcast(&core.changed);
+    pthread_mutex_unlock(&core.lock);
+}
+
+/* What an earlier search found is void; what lies unmapped was proven when it was and has not changed since. */
+static void forget(void)
+{
+    pthread_mutex_lock(&core.lock);
+    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++)
+        if (core.blocks.block[g].id)
+            core.blocks.block[g].flags &= (uint8_t) ~(BLOCK_HOLDER | BLOCK_REFERENCED);
+    pthread_mutex_unlock(&core.lock);
+}
+
+/* Can everything be known that a kernel could read a pointer from? */
+static int roots_known(struct search *search, const char **out_why)
+{
+    int r = core.device->roots(core.device, true, count_root, search, out_why);
+
+    if (r < 0)
+        return r;
+    if (search->cpu_writable_bytes > (uint64_t)CPU_WRITABLE_MAX_MIB << 20) {
+        *out_why = "more than 4 MiB of pinned or managed memory, which kernels read and the CPU writes";
+        return -ENOTSUP;
+    }
+    return 0;
+}
+
+static int search_all(struct search *search, const char **out_why)
+{
+    int r, finished = 0;
+
+    forget();
+    search->holder = SCAN_ROOT;
+    r = core.device->roots(core.device, false, search_root, search, out_why);
+    for (uint32_t first = 0; r >= 0 && next_alive(&first); first++)
+        for (uint32_t g = first, more = 1; more && r >= 0; more = g = chunk_next(&core.blocks, first, g))
+            r = search_chunk(search, first, g);
+    if (search->results)
+        finished = scan_finish(search->results);
+    return r < 0 ? r : finished;
+}
+
+/* By the device where that works, by the CPU otherwise. */
+static int search_slabs(struct search *search, const char **out_why)
+{
+    int r = roots_known(search, out_why);
+
+    if (r < 0)
+        return r;
+    if (search->slab[0] != search->slab[1] && !scan_begin(search->slab[1])) {
+        search->results = search->slab[1];
+        search->slab[1] = search->slab[0];
+        r = search_all(search, out_why);
+        if (!r || *out_why)
+            return r;
+        scan_refuse();
+        search->results = NULL;
+    }
+    return search_all(search, out_why);
+}
+
+bool search_run(void)
+{
+    struct search search = {0};
+    uint64_t item[2], since_ns = core_now();
+    const char *why = NULL;
+    unsigned taken = 0;
+    int r;
+
+    while (taken < 2 && !(r = stock_take(&core.slabs, PIECE_GRANULES * GRANULE_BYTES, 0, &item[taken]))) {
+        search.slab[taken] = (struct slab *)(uintptr_t)item[taken];
+        taken++;
+    }
+    if (taken == 1)
+        search.slab[1] = search.slab[0];
+    searching(true);
+    if (taken)
+        r = search_slabs(&search, &why);
+    searching(false);
+    for (unsigned i = 0; i < taken; i++)
+        stock_return(&core.slabs, PIECE_GRANULES * GRANULE_BYTES, item[i]);
+    stats_add(&core.counters.searches, 1);
+    stats_add(&core.counters.searched_bytes, search.searched_bytes);
+    stats_add(&core.counters.search_ns, core_now() - since_ns);
+    if (r < 0)
+        log_line(LOG_DEBUG, "the search ended early: error %d", -r);
+    if (r == -ENOTSUP && why)
+        core_roots_unknown(why);
+    return r >= 0;
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* scan.c - see scan.h. */
+#include "engine/scan_device.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "engine/scan.h"
+#include "ledger/state.h"
+
+/* What a device is tried with, and where in the slab it lies: well behind the few result bytes that the trial uses. */
+enum {
+    TRIAL_GRANULES = 64,
+    TRIAL_WORDS = 16384 + 3, /* a whole number of quads and a rest */
+    TRIAL_OFFSET = 256 << 10
+};
+
+static uint8_t *marks_of(struct slab *results)
+{
+    return results->memory.cpu;
+}
+
+static uint8_t *holders_of(struct slab *results)
+{
+    return marks_of(results) + SCAN_GRANULES;
+}
+
+static struct scan piece_of(struct slab *results, uint64_t address, uint64_t bytes, uint32_t holder)
+{
+    return (struct scan){
+        .address = address,
+        .bytes = bytes,
+        .base = core.blocks.base,
+        .span = search_span(),
+        .marks = results->memory.alias,
+        .hit = results->memory.alias + SCAN_GRANULES + holder,
+    };
+}
+
+/* ---- the trial ---------------------------------------------------------------------------------------------- */
+
+static void mark(uint64_t word, void *arg)
+{
+    ((uint8_t *)arg)[(word - core.blocks.base) / GRANULE_BYTES] = 1;
+}
+
+/* Noise, with pointers at every place in a quad, on both sides of borders, and words that miss by one. */
+static void trial_fill(uint32_t *words)
+{
+    const uint64_t base = core.blocks.base, end = base + TRIAL_GRANULES * GRANULE_BYTES;
+    uint32_t noise = 1;
+
+    for (unsigned i = 0; i < TRIAL_WORDS; i++)
+        words[i] = noise = noise * 1664525 + 1013904223;
+    for (unsigned i = 0; i < TRIAL_GRANULES / 2; i++) {
+        uint64_t word = base + 2 * i * GRANULE_BYTES + (i % 2 ? GRANULE_BYTES - 1 : 0);
+
+        memcpy(words + 97 * i, &word, sizeof word);
+    }
+    memcpy(words + 8000, &end, sizeof end);
+    memcpy(words + 8003, &(uint64_t){base - 1}, sizeof base);
+    memcpy(words + TRIAL_WORDS - 2, &(uint64_t){end - 1}, sizeof end);
+}
+
+/* Does the device find in one piece just what the CPU finds? */
+static int trial(struct slab *results, unsigned ordinal, uint64_t offset, uint64_t bytes)
+{
+    uint8_t expected[TRIAL_GRANULES] = {0}, *marks = marks_of(results),
+            *hit = holders_of(results) + SCAN_ROOT;
+    struct scan scan = piece_of(results, results->memory.alias + offset, bytes, SCAN_ROOT);
+    int r;
+
+    scan.span = TRIAL_GRANULES * GRANULE_BYTES;
+    memset(marks, 0, TRIAL_GRANULES);
+    *hit = 0;
+    search_words(marks + offset, bytes, scan.base, scan.span, mark, expected);
+    r = core.device->scan(core.device, ordinal, &scan);
+    if (!r)
+        r = core.device->copied(core.device, ordinal);
+    if (!r && (memcmp(marks, expected, sizeof expected) || !*hit))
+        r = -EBADMSG;
+    return r;
+}
+
+/* 0: trusted. Without memory the question stays open. */
+static int try_device(struct slab *results, unsigned ordinal)
+{
+    enum {
+        WHOLE = TRIAL_WORDS * 4,
+        PART = 1000 * 4
+    };
+    int r;
+
+    if (core.scan[ordinal] != SCAN_UNTRIED)
+        return core.scan[ordinal] == SCAN_TRUSTED ? 0 : -ENOTSUP;
+    trial_fill((uint32_t *)(void *)(marks_of(results) + TRIAL_OFFSET));
+    r = trial(results, ordinal, TRIAL_OFFSET, WHOLE);
+    for (unsigned shift = 4; !r && shift < 16; shift += 4)
+        r = trial(results, ordinal, TRIAL_OFFSET + shift, PART);
+    if (r == -ENOMEM)
+        return r;
+    core.scan[ordinal] = r ? SCAN_REFUSED : SCAN_TRUSTED;
+    if (r == -EBADMSG)
+        log_line(LOG_WARN, "device %u does not find the pointers of a trial: the CPU searches instead",
+                 ordinal);
+    else
+        log_line(LOG_INFO, "pointers in the memory of device %u are searched by %s", ordinal,
+                 r ? "the CPU: it takes no kernel of ours" : "itself");
+    return r ? -ENOTSUP : 0;
+}
+
+/* ---- the search --------------------------------------------------------------------------------------------- */
+
+int scan_begin(struct slab *results)
+{
+    uint32_t high = extent_high(&core.arena);
+    int r = high + 1 < SCAN_ROOT ? 0 : -ENOTSUP;
+
+    for (unsigned i = 0; !r && i < core.device->count; i++)
+        if (core.devices[i].ready)
+            r = try_device(results, i);
+    if (!r) {
+        memset(marks_of(results), 0, high + 1);
+        memset(holders_of(results), 0, high + 1);
+    }
+    return r;
+}
+
+int scan_piece(struct slab *results, unsigned ordinal, uint64_t address, uint64_t bytes, uint32_t holder)
+{
+    const struct scan scan = piece_of(results, address, bytes, holder);
+
+    return address % 4 ? -EINVAL : core.device->scan(core.device, ordinal, &scan);
+}
+
+int scan_finish(struct slab *results)
+{
+    const uint8_t *marks = marks_of(results), *holders = holders_of(results);
+    int r = 0;
+
+    for (unsigned i = 0; i < core.device->count; i++) {
+        int one = core.devices[i].ready ? core.device->copied(core.device, i) : 0;
+
+        r = r ? r : one;
+    }
+    if (r)
+        return r;
+    pthread_mutex_lock(&core.lock);
+    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g <= high; g++) {
+        if (marks[g])
+            search_refer(g);
+        if (holders[g])
+            search_hold(g);
+    }
+    pthread_mutex_unlock(&core.lock);
+    return 0;
+}
+
+void scan_refuse(void)
+{
+    for (unsigned i = 0; i < core.device->count; i++)
+        core.scan[i] = SCAN_REFUSED;
+}

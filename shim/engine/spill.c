@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* spill.c - host to disk. The gate stays open: what is written here no kernel can reach. See mover.h. */
+#include "engine/mover.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+#include "engine/copies.h"
+#include "engine/pause.h"
+#include "engine/pick.h"
+#include "host/host_block.h"
+#include "ledger/headroom.h"
+#include "ledger/state.h"
+
+enum {
+    SPILL_FLIGHT = 8
+};
+
+struct spill {
+    uint32_t first, granule;
+    struct transfer transfer;
+    bool submitted;
+    bool clean;      /* its slot holds the same bytes already */
+    bool reloadable; /* and needs none */
+    int result;
+};
+
+/* What is to be written. */
+struct wish {
+    uint64_t bytes;
+    uint64_t newest;
+    uint64_t room_bytes; /* of the disk: a registered block goes there as a whole */
+    uint32_t only;       /* first granule of the only block, and one; 0: any */
+    bool only_registered;
+};
+
+static uint64_t unmapped_bytes(uint32_t first, void *arg)
+{
+    const struct block *block = &core.blocks.block[first];
+    const struct wish *wish = arg;
+    uint64_t bytes = 0;
+
+    if ((wish->only && wish->only != first + 1) || !block_alive(block) || block_in_launch(first) ||
+        (wish->only_registered && !(block->flags & BLOCK_REGISTERED)))
+        return 0;
+    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
+        if (core.blocks.chunk[g].state == CHUNK_HOST && !core.blocks.chunk[g].mapped)
+            bytes += chunk_bytes(&core.blocks.chunk[g]);
+    return block->flags & BLOCK_REGISTERED && bytes > wish->room_bytes ? 0 : bytes;
+}
+
+/* Under the lock: the next chunks to be written, marked SPILLING. */
+static uint32_t plan(struct spill *flight, const struct wish *wish)
+{
+    const uint32_t *list;
+    struct wish asked = *wish;
+    uint64_t planned = 0;
+    uint32_t count = 0, blocks;
+
+    asked.room_bytes = tier_disk_room();
+    pthread_mutex_lock(&core.lock);
+    blocks = pick_blocks(wish->bytes, wish->newest, unmapped_bytes, &asked, &list);
+    for (uint32_t i = 0; i < blocks && planned < wish->bytes; i++)
+        for (uint32_t g = list[i], more = 1; more; more = g = chunk_next(&core.blocks, list[i], g)) {
+            struct chunk *chunk = &core.blocks.chunk[g];
+            bool enough = planned >= wish->bytes && !(core.blocks.block[list[i]].flags & BLOCK_REGISTERED);
+
+            if (chunk->state != CHUNK_HOST || chunk->mapped || enough || count == SPILL_FLIGHT)
+                continue;
+            chunk_move(chunk, CHUNK_SPILLING);
+            planned += chunk_bytes(chunk);
+            flight[count++] = (struct spill){
+                .first = list[i], .granule = g, .reloadable = block_reloadable(&core.blocks, list[i])};
+        }
+    pthread_mutex_unlock(&core.lock);
+    return count;
+}
+
+static void start(struct spill *spill)
+{
+    struct chunk *chunk = &core.blocks.chunk[spill->granule];
+    uint64_t slot;
+
+    if (chunk->slot != SLOT_NONE ||
+        spill->reloadable) { /* equal since it was unmapped: nothing is saved twice */
+        spill->transfer.slot = chunk->slot;
+        spill->clean = true;
+        return;
+    }
+    spill->result = disk_take(&core.disk, chunk_bytes(chunk), &slot);
+    if (spill->result == -ENOSPC && tier_reclaim_slots())
+        spill->result = disk_take(&core.disk, chunk_bytes(chunk), &slot);
+    if (spill->result)
+        return;
+    spill->transfer = (struct transfer){
+        .from = TIER_HOST,
+        .to = TIER_DISK,
+        .host = &chunk->slab->memory,
+        .slot = slot,
+        .bytes = chunk_bytes(chunk),
+    };
+    spill->result = executors_submit(&core.executors, &spill->transfer);
+    spill->submitted = !spill->result;
+    if (spill->result)
+        disk_give(&core.disk, slot, chunk_bytes(chunk));
+}
+
+/* The chunk's new state; its bytes when they are on disk now. */
+static uint64_t settle(struct spill *spill)
+{
+    struct chunk *chunk = &core.blocks.chunk[spill->granule];
+    struct slab *slab = chunk->slab;
+    uint64_t bytes = chunk_bytes(chunk);
+
+    if (spill->submitted && spill->result)
+        disk_give(&core.disk, spill->transfer.slot, bytes);
+    pthread_mutex_lock(&core.lock);
+    if (!spill->result) {
+        chunk->slot = spill->transfer.slot;
+        chunk->slot_epoch = UINT64_MAX;
+        chunk->slab = NULL;
+    }
+    chunk_move(chunk, spill->result ? CHUNK_HOST : CHUNK_DISK);
+    host_area_block(spill->first);
+    pthread_cond_broadcast(&core.changed);
+    pthread_mutex_unlock(&core.lock);
+    if (spill->result)
+        return 0;
+    stock_return(&core.slabs, bytes, (uintptr_t)slab);
+    return bytes;
+}
+
+/* Write up to a flight of chunks. Returns the bytes written. */
+static uint64_t write_flight(const struct wish *wish, bool *out_full)
+{
+    struct spill flight[SPILL_FLIGHT];
+    uint32_t count = plan(flight, wish);
+    uint64_t since_ns = core_now(), written = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        start(&flight[i]);
+    for (uint32_t i = 0; i < count; i++)
+        if (flight[i].submitted)
+            flight[i].result = executors_wait(&core.executors, &flight[i].transfer);
+    since_ns = core_now() - since_ns;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t saved = settle(&flight[i]);
+
+        if (saved && flight[i].clean) {
+            stats_add(&core.counters.dropped_clean, 1);
+        } else if (saved) {
+            stats_moved(MOVE_HOST_TO_DISK, saved, since_ns);
+            since_ns = 0;
+        } else if (flight[i].submitted) {
+            tier_save_failed(flight[i].result);
+        } else {
+            *out_full = true;
+        }
+        written += saved;
+    }
+    return written;
+}
+
+/* A search reads into a slab, and without a search nothing could go to disk: where the host has no slab left, the
+ * reserve of both tiers lies with a device. */
+static void find_slab_for_search(void)
+{
+    for (unsigned i = 0; i < core.device->count && tier_host_room() < GRANULE_BYTES; i++)
+        mover_lend_slab(i);
+}
+
+/* Returns the bytes that went. */
+static uint64_t write(struct wish wish)
+{
+    uint64_t gone = 0, all = wish.bytes;
+    bool full = false;
+
+    for (; core.device && !core_places() && gone < all && !full && tier_disk_open();
+         wish.bytes = all - gone) {
+        struct closure closure = {.unmap_bytes = all - gone, .newest = wish.newest, .only = wish.only};
+        uint64_t written = write_flight(&wish, &full);
+
+        gone += written;
+        if (written || full)
+            continue;
+        if (core.options->disk == DISK_AUTO &&
+            !wish.only) /* a search costs the same for many blocks as for one */
+            closure.unmap_bytes += core.host_budget.used_bytes / 4;
+        if (wish.only_registered || !core.mapped)
+            break;
+        if (closure_could_search())
+            find_slab_for_search();
+        if (closure_run(&closure) < 0 || !closure.unmapped_bytes)
+            break;
+    }
+    return gone;
+}
+
+int mover_spill(uint64_t bytes, uint64_t newest)
+{
+    uint64_t gone = write((struct wish){.bytes = bytes, .newest = newest});
+
+    /* A timer cannot tell whether host blocks are cold: their uses are not seen. Need decides alone. */
+    if (gone < bytes && newest == UINT64_MAX)
+        gone += host_block_demote(bytes - gone);
+    /* Copies of what is on the device go last: without them it would be saved again. */
+    if (gone < bytes && core.areas_used)
+        gone += copies_reclaim(bytes - gone);
+    return gone >= bytes ? 0 : -ENOSPC;
+}
+
+uint64_t mover_demote(uint64_t bytes)
+{
+    uint64_t gone = write((struct wish){.bytes = bytes, .newest = UINT64_MAX, .only_registered = true});
+
+    return gone < bytes ? gone + host_block_demote(bytes - gone) : gone;
+}
+
+uint64_t mover_spill_block(uint32_t first)
+{
+    return write((struct wish){
+        .bytes = core.blocks.block[first].granules * GRANULE_BYTES, .newest = UINT64_MAX, .only = first + 1});
+}

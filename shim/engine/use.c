@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * use.c - what a call to the driver does before and after. See core.h.
+ *
+ * The fast path takes no lock and writes no shared line but a stamp older than STAMP_AGE_US: being inside
+ * the user section is the pin. Only a call that finds something away leaves the section, takes launch pins under the
+ * mover's role, and enters again; a thread never waits for the role while it holds launch pins, so the holder of the
+ * role may wait for pins to be dropped.
+ */
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "base/cancel_guard.h"
+#include "base/log.h"
+#include "engine/copies.h"
+#include "engine/drain.h"
+#include "engine/launch_pins.h"
+#include "engine/mover.h"
+#include "engine/pressure_callback.h"
+#include "engine/refusal.h"
+#include "engine/restore_stream.h"
+#include "engine/scan.h"
+#include "host/host_block.h"
+#include "ledger/state.h"
+
+static void source_hit(uint64_t word, void *arg)
+{
+    use_word(arg, word);
+}
+
+/* Words at an address that is no multiple of 4, by way of a buffer that is; pieces overlap by 4 bytes. */
+static void search_unaligned(struct use *use, const char *memory, size_t bytes)
+{
+    _Alignas(8) char piece[4096];
+
+    for (size_t at = 0; at + 8 <= bytes; at += sizeof(piece) - 4) {
+        size_t size = bytes - at < sizeof(piece) ? bytes - at : sizeof(piece);
+
+        memcpy(piece, memory + at, size);
+        search_words(piece, size & ~(size_t)3, core.blocks.base, search_span(), source_hit, use);
+    }
+}
+
+void use_source(struct use *use, const void *memory, size_t bytes)
+{
+    enum {
+        SMALL_BYTES = 64 << 10
+    };
+
+    if (!memory || (bytes > SMALL_BYTES && !atomic_load_explicit(&core.away_unproven, memory_order_relaxed)))
+        return;
+    if ((uintptr_t)memory & 3)
+        search_unaligned(use, memory, bytes);
+    else
+        search_words(memory, bytes & ~(size_t)3, core.blocks.base, search_span(), source_hit, use);
+}
+
+/* ---- the blocks of a use ---------------------------------------------------------------------------------- */
+
+static uint32_t use_total(const struct use *use)
+{
+    return use->count + use->more_count;
+}
+
+static uint32_t use_granule(const struct use *use, uint32_t index)
+{
+    return index < use->count ? use->granule[index] : use->more[index - use->count];
+}
+
+/* The block that entry `index` points into, by its first granule. False: there is none. */
+static bool use_block(const struct use *use, uint32_t index, uint32_t *out_first)
+{
+    return blocks_at(&core.blocks, use_granule(use, index), out_first) != NULL;
+}
+
+/* Stamp the blocks at some granules with `now`, where the last stamp is older than `old`; their flags together. */
+static inline uint32_t touch(const uint32_t *granule, uint32_t count, uint64_t now, uint64_t old)
+{
+    const struct blocks blocks = core.blocks; /* the compiler may not keep what an atomic load follows */
+    uint32_t flags = 0;
+
+#pragma GCC unroll 8
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t entry = owner_at(&blocks, granule[i]);
+        _Atomic uint64_t *stamp = owner_stamp(&blocks, entry);
+
+        __builtin_prefetch(&blocks.stamp[granule[i]]);
+        flags |= entry;
+        /* A stamp of 0 says that it is no candidate, and stays. */
+        if (__builtin_expect(atomic_load_explicit(stamp, memory_order_relaxed) - 1 < old - 1, 0))
+            atomic_store_explicit(stamp, now, memory_order_relaxed);
+    }
+    return flags & OWNER_FLAGS;
+}
+
+static uint32_t all_flags(void)
+{
+    uint32_t flags = 0;
+
+    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++)
+        flags |= atomic_load_explicit(&core.blocks.owner[g], memory_order_acquire);
+    return flags & OWNER_FLAGS;
+}
+
+/* What only graphs and calls of unknown use have. */
+static __attribute__((noinline)) uint32_t touch_more(const struct use *use)
+{
+    uint64_t now = core_stamp();
+    uint32_t flags = touch(use->more, use->more_count, now, now - core.stamp_step);
+
+    return use->all ? all_flags() : flags;
+}
+
+/* Stamp every block; their flags together. */
+static inline uint32_t use_touch(const struct use *use)
+{
+    uint64_t now = core_stamp();
+    uint32_t flags = touch(use->granule, use->count, now, now - core.stamp_step);
+
+    if (__builtin_expect(use->more_count | use->all, 0))
+        flags |= touch_more(use);
+    return flags;
+}
+
+/* ---- the slow path ---------------------------------------------------------------------------------------- */
+
+/* The role's memory for a list of blocks. NULL: there is none. */
+static uint32_t *role_list(void)
+{
+    static uint32_t *list;
+    void *memory;
+
+    if (list)
+        return list;
+    memory = mmap(0, (core.blocks.granules + USE_INLINE) * sizeof(*list), PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory != MAP_FAILED)
+        list = memory;
+    return list;
+}
+
+/* Every block of the process, for a call whose uses are not known. */
+static uint32_t list_all(uint32_t *list)
+{
+    uint32_t count = 0;
+
+    pthread_mutex_lock(&core.lock);
+    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++)
+        if (block_alive(&core.blocks.block[g]))
+            list[count++] = g;
+    pthread_mutex_unlock(&core.lock);
+    return count;
+}
+
+/* Each block once, however often it is named: it needs its room once. */
+static uint32_t list_use(const struct use *use, uint32_t *list)
+{
+    static uint32_t last_mark;
+    uint32_t count = 0, mark = ++last_mark;
+
+    for (uint32_t i = 0, first; i < use_total(use); i++) {
+        if (!use_block(use, i, &first) || core.blocks.block[first].mark == mark)
+            continue;
+        core.blocks.block[first].mark = mark;
+        list[count++] = first;
+    }
+    return count;
+}
+
+static void keep_copies(const uint32_t *list, uint32_t count, bool keep)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (!(core.blocks.block[list[i]].flags & BLOCK_REGISTERED))
+            continue;
+        if (keep)
+            core.blocks.operand[list[i]].flags |= OPERAND_KEEP;
+        else
+            core.blocks.operand[list[i]].flags &= (uint8_t)~OPERAND_KEEP;
+    }
+}
+
+static int reach_use(const struct use *use)
+{
+    uint32_t *list = role_list(), count;
+    int r;
+
+    if (!list)
+        return -ENOMEM;
+    count = use->all ? list_all(list) : list_use(use, list);
+    for (uint32_t i = 0; use->writes && i < count; i++)
+        if (core.blocks.operand[list[i]].copies && !core.blocks.block[list[i]].pins[PIN_API])
+            copies_void(list[i]);
+    /* What is only read keeps the copies that it comes back from. */
+    keep_copies(list, use->writes ? 0 : count, true);
+    r = mover_reach(list, count);
+    keep_copies(list, use->writes ? 0 : count, false);
+    return r;
+}
+
+static bool others_hold_pins(const struct use *use)
+{
+    uint64_t all;
+
+    pthread_mutex_lock(&core.lock);
+    all = core_launch_pins();
+    pthread_mutex_unlock(&core.lock);
+    return all > use_total(use) || atomic_load(&core.pins_all) > (use->all ? 1u : 0u);
+}
+
+/* Bytes on the device of which the use names most. */
+static uint64_t use_wants(const struct use *use, unsigned *out_ordinal)
+{
+    uint64_t bytes[DEVICE_MAX] = {0};
+    unsigned worst = 0;
+
+    for (uint32_t i = 0, first; i < use_total(use); i++) {
+        const struct block *block;
+
+        if (!use_block(use, i, &first))
+            continue;
+        block = &core.blocks.block[first];
+        bytes[block->ordinal] += block->bytes;
+        if (bytes[block->ordinal] > bytes[worst])
+            worst = block->ordinal;
+    }
+    *out_ordinal = worst;
+    return bytes[worst];
+}
+
+/* Pin the blocks and bring them back. 0, or -ENOSPC with nothing pinned. */
+static int use_try(struct use *use)
+{
+    uint64_t since_ns = core_now();
+    uint32_t changes;
+    bool again, held;
+    int r;
+
+    if (mover_mine) /* a reload callback, in the middle of a move */
+        return -ENOSPC;
+    if (!held_ready())
+        return -ENOMEM;
+    do {
+        changes = atomic_load(&core.changes);
+        mover_take();
+        held_pin(use);
+        do { /* no pins are taken while we have the role: who held some before the try may have been in its way */
+            held = others_hold_pins(use);
+            r = reach_use(use);
+            if (r == -ENOSPC && held && others_hold_pins(use))
+                core_wait_change();
+        } while (r == -ENOSPC && held && !rest_patience_over());
+        if (r < 0)
+            held_unpin(use);
+        mover_give();
+        /* What is being built or given back may need the role to come to its end, or took the room just made. */
+        again = r == -ENOSPC && !rest_patience_over() &&
+                (atomic_load(&core.changing) || atomic_load(&core.changes) != changes);
+        if (again && atomic_load(&core.changing))
+            core_wait_change();
+    } while (again);
+    stats_add(&core.counters.stall_ns, core_now() - since_ns);
+    return r;
+}
+
+/* The same, asking the program for room before the call is refused. 0, or -ENOMEM with nothing pinned. */
+static int use_reach(struct use *use)
+{
+    unsigned tries = 0, ordinal;
+    uint64_t bytes, outer = rest_patience_begin();
+    int r;
+
+    do {
+        r = use_try(use);
+        bytes = use_wants(use, &ordinal);
+    } while (r && !mover_mine && tries++ < PRESSURE_TRIES &&
+             pressure_ask(EBB_TIER_DEVICE, (int)ordinal, bytes));
+    rest_patience_end(outer);
+    if (!r)
+        return 0;
+    refusal_device(ordinal, bytes, "launch");
+    return -ENOMEM;
+}
+
+/* Memory that kernels read and the CPU writes is searched before each launch while something is unmapped. */
+static int root_search(const struct root *root, void *arg)
+{
+    if (root->cpu)
+        search_words(root->cpu, root->bytes & ~UINT64_C(3), core.blocks.base, search_span(), source_hit, arg);
+    return 0;
+}
+
+static void search_roots(struct use *use)
+{
+    const char *why;
+
+    core.device->roots(core.device, true, root_search, use, &why);
+}
+
+/* Copies stand in the way of what may write. */
+static uint32_t copied_flag(const struct use *use)
+{
+    return use->writes ? OWNER_COPIED : 0;
+}
+
+/* A call within another one of the thread, which nobody can move anything for: what is mapped is reached all the same. */
+static int use_within(struct use *use, struct gate_slot *slot)
+{
+    uint32_t first;
+
+    for (uint32_t i = 0; use->writes && i < use_total(use); i++)
+        if (use_block(use, i, &first))
+            copies_void(first);
+    if (use_touch(use) & (OWNER_GONE | copied_flag(use))) {
+        gate_leave_nested(slot);
+        host_block_drop_all(use);
+        return -ENOMEM;
+    }
+    if (use->writes)
+        gate_count_write(slot);
+    return 0;
+}
+
+/* Leave the section, have what is away brought back, and enter again. */
+static int use_fetch(struct use *use, struct gate_slot *slot)
+{
+    uint32_t flags;
+
+    if (arrival_serves(use)) {
+        if (use->writes)
+            gate_count_write(slot);
+        return 0;
+    }
+    if (use->nested)
+        return use_within(use, slot);
+    do {
+        gate_leave(slot);
+        if (use->pinned)
+            held_unpin(use);
+        if (use_reach(use) < 0) {
+            host_block_drop_all(use);
+            return -ENOMEM;
+        }
+        gate_enter(use, &use->nested);
+        flags = use_touch(use);
+    } while (flags & (OWNER_GONE | copied_flag(use)));
+    if (use->writes)
+        gate_count_write(slot);
+    if (flags & OWNER_AWAY)
+        stats_add(&core.counters.zero_copy_launches, 1);
+    return 0;
+}
+
+/* Something is away. */
+static __attribute__((noinline)) int use_wait(struct use *use, struct gate_slot *slot)
+{
+    struct door door;
+    int r;
+
+    door_enter(&door);
+    r = use_fetch(use, slot);
+    door_leave(&door);
+    return r;
+}
+
+/* Inside the section: go on, or leave it for what is away. */
+static inline int use_go(struct use *use, struct gate_slot *slot)
+{
+    uint32_t flags = use_touch(use) & OWNER_FLAGS;
+
+    if (__builtin_expect(flags != 0, 0) && (flags & ~OWNER_COPIED || copied_flag(use)))
+        return use_wait(use, slot);
+    if (use->writes)
+        gate_count_write(slot);
+    return 0;
+}
+
+/* The gate is closed, or this is the thread's first call. */
+static __attribute__((noinline)) int use_begin_waiting(struct use *use)
+{
+    struct gate_slot *slot;
+    struct door door;
+    int r = -ENOMEM;
+
+    door_enter(&door);
+    slot = gate_enter(use, &use->nested);
+    if (slot)
+        r = use_go(use, slot);
+    else
+        host_block_drop_all(use);
+    door_leave(&door);
+    return r;
+}
+
+static __attribute__((noinline)) int use_begin_searching(struct use *use)
+{
+    struct door door;
+
+    door_enter(&door);
+    if (use->writes)
+        search_roots(use);
+    door_leave(&door);
+    return use_begin_waiting(use);
+}
+
+/* All that is seldom is called last: what is often then has no registers to save. */
+int use_begin(struct use *use)
+{
+    struct gate_slot *slot;
+
+    if (__builtin_expect(atomic_load_explicit(&core.away_unproven, memory_order_relaxed) != 0, 0))
+        return use_begin_searching(use);
+    slot = gate_try(use);
+    if (__builtin_expect(!slot, 0))
+        return use_begin_waiting(use);
+    return use_go(use, slot);
+}
+
+static __attribute__((noinline)) void use_end_seldom(struct use *use)
+{
+    if (use->nested)
+        gate_leave_nested(gate_slot_mine);
+    else
+        gate_leave(gate_slot_mine);
+    if (use->pinned)
+        held_unpin(use);
+}
+
+void use_end(struct use *use)
+{
+    if (__builtin_expect(use->pinned | use->nested, 0))
+        use_end_seldom(use);
+    else
+        gate_leave(gate_slot_mine);
+    if (__builtin_expect(use->host_count, 0))
+        host_block_drop_all(use);
+}

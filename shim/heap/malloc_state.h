@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * malloc_inner.h - what the files of the malloc family share: the way to jemalloc, to libc's malloc, and to the account
+ * of the calling thread.
+ *
+ * jemalloc is built from its source package with the prefix je_ and linked in; its internal headers are used for three
+ * things that its API has no fast way to: the bins of a thread for the fast path, the map from an address to its size
+ * class, and the counters of a thread. They belong to version 5.3.0, which scripts/jemalloc fetches.
+ */
+#ifndef EBB_MALLOC_INNER_H
+#define EBB_MALLOC_INNER_H
+
+/* tsd_get(false) may give the template: see tsd_tls.h. */
+#define MALLOC_FAST_PATHS
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wundef"
+#pragma GCC diagnostic ignored "-Wshadow"
+/* clang-format off */
+#include "jemalloc/internal/jemalloc_preamble.h" /* comes first */
+#include "jemalloc/internal/jemalloc_internal_includes.h"
+#include "jemalloc/internal/peak_event.h"
+/* clang-format on */
+#pragma GCC diagnostic pop
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "heap/heap.h"
+#include "host/host_block.h"
+
+#define EXPORT    __attribute__((visibility("default")))
+#define NO_INLINE __attribute__((noinline))
+
+/* jemalloc's own entries, and what its fast path falls back to. */
+void *je_malloc_default(size_t bytes);
+void je_free_default(void *memory);
+
+/** Serve from malloc_next.h's malloc from now on; what we gave out before is still ours to free. */
+extern bool malloc_passes;
+
+/** Smaller objects hold no whole page, and so nothing of a host block. */
+#define BLOCK_LEAST_BYTES ((size_t)4096)
+
+/** EBBTIDE_HOST_CACHEABLE: objects of so many usable bytes are host blocks. At least SC_LARGE_MINCLASS. */
+extern size_t malloc_cacheable_bytes;
+
+/** Set jemalloc up, at the first call of all; and has that begun? */
+void malloc_settings_once(void);
+bool malloc_is_set(void);
+
+/** Is the program built with a sanitizer, or a library that it needs? That has a malloc, stands in front of what libc and
+ *  pthreads have, and may not be called before it is up. */
+bool malloc_is_sanitized(void);
+
+/** malloc_passes, or from now on: under a sanitizer nothing of ours begins, from the first call on. Not for fast paths,
+ *  which find nothing then. */
+bool malloc_is_passed(void);
+
+/** The fallbacks of the fast paths. */
+void *malloc_rest(size_t bytes);
+void free_rest(void *memory);
+/** An object of a page class of its own, `class` being jemalloc's index. */
+void free_large(void *memory, unsigned class);
+
+/** An object of the thread's slots, after malloc_begin and heap_take; NULL when it has none for so many bytes. */
+void *malloc_from_slot(size_t bytes);
+
+/** realloc to another object, of `old_bytes` usable ones. NULL with errno when there is no room; then it is as it was. */
+void *malloc_move(void *memory, size_t old_bytes, size_t bytes);
+
+/** realloc to more bytes than the `old_bytes` usable ones, which hold no host block. As malloc_move. */
+void *malloc_grow(void *memory, size_t old_bytes, size_t bytes);
+
+/** Usable bytes of an object of ours; 0 when it is not ours. */
+size_t malloc_size(const void *memory);
+
+/** May host blocks begin in an object of so many usable bytes? Then they end before it goes or grows. */
+static inline bool malloc_may_hold_blocks(size_t bytes)
+{
+    return unlikely(bytes >= BLOCK_LEAST_BYTES) && host_block_any();
+}
+
+/** End them. Keeps errno. Returns the bytes that the account forgoes when it counts the object as freed. */
+uint64_t malloc_abandon(void *memory, size_t bytes);
+
+/** Make a host block of a new object that is large enough to be one; outside of malloc_begin and malloc_end. Gives
+ *  `memory`, which may be NULL. */
+void *malloc_adopt(void *memory, size_t bytes);
+
+static inline void *malloc_adopted(void *memory, size_t bytes)
+{
+    return unlikely(bytes >= malloc_cacheable_bytes) ? malloc_adopt(memory, bytes) : memory;
+}
+
+/** The system has no memory: give it back what threads keep and what lies free in all arenas. Between malloc_begin and
+ *  malloc_end. False, and nothing done, where `done` says that it was tried; sets it. */
+bool malloc_purge(bool *done);
+
+/** Give the system what lies free in all arenas. */
+void malloc_purge_arenas(void);
+
+/** Give the system the memory of the large objects that are kept for the thread of an account: it comes anew when they
+ *  are used. */
+void malloc_drop_kept(struct heap_account *account);
+
+/** malloc_purge_arenas when it is more than this. Any thread that is not inside jemalloc; keeps errno. */
+void malloc_trim_dirty(uint64_t room_bytes);
+
+/** Usable bytes of a request; 0 when it is larger than any class. */
+static inline size_t malloc_class_bytes(size_t bytes)
+{
+    return bytes > SC_LARGE_MAXCLASS ? 0 : sz_s2u(bytes ? bytes : 1);
+}
+
+/* libc's malloc, found by the linker: it is there before anything can be looked up. */
+void *__libc_malloc(size_t bytes);
+void *__libc_calloc(size_t count, size_t bytes);
+void *__libc_realloc(void *memory, size_t bytes);
+void *__libc_memalign(size_t alignment, size_t bytes);
+void __libc_free(void *memory);
+
+/** Usable bytes of an object that is not ours. */
+size_t malloc_other_size(void *memory);
+
+/** The same, quick for those of slabs that this thread has looked up lately. */
+static inline size_t malloc_size_fast(const void *memory)
+{
+    emap_alloc_ctx_t found;
+
+    if (likely(!emap_alloc_ctx_try_lookup_fast(tsd_get(false), &arena_emap_global, memory, &found) &&
+               found.slab))
+        return sz_index2size(found.szind);
+    return malloc_size(memory);
+}
+
+static inline void *malloc_fast(size_t bytes)
+{
+    return imalloc_fastpath(bytes, &malloc_rest);
+}
+
+static inline void free_fast(void *memory)
+{
+    tsd_t *tsd = tsd_get(false);
+    emap_alloc_ctx_t found;
+    uint64_t freed, slow_at, bytes;
+
+    if (unlikely(emap_alloc_ctx_try_lookup_fast(tsd, &arena_emap_global, memory, &found))) {
+        free_rest(memory);
+        return;
+    }
+    if (unlikely(!found.slab)) {
+        free_large(memory, found.szind);
+        return;
+    }
+    te_free_fastpath_ctx(tsd, &freed, &slow_at);
+    bytes = sz_index2size(found.szind);
+    freed += bytes;
+    if (unlikely(freed >= slow_at) || malloc_may_hold_blocks(bytes) ||
+        !cache_bin_dalloc_easy(&tsd_tcachep_get(tsd)->bins[found.szind], memory)) {
+        free_rest(memory);
+        return;
+    }
+    *tsd_thread_deallocatedp_get_unsafe(tsd) = freed;
+}
+
+#endif

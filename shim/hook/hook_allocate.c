@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Device memory by address: cuMemAlloc and its relatives, which become blocks where they are large enough. */
+#include "base/log.h"
+#include "base/options.h"
+#include "cuda/contexts.h"
+#include "cuda/device_cuda.h"
+#include "cuda/driver_memory.h"
+#include "cuda/pools.h"
+#include "engine/core.h"
+#include "hook/call_site.h"
+#include "hook/hooks.h"
+#include "hook/lifecycle.h"
+
+#include <errno.h>
+
+/* An allocation that the driver refused although the budget had room is tried again while blocks can leave. */
+enum {
+    RELIEF_ROUNDS = 3
+};
+
+static bool is_movable(const void *site)
+{
+    switch (life_options()->cacheable) {
+    case CACHEABLE_NONE:
+        return false;
+    default:
+        return !site_is_nvidia(site);
+    }
+}
+
+static uint64_t owner_of(const struct place *place)
+{
+    return (uint64_t)(uintptr_t)place->context;
+}
+
+/* -ENOTSUP: allocate natively. */
+static int allocate_block(const struct place *place, size_t bytes, const void *site, CUdeviceptr *out)
+{
+    uint64_t address;
+
+    const struct options *options = life_options();
+
+    if (bytes < options->min_block_bytes || options->allocator == ALLOCATOR_NATIVE ||
+        (options->allocator != ALLOCATOR_MANAGED && !device_cuda_maps(place->ordinal)))
+        return -ENOTSUP;
+    device_cuda_host_ready();
+    int error = core_allocate(place->ordinal, bytes, owner_of(place), site, is_movable(site), &address);
+
+    if (!error)
+        *out = address;
+    return error;
+}
+
+static struct native record_of(const struct place *place, enum device_class class, uint64_t bytes)
+{
+    return (struct native){.bytes = bytes,
+                           .charged = native_cost(bytes),
+                           .class = class,
+                           .ordinal = place->ordinal,
+                           .context = place->context};
+}
+
+/* Whether it is worth asking the driver again after it said that it is full. */
+static bool relieve(const struct place *place, CUresult result, size_t bytes, int round)
+{
+    return result == CUDA_ERROR_OUT_OF_MEMORY && round < RELIEF_ROUNDS &&
+           core_relieve(place->ordinal, bytes) > 0;
+}
+
+CUresult hook_cuMemAlloc_v2(__typeof__(cuMemAlloc_v2) *next, const void *call_site, CUdeviceptr *dptr,
+                            size_t bytesize)
+{
+    const void *site = site_of(call_site);
+    struct place place;
+
+    if (!dptr || !bytesize || !contexts_here(&place))
+        return next(dptr, bytesize);
+    pools_settle();
+    int error = allocate_block(&place, bytesize, site, dptr);
+
+    if (error != -ENOTSUP)
+        return hooks_result(error);
+    if (native_charge(place.ordinal, CLASS_NATIVE, bytesize, site))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    CUresult result = next(dptr, bytesize);
+
+    for (int round = 0; relieve(&place, result, bytesize, round); round++)
+        result = next(dptr, bytesize);
+    if (result == CUDA_SUCCESS) {
+        struct native record = record_of(&place, CLASS_NATIVE, bytesize);
+
+        native_add(NATIVE_MEMORY, *dptr, &record);
+    } else {
+        native_refund(place.ordinal, CLASS_NATIVE, bytesize);
+    }
+    return result;
+}
+
+/* The driver's own alignment of rows, which only it knows: asked for once per device with one byte. 0: unknown. */
+static size_t pitch_alignment(__typeof__(cuMemAllocPitch_v2) *next, unsigned ordinal)
+{
+    static size_t known[DEVICE_MAX];
+    size_t pitch = __atomic_load_n(&known[ordinal], __ATOMIC_RELAXED);
+    CUdeviceptr probe;
+
+    if (pitch)
+        return pitch;
+    if (next(&probe, &pitch, 1, 1, 4) != CUDA_SUCCESS)
+        return 0;
+    if (real.cuMemFree_v2(probe) != CUDA_SUCCESS)
+        real.cuMemFree_v2(probe);
+    __atomic_store_n(&known[ordinal], pitch, __ATOMIC_RELAXED);
+    return pitch;
+}
+
+CUresult hook_cuMemAllocPitch_v2(__typeof__(cuMemAllocPitch_v2) *next, const void *call_site,
+                                 CUdeviceptr *dptr, size_t *pPitch, size_t WidthInBytes, size_t Height,
+                                 unsigned int ElementSizeBytes)
+{
+    const void *site = site_of(call_site);
+    struct place place;
+    size_t bytes;
+
+    if (!dptr || !pPitch || !WidthInBytes || !Height ||
+        (ElementSizeBytes != 4 && ElementSizeBytes != 8 && ElementSizeBytes != 16) || !contexts_here(&place))
+        return next(dptr, pPitch, WidthInBytes, Height, ElementSizeBytes);
+    pools_settle();
+    size_t alignment = pitch_alignment(next, place.ordinal);
+    size_t pitch = alignment ? (WidthInBytes + alignment - 1) / alignment * alignment : WidthInBytes;
+
+    if (pitch < WidthInBytes || __builtin_mul_overflow(pitch, Height, &bytes))
+        return next(dptr, pPitch, WidthInBytes, Height, ElementSizeBytes);
+    int error = alignment ? allocate_block(&place, bytes, site, dptr) : -ENOTSUP;
+
+    if (!error)
+        *pPitch = pitch;
+    if (error != -ENOTSUP)
+        return hooks_result(error);
+    if (native_charge(place.ordinal, CLASS_NATIVE, bytes, site))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    CUresult result = next(dptr, pPitch, WidthInBytes, Height, ElementSizeBytes);
+
+    for (int round = 0; relieve(&place, result, bytes, round); round++)
+        result = next(dptr, pPitch, WidthInBytes, Height, ElementSizeBytes);
+    if (result == CUDA_SUCCESS) {
+        struct native record = record_of(&place, CLASS_NATIVE, bytes);
+
+        native_add(NATIVE_MEMORY, *dptr, &record);
+    } else {
+        native_refund(place.ordinal, CLASS_NATIVE, bytes);
+    }
+    return result;
+}
+
+CUresult hook_cuMemAllocManaged(__typeof__(cuMemAllocManaged) *next, const void *call_site, CUdeviceptr *dptr,
+                                size_t bytesize, unsigned int flags)
+{
+    const void *site = site_of(call_site);
+    struct place place;
+
+    if (!dptr || !bytesize || !contexts_here(&place))
+        return next(dptr, bytesize, flags);
+    pools_settle();
+    if (native_charge(place.ordinal, CLASS_MANAGED, bytesize, site))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    CUresult result = next(dptr, bytesize, flags);
+
+    if (result == CUDA_SUCCESS) {
+        struct native record = record_of(&place, CLASS_MANAGED, bytesize);
+
+        native_add(NATIVE_MEMORY, *dptr, &record);
+    } else {
+        native_refund(place.ordinal, CLASS_MANAGED, bytesize);
+    }
+    return result;
+}
+
+CUresult hook_cuMemFree_v2(__typeof__(cuMemFree_v2) *next, CUdeviceptr dptr)
+{
+    struct native record;
+    int error = core_free(dptr);
+
+    if (error != -ENOENT)
+        return hooks_result(error);
+    enum native_kind kind = native_find(NATIVE_ASYNC, dptr, &record) ? NATIVE_ASYNC : NATIVE_MEMORY;
+
+    if (!native_remove(kind, dptr, &record))
+        return next(dptr);
+    CUresult result = next(dptr);
+
+    if (result != CUDA_SUCCESS)
+        native_restore(kind, dptr, &record);
+    return result;
+}
+
+CUresult hook_cuExternalMemoryGetMappedBuffer(__typeof__(cuExternalMemoryGetMappedBuffer) *next,
+                                              const void *call_site, CUdeviceptr *devPtr,
+                                              CUexternalMemory extMem,
+                                              const CUDA_EXTERNAL_MEMORY_BUFFER_DESC *bufferDesc)
+{
+    CUresult result = next(devPtr, extMem, bufferDesc);
+
+    (void)call_site;
+    if (result == CUDA_SUCCESS)
+        core_roots_unknown("memory of a graphics API was imported");
+    return result;
+}
+
+CUresult hook_cuGraphicsResourceGetMappedPointer_v2(__typeof__(cuGraphicsResourceGetMappedPointer_v2) *next,
+                                                    const void *call_site, CUdeviceptr *pDevPtr,
+                                                    size_t *pSize, CUgraphicsResource resource)
+{
+    CUresult result = next(pDevPtr, pSize, resource);
+
+    (void)call_site;
+    if (result == CUDA_SUCCESS)
+        core_roots_unknown("memory of a graphics API was imported");
+    return result;
+}

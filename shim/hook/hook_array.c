@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Arrays and mipmaps: opaque layouts in device memory, never moved. */
+#include "cuda/contexts.h"
+#include "cuda/driver_memory.h"
+#include "cuda/pools.h"
+#include "engine/core.h"
+#include "hook/call_site.h"
+#include "hook/hooks.h"
+
+static uint64_t key_of(const void *handle)
+{
+    return (uint64_t)(uintptr_t)handle;
+}
+
+/* Bytes of one element by its format; 16 where the format is none that this version knows. */
+static uint64_t format_bytes(CUarray_format format)
+{
+    switch (format) {
+    case CU_AD_FORMAT_UNSIGNED_INT8:
+    case CU_AD_FORMAT_SIGNED_INT8:
+        return 1;
+    case CU_AD_FORMAT_UNSIGNED_INT16:
+    case CU_AD_FORMAT_SIGNED_INT16:
+    case CU_AD_FORMAT_HALF:
+        return 2;
+    case CU_AD_FORMAT_UNSIGNED_INT32:
+    case CU_AD_FORMAT_SIGNED_INT32:
+    case CU_AD_FORMAT_FLOAT:
+        return 4;
+    default:
+        return 16;
+    }
+}
+
+/* An array that is about to be made. */
+struct making {
+    struct place place;
+    uint64_t bytes; /* charged ahead; 0: it is mapped later, or nothing of ours */
+};
+
+/* The whole of a mipmap chain is less than 8/7 of its first level in three dimensions and 4/3 in two. */
+static uint64_t descriptor_bytes(const CUDA_ARRAY3D_DESCRIPTOR *desc, bool is_mipmapped)
+{
+    uint64_t height = desc->Height ? desc->Height : 1;
+    uint64_t depth = desc->Depth ? desc->Depth : 1;
+    uint64_t bytes = desc->Width * height * depth * desc->NumChannels * format_bytes(desc->Format);
+
+    return is_mipmapped ? bytes + bytes / 3 + 1 : bytes;
+}
+
+/* What each descriptor says, as the most general one. NULL stays NULL. */
+#define PLANE(from)                                                                                          \
+    ((from) ? &(const CUDA_ARRAY3D_DESCRIPTOR){.Width = (from)->Width,                                       \
+                                               .Height = (from)->Height,                                     \
+                                               .Format = (from)->Format,                                     \
+                                               .NumChannels = (from)->NumChannels}                           \
+            : NULL)
+#define VOLUME(from)                                                                                         \
+    ((from) ? &(const CUDA_ARRAY3D_DESCRIPTOR){.Width = (from)->Width,                                       \
+                                               .Height = (from)->Height,                                     \
+                                               .Depth = (from)->Depth,                                       \
+                                               .Format = (from)->Format,                                     \
+                                               .NumChannels = (from)->NumChannels,                           \
+                                               .Flags = (from)->Flags}                                       \
+            : NULL)
+
+/* False: refused. What the driver is to refuse itself is charged nothing. */
+static bool begin(const void *call_site, const void *handle, const CUDA_ARRAY3D_DESCRIPTOR *desc,
+                  bool is_mipmapped, struct making *out)
+{
+    *out = (struct making){0};
+    if (!handle || !desc || !contexts_here(&out->place) || desc->Flags & CUDA_ARRAY3D_DEFERRED_MAPPING)
+        return true;
+    uint64_t bytes = descriptor_bytes(desc, is_mipmapped);
+
+    pools_settle();
+    if (native_charge(out->place.ordinal, CLASS_ARRAY, bytes, site_of(call_site)))
+        return false;
+    out->bytes = bytes;
+    return true;
+}
+
+/* There is one now, and it is ours to charge. */
+static bool is_made(CUresult result, const struct making *making)
+{
+    return result == CUDA_SUCCESS && making->bytes;
+}
+
+/* The real call has been made: charged is what the driver says that the array takes; what was charged where it does not
+ * say. */
+static void settle(const struct making *making, uint64_t key, CUresult told,
+                   const CUDA_ARRAY_MEMORY_REQUIREMENTS *needs)
+{
+    uint64_t charged = native_cost(making->bytes);
+    uint64_t exact = told == CUDA_SUCCESS && needs->size ? native_cost(needs->size) : charged;
+    unsigned ordinal = making->place.ordinal;
+
+    if (exact > charged)
+        core_charge_held(ordinal, CLASS_ARRAY, exact - charged);
+    else
+        core_credit(ordinal, CLASS_ARRAY, charged - exact);
+    const struct native record = {
+        .charged = exact, .class = CLASS_ARRAY, .ordinal = ordinal, .context = making->place.context};
+
+    native_add(NATIVE_ARRAY, key, &record);
+}
+
+static CUresult made(CUresult result, const struct making *making, const CUarray *array)
+{
+    CUDA_ARRAY_MEMORY_REQUIREMENTS needs = {0};
+    CUdevice device = contexts_device(making->place.ordinal);
+
+    if (is_made(result, making))
+        settle(making, key_of(*array),
+               real.cuArrayGetMemoryRequirements ? real.cuArrayGetMemoryRequirements(&needs, *array, device)
+                                                 : CUDA_ERROR_NOT_SUPPORTED,
+               &needs);
+    else
+        native_refund(making->place.ordinal, CLASS_ARRAY, making->bytes);
+    return result;
+}
+
+CUresult hook_cuArrayCreate_v2(__typeof__(cuArrayCreate_v2) *next, const void *call_site, CUarray *pHandle,
+                               const CUDA_ARRAY_DESCRIPTOR *pAllocateArray)
+{
+    struct making making;
+
+    return begin(call_site, pHandle, PLANE(pAllocateArray), false, &making)
+               ? made(next(pHandle, pAllocateArray), &making, pHandle)
+               : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+CUresult hook_cuArrayCreate(__typeof__(cuArrayCreate) *next, const void *call_site, CUarray *pHandle,
+                            const CUDA_ARRAY_DESCRIPTOR_v1 *pAllocateArray)
+{
+    struct making making;
+
+    return begin(call_site, pHandle, PLANE(pAllocateArray), false, &making)
+               ? made(next(pHandle, pAllocateArray), &making, pHandle)
+               : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+CUresult hook_cuArray3DCreate_v2(__typeof__(cuArray3DCreate_v2) *next, const void *call_site,
+                                 CUarray *pHandle, const CUDA_ARRAY3D_DESCRIPTOR *pAllocateArray)
+{
+    struct making making;
+
+    return begin(call_site, pHandle, pAllocateArray, false, &making)
+               ? made(next(pHandle, pAllocateArray), &making, pHandle)
+               : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+CUresult hook_cuArray3DCreate(__typeof__(cuArray3DCreate) *next, const void *call_site, CUarray *pHandle,
+                              const CUDA_ARRAY3D_DESCRIPTOR_v1 *pAllocateArray)
+{
+    struct making making;
+
+    return begin(call_site, pHandle, VOLUME(pAllocateArray), false, &making)
+               ? made(next(pHandle, pAllocateArray), &making, pHandle)
+               : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+CUresult hook_cuMipmappedArrayCreate(__typeof__(cuMipmappedArrayCreate) *next, const void *call_site,
+                                     CUmipmappedArray *pHandle,
+                                     const CUDA_ARRAY3D_DESCRIPTOR *pMipmappedArrayDesc,
+                                     unsigned int numMipmapLevels)
+{
+    CUDA_ARRAY_MEMORY_REQUIREMENTS needs = {0};
+    CUresult told = CUDA_ERROR_NOT_SUPPORTED;
+    struct making making;
+
+    if (!begin(call_site, pHandle, pMipmappedArrayDesc, true, &making))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    CUresult result = next(pHandle, pMipmappedArrayDesc, numMipmapLevels);
+
+    if (!is_made(result, &making)) {
+        native_refund(making.place.ordinal, CLASS_ARRAY, making.bytes);
+        return result;
+    }
+    if (real.cuMipmappedArrayGetMemoryRequirements)
+        told = real.cuMipmappedArrayGetMemoryRequirements(&needs, *pHandle,
+                                                          contexts_device(making.place.ordinal));
+    settle(&making, key_of(*pHandle), told, &needs);
+    return result;
+}
+
+CUresult hook_cuArrayDestroy(__typeof__(cuArrayDestroy) *next, CUarray hArray)
+{
+    struct native record;
+    bool known = native_remove(NATIVE_ARRAY, key_of(hArray), &record);
+
+    return native_freed(next(hArray), known, NATIVE_ARRAY, key_of(hArray), &record);
+}
+
+CUresult hook_cuMipmappedArrayDestroy(__typeof__(cuMipmappedArrayDestroy) *next,
+                                      CUmipmappedArray hMipmappedArray)
+{
+    struct native record;
+    bool known = native_remove(NATIVE_ARRAY, key_of(hMipmappedArray), &record);
+
+    return native_freed(next(hMipmappedArray), known, NATIVE_ARRAY, key_of(hMipmappedArray), &record);
+}

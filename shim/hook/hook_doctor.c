@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The hooks' part of `ebbtide doctor`. */
+#include "base/doctor.h"
+#include "cuda/device_cuda.h"
+#include "hook/hooks.h"
+#include "hook/lifecycle.h"
+#include "hook/self_test.h"
+
+#include <string.h>
+
+static const char *const class_words[] = {
+    [HOOK_CLASS_loader] = "hooks: start", [HOOK_CLASS_allocate] = "hooks: allocate",
+    [HOOK_CLASS_free] = "hooks: free",    [HOOK_CLASS_use] = "hooks: use",
+    [HOOK_CLASS_query] = "hooks: query",  [HOOK_CLASS_lifecycle] = "hooks: context",
+};
+
+/* How many entries of a class the driver has, and how many of them come to us; up to three of the others by name. */
+static bool show_class(FILE *out, enum hook_class class)
+{
+    unsigned known = 0, live = 0, named = 0;
+    char lost[200] = "";
+
+    for (const struct hook_row *row = hook_rows; row->name; row++) {
+        if (row->library != HOOK_LIBRARY_driver || row->class != class || !*row->real)
+            continue;
+        known++;
+        if (!live_passed_by(row))
+            live++;
+        else if (named++ < 3) {
+            strncat(lost, named == 1 ? "; not " : ", ", sizeof lost - strlen(lost) - 1);
+            strncat(lost, row->name, sizeof lost - strlen(lost) - 1);
+        }
+    }
+    doctor_line(out, class_words[class], "%u of %u live%s%s", live, known, lost, named > 3 ? ", ..." : "");
+    return known && live == known;
+}
+
+static unsigned count_runtime(void)
+{
+    unsigned count = 0;
+
+    for (const struct hook_row *row = hook_rows; row->name; row++)
+        count += row->library == HOOK_LIBRARY_runtime && row->hook;
+    return count;
+}
+
+__attribute__((visibility("default"))) bool ebb_doctor(FILE *out, bool has_started)
+{
+    bool is_good = has_started;
+
+    for (int class = 0; has_started && class < (int)(sizeof class_words / sizeof *class_words); class ++)
+        is_good = show_class(out, (enum hook_class) class) && is_good;
+    device_cuda_host_ready();
+    doctor_line(out, "hooks: runtime", "%u, for a shared one; a static one comes through the driver's",
+                count_runtime());
+    return doctor_core(out, life_options()) && is_good && !life_is_reduced();
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Pinned and registered host memory: charged to the host's budget. */
+#include "cuda/contexts.h"
+#include "cuda/driver_memory.h"
+#include "engine/core.h"
+#include "heap/malloc.h"
+#include "hook/hooks.h"
+#include "host/host_block.h"
+
+static CUresult note(CUresult result, enum host_class class, void *const *address, size_t bytes,
+                     uint64_t charged)
+{
+    struct place place = {0};
+
+    if (result != CUDA_SUCCESS) {
+        core_host_credit(class, charged);
+        return result;
+    }
+    contexts_here(&place);
+    struct native record = {
+        .bytes = bytes, .charged = charged, .class = class, .on_host = true, .context = place.context};
+
+    native_add(NATIVE_HOST, (uint64_t)(uintptr_t)*address, &record);
+    return result;
+}
+
+/* 0 for what the driver is to refuse itself; -ENOMEM. */
+static int charge_pinned(void *const *address, size_t bytes, uint64_t *out_charged)
+{
+    *out_charged = address ? native_pinned_cost(NULL, bytes) : 0;
+    return core_host_charge(HOST_PINNED, *out_charged);
+}
+
+CUresult hook_cuMemHostAlloc(__typeof__(cuMemHostAlloc) *next, const void *call_site, void **pp,
+                             size_t bytesize, unsigned int Flags)
+{
+    uint64_t charged;
+
+    (void)call_site;
+    return charge_pinned(pp, bytesize, &charged)
+               ? CUDA_ERROR_OUT_OF_MEMORY
+               : note(next(pp, bytesize, Flags), HOST_PINNED, pp, bytesize, charged);
+}
+
+CUresult hook_cuMemAllocHost_v2(__typeof__(cuMemAllocHost_v2) *next, const void *call_site, void **pp,
+                                size_t bytesize)
+{
+    uint64_t charged;
+
+    (void)call_site;
+    return charge_pinned(pp, bytesize, &charged)
+               ? CUDA_ERROR_OUT_OF_MEMORY
+               : note(next(pp, bytesize), HOST_PINNED, pp, bytesize, charged);
+}
+
+CUresult hook_cuMemAllocHost(__typeof__(cuMemAllocHost) *next, const void *call_site, void **pp,
+                             unsigned int bytesize)
+{
+    uint64_t charged;
+
+    (void)call_site;
+    return charge_pinned(pp, bytesize, &charged)
+               ? CUDA_ERROR_OUT_OF_MEMORY
+               : note(next(pp, bytesize), HOST_PINNED, pp, bytesize, charged);
+}
+
+CUresult hook_cuMemHostRegister_v2(__typeof__(cuMemHostRegister_v2) *next, const void *call_site, void *p,
+                                   size_t bytesize, unsigned int Flags)
+{
+    CUresult result = CUDA_ERROR_OUT_OF_MEMORY;
+    uint64_t charged;
+
+    (void)call_site;
+    if (!p || !bytesize)
+        return next(p, bytesize, Flags);
+    /* The driver takes the pages as they are, and no block goes that has some of them. */
+    host_block_hold(p, bytesize);
+    /* The heap is in the ledger as what it is. */
+    charged = malloc_counts && malloc_counts(p) ? 0 : native_registered_cost(p, bytesize);
+    if (!core_host_charge(HOST_REGISTERED, charged))
+        result = note(next(p, bytesize, Flags), HOST_REGISTERED, &p, bytesize, charged);
+    if (result == CUDA_SUCCESS)
+        native_registered_settle(p, bytesize);
+    else
+        host_block_drop(p, bytesize);
+    return result;
+}
+
+CUresult hook_cuMemFreeHost(__typeof__(cuMemFreeHost) *next, void *p)
+{
+    struct native record;
+    bool known = native_remove(NATIVE_HOST, (uint64_t)(uintptr_t)p, &record);
+
+    return native_freed(next(p), known, NATIVE_HOST, (uint64_t)(uintptr_t)p, &record);
+}
+
+CUresult hook_cuMemHostUnregister(__typeof__(cuMemHostUnregister) *next, void *p)
+{
+    struct native record;
+    bool known = native_remove(NATIVE_HOST, (uint64_t)(uintptr_t)p, &record);
+    CUresult result = native_freed(next(p), known, NATIVE_HOST, (uint64_t)(uintptr_t)p, &record);
+
+    if (known && result == CUDA_SUCCESS)
+        host_block_drop(p, record.bytes);
+    return result;
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Kernel launches. One that a capture records touches no memory: the graph is read when it is instantiated.
+ */
+#include "cuda/capture.h"
+#include "cuda/kernel_parameters.h"
+#include "engine/core.h"
+#include "hook/hooks.h"
+
+CUresult hook_cuLaunchKernel(__typeof__(cuLaunchKernel) *next, CUfunction f, unsigned int gridDimX,
+                             unsigned int gridDimY, unsigned int gridDimZ, unsigned int blockDimX,
+                             unsigned int blockDimY, unsigned int blockDimZ, unsigned int sharedMemBytes,
+                             CUstream hStream, void **kernelParams, void **extra)
+{
+    struct use use;
+
+    if (__builtin_expect(capture_records(hStream, next == real.cuLaunchKernel_ptsz), 0))
+        return next(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes, hStream,
+                    kernelParams, extra);
+    use_init(&use, true);
+    use.stream = hStream;
+    parameters_use(&use, f, kernelParams, extra);
+    int error = use_begin(&use);
+
+    if (error)
+        return hooks_result(error);
+    CUresult result = next(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes,
+                           hStream, kernelParams, extra);
+
+    use_end(&use);
+    return result;
+}
+
+CUresult hook_cuLaunchKernelEx(__typeof__(cuLaunchKernelEx) *next, const CUlaunchConfig *config, CUfunction f,
+                               void **kernelParams, void **extra)
+{
+    struct use use;
+
+    if (!config || __builtin_expect(capture_records(config->hStream, next == real.cuLaunchKernelEx_ptsz), 0))
+        return next(config, f, kernelParams, extra);
+    use_init(&use, true);
+    use.stream = config->hStream;
+    parameters_use(&use, f, kernelParams, extra);
+    int error = use_begin(&use);
+
+    if (error)
+        return hooks_result(error);
+    CUresult result = next(config, f, kernelParams, extra);
+
+    use_end(&use);
+    return result;
+}
+
+CUresult hook_cuLaunchCooperativeKernel(__typeof__(cuLaunchCooperativeKernel) *next, CUfunction f,
+                                        unsigned int gridDimX, unsigned int gridDimY, unsigned int gridDimZ,
+                                        unsigned int blockDimX, unsigned int blockDimY,
+                                        unsigned int blockDimZ, unsigned int sharedMemBytes, CUstream hStream,
+                                        void **kernelParams)
+{
+    struct use use;
+
+    if (__builtin_expect(capture_records(hStream, next == real.cuLaunchCooperativeKernel_ptsz), 0))
+        return next(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes, hStream,
+                    kernelParams);
+    use_init(&use, true);
+    use.stream = hStream;
+    parameters_use(&use, f, kernelParams, NULL);
+    int error = use_begin(&use);
+
+    if (error)
+        return hooks_result(error);
+    CUresult result = next(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes,
+                           hStream, kernelParams);
+
+    use_end(&use);
+    return result;
+}
+
+CUresult hook_cuLaunchCooperativeKernelMultiDevice(__typeof__(cuLaunchCooperativeKernelMultiDevice) *next,
+                                                   CUDA_LAUNCH_PARAMS *launchParamsList,
+                                                   unsigned int numDevices, unsigned int flags)
+{
+    struct use use;
+
+    use_init(&use, true);
+    for (unsigned i = 0; launchParamsList && i < numDevices; i++)
+        parameters_use(&use, launchParamsList[i].function, launchParamsList[i].kernelParams, NULL);
+    int error = use_begin(&use);
+
+    if (error)
+        return hooks_result(error);
+    CUresult result = next(launchParamsList, numDevices, flags);
+
+    use_end(&use);
+    return result;
+}

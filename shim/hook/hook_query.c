@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the program asks about memory: a block answers as the cudaMalloc memory that it stands for, wherever it is. */
+#include "base/log.h"
+#include "base/options.h"
+#include "cuda/contexts.h"
+#include "cuda/pools.h"
+#include "engine/core.h"
+#include "hook/hooks.h"
+#include "hook/lifecycle.h"
+
+#include <errno.h>
+
+CUresult hook_cuMemGetInfo_v2(__typeof__(cuMemGetInfo_v2) *next, size_t *free, size_t *total)
+{
+    struct place place;
+    CUresult result = next(free, total);
+
+    if (result != CUDA_SUCCESS || !free || !total || life_options()->meminfo == MEMINFO_REAL ||
+        !contexts_here(&place))
+        return result;
+    uint64_t free_bytes = *free;
+    uint64_t total_bytes = *total;
+
+    pools_settle();
+    core_memory(place.ordinal, &free_bytes, &total_bytes);
+    *free = free_bytes;
+    *total = total_bytes;
+    return result;
+}
+
+CUresult hook_cuDeviceTotalMem_v2(__typeof__(cuDeviceTotalMem_v2) *next, size_t *bytes, CUdevice dev)
+{
+    uint64_t free_bytes;
+    uint64_t total_bytes;
+    unsigned ordinal = contexts_ordinal(dev);
+    CUresult result = next(bytes, dev);
+
+    if (result != CUDA_SUCCESS || !bytes || life_options()->meminfo == MEMINFO_REAL || ordinal == DEVICE_MAX)
+        return result;
+    if (core_memory(ordinal, &free_bytes, &total_bytes))
+        *bytes = total_bytes;
+    return result;
+}
+
+CUresult hook_cuMemGetAddressRange_v2(__typeof__(cuMemGetAddressRange_v2) *next, CUdeviceptr *pbase,
+                                      size_t *psize, CUdeviceptr dptr)
+{
+    struct block_info block;
+
+    if (!core_owns(dptr))
+        return next(pbase, psize, dptr);
+    if (core_find(dptr, &block))
+        return CUDA_ERROR_NOT_FOUND;
+    if (pbase)
+        *pbase = block.base;
+    if (psize)
+        *psize = block.bytes;
+    return CUDA_SUCCESS;
+}
+
+static bool rdma_capable(unsigned ordinal)
+{
+    int capable = 0;
+
+    return real.cuDeviceGetAttribute(&capable, CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_SUPPORTED,
+                                     contexts_device(ordinal)) == CUDA_SUCCESS &&
+           capable;
+}
+
+/* One attribute of a block. CUDA_ERROR_NOT_SUPPORTED: for the driver to answer. */
+static CUresult block_attribute(const struct block_info *block, CUpointer_attribute attribute,
+                                CUdeviceptr address, void *data)
+{
+    switch (attribute) {
+    case CU_POINTER_ATTRIBUTE_CONTEXT:
+        *(CUcontext *)data = (CUcontext)(uintptr_t)block->context;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_MEMORY_TYPE:
+        *(unsigned *)data = CU_MEMORYTYPE_DEVICE;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_DEVICE_POINTER:
+        *(CUdeviceptr *)data = address;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_HOST_POINTER: /* the host's memory behind a block is ours alone */
+        *(void **)data = NULL;
+        return CUDA_ERROR_INVALID_VALUE;
+    case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
+        *(unsigned *)data = rdma_capable(block->ordinal);
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
+    case CU_POINTER_ATTRIBUTE_IS_MANAGED:
+    case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE:
+        *(unsigned *)data = 0;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_BUFFER_ID:
+    case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID:
+        *(unsigned long long *)data = block->id;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
+        *(int *)data = (int)block->ordinal;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
+    case CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR:
+        *(CUdeviceptr *)data = block->base;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_RANGE_SIZE:
+    case CU_POINTER_ATTRIBUTE_MAPPING_SIZE:
+        *(size_t *)data = block->bytes;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_MAPPED:
+    case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE: /* hook_ipc.c sees to that */
+        *(unsigned *)data = 1;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES:
+        *(unsigned long long *)data = 0;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
+        *(CUmemAccess_flags *)data = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
+        *(CUmemoryPool *)data = NULL;
+        return CUDA_SUCCESS;
+    default:
+        return CUDA_ERROR_NOT_SUPPORTED;
+    }
+}
+
+/* What makes others reach the memory behind the driver's back keeps the block where it is. */
+static bool is_export(CUpointer_attribute attribute)
+{
+    return attribute == CU_POINTER_ATTRIBUTE_P2P_TOKENS;
+}
+
+CUresult hook_cuPointerGetAttribute(__typeof__(cuPointerGetAttribute) *next, void *data,
+                                    CUpointer_attribute attribute, CUdeviceptr ptr)
+{
+    struct block_info block;
+
+    if (!data || core_find(ptr, &block))
+        return next(data, attribute, ptr);
+    if (is_export(attribute) && core_pin(ptr, PIN_REGISTERED))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    CUresult result = block_attribute(&block, attribute, ptr, data);
+
+    return result == CUDA_ERROR_NOT_SUPPORTED ? next(data, attribute, ptr) : result;
+}
+
+CUresult hook_cuPointerGetAttributes(__typeof__(cuPointerGetAttributes) *next, unsigned int numAttributes,
+                                     CUpointer_attribute *attributes, void **data, CUdeviceptr ptr)
+{
+    struct block_info block;
+    CUresult result = next(numAttributes, attributes, data, ptr);
+
+    /* Attributes that do not apply come out as zeros and are no error: the driver's answer stands for those. */
+    if (result != CUDA_SUCCESS || !attributes || !data || core_find(ptr, &block))
+        return result;
+    for (unsigned i = 0; i < numAttributes; i++) {
+        if (!data[i])
+            continue;
+        if (is_export(attributes[i]) && core_pin(ptr, PIN_REGISTERED))
+            return CUDA_ERROR_OUT_OF_MEMORY;
+        block_attribute(&block, attributes[i], ptr, data[i]);
+    }
+    return result;
+}
+
+/* Virtual memory takes no SYNC_MEMOPS; the flag of the context that the block was made in has the same effect on all
+ * of that context's memory. */
+static CUresult set_sync_memops(CUcontext context)
+{
+    unsigned flags;
+
+    if (!real.cuCtxGetFlags || !real.cuCtxSetFlags)
+        return CUDA_ERROR_NOT_SUPPORTED;
+    CUresult result = real.cuCtxPushCurrent_v2(context);
+
+    if (result != CUDA_SUCCESS)
+        return result;
+    result = real.cuCtxGetFlags(&flags);
+    if (result == CUDA_SUCCESS)
+        result = real.cuCtxSetFlags(flags | CU_CTX_SYNC_MEMOPS);
+    real.cuCtxPopCurrent_v2(&context);
+    return result;
+}
+
+/* The one call that NVIDIA asks for before memory is registered with a network card's driver (GPUDirect RDMA, "Allowing
+ * Synchronous Memory Operations"): nothing else tells us that the card will hold the pages behind the block. */
+CUresult hook_cuPointerSetAttribute(__typeof__(cuPointerSetAttribute) *next, const void *value,
+                                    CUpointer_attribute attribute, CUdeviceptr ptr)
+{
+    struct block_info block;
+
+    if (!value || attribute != CU_POINTER_ATTRIBUTE_SYNC_MEMOPS || core_find(ptr, &block))
+        return next(value, attribute, ptr);
+    if (!*(const unsigned *)value)
+        return CUDA_SUCCESS; /* whoever registered the memory may still reach it */
+    if (core_pin(ptr, PIN_REGISTERED))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    return set_sync_memops((CUcontext)(uintptr_t)block.context);
+}
+
+CUresult hook_cuMemGetHandleForAddressRange(__typeof__(cuMemGetHandleForAddressRange) *next, void *handle,
+                                            CUdeviceptr dptr, size_t size, CUmemRangeHandleType handleType,
+                                            unsigned long long flags)
+{
+    int error = core_pin(dptr, PIN_EXPORTED);
+
+    if (error && error != -ENOENT)
+        return hooks_result(error);
+    CUresult result = next(handle, dptr, size, handleType, flags);
+
+    if (!error && result != CUDA_SUCCESS)
+        core_unpin(dptr, PIN_EXPORTED);
+    return result;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The runtime's allocation functions: they remember who called, and go on. The driver's hooks do the rest. */
+#include "hook/call_site.h"
+#include "hook/hooks.h"
+
+#define ROW(library, class, result, name, body, parameters, arguments)
+#define USE_ROW(name, own, per_thread, parameters, arguments, writes, operands)
+#define MARK_ROW(name, parameters, arguments)                                                                \
+    __attribute__((visibility("default"))) cudaError_t name parameters                                       \
+    {                                                                                                        \
+        const void *call_site = __builtin_return_address(0);                                                 \
+        cudaError_t result = cudaErrorNoDevice;                                                              \
+        struct hook_call call;                                                                               \
+        __typeof__(name) *next = hooks_enter(&call, HOOKS_ROW(name), call_site);                             \
+        const void *before = site_enter(call_site);                                                          \
+                                                                                                             \
+        if (next)                                                                                            \
+            result = next arguments;                                                                         \
+        site_leave(before);                                                                                  \
+        hooks_leave(&call);                                                                                  \
+        return result;                                                                                       \
+    }
+#include "hook/hook_table.def"

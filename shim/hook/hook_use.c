@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copies, sets and the like: note the operands, enter the gate, make the call. The bodies come from the
+ * table. */
+#include "cuda/capture.h"
+#include "cuda/cross_device.h"
+#include "engine/core.h"
+#include "hook/copy_operands.h"
+#include "hook/hooks.h"
+
+/* The words of the operand column. */
+#define DEVICE(address)      use_word(&use, address);
+#define DEVICES(list, count) operands_devices(&use, list, count);
+#define SOURCE(host, bytes)  use_source(&use, host, bytes);
+#define EITHER(to, from, bytes)                                                                              \
+    operands_either(&use, to, from, bytes);                                                                  \
+    crossing_flat(&crossing, to, from, bytes);
+#define BETWEEN(to, from, bytes)                                                                             \
+    DEVICE(to)                                                                                               \
+    DEVICE(from)                                                                                             \
+    crossing_flat(&crossing, to, from, bytes);
+#define PLANE(copy)                                                                                          \
+    operands_plane(&use, copy);                                                                              \
+    crossing.form = (copy) ? CROSSING_PLANE : CROSSING_NONE;                                                 \
+    crossing.plane = copy;
+#define VOLUME(copy)                                                                                         \
+    operands_volume(&use, copy);                                                                             \
+    crossing.form = (copy) ? CROSSING_VOLUME : CROSSING_NONE;                                                \
+    crossing.volume = copy;
+#define VOLUME_PEER(copy)             operands_volume_peer(&use, copy);
+#define VOLUMES(list, count)          operands_volumes(&use, list, count);
+#define BATCH(to, from, bytes, count) operands_batch(&use, to, from, bytes, count);
+#define OPERATIONS(list, count)       operands_memory_operations(&use, list, count);
+#define INFLATE(list, count)          operands_inflate(&use, list, count);
+#define EVERYTHING()                  use.all = true;
+/* A recorded copy touches nothing yet, but a driver may look at where its blocks are: they come back if they can. */
+#define ON(to)                                                                                               \
+    use.stream = to;                                                                                         \
+    crossing.stream = &to;                                                                                   \
+    use.device_only = capture_records(to, is_per_thread);
+
+#define ROW(library, class, result, name, body, parameters, arguments)
+#define MARK_ROW(name, parameters, arguments)
+#define USE_ROW(name, own, per_thread, parameters, arguments, writes, operands)                              \
+    __attribute__((visibility("default"))) CUresult name parameters                                          \
+    {                                                                                                        \
+        const bool is_per_thread = per_thread;                                                               \
+        struct crossing crossing;                                                                            \
+        struct use use;                                                                                      \
+                                                                                                             \
+        if (__builtin_expect(!real.name, 0) && !hooks_find(hooks_row(#name)))                                \
+            return CUDA_ERROR_NO_DEVICE;                                                                     \
+        if (__builtin_expect(!hooks_managing, 0))                                                            \
+            return real.name arguments;                                                                      \
+        use_init(&use, writes);                                                                              \
+        crossing_init(&crossing, is_per_thread);                                                             \
+        operands;                                                                                            \
+        int error = use_begin(&use);                                                                         \
+        if (error && !use.device_only)                                                                       \
+            return hooks_result(error);                                                                      \
+        bool is_far = __builtin_expect(crossing_is(&crossing, &use), 0);                                     \
+        if (!is_far || !crossing_begin(&crossing, &use))                                                     \
+            crossing.result = crossing.owner ? real.own arguments : real.name arguments;                     \
+        if (is_far)                                                                                          \
+            crossing_end(&crossing);                                                                         \
+        CUresult result = crossing.result;                                                                   \
+        if (!error)                                                                                          \
+            use_end(&use);                                                                                   \
+        else if (result != CUDA_SUCCESS)                                                                     \
+            result = hooks_result(error);                                                                    \
+        return result;                                                                                       \
+    }
+#include "hook/hook_table.def"

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hook/self_test.h"
+
+#include "base/entry_name.h"
+#include "base/log.h"
+#include "engine/core.h"
+#include "hook/hooks.h"
+#include "hook/unhooked.h"
+
+#include <dlfcn.h>
+#include <string.h>
+
+static char reason[160];
+static bool is_taken, is_written;
+
+static bool is_essential(const struct hook_row *row)
+{
+    return row->library == HOOK_LIBRARY_driver &&
+           (row->class == HOOK_CLASS_allocate || row->class == HOOK_CLASS_free ||
+            row->class == HOOK_CLASS_use || row->class == HOOK_CLASS_loader);
+}
+
+void live_doubt(const char *why, const char *entry)
+{
+    if (__atomic_exchange_n(&is_taken, true, __ATOMIC_ACQ_REL))
+        return;
+    log_print(reason, sizeof reason, entry ? "%s: %s" : "%s", why, entry);
+    __atomic_store_n(&is_written, true, __ATOMIC_RELEASE);
+    if (core_active())
+        core_account_only(reason);
+}
+
+const char *live_passed_by(const struct hook_row *row)
+{
+    if (hooks_is_driver(hooks_bound(row->name)))
+        return "the driver itself comes before this library";
+    return hooks_is_passed_on(row) ? NULL : "another library answers dlsym before this one";
+}
+
+static void ask_for_all(void)
+{
+    for (const struct hook_row *row = hook_rows; row->name; row++) {
+        const char *why = is_essential(row) && *row->real ? live_passed_by(row) : NULL;
+
+        if (why)
+            live_doubt(why, row->name);
+    }
+}
+
+void live_start(void)
+{
+    ask_for_all();
+    if (__atomic_load_n(&is_written, __ATOMIC_ACQUIRE))
+        core_account_only(reason);
+}
+
+/* An entry that managing rests on, or a newer form of it. */
+static const char *doubt_about(const char *symbol)
+{
+    for (const struct hook_row *row = hook_rows; row->name; row++)
+        if (is_essential(row) && entry_name_follows(symbol, row->name))
+            return strcmp(row->name, symbol) == 0
+                       ? "there is a second copy of the driver"
+                       : "the driver has a newer form of an entry than this library";
+    return NULL;
+}
+
+/* A name without its version stands for every form of it, the one that managing rests on among them. */
+static const char *doubt_about_nameless(const char *base)
+{
+    for (const struct hook_row *row = hook_rows; row->name; row++)
+        if (is_essential(row) && entry_name_is_form(base, row->name))
+            return "the driver hands out an entry that it does not export";
+    return NULL;
+}
+
+void live_passed(const char *name, const void *function)
+{
+    const char *symbol = NULL, *why;
+    Dl_info info;
+
+    if (!function || hooks_is_ours(function) || hooks_is_in_front(function))
+        return;
+    /* cuGetProcAddress: name and version together stand for one of several symbols, and the loader knows which. */
+    if (dladdr(function, &info) && info.dli_sname && info.dli_saddr == function)
+        symbol = info.dli_sname;
+    why = symbol ? doubt_about(symbol) : name ? doubt_about_nameless(name) : NULL;
+    name = symbol ? symbol : name;
+    if (!name || (unhooked_reason(name) && (symbol || !why)))
+        return;
+    unhooked_note(name);
+    if (why)
+        live_doubt(why, name);
+}
+
+void live_finish(void)
+{
+    if (core_active() || !hooks_find(hooks_row("cuInit")))
+        return;
+    ask_for_all();
+    if (__atomic_load_n(&is_written, __ATOMIC_ACQUIRE))
+        log_line(LOG_WARN, "CUDA may have been used past this library: %s", reason);
+}

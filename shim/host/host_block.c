@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* host_block.c - blocks come and go, are pinned and asked about. See host_block.h. */
+#include "host/host_block.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "host/host_state.h"
+#include "ledger/state.h"
+
+bool (*host_block_is_heap)(const void *ptr);
+
+static uint64_t address_of(const void *ptr)
+{
+    return (uint64_t)(uintptr_t)ptr;
+}
+
+/* The block at an address that nobody is about to forget; lock held. */
+static struct host_block *find(const void *ptr)
+{
+    struct host_block *block = host_block_any() ? host_table_find(address_of(ptr)) : NULL;
+
+    return block && !block->dying ? block : NULL;
+}
+
+enum area host_block_area(const struct host_block *block)
+{
+    return block->pins ? AREA_OPERATION : block->fixed ? AREA_FIXED : AREA_BUFFER;
+}
+
+void host_block_recount(const struct host_block *block, enum area from)
+{
+    enum area to = host_block_area(block);
+
+    if (from != to)
+        host_area_move(from, to, block->bytes - block->absent_bytes, block->bytes);
+}
+
+/* ---- coming ----------------------------------------------------------------------------------------------- */
+
+/* Others leave for what is in memory of it, which is charged. Lock not held. Returns the bytes. */
+static uint64_t take_room(struct host_block *block)
+{
+    uint64_t bytes = block->bytes;
+
+    if (block->flags & HOST_BLOCK_HEAP) /* malloc has */
+        return 0;
+    for (uint32_t index = 0; block->armed && index < block->unit_count; index++)
+        bytes -= host_unit_bytes(block, index, host_piece_untouched(block, index));
+    host_room_take(block, bytes, 0);
+    return bytes;
+}
+
+/* From now on its faults are ours, and the ledger has what is in memory of it: `charged_bytes` until now. Lock held; it
+ * is in the table. */
+static int begin(struct host_block *block, uint64_t charged_bytes)
+{
+    int rc;
+
+    if (block->armed) {
+        rc = host_fault_arm(block->first, block->end);
+        if (rc < 0)
+            return rc;
+        host_blocks.armed++;
+        for (uint32_t index = 0; index < block->unit_count; index++) {
+            struct host_unit *unit = &block->unit[index];
+
+            unit->stamp = core_stamp();
+            unit->fresh = host_piece_untouched(block, index);
+            block->absent_bytes += host_unit_bytes(block, index, unit->fresh);
+        }
+    }
+    host_holds_on(block);
+    if (block->flags & HOST_BLOCK_HEAP) {
+        host_area_adopt((int64_t)block->bytes);
+        host_account_out(block, block->absent_bytes);
+    } else {
+        uint64_t here_bytes = block->bytes - block->absent_bytes;
+
+        if (here_bytes > charged_bytes) /* touched meanwhile */
+            host_account_in(block, here_bytes - charged_bytes);
+        else
+            host_account_out(block, charged_bytes - here_bytes);
+    }
+    host_block_recount(block, AREA_LOOSE);
+    return 0;
+}
+
+/* Each armed range is a mapping of its own, and parts one in two: the program needs some, too. */
+static bool may_arm(const struct host_block *block)
+{
+    static atomic_flag said = ATOMIC_FLAG_INIT;
+    uint64_t limit = host_maps_limit();
+
+    if (!host_fault_running() || !block->unit_count)
+        return false;
+    if (host_blocks.armed * 2 < limit / 2 ||
+        (block->bytes >= HOST_UNIT_BYTES && !(block->flags & HOST_BLOCK_HEAP)))
+        return true;
+    if (!atomic_flag_test_and_set(&said))
+        log_line(
+            LOG_WARN,
+            "half of the %llu mappings that a process may have (vm.max_map_count) are for registered memory: "
+            "further objects stay in memory",
+            (unsigned long long)limit);
+    return false;
+}
+
+static int add(void *ptr, size_t bytes, unsigned flags, const char *name)
+{
+    struct host_block *block;
+    uint64_t charged_bytes = 0;
+    int rc;
+
+    if (!core_host_active())
+        return -ENOTSUP;
+    host_fault_start();
+    block = host_table_create(address_of(ptr), bytes);
+    if (!block)
+        return -ENOMEM;
+    block->flags = flags;
+    block->armed = may_arm(block);
+    if (!block->armed && flags & HOST_BLOCK_HEAP && host_fault_running() && block->unit_count) {
+        host_table_destroy(block);
+        return -ENOMEM;
+    }
+    for (size_t i = 0; name && name[i] && i + 1 < sizeof(block->name); i++)
+        block->name[i] = name[i];
+    host_books_lock();
+    rc = host_table_check(block);
+    pthread_mutex_unlock(&host_blocks.lock);
+    if (!rc)
+        charged_bytes = take_room(block);
+    host_books_lock();
+    rc = rc ? rc : host_table_insert(block);
+    if (!rc) {
+        rc = begin(block, charged_bytes);
+        if (rc < 0)
+            host_table_remove(block);
+    }
+    pthread_mutex_unlock(&host_blocks.lock);
+    if (rc < 0) {
+        host_account_out(block, charged_bytes);
+        host_table_destroy(block);
+    } else {
+        host_evict_excess();
+    }
+    return rc;
+}
+
+int host_block_register(void *ptr, size_t bytes, unsigned flags, const char *name)
+{
+    uint64_t base = address_of(ptr);
+    int rc;
+
+    if (!ptr || !bytes || base + bytes < base)
+        return -EINVAL;
+    rc = host_maps_check(base, base + bytes);
+    if (host_block_is_heap && host_block_is_heap(ptr))
+        flags |= HOST_BLOCK_HEAP;
+    return rc < 0 ? rc : add(ptr, bytes, flags, name);
+}
+
+int host_block_adopt(void *ptr, size_t bytes)
+{
+    return ptr && bytes ? add(ptr, bytes, HOST_BLOCK_HEAP, NULL) : -EINVAL;
+}
+
+/* ---- going ------------------------------------------------------------------------------------------------ */
+
+/* Out of the table once nobody works on it. Lock held; `dying` is set. */
+static void end(struct host_block *block)
+{
+    while (block->busy)
+        pthread_cond_wait(&host_blocks.changed, &host_blocks.lock);
+    if (block->armed) {
+        host_fault_disarm(block->first, block->end);
+        host_blocks.armed--;
+    }
+    host_area_move(host_block_area(block), AREA_LOOSE, block->bytes - block->absent_bytes, block->bytes);
+    host_table_remove(block);
+}
+
+/* What it held of ledger and disk. Returns the bytes of the heap that the ledger has not got. Lock not held. */
+static uint64_t forget(struct host_block *block)
+{
+    uint64_t away_bytes = 0, absent_bytes = 0;
+
+    for (uint32_t index = 0; index < block->unit_count; index++) {
+        const struct host_unit *unit = &block->unit[index];
+
+        away_bytes += host_unit_bytes(block, index, unit->away);
+        if (unit->slot != SLOT_NONE)
+            host_slot_give(block, index, unit->slot);
+    }
+    host_blocks.away_bytes -= away_bytes;
+    if (block->flags & HOST_BLOCK_HEAP) {
+        absent_bytes = block->absent_bytes;
+        host_area_adopt(-(int64_t)(block->bytes - absent_bytes));
+    } else {
+        host_account_out(block, block->bytes - block->absent_bytes);
+    }
+    host_table_destroy(block);
+    return absent_bytes;
+}
+
+/* The heap has all of it again: also what nobody touched. Lock not held. */
+static void charge_all(struct host_block *block)
+{
+    if (!(block->flags & HOST_BLOCK_HEAP) || !block->absent_bytes)
+        return;
+    host_room_take(block, block->absent_bytes, 0);
+    block->absent_bytes = 0;
+}
+
+int host_block_unregister(void *ptr)
+{
+    struct host_block *block;
+    int rc = 0;
+
+    host_books_lock();
+    block = find(ptr);
+    if (!block || block->pins || block->holds) {
+        rc = block ? -EBUSY : -ENOENT;
+    } else {
+        block->dying = true;
+        rc = host_piece_bring_all(block, false);
+        if (rc < 0)
+            block->dying = false;
+        else
+            end(block);
+    }
+    pthread_mutex_unlock(&host_blocks.lock);
+    if (!rc) {
+        charge_all(block);
+        forget(block);
+    }
+    return rc;
+}
+
+/* One that begins there; adds what the ledger has not got of it. */
+static bool abandon(uint64_t start, uint64_t bytes, uint64_t *absent_bytes)
+{
+    struct host_block *block = NULL;
+    uint32_t index;
+
+    host_books_lock();
+    for (index = host_table_above(start); index < host_block_count; index++) {
+        block = host_blocks.row[index];
+        if (block->base >= start && !block->dying)
+            break;
+    }
+    if (index == host_block_count || block->base - start >= bytes)
+        block = NULL;
+    if (block) {
+        block->dying = true;
+        end(block);
+    }
+    pthread_mutex_unlock(&host_blocks.lock);
+    if (block)
+        *absent_bytes += forget(block);
+    return block != NULL;
+}
+
+uint64_t host_block_abandon(void *ptr, size_t bytes)
+{
+    uint64_t absent_bytes = 0;
+
+    while (host_block_any() && abandon(address_of(ptr), bytes, &absent_bytes))
+        ;
+    return absent_bytes;
+}
+
+/* ---- pins ------------------------------------------------------------------------------------------------- */
+
+static void stamp(struct host_block *block)
+{
+    uint64_t now = core_stamp();
+
+    for (uint32_t i = 0; i < block->unit_count; i++)
+        block->unit[i].stamp = now;
+}
+
+static void unpin(struct host_block *block)
+{
+    if (--block->pins)
+        return;
+    host_block_recount(block, AREA_OPERATION);
+    stamp(block);
+}
+
+/* Lock held. 0, and it has one pin more; else as host_block_pin. */
+static int pin(struct host_block *block, unsigned flags)
+{
+    int rc = 0;
+
+    if (flags & HOST_PIN_COMPLETE && block->absent_bytes)
+        return -EAGAIN;
+    if (flags & (HOST_PIN_NOWAIT | HOST_PIN_COMPLETE))
+        for (uint32_t index = 0; index < block->unit_count; index++)
+            if (block->unit[index].away | block->unit[index].leaving | block->unit[index].returning)
+                return -EAGAIN;
+    if (!block->pins)
+        rc = host_area_pin(host_block_area(block), block->bytes - block->absent_bytes, block->bytes);
+    block->pins += !rc;
+    return rc;
+}
+
+int host_block_pin(void *ptr, unsigned flags)
+{
+    struct host_block *block;
+    int rc;
+
+    host_books_lock();
+    block = find(ptr);
+    rc = block ? pin(block, flags) : -ENOENT;
+    if (!rc && !(flags & HOST_PIN_COUNT)) {
+        rc = host_piece_bring_all(block, true);
+        if (rc < 0)
+            unpin(block);
+    }
+    pthread_mutex_unlock(&host_blocks.lock);
+    return rc;
+}
+
+int host_block_bring(void *ptr)
+{
+    struct host_block *block;
+    int rc;
+
+    host_books_lock();
+    block = find(ptr);
+    rc = block ? host_piece_bring_all(block, true) : -ENOENT;
+    pthread_mutex_unlock(&host_blocks.lock);
+    return rc;
+}
+
+int host_block_unpin(void *ptr, unsigned flags)
+{
+    struct host_block *block;
+    int rc = 0;
+
+    (void)flags;
+    host_books_lock();
+    block = find(ptr);
+    if (!block)
+        rc = -ENOENT;
+    else if (!block->pins)
+        rc = -EINVAL;
+    else
+        unpin(block);
+    pthread_mutex_unlock(&host_blocks.lock);
+    return rc;
+}
+
+/* ---- the rest --------------------------------------------------------------------------------------------- */
+
+int host_block_touch(void *ptr)
+{
+    struct host_block *block;
+
+    host_books_lock();
+    block = find(ptr);
+    if (block)
+        stamp(block);
+    pthread_mutex_unlock(&host_blocks.lock);
+    return block ? 0 : -ENOENT;
+}
+
+static void describe(const struct host_block *block, struct host_block_info *out)
+{
+    *out = (struct host_block_info){.base = block->base,
+                                    .bytes = block->bytes,
+                                    .pins = block->pins,
+                                    .holds = block->holds,
+                                    .saves = block->saves,
+                                    .flags = block->flags};
+    memcpy(out->name, block->name, sizeof(out->name));
+    for (uint32_t i = 0; i < block->unit_count; i++) {
+        const struct host_unit *unit = &block->unit[i];
+
+        out->away_bytes += host_unit_bytes(block, i, unit->away & ~unit->returning);
+        if (out->last_use < unit->stamp)
+            out->last_use = unit->stamp;
+    }
+}
+
+int host_block_query(void *ptr, struct host_block_info *out)
+{
+    struct host_block *block;
+
+    host_books_lock();
+    block = find(ptr);
+    if (block)
+        describe(block, out);
+    pthread_mutex_unlock(&host_blocks.lock);
+    return block ? 0 : -ENOENT;
+}
+
+long host_block_evict(void *ptr_or_null, size_t bytes)
+{
+    struct host_block *block;
+    uint64_t base = 0;
+
+    if (!host_fault_running())
+        return host_block_any() || !ptr_or_null ? -ENOTSUP : -ENOENT;
+    if (ptr_or_null) {
+        host_books_lock();
+        block = find(ptr_or_null);
+        if (block) {
+            base = block->base;
+            bytes = bytes ? bytes : block->bytes;
+        }
+        pthread_mutex_unlock(&host_blocks.lock);
+        if (!block)
+            return -ENOENT;
+    }
+    return (long)host_evict_ask(base, bytes);
+}
+
+bool host_block_away(void)
+{
+    return host_blocks.away_bytes != 0;
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* host_block_evict.c - the thread that sends host blocks to disk, for who asks. See host_block_state.h. */
+#include "host/host_state.h"
+
+#include "heap/heap.h"
+#include "ledger/headroom.h"
+#include "ledger/state.h"
+
+/* What is kept free of the host budget, so that a fault rarely waits for a write. */
+#define RESERVE_MOST_BYTES ((uint64_t)8 << 20)
+
+/* Somebody waits for bytes to leave. On its stack, in the queue until it is served. */
+struct request {
+    uint64_t base, bytes, done;
+    bool served;
+    struct request *next;
+};
+
+static struct {
+    pthread_cond_t wanted; /* with host_blocks.lock */
+    struct request *first;
+    bool reserve_short;
+} evictor = {.wanted = PTHREAD_COND_INITIALIZER};
+
+/* ---- the thread ------------------------------------------------------------------------------------------- */
+
+/* What must leave so that `keep_bytes` of the budget are free. */
+static uint64_t lacks(uint64_t keep_bytes)
+{
+    uint64_t limit, used;
+
+    pthread_mutex_lock(&core.lock);
+    limit = core.host_budget.limit_bytes;
+    used = core.host_budget.used_bytes;
+    pthread_mutex_unlock(&core.lock);
+    if (limit == BUDGET_NO_LIMIT || used + keep_bytes <= limit)
+        return 0;
+    return used + keep_bytes - limit;
+}
+
+/* What the reserve is, or half of it when the thread need not be woken for less, lacks. */
+static uint64_t reserve_lacks(bool half)
+{
+    uint64_t limit = core.host_budget.limit_bytes, keep;
+
+    keep = limit / 16 < RESERVE_MOST_BYTES ? limit / 16 : RESERVE_MOST_BYTES;
+    return lacks((half ? keep / 2 : keep) + tier_host_staging());
+}
+
+static uint64_t evict_some(uint64_t base, uint64_t bytes)
+{
+    if (host_blocks.late_children && host_fork_late())
+        host_slot_give_kept();
+    return bytes && tier_disk_open() ? host_flight(base, bytes) : 0;
+}
+
+/* One flight for the request that waits longest, which then queues again behind the others. */
+static void serve(struct request *request)
+{
+    uint64_t base = request->base, bytes = request->bytes - request->done, gone;
+    struct request **last = &evictor.first;
+
+    evictor.first = request->next;
+    pthread_mutex_unlock(&host_blocks.lock);
+    gone = evict_some(base, bytes);
+    pthread_mutex_lock(&host_blocks.lock);
+    request->done += gone;
+    if (!gone || request->done >= request->bytes) {
+        request->served = true;
+        pthread_cond_broadcast(&host_blocks.changed);
+        return;
+    }
+    while (*last)
+        last = &(*last)->next;
+    request->next = NULL;
+    *last = request;
+}
+
+void *host_evict_run(void *unused)
+{
+    uint64_t gone;
+
+    host_fault_enter();
+    pthread_setname_np(pthread_self(), "ebbtide-ebb");
+    pthread_mutex_lock(&host_blocks.lock);
+    for (;;) {
+        if (host_blocks.forking && !host_blocks.busy) {
+            pthread_cond_wait(&host_blocks.changed, &host_blocks.lock);
+            continue;
+        }
+        if (!evictor.first && !evictor.reserve_short) {
+            pthread_cond_wait(&evictor.wanted, &host_blocks.lock);
+            continue;
+        }
+        if (evictor.first) {
+            serve(evictor.first);
+            continue;
+        }
+        evictor.reserve_short = false;
+        pthread_mutex_unlock(&host_blocks.lock);
+        gone = evict_some(0, reserve_lacks(false));
+        heap_keep_little(tier_host_room()); /* what comes back is not charged by an allocation */
+        pthread_mutex_lock(&host_blocks.lock);
+        evictor.reserve_short |= gone != 0; /* a flight may not have been enough */
+    }
+    return unused;
+}
+
+uint64_t host_evict_ask(uint64_t base, uint64_t bytes)
+{
+    struct request request = {.base = base, .bytes = bytes}, **last = &evictor.first;
+
+    if (!bytes || !host_fault_running() || host_thread_evicts())
+        return 0;
+    pthread_mutex_lock(&host_blocks.lock);
+    while (*last)
+        last = &(*last)->next;
+    *last = &request;
+    pthread_cond_signal(&evictor.wanted);
+    while (!request.served)
+        pthread_cond_wait(&host_blocks.changed, &host_blocks.lock);
+    pthread_mutex_unlock(&host_blocks.lock);
+    return request.done;
+}
+
+void host_evict_wake(void)
+{
+    if (!host_fault_running() || !reserve_lacks(true))
+        return;
+    pthread_mutex_lock(&host_blocks.lock);
+    evictor.reserve_short = true;
+    pthread_cond_signal(&evictor.wanted);
+    pthread_mutex_unlock(&host_blocks.lock);
+}
+
+void host_evict_excess(void)
+{
+    host_evict_ask(0, lacks(0));
+    host_evict_wake();
+}
+
+size_t host_block_demote(size_t bytes)
+{
+    return host_block_any() ? host_evict_ask(0, bytes) : 0;
+}

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* host_block_flight.c - some pieces of host blocks leave, coldest first. See host_block_state.h. */
+#include "host/host_state.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "ledger/headroom.h"
+#include "ledger/state.h"
+
+enum {
+    FLIGHT_UNITS = 16,
+    RETRY_MS = 10,
+    UNIT_RUNS = HOST_UNIT_PIECES / 2, /* every other piece */
+};
+
+/* Neighbouring pieces that leave together. */
+struct run {
+    uint32_t pieces;
+    struct host_memory memory; /* in the window */
+    struct transfer transfer;
+    bool submitted;
+    int result;
+};
+
+/* What leaves of one unit. */
+struct leaver {
+    struct host_block *block;
+    uint32_t index;
+    uint32_t planned; /* pieces */
+    char *window;
+    uint32_t zero; /* pieces of nothing but zeros: they are not written */
+    struct run run[UNIT_RUNS];
+    unsigned run_count;
+};
+
+struct flight {
+    uint64_t base;  /* block to take from; 0: any */
+    uint64_t bytes; /* wanted */
+    struct leaver leaver[FLIGHT_UNITS];
+    unsigned count;
+};
+
+static char *windows; /* FLIGHT_UNITS of HOST_UNIT_BYTES, nothing mapped there between flights */
+static struct host_staging staging;
+
+/* ---- what leaves ------------------------------------------------------------------------------------------ */
+
+static uint32_t movable(const struct host_block *block, uint32_t index)
+{
+    const struct host_unit *unit = &block->unit[index];
+
+    if (block->pins || block->holds || block->dying || !block->armed)
+        return 0;
+    if (host_blocks.late_children && unit->slot != SLOT_NONE && !unit->writing)
+        return 0;
+    return host_unit_all(block, index) &
+           ~(unit->fresh | unit->leaving | unit->away | unit->returning | unit->stuck);
+}
+
+/* Those without pages that the program gives up just now. */
+static uint32_t settled(const struct host_block *block, uint32_t index, uint32_t pieces)
+{
+    for (uint32_t left = pieces; left; left &= left - 1)
+        if (!host_gone_settled(block, index, (unsigned)__builtin_ctz(left)))
+            pieces &= ~(left & -left);
+    return pieces;
+}
+
+/* Keep the coldest units, coldest first. */
+static void consider(struct flight *flight, struct host_block *block, uint32_t index)
+{
+    uint64_t stamp = block->unit[index].stamp;
+    unsigned at = flight->count;
+
+    if (at == FLIGHT_UNITS) {
+        const struct leaver *warmest = &flight->leaver[--at];
+
+        if (warmest->block->unit[warmest->index].stamp <= stamp)
+            return;
+    } else {
+        flight->count++;
+    }
+    for (; at > 0; at--) {
+        const struct leaver *before = &flight->leaver[at - 1];
+
+        if (before->block->unit[before->index].stamp <= stamp)
+            break;
+        flight->leaver[at].block = before->block;
+        flight->leaver[at].index = before->index;
+    }
+    flight->leaver[at].block = block;
+    flight->leaver[at].index = index;
+}
+
+/* As many of the pieces as are wanted, lowest first; what is still wanted after them. */
+static uint32_t enough(const struct host_block *block, uint32_t index, uint32_t pieces, uint64_t *wanted)
+{
+    uint32_t taken = 0;
+
+    for (; pieces && *wanted; pieces &= pieces - 1) {
+        uint32_t bit = pieces & -pieces;
+        uint64_t bytes = host_unit_bytes(block, index, bit);
+
+        taken |= bit;
+        *wanted -= bytes < *wanted ? bytes : *wanted;
+    }
+    return taken;
+}
+
+static void plan(struct flight *flight)
+{
+    uint64_t wanted = flight->bytes;
+
+    flight->count = 0;
+    pthread_mutex_lock(&host_blocks.lock); /* a fork may wait for those who wait for us */
+    for (uint32_t i = 0; i < host_block_count; i++) {
+        struct host_block *block = host_blocks.row[i];
+
+        if (flight->base && block->base != flight->base)
+            continue;
+        for (uint32_t index = 0; index < block->unit_count; index++)
+            if (movable(block, index))
+                consider(flight, block, index);
+    }
+    for (unsigned i = 0; i < flight->count; i++) {
+        struct leaver *leaver = &flight->leaver[i];
+
+        leaver->planned =
+            enough(leaver->block, leaver->index, movable(leaver->block, leaver->index), &wanted);
+        if (!leaver->planned)
+            flight->count = i;
+        else
+            host_table_enter(leaver->block);
+        leaver->window = windows + i * HOST_UNIT_BYTES;
+        leaver->run_count = 0;
+        leaver->zero = 0;
+    }
+    pthread_mutex_unlock(&host_blocks.lock);
+}
+
+/* ---- out of the program's mapping ------------------------------------------------------------------------- */
+
+/* Move neighbouring pieces into the window. Lock held. */
+static int detach(struct leaver *leaver, uint32_t pieces)
+{
+    const struct host_block *block = leaver->block;
+    struct host_unit *unit = &block->unit[leaver->index];
+    uint64_t unit_start = host_unit_address(block, leaver->index);
+    uint64_t start = unit_start + (unsigned)__builtin_ctz(pieces) * HOST_PIECE_BYTES;
+    uint64_t bytes = host_clip(block, &start, (unsigned)__builtin_popcount(pieces) * HOST_PIECE_BYTES);
+    char *window = leaver->window + (start - unit_start);
+
+    /* A child that is made meanwhile finds them there. */
+    unit->leaving |= pieces;
+    unit->alias = leaver->window;
+    int rc = host_detach((uint64_t)(uintptr_t)window, start, bytes);
+
+    if (rc < 0) {
+        unit->leaving &= ~pieces;
+        return rc;
+    }
+    leaver->run[leaver->run_count++] =
+        (struct run){.pieces = pieces, .memory = {.cpu = window, .bytes = bytes}};
+    return 0;
+}
+
+/* Neighbours of the lowest piece of a mask. */
+static uint32_t lowest_run(uint32_t pieces)
+{
+    uint64_t bit = pieces & -pieces, next = pieces + bit;
+
+    return (uint32_t)(pieces & ~next);
+}
+
+/* Of these pieces, those that leave now. Lock held. Returns the pieces that are busy. */
+static uint32_t leave(struct leaver *leaver, uint32_t left)
+{
+    struct host_unit *unit = &leaver->block->unit[leaver->index];
+    uint32_t busy = 0;
+
+    left = settled(leaver->block, leaver->index, left & movable(leaver->block, leaver->index));
+    while (left && leaver->run_count < UNIT_RUNS) {
+        uint32_t run = lowest_run(left);
+        int rc = detach(leaver, run);
+
+        if (rc < 0) { /* one of them is in the way: piece by piece then */
+            run &= -run;
+            rc = detach(leaver, run);
+        }
+        left &= ~run;
+        if (rc == -EBUSY)
+            busy |= run;
+        else if (rc < 0)
+            unit->stuck |= run;
+    }
+    return busy;
+}
+
+static void leave_all(struct leaver *leaver)
+{
+    uint32_t busy;
+
+    pthread_mutex_lock(&host_blocks.lock);
+    busy = leave(leaver, leaver->planned);
+    pthread_mutex_unlock(&host_blocks.lock);
+    if (!busy)
+        return;
+    for (uint32_t left = busy; left; left &= left - 1) {
+        pthread_mutex_lock(&host_blocks.lock);
+        if (movable(leaver->block, leaver->index) & left & -left)
+            host_detach_own(leaver->block, leaver->index, left & -left);
+        pthread_mutex_unlock(&host_blocks.lock);
+    }
+    pthread_mutex_lock(&host_blocks.lock);
+    if (leave(leaver, busy)) /* the kernel has it: try others first */
+        leaver->block->unit[leaver->index].stamp = core_stamp();
+    pthread_mutex_unlock(&host_blocks.lock);
+}
+
+/* ---- to disk ---------------------------------------------------------------------------------------------- */
+
+static bool is_zero(const char *bytes, uint64_t count)
+{
+    uint64_t word;
+
+    memcpy(&word, bytes, sizeof(word));
+    return word == 0 && memcmp(bytes, bytes + sizeof(word), count - sizeof(word)) == 0;
+}
+
+/* A slot for the unit. False: the disk has none. */
+static bool slot_take(struct leaver *leaver)
+{
+    struct host_unit *unit = &leaver->block->unit[leaver->index];
+    uint64_t slot;
+    bool wanted;
+
+    pthread_mutex_lock(&host_blocks.lock);
+    unit->writing = true;
+    wanted = unit->slot == SLOT_NONE;
+    pthread_mutex_unlock(&host_blocks.lock);
+    if (!wanted)
+        return true;
+    if (host_slot_take(leaver->block, leaver->index, &slot) < 0 &&
+        (!tier_reclaim_slots() || host_slot_take(leaver->block, leaver->index, &slot) < 0))
+        return false;
+    pthread_mutex_lock(&host_blocks.lock);
+    unit->slot = slot;
+    pthread_mutex_unlock(&host_blocks.lock);
+    return true;
+}
+
+static void submit(struct leaver *leaver, struct run *run)
+{
+    const struct host_block *block = leaver->block;
+    char *bytes = run->memory.cpu;
+    uint64_t offset = (uint64_t)(bytes - leaver->window);
+
+    for (uint32_t left = run->pieces; left; left &= left - 1) {
+        unsigned piece = (unsigned)__builtin_ctz(left);
+        uint64_t start = host_unit_address(block, leaver->index) + piece * HOST_PIECE_BYTES, from = start;
+        uint64_t count = host_clip(block, &from, HOST_PIECE_BYTES);
+        char *at = leaver->window + (from - host_unit_address(block, leaver->index));
+
+        if (is_zero(at, count))
+            leaver->zero |= UINT32_C(1) << piece;
+        else
+            host_piece_remember(leaver->block, leaver->index, piece, at);
+    }
+    run->transfer = (struct transfer){.from = TIER_HOST,
+                                      .to = TIER_DISK,
+                                      .host = &run->memory,
+                                      .slot = block->unit[leaver->index].slot + offset,
+                                      .bytes = run->memory.bytes};
+    if ((run->pieces & ~leaver->zero) == 0)
+        return;
+    run->result = executors_submit(&core.executors, &run->transfer);
+    run->submitted = run->result == 0;
+}
+
+/* ---- commit ----------------------------------------------------------------------------------------------- */
+
+/* Pieces whose write failed come back: the window has the only copy. Lock held. */
+static void take_back(struct leaver *leaver, uint32_t pieces)
+{
+    for (; pieces; pieces &= pieces - 1) {
+        unsigned piece = (unsigned)__builtin_ctz(pieces);
+        int rc;
+
+        while ((rc = host_piece_bring(leaver->block, leaver->index, piece, 0, &staging)) == -ENOMEM) {
+            pthread_mutex_unlock(&host_blocks.lock);
+            poll(NULL, 0, RETRY_MS);
+            pthread_mutex_lock(&host_blocks.lock);
+        }
+        if (rc < 0)
+            host_block_stop(host_unit_address(leaver->block, leaver->index) + piece * HOST_PIECE_BYTES,
+                            HOST_PIECE_BYTES, rc);
+    }
+}
+
+static uint64_t commit(struct leaver *leaver, uint32_t failed)
+{
+    struct host_block *block = leaver->block;
+    struct host_unit *unit = &block->unit[leaver->index];
+    uint64_t gone_bytes, slot = SLOT_NONE;
+    uint32_t gone;
+
+    pthread_mutex_lock(&host_blocks.lock);
+    take_back(leaver, unit->leaving & failed);
+    while (unit->leaving & unit->returning)
+        pthread_cond_wait(&host_blocks.changed, &host_blocks.lock);
+    gone = unit->leaving;
+    unit->leaving = 0;
+    unit->away |= gone & ~leaver->zero;
+    unit->fresh |= gone & leaver->zero;
+    unit->alias = NULL;
+    unit->writing = false;
+    if (!unit->away) {
+        slot = unit->slot;
+        unit->slot = SLOT_NONE;
+    }
+    gone_bytes = host_unit_bytes(block, leaver->index, gone);
+    block->absent_bytes += gone_bytes;
+    host_area_moved(host_block_area(block), -(int64_t)gone_bytes);
+    block->saves += (unsigned)__builtin_popcount(gone & ~leaver->zero);
+    host_blocks.away_bytes += host_unit_bytes(block, leaver->index, gone & ~leaver->zero);
+    pthread_mutex_unlock(&host_blocks.lock);
+
+    if (slot != SLOT_NONE)
+        host_slot_give(block, leaver->index, slot);
+    if (leaver->run_count && mmap(leaver->window, HOST_UNIT_BYTES, PROT_READ | PROT_WRITE,
+                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+                                  0) == MAP_FAILED) /* too many mappings: the pages go all the same */
+        madvise(leaver->window, HOST_UNIT_BYTES, MADV_DONTNEED);
+    host_account_out(block, gone_bytes);
+    pthread_mutex_lock(&host_blocks.lock);
+    host_table_leave(block);
+    pthread_mutex_unlock(&host_blocks.lock);
+    return gone_bytes;
+}
+
+/* Wait for what was submitted; the pieces that did not get there. */
+static uint32_t await(struct leaver *leaver, uint64_t *written_bytes, int *error)
+{
+    uint32_t failed = 0;
+
+    for (unsigned i = 0; i < leaver->run_count; i++) {
+        struct run *run = &leaver->run[i];
+
+        if (run->submitted)
+            run->result = executors_wait(&core.executors, &run->transfer);
+        if (run->result) {
+            *error = run->result;
+            failed |= run->pieces & ~leaver->zero;
+        } else if (run->submitted) {
+            *written_bytes += run->memory.bytes;
+        }
+    }
+    return failed;
+}
+
+uint64_t host_flight(uint64_t base, uint64_t bytes)
+{
+    static struct flight memory; /* one thread's, and too large for its stack */
+    struct flight *flight = &memory;
+    uint64_t since_ns = core_clock_ns(), written_bytes = 0, gone_bytes = 0;
+    int error = 0;
+
+    flight->base = base;
+    flight->bytes = bytes;
+    plan(flight);
+    for (unsigned i = 0; i < flight->count; i++) {
+        struct leaver *leaver = &flight->leaver[i];
+
+        if (!slot_take(leaver))
+            continue;
+        leave_all(leaver);
+        for (unsigned r = 0; r < leaver->run_count; r++)
+            submit(leaver, &leaver->run[r]);
+    }
+    for (unsigned i = 0; i < flight->count; i++) {
+        struct leaver *leaver = &flight->leaver[i];
+        uint32_t failed = await(leaver, &written_bytes, &error);
+
+        gone_bytes += commit(leaver, failed);
+    }
+    if (written_bytes)
+        stats_moved(MOVE_HOST_TO_DISK, written_bytes, core_clock_ns() - since_ns);
+    if (error)
+        tier_save_failed(error);
+    return gone_bytes;
+}
+
+int host_flight_init(void)
+{
+    size_t bytes = (FLIGHT_UNITS + 1) * HOST_UNIT_BYTES;
+    char *memory =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *page;
+    int rc;
+
+    if (memory == MAP_FAILED)
+        return -ENOMEM;
+    /* Aligned like the units, so that whole tables of pages are moved at once. */
+    windows = memory + (-(uintptr_t)memory & (HOST_UNIT_BYTES - 1));
+    page = mmap(NULL, host_page_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return -ENOMEM;
+    rc = host_detach_probe((uint64_t)(uintptr_t)windows, (uint64_t)(uintptr_t)page);
+    if (rc == 0)
+        rc = host_staging_init(&staging);
+    munmap(page, host_page_bytes());
+    return rc;
+}

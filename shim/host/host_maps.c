@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* host_block_maps.c - what a range is mapped to, as /proc/self/maps tells (proc(5)). See host_block_state.h. */
+#include "host/host_state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+/* `start-end perms offset dev inode   name`, the numbers in hexadecimal but for the inode. */
+struct mapping {
+    uint64_t start, end;
+    bool is_private, is_anonymous;
+};
+
+static uint64_t read_hex(const char **at)
+{
+    uint64_t value = 0;
+
+    for (;; (*at)++) {
+        char c = **at;
+
+        if (c >= '0' && c <= '9')
+            value = value * 16 + (uint64_t)(c - '0');
+        else if (c >= 'a' && c <= 'f')
+            value = value * 16 + (uint64_t)(c - 'a' + 10);
+        else
+            return value;
+    }
+}
+
+static const char *past_word(const char *at)
+{
+    while (*at && *at != ' ')
+        at++;
+    while (*at == ' ')
+        at++;
+    return at;
+}
+
+static void parse(const char *line, struct mapping *out)
+{
+    const char *at = line;
+
+    out->start = read_hex(&at);
+    at++;
+    out->end = read_hex(&at);
+    at++;
+    out->is_private = at[0] && at[1] && at[2] && at[3] == 'p';
+    at = past_word(past_word(past_word(at)));
+    out->is_anonymous = at[0] == '0' && (at[1] == ' ' || at[1] == 0);
+    at = past_word(at);
+    /* A stack grows by faults of its own; [vdso] and the like are the kernel's. */
+    if (*at && strcmp(at, "[heap]") != 0 && strncmp(at, "[anon:", 6) != 0)
+        out->is_anonymous = false;
+}
+
+/* Look at one line; false: seen enough. */
+static bool check_line(const char *line, uint64_t *from, uint64_t end, int *out_rc)
+{
+    struct mapping mapping;
+
+    parse(line, &mapping);
+    if (mapping.end <= *from)
+        return true;
+    if (mapping.start > *from || !mapping.is_private || !mapping.is_anonymous)
+        return false;
+    *from = mapping.end;
+    if (*from < end)
+        return true;
+    *out_rc = 0;
+    return false;
+}
+
+int host_maps_check(uint64_t first, uint64_t end)
+{
+    char text[8192];
+    size_t used = 0;
+    bool more = true;
+    int rc = -EINVAL, file;
+
+    if (first >= end)
+        return 0;
+    file = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return -errno;
+    while (more) {
+        ssize_t length = read(file, text + used, sizeof(text) - 1 - used);
+        char *line = text, *newline;
+
+        if (length < 0 && errno == EINTR)
+            continue;
+        if (length < 0)
+            rc = -errno;
+        if (length <= 0)
+            break;
+        used += (size_t)length;
+        text[used] = 0;
+        while (more && (newline = strchr(line, '\n'))) {
+            *newline = 0;
+            more = check_line(line, &first, end, &rc);
+            line = newline + 1;
+        }
+        used -= (size_t)(line - text);
+        memmove(text, line, used);
+    }
+    close(file);
+    return rc;
+}
+
+#define USUAL_MOST 65530 /* Linux's own default */
+
+uint64_t host_maps_most;
+
+uint64_t host_maps_limit(void)
+{
+    uint64_t most = host_maps_most;
+    char text[32];
+    ssize_t length;
+    int file;
+
+    if (most)
+        return most;
+    file = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
+    length = file < 0 ? -1 : read(file, text, sizeof(text));
+    for (ssize_t i = 0; i < length && text[i] >= '0' && text[i] <= '9'; i++)
+        most = most * 10 + (uint64_t)(text[i] - '0');
+    if (file >= 0)
+        close(file);
+    return host_maps_most = most ? most : USUAL_MOST;
+}

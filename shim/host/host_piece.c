@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* host_block_piece.c - one piece comes back. See host_block_state.h. */
+#include "host/host_state.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "base/log.h"
+#include "base/private_fds.h"
+#include "ledger/headroom.h"
+#include "ledger/state.h"
+
+static char zeros[HOST_PIECE_BYTES]; /* never written: not const, so that the file does not hold them */
+
+uint32_t host_unit_all(const struct host_block *block, uint32_t unit)
+{
+    uint64_t start = host_unit_address(block, unit), from = start;
+    uint64_t bytes = host_clip(block, &from, HOST_UNIT_BYTES);
+    unsigned low = (unsigned)((from - start) / HOST_PIECE_BYTES);
+    unsigned high = (unsigned)((from + bytes - start + HOST_PIECE_BYTES - 1) / HOST_PIECE_BYTES);
+
+    return (uint32_t)((UINT64_C(1) << high) - (UINT64_C(1) << low));
+}
+
+uint64_t host_unit_bytes(const struct host_block *block, uint32_t unit, uint32_t pieces)
+{
+    uint64_t total = 0;
+
+    for (; pieces; pieces &= pieces - 1) {
+        uint64_t start = host_unit_address(block, unit) + (unsigned)__builtin_ctz(pieces) * HOST_PIECE_BYTES;
+
+        total += host_clip(block, &start, HOST_PIECE_BYTES);
+    }
+    return total;
+}
+
+uint32_t host_piece_untouched(const struct host_block *block, uint32_t index)
+{
+    unsigned char resident[HOST_UNIT_BYTES / 4096];
+    uint64_t unit = host_unit_address(block, index), start = unit, page = host_page_bytes();
+    uint64_t bytes = host_clip(block, &start, HOST_UNIT_BYTES);
+    uint32_t untouched = host_unit_all(block, index);
+
+    if (mincore((void *)(uintptr_t)start, bytes, resident) < 0)
+        return 0;
+    for (uint64_t at = 0; at < bytes; at += page)
+        if (resident[at / page] & 1)
+            untouched &= ~(UINT32_C(1) << (start + at - unit) / HOST_PIECE_BYTES);
+    return untouched;
+}
+
+int host_staging_init(struct host_staging *staging)
+{
+    void *memory = mmap(NULL, HOST_PIECE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (memory == MAP_FAILED)
+        return -ENOMEM;
+    *staging = (struct host_staging){.piece = memory};
+    return 0;
+}
+
+void host_staging_finish(struct host_staging *staging)
+{
+    munmap(staging->piece, HOST_PIECE_BYTES);
+    disk_bounce_finish(&staging->bounce);
+}
+
+static enum host_class class_of(const struct host_block *block)
+{
+    return block->flags & HOST_BLOCK_HEAP ? HOST_HEAP : HOST_REGISTERED;
+}
+
+void host_account_in(struct host_block *block, uint64_t bytes)
+{
+    host_area_force(class_of(block), bytes);
+}
+
+void host_account_out(struct host_block *block, uint64_t bytes)
+{
+    host_area_credit(class_of(block), bytes);
+}
+
+void host_room_take(struct host_block *block, uint64_t bytes, uint64_t over_bytes)
+{
+    enum {
+        TRIES = 4 /* others may take the room that was made for us */
+    };
+
+    host_evict_ask(0, over_bytes);
+    for (unsigned tries = 0; host_area_try(class_of(block), bytes) < 0; tries++) {
+        uint64_t room = tier_host_room(), wanted = bytes + tier_host_staging();
+
+        if (tries == TRIES || !host_evict_ask(0, wanted > room ? wanted - room : bytes)) {
+            host_account_in(block, bytes);
+            break;
+        }
+    }
+    host_evict_wake();
+}
+
+/* ---- reading ---------------------------------------------------------------------------------------------- */
+
+static uint64_t piece_start(const struct host_block *block, uint32_t unit, unsigned piece)
+{
+    return host_unit_address(block, unit) + piece * HOST_PIECE_BYTES;
+}
+
+static uint64_t checksum_of(const struct host_block *block, uint32_t unit, unsigned piece, const void *bytes)
+{
+    uint64_t start = piece_start(block, unit, piece);
+
+    return XXH3_64bits(bytes, host_clip(block, &start, HOST_PIECE_BYTES));
+}
+
+void host_piece_remember(struct host_block *block, uint32_t unit, unsigned piece, const void *bytes)
+{
+    if (block->checksum)
+        block->checksum[unit * HOST_UNIT_PIECES + piece] = checksum_of(block, unit, piece, bytes);
+}
+
+/* By a thread that has the file. */
+static int carry(uint64_t slot, void *memory, uint64_t bytes)
+{
+    struct host_memory host = {.cpu = memory, .bytes = bytes};
+    struct transfer transfer = {
+        .from = TIER_DISK, .to = TIER_HOST, .host = &host, .slot = slot, .bytes = bytes};
+    int rc = executors_submit(&core.executors, &transfer);
+
+    return rc < 0 ? rc : executors_wait(&core.executors, &transfer);
+}
+
+int host_piece_read(const struct host_block *block, uint32_t unit, unsigned piece,
+                    struct host_staging *staging)
+{
+    uint64_t start = piece_start(block, unit, piece), bytes = host_clip(block, &start, HOST_PIECE_BYTES);
+    uint64_t slot = block->unit[unit].slot + (start - host_unit_address(block, unit));
+    int rc = disk_is_reached(&core.disk, slot)
+                 ? disk_read(&core.disk, slot, staging->piece, bytes, &staging->bounce)
+                 : carry(slot, staging->piece, bytes);
+
+    if (rc == 0 && block->checksum &&
+        block->checksum[unit * HOST_UNIT_PIECES + piece] != checksum_of(block, unit, piece, staging->piece))
+        rc = -EILSEQ;
+    return rc;
+}
+
+static void complain(uint64_t address, int error)
+{
+    if (error == -EILSEQ)
+        log_line(LOG_ERROR, "the bytes of host address %llx changed while they were on disk",
+                 (unsigned long long)address);
+    else
+        log_line(LOG_ERROR,
+                 "host address %llx cannot be read back from the spill directory (error %d): who touches it "
+                 "waits, "
+                 "and it is tried again",
+                 (unsigned long long)address, -error);
+}
+
+/* ---- coming back ------------------------------------------------------------------------------------------ */
+
+/* Where the bytes are until they are back. */
+enum source {
+    HERE, /* in memory; at most a page of it is missing */
+    NOWHERE,
+    ALIAS,
+    DISK
+};
+
+static enum source source_of(const struct host_unit *unit, uint32_t bit)
+{
+    if (unit->leaving & bit)
+        return ALIAS;
+    if (unit->away & bit)
+        return DISK;
+    return unit->fresh & bit ? NOWHERE : HERE;
+}
+
+/* Put a piece in its place, or a page of it. A page that the program has given up stays missing, but for one that is
+ * asked for. Lock held, and let go of while something has to be read first. */
+static int place(struct host_block *block, uint32_t index, unsigned piece, uint64_t page, enum source source,
+                 const char *bytes)
+{
+    struct host_unit *unit = &block->unit[index];
+    uint64_t in_unit = page % HOST_UNIT_BYTES / host_page_bytes();
+    int rc;
+
+    for (;;) {
+        rc = source == HERE ? 0 : host_gone_fill(block, index, piece, bytes, -1);
+        if (!rc && page && (source == HERE || host_gone(unit, in_unit)))
+            rc = host_fault_fill(page, zeros, host_page_bytes());
+        if (rc != -EAGAIN)
+            break;
+        pthread_mutex_unlock(&host_blocks.lock);
+        sched_yield();
+        pthread_mutex_lock(&host_blocks.lock);
+    }
+    if (!rc && page)
+        host_gone_clear(unit, in_unit);
+    return rc;
+}
+
+static void wake(const struct host_block *block, uint32_t unit, unsigned piece)
+{
+    uint64_t start = piece_start(block, unit, piece), bytes = host_clip(block, &start, HOST_PIECE_BYTES);
+
+    host_fault_wake(start, bytes);
+}
+
+/* The piece is in memory. The unit's slot when nothing is in it any more, else SLOT_NONE. */
+static uint64_t settle(struct host_block *block, uint32_t index, uint32_t bit, enum source source,
+                       uint64_t bytes)
+{
+    struct host_unit *unit = &block->unit[index];
+    uint64_t slot = SLOT_NONE;
+
+    unit->fresh &= ~bit;
+    unit->leaving &= ~bit;
+    unit->away &= ~bit;
+    unit->stamp = core_stamp();
+    if (source == DISK)
+        host_blocks.away_bytes -= bytes;
+    if (source == DISK || source == NOWHERE) {
+        block->absent_bytes -= bytes;
+        host_area_moved(host_block_area(block), (int64_t)bytes);
+    }
+    if (!unit->away && !unit->writing) {
+        slot = unit->slot;
+        unit->slot = SLOT_NONE;
+    }
+    return slot;
+}
+
+static int fetch(struct host_block *block, uint32_t index, unsigned piece, struct host_staging *staging)
+{
+    uint64_t since_ns = core_clock_ns();
+    int rc = host_piece_read(block, index, piece, staging);
+
+    if (rc == 0)
+        stats_moved(MOVE_DISK_TO_HOST, host_unit_bytes(block, index, UINT32_C(1) << piece),
+                    core_clock_ns() - since_ns);
+    return rc;
+}
+
+static const char *bytes_of(const struct host_block *block, uint32_t index, unsigned piece,
+                            enum source source, const struct host_staging *staging)
+{
+    uint64_t start = piece_start(block, index, piece);
+
+    host_clip(block, &start, HOST_PIECE_BYTES);
+    if (source == ALIAS)
+        return block->unit[index].alias + (start - host_unit_address(block, index));
+    return source == DISK ? staging->piece : zeros;
+}
+
+int host_piece_bring(struct host_block *block, uint32_t index, unsigned piece, uint64_t page,
+                     struct host_staging *staging)
+{
+    struct host_unit *unit = &block->unit[index];
+    uint32_t bit = UINT32_C(1) << piece;
+    uint64_t bytes = host_unit_bytes(block, index, bit), slot = SLOT_NONE;
+    enum source source;
+    bool charged, first_failure = false;
+    uint64_t over_bytes;
+    int rc;
+
+    while (unit->returning & bit)
+        pthread_cond_wait(&host_blocks.changed, &host_blocks.lock);
+    source = source_of(unit, bit);
+    if (source == HERE && !page)
+        return 0;
+    charged = source == DISK || source == NOWHERE;
+    over_bytes = charged && host_block_area(block) == AREA_BUFFER ? host_area_over(bytes) : 0;
+    unit->returning |= bit;
+    pthread_mutex_unlock(&host_blocks.lock);
+
+    if (charged)
+        host_room_take(block, bytes, over_bytes);
+    rc = source == DISK ? fetch(block, index, piece, staging) : 0;
+    pthread_mutex_lock(&host_blocks.lock);
+    if (rc == 0)
+        rc = place(block, index, piece, page, source, bytes_of(block, index, piece, source, staging));
+    if (rc < 0 && charged) {
+        pthread_mutex_unlock(&host_blocks.lock);
+        host_account_out(block, bytes);
+        pthread_mutex_lock(&host_blocks.lock);
+    }
+    unit->returning &= ~bit;
+    if (rc == 0) {
+        slot = settle(block, index, bit, source, bytes);
+    } else {
+        first_failure = !block->complained;
+        block->complained = true;
+    }
+    pthread_cond_broadcast(&host_blocks.changed);
+    /* Who waits for it goes on only when the books have it. */
+    if (rc == 0)
+        wake(block, index, piece);
+    if (slot == SLOT_NONE && !first_failure)
+        return rc;
+    pthread_mutex_unlock(&host_blocks.lock);
+    if (slot != SLOT_NONE)
+        host_slot_give(block, index, slot);
+    if (first_failure)
+        complain(piece_start(block, index, piece), rc);
+    pthread_mutex_lock(&host_blocks.lock);
+    return rc;
+}
+
+static uint32_t pieces_absent(const struct host_block *block, uint32_t index, bool fresh_too)
+{
+    const struct host_unit *unit = &block->unit[index];
+
+    return unit->leaving | unit->away | unit->returning | (fresh_too ? unit->fresh : 0);
+}
+
+static int bring_all(struct host_block *block, bool fresh_too, struct host_staging *staging)
+{
+    for (uint32_t index = 0; index < block->unit_count; index++)
+        for (uint32_t left = host_unit_all(block, index); left; left &= left - 1) {
+            uint32_t bit = left & -left;
+
+            if (pieces_absent(block, index, fresh_too) & bit &&
+                host_piece_bring(block, index, (unsigned)__builtin_ctz(bit), 0, staging) < 0)
+                return -EIO;
+        }
+    return 0;
+}
+
+int host_piece_bring_all(struct host_block *block, bool fresh_too)
+{
+    struct host_staging staging;
+    uint32_t absent = 0;
+    int rc;
+
+    for (uint32_t index = 0; index < block->unit_count; index++)
+        absent |= pieces_absent(block, index, fresh_too);
+    if (!absent)
+        return 0;
+    host_table_enter(block);
+    pthread_mutex_unlock(&host_blocks.lock);
+    rc = host_staging_init(&staging);
+    pthread_mutex_lock(&host_blocks.lock);
+    if (!rc) {
+        rc = bring_all(block, fresh_too, &staging);
+        host_staging_finish(&staging);
+    }
+    host_table_leave(block);
+    return rc;
+}

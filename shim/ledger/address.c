@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* address.c - see address.h. */
+#include "ledger/address.h"
+
+#include <errno.h>
+
+#include "ledger/state.h"
+
+static int take_placed(const struct block *fresh, uint32_t *out_first)
+{
+    struct device *device = core.device;
+    uint64_t bytes = fresh->granules * GRANULE_BYTES, address;
+    int r = device->place(device, fresh->ordinal, fresh->context, bytes, &address);
+
+    if (r < 0)
+        return r;
+    if (!blocks_own(&core.blocks, address) || !blocks_own(&core.blocks, address + bytes - 1)) {
+        device->unplace(device, fresh->context, address, bytes);
+        return -ENOMEM;
+    }
+    *out_first = address_granule(&core.blocks, address);
+    pthread_mutex_lock(&core.lock);
+    extent_cover(&core.arena, *out_first, fresh->granules);
+    pthread_mutex_unlock(&core.lock);
+    return 0;
+}
+
+int address_take(const struct block *fresh, uint32_t *out_first)
+{
+    int r;
+
+    if (core_places())
+        return take_placed(fresh, out_first);
+    pthread_mutex_lock(&core.lock);
+    r = extent_take(&core.arena, fresh->granules, out_first);
+    pthread_mutex_unlock(&core.lock);
+    return r;
+}
+
+void address_give(uint64_t context, uint32_t first, uint32_t granules)
+{
+    if (core_places()) {
+        core.device->unplace(core.device, context, granule_address(&core.blocks, first),
+                             granules * GRANULE_BYTES);
+        return;
+    }
+    pthread_mutex_lock(&core.lock);
+    extent_give(&core.arena, first, granules);
+    pthread_mutex_unlock(&core.lock);
+}

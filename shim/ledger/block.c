@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* block.c - see block.h. */
+#include "ledger/block.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static void *table_create(uint64_t bytes)
+{
+    void *table = mmap(0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return table == MAP_FAILED ? 0 : table;
+}
+
+static void table_destroy(void *table, uint64_t bytes)
+{
+    if (table)
+        munmap(table, bytes);
+}
+
+int blocks_init(struct blocks *blocks, uint64_t base, uint64_t bytes)
+{
+    struct blocks made = {.base = base, .bytes = bytes, .granules = (uint32_t)(bytes / GRANULE_BYTES)};
+
+    assert(bytes / GRANULE_BYTES < OWNER_COPIED - 1);
+    made.owner = table_create(made.granules * sizeof(*made.owner));
+    made.stamp = table_create((made.granules + UINT64_C(1)) * sizeof(*made.stamp));
+    made.stamp += made.stamp != NULL;
+    made.block = table_create(made.granules * sizeof(*made.block));
+    made.chunk = table_create(made.granules * sizeof(*made.chunk));
+    made.operand = table_create(made.granules * sizeof(*made.operand));
+    if (!made.owner || !made.stamp || !made.block || !made.chunk || !made.operand) {
+        blocks_finish(&made);
+        return -ENOMEM;
+    }
+    *blocks = made;
+    return 0;
+}
+
+void blocks_finish(struct blocks *blocks)
+{
+    table_destroy((void *)blocks->owner, blocks->granules * sizeof(*blocks->owner));
+    table_destroy((void *)(blocks->stamp - (blocks->stamp != NULL)),
+                  (blocks->granules + UINT64_C(1)) * sizeof(*blocks->stamp));
+    table_destroy(blocks->block, blocks->granules * sizeof(*blocks->block));
+    table_destroy(blocks->operand, blocks->granules * sizeof(*blocks->operand));
+    table_destroy(blocks->chunk, blocks->granules * sizeof(*blocks->chunk));
+    *blocks = (struct blocks){0};
+}
+
+void block_begin(struct block *block, const struct block *fresh)
+{
+    block->id = 0;
+    block->bytes = fresh->bytes;
+    block->context = fresh->context;
+    block->call_site = fresh->call_site;
+    block->granules = fresh->granules;
+    block->chunk_granules = fresh->chunk_granules;
+    block->returned = 0;
+    memset(block->pins, 0, sizeof(block->pins));
+    block->stage = 0;
+    block->priority = 0;
+    block->ordinal = fresh->ordinal;
+    block->flags = fresh->flags;
+}
+
+#define FROM(state) (1u << (state))
+
+/* Row: the state entered; bits: the states it may be entered from. Only asserted. */
+__attribute__((unused)) static const uint32_t chunk_from[CHUNK_STATE_COUNT] = {
+    [CHUNK_NONE] =
+        FROM(CHUNK_RESIDENT) | FROM(CHUNK_HOST) | FROM(CHUNK_DISK) | FROM(CHUNK_BROKEN) | FROM(CHUNK_IDLE),
+    [CHUNK_RESIDENT] = FROM(CHUNK_NONE) | FROM(CHUNK_LEAVING) | FROM(CHUNK_RETURNING) | FROM(CHUNK_IDLE),
+    [CHUNK_LEAVING] = FROM(CHUNK_RESIDENT),
+    [CHUNK_HOST] = FROM(CHUNK_NONE) | FROM(CHUNK_LEAVING) | FROM(CHUNK_SPILLING) | FROM(CHUNK_RETURNING) |
+                   FROM(CHUNK_UNMAPPING),
+    [CHUNK_SPILLING] = FROM(CHUNK_HOST),
+    [CHUNK_DISK] = FROM(CHUNK_LEAVING) | FROM(CHUNK_SPILLING) | FROM(CHUNK_RETURNING),
+    [CHUNK_RETURNING] = FROM(CHUNK_HOST) | FROM(CHUNK_DISK),
+    [CHUNK_UNMAPPING] = FROM(CHUNK_HOST) | FROM(CHUNK_BROKEN),
+    [CHUNK_BROKEN] = FROM(CHUNK_NONE) | FROM(CHUNK_LEAVING) | FROM(CHUNK_RETURNING),
+    [CHUNK_IDLE] = FROM(CHUNK_RESIDENT),
+};
+#undef FROM
+
+void chunk_move(struct chunk *chunk, enum chunk_state to)
+{
+    assert(chunk_from[to] & (1u << chunk->state));
+    chunk->state = (uint8_t)to;
+}
+
+void block_publish(struct blocks *blocks, uint32_t first)
+{
+    const struct block *block = &blocks->block[first];
+    uint32_t entry = first + 1;
+
+    if (block->flags & BLOCK_DEAD) /* freed while a chunk of it moved: nobody may find it any more */
+        return;
+    for (uint32_t granule = first, more = 1; more; more = granule = chunk_next(blocks, first, granule)) {
+        const struct chunk *chunk = &blocks->chunk[granule];
+
+        if (chunk->state == CHUNK_RESIDENT || chunk->state == CHUNK_LEAVING)
+            continue;
+        entry |= chunk->mapped ? OWNER_AWAY : OWNER_AWAY | OWNER_GONE;
+    }
+    /* While it is pinned the program answers for what is written. */
+    if (block->flags & BLOCK_REGISTERED && blocks->operand[first].copies && !block->pins[PIN_API])
+        entry |= OWNER_COPIED;
+    if (atomic_load_explicit(&blocks->owner[first], memory_order_relaxed) == entry)
+        return;
+    for (uint32_t i = 0; i < block->granules; i++)
+        atomic_store_explicit(&blocks->owner[first + i], entry, memory_order_release);
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * block.h - what is remembered of each block and of each of its chunks, found by arithmetic on its address.
+ *
+ * Shape    the arena is a row of granules of 2 MiB. Every table here is an array with an entry per granule, in memory
+ *          that costs nothing until it is touched: a block's record is the entry of its first granule, a chunk's
+ *          record likewise. So there is no record allocator, no hash and no list.
+ * Threads  `owner` and `stamp` are read without a lock by the launch path, `alive` by the mover; all else belongs to
+ *          core.lock. A record stays readable for ever.
+ */
+#ifndef EBB_BLOCK_H
+#define EBB_BLOCK_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/core.h"
+#include "policy/queues.h"
+#include "tier/device.h"
+
+struct slab;
+
+/** Where the authoritative bytes of a chunk are. Written by chunk_move only (block.c). */
+enum chunk_state {
+    CHUNK_NONE,      /**< no chunk */
+    CHUNK_RESIDENT,  /**< device memory at its address */
+    CHUNK_LEAVING,   /**< resident; being copied out */
+    CHUNK_HOST,      /**< slab; at its address too when `mapped` */
+    CHUNK_SPILLING,  /**< slab, unmapped; being written to its slot */
+    CHUNK_DISK,      /**< slot, or none where it was dropped; address unmapped */
+    CHUNK_RETURNING, /**< slab or slot; being brought back */
+    CHUNK_UNMAPPING, /**< slab; its address is being unmapped */
+    CHUNK_BROKEN,    /**< slab; its address could not be mapped again: no launch may run */
+    CHUNK_IDLE,      /**< device memory of a freed block, kept mapped for the next one of its size */
+    CHUNK_STATE_COUNT
+};
+
+#define SLOT_NONE UINT64_MAX
+
+struct chunk {
+    uint64_t handle;     /**< device memory; 0: none */
+    struct slab *slab;   /**< host memory; NULL: none */
+    uint64_t slot;       /**< place on disk; SLOT_NONE: none */
+    uint64_t slot_epoch; /**< gate_writes() when the slot's bytes were last known equal to the chunk's */
+    uint64_t checksum;   /**< of the bytes that left, when EBBTIDE_VERIFY asks for it */
+    uint32_t granules;
+    uint8_t state; /**< enum chunk_state */
+    bool mapped;   /**< the slab is mapped at the chunk's address */
+    bool copied;   /**< resident, and by the program's word its slab, else its slot, holds the same bytes */
+};
+
+enum block_flag {
+    BLOCK_REGISTERED = 1, /**< reachable by seen arguments only */
+    BLOCK_HOLDER = 2,     /**< the last search found a word inside the arena in it */
+    BLOCK_REFERENCED = 4, /**< the last search found a word that points at it */
+    BLOCK_DEAD = 8,       /**< freed by the program, memory not given back yet */
+    BLOCK_FIXED = 16,     /**< never a victim: a named library's own */
+    BLOCK_DEFERRED = 32,  /**< dead, and waiting for the device to be at rest */
+    BLOCK_DRAWN = 64,     /**< made of a reservation, whose pin it has until that is committed or ends */
+};
+
+struct block {
+    uint64_t id; /**< 0: no block here */
+    uint64_t bytes;
+    uint64_t context;
+    const void *call_site;
+    uint32_t granules;
+    uint32_t chunk_granules;      /**< of every chunk but the last */
+    _Atomic uint32_t launch_pins; /**< of this granule, whosever it is: launches that name it */
+    uint32_t mark;                /**< the role's: last list that it is in */
+    uint64_t returned;            /**< stamp of when it last came back to the device; 0: never */
+    uint16_t pins[PIN_REASON_COUNT];
+    uint16_t stage;  /**< 0 to STAGE_MAX of policies.h */
+    int8_t priority; /**< PRIORITY_MIN to PRIORITY_MAX */
+    uint8_t ordinal;
+    uint8_t flags;
+    uint8_t area; /**< enum area: where it counts; area.c writes it */
+};
+
+/** Top bit of an owner entry: some chunk of the block is not resident. */
+#define OWNER_AWAY 0x80000000u
+/** And below it: some chunk is not mapped at its address at all. */
+#define OWNER_GONE 0x40000000u
+/** And below that: a copy of some chunk is good only until the block is written. */
+#define OWNER_COPIED 0x20000000u
+#define OWNER_FLAGS  (OWNER_AWAY | OWNER_GONE | OWNER_COPIED)
+
+enum operand_flag {
+    OPERAND_KEEP = 1,       /**< what comes back keeps its copy; the role's */
+    OPERAND_RELOADABLE = 2, /**< registered as such */
+};
+
+/** What the program said about a block that it registered; all zeros for others. core.lock. */
+struct operand {
+    struct queue_entry entry; /**< in the queues of its device */
+    uint64_t bytes;           /**< as registered */
+    uint64_t host_bytes;      /**< of it in host memory, as the host's areas count it; host_area.c's */
+    uint64_t reservation;     /**< that it was drawn from; only with BLOCK_DRAWN */
+    uint32_t copies;          /**< of its chunks that are `copied` */
+    uint32_t saves;           /**< times that it left the device by being copied */
+    uint8_t flags;            /**< enum operand_flag */
+    char name[24];            /**< ended by NUL */
+    int (*reload)(void *ptr, size_t offset, void *memory, size_t bytes, void *arg); /**< NULL: it is saved */
+    void *reload_arg;
+};
+
+struct blocks {
+    uint64_t base;  /**< of the arena */
+    uint64_t bytes; /**< 0: no arena */
+    uint32_t granules;
+    _Atomic uint32_t *owner; /**< first granule of the block + 1, or 0; OWNER_FLAGS */
+    _Atomic uint64_t *stamp; /**< last use of the block that starts here; 0: no candidate. At -1: 0 */
+    struct block *block;
+    struct chunk *chunk;
+    struct operand *operand;
+    uint64_t last_id;
+    _Atomic uint32_t alive; /**< blocks; written under core.lock, read by anybody */
+};
+
+/** Tables for an arena. -ENOMEM. */
+int blocks_init(struct blocks *blocks, uint64_t base, uint64_t bytes);
+void blocks_finish(struct blocks *blocks);
+
+static inline bool blocks_own(const struct blocks *blocks, uint64_t address)
+{
+    return address - blocks->base < blocks->bytes;
+}
+
+static inline uint64_t granule_address(const struct blocks *blocks, uint32_t granule)
+{
+    return blocks->base + granule * GRANULE_BYTES;
+}
+
+static inline uint32_t address_granule(const struct blocks *blocks, uint64_t address)
+{
+    return (uint32_t)((address - blocks->base) / GRANULE_BYTES);
+}
+
+/** Owner entry of the block that a granule below `granules` lies in; 0 when in none. Any thread, without a lock. */
+static inline uint32_t owner_at(const struct blocks *blocks, uint32_t granule)
+{
+    return atomic_load_explicit(&blocks->owner[granule], memory_order_acquire);
+}
+
+/** Owner entry of the block that starts at `first`; 0 when none does any more. */
+static inline uint32_t owner_entry(const struct blocks *blocks, uint32_t first)
+{
+    uint32_t entry = owner_at(blocks, first);
+
+    return (entry & ~OWNER_FLAGS) == first + 1 ? entry : 0;
+}
+
+/** Stamp of the block that an owner entry tells; the 0 at -1 when it tells none. */
+static inline _Atomic uint64_t *owner_stamp(const struct blocks *blocks, uint32_t entry)
+{
+    return blocks->stamp + (entry & ~OWNER_FLAGS) - 1;
+}
+
+static inline uint64_t chunk_bytes(const struct chunk *chunk)
+{
+    return chunk->granules * GRANULE_BYTES;
+}
+
+/** Nobody but the program has its bytes; see reload.h. core.lock held. */
+static inline bool chunk_dropped(const struct chunk *chunk)
+{
+    return chunk->state == CHUNK_DISK && chunk->slot == SLOT_NONE;
+}
+
+/** Is the block at `first` dropped and never saved? core.lock held. */
+static inline bool block_reloadable(const struct blocks *blocks, uint32_t first)
+{
+    return blocks->block[first].flags & BLOCK_REGISTERED && blocks->operand[first].reload;
+}
+
+/** Has the program got this block? core.lock held. */
+static inline bool block_alive(const struct block *block)
+{
+    return block->id && !(block->flags & BLOCK_DEAD);
+}
+
+/** Fill the record of a new block. Launch pins are the granule's and stay. */
+void block_begin(struct block *block, const struct block *fresh);
+
+/** Block that owns a granule, or NULL; its first granule in `*out_first`. */
+static inline struct block *blocks_at(struct blocks *blocks, uint32_t granule, uint32_t *out_first)
+{
+    uint32_t owner;
+
+    if (granule >= blocks->granules)
+        return NULL;
+    owner = owner_at(blocks, granule) & ~OWNER_FLAGS;
+    if (!owner)
+        return NULL;
+    *out_first = owner - 1;
+    return &blocks->block[owner - 1];
+}
+
+/** Walk the chunks of the block at `first`: start with granule = first; the next after it, or 0 past the last. */
+static inline uint32_t chunk_next(const struct blocks *blocks, uint32_t first, uint32_t granule)
+{
+    uint32_t next = granule + blocks->chunk[granule].granules;
+
+    return next < first + blocks->block[first].granules ? next : 0;
+}
+
+/** The one place where a chunk changes state. The step must be one that the residency design knows (asserted). */
+void chunk_move(struct chunk *chunk, enum chunk_state to);
+
+/** Publish, under core.lock, whether every chunk of the block is resident. A dead block stays unknown. */
+void block_publish(struct blocks *blocks, uint32_t first);
+
+/** Any pin that keeps it on the device (all reasons but referenced). */
+static inline bool block_pinned(const struct block *block)
+{
+    unsigned pins = 0;
+
+#pragma GCC unroll 8
+    for (unsigned reason = 0; reason < PIN_REASON_COUNT; reason++)
+        pins |= reason == PIN_REFERENCED ? 0 : block->pins[reason];
+    return pins || block->flags & BLOCK_FIXED;
+}
+
+#endif

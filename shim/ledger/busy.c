@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* waiting.c - what others hold for a moment: launch pins, blocks being built or given back. See state.h. */
+#include "ledger/state.h"
+
+void block_returned(uint32_t first)
+{
+    uint64_t now = core_stamp();
+
+    core.blocks.block[first].returned = now;
+    if (atomic_load_explicit(&core.blocks.stamp[first], memory_order_relaxed))
+        atomic_store_explicit(&core.blocks.stamp[first], now, memory_order_relaxed);
+}
+
+bool block_in_launch(uint32_t first)
+{
+    uint32_t pins = atomic_load(&core.pins_all), end = first + core.blocks.block[first].granules;
+
+    for (uint32_t g = first; g < end && !pins; g++)
+        pins = atomic_load(&core.blocks.block[g].launch_pins);
+    return pins != 0;
+}
+
+uint64_t core_launch_pins(void)
+{
+    uint64_t pins = 0;
+
+    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++)
+        pins += atomic_load(&core.blocks.block[g].launch_pins);
+    return pins;
+}
+
+bool core_in_use(void)
+{
+    bool pinned;
+
+    pthread_mutex_lock(&core.lock);
+    pinned = core_launch_pins() != 0;
+    pthread_mutex_unlock(&core.lock);
+    return pinned || atomic_load(&core.pins_all) || atomic_load(&core.changing);
+}
+
+static void let_go(void *lock)
+{
+    pthread_mutex_unlock(lock);
+}
+
+int core_wait_until(const struct timespec *until)
+{
+    int r;
+
+    pthread_cleanup_push(let_go, &core.lock);
+    r = pthread_cond_clockwait(&core.changed, &core.lock, CLOCK_MONOTONIC, until);
+    pthread_cleanup_pop(0);
+    return r;
+}
+
+void core_wait_change(void)
+{
+    struct timespec until = core_until(10000000);
+
+    atomic_fetch_add(&core.waiting, 1);
+    pthread_mutex_lock(&core.lock);
+    core_wait_until(&until);
+    pthread_mutex_unlock(&core.lock);
+    atomic_fetch_sub(&core.waiting, 1);
+}
+
+void core_tell_change(void)
+{
+    if (!atomic_load(&core.waiting))
+        return;
+    pthread_mutex_lock(&core.lock);
+    pthread_cond_broadcast(&core.changed);
+    pthread_mutex_unlock(&core.lock);
+}
+
+void core_change_begin(void)
+{
+    atomic_fetch_add(&core.changing, 1);
+}
+
+void core_change_end(void)
+{
+    atomic_fetch_add(&core.changes, 1);
+    atomic_fetch_sub(&core.changing, 1);
+    core_tell_change();
+}

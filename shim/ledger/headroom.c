@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tier.c - see tier.h. */
+#include "ledger/headroom.h"
+
+#include <errno.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "base/log.h"
+#include "engine/copies.h"
+#include "engine/reservation.h"
+#include "ledger/limit.h"
+#include "ledger/share.h"
+#include "ledger/state.h"
+
+static uint64_t room_of(const struct budget *budget)
+{
+    uint64_t room;
+
+    pthread_mutex_lock(&core.lock);
+    room = budget->limit_bytes > budget->used_bytes ? budget->limit_bytes - budget->used_bytes : 0;
+    pthread_mutex_unlock(&core.lock);
+    return room;
+}
+
+uint64_t tier_device_room(unsigned ordinal)
+{
+    uint64_t room = room_of(&core.devices[ordinal].budget), beyond;
+
+    pthread_mutex_lock(&core.lock);
+    beyond = limit_beyond_pool(ordinal);
+    room += reservation_drawable(core.devices[ordinal].budget.class_bytes[CLASS_RESERVED]);
+    pthread_mutex_unlock(&core.lock);
+    return room > beyond ? room - beyond : 0;
+}
+
+uint64_t tier_host_room(void)
+{
+    return room_of(&core.host_budget);
+}
+
+uint64_t tier_device_staging(unsigned ordinal)
+{
+    const struct device_state *device = &core.devices[ordinal];
+
+    return device->away_bytes || area_in_force() ? device->chunk_max_granules * GRANULE_BYTES : 0;
+}
+
+uint64_t tier_host_staging(void)
+{
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; core.device && i < core.device->count; i++)
+        if (bytes < core.devices[i].chunk_max_granules * GRANULE_BYTES)
+            bytes = core.devices[i].chunk_max_granules * GRANULE_BYTES;
+    return bytes;
+}
+
+uint64_t tier_device_keep(unsigned ordinal)
+{
+    uint64_t keep = tier_device_staging(ordinal), host = tier_host_staging(), room = tier_host_room();
+
+    return core.devices[ordinal].away_bytes && room < host ? keep + host - room : keep;
+}
+
+static uint64_t disk_used(void)
+{
+    struct disk_figures figures;
+
+    disk_figures(&core.disk, &figures);
+    return figures.used_bytes;
+}
+
+uint64_t tier_disk_room(void)
+{
+    struct disk_figures figures;
+
+    disk_figures(&core.disk, &figures);
+    if (!figures.budget_bytes) /* not opened yet */
+        return UINT64_MAX;
+    return figures.budget_bytes > figures.used_bytes ? figures.budget_bytes - figures.used_bytes : 0;
+}
+
+bool tier_host_pressed(void)
+{
+    uint64_t limit = core.host_budget.limit_bytes, room = tier_host_room();
+
+    if (disk_used())
+        return true;
+    return limit != BUDGET_NO_LIMIT && room < limit - limit / 1000000 * core.options->high_ppm;
+}
+
+bool tier_disk_open(void)
+{
+    return core.options->disk != DISK_OFF && !core.disk_off;
+}
+
+void tier_save_failed(int error)
+{
+    stats_add(&core.counters.save_failures, 1);
+    if (atomic_exchange(&core.disk_off, true))
+        return;
+    log_line(LOG_WARN,
+             "cannot write to the spill directory (error %d): blocks stay in memory; EBBTIDE_SPILL_DIR names "
+             "another place",
+             -error);
+}
+
+void tier_drop_slot(struct chunk *chunk)
+{
+    if (chunk->slot == SLOT_NONE)
+        return;
+    disk_give(&core.disk, chunk->slot, chunk_bytes(chunk));
+    chunk->slot = SLOT_NONE;
+}
+
+bool tier_reclaim_slots(void)
+{
+    bool any = false;
+
+    pthread_mutex_lock(&core.lock);
+    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++) {
+        struct chunk *chunk = &core.blocks.chunk[g];
+
+        if (!owner_at(&core.blocks, g) ||
+            (chunk->state != CHUNK_RESIDENT && (chunk->state != CHUNK_HOST || !chunk->mapped)) ||
+            chunk->slot == SLOT_NONE || chunk->copied)
+            continue;
+        tier_drop_slot(chunk);
+        any = true;
+    }
+    pthread_mutex_unlock(&core.lock);
+    return any || copies_reclaim_slots();
+}
+
+static uint64_t checksum(const struct chunk *chunk)
+{
+    return XXH3_64bits(chunk->slab->memory.cpu, chunk_bytes(chunk));
+}
+
+/* What the driver sends from one place to another has no second copy that could be compared. */
+static bool verifies(const struct chunk *chunk)
+{
+    return core.options->verify && chunk->slab->memory.cpu;
+}
+
+void tier_remember(struct chunk *chunk)
+{
+    if (verifies(chunk))
+        chunk->checksum = checksum(chunk);
+}
+
+int tier_verify(const struct chunk *chunk, uint64_t address)
+{
+    if (!verifies(chunk) || chunk->checksum == checksum(chunk))
+        return 0;
+    log_line(LOG_ERROR,
+             "the bytes of address %llx changed while they were away: the block is kept out of use",
+             (unsigned long long)address);
+    return -EILSEQ;
+}

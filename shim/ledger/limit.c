@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* limit.c - see limit.h. */
+#include "ledger/limit.h"
+
+#include <errno.h>
+
+#include "base/log.h"
+#include "ledger/state.h"
+
+static bool has_pool(void)
+{
+    return core.options->allocator == ALLOCATOR_POOL;
+}
+
+/* A sixteenth of what blocks may hold, so that the staging reserve stays small, from 2 to 32 MiB. */
+uint32_t limit_chunk_granules(unsigned ordinal)
+{
+    const struct device_state *device = &core.devices[ordinal];
+    uint64_t bytes = has_pool() && device->pool_bytes < device->configured_bytes ? device->pool_bytes
+                                                                                 : device->configured_bytes;
+    uint64_t sixteenth = (bytes < device->total_bytes ? bytes : device->total_bytes) / 16 / GRANULE_BYTES;
+
+    if (sixteenth > LIMIT_CHUNK_MAX_GRANULES)
+        return LIMIT_CHUNK_MAX_GRANULES;
+    return sixteenth ? (uint32_t)sixteenth : 1;
+}
+
+uint64_t limit_beyond_pool(unsigned ordinal)
+{
+    const struct device_state *device = &core.devices[ordinal];
+    const struct budget *budget = &device->budget;
+    uint64_t others = budget->used_bytes - budget->class_bytes[CLASS_BLOCK];
+
+    if (!has_pool() || budget->limit_bytes <= device->pool_bytes ||
+        budget->limit_bytes - device->pool_bytes <= others)
+        return 0;
+    return budget->limit_bytes - device->pool_bytes - others;
+}
+
+/* Handles made ahead, of the size that large blocks are made of. */
+static void fill_pool(unsigned ordinal, uint64_t bytes)
+{
+    struct device_state *device = &core.devices[ordinal];
+    uint64_t each = limit_chunk_granules(ordinal) * GRANULE_BYTES, filled = 0;
+
+    bytes = bytes < device->pool_bytes ? bytes : device->pool_bytes;
+    while (bytes - filled >= each && stock_add(&device->handles, each) == 0)
+        filled += each;
+    if (bytes - filled >= each)
+        log_line(LOG_WARN, "device %u: the pool begins with %llu MiB and not with %llu (EBBTIDE_POOL)",
+                 ordinal, (unsigned long long)filled >> 20, (unsigned long long)bytes >> 20);
+}
+
+void limit_ready(unsigned ordinal)
+{
+    struct device_state *device = &core.devices[ordinal];
+    uint64_t free_bytes = 0, total_bytes = 0, limit, pool;
+    bool is_first = false;
+
+    if (device->ready)
+        return;
+    if (core.device->memory(core.device, ordinal, &free_bytes, &total_bytes) < 0)
+        total_bytes = 0;
+    limit = size_resolve(&core.options->device_budget.of[ordinal], total_bytes);
+    if (has_pool() && limit == SIZE_UNLIMITED)
+        limit = total_bytes;
+    pool = size_resolve(&core.options->pool.maximum, limit);
+    pthread_mutex_lock(&core.lock);
+    if (!device->ready) {
+        device->configured_bytes = limit;
+        device->pool_bytes = pool;
+        device->total_bytes = total_bytes;
+        device->budget.limit_bytes = limit;
+        device->ready = is_first = total_bytes != 0;
+    }
+    pthread_mutex_unlock(&core.lock);
+    if (is_first && has_pool())
+        fill_pool(ordinal, size_resolve(&core.options->pool.initial, limit));
+}
+
+void limit_full(unsigned ordinal)
+{
+    struct device_state *device = &core.devices[ordinal];
+    uint64_t free_bytes, total_bytes;
+
+    if (core.device->memory(core.device, ordinal, &free_bytes, &total_bytes) < 0)
+        free_bytes = 0;
+    pthread_mutex_lock(&core.lock);
+    device->unusable_bytes = free_bytes;
+    if (budget_held(&device->budget) < device->budget.limit_bytes)
+        device->budget.limit_bytes = budget_held(&device->budget);
+    pthread_mutex_unlock(&core.lock);
+}
+
+void limit_freed(unsigned ordinal)
+{
+    atomic_store(&core.devices[ordinal].unusable_bytes, 0);
+}
+
+bool limit_refresh(unsigned ordinal)
+{
+    struct device_state *device = &core.devices[ordinal];
+    uint64_t free_bytes, total_bytes, limit, old;
+
+    if (!device->ready || device->budget.limit_bytes >= device->configured_bytes ||
+        core.device->memory(core.device, ordinal, &free_bytes, &total_bytes) < 0)
+        return false;
+    pthread_mutex_lock(&core.lock);
+    old = device->budget.limit_bytes;
+    free_bytes -= free_bytes < device->unusable_bytes ? free_bytes : device->unusable_bytes;
+    limit = budget_held(&device->budget) + free_bytes;
+    device->budget.limit_bytes = limit < device->configured_bytes ? limit : device->configured_bytes;
+    limit = device->budget.limit_bytes;
+    pthread_mutex_unlock(&core.lock);
+    return limit > old;
+}
+
+int limit_set_device(unsigned ordinal, uint64_t bytes)
+{
+    struct device_state *device = &core.devices[ordinal];
+
+    if (!core_active() || ordinal >= core.device->count)
+        return -EINVAL;
+    limit_ready(ordinal);
+    pthread_mutex_lock(&core.lock);
+    device->configured_bytes = bytes;
+    device->budget.limit_bytes = bytes;
+    pthread_mutex_unlock(&core.lock);
+    return 0;
+}
+
+int limit_set_host(uint64_t bytes)
+{
+    pthread_mutex_lock(&core.lock);
+    core.host_budget.limit_bytes = bytes;
+    pthread_mutex_unlock(&core.lock);
+    return 0;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stocks.c - see stocks.h. */
+#include "ledger/slab.h"
+
+#include <stddef.h>
+#include <sys/mman.h>
+
+#include "engine/reservation.h"
+#include "ledger/limit.h"
+#include "ledger/state.h"
+
+static int handle_create(struct stock *stock, uint64_t bytes, uint64_t *out_item)
+{
+    return stock->device->create(stock->device, stock->ordinal, bytes, out_item);
+}
+
+static void handle_destroy(struct stock *stock, uint64_t bytes, uint64_t item)
+{
+    (void)bytes;
+    stock->device->release(stock->device, item);
+    limit_freed(stock->ordinal);
+}
+
+/* Slab records never move and are never given back to the system: a page holds many, and a spare is used again. */
+static struct {
+    pthread_mutex_t lock;
+    struct slab *spare[1 << 16];
+    unsigned count;
+} slab_records = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static struct slab *record_take(void)
+{
+    struct slab *slab = NULL, *page;
+    size_t bytes = 4096, each = bytes / sizeof(*page);
+
+    pthread_mutex_lock(&slab_records.lock);
+    if (slab_records.count)
+        slab = slab_records.spare[--slab_records.count];
+    pthread_mutex_unlock(&slab_records.lock);
+    if (slab)
+        return slab;
+    page = mmap(0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return NULL;
+    pthread_mutex_lock(&slab_records.lock);
+    for (size_t i = 1;
+         i < each && slab_records.count < sizeof(slab_records.spare) / sizeof(*slab_records.spare); i++)
+        slab_records.spare[slab_records.count++] = &page[i];
+    pthread_mutex_unlock(&slab_records.lock);
+    return page;
+}
+
+static void record_give(struct slab *slab)
+{
+    pthread_mutex_lock(&slab_records.lock);
+    if (slab_records.count < sizeof(slab_records.spare) / sizeof(*slab_records.spare))
+        slab_records.spare[slab_records.count++] = slab;
+    pthread_mutex_unlock(&slab_records.lock);
+}
+
+static int slab_create(struct stock *stock, uint64_t bytes, uint64_t *out_item)
+{
+    struct slab *slab = record_take();
+    int r;
+
+    if (!slab)
+        return -ENOMEM;
+    r = stock->device->host_create(stock->device, bytes, core.mapped, &slab->memory);
+    if (r < 0) {
+        record_give(slab);
+        return r;
+    }
+    *out_item = (uintptr_t)slab;
+    return 0;
+}
+
+static void slab_destroy(struct stock *stock, uint64_t bytes, uint64_t item)
+{
+    struct slab *slab = (struct slab *)(uintptr_t)item;
+
+    (void)bytes;
+    stock->device->host_destroy(stock->device, &slab->memory);
+    record_give(slab);
+}
+
+void stocks_init(void)
+{
+    for (unsigned i = 0; i < core.device->count; i++) {
+        struct device_state *device = &core.devices[i];
+
+        budget_init(&device->budget, BUDGET_NO_LIMIT);
+        device->handles = (struct stock){
+            .lock = &core.lock,
+            .budget = &device->budget,
+            .class = CLASS_BLOCK,
+            .ordinal = i,
+            .device = core.device,
+            .create = handle_create,
+            .destroy = handle_destroy,
+            .keeps_none = core_places(),
+            .drawable = reservation_drawable,
+            .drawn = reservation_drawn,
+            .drawn_class = CLASS_RESERVED,
+        };
+    }
+    core.slabs.device = core.device;
+    core.slabs.keeps_none = core_places();
+    core.slabs.create = slab_create;
+    core.slabs.destroy = slab_destroy;
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * state.h - the core's one state, for the files of the core only.
+ *
+ * Locks, outermost first:
+ *   the mover's role (mover_take)  one thread plans and moves; held across device calls and disk I/O
+ *   the gate, as owner             closed by the holder of the role only
+ *   core.lock                      tables, budgets, queues; nothing is called out to while it is held
+ */
+#ifndef EBB_STATE_H
+#define EBB_STATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include "api/stats.h"
+#include "base/extent.h"
+#include "base/options.h"
+#include "engine/core.h"
+#include "engine/gate.h"
+#include "ledger/block.h"
+#include "ledger/host_share.h"
+#include "ledger/recycler.h"
+#include "ledger/share.h"
+#include "policy/budget.h"
+#include "tier/device.h"
+#include "tier/disk.h"
+#include "tier/executor.h"
+
+/** Host memory of the host tier: an item of core.slabs is the address of one. */
+struct slab {
+    struct host_memory memory;
+};
+
+/** Freed blocks of one size that are still mapped: first granule of each. */
+struct idle_blocks {
+    uint16_t count[STOCK_CLASSES + 1];
+    uint32_t first[STOCK_CLASSES + 1][64];
+};
+
+/**
+ * How old a stamp gets while its block is in use. Threads that use the same blocks take the lines of their stamps
+ * from each other this often. Younger means that the order of uses is known more exactly than it matters: a launch
+ * takes 2 to 3 microseconds, and to move the smallest block takes 80 at the 25 GB/s of a link.
+ */
+#define STAMP_AGE_US 8
+
+struct device_state {
+    _Atomic bool ready;        /**< budget resolved against the device's size */
+    uint64_t configured_bytes; /**< budget as asked for; the limit is lower while the device is full */
+    uint64_t total_bytes;      /**< of the device */
+    uint64_t pool_bytes;       /**< most that blocks hold with EBBTIDE_ALLOCATOR=pool; <= configured_bytes */
+    _Atomic uint64_t unusable_bytes; /**< free, says the driver, and yet refused; until something is freed */
+    _Atomic uint32_t chunk_max_granules; /**< largest chunk so far: what the staging reserve is */
+    _Atomic uint64_t away_bytes;         /**< bytes of blocks that are not resident */
+    _Atomic uint64_t others_bytes; /**< held on the device and not by us, when the monitor last looked */
+    uint64_t need_bytes;           /**< that allocations wait for */
+    _Atomic uint64_t
+        waited_ms;           /**< longest wait in vain for what it has not ended since; 0: none. rest.c's */
+    struct area_books areas; /**< of blocks */
+    struct queues queues;    /**< of what is registered or drawn */
+    struct budget budget;
+    struct stock handles;
+    struct idle_blocks idle_blocks;
+};
+
+struct core {
+    _Atomic bool active;
+    _Atomic bool leaving; /**< by core_leave: calls of the program may come past the gate */
+    _Atomic bool host_active;
+    const struct options *options;
+    struct device *device; /**< NULL: none was started */
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /**< with lock: a chunk came to rest, a pin was dropped, a capture ended */
+    struct blocks blocks;
+    struct extents arena;
+    void *arena_memory;
+    uint64_t reserved_base, reserved_bytes; /**< what the driver reserved; blocks begin a little above */
+    struct device_state devices[DEVICE_MAX];
+    struct budget host_budget;
+    uint64_t host_need_bytes; /**< with lock: what allocations of the heap wait for */
+    struct host_area host_area;
+    struct stock slabs;
+    bool mapped; /**< evicted blocks stay mapped (else strict) */
+
+    struct disk disk;
+    _Atomic bool disk_off; /**< after a failed save the tier takes nothing more */
+    struct executors executors;
+
+    uint64_t role_next, role_now;              /**< tickets of the mover's role */
+    _Atomic uint64_t needs_told, needs_served; /**< tickets of need.h; written with lock */
+    uint8_t scan[DEVICE_MAX];                  /**< the role's: enum scan_trust, of each device */
+    bool unreadable;                           /**< the role's: some chunk's bytes could not be read back */
+    bool searching; /**< with lock: every block is being read, none is given back meanwhile */
+    _Atomic uint64_t closed_in_vain; /**< tries to come to rest that ran out of time, or were known to */
+    _Atomic uint32_t waiting;        /**< threads in core_wait_change */
+    _Atomic uint32_t changing;       /**< blocks being built or given back: memory that nobody can have yet */
+    _Atomic uint32_t changes;        /**< how often one came to its end */
+    _Atomic uint32_t pins_all;       /**< launches that use every block */
+    _Atomic uint32_t captures;       /**< open stream captures */
+    _Atomic uint64_t capturing_since_ns; /**< when the first of them was begun */
+    atomic_bool has_told_capture;
+    _Atomic uint32_t away_unproven;      /**< unregistered chunks that are unmapped: sources are searched */
+    _Atomic(const char *) account_only;  /**< why nothing may leave; NULL: it may */
+    _Atomic(const char *) roots_unknown; /**< why no search can prove anything; NULL: it can */
+    _Atomic uint32_t deferred; /**< dead blocks whose memory waits for the end of a capture or a drain */
+
+    bool is_ranked;          /**< with lock: some block was given a priority */
+    bool forked;             /**< a child of the process that was started */
+    _Atomic bool areas_used; /**< the program has used the API */
+    _Atomic bool areas_in_force;
+
+    uint64_t stamp_hz;        /**< ticks of core_stamp in a second */
+    uint64_t stamp_step;      /**< ticks in STAMP_AGE_US: a younger stamp is not written again */
+    uint64_t machine_bytes;   /**< more no process can have */
+    const char *machine_root; /**< where a test keeps a /proc and a /sys of its own; NULL: the machine's */
+    struct stats_counters counters;
+    uint64_t started_ns;
+};
+
+extern struct core core;
+
+/** Now on the clock of the stamps: the processor's time-stamp counter where it has one, never 0. */
+static inline uint64_t core_stamp(void)
+{
+#if defined(__x86_64__)
+    return __builtin_ia32_rdtsc() & INT64_MAX;
+#elif defined(__aarch64__)
+    uint64_t ticks;
+
+    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+    return (ticks & INT64_MAX) | 1;
+#else
+    return core.device->now_ns(core.device) | 1;
+#endif
+}
+
+/** Nanoseconds for durations, with or without a device. */
+static inline uint64_t core_clock_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/** A deadline `wait_ns` from now, for waits on CLOCK_MONOTONIC. */
+static inline struct timespec core_until(uint64_t wait_ns)
+{
+    uint64_t until_ns = core_clock_ns() + wait_ns;
+
+    return (struct timespec){.tv_sec = (time_t)(until_ns / 1000000000),
+                             .tv_nsec = (long)(until_ns % 1000000000)};
+}
+
+/** Does the driver choose where blocks lie, and move their pages itself? Then nothing is unmapped and nothing that
+ *  was freed is kept: a block leaves by being sent, and its memory goes with its address. */
+static inline bool core_places(void)
+{
+    return core.device->place != NULL;
+}
+
+static inline uint64_t core_now(void)
+{
+    return core.device->now_ns(core.device);
+}
+
+/** The block is complete on the device again: noted against thrashing, and as a use, lest it leaves before it is
+ *  used. core.lock held. */
+void block_returned(uint32_t first);
+
+/** Is the block of a launch that waits for it or uses it? core.lock held. */
+bool block_in_launch(uint32_t first);
+
+/** All launch pins; core.lock held. */
+uint64_t core_launch_pins(void);
+
+/** Is anything in the hands of others that they will let go of by themselves: pinned by launches, being built, being
+ *  given back? */
+bool core_in_use(void);
+
+/** pthread_cond_clockwait on core.changed, with core.lock. Where the thread ends in it, by a signal handler of the program's,
+ *  the lock is let go. */
+int core_wait_until(const struct timespec *until);
+
+/** Wait a moment for a launch pin to be dropped, or a block to be finished or given back. */
+void core_wait_change(void);
+
+/** Tell those who wait that one of these happened. */
+void core_tell_change(void);
+
+/** Is a stream capture open, so that nothing can leave? Tells once when that has been in somebody's way for long. */
+bool core_capturing(void);
+
+/** Around the building and the giving back of a block. */
+void core_change_begin(void);
+void core_change_end(void);
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tier/copy_executor.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+/* How far a transfer is, in its pieces_left. */
+enum {
+    ENDED,
+    WAITED_FOR, /* a synchronisation that covers it is going on */
+    STARTED
+};
+
+static struct copy_executor *of(const struct executor *self)
+{
+    return (struct copy_executor *)(uintptr_t)self;
+}
+
+static bool can_run(const struct executor *self, enum tier from, enum tier to)
+{
+    (void)self;
+    return (from == TIER_DEVICE && to == TIER_HOST) || (from == TIER_HOST && to == TIER_DEVICE);
+}
+
+static unsigned count_busy(const struct executor *self)
+{
+    return atomic_load_explicit(&of(self)->busy, memory_order_relaxed);
+}
+
+static int submit(struct executor *self, struct transfer *transfer)
+{
+    struct copy_executor *executor = of(self);
+    struct device *device = executor->device;
+    if (transfer->ordinal >= DEVICE_MAX || transfer->bytes == 0 || !transfer->host ||
+        transfer->bytes > transfer->host->bytes)
+        return -EINVAL;
+    uint64_t alias = transfer->host->alias;
+    uint64_t to = transfer->to == TIER_HOST ? alias : transfer->device_address;
+    uint64_t from = transfer->from == TIER_HOST ? alias : transfer->device_address;
+    int rc = device->copy(device, transfer->ordinal, to, from, transfer->bytes);
+    if (rc != 0)
+        return rc;
+    transfer->result = 0;
+    transfer->pieces_left = STARTED;
+    atomic_fetch_add_explicit(&executor->busy, 1, memory_order_relaxed);
+    pthread_mutex_lock(&executor->lock);
+    transfer->next = executor->started[transfer->ordinal];
+    executor->started[transfer->ordinal] = transfer;
+    pthread_mutex_unlock(&executor->lock);
+    return 0;
+}
+
+/* Wait for everything that was started on a device. Wants the lock, and lets go of it meanwhile. */
+static void batch_wait(struct copy_executor *executor, unsigned ordinal)
+{
+    struct transfer *batch = executor->started[ordinal];
+    executor->started[ordinal] = NULL;
+    for (struct transfer *transfer = batch; transfer; transfer = transfer->next)
+        transfer->pieces_left = WAITED_FOR;
+    pthread_mutex_unlock(&executor->lock);
+    int rc = executor->device->copied(executor->device, ordinal);
+    pthread_mutex_lock(&executor->lock);
+    while (batch) {
+        struct transfer *transfer = batch;
+        batch = transfer->next;
+        transfer->result = rc;
+        transfer->pieces_left = ENDED;
+        atomic_fetch_sub_explicit(&executor->busy, 1, memory_order_relaxed);
+    }
+    pthread_cond_broadcast(&executor->ended);
+}
+
+static int wait_for(struct executor *self, struct transfer *transfer)
+{
+    struct copy_executor *executor = of(self);
+    pthread_mutex_lock(&executor->lock);
+    if (transfer->pieces_left == STARTED)
+        batch_wait(executor, transfer->ordinal);
+    while (transfer->pieces_left != ENDED)
+        pthread_cond_wait(&executor->ended, &executor->lock);
+    int result = transfer->result;
+    pthread_mutex_unlock(&executor->lock);
+    return result;
+}
+
+void copy_executor_init(struct copy_executor *executor, struct device *device)
+{
+    memset(executor, 0, sizeof *executor);
+    executor->row = (struct executor){
+        .name = "copy", .can = can_run, .busy = count_busy, .submit = submit, .wait = wait_for};
+    executor->device = device;
+    pthread_mutex_init(&executor->lock, NULL);
+    pthread_cond_init(&executor->ended, NULL);
+}
+
+void copy_executor_finish(struct copy_executor *executor)
+{
+    for (unsigned i = 0; i < DEVICE_MAX; i++)
+        assert(!executor->started[i]);
+    pthread_cond_destroy(&executor->ended);
+    pthread_mutex_destroy(&executor->lock);
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tier/disk_executor.h"
+
+#include "base/log.h"
+#include "tier/disk_io.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+/* They call into libc and our log only. */
+#define STACK_BYTES ((size_t)256 << 10)
+
+static struct disk_executor *of(const struct executor *self)
+{
+    return (struct disk_executor *)(uintptr_t)self;
+}
+
+static bool can_run(const struct executor *self, enum tier from, enum tier to)
+{
+    (void)self;
+    return (from == TIER_HOST && to == TIER_DISK) || (from == TIER_DISK && to == TIER_HOST);
+}
+
+static unsigned count_busy(const struct executor *self)
+{
+    return atomic_load_explicit(&of(self)->busy, memory_order_relaxed);
+}
+
+static unsigned pieces_of(const struct transfer *transfer)
+{
+    return (unsigned)((transfer->bytes + DISK_PIECE_BYTES - 1) / DISK_PIECE_BYTES);
+}
+
+static int piece_carry(struct disk *disk, const struct transfer *transfer, unsigned piece,
+                       struct disk_bounce *bounce)
+{
+    uint64_t at = piece * DISK_PIECE_BYTES;
+    uint64_t bytes = transfer->bytes - at < DISK_PIECE_BYTES ? transfer->bytes - at : DISK_PIECE_BYTES;
+    char *memory = (char *)transfer->host->cpu + at;
+    if (transfer->to == TIER_DISK)
+        return disk_write(disk, transfer->slot + at, memory, bytes, bounce);
+    return disk_read(disk, transfer->slot + at, memory, bytes, bounce);
+}
+
+/* A piece has ended, or will never begin. Wants the lock. Once no piece is left the transfer is its owner's
+ * again. */
+static void piece_end(struct disk_executor *executor, struct transfer *transfer, int rc)
+{
+    if (rc != 0 && transfer->result == 0)
+        transfer->result = rc;
+    if (--transfer->pieces_left > 0)
+        return;
+    atomic_fetch_sub_explicit(&executor->busy, 1, memory_order_relaxed);
+    pthread_cond_broadcast(&executor->ended);
+}
+
+/* The next piece of the queue, which is not empty. Wants the lock. */
+static struct transfer *piece_begin(struct disk_executor *executor, unsigned *out_piece)
+{
+    struct transfer *transfer = executor->first;
+    *out_piece = executor->begun++;
+    if (executor->begun == pieces_of(transfer)) {
+        executor->first = transfer->next;
+        executor->begun = 0;
+    }
+    return transfer;
+}
+
+static void *work(void *arg)
+{
+    struct disk_executor *executor = arg;
+    struct disk_bounce bounce = {0};
+    files_enter();
+    pthread_setname_np(pthread_self(), "ebbtide-disk");
+    pthread_mutex_lock(&executor->lock);
+    for (;;) {
+        while (!executor->first && !executor->stopping)
+            pthread_cond_wait(&executor->work, &executor->lock);
+        if (!executor->first)
+            break;
+        unsigned piece;
+        struct transfer *transfer = piece_begin(executor, &piece);
+        int rc = transfer->result;
+        if (rc == 0) {
+            pthread_mutex_unlock(&executor->lock);
+            rc = piece_carry(executor->disk, transfer, piece, &bounce);
+            pthread_mutex_lock(&executor->lock);
+        }
+        piece_end(executor, transfer, rc);
+    }
+    pthread_mutex_unlock(&executor->lock);
+    disk_bounce_finish(&bounce);
+    return NULL;
+}
+
+/* Without the lock, since a new thread allocates, and that may end up here again. Returns how many there are.
+ */
+static unsigned threads_create(struct disk_executor *executor, int *out_error)
+{
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    unsigned count = 0;
+    sigfillset(&all);
+    pthread_attr_init(&attributes);
+    int error = pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (count < executor->wanted &&
+           (error = files_thread(&executor->thread[count], &attributes, work, executor)) == 0)
+        count++;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    *out_error = error;
+    return count;
+}
+
+/* Nobody will carry what is queued. Wants the lock. */
+static void queue_fail(struct disk_executor *executor, int rc)
+{
+    while (executor->first) {
+        unsigned piece;
+        piece_end(executor, piece_begin(executor, &piece), rc);
+    }
+}
+
+static void threads_start(struct disk_executor *executor)
+{
+    int error;
+    unsigned count = threads_create(executor, &error);
+    pthread_mutex_lock(&executor->lock);
+    executor->thread_count = count;
+    if (count == 0) {
+        executor->started = false;
+        queue_fail(executor, -error);
+    }
+    pthread_mutex_unlock(&executor->lock);
+    if (count < executor->wanted)
+        log_line(LOG_WARN, "only %u of %u threads for the disk could be made (errno %d)", count,
+                 executor->wanted, error);
+}
+
+static bool is_sound(const struct transfer *transfer)
+{
+    return transfer->bytes > 0 && transfer->bytes % DISK_ALIGN_BYTES == 0 &&
+           transfer->slot % DISK_ALIGN_BYTES == 0 && transfer->host && transfer->host->cpu &&
+           transfer->bytes <= transfer->host->bytes;
+}
+
+static int submit(struct executor *self, struct transfer *transfer)
+{
+    struct disk_executor *executor = of(self);
+    if (!is_sound(transfer))
+        return -EINVAL;
+    transfer->result = 0;
+    transfer->next = NULL;
+    transfer->pieces_left = pieces_of(transfer);
+    atomic_fetch_add_explicit(&executor->busy, 1, memory_order_relaxed);
+    pthread_mutex_lock(&executor->lock);
+    if (executor->first)
+        executor->last->next = transfer;
+    else
+        executor->first = transfer;
+    executor->last = transfer;
+    bool start = !executor->started;
+    executor->started = true;
+    pthread_cond_broadcast(&executor->work);
+    pthread_mutex_unlock(&executor->lock);
+    /* Without any thread the transfer ends with the reason, and the caller learns it from wait. */
+    if (start)
+        threads_start(executor);
+    return 0;
+}
+
+static int wait_for(struct executor *self, struct transfer *transfer)
+{
+    struct disk_executor *executor = of(self);
+    pthread_mutex_lock(&executor->lock);
+    while (transfer->pieces_left > 0)
+        pthread_cond_wait(&executor->ended, &executor->lock);
+    int result = transfer->result;
+    pthread_mutex_unlock(&executor->lock);
+    return result;
+}
+
+void disk_executor_init(struct disk_executor *executor, struct disk *disk, unsigned threads)
+{
+    assert(threads >= 1 && threads <= DISK_THREADS_MAX);
+    memset(executor, 0, sizeof *executor);
+    executor->row = (struct executor){
+        .name = "disk", .can = can_run, .busy = count_busy, .submit = submit, .wait = wait_for};
+    executor->disk = disk;
+    executor->wanted = threads;
+    pthread_mutex_init(&executor->lock, NULL);
+    pthread_cond_init(&executor->work, NULL);
+    pthread_cond_init(&executor->ended, NULL);
+}
+
+void disk_executor_finish(struct disk_executor *executor)
+{
+    pthread_mutex_lock(&executor->lock);
+    executor->stopping = true;
+    pthread_cond_broadcast(&executor->work);
+    pthread_mutex_unlock(&executor->lock);
+    for (unsigned i = 0; i < executor->thread_count; i++)
+        pthread_join(executor->thread[i], NULL);
+    pthread_cond_destroy(&executor->ended);
+    pthread_cond_destroy(&executor->work);
+    pthread_mutex_destroy(&executor->lock);
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tier/disk_file.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+enum {
+    NAME_BYTES = 64,
+    NAME_TRIES = 8
+};
+
+/* Where there is no O_TMPFILE: a name that nobody can guess, gone again at once. */
+static int create_and_unlink(int dir)
+{
+    for (unsigned tries = 0; tries < NAME_TRIES; tries++) {
+        char name[NAME_BYTES];
+        uint64_t random;
+        if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
+            return -EIO;
+        log_print(name, sizeof name, ".ebbtide-%d-%llx", (int)getpid(), (unsigned long long)random);
+        int file = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (file >= 0) {
+            if (unlinkat(dir, name, 0) == 0)
+                return file;
+            int error = errno;
+            close(file);
+            return -error;
+        }
+        if (errno != EEXIST)
+            return -errno;
+    }
+    return -EEXIST;
+}
+
+static int create_nameless(int dir)
+{
+    /* O_EXCL: nobody can give it a name later. */
+    int file = openat(dir, ".", O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600);
+    if (file >= 0)
+        return file;
+    if (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL || errno == ENOENT)
+        return create_and_unlink(dir);
+    return -errno;
+}
+
+/* O_DIRECT belongs to an open file, not to a descriptor, so this takes a second opening. */
+static int open_direct(int file)
+{
+    char path[NAME_BYTES];
+    log_print(path, sizeof path, "/proc/thread-self/fd/%d", file);
+    return open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
+}
+
+/* What is wrong with the directory, or NULL. */
+static const char *directory_fault(int dir)
+{
+    struct stat stat;
+    if (fstat(dir, &stat) != 0)
+        return "cannot be looked at";
+    if ((stat.st_mode & S_IWOTH) && !(stat.st_mode & S_ISVTX))
+        return "can be written to by anybody and is not sticky";
+    return NULL;
+}
+
+int disk_file_open(const char *path, int *out_file, int *out_direct, struct disk_space *out_space)
+{
+    if (path[0] != '/') {
+        log_line(LOG_WARN, "spill directory %s is not an absolute path: not used; see EBBTIDE_SPILL_DIR",
+                 path);
+        return -EINVAL;
+    }
+    int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0) {
+        int error = errno;
+        log_line(LOG_WARN, "spill directory %s cannot be opened (errno %d): not used; see EBBTIDE_SPILL_DIR",
+                 path, error);
+        return -error;
+    }
+    const char *fault = directory_fault(dir);
+    struct statvfs space;
+    struct statfs kind;
+    int file = -1, error = 0;
+    if (fault) {
+        log_line(LOG_WARN, "spill directory %s %s: not used; see EBBTIDE_SPILL_DIR", path, fault);
+        error = EPERM;
+    } else if (fstatvfs(dir, &space) != 0 || fstatfs(dir, &kind) != 0) {
+        error = errno;
+        log_line(LOG_WARN, "spill directory %s does not tell its free space (errno %d): not used", path,
+                 error);
+    } else if ((file = create_nameless(dir)) < 0) {
+        error = -file;
+        log_line(LOG_WARN,
+                 "no file can be made in spill directory %s (errno %d): not used; see EBBTIDE_SPILL_DIR",
+                 path, error);
+    }
+    close(dir);
+    if (error != 0)
+        return -error;
+    if (kind.f_type == TMPFS_MAGIC || kind.f_type == RAMFS_MAGIC)
+        log_line(
+            LOG_WARN,
+            "spill directory %s is memory, not a disk: what goes there frees none; see EBBTIDE_SPILL_DIR",
+            path);
+    *out_file = file;
+    *out_direct = open_direct(file);
+    if (*out_direct < 0)
+        log_line(LOG_DEBUG, "no direct i/o in %s (errno %d): buffered", path, errno);
+    out_space->free_bytes = (uint64_t)space.f_bavail * space.f_frsize;
+    out_space->total_bytes = (uint64_t)space.f_blocks * space.f_frsize;
+    return 0;
+}

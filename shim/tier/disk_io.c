@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tier/disk_io.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* The bytes of one call, with the direction. The memory is only written to when reading. */
+struct piece {
+    struct disk *disk;
+    char *memory;
+    uint64_t bytes;
+    off_t offset;
+    bool writing;
+};
+
+static int run(const struct piece *piece, int file)
+{
+    uint64_t done = 0;
+    while (done < piece->bytes) {
+        char *memory = piece->memory + done;
+        size_t left = piece->bytes - done;
+        off_t offset = piece->offset + (off_t)done;
+        ssize_t moved = piece->writing ? piece->disk->pwrite(file, memory, left, offset)
+                                       : piece->disk->pread(file, memory, left, offset);
+        if (moved < 0 && errno == EINTR)
+            continue;
+        if (moved < 0)
+            return -errno;
+        if (moved == 0)
+            return -EIO;
+        done += (uint64_t)moved;
+    }
+    return 0;
+}
+
+static int run_bounced(const struct piece *piece, int file, struct disk_bounce *bounce)
+{
+    if (!bounce->memory) {
+        void *memory =
+            mmap(NULL, DISK_PIECE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED)
+            return -ENOMEM;
+        bounce->memory = memory;
+    }
+    struct piece bounced = *piece;
+    bounced.memory = bounce->memory;
+    if (piece->writing)
+        memcpy(bounced.memory, piece->memory, piece->bytes);
+    int rc = run(&bounced, file);
+    if (rc == 0 && !piece->writing)
+        memcpy(piece->memory, bounced.memory, piece->bytes);
+    return rc;
+}
+
+static int run_direct(const struct piece *piece, int file, struct disk_bounce *bounce)
+{
+    int rc = -EFAULT;
+    if ((uintptr_t)piece->memory % DISK_ALIGN_BYTES == 0)
+        rc = run(piece, file);
+    /* Pages that the kernel cannot pin, as a driver's may be: the CPU can copy them. */
+    return rc == -EFAULT ? run_bounced(piece, file, bounce) : rc;
+}
+
+/* The program may have closed it, and opened a file of its own under the number. */
+static int usable(const struct disk_dir *dir, int file)
+{
+    return dir->apart || files_is(file, &dir->identity) ? 0 : -EBADF;
+}
+
+static int transfer(const struct piece *piece, struct disk_dir *dir, struct disk_bounce *bounce)
+{
+    if (dir->direct_file >= 0 && !atomic_load_explicit(&dir->buffered, memory_order_relaxed)) {
+        int rc = usable(dir, dir->direct_file);
+        rc = rc ? rc : run_direct(piece, dir->direct_file, bounce);
+        if (rc != -EINVAL && rc != -ENOMEM)
+            return rc;
+        if (rc == -EINVAL && !atomic_exchange(&dir->buffered, true))
+            log_line(LOG_DEBUG, "direct i/o to the spill file was refused: buffered from now on");
+    }
+    int rc = usable(dir, dir->file);
+    return rc ? rc : run(piece, dir->file);
+}
+
+int disk_write(struct disk *disk, uint64_t slot, const void *memory, uint64_t bytes,
+               struct disk_bounce *bounce)
+{
+    struct piece piece = {.disk = disk,
+                          .memory = (char *)(uintptr_t)memory,
+                          .bytes = bytes,
+                          .offset = (off_t)disk_offset_of(slot),
+                          .writing = true};
+    return transfer(&piece, disk_dir_of(disk, slot), bounce);
+}
+
+int disk_read(struct disk *disk, uint64_t slot, void *memory, uint64_t bytes, struct disk_bounce *bounce)
+{
+    struct piece piece = {.disk = disk,
+                          .memory = memory,
+                          .bytes = bytes,
+                          .offset = (off_t)disk_offset_of(slot),
+                          .writing = false};
+    return transfer(&piece, disk_dir_of(disk, slot), bounce);
+}
+
+void disk_bounce_finish(struct disk_bounce *bounce)
+{
+    if (bounce->memory)
+        munmap(bounce->memory, DISK_PIECE_BYTES);
+    bounce->memory = NULL;
+}
