@@ -39,7 +39,7 @@ static double pins(void *arg, uint64_t operations)
     for (uint64_t i = 0; i < operations; i++) {
         uint64_t address = crowd_address(crowd_order[i % spread]);
 
-        if (operand_pin(address, EBB_RO, NULL) < 0 || operand_unpin(address, EBB_CLEAN) < 0)
+        if (object_pin(address, EBB_RO, NULL) < 0 || object_unpin(address, EBB_CLEAN) < 0)
             abort();
     }
     return (rounds_cpu_ns() - since_ns) / (double)operations;
@@ -51,7 +51,7 @@ static double touches(void *arg, uint64_t operations)
     double since_ns = rounds_cpu_ns();
 
     for (uint64_t i = 0; i < operations; i++)
-        if (operand_touch(crowd_address(crowd_order[i % spread])) < 0)
+        if (object_touch(crowd_address(crowd_order[i % spread])) < 0)
             abort();
     return (rounds_cpu_ns() - since_ns) / (double)operations;
 }
@@ -87,7 +87,7 @@ int main(int argc, char **argv)
 
     crowd_start(all, NULL);
     for (uint32_t i = 0; i < all; i++)
-        if (operand_register(crowd_address(i), 1, 0, NULL) < 0)
+        if (object_register(crowd_address(i), 1, 0, NULL) < 0)
             abort();
     rounds_run(&rounds, "calls among 10^6", variants, sizeof(variants) / sizeof(*variants));
     crowd_finish();

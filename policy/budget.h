@@ -7,8 +7,8 @@
  * in here: the caller locks. Units    bytes. Errors   a refused charge has changed nothing. Giving back more
  * than was charged is the caller's mistake: assert.
  */
-#ifndef EBBTIDE_POLICY_BUDGET_H
-#define EBBTIDE_POLICY_BUDGET_H
+#ifndef EBB_BUDGET_H
+#define EBB_BUDGET_H
 
 #include <stdbool.h>
 #include <stdint.h>

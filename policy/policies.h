@@ -7,8 +7,8 @@
  *          just come back leaves after what has not, and a higher priority leaves after a lower one.
  * Owns     nothing, allocates nothing. Threads and races as in victims.h.
  */
-#ifndef EBBTIDE_POLICY_POLICIES_H
-#define EBBTIDE_POLICY_POLICIES_H
+#ifndef EBB_POLICIES_H
+#define EBB_POLICIES_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -8,8 +8,8 @@
  * Owns     nothing, allocates nothing. The caller locks.
  * Units    none. Nothing here fails.
  */
-#ifndef EBBTIDE_POLICY_QUEUES_H
-#define EBBTIDE_POLICY_QUEUES_H
+#ifndef EBB_QUEUES_H
+#define EBB_QUEUES_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -8,13 +8,13 @@ static uint64_t share(uint64_t bytes, uint32_t ppm)
     return bytes / 1000000 * ppm + bytes % 1000000 * ppm / 1000000;
 }
 
-struct area_limits areas_limit(uint64_t capacity_bytes, uint64_t untracked_bytes,
-                               struct area_share operations, struct area_share buffers)
+struct share_limits shares_limit(uint64_t capacity_bytes, uint64_t untracked_bytes,
+                                 struct share_bounds operations, struct share_bounds buffers)
 {
     uint64_t capacity =
-        capacity_bytes == UINT64_MAX ? UINT64_MAX : areas_over(capacity_bytes, untracked_bytes);
+        capacity_bytes == UINT64_MAX ? UINT64_MAX : shares_over(capacity_bytes, untracked_bytes);
 
-    return (struct area_limits){
+    return (struct share_limits){
         .capacity_bytes = capacity,
         .operations_max_bytes = share(capacity, operations.max_ppm),
         .buffers_max_bytes = share(capacity, buffers.max_ppm),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * areas.h - how operations and buffers share a tier: SystemDS' Unified Memory Manager, as arithmetic.
+ * shares.h - how operations and buffers share a tier: SystemDS' Unified Memory Manager, as arithmetic.
  *
  * Operations (op) are what is pinned and reserved, buffers (buf) what is registered, unpinned and in the tier. The
  * boundary between them moves with demand: each may take what the other does not use, up to its own maximum, and
@@ -14,20 +14,20 @@
  * Owns     nothing. Pure: every function answers, and the caller acts.
  * Units    bytes; shares in parts per million, products rounded down.
  */
-#ifndef EBBTIDE_POLICY_AREAS_H
-#define EBBTIDE_POLICY_AREAS_H
+#ifndef EBB_AREAS_H
+#define EBB_AREAS_H
 
 #include <errno.h>
 #include <stdint.h>
 
 /** The part of a tier that an area may take; min at most max, max at most 1000000. */
-struct area_share {
+struct share_bounds {
     uint32_t min_ppm;
     uint32_t max_ppm;
 };
 
 /** What bounds the areas. It changes with the tier's budget and with what others use, not with what they hold. */
-struct area_limits {
+struct share_limits {
     uint64_t capacity_bytes; /**< C; UINT64_MAX: no limit */
     uint64_t operations_max_bytes;
     uint64_t buffers_max_bytes; /**< what buffers should keep to */
@@ -42,11 +42,11 @@ struct area_limits {
  * @capacity_bytes   of the tier; UINT64_MAX: no limit
  * @untracked_bytes  U: used in it, but neither operation nor buffer nor loose; may pass the capacity, which leaves 0
  */
-struct area_limits areas_limit(uint64_t capacity_bytes, uint64_t untracked_bytes,
-                               struct area_share operations, struct area_share buffers);
+struct share_limits shares_limit(uint64_t capacity_bytes, uint64_t untracked_bytes,
+                                 struct share_bounds operations, struct share_bounds buffers);
 
-struct areas {
-    struct area_limits limits;
+struct shares {
+    struct share_limits limits;
     uint64_t operations_bytes; /**< op */
     uint64_t buffers_bytes;    /**< buf */
     uint64_t loose_bytes;
@@ -56,23 +56,24 @@ struct areas {
 /* ---- asked at every pin, and therefore here ------------------------------------------------------------------ */
 
 /** The part of `bytes` above a limit. */
-static inline uint64_t areas_over(uint64_t bytes, uint64_t limit_bytes)
+static inline uint64_t shares_over(uint64_t bytes, uint64_t limit_bytes)
 {
     return bytes > limit_bytes ? bytes - limit_bytes : 0;
 }
 
 /** The sum, or UINT64_MAX where it is more. */
-static inline uint64_t areas_add(uint64_t a, uint64_t b)
+static inline uint64_t shares_add(uint64_t a, uint64_t b)
 {
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
 /** How much over C everything would be with `bytes` more. */
-static inline uint64_t areas_overbooked(const struct areas *areas, uint64_t bytes)
+static inline uint64_t shares_overbooked(const struct shares *shares, uint64_t bytes)
 {
-    uint64_t all = areas_add(areas_add(areas->operations_bytes, areas->buffers_bytes), areas->loose_bytes);
+    uint64_t all =
+        shares_add(shares_add(shares->operations_bytes, shares->buffers_bytes), shares->loose_bytes);
 
-    return areas_over(areas_add(all, bytes), areas->limits.capacity_bytes);
+    return shares_over(shares_add(all, bytes), shares->limits.capacity_bytes);
 }
 
 /**
@@ -82,32 +83,34 @@ static inline uint64_t areas_overbooked(const struct areas *areas, uint64_t byte
  * Returns           0; -ENOSPC they would pass their maximum, or, where untracked use has shrunk the tier, push buffers
  *                   below the smaller of their minimum and their demand, or they do not fit with everything evicted
  */
-static inline int areas_grow_operations(const struct areas *areas, uint64_t bytes, uint64_t *out_evict_bytes)
+static inline int shares_grow_operations(const struct shares *shares, uint64_t bytes,
+                                         uint64_t *out_evict_bytes)
 {
-    const struct area_limits *limits = &areas->limits;
-    uint64_t grown = areas_add(areas->operations_bytes, bytes);
+    const struct share_limits *limits = &shares->limits;
+    uint64_t grown = shares_add(shares->operations_bytes, bytes);
     uint64_t left =
-        limits->buffers_min_bytes < areas->demand_bytes ? limits->buffers_min_bytes : areas->demand_bytes;
+        limits->buffers_min_bytes < shares->demand_bytes ? limits->buffers_min_bytes : shares->demand_bytes;
 
-    if (bytes && (grown > limits->operations_max_bytes || areas_add(grown, left) > limits->capacity_bytes))
+    if (bytes && (grown > limits->operations_max_bytes || shares_add(grown, left) > limits->capacity_bytes))
         return -ENOSPC;
-    *out_evict_bytes = areas_overbooked(areas, bytes);
+    *out_evict_bytes = shares_overbooked(shares, bytes);
     return 0;
 }
 
 /** What must leave for buffers to grow by `bytes`. */
-struct areas_excess {
+struct shares_excess {
     uint64_t any_bytes; /**< loose or buffers, so that all fits: without this they must not grow */
     uint64_t
         buffer_bytes; /**< buffers, so that they keep to their maximum: as far as any can leave. What leaves for one
                                 counts for the other, too */
 };
 
-static inline struct areas_excess areas_grow_buffers(const struct areas *areas, uint64_t bytes)
+static inline struct shares_excess shares_grow_buffers(const struct shares *shares, uint64_t bytes)
 {
-    return (struct areas_excess){
-        .any_bytes = areas_overbooked(areas, bytes),
-        .buffer_bytes = areas_over(areas_add(areas->buffers_bytes, bytes), areas->limits.buffers_max_bytes),
+    return (struct shares_excess){
+        .any_bytes = shares_overbooked(shares, bytes),
+        .buffer_bytes =
+            shares_over(shares_add(shares->buffers_bytes, bytes), shares->limits.buffers_max_bytes),
     };
 }
 

@@ -6,8 +6,8 @@
  * Owns     nothing; pure functions, safe from any thread.
  * Units    bytes; shares in parts per million, rounded down.
  */
-#ifndef EBBTIDE_POLICY_SIZE_H
-#define EBBTIDE_POLICY_SIZE_H
+#ifndef EBB_SIZE_H
+#define EBB_SIZE_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -12,8 +12,8 @@
  * touched during the choice may be taken by its old or its new stamp; it is never returned twice if `newest`
  * is at most the clock when the call was made.
  */
-#ifndef EBBTIDE_POLICY_VICTIMS_H
-#define EBBTIDE_POLICY_VICTIMS_H
+#ifndef EBB_VICTIMS_H
+#define EBB_VICTIMS_H
 
 #include <stdbool.h>
 #include <stddef.h>

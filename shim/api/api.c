@@ -31,7 +31,7 @@
 static bool is_here(void)
 {
     if (__builtin_expect(!core_manages(), 0))
-        life_host_start();
+        lifecycle_host_start();
     return core_manages();
 }
 
@@ -43,7 +43,7 @@ static uint64_t address_of(const void *ptr)
 /* 0, or why nothing can be answered. */
 static int check_here(void)
 {
-    if (__builtin_expect(reload_running(), 0))
+    if (__builtin_expect(reload_callback_running(), 0))
         return -EDEADLK;
     return is_here() ? 0 : -ENOSYS;
 }
@@ -63,14 +63,14 @@ static int is_device(const void *ptr)
 /* Host blocks answer in the same words, but for what they cannot do at all. */
 static int host_register(void *ptr, size_t bytes, const char *name)
 {
-    struct native record;
+    struct driver_memory record;
     int r;
 
-    if (native_find(NATIVE_MEMORY, address_of(ptr), &record))
+    if (driver_memory_find(DRIVER_MEMORY, address_of(ptr), &record))
         return -ENOTSUP;
-    r = host_operand_register(ptr, bytes, name);
+    r = host_object_register(ptr, bytes, name);
     if (!r)
-        native_registered_settle(ptr, bytes);
+        driver_memory_registered_settle(ptr, bytes);
     return r;
 }
 
@@ -85,7 +85,7 @@ static int inner_register(void *ptr, size_t bytes, unsigned flags, const char *n
         return -EINVAL;
     log_print(own, sizeof own, "%s", name ? name : "");
     if (on_device)
-        return operand_register(address_of(ptr), bytes, flags, own);
+        return object_register(address_of(ptr), bytes, flags, own);
     return flags & EBB_RELOADABLE ? -ENOTSUP : host_register(ptr, bytes, own);
 }
 
@@ -98,7 +98,7 @@ static int inner_set_reload_callback(void *ptr, ebb_reload_fn fn, void *arg)
     if (on_device < 0)
         return on_device;
     if (on_device)
-        return reload_set(address_of(ptr), fn, arg);
+        return reload_callback_set(address_of(ptr), fn, arg);
     r = host_block_query(ptr, &host);
     return r ? r : -EINVAL;
 }
@@ -109,7 +109,7 @@ static int inner_unregister(void *ptr)
 
     if (on_device < 0)
         return on_device;
-    return on_device ? operand_unregister(address_of(ptr)) : host_block_unregister(ptr);
+    return on_device ? object_unregister(address_of(ptr)) : host_block_unregister(ptr);
 }
 
 static int inner_reserve(size_t bytes, unsigned flags, unsigned timeout_ms, ebb_reservation *out,
@@ -161,7 +161,7 @@ static int inner_prefetch(void *ptr, int tier, void *stream)
         return on_device;
     if (tier != (on_device ? EBB_TIER_DEVICE : EBB_TIER_HOST))
         return -EINVAL;
-    return on_device ? operand_prefetch(address_of(ptr)) : host_operand_prefetch(ptr);
+    return on_device ? object_prefetch(address_of(ptr)) : host_object_prefetch(ptr);
 }
 
 static long evict_host(void *ptr)
@@ -182,7 +182,7 @@ static long evict_any(size_t bytes, int tier)
 
     bytes = bytes < LONG_MAX ? bytes : LONG_MAX;
     if (core_active() && contexts_here(&place))
-        gone = (size_t)operand_evict_any(place.ordinal, bytes, tier);
+        gone = (size_t)object_evict_any(place.ordinal, bytes, tier);
     if (tier == EBB_TIER_DISK && gone < bytes)
         gone += host_block_demote(bytes - gone);
     return (long)gone;
@@ -199,7 +199,7 @@ static long inner_evict(void *ptr_or_null, size_t bytes, int tier)
     if (!ptr_or_null)
         return evict_any(bytes, tier);
     if (core_owns(address_of(ptr_or_null)))
-        return operand_evict(address_of(ptr_or_null), tier);
+        return object_evict(address_of(ptr_or_null), tier);
     return tier == EBB_TIER_DISK ? evict_host(ptr_or_null) : -EINVAL;
 }
 
@@ -227,7 +227,7 @@ static int check_registered(void *ptr)
 
     if (on_device < 0)
         return on_device;
-    return on_device ? operand_query(address_of(ptr), &info) : -ENOENT;
+    return on_device ? object_query(address_of(ptr), &info) : -ENOENT;
 }
 
 static int inner_set_priority(void *ptr, int priority)
@@ -259,7 +259,7 @@ static int query_host(void *ptr, struct ebb_block_info *out)
         .pins = (unsigned)host.pins,
         .dirty = !host.away_bytes,
         .saves = (unsigned)host.saves,
-        .last_use_ns = operand_age_ns(host.last_use),
+        .last_use_ns = object_age_ns(host.last_use),
         .resident_bytes = host.bytes - host.away_bytes,
     };
     memcpy(out->name, host.name, sizeof(out->name) - 1);
@@ -274,7 +274,7 @@ static int inner_query(void *ptr, struct ebb_block_info *out)
         return on_device;
     if (!out || out->struct_bytes != sizeof(*out))
         return -EINVAL;
-    return on_device ? operand_query(address_of(ptr), out) : query_host(ptr, out);
+    return on_device ? object_query(address_of(ptr), out) : query_host(ptr, out);
 }
 
 static unsigned ordinal_here(void)
@@ -293,7 +293,7 @@ static int inner_get_stats(struct ebb_stats *out)
         return r;
     if (!out || out->struct_bytes != sizeof(*out))
         return -EINVAL;
-    peaks_now(ordinal_here(), &stats);
+    figures_now(ordinal_here(), &stats);
     *out = stats;
     return 0;
 }
@@ -302,7 +302,7 @@ static int inner_push_peak(void)
 {
     int r = check_here();
 
-    return r < 0 ? r : peaks_push();
+    return r < 0 ? r : figures_push();
 }
 
 static int inner_pop_peak(struct ebb_stats *out)
@@ -314,7 +314,7 @@ static int inner_pop_peak(struct ebb_stats *out)
         return r;
     if (out && out->struct_bytes != sizeof(*out))
         return -EINVAL;
-    r = peaks_pop(ordinal_here(), out ? &stats : NULL);
+    r = figures_pop(ordinal_here(), out ? &stats : NULL);
     if (!r && out)
         *out = stats;
     return r;
@@ -326,7 +326,7 @@ static int inner_set_pressure_callback(ebb_pressure_fn fn, void *arg)
 
     if (r < 0)
         return r;
-    pressure_set(fn, arg);
+    pressure_callback_set(fn, arg);
     return 0;
 }
 
@@ -336,23 +336,23 @@ static int inner_set_pressure_callback(ebb_pressure_fn fn, void *arg)
 
 static int pin_host(void *ptr, unsigned flags)
 {
-    struct door door;
+    struct cancel_guard guard;
     int r;
 
-    door_enter(&door);
-    r = host_operand_pin(ptr, flags);
-    door_leave(&door);
+    cancel_guard_enter(&guard);
+    r = host_object_pin(ptr, flags);
+    cancel_guard_leave(&guard);
     return r;
 }
 
 static int unpin_host(void *ptr)
 {
-    struct door door;
+    struct cancel_guard guard;
     int r;
 
-    door_enter(&door);
-    r = host_operand_unpin(ptr);
-    door_leave(&door);
+    cancel_guard_enter(&guard);
+    r = host_object_unpin(ptr);
+    cancel_guard_leave(&guard);
     return r;
 }
 
@@ -364,7 +364,7 @@ int ebb_pin(void *ptr, unsigned flags, void *stream)
         return on_device;
     if (flags & ~(unsigned)(EBB_RO | EBB_NOWAIT))
         return -EINVAL;
-    return on_device ? operand_pin(address_of(ptr), flags, stream) : pin_host(ptr, flags);
+    return on_device ? object_pin(address_of(ptr), flags, stream) : pin_host(ptr, flags);
 }
 
 int ebb_unpin(void *ptr, unsigned flags)
@@ -375,7 +375,7 @@ int ebb_unpin(void *ptr, unsigned flags)
         return on_device;
     if (flags & ~(unsigned)EBB_CLEAN)
         return -EINVAL;
-    return on_device ? operand_unpin(address_of(ptr), flags) : unpin_host(ptr);
+    return on_device ? object_unpin(address_of(ptr), flags) : unpin_host(ptr);
 }
 
 int ebb_touch(void *ptr)
@@ -384,7 +384,7 @@ int ebb_touch(void *ptr)
 
     if (on_device < 0)
         return on_device;
-    return on_device ? operand_touch(address_of(ptr)) : host_block_touch(ptr);
+    return on_device ? object_touch(address_of(ptr)) : host_block_touch(ptr);
 }
 
 /* ---- all others, each behind a door ------------------------------------------------------------------------------- */
@@ -392,12 +392,12 @@ int ebb_touch(void *ptr)
 #define BEHIND_DOOR(result, name, parameters, arguments)                                                     \
     result ebb_##name parameters                                                                             \
     {                                                                                                        \
-        struct door door;                                                                                    \
+        struct cancel_guard guard;                                                                           \
         result answer;                                                                                       \
                                                                                                              \
-        door_enter(&door);                                                                                   \
+        cancel_guard_enter(&guard);                                                                          \
         answer = inner_##name arguments;                                                                     \
-        door_leave(&door);                                                                                   \
+        cancel_guard_leave(&guard);                                                                          \
         return answer;                                                                                       \
     }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* peaks.c - see peaks.h. */
+/* figures.c - see figures.h. */
 #include "api/figures.h"
 
 #include "ledger/state.h"
@@ -51,7 +51,7 @@ static void put_budget(const struct budget *budget, struct ebb_tier_stats *out)
     };
 }
 
-void peaks_now(unsigned ordinal, struct ebb_stats *out)
+void figures_now(unsigned ordinal, struct ebb_stats *out)
 {
     struct device_state *device = &core.devices[ordinal];
     struct ebb_tier_stats *tier = out->tier;
@@ -63,11 +63,11 @@ void peaks_now(unsigned ordinal, struct ebb_stats *out)
     tier[EBB_TIER_DEVICE].budget_bytes = device->configured_bytes;
     tier[EBB_TIER_DEVICE].reserved_bytes = device->budget.class_bytes[CLASS_RESERVED];
     tier[EBB_TIER_DEVICE].operations_bytes =
-        device->areas.bytes[AREA_OPERATION] + device->budget.class_bytes[CLASS_RESERVED];
-    tier[EBB_TIER_DEVICE].buffers_bytes = device->areas.bytes[AREA_BUFFER];
+        device->shares.bytes[SHARE_OPERATION] + device->budget.class_bytes[CLASS_RESERVED];
+    tier[EBB_TIER_DEVICE].buffers_bytes = device->shares.bytes[SHARE_BUFFER];
     put_budget(&core.host_budget, &tier[EBB_TIER_HOST]);
-    tier[EBB_TIER_HOST].operations_bytes = core.host_area.books.bytes[AREA_OPERATION];
-    tier[EBB_TIER_HOST].buffers_bytes = core.host_area.books.bytes[AREA_BUFFER];
+    tier[EBB_TIER_HOST].operations_bytes = core.host_share.books.bytes[SHARE_OPERATION];
+    tier[EBB_TIER_HOST].buffers_bytes = core.host_share.books.bytes[SHARE_BUFFER];
     pthread_mutex_unlock(&core.lock);
     tier[EBB_TIER_DISK] = (struct ebb_tier_stats){
         .budget_bytes = disk.budget_bytes,
@@ -87,7 +87,7 @@ static uint64_t restart(struct budget *budget)
     return peak_bytes;
 }
 
-int peaks_push(void)
+int figures_push(void)
 {
     struct bracket *fresh;
     int r = -ENOSPC;
@@ -127,7 +127,7 @@ static void subtract(struct ebb_stats *out, const struct ebb_stats *before)
     out->stall_ns -= before->stall_ns;
 }
 
-int peaks_pop(unsigned ordinal, struct ebb_stats *out)
+int figures_pop(unsigned ordinal, struct ebb_stats *out)
 {
     const struct bracket *inner;
     int r = -EINVAL;
@@ -136,7 +136,7 @@ int peaks_pop(unsigned ordinal, struct ebb_stats *out)
     if (depth) {
         inner = &bracket[--depth];
         if (out) {
-            peaks_now(ordinal, out);
+            figures_now(ordinal, out);
             subtract(out, &inner->before);
         }
         pthread_mutex_lock(&core.lock);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* host_operand.c - see host_operand.h. */
+/* host_object.c - see host_object.h. */
 #include "api/host_object.h"
 
 #include <errno.h>
@@ -14,18 +14,18 @@
 /* Buffers have grown. */
 static void keep_to_share(void)
 {
-    if (!host_area_over(0))
+    if (!host_share_over(0))
         return;
     mover_take();
     mover_give(); /* which settles them */
 }
 
-int host_operand_register(void *ptr, size_t bytes, const char *name)
+int host_object_register(void *ptr, size_t bytes, const char *name)
 {
     int r = host_block_register(ptr, bytes, 0, name);
 
     if (!r) {
-        area_begin();
+        share_begin();
         keep_to_share();
     }
     return r;
@@ -37,13 +37,13 @@ static int pin_away(void *ptr)
     struct host_block_info info;
     int r;
 
-    if (pressure_asking())
+    if (pressure_callback_asking())
         return -EDEADLK;
     mover_take();
     r = host_block_pin(ptr, HOST_PIN_COUNT);
     if (!r) {
         r = host_block_query(ptr, &info);
-        r = r ? r : host_area_make_room(info.away_bytes);
+        r = r ? r : host_share_make_room(info.away_bytes);
         r = r ? r : host_block_pin(ptr, 0);
         host_block_unpin(ptr, 0);
     }
@@ -56,10 +56,10 @@ static bool ask_for(void *ptr)
 {
     struct host_block_info info;
 
-    return host_block_query(ptr, &info) == 0 && pressure_ask(EBB_TIER_HOST, -1, info.bytes);
+    return host_block_query(ptr, &info) == 0 && pressure_callback_ask(EBB_TIER_HOST, -1, info.bytes);
 }
 
-int host_operand_pin(void *ptr, unsigned flags)
+int host_object_pin(void *ptr, unsigned flags)
 {
     unsigned tries = 0;
     int r;
@@ -72,7 +72,7 @@ int host_operand_pin(void *ptr, unsigned flags)
     return r;
 }
 
-int host_operand_unpin(void *ptr)
+int host_object_unpin(void *ptr)
 {
     int r = host_block_unpin(ptr, 0);
 
@@ -81,11 +81,11 @@ int host_operand_unpin(void *ptr)
     return r;
 }
 
-int host_operand_prefetch(void *ptr)
+int host_object_prefetch(void *ptr)
 {
     int r;
 
-    if (pressure_asking())
+    if (pressure_callback_asking())
         return -EDEADLK;
     (void)host_block_touch(ptr); /* as on a device: it is about to be used */
     r = host_block_bring(ptr);

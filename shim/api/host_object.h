@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * host_operand.h - what a program says about its host memory: the host's half of the public API, as operand.h is the
+ * host_object.h - what a program says about its host memory: the host's half of the public API, as object.h is the
  * core's. What is not here goes to host_block.h as it is.
  *
  * Threads  any; none of ours is locked.
@@ -12,10 +12,10 @@
 
 #include <stddef.h>
 
-int host_operand_register(void *ptr, size_t bytes, const char *name);
+int host_object_register(void *ptr, size_t bytes, const char *name);
 /** `flags` of ebb_pin. */
-int host_operand_pin(void *ptr, unsigned flags);
-int host_operand_unpin(void *ptr);
-int host_operand_prefetch(void *ptr);
+int host_object_pin(void *ptr, unsigned flags);
+int host_object_unpin(void *ptr);
+int host_object_prefetch(void *ptr);
 
 #endif

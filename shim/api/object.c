@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* operand.c - see operand.h. */
+/* object.c - see object.h. */
 #include "api/object.h"
 
 #include <stddef.h>
@@ -11,7 +11,7 @@
 #include "engine/mover.h"
 #include "engine/object_state.h"
 
-uint64_t operand_age_ns(uint64_t stamp)
+uint64_t object_age_ns(uint64_t stamp)
 {
     uint64_t now = core_stamp();
 
@@ -23,12 +23,12 @@ static int begin(uint64_t address, uint64_t bytes, uint32_t *out_first)
 {
     const struct block *block;
 
-    if (operand_at(address, out_first) < 0)
+    if (object_at(address, out_first) < 0)
         return -EINVAL;
     block = &core.blocks.block[*out_first];
-    if (operand_registered(*out_first))
+    if (object_registered(*out_first))
         return granule_address(&core.blocks, *out_first) == address &&
-                       core.blocks.operand[*out_first].bytes == bytes
+                       core.blocks.object[*out_first].bytes == bytes
                    ? -EEXIST
                    : -EINVAL;
     if (granule_address(&core.blocks, *out_first) != address || !bytes || bytes > block->bytes)
@@ -36,15 +36,15 @@ static int begin(uint64_t address, uint64_t bytes, uint32_t *out_first)
     return block->flags & BLOCK_FIXED ? -ENOTSUP : 0;
 }
 
-static void describe(struct operand *operand, uint64_t bytes, unsigned flags, const char *name)
+static void describe(struct object *object, uint64_t bytes, unsigned flags, const char *name)
 {
-    operand->bytes = bytes;
-    operand->flags = flags & EBB_RELOADABLE ? OPERAND_RELOADABLE : 0;
-    operand->reload = NULL;
-    log_print(operand->name, sizeof(operand->name), "%s", name ? name : "");
+    object->bytes = bytes;
+    object->flags = flags & EBB_RELOADABLE ? OPERAND_RELOADABLE : 0;
+    object->reload = NULL;
+    log_print(object->name, sizeof(object->name), "%s", name ? name : "");
 }
 
-int operand_register(uint64_t address, uint64_t bytes, unsigned flags, const char *name)
+int object_register(uint64_t address, uint64_t bytes, unsigned flags, const char *name)
 {
     uint32_t first;
     int r;
@@ -56,47 +56,47 @@ int operand_register(uint64_t address, uint64_t bytes, unsigned flags, const cha
         for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
             if (core.blocks.chunk[g].state != CHUNK_RESIDENT && !core.blocks.chunk[g].mapped)
                 atomic_fetch_sub(&core.away_unproven, 1);
-        describe(&core.blocks.operand[first], bytes, flags, name);
+        describe(&core.blocks.object[first], bytes, flags, name);
         core.blocks.block[first].flags |= BLOCK_REGISTERED;
-        operand_stamp(first);
-        area_update(first);
-        area_begin();
+        object_stamp(first);
+        share_update(first);
+        share_begin();
     }
     pthread_mutex_unlock(&core.lock);
     if (!r)
-        area_settle(core.blocks.block[first].ordinal, first);
+        share_settle(core.blocks.block[first].ordinal, first);
     if (!r && flags & EBB_CACHEABLE)
         placement_enter(first);
     mover_give();
     return r;
 }
 
-int operand_unregister(uint64_t address)
+int object_unregister(uint64_t address)
 {
     struct block *block;
     uint32_t first;
     int r;
 
     mover_take();
-    r = operand_lock(address, &first);
+    r = object_lock(address, &first);
     if (!r) {
-        r = operand_pins(first) ? -EBUSY : 0;
+        r = object_pins(first) ? -EBUSY : 0;
         pthread_mutex_unlock(&core.lock);
     }
     if (!r) {
-        operand_hold(first);
-        r = mover_reach(&first, 1) < 0 ? -ENOMEM : 0;
-        operand_let_go(first);
+        object_hold(first);
+        r = restore_blocks(&first, 1) < 0 ? -ENOMEM : 0;
+        object_let_go(first);
     }
     if (!r) {
         copies_void(first);
         block = &core.blocks.block[first];
         pthread_mutex_lock(&core.lock);
         block->flags &= (uint8_t)~BLOCK_REGISTERED;
-        core.blocks.operand[first].reload = NULL;
-        area_update(first);
+        core.blocks.object[first].reload = NULL;
+        share_update(first);
         if (!(block->flags & BLOCK_DRAWN))
-            core.blocks.operand[first] = (struct operand){0};
+            core.blocks.object[first] = (struct object){0};
         pthread_mutex_unlock(&core.lock);
     }
     mover_give();
@@ -109,7 +109,7 @@ static void locate(uint32_t first, struct ebb_block_info *out)
     bool copied = true;
 
     out->tier = EBB_TIER_DEVICE;
-    out->resident_bytes = area_resident(first);
+    out->resident_bytes = share_resident(first);
     for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
         const struct chunk *chunk = &core.blocks.chunk[g];
         bool on_disk = chunk->state == CHUNK_DISK || (chunk->state == CHUNK_RETURNING && !chunk->slab);
@@ -124,28 +124,28 @@ static void locate(uint32_t first, struct ebb_block_info *out)
     out->dirty = !copied;
 }
 
-int operand_query(uint64_t address, struct ebb_block_info *out)
+int object_query(uint64_t address, struct ebb_block_info *out)
 {
     struct ebb_block_info info = {.struct_bytes = out->struct_bytes};
-    const struct operand *operand;
+    const struct object *object;
     uint64_t stamp;
     uint32_t first;
-    int r = operand_lock(address, &first);
+    int r = object_lock(address, &first);
 
     if (r < 0)
         return r;
-    operand = &core.blocks.operand[first];
-    info.bytes = operand->bytes;
+    object = &core.blocks.object[first];
+    info.bytes = object->bytes;
     info.device = core.blocks.block[first].ordinal;
-    info.pins = operand_pins(first);
-    info.saves = operand->saves;
+    info.pins = object_pins(first);
+    info.saves = object->saves;
     info.priority = core.blocks.block[first].priority;
     info.stage = core.blocks.block[first].stage;
-    memcpy(info.name, operand->name, sizeof(info.name));
+    memcpy(info.name, object->name, sizeof(info.name));
     locate(first, &info);
     stamp = atomic_load_explicit(&core.blocks.stamp[first], memory_order_relaxed);
     pthread_mutex_unlock(&core.lock);
-    info.last_use_ns = operand_age_ns(stamp);
+    info.last_use_ns = object_age_ns(stamp);
     *out = info;
     return 0;
 }

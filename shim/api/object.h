@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * operand.h - what a program says about its device blocks: the core's half of the public API.
+ * object.h - what a program says about its device blocks: the core's half of the public API.
  *
  * An address stands for the live block it lies in. Whatever is not said here is as ebbtide.h says it of the function
  * of the same name.
@@ -18,30 +18,30 @@
 
 /** `flags` of ebb_register. -EINVAL no block, not the first byte, too many bytes, or registered otherwise; -EEXIST
  *  registered with these bytes; -ENOTSUP a library's own. */
-int operand_register(uint64_t address, uint64_t bytes, unsigned flags, const char *name);
+int object_register(uint64_t address, uint64_t bytes, unsigned flags, const char *name);
 /** -EBUSY pinned; -ENOMEM it cannot be brought to where the device reaches it. */
-int operand_unregister(uint64_t address);
+int object_unregister(uint64_t address);
 
 /** `flags` of ebb_pin. -ENOSPC, -EAGAIN, -EBUSY, -ETIMEDOUT, -EIO, -EDEADLK, -EOVERFLOW. */
-int operand_pin(uint64_t address, unsigned flags, void *stream);
+int object_pin(uint64_t address, unsigned flags, void *stream);
 /** `flags` of ebb_unpin. -EINVAL not pinned. */
-int operand_unpin(uint64_t address, unsigned flags);
-int operand_touch(uint64_t address);
+int object_unpin(uint64_t address, unsigned flags);
+int object_touch(uint64_t address);
 
-/** Bring an object to the device; errors as operand_pin. */
-int operand_prefetch(uint64_t address);
+/** Bring an object to the device; errors as object_pin. */
+int object_prefetch(uint64_t address);
 /** Send one object to `tier` (enum ebb_tier) or beyond. Returns the bytes that left the device or, for the disk, host
  *  memory; -EBUSY pinned. */
-long operand_evict(uint64_t address, int tier);
+long object_evict(uint64_t address, int tier);
 
 /** Send the least recent objects of a device to `tier` until `bytes` have left. Returns the bytes that left the
  *  device. */
-long operand_evict_any(unsigned ordinal, uint64_t bytes, int tier);
+long object_evict_any(unsigned ordinal, uint64_t bytes, int tier);
 
 /** How long ago a stamp was; 0 before any device was used. */
-uint64_t operand_age_ns(uint64_t stamp);
+uint64_t object_age_ns(uint64_t stamp);
 
 /** Fills all of *out but struct_bytes. */
-int operand_query(uint64_t address, struct ebb_block_info *out);
+int object_query(uint64_t address, struct ebb_block_info *out);
 
 #endif

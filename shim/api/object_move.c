@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* operand_move.c - objects that are moved by hand. See operand.h. */
+/* object_move.c - objects that are moved by hand. See object.h. */
 #include <stddef.h>
 
 #include "engine/mover.h"
@@ -7,61 +7,61 @@
 #include "engine/pressure_callback.h"
 #include "ledger/limit.h"
 
-void operand_hold(uint32_t first)
+void object_hold(uint32_t first)
 {
     atomic_fetch_add(&core.blocks.block[first].launch_pins, 1);
 }
 
-void operand_let_go(uint32_t first)
+void object_let_go(uint32_t first)
 {
     atomic_fetch_sub(&core.blocks.block[first].launch_pins, 1);
     core_tell_change();
 }
 
-int operand_bring(uint32_t first)
+int object_bring(uint32_t first)
 {
-    struct operand *operand = &core.blocks.operand[first];
+    struct object *object = &core.blocks.object[first];
     int r;
 
-    operand_hold(first);
-    operand->flags |= OPERAND_KEEP;
+    object_hold(first);
+    object->flags |= OPERAND_KEEP;
     r = mover_bring(first);
-    operand->flags &= (uint8_t)~OPERAND_KEEP;
-    operand_let_go(first);
+    object->flags &= (uint8_t)~OPERAND_KEEP;
+    object_let_go(first);
     return r;
 }
 
-int operand_prefetch(uint64_t address)
+int object_prefetch(uint64_t address)
 {
     uint32_t first;
     int r;
 
-    if (pressure_asking())
+    if (pressure_callback_asking())
         return -EDEADLK;
     mover_take();
-    r = operand_lock(address, &first);
+    r = object_lock(address, &first);
     if (!r) {
-        operand_stamp(first);
-        r = area_has_place(first) ? 0 : -ENOSPC;
+        object_stamp(first);
+        r = share_has_place(first) ? 0 : -ENOSPC;
         pthread_mutex_unlock(&core.lock);
         if (!r)
-            r = operand_bring(first);
+            r = object_bring(first);
         if (!r)
-            area_settle(core.blocks.block[first].ordinal, first);
+            share_settle(core.blocks.block[first].ordinal, first);
     }
     mover_give();
     return r;
 }
 
-long operand_evict(uint64_t address, int tier)
+long object_evict(uint64_t address, int tier)
 {
     uint32_t first;
     long r;
 
     mover_take();
-    r = operand_lock(address, &first);
+    r = object_lock(address, &first);
     if (!r) {
-        r = operand_pins(first) ? -EBUSY : 0;
+        r = object_pins(first) ? -EBUSY : 0;
         pthread_mutex_unlock(&core.lock);
     }
     if (!r)
@@ -70,7 +70,7 @@ long operand_evict(uint64_t address, int tier)
     return r;
 }
 
-long operand_evict_any(unsigned ordinal, uint64_t bytes, int tier)
+long object_evict_any(unsigned ordinal, uint64_t bytes, int tier)
 {
     uint64_t most, moved;
 

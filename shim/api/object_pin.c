@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* operand_pin.c - pins of the program's own, and touches: what it calls all the time. See operand.h. */
+/* object_pin.c - pins of the program's own, and touches: what it calls all the time. See object.h. */
 #include <stddef.h>
 
 #include "base/cancel_guard.h"
@@ -22,7 +22,7 @@ static bool settled(uint32_t first)
 /* Between none and one; under the lock. While it is pinned its copies stand in nobody's way. */
 static void pins_changed(uint32_t first)
 {
-    if (core.blocks.operand[first].copies)
+    if (core.blocks.object[first].copies)
         block_publish(&core.blocks, first);
 }
 
@@ -38,7 +38,7 @@ static inline int count_pin(uint32_t first)
         block->pins[PIN_API]++;
         return 0;
     }
-    r = area_pin(first);
+    r = share_pin(first);
     if (!r)
         pins_changed(first);
     return r;
@@ -56,12 +56,12 @@ static inline enum last_pin uncount_pin(uint32_t first)
 {
     bool over;
 
-    operand_stamp(first);
+    object_stamp(first);
     if (core.blocks.block[first].pins[PIN_API] > 1) {
         core.blocks.block[first].pins[PIN_API]--;
         return PIN_NOT_LAST;
     }
-    over = area_unpin(first);
+    over = share_unpin(first);
     pins_changed(first);
     return over ? PIN_LAST_OVER : PIN_LAST;
 }
@@ -69,13 +69,13 @@ static inline enum last_pin uncount_pin(uint32_t first)
 /* Behind the stream, if that can be. What is written on it has no good copy any more. */
 static int arrive(uint32_t first, unsigned flags, void *stream)
 {
-    struct operand *operand = &core.blocks.operand[first];
+    struct object *object = &core.blocks.object[first];
     int r;
 
     if (flags & EBB_RO)
-        operand->flags |= OPERAND_KEEP;
-    r = arrival_begin(first, stream);
-    operand->flags &= (uint8_t)~OPERAND_KEEP;
+        object->flags |= OPERAND_KEEP;
+    r = restore_stream_begin(first, stream);
+    object->flags &= (uint8_t)~OPERAND_KEEP;
     return r;
 }
 
@@ -100,11 +100,11 @@ static int bring_behind(uint32_t first, unsigned flags, void *stream)
 
     if (!arrive(first, flags, stream))
         return 0;
-    arrivals_settle();
+    restore_streams_settle();
     bytes = bytes_away(first);
     if (bytes && !mover_make_room(ordinal, bytes, bytes, UINT64_MAX) && !arrive(first, flags, stream))
         return 0;
-    return operand_bring(first);
+    return object_bring(first);
 }
 
 /* It is away, or on its way. */
@@ -117,11 +117,11 @@ static __attribute__((noinline)) int pin_away(uint64_t address, unsigned flags, 
         mover_take_beside();
     else
         mover_take();
-    r = operand_lock(address, &first);
+    r = object_lock(address, &first);
     if (!r) {
         r = count_pin(first);
         pthread_mutex_unlock(&core.lock);
-        if (!r && (r = stream ? bring_behind(first, flags, stream) : operand_bring(first)) < 0) {
+        if (!r && (r = stream ? bring_behind(first, flags, stream) : object_bring(first)) < 0) {
             pthread_mutex_lock(&core.lock);
             uncount_pin(first);
             pthread_mutex_unlock(&core.lock);
@@ -137,11 +137,11 @@ static __attribute__((noinline)) int pin_away(uint64_t address, unsigned flags, 
 static inline int pin_here(uint64_t address, unsigned flags)
 {
     uint32_t first, copies;
-    int r = operand_lock(address, &first);
+    int r = object_lock(address, &first);
 
     if (r < 0)
         return r;
-    copies = core.blocks.operand[first].copies;
+    copies = core.blocks.object[first].copies;
     r = settled(first) ? count_pin(first) : 1;
     pthread_mutex_unlock(&core.lock);
     if (__builtin_expect(!r && copies && !(flags & EBB_RO), 0))
@@ -154,31 +154,32 @@ static bool ask_for(uint64_t address)
 {
     struct block_info info;
 
-    return core_find(address, &info) == 0 && pressure_ask(EBB_TIER_DEVICE, (int)info.ordinal,
-                                                          (info.bytes + GRANULE_BYTES - 1) & -GRANULE_BYTES);
+    return core_find(address, &info) == 0 &&
+           pressure_callback_ask(EBB_TIER_DEVICE, (int)info.ordinal,
+                                 (info.bytes + GRANULE_BYTES - 1) & -GRANULE_BYTES);
 }
 
 /* pin_here has said `r`, which is not 0. */
 static __attribute__((noinline)) int pin_later(uint64_t address, unsigned flags, void *stream, int r)
 {
     unsigned tries = 0;
-    struct door door;
+    struct cancel_guard guard;
 
-    door_enter(&door);
+    cancel_guard_enter(&guard);
     for (;;) {
         if (r == 1)
-            r = flags & EBB_NOWAIT  ? -EAGAIN
-                : pressure_asking() ? -EDEADLK
-                                    : pin_away(address, flags, stream);
+            r = flags & EBB_NOWAIT           ? -EAGAIN
+                : pressure_callback_asking() ? -EDEADLK
+                                             : pin_away(address, flags, stream);
         if (r != -ENOSPC || tries++ == PRESSURE_TRIES || !ask_for(address))
             break;
         r = pin_here(address, flags);
     }
-    door_leave(&door);
+    cancel_guard_leave(&guard);
     return r;
 }
 
-int operand_pin(uint64_t address, unsigned flags, void *stream)
+int object_pin(uint64_t address, unsigned flags, void *stream)
 {
     int r = pin_here(address, flags);
 
@@ -189,52 +190,52 @@ int operand_pin(uint64_t address, unsigned flags, void *stream)
 static void settle_buffers(uint32_t first)
 {
     unsigned ordinal = core.blocks.block[first].ordinal;
-    struct door door;
+    struct cancel_guard guard;
     bool copied;
 
-    door_enter(&door);
+    cancel_guard_enter(&guard);
     mover_take();
     pthread_mutex_lock(&core.lock);
-    copied = core.blocks.operand[first].copies != 0;
+    copied = core.blocks.object[first].copies != 0;
     pthread_mutex_unlock(&core.lock);
     if (copied)
         mover_send(first, false);
-    area_settle(ordinal, first);
+    share_settle(ordinal, first);
     mover_give();
-    door_leave(&door);
+    cancel_guard_leave(&guard);
 }
 
 /* What is on its way has come, or will not. */
-static void settle_arrivals(void)
+static void settle_restore_streams(void)
 {
-    struct door door;
+    struct cancel_guard guard;
 
-    door_enter(&door);
+    cancel_guard_enter(&guard);
     mover_take();
     mover_give();
-    door_leave(&door);
+    cancel_guard_leave(&guard);
 }
 
-int operand_unpin(uint64_t address, unsigned flags)
+int object_unpin(uint64_t address, unsigned flags)
 {
     enum last_pin last;
     uint32_t first;
-    int r = operand_lock(address, &first);
+    int r = object_lock(address, &first);
 
-    if (!r && __builtin_expect(arrival_any() && !settled(first), 0)) {
+    if (!r && __builtin_expect(restore_stream_any() && !settled(first), 0)) {
         pthread_mutex_unlock(&core.lock);
-        settle_arrivals();
-        r = operand_lock(address, &first);
+        settle_restore_streams();
+        r = object_lock(address, &first);
     }
     /* Copies of what was written go before the pin: without it an eviction could take them for good. */
-    if (!r && !(flags & EBB_CLEAN) && core.blocks.operand[first].copies && operand_pins(first)) {
+    if (!r && !(flags & EBB_CLEAN) && core.blocks.object[first].copies && object_pins(first)) {
         pthread_mutex_unlock(&core.lock);
         copies_void(first);
-        r = operand_lock(address, &first);
+        r = object_lock(address, &first);
     }
     if (r < 0)
         return r;
-    if (!operand_pins(first)) {
+    if (!object_pins(first)) {
         pthread_mutex_unlock(&core.lock);
         return -EINVAL;
     }
@@ -247,14 +248,14 @@ int operand_unpin(uint64_t address, unsigned flags)
     return 0;
 }
 
-int operand_touch(uint64_t address)
+int object_touch(uint64_t address)
 {
     uint32_t first;
 
-    if (operand_at(address, &first) < 0 || !operand_registered(first))
+    if (object_at(address, &first) < 0 || !object_registered(first))
         return -ENOENT;
     /* A stamp of 0 says that it is being freed, and stays. */
     if (atomic_load_explicit(&core.blocks.stamp[first], memory_order_relaxed))
-        operand_stamp(first);
+        object_stamp(first);
     return 0;
 }

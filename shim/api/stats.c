@@ -117,25 +117,25 @@ static void put_classes(struct sheet *sheet, const struct budget *budget, const 
     put(sheet, "}");
 }
 
-static void put_areas(struct sheet *sheet, const struct areas *areas)
+static void put_shares(struct sheet *sheet, const struct shares *shares)
 {
     put(sheet, ", \"operations_bytes\": %llu, \"buffers_bytes\": %llu",
-        (unsigned long long)areas->operations_bytes, (unsigned long long)areas->buffers_bytes);
+        (unsigned long long)shares->operations_bytes, (unsigned long long)shares->buffers_bytes);
 }
 
-static struct areas areas_of(int ordinal_or_host)
+static struct shares shares_of(int ordinal_or_host)
 {
-    struct areas areas;
+    struct shares shares;
 
     pthread_mutex_lock(&core.lock);
-    areas = ordinal_or_host < 0 ? host_area_state() : area_state((unsigned)ordinal_or_host);
+    shares = ordinal_or_host < 0 ? host_share_state() : share_state((unsigned)ordinal_or_host);
     pthread_mutex_unlock(&core.lock);
-    return areas;
+    return shares;
 }
 
 static void put_device(struct sheet *sheet, unsigned ordinal)
 {
-    struct areas areas = areas_of((int)ordinal);
+    struct shares shares = shares_of((int)ordinal);
     struct device_state *device = &core.devices[ordinal];
     struct held held = held_on((int)ordinal);
     uint64_t free_bytes = 0, total_bytes = 0, untracked = 0;
@@ -150,7 +150,7 @@ static void put_device(struct sheet *sheet, unsigned ordinal)
         (unsigned long long)device->budget.idle_bytes, (unsigned long long)untracked,
         (unsigned long long)device->budget.refused);
     put_classes(sheet, &device->budget, class_words, CLASS_COUNT);
-    put_areas(sheet, &areas);
+    put_shares(sheet, &shares);
     put(sheet, ",\n   \"pinned\": {");
     for (unsigned i = 0; i < PIN_REASON_COUNT; i++)
         put(sheet, "%s\"%s\": %llu", i ? ", " : "", pin_words[i], (unsigned long long)held.pinned[i]);
@@ -220,8 +220,8 @@ static void put_events(struct sheet *sheet)
     put(sheet,
         "\n \"zero_copy_launches\": %llu, \"drains\": %llu, \"searches\": %llu, \"search_ns\": %llu, "
         "\"searched_bytes\": %llu,",
-        value(&c->zero_copy_launches), value(&c->drains), value(&c->searches), value(&c->search_ns),
-        value(&c->searched_bytes));
+        value(&c->zero_copy_launches), value(&c->drains), value(&c->scans), value(&c->scan_ns),
+        value(&c->scanned_bytes));
     put(sheet,
         "\n \"stall_ns\": %llu, \"monitor_ticks\": %llu, \"leaked\": {\"blocks\": %llu, \"bytes\": %llu}",
         value(&c->stall_ns), value(&c->monitor_ticks), (unsigned long long)left.blocks,
@@ -241,7 +241,7 @@ static void put_json(struct sheet *sheet, const char *const *unhooked, unsigned 
 {
     struct disk_figures disk = disk_now();
     const char *why = atomic_load(&core.account_only);
-    struct areas areas = areas_of(-1);
+    struct shares shares = shares_of(-1);
     struct budget host;
 
     host_figures(&host);
@@ -256,7 +256,7 @@ static void put_json(struct sheet *sheet, const char *const *unhooked, unsigned 
     put(sheet, ", \"idle_bytes\": %llu, \"refused\": %llu, ", (unsigned long long)host.idle_bytes,
         (unsigned long long)host.refused);
     put_classes(sheet, &host, host_words, HOST_CLASS_COUNT);
-    put_areas(sheet, &areas);
+    put_shares(sheet, &shares);
     put(sheet, "},\n \"disk\": {\"budget_bytes\": %llu, \"used_bytes\": %llu, \"peak_bytes\": %llu},\n",
         (unsigned long long)disk.budget_bytes, (unsigned long long)disk.used_bytes,
         (unsigned long long)disk.peak_bytes);
@@ -310,9 +310,9 @@ int stats_write_json(const char *path, const char *const *unhooked, unsigned unh
 
 /* ---- the table ------------------------------------------------------------------------------------------- */
 
-/* @areas  NULL: the tier has none */
+/* @shares  NULL: the tier has none */
 static void put_row(struct sheet *sheet, const char *name, uint64_t budget_bytes, uint64_t used_bytes,
-                    uint64_t peak_bytes, const struct areas *areas)
+                    uint64_t peak_bytes, const struct shares *shares)
 {
     char operations[SIZE_TEXT_BYTES], buffers[SIZE_TEXT_BYTES];
     char budget[SIZE_TEXT_BYTES], used[SIZE_TEXT_BYTES], peak[SIZE_TEXT_BYTES];
@@ -321,9 +321,9 @@ static void put_row(struct sheet *sheet, const char *name, uint64_t budget_bytes
     size_format(used_bytes, used, sizeof(used));
     size_format(peak_bytes, peak, sizeof(peak));
     put(sheet, "  %-10s %12s %12s %12s", name, budget, used, peak);
-    if (areas && area_in_force()) {
-        size_format(areas->operations_bytes, operations, sizeof(operations));
-        size_format(areas->buffers_bytes, buffers, sizeof(buffers));
+    if (shares && share_in_force()) {
+        size_format(shares->operations_bytes, operations, sizeof(operations));
+        size_format(shares->buffers_bytes, buffers, sizeof(buffers));
         put(sheet, " %12s %12s", operations, buffers);
     }
     put(sheet, "\n");
@@ -335,23 +335,23 @@ void stats_write_table(int fd)
     struct disk_figures disk = disk_now();
     struct stats_counters *c = &core.counters;
     struct budget host;
-    struct areas areas;
+    struct shares shares;
     char name[24];
 
     if (fd < 0 || (!core.device && !value(&c->moves[MOVE_HOST_TO_DISK].count)))
         return;
     host_figures(&host);
     put(&sheet, "ebbtide[%d]\n  %-10s %12s %12s %12s%s\n", (int)getpid(), "tier", "budget", "used", "peak",
-        area_in_force() ? "   operations      buffers" : "");
+        share_in_force() ? "   operations      buffers" : "");
     for (unsigned i = 0; core.device && i < core.device->count; i++) {
-        areas = areas_of((int)i);
+        shares = shares_of((int)i);
         log_print(name, sizeof(name), "device %u", i);
         if (core.devices[i].ready)
             put_row(&sheet, name, core.devices[i].configured_bytes, core.devices[i].budget.used_bytes,
-                    core.devices[i].budget.peak_bytes, &areas);
+                    core.devices[i].budget.peak_bytes, &shares);
     }
-    areas = areas_of(-1);
-    put_row(&sheet, "host", host.limit_bytes, host.used_bytes, host.peak_bytes, &areas);
+    shares = shares_of(-1);
+    put_row(&sheet, "host", host.limit_bytes, host.used_bytes, host.peak_bytes, &shares);
     put_row(&sheet, "disk", disk.budget_bytes, disk.used_bytes, disk.peak_bytes, NULL);
     for (unsigned i = 0; i < MOVE_COUNT; i++) {
         char bytes[SIZE_TEXT_BYTES];
@@ -363,7 +363,7 @@ void stats_write_table(int fd)
     }
     put(&sheet,
         "  %llu drains, %llu searches, %llu launches from host memory, stalled %llu ms, refused %llu\n",
-        value(&c->drains), value(&c->searches), value(&c->zero_copy_launches), value(&c->stall_ns) / 1000000,
+        value(&c->drains), value(&c->scans), value(&c->zero_copy_launches), value(&c->stall_ns) / 1000000,
         (unsigned long long)core.devices[0].budget.refused);
     sheet_flush(&sheet);
 }

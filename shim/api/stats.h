@@ -35,9 +35,9 @@ struct stats_counters {
     _Atomic uint64_t save_failures;
     _Atomic uint64_t zero_copy_launches; /**< launches that ran with a block in host memory */
     _Atomic uint64_t drains;
-    _Atomic uint64_t searches;
-    _Atomic uint64_t search_ns;
-    _Atomic uint64_t searched_bytes;
+    _Atomic uint64_t scans;
+    _Atomic uint64_t scan_ns;
+    _Atomic uint64_t scanned_bytes;
     _Atomic uint64_t stall_ns; /**< program threads waiting for a move */
     _Atomic uint64_t monitor_ticks;
 };

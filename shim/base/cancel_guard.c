@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* door.c - see door.h. */
+/* cancel_guard.c - see cancel_guard.h. */
 #include "base/cancel_guard.h"
 
 #include <errno.h>
 #include <pthread.h>
 
-void door_enter(struct door *door)
+void cancel_guard_enter(struct cancel_guard *guard)
 {
-    door->error = errno;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &door->cancel_state);
+    guard->error = errno;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &guard->cancel_state);
 }
 
-void door_leave(const struct door *door)
+void cancel_guard_leave(const struct cancel_guard *guard)
 {
-    errno = door->error;
-    if (door->cancel_state != PTHREAD_CANCEL_DISABLE)
-        pthread_setcancelstate(door->cancel_state, NULL);
+    errno = guard->error;
+    if (guard->cancel_state != PTHREAD_CANCEL_DISABLE)
+        pthread_setcancelstate(guard->cancel_state, NULL);
 }

@@ -52,8 +52,8 @@ static const char *read_string(const struct image *image, const Elf64_Shdr *tabl
     return strings + offset;
 }
 
-static int read_symbols(const struct image *image, const Elf64_Shdr *table, image_visit_fn visit, void *arg,
-                        bool *out_uses_heap)
+static int read_symbols(const struct image *image, const Elf64_Shdr *table, elf_image_visit_fn visit,
+                        void *arg, bool *out_uses_heap)
 {
     Elf64_Shdr strings;
     const unsigned char *symbols = range(image, table->sh_offset, table->sh_size);
@@ -76,7 +76,7 @@ static int read_symbols(const struct image *image, const Elf64_Shdr *table, imag
     return 0;
 }
 
-int image_read(const void *bytes, size_t size, image_visit_fn visit, void *arg, bool *out_uses_heap)
+int elf_image_read(const void *bytes, size_t size, elf_image_visit_fn visit, void *arg, bool *out_uses_heap)
 {
     struct image image = {.bytes = bytes, .size = size};
     bool uses_heap = false;

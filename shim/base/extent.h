@@ -8,8 +8,8 @@
  * Threads  none of its own: the caller locks.
  * Units    granules.
  */
-#ifndef EBBTIDE_SHIM_EXTENT_H
-#define EBBTIDE_SHIM_EXTENT_H
+#ifndef EBB_EXTENT_H
+#define EBB_EXTENT_H
 
 #include <stddef.h>
 #include <stdint.h>

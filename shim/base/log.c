@@ -51,10 +51,10 @@ static int open_file(const char *path)
 
 int log_init(enum log_level level, const char *path)
 {
-    struct door door;
+    struct cancel_guard guard;
     int r = 0;
 
-    door_enter(&door);
+    cancel_guard_enter(&guard);
     log_finish();
     output_start();
     log_threshold = level;
@@ -67,7 +67,7 @@ int log_init(enum log_level level, const char *path)
             r = 0;
         }
     }
-    door_leave(&door);
+    cancel_guard_leave(&guard);
     return r;
 }
 
@@ -142,7 +142,7 @@ void log_write(enum log_level level, const char *format, ...)
     static const char *const names[] = {"error", "warn", "info", "debug", "trace"};
     char line[LOG_LINE_BYTES];
     unsigned number = 0;
-    struct door door;
+    struct cancel_guard guard;
     va_list args;
 
     if (level == LOG_WARN)
@@ -165,9 +165,9 @@ void log_write(enum log_level level, const char *format, ...)
         memcpy(line + length - 3, "...", 3);
     mask_controls(line, length);
     line[length++] = '\n';
-    door_enter(&door);
+    cancel_guard_enter(&guard);
     put_line(line, length);
-    door_leave(&door);
+    cancel_guard_leave(&guard);
 }
 
 /* A buffer being filled; counts on past its end by dropping. */

@@ -8,8 +8,8 @@
  * any time after log_init; before it, warnings go to standard error. errno is kept. Text     lower case,
  * exact cause, what happens instead, units always. Never logged while a lock is held.
  */
-#ifndef EBBTIDE_SHIM_LOG_H
-#define EBBTIDE_SHIM_LOG_H
+#ifndef EBB_LOG_H
+#define EBB_LOG_H
 
 #include <stdarg.h>
 #include <stdbool.h>

@@ -212,24 +212,24 @@ static int read_pool(const char *text, struct pool_sizes *out)
     return 0;
 }
 
-static int read_area(const char *text, struct area_option *out)
+static int read_area(const char *text, struct share_option *out)
 {
-    struct area_option area = {.off = strcmp(text, "off") == 0};
+    struct share_option share = {.off = strcmp(text, "off") == 0};
     char item[ITEM_BYTES];
     char *colon;
 
-    if (area.off) {
-        *out = area;
+    if (share.off) {
+        *out = share;
         return 0;
     }
-    area.with_api = strncmp(text, "api:", 4) == 0;
-    if (!next_item(text + (area.with_api ? 4 : 0), item) || !(colon = strchr(item, ':')))
+    share.with_api = strncmp(text, "api:", 4) == 0;
+    if (!next_item(text + (share.with_api ? 4 : 0), item) || !(colon = strchr(item, ':')))
         return -EINVAL;
     *colon = '\0';
-    if (read_fraction(item, &area.share.min_ppm) < 0 || read_fraction(colon + 1, &area.share.max_ppm) < 0 ||
-        area.share.min_ppm > area.share.max_ppm || strchr(text, ','))
+    if (read_fraction(item, &share.share.min_ppm) < 0 || read_fraction(colon + 1, &share.share.max_ppm) < 0 ||
+        share.share.min_ppm > share.share.max_ppm || strchr(text, ','))
         return -EINVAL;
-    *out = area;
+    *out = share;
     return 0;
 }
 

@@ -5,8 +5,8 @@
  * Shape    one reader per type of options.def.
  * Owns     nothing, never allocates; a few KiB of stack. Safe from any thread.
  */
-#ifndef EBBTIDE_SHIM_OPTION_VALUE_H
-#define EBBTIDE_SHIM_OPTION_VALUE_H
+#ifndef EBB_OPTION_VALUE_H
+#define EBB_OPTION_VALUE_H
 
 #include "base/options.h"
 

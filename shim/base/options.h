@@ -7,8 +7,8 @@
  * stdio: it runs before the program's first malloc returns. Threads  pure functions on the caller's struct;
  * read-only once loaded. Units    in the names; shares in parts per million of SIZE_PPM_WHOLE.
  */
-#ifndef EBBTIDE_SHIM_OPTIONS_H
-#define EBBTIDE_SHIM_OPTIONS_H
+#ifndef EBB_OPTIONS_H
+#define EBB_OPTIONS_H
 
 #include "policy/shares.h"
 #include "policy/size.h"
@@ -77,8 +77,8 @@ struct spill_dirs {
 };
 
 /* How far an area may grow, and from when on that is minded. */
-struct area_option {
-    struct area_share share; /* of nothing when off */
+struct share_option {
+    struct share_bounds share; /* of nothing when off */
     bool off;
     bool with_api; /* from the program's first successful call of the API on */
 };
@@ -89,7 +89,7 @@ struct pool_sizes {
     struct size_spec maximum;
 };
 
-#define OPTIONS_FIELD_AREA(_field)     struct area_option _field
+#define OPTIONS_FIELD_AREA(_field)     struct share_option _field
 #define OPTIONS_FIELD_DEVICES(_field)  struct device_budgets _field
 #define OPTIONS_FIELD_DIRS(_field)     struct spill_dirs _field
 #define OPTIONS_FIELD_SIZE(_field)     struct size_spec _field

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* files.c - see files.h. */
+/* private_fds.c - see private_fds.h. */
 #include "base/private_fds.h"
 
 #include "base/log.h"
@@ -57,12 +57,12 @@ static struct {
 
 static __thread bool mine __attribute__((tls_model("initial-exec")));
 
-int files_from_program(int file)
+int private_fds_from_program(int file)
 {
     return (int)syscall(SYS_pidfd_getfd, keeper.self, file, 0);
 }
 
-int files_to_program(int file)
+int private_fds_to_program(int file)
 {
     char path[64];
 
@@ -73,7 +73,7 @@ int files_to_program(int file)
 /* For the log. */
 static int borrow(int file)
 {
-    return mine ? files_from_program(file) : file;
+    return mine ? private_fds_from_program(file) : file;
 }
 
 /* Leave the program's table. What it has open there is not duplicated, but for what comes in between. */
@@ -88,7 +88,7 @@ static bool leave(void)
     keeper.self = (int)syscall(SYS_pidfd_open, getpid(), 0);
     if (keeper.self < 0)
         return false;
-    int file = files_from_program(STDERR_FILENO);
+    int file = private_fds_from_program(STDERR_FILENO);
     bool may = file >= 0 || errno == EBADF;
 
     if (file >= 0)
@@ -179,12 +179,12 @@ static int start(void)
     return 0;
 }
 
-bool files_mine(void)
+bool private_fds_mine(void)
 {
     return mine;
 }
 
-bool files_apart(void)
+bool private_fds_apart(void)
 {
     bool apart;
 
@@ -195,7 +195,7 @@ bool files_apart(void)
     return apart;
 }
 
-int files_run(void (*act)(void *arg), void *arg)
+int private_fds_run(void (*act)(void *arg), void *arg)
 {
     struct job job = {.act = act, .arg = arg}, **last = &keeper.first;
     int rc = 0;
@@ -238,31 +238,31 @@ static void create_thread(void *arg)
     creation->error = pthread_create(creation->out, creation->attributes, creation->run, creation->arg);
 }
 
-int files_thread(pthread_t *out, const pthread_attr_t *attributes, void *(*run)(void *), void *arg)
+int private_fds_thread(pthread_t *out, const pthread_attr_t *attributes, void *(*run)(void *), void *arg)
 {
     struct creation creation = {out, attributes, run, arg, 0};
-    int rc = files_run(create_thread, &creation);
+    int rc = private_fds_run(create_thread, &creation);
 
     return rc < 0 ? -rc : creation.error;
 }
 
-void files_enter(void)
+void private_fds_enter(void)
 {
-    mine = files_apart();
+    mine = private_fds_apart();
 }
 
 /* ---- the program's table -------------------------------------------------------------------------------------- */
 
-void files_identify(int file, struct files_identity *out)
+void private_fds_identify(int file, struct private_fds_identity *out)
 {
     struct stat stat;
 
-    *out = (struct files_identity){0};
+    *out = (struct private_fds_identity){0};
     if (fstat(file, &stat) == 0)
-        *out = (struct files_identity){stat.st_dev, stat.st_ino};
+        *out = (struct private_fds_identity){stat.st_dev, stat.st_ino};
 }
 
-bool files_is(int file, const struct files_identity *identity)
+bool private_fds_is(int file, const struct private_fds_identity *identity)
 {
     struct stat stat;
 

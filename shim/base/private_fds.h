@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * files.h - descriptors of ours that the program can neither close nor come upon.
+ * private_fds.h - descriptors of ours that the program can neither close nor come upon.
  *
  * Shape    a few threads share a table of descriptors of their own (close_range(2) with CLOSE_RANGE_UNSHARE, Linux 5.9).
  *          What one of them opens is a number there and nothing in the program's table, so that closefrom(3), a number
@@ -8,7 +8,7 @@
  *          for the end of its pipe is not kept waiting. 0, 1 and 2 are nothing there.
  * Owns     one thread, made with the first job.
  * Threads  any. A driver's call must not be made in such a thread: its descriptors are in the program's table.
- * Errors   where there can be no such table (an old kernel, a sandbox), everything runs in the program's: files_apart is
+ * Errors   where there can be no such table (an old kernel, a sandbox), everything runs in the program's: private_fds_apart is
  *          false, and who keeps a descriptor looks whether it is still his before each use.
  */
 #ifndef EBB_FILES_H
@@ -19,29 +19,29 @@
 #include <sys/types.h>
 
 /** Has the calling thread our descriptors? False for all threads where there is no such table. */
-bool files_mine(void);
+bool private_fds_mine(void);
 
 /** Is there such a table in this process? Asks for it first. */
-bool files_apart(void);
+bool private_fds_apart(void);
 
 /** Do something with our descriptors, and wait for it. 0; -EDEADLK the caller is about to make the table. */
-int files_run(void (*act)(void *arg), void *arg);
+int private_fds_run(void (*act)(void *arg), void *arg);
 
 /** In a thread with our descriptors: a duplicate of what the program has under a number. Elsewhere: in the caller's table,
  *  what such a thread has under a number, opened once more for reading. -1 and errno. */
-int files_from_program(int file);
-int files_to_program(int file);
+int private_fds_from_program(int file);
+int private_fds_to_program(int file);
 
-/** As pthread_create, for a thread with our descriptors, which first calls files_enter. 0 or an errno. */
-int files_thread(pthread_t *out, const pthread_attr_t *attributes, void *(*run)(void *), void *arg);
-void files_enter(void);
+/** As pthread_create, for a thread with our descriptors, which first calls private_fds_enter. 0 or an errno. */
+int private_fds_thread(pthread_t *out, const pthread_attr_t *attributes, void *(*run)(void *), void *arg);
+void private_fds_enter(void);
 
 /** What a descriptor was when it was opened, to be looked at where there is no such table. */
-struct files_identity {
+struct private_fds_identity {
     dev_t device;
     ino_t inode;
 };
-void files_identify(int file, struct files_identity *out);
-bool files_is(int file, const struct files_identity *identity);
+void private_fds_identify(int file, struct private_fds_identity *out);
+bool private_fds_is(int file, const struct private_fds_identity *identity);
 
 #endif

@@ -4,7 +4,7 @@
 #define EBB_VERSIONS_H
 
 /* As cuDriverGetVersion has them. Older drivers lack entries that moving needs; newer ones may have forms of entries
- * that no hook stands in front of, which the self-test notices (live.h). */
+ * that no hook stands in front of, which the self-test notices (self_test.h). */
 #define DRIVER_OLDEST 11080
 #define DRIVER_NEWEST 13000
 

@@ -5,8 +5,8 @@
  * Shape    one function per subcommand; each gets the arguments behind its name and returns the exit status.
  * Errors   one line on standard error with the exact cause and one hint, never the whole help.
  */
-#ifndef EBBTIDE_SHIM_CLI_H
-#define EBBTIDE_SHIM_CLI_H
+#ifndef EBB_CLI_H
+#define EBB_CLI_H
 
 /* Exit statuses of our own, as env(1) and nohup(1) have them. */
 enum cli_status {

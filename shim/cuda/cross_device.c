@@ -7,7 +7,7 @@
 #include "hook/copy_operands.h"
 
 /* The stream that the call goes to, by a name that means the same in every entry. */
-static CUstream stream_of(const struct crossing *crossing)
+static CUstream stream_of(const struct cross_device *crossing)
 {
     CUstream stream = crossing->stream ? *crossing->stream : NULL;
 
@@ -18,7 +18,7 @@ static CUstream stream_of(const struct crossing *crossing)
 
 /* Which context makes the call: its stream's. A default stream is the current context's, and so is one that captures,
  * which does not tell. */
-static bool place_of(const struct crossing *crossing, struct place *out)
+static bool place_of(const struct cross_device *crossing, struct place *out)
 {
     CUstream stream = stream_of(crossing);
 
@@ -46,7 +46,7 @@ static bool find_far(const struct use *use, unsigned ordinal, struct block_info 
     return false;
 }
 
-bool crossing_is(const struct crossing *crossing, const struct use *use)
+bool cross_device_is(const struct cross_device *crossing, const struct use *use)
 {
     struct block_info far;
     struct place place;
@@ -73,7 +73,7 @@ static CUcontext context_of(CUdeviceptr address, CUcontext otherwise)
 static bool is_on_device(CUmemorytype type, CUdeviceptr address)
 {
     return type == CU_MEMORYTYPE_DEVICE || type == CU_MEMORYTYPE_ARRAY ||
-           (type == CU_MEMORYTYPE_UNIFIED && (core_owns(address) || !operands_is_on_host(address)));
+           (type == CU_MEMORYTYPE_UNIFIED && (core_owns(address) || !copy_operands_is_on_host(address)));
 }
 
 static CUDA_MEMCPY3D_PEER of_plane(const CUDA_MEMCPY2D *plane)
@@ -124,7 +124,7 @@ static CUDA_MEMCPY3D_PEER of_volume(const CUDA_MEMCPY3D *volume)
     };
 }
 
-static CUDA_MEMCPY3D_PEER of_flat(const struct crossing *crossing)
+static CUDA_MEMCPY3D_PEER of_flat(const struct cross_device *crossing)
 {
     return (CUDA_MEMCPY3D_PEER){
         .srcMemoryType = CU_MEMORYTYPE_UNIFIED,
@@ -138,23 +138,23 @@ static CUDA_MEMCPY3D_PEER of_flat(const struct crossing *crossing)
 }
 
 /* A copy between two places on devices, which the caller does not wait for in any of its forms. */
-static bool copy_between(struct crossing *crossing, const struct place *place)
+static bool copy_between(struct cross_device *crossing, const struct place *place)
 {
     CUDA_MEMCPY3D_PEER copy;
 
-    if (crossing->form == CROSSING_NONE)
+    if (crossing->form == CROSS_DEVICE_NONE)
         return false;
-    copy = crossing->form == CROSSING_PLANE    ? of_plane(crossing->plane)
-           : crossing->form == CROSSING_VOLUME ? of_volume(crossing->volume)
-                                               : of_flat(crossing);
+    copy = crossing->form == CROSS_DEVICE_PLANE    ? of_plane(crossing->plane)
+           : crossing->form == CROSS_DEVICE_VOLUME ? of_volume(crossing->volume)
+                                                   : of_flat(crossing);
     if (!is_on_device(copy.dstMemoryType, copy.dstDevice) ||
         !is_on_device(copy.srcMemoryType, copy.srcDevice))
         return false;
     copy.dstContext = context_of(copy.dstDevice, place->context);
     copy.srcContext = context_of(copy.srcDevice, place->context);
-    if (crossing->form != CROSSING_FLAT && real.cuMemcpy3DPeerAsync)
+    if (crossing->form != CROSS_DEVICE_FLAT && real.cuMemcpy3DPeerAsync)
         crossing->result = real.cuMemcpy3DPeerAsync(&copy, stream_of(crossing));
-    else if (crossing->form == CROSSING_FLAT && real.cuMemcpyPeerAsync)
+    else if (crossing->form == CROSS_DEVICE_FLAT && real.cuMemcpyPeerAsync)
         crossing->result = real.cuMemcpyPeerAsync(copy.dstDevice, copy.dstContext, copy.srcDevice,
                                                   copy.srcContext, crossing->bytes, stream_of(crossing));
     else
@@ -188,7 +188,7 @@ static CUresult mark_in(CUcontext context, CUstream stream, CUevent *out)
 }
 
 /* The stream for the call in the block's context, which is current. */
-static bool detour_stream(struct crossing *crossing)
+static bool detour_stream(struct cross_device *crossing)
 {
     crossing->detour = CU_STREAM_PER_THREAD;
     if (crossing->stream && real.cuStreamCreate(&crossing->detour, CU_STREAM_NON_BLOCKING) != CUDA_SUCCESS)
@@ -201,7 +201,7 @@ static bool detour_stream(struct crossing *crossing)
 }
 
 /* Into the block's context, behind what the program's stream has. False: as if it had not been tried. */
-static bool detour_begin(struct crossing *crossing, const struct place *place, CUcontext owner)
+static bool detour_begin(struct cross_device *crossing, const struct place *place, CUcontext owner)
 {
     CUcontext popped;
     bool is_ready;
@@ -227,7 +227,7 @@ static bool detour_begin(struct crossing *crossing, const struct place *place, C
     return true;
 }
 
-bool crossing_begin(struct crossing *crossing, const struct use *use)
+bool cross_device_begin(struct cross_device *crossing, const struct use *use)
 {
     struct block_info far;
     struct place place;
@@ -246,7 +246,7 @@ bool crossing_begin(struct crossing *crossing, const struct use *use)
 }
 
 /* The program's stream waits for the call. The block's context is current. */
-static bool join(const struct crossing *crossing)
+static bool join(const struct cross_device *crossing)
 {
     CUcontext popped;
     CUevent after;
@@ -263,7 +263,7 @@ static bool join(const struct crossing *crossing)
     return is_joined;
 }
 
-void crossing_end(struct crossing *crossing)
+void cross_device_end(struct cross_device *crossing)
 {
     CUstreamCaptureMode mode;
     CUcontext popped;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * crossing.h - a copy or set whose block lies on another device than the one that makes it.
+ * cross_device.h - a copy or set whose block lies on another device than the one that makes it.
  *
  * The driver lets a context copy and set memory that cudaMalloc gave on any device; blocks are mappings, which only
  * their own device and its peers may touch. So a copy between two devices becomes one that names both contexts, and
@@ -9,7 +9,7 @@
  * call is told none: the context's legacy one would wait for all that the program does there. A stream that captures
  * can take the first kind only.
  *
- * Threads  any. crossing_begin and crossing_end stand around the real call, inside the user section.
+ * Threads  any. cross_device_begin and cross_device_end stand around the real call, inside the user section.
  */
 #ifndef EBB_CROSSING_H
 #define EBB_CROSSING_H
@@ -18,15 +18,15 @@
 #include "hook/hooks.h"
 
 /** What a call copies, as far as it could be a copy between devices. */
-enum crossing_form {
-    CROSSING_NONE, /**< a set, or one side is an address of the host's by the call's name */
-    CROSSING_FLAT,
-    CROSSING_PLANE,
-    CROSSING_VOLUME
+enum cross_device_form {
+    CROSS_DEVICE_NONE, /**< a set, or one side is an address of the host's by the call's name */
+    CROSS_DEVICE_FLAT,
+    CROSS_DEVICE_PLANE,
+    CROSS_DEVICE_VOLUME
 };
 
-struct crossing {
-    enum crossing_form form;
+struct cross_device {
+    enum cross_device_form form;
     bool per_thread;      /**< stream 0 is the thread's own */
     CUstream *stream;     /**< the call's argument, which may be changed; NULL: it has none */
     CUdeviceptr to, from; /**< of a flat one */
@@ -40,28 +40,29 @@ struct crossing {
     CUstream detour, instead_of;
 };
 
-static inline void crossing_init(struct crossing *crossing, bool per_thread)
+static inline void cross_device_init(struct cross_device *crossing, bool per_thread)
 {
-    crossing->form = CROSSING_NONE;
+    crossing->form = CROSS_DEVICE_NONE;
     crossing->per_thread = per_thread;
     crossing->stream = NULL;
     crossing->owner = NULL;
 }
 
-static inline void crossing_flat(struct crossing *crossing, CUdeviceptr to, CUdeviceptr from, size_t bytes)
+static inline void cross_device_flat(struct cross_device *crossing, CUdeviceptr to, CUdeviceptr from,
+                                     size_t bytes)
 {
-    crossing->form = CROSSING_FLAT;
+    crossing->form = CROSS_DEVICE_FLAT;
     crossing->to = to;
     crossing->from = from;
     crossing->bytes = bytes;
 }
 
 /** True for a call with a block that the device which makes it has no access to. */
-bool crossing_is(const struct crossing *crossing, const struct use *use);
+bool cross_device_is(const struct cross_device *crossing, const struct use *use);
 
 /** Make the call, or have the program's call made in the right context. True: it was made, with `result`. False: the
- *  caller makes it, in the thread's own default stream where `owner` is set, and then calls crossing_end. */
-bool crossing_begin(struct crossing *crossing, const struct use *use);
-void crossing_end(struct crossing *crossing);
+ *  caller makes it, in the thread's own default stream where `owner` is set, and then calls cross_device_end. */
+bool cross_device_begin(struct cross_device *crossing, const struct use *use);
+void cross_device_end(struct cross_device *crossing);
 
 #endif

@@ -5,7 +5,7 @@
  * Files    device_cuda.c  start, probe, memory figures        device_map.c    reserve, create, map, grant, peers
  *          device_host.c  host memory that blocks go to       device_copy.c   private copies
  *          device_drain.c waiting for all work                device_roots.c  where kernels could find pointers
- *          device_trial.c what memory the driver lets us map
+ *          device_probe.c what memory the driver lets us map
  *          device_scan.c  looking for pointers on the device  device_managed.c  the same device on managed memory
  *
  * Whether host memory can be mapped at a block's address is found by doing it: create, map and grant before the first
@@ -69,7 +69,7 @@ struct device_kind {
 };
 
 /** The kind that all handles of a device are: the one that was tried, until then the first that the driver offers. */
-struct device_kind device_trial_kind(unsigned ordinal);
+struct device_kind device_probe_kind(unsigned ordinal);
 int device_map_create_as(unsigned ordinal, const struct device_kind *kind, uint64_t bytes,
                          uint64_t *out_handle);
 int device_map_share(struct device *self, uint64_t handle, int *out_fd);

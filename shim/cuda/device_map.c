@@ -90,7 +90,7 @@ int device_map_create_as(unsigned ordinal, const struct device_kind *kind, uint6
 
 int device_map_create(struct device *self, unsigned ordinal, uint64_t bytes, uint64_t *out_handle)
 {
-    const struct device_kind kind = device_trial_kind(ordinal);
+    const struct device_kind kind = device_probe_kind(ordinal);
 
     (void)self;
     return device_map_create_as(ordinal, &kind, bytes, out_handle);

@@ -44,7 +44,7 @@ static bool is_offered(unsigned ordinal, const struct device_kind *kind)
     return (is_shareable || !kind->is_shareable) && (has_rdma || !kind->has_rdma);
 }
 
-struct device_kind device_trial_kind(unsigned ordinal)
+struct device_kind device_probe_kind(unsigned ordinal)
 {
     int found = __atomic_load_n(&chosen[ordinal], __ATOMIC_ACQUIRE);
 

@@ -13,13 +13,13 @@ struct walk {
     void *arg;
 };
 
-static bool is_cpu_writable(enum native_kind kind, const struct native *record)
+static bool is_cpu_writable(enum driver_kind kind, const struct driver_memory *record)
 {
-    return kind == NATIVE_HOST || (kind == NATIVE_MEMORY && record->class == CLASS_MANAGED);
+    return kind == DRIVER_HOST || (kind == DRIVER_MEMORY && record->class == CLASS_MANAGED);
 }
 
 /* A device address for pinned or managed memory is not needed: the CPU reads it. */
-static struct root root_of(enum native_kind kind, uint64_t key, const struct native *record)
+static struct root root_of(enum driver_kind kind, uint64_t key, const struct driver_memory *record)
 {
     struct root root = {.address = key, .bytes = record->bytes, .ordinal = record->ordinal};
 
@@ -28,15 +28,15 @@ static struct root root_of(enum native_kind kind, uint64_t key, const struct nat
     return root;
 }
 
-static int visit_kind(const struct walk *walk, enum native_kind kind)
+static int visit_kind(const struct walk *walk, enum driver_kind kind)
 {
     struct table_copy copy;
-    int error = native_copy(kind, &copy);
+    int error = driver_memory_copy(kind, &copy);
 
     if (error)
         return error;
     for (uint32_t i = 0; !error && i < copy.count; i++) {
-        const struct native *record = table_copy_record(&copy, i);
+        const struct driver_memory *record = table_copy_record(&copy, i);
         const struct root root = root_of(kind, table_copy_key(&copy, i), record);
 
         if (root.bytes && (!walk->cpu_writable_only || is_cpu_writable(kind, record)))
@@ -63,7 +63,7 @@ static bool reads_pageable(void)
 int device_roots(struct device *self, bool cpu_writable_only, root_visit_fn visit, void *arg,
                  const char **out_why)
 {
-    static const enum native_kind kinds[] = {NATIVE_MEMORY, NATIVE_ASYNC, NATIVE_MAPPED, NATIVE_HOST};
+    static const enum driver_kind kinds[] = {DRIVER_MEMORY, DRIVER_ASYNC, DRIVER_MAPPED, DRIVER_HOST};
     const struct walk walk = {cpu_writable_only, visit, arg};
     int error = 0;
 
@@ -72,9 +72,9 @@ int device_roots(struct device *self, bool cpu_writable_only, root_visit_fn visi
         *out_why = "the device reads pageable host memory";
         return -ENOTSUP;
     }
-    native_visit_begin();
+    driver_memory_visit_begin();
     for (unsigned i = 0; !error && i < sizeof kinds / sizeof *kinds; i++)
         error = visit_kind(&walk, kinds[i]);
-    native_visit_end();
+    driver_memory_visit_end();
     return error || cpu_writable_only ? error : modules_roots(visit, arg, out_why);
 }

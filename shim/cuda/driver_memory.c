@@ -14,9 +14,9 @@ struct slab {
     uint64_t live;
 };
 
-static struct table records[NATIVE_KIND_COUNT] = {
-    TABLE_INIT(struct native), TABLE_INIT(struct native), TABLE_INIT(struct native),
-    TABLE_INIT(struct native), TABLE_INIT(struct native),
+static struct table records[DRIVER_KIND_COUNT] = {
+    TABLE_INIT(struct driver_memory), TABLE_INIT(struct driver_memory), TABLE_INIT(struct driver_memory),
+    TABLE_INIT(struct driver_memory), TABLE_INIT(struct driver_memory),
 };
 /* Small live allocations per granule that holds any, by the granule's number plus one. */
 static struct table slabs = TABLE_INIT(struct slab);
@@ -25,18 +25,18 @@ static struct table slabs = TABLE_INIT(struct slab);
  * read all the time while blocks are unmapped. */
 static pthread_rwlock_t visiting = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
 
-void native_visit_begin(void)
+void driver_memory_visit_begin(void)
 {
     pthread_rwlock_rdlock(&visiting);
 }
 
-void native_visit_end(void)
+void driver_memory_visit_end(void)
 {
     pthread_rwlock_unlock(&visiting);
 }
 
 /* Take a record out once nobody reads what it stands for. */
-static bool record_take(enum native_kind kind, uint64_t key, struct native *out)
+static bool record_take(enum driver_kind kind, uint64_t key, struct driver_memory *out)
 {
     bool taken;
 
@@ -46,12 +46,12 @@ static bool record_take(enum native_kind kind, uint64_t key, struct native *out)
     return taken;
 }
 
-uint64_t native_cost(uint64_t bytes)
+uint64_t driver_memory_cost(uint64_t bytes)
 {
     return (bytes + GRANULE_BYTES - 1) / GRANULE_BYTES * GRANULE_BYTES;
 }
 
-uint64_t native_pinned_cost(const void *memory, uint64_t bytes)
+uint64_t driver_memory_pinned_cost(const void *memory, uint64_t bytes)
 {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     uint64_t first = (uint64_t)(uintptr_t)memory / page;
@@ -60,21 +60,21 @@ uint64_t native_pinned_cost(const void *memory, uint64_t bytes)
     return (end - first) * page;
 }
 
-uint64_t native_registered_cost(const void *memory, uint64_t bytes)
+uint64_t driver_memory_registered_cost(const void *memory, uint64_t bytes)
 {
     uint64_t covered = host_block_covered(memory, bytes);
 
-    return covered == bytes ? 0 : native_pinned_cost(memory, bytes) - covered;
+    return covered == bytes ? 0 : driver_memory_pinned_cost(memory, bytes) - covered;
 }
 
-int native_charge(unsigned ordinal, enum device_class class, uint64_t bytes, const void *call_site)
+int driver_memory_charge(unsigned ordinal, enum device_class class, uint64_t bytes, const void *call_site)
 {
-    return core_charge(ordinal, class, native_cost(bytes), call_site);
+    return core_charge(ordinal, class, driver_memory_cost(bytes), call_site);
 }
 
-void native_refund(unsigned ordinal, enum device_class class, uint64_t bytes)
+void driver_memory_refund(unsigned ordinal, enum device_class class, uint64_t bytes)
 {
-    core_credit(ordinal, class, native_cost(bytes));
+    core_credit(ordinal, class, driver_memory_cost(bytes));
 }
 
 static uint64_t slab_key(uint64_t address)
@@ -112,7 +112,7 @@ static bool slab_remove(uint64_t address)
     return was_last;
 }
 
-static void credit(const struct native *record, uint64_t bytes)
+static void credit(const struct driver_memory *record, uint64_t bytes)
 {
     if (!bytes)
         return;
@@ -122,9 +122,9 @@ static void credit(const struct native *record, uint64_t bytes)
         core_credit(record->ordinal, (enum device_class)record->class, bytes);
 }
 
-void native_add(enum native_kind kind, uint64_t key, const struct native *record)
+void driver_memory_add(enum driver_kind kind, uint64_t key, const struct driver_memory *record)
 {
-    struct native kept = *record;
+    struct driver_memory kept = *record;
 
     kept.in_slab = !record->on_host && record->class != CLASS_ARRAY && record->charged &&
                    record->bytes <= SLAB_LARGEST_BYTES;
@@ -136,7 +136,7 @@ void native_add(enum native_kind kind, uint64_t key, const struct native *record
     table_put(&records[kind], key, &kept);
 }
 
-bool native_remove(enum native_kind kind, uint64_t key, struct native *out)
+bool driver_memory_remove(enum driver_kind kind, uint64_t key, struct driver_memory *out)
 {
     if (!key || !record_take(kind, key, out))
         return false;
@@ -146,9 +146,9 @@ bool native_remove(enum native_kind kind, uint64_t key, struct native *out)
     return true;
 }
 
-void native_restore(enum native_kind kind, uint64_t key, const struct native *record)
+void driver_memory_restore(enum driver_kind kind, uint64_t key, const struct driver_memory *record)
 {
-    struct native again = *record;
+    struct driver_memory again = *record;
 
     if (again.in_slab)
         again.charged = GRANULE_BYTES;
@@ -157,42 +157,42 @@ void native_restore(enum native_kind kind, uint64_t key, const struct native *re
         core_host_force((enum host_class)again.class, again.charged);
     else
         core_charge_held(again.ordinal, (enum device_class)again.class, again.charged);
-    native_add(kind, key, &again);
+    driver_memory_add(kind, key, &again);
 }
 
-CUresult native_freed(CUresult result, bool known, enum native_kind kind, uint64_t key,
-                      const struct native *record)
+CUresult driver_memory_freed(CUresult result, bool known, enum driver_kind kind, uint64_t key,
+                             const struct driver_memory *record)
 {
     if (known && result != CUDA_SUCCESS)
-        native_restore(kind, key, record);
+        driver_memory_restore(kind, key, record);
     return result;
 }
 
 /* No block that has some of it goes while it is registered: the cost can only have become less. */
-static void registered_settle(uint64_t key, const struct native *was)
+static void registered_settle(uint64_t key, const struct driver_memory *was)
 {
-    uint64_t cost = native_registered_cost((const void *)(uintptr_t)key, was->bytes), surplus = 0;
-    struct native *record;
+    uint64_t cost = driver_memory_registered_cost((const void *)(uintptr_t)key, was->bytes), surplus = 0;
+    struct driver_memory *record;
 
-    table_lock(&records[NATIVE_HOST]);
-    record = table_find(&records[NATIVE_HOST], key);
+    table_lock(&records[DRIVER_HOST]);
+    record = table_find(&records[DRIVER_HOST], key);
     if (record && record->class == HOST_REGISTERED && record->bytes == was->bytes && record->charged > cost) {
         surplus = record->charged - cost;
         record->charged = cost;
     }
-    table_unlock(&records[NATIVE_HOST]);
+    table_unlock(&records[DRIVER_HOST]);
     core_host_credit(HOST_REGISTERED, surplus);
 }
 
-void native_registered_settle(const void *memory, uint64_t bytes)
+void driver_memory_registered_settle(const void *memory, uint64_t bytes)
 {
     uint64_t start = (uint64_t)(uintptr_t)memory;
     struct table_copy copy;
 
-    if (!host_block_any() || table_copy(&records[NATIVE_HOST], &copy))
+    if (!host_block_any() || table_copy(&records[DRIVER_HOST], &copy))
         return;
     for (uint32_t i = 0; i < copy.count; i++) {
-        const struct native *record = table_copy_record(&copy, i);
+        const struct driver_memory *record = table_copy_record(&copy, i);
         uint64_t key = table_copy_key(&copy, i);
 
         if (key < start + bytes && start < key + record->bytes)
@@ -201,31 +201,31 @@ void native_registered_settle(const void *memory, uint64_t bytes)
     table_copy_free(&copy);
 }
 
-bool native_find(enum native_kind kind, uint64_t key, struct native *out)
+bool driver_memory_find(enum driver_kind kind, uint64_t key, struct driver_memory *out)
 {
     return key && table_get(&records[kind], key, out);
 }
 
-int native_copy(enum native_kind kind, struct table_copy *out)
+int driver_memory_copy(enum driver_kind kind, struct table_copy *out)
 {
     return table_copy(&records[kind], out);
 }
 
-void native_context_gone(CUcontext context)
+void driver_memory_context_gone(CUcontext context)
 {
-    for (int kind = 0; kind < NATIVE_KIND_COUNT; kind++) {
+    for (int kind = 0; kind < DRIVER_KIND_COUNT; kind++) {
         struct table_copy copy;
 
-        if (kind == NATIVE_MAPPED || native_copy((enum native_kind)kind, &copy))
+        if (kind == DRIVER_MAPPED || driver_memory_copy((enum driver_kind)kind, &copy))
             continue; /* the program's VMM belongs to no context */
         for (uint32_t i = 0; i < copy.count; i++) {
-            const struct native *record = table_copy_record(&copy, i);
-            struct native removed;
+            const struct driver_memory *record = table_copy_record(&copy, i);
+            struct driver_memory removed;
 
             if (record->context != context ||
-                !native_remove((enum native_kind)kind, table_copy_key(&copy, i), &removed))
+                !driver_memory_remove((enum driver_kind)kind, table_copy_key(&copy, i), &removed))
                 continue;
-            if (kind == NATIVE_HOST && removed.class == HOST_REGISTERED)
+            if (kind == DRIVER_HOST && removed.class == HOST_REGISTERED)
                 host_block_drop((const void *)(uintptr_t)table_copy_key(&copy, i), removed.bytes);
         }
         table_copy_free(&copy);

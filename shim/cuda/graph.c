@@ -95,8 +95,8 @@ int graph_add_kernel(struct graph_uses *uses, const CUDA_KERNEL_NODE_PARAMS_v2 *
     struct use use;
 
     use_init(&use, true);
-    parameters_use(&use, params->func ? params->func : (CUfunction)params->kern, params->kernelParams,
-                   params->extra);
+    kernel_parameters_use(&use, params->func ? params->func : (CUfunction)params->kern, params->kernelParams,
+                          params->extra);
     add_use(uses, &use);
     return 0;
 }

@@ -232,11 +232,11 @@ static const struct layout *learn(CUfunction function)
 __attribute__((noinline)) static const struct layout *learn_apart(CUfunction function)
 {
     const struct layout *layout;
-    struct door door;
+    struct cancel_guard guard;
 
-    door_enter(&door);
+    cancel_guard_enter(&guard);
     layout = learn(function);
-    door_leave(&door);
+    cancel_guard_leave(&guard);
     return layout;
 }
 
@@ -257,7 +257,7 @@ static void use_extra(struct use *use, void **extra)
         use_words(use, buffer, *bytes);
 }
 
-void parameters_use(struct use *use, CUfunction function, void **kernel_params, void **extra)
+void kernel_parameters_use(struct use *use, CUfunction function, void **kernel_params, void **extra)
 {
     if (!kernel_params) {
         if (extra)
@@ -309,17 +309,17 @@ static bool of_any(const struct entry *entry, uint64_t owner)
     return !entry->is_kernel;
 }
 
-void parameters_forget_module(CUmodule module)
+void kernel_parameters_forget_module(CUmodule module)
 {
     forget(of_module, (uint64_t)(uintptr_t)module);
 }
 
-void parameters_forget_library(CUlibrary library)
+void kernel_parameters_forget_library(CUlibrary library)
 {
     forget(of_library, (uint64_t)(uintptr_t)library);
 }
 
-void parameters_forget_all(void)
+void kernel_parameters_forget_all(void)
 {
     forget(of_any, 0);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * parameters.h - which words of a launch's parameters could be addresses.
+ * kernel_parameters.h - which words of a launch's parameters could be addresses.
  *
  * Shape    every aligned 8-byte word of every parameter, by the layout that the driver tells (CUDA 12.4); a packed
  *          buffer (`extra`) needs none. Without a layout the launch may use every block.
@@ -15,12 +15,12 @@
 #include "hook/hooks.h"
 
 /** Note what a launch's parameters point at. `function` may be a CUkernel cast to CUfunction. */
-void parameters_use(struct use *use, CUfunction function, void **kernel_params, void **extra);
+void kernel_parameters_use(struct use *use, CUfunction function, void **kernel_params, void **extra);
 
 /** Functions of a module or library are about to go: their handles may come back with another layout. */
-void parameters_forget_module(CUmodule module);
-void parameters_forget_library(CUlibrary library);
+void kernel_parameters_forget_module(CUmodule module);
+void kernel_parameters_forget_library(CUlibrary library);
 /** All functions of a context are about to go. */
-void parameters_forget_all(void);
+void kernel_parameters_forget_all(void);
 
 #endif

@@ -28,7 +28,7 @@ static uint64_t chunk_dismantle(uint32_t granule)
     struct chunk *chunk = &core.blocks.chunk[granule];
     bool mapped = chunk->handle || chunk->mapped || chunk->state == CHUNK_BROKEN;
 
-    if (mapped && swap_out(granule_address(&core.blocks, granule), chunk_bytes(chunk)) < 0)
+    if (mapped && backing_unmap(granule_address(&core.blocks, granule), chunk_bytes(chunk)) < 0)
         return 0;
     return chunk->handle;
 }
@@ -48,7 +48,7 @@ static uint32_t idle_pop(unsigned ordinal, unsigned granules, bool *out_found)
 static uint64_t drop_one(unsigned ordinal)
 {
     struct device_state *device = &core.devices[ordinal];
-    unsigned granules = STOCK_CLASSES;
+    unsigned granules = RECYCLER_CLASSES;
     bool found = false, clean = true;
     uint32_t first = 0;
 
@@ -66,9 +66,9 @@ static uint64_t drop_one(unsigned ordinal)
 
         next = g + chunk->granules;
         if (handle)
-            stock_return(&device->handles, bytes, handle);
+            recycler_return(&device->handles, bytes, handle);
         else
-            stock_discard(&device->handles, bytes, chunk->handle);
+            recycler_discard(&device->handles, bytes, chunk->handle);
         clean = clean && handle;
         pthread_mutex_lock(&core.lock);
         chunk_move(chunk, CHUNK_NONE);
@@ -96,7 +96,7 @@ static uint64_t lacking(unsigned ordinal, uint64_t bytes, uint64_t keep_free_byt
     uint64_t lacking;
 
     pthread_mutex_lock(&core.lock);
-    lacking = areas_over(bytes, budget_room(budget, keep_free_bytes));
+    lacking = shares_over(bytes, budget_room(budget, keep_free_bytes));
     if (lacking && budget_held(budget) + keep_free_bytes > budget->limit_bytes)
         lacking += budget_held(budget) + keep_free_bytes - budget->limit_bytes;
     pthread_mutex_unlock(&core.lock);
@@ -109,7 +109,7 @@ bool allocate_trim(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes)
     bool any = false;
 
     while ((lack = lacking(ordinal, bytes, keep_free_bytes))) {
-        given = stock_trim(&core.devices[ordinal].handles, lack);
+        given = recycler_trim(&core.devices[ordinal].handles, lack);
         any = any || given;
         if (given < lack && !allocate_drop_idle(ordinal, lack - given))
             break;
@@ -125,7 +125,7 @@ static void recycle_first(unsigned ordinal, uint64_t bytes)
     if (core.options->allocator != ALLOCATOR_POOL)
         return;
     pthread_mutex_lock(&core.lock);
-    has_none = !stock_has(&core.devices[ordinal].handles, bytes);
+    has_none = !recycler_has(&core.devices[ordinal].handles, bytes);
     pthread_mutex_unlock(&core.lock);
     if (has_none)
         allocate_drop_idle(ordinal, bytes);
@@ -139,7 +139,7 @@ int allocate_take(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes, ui
     pthread_mutex_lock(&core.lock);
     keep_free_bytes += limit_beyond_pool(ordinal);
     pthread_mutex_unlock(&core.lock);
-    while ((r = stock_take(&core.devices[ordinal].handles, bytes, keep_free_bytes, out_handle)) < 0)
+    while ((r = recycler_take(&core.devices[ordinal].handles, bytes, keep_free_bytes, out_handle)) < 0)
         if (!allocate_drop_idle(ordinal, bytes) && (r != -ENOSPC || !limit_refresh(ordinal)))
             break;
     if (r == -ENOMEM)
@@ -153,8 +153,8 @@ static int chunk_map(uint32_t first, uint32_t granule)
 {
     struct chunk *chunk = &core.blocks.chunk[granule];
     uint64_t handle = chunk->handle ? chunk->handle : chunk->slab->memory.handle;
-    int r = swap_in(core.blocks.block[first].ordinal, granule_address(&core.blocks, granule),
-                    chunk_bytes(chunk), handle);
+    int r = backing_map(core.blocks.block[first].ordinal, granule_address(&core.blocks, granule),
+                        chunk_bytes(chunk), handle);
 
     if (r == -EFAULT) /* half mapped: neither the address nor the handle is used again */
         chunk_move(chunk, CHUNK_BROKEN);
@@ -172,17 +172,17 @@ static void block_unmake(uint32_t first, uint32_t granules, uint32_t mapped_to)
         struct chunk *chunk = &core.blocks.chunk[g];
         bool broken = chunk->state == CHUNK_BROKEN;
 
-        if (g < mapped_to && swap_out(granule_address(&core.blocks, g), chunk_bytes(chunk)) < 0)
+        if (g < mapped_to && backing_unmap(granule_address(&core.blocks, g), chunk_bytes(chunk)) < 0)
             broken = true;
         clean = clean && !broken;
         if (chunk->handle && broken)
-            stock_discard(&core.devices[ordinal].handles, chunk_bytes(chunk), chunk->handle);
+            recycler_discard(&core.devices[ordinal].handles, chunk_bytes(chunk), chunk->handle);
         else if (chunk->handle)
-            stock_return(&core.devices[ordinal].handles, chunk_bytes(chunk), chunk->handle);
+            recycler_return(&core.devices[ordinal].handles, chunk_bytes(chunk), chunk->handle);
         if (chunk->slab && !broken)
-            stock_return(&core.slabs, chunk_bytes(chunk), (uintptr_t)chunk->slab);
+            recycler_return(&core.slabs, chunk_bytes(chunk), (uintptr_t)chunk->slab);
         else if (chunk->slab)
-            stock_discard(&core.slabs, chunk_bytes(chunk), (uintptr_t)chunk->slab);
+            recycler_discard(&core.slabs, chunk_bytes(chunk), (uintptr_t)chunk->slab);
         chunk->handle = 0;
         chunk->slab = NULL;
         if (chunk->state == CHUNK_BROKEN)
@@ -245,7 +245,7 @@ static void block_publish_new(uint32_t first, uint32_t granules)
             core.devices[block->ordinal].away_bytes += chunk_bytes(chunk);
     }
     block_publish(&core.blocks, first);
-    area_update(first);
+    share_update(first);
     atomic_store_explicit(&core.blocks.stamp[first], core_stamp(), memory_order_relaxed);
 }
 
@@ -271,10 +271,10 @@ static void block_scrub(uint32_t first, uint32_t granules)
 static bool take_idle(unsigned ordinal, uint32_t granules, struct block fresh, uint32_t *out_first)
 {
     struct budget *budget = &core.devices[ordinal].budget;
-    uint64_t bytes = granules * GRANULE_BYTES, keep_bytes = tier_device_keep(ordinal), drawn;
+    uint64_t bytes = granules * GRANULE_BYTES, keep_bytes = headroom_device_keep(ordinal), drawn;
     bool found = false;
 
-    if (granules > STOCK_CLASSES)
+    if (granules > RECYCLER_CLASSES)
         return false;
     pthread_mutex_lock(&core.lock);
     drawn = reservation_drawable(bytes);
@@ -326,7 +326,7 @@ static int block_make_patiently(const struct block *fresh, uint32_t *out_first)
     core_change_end();
     pthread_mutex_lock(&patience);
     core_change_begin();
-    while ((r = block_make(fresh, out_first)) == -EAGAIN && !rest_patience_over() &&
+    while ((r = block_make(fresh, out_first)) == -EAGAIN && !drain_patience_over() &&
            mover_could_ever(fresh->ordinal, fresh->granules * GRANULE_BYTES))
         let_others_go();
     pthread_mutex_unlock(&patience);
@@ -344,7 +344,7 @@ static int block_allocate(const struct block *fresh, uint32_t *out_first)
     if (!take_idle(fresh->ordinal, fresh->granules, *fresh, out_first))
         r = block_make_patiently(fresh, out_first);
     if (draws)
-        reservation_draw_end(fresh->ordinal, r < 0 ? AREA_NO_BLOCK : *out_first);
+        reservation_draw_end(fresh->ordinal, r < 0 ? SHARE_NO_BLOCK : *out_first);
     if (!r) {
         block_scrub(*out_first, fresh->granules);
         pthread_mutex_lock(&core.lock);
@@ -364,8 +364,8 @@ static int block_allocate_pressing(const struct block *fresh, uint32_t *out_firs
     do
         r = block_allocate(fresh, out_first);
     while (r < 0 && ((core.deferred && allocate_run_deferred(core.options->drain_ms)) ||
-                     (tries++ < PRESSURE_TRIES &&
-                      pressure_ask(EBB_TIER_DEVICE, (int)fresh->ordinal, fresh->granules * GRANULE_BYTES))));
+                     (tries++ < PRESSURE_TRIES && pressure_callback_ask(EBB_TIER_DEVICE, (int)fresh->ordinal,
+                                                                        fresh->granules * GRANULE_BYTES))));
     return r;
 }
 
@@ -393,11 +393,11 @@ int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void
         refusal_device(ordinal, bytes, "allocation");
         return -ENOMEM;
     }
-    outer = rest_patience_begin();
+    outer = drain_patience_begin();
     if (core.deferred)
-        allocate_run_deferred(REST_MOMENT_MS);
+        allocate_run_deferred(DRAIN_MOMENT_MS);
     r = block_allocate_pressing(&fresh, &first);
-    rest_patience_end(outer);
+    drain_patience_end(outer);
     if (r < 0 && refusal_is_waived())
         return -ENOTSUP;
     if (r < 0) {

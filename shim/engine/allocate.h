@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** stock_take for the device, with freed blocks that are still mapped given up where needed. */
+/** recycler_take for the device, with freed blocks that are still mapped given up where needed. */
 int allocate_take(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_handle);
 
 /** Unmap freed blocks that are kept for reuse until `bytes` of device memory are idle handles. Returns the bytes. */
@@ -18,7 +18,7 @@ uint64_t allocate_drop_idle(unsigned ordinal, uint64_t bytes);
  *  none is idle. True if any was given back. core.lock not held. */
 bool allocate_trim(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes);
 
-/** Give back blocks that were freed while their device was not at rest, waiting for that as rest_wait does. True if
+/** Give back blocks that were freed while their device was not at rest, waiting for that as drain_wait does. True if
  *  there was any. */
 bool allocate_run_deferred(uint64_t limit_ms);
 

@@ -39,7 +39,7 @@ static int take_in_turn(unsigned ordinal, uint64_t bytes, uint64_t rest_bytes, u
         if (r < 0)
             r = mover_make_room(ordinal, bytes, 0, UINT64_MAX);
         if (!r)
-            r = allocate_take(ordinal, bytes, tier_device_keep(ordinal), out_handle);
+            r = allocate_take(ordinal, bytes, headroom_device_keep(ordinal), out_handle);
     }
     mover_give();
     if (r < 0 && (others || others_in_the_way() || atomic_load(&core.changes) != changes))
@@ -51,7 +51,7 @@ static int take_in_turn(unsigned ordinal, uint64_t bytes, uint64_t rest_bytes, u
 static int slab_idle(struct chunk *chunk)
 {
     uint64_t item;
-    int r = stock_take(&core.slabs, chunk_bytes(chunk), tier_host_staging(), &item);
+    int r = recycler_take(&core.slabs, chunk_bytes(chunk), headroom_host_staging(), &item);
 
     if (!r)
         chunk->slab = (struct slab *)(uintptr_t)item;
@@ -62,12 +62,12 @@ static int slab_idle(struct chunk *chunk)
 static int slab_back(struct chunk *chunk)
 {
     uint64_t bytes = chunk_bytes(chunk), item;
-    int r = stock_take(&core.slabs, bytes, tier_host_staging(), &item);
+    int r = recycler_take(&core.slabs, bytes, headroom_host_staging(), &item);
 
-    if (r == -ENOSPC && tier_disk_open() && !atomic_load(&core.captures)) {
+    if (r == -ENOSPC && headroom_disk_open() && !atomic_load(&core.captures)) {
         mover_take();
-        r = mover_spill(bytes + tier_host_staging(), UINT64_MAX);
-        r = r < 0 ? r : stock_take(&core.slabs, bytes, tier_host_staging(), &item);
+        r = mover_spill(bytes + headroom_host_staging(), UINT64_MAX);
+        r = r < 0 ? r : recycler_take(&core.slabs, bytes, headroom_host_staging(), &item);
         mover_give();
     }
     if (!r)
@@ -80,12 +80,12 @@ int backing_take(uint32_t first, uint32_t granule, uint64_t rest_bytes)
     struct chunk *chunk = &core.blocks.chunk[granule];
     unsigned ordinal = core.blocks.block[first].ordinal;
     uint64_t bytes = chunk_bytes(chunk);
-    int r = allocate_take(ordinal, bytes, tier_device_keep(ordinal), &chunk->handle);
+    int r = allocate_take(ordinal, bytes, headroom_device_keep(ordinal), &chunk->handle);
 
     if (r < 0 && gate_inside()) /* of a callback of the driver: nobody is waited for */
         return core.mapped && slab_idle(chunk) == 0 ? 0 : -ENOMEM;
-    if (r < 0 && !atomic_load(&core.captures) && need_wait(ordinal, rest_bytes, core.options->wait_ms))
-        r = allocate_take(ordinal, bytes, tier_device_keep(ordinal), &chunk->handle);
+    if (r < 0 && !atomic_load(&core.captures) && room_wait(ordinal, rest_bytes, core.options->wait_ms))
+        r = allocate_take(ordinal, bytes, headroom_device_keep(ordinal), &chunk->handle);
     if (r < 0 && !core_capturing())
         r = take_in_turn(ordinal, bytes, rest_bytes, &chunk->handle);
     if (!r)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pin.c - what is said about a block: find it, pin it, register it, send it away. See core.h. */
+/* block_pin.c - what is said about a block: find it, pin it, register it, send it away. See core.h. */
 #include <errno.h>
 #include <stddef.h>
 
@@ -46,10 +46,10 @@ static int pin_and_bring(uint64_t address, uint32_t first, enum pin_reason reaso
     pthread_mutex_lock(&core.lock);
     pins = &core.blocks.block[first].pins[reason];
     *pins += *pins < UINT16_MAX;
-    area_update(first);
+    share_update(first);
     pthread_mutex_unlock(&core.lock);
     if (reason == PIN_REFERENCED)
-        r = owner_entry(&core.blocks, first) & OWNER_GONE ? mover_reach(&first, 1) : 0;
+        r = owner_entry(&core.blocks, first) & OWNER_GONE ? restore_blocks(&first, 1) : 0;
     else
         r = mover_bring(first);
     if (r < 0)
@@ -60,15 +60,15 @@ static int pin_and_bring(uint64_t address, uint32_t first, enum pin_reason reaso
 
 int core_pin(uint64_t address, enum pin_reason reason)
 {
-    struct door door;
+    struct cancel_guard guard;
     uint32_t first;
     int r = first_at(address, &first);
 
     if (r < 0)
         return r;
-    door_enter(&door);
+    cancel_guard_enter(&guard);
     r = pin_and_bring(address, first, reason);
-    door_leave(&door);
+    cancel_guard_leave(&guard);
     return r;
 }
 
@@ -83,7 +83,7 @@ void core_unpin(uint64_t address, enum pin_reason reason)
     pins = &core.blocks.block[first].pins[reason];
     if (*pins < UINT16_MAX) /* a count that is full has lost its number: pinned for good is the safe side */
         *pins -= *pins > 0;
-    area_update(first);
+    share_update(first);
     pthread_mutex_unlock(&core.lock);
 }
 

@@ -56,10 +56,10 @@ static int charge_with_room(unsigned ordinal, enum device_class class, uint64_t 
     int r;
 
     for (unsigned tries = 0;; tries++) {
-        r = charge(&device->budget, class, bytes, tier_device_keep(ordinal));
+        r = charge(&device->budget, class, bytes, headroom_device_keep(ordinal));
         if (r == 0 || tries == 3)
             return r;
-        if (allocate_trim(ordinal, bytes, tier_device_keep(ordinal)) || limit_refresh(ordinal))
+        if (allocate_trim(ordinal, bytes, headroom_device_keep(ordinal)) || limit_refresh(ordinal))
             continue;
         if (core_capturing())
             return r;
@@ -68,7 +68,7 @@ static int charge_with_room(unsigned ordinal, enum device_class class, uint64_t 
         mover_give();
         if (r < 0)
             return -ENOMEM;
-        allocate_trim(ordinal, bytes, tier_device_keep(ordinal));
+        allocate_trim(ordinal, bytes, headroom_device_keep(ordinal));
     }
 }
 
@@ -89,11 +89,11 @@ int core_charge(unsigned ordinal, enum device_class class, uint64_t bytes, const
     (void)call_site;
     if (!core_active() || ordinal >= core.device->count)
         return 0;
-    outer = rest_patience_begin();
+    outer = drain_patience_begin();
     do
         r = core_charge_quietly(ordinal, class, bytes);
-    while (r < 0 && tries++ < PRESSURE_TRIES && pressure_ask(EBB_TIER_DEVICE, (int)ordinal, bytes));
-    rest_patience_end(outer);
+    while (r < 0 && tries++ < PRESSURE_TRIES && pressure_callback_ask(EBB_TIER_DEVICE, (int)ordinal, bytes));
+    drain_patience_end(outer);
     if (r == 0)
         return 0;
     if (refusal_is_waived()) {
@@ -127,17 +127,17 @@ int core_host_charge(enum host_class class, uint64_t bytes)
 
     if (!core_host_active() || !bytes)
         return 0;
-    r = charge(&core.host_budget, class, bytes, tier_host_staging());
+    r = charge(&core.host_budget, class, bytes, headroom_host_staging());
     if (r < 0 && heap_give_back())
-        r = charge(&core.host_budget, class, bytes, tier_host_staging());
-    if (r < 0 && stock_trim(&core.slabs, bytes + tier_host_staging()))
-        r = charge(&core.host_budget, class, bytes, tier_host_staging());
+        r = charge(&core.host_budget, class, bytes, headroom_host_staging());
+    if (r < 0 && recycler_trim(&core.slabs, bytes + headroom_host_staging()))
+        r = charge(&core.host_budget, class, bytes, headroom_host_staging());
     if (r < 0) {
         mover_take();
-        mover_spill(bytes + tier_host_staging(), UINT64_MAX);
+        mover_spill(bytes + headroom_host_staging(), UINT64_MAX);
         mover_give();
-        stock_trim(&core.slabs, bytes + tier_host_staging());
-        r = charge(&core.host_budget, class, bytes, tier_host_staging());
+        recycler_trim(&core.slabs, bytes + headroom_host_staging());
+        r = charge(&core.host_budget, class, bytes, headroom_host_staging());
     }
     if (r < 0 && refusal_is_waived()) {
         charge_over(&core.host_budget, class, bytes);
@@ -167,13 +167,13 @@ uint64_t core_relieve(unsigned ordinal, uint64_t bytes)
     if (!core_active() || ordinal >= core.device->count)
         return 0;
     allocate_drop_idle(ordinal, bytes);
-    given = stock_trim(&core.devices[ordinal].handles, bytes);
+    given = recycler_trim(&core.devices[ordinal].handles, bytes);
     if (given >= bytes)
         return given;
     mover_take();
     mover_relieve(ordinal, bytes - given, UINT64_MAX, false);
     mover_give();
-    return given + stock_trim(&core.devices[ordinal].handles, bytes - given);
+    return given + recycler_trim(&core.devices[ordinal].handles, bytes - given);
 }
 
 bool core_memory(unsigned ordinal, uint64_t *out_free_bytes, uint64_t *out_total_bytes)
@@ -183,7 +183,7 @@ bool core_memory(unsigned ordinal, uint64_t *out_free_bytes, uint64_t *out_total
 
     limit_ready(ordinal);
     if (device->configured_bytes != BUDGET_NO_LIMIT) {
-        *out_free_bytes = tier_device_room(ordinal);
+        *out_free_bytes = headroom_device(ordinal);
         *out_total_bytes = device->configured_bytes;
         return true;
     }

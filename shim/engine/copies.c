@@ -17,10 +17,10 @@ static struct slab *take_one(uint32_t first, uint64_t *out_bytes)
 
         if (chunk->state != CHUNK_RESIDENT || !chunk->copied)
             continue;
-        tier_drop_slot(chunk);
+        chunk_drop_slot(chunk);
         chunk->slab = NULL;
         chunk->copied = false;
-        core.blocks.operand[first].copies--;
+        core.blocks.object[first].copies--;
         *out_bytes = chunk_bytes(chunk);
         if (slab)
             return slab;
@@ -38,12 +38,12 @@ static uint64_t void_all(uint32_t first)
     do {
         pthread_mutex_lock(&core.lock);
         alive = block_alive(&core.blocks.block[first]); /* who frees it gives all of it back */
-        slab = alive && core.blocks.operand[first].copies ? take_one(first, &bytes) : NULL;
+        slab = alive && core.blocks.object[first].copies ? take_one(first, &bytes) : NULL;
         if (!slab && alive)
             block_publish(&core.blocks, first);
         pthread_mutex_unlock(&core.lock);
         if (slab) {
-            stock_return(&core.slabs, bytes, (uintptr_t)slab);
+            recycler_return(&core.slabs, bytes, (uintptr_t)slab);
             given += bytes;
         }
     } while (slab);
@@ -60,7 +60,7 @@ static uint64_t slab_bytes(uint32_t first, void *arg)
     uint64_t bytes = 0;
 
     (void)arg;
-    if (!block_alive(&core.blocks.block[first]) || !core.blocks.operand[first].copies)
+    if (!block_alive(&core.blocks.block[first]) || !core.blocks.object[first].copies)
         return 0;
     for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
         const struct chunk *chunk = &core.blocks.chunk[g];
@@ -91,7 +91,7 @@ bool copies_reclaim_slots(void)
 
     pthread_mutex_lock(&core.lock);
     for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++) {
-        if (!block_alive(&core.blocks.block[g]) || !core.blocks.operand[g].copies)
+        if (!block_alive(&core.blocks.block[g]) || !core.blocks.object[g].copies)
             continue;
         pthread_mutex_unlock(&core.lock);
         void_all(g);

@@ -166,7 +166,7 @@ void core_host_start(const struct options *options)
         pthread_cond_init(&core.changed, NULL);
         core.machine_bytes = machine_most_bytes();
         budget_init(&core.host_budget, host_limit(&options->host_budget));
-        area_start();
+        share_start();
         core.slabs.lock = &core.lock;
         core.slabs.budget = &core.host_budget;
         core.slabs.class = HOST_TIER;
@@ -201,11 +201,11 @@ int core_start(const struct options *options, struct device *device)
         return r;
     }
     gate_init();
-    gate.abandon = held_abandon;
+    gate.abandon = launch_pins_abandon;
     stamps_measure();
     core.mapped = residency_mapped();
     core.started_ns = core_now();
-    stocks_init();
+    slabs_init();
     copy_executor_init(&copier, device);
     core.executors.row[core.executors.count++] = &copier.row;
     atomic_store(&core.active, true);
@@ -231,7 +231,7 @@ bool core_leave(void)
     atomic_store(&core.leaving, true);
     if (!monitor_stop(&until) || !mover_settle(&until))
         return false;
-    if (arrival_any()) {
+    if (restore_stream_any()) {
         mover_take();
         mover_give();
     }
@@ -255,9 +255,9 @@ static void device_finish(void)
 {
     for (unsigned i = 0; i < core.device->count; i++) {
         allocate_drop_idle(i, UINT64_MAX);
-        stock_trim(&core.devices[i].handles, UINT64_MAX);
+        recycler_trim(&core.devices[i].handles, UINT64_MAX);
     }
-    stock_trim(&core.slabs, UINT64_MAX);
+    recycler_trim(&core.slabs, UINT64_MAX);
     copy_executor_finish(&copier);
     if (!core.blocks.alive && core.reserved_bytes)
         core.device->unreserve(core.device, core.reserved_base, core.reserved_bytes);
@@ -281,13 +281,13 @@ void core_forked(void)
         return;
     atomic_store(&core.active, false);
     core.forked = true;
-    atomic_store(&core.areas_in_force, false);
+    atomic_store(&core.shares_in_force, false);
     core.device = NULL;
     pthread_mutex_init(&core.lock, NULL);
     pthread_cond_init(&core.changed, NULL);
     core.blocks.bytes = 0;
     core_arena.bytes = 0;
-    arrivals_forked();
+    restore_streams_forked();
     budget_credit(&core.host_budget, HOST_TIER, core.host_budget.class_bytes[HOST_TIER]);
     budget_credit(&core.host_budget, HOST_PINNED, core.host_budget.class_bytes[HOST_PINNED]);
     budget_drop_idle(&core.host_budget, core.host_budget.idle_bytes);
@@ -296,7 +296,7 @@ void core_forked(void)
     core.executors.count = 0;
     writer_start();
     monitor_forked();
-    pressure_forked();
+    pressure_callback_forked();
     gate_forked();
 }
 
@@ -331,7 +331,7 @@ void core_capture_end(void)
     if (atomic_load(&core.captures))
         atomic_fetch_sub(&core.captures, 1);
     if (!atomic_load(&core.captures) && core_active() && core.deferred)
-        allocate_run_deferred(REST_MOMENT_MS);
+        allocate_run_deferred(DRAIN_MOMENT_MS);
 }
 
 void core_account_only(const char *why)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rest.c - see rest.h. */
+/* drain.c - see drain.h. */
 #include "engine/drain.h"
 
 #include <errno.h>
@@ -20,7 +20,7 @@
 /* On the device's clock; 0: none. */
 static __thread uint64_t patience_ns __attribute__((tls_model("initial-exec")));
 
-uint64_t rest_patience_begin(void)
+uint64_t drain_patience_begin(void)
 {
     uint64_t outer = patience_ns;
 
@@ -29,17 +29,17 @@ uint64_t rest_patience_begin(void)
     return outer;
 }
 
-void rest_patience_end(uint64_t outer)
+void drain_patience_end(uint64_t outer)
 {
     patience_ns = outer;
 }
 
-bool rest_patience_over(void)
+bool drain_patience_over(void)
 {
     return patience_ns && core_now() >= patience_ns;
 }
 
-uint32_t rest_all(void)
+uint32_t drain_all(void)
 {
     return (uint32_t)((UINT64_C(1) << core.device->count) - 1);
 }
@@ -92,7 +92,7 @@ static int drain_until(uint32_t devices, uint64_t deadline_ns)
     return r;
 }
 
-int rest_wait(uint32_t devices, uint64_t limit_ms)
+int drain_wait(uint32_t devices, uint64_t limit_ms)
 {
     uint64_t since_ns = core_now();
     int r;
@@ -132,7 +132,7 @@ static bool all_rested(void)
     return rested;
 }
 
-bool rest_expected(void)
+bool drain_expected(void)
 {
     uint64_t now_ns = core_now();
 
@@ -149,7 +149,7 @@ bool rest_expected(void)
         if (!timer.trusted)
             put_off(now_ns);
     } else {
-        timer.asked = core.device->drain(core.device, rest_all(), now_ns) == -ETIMEDOUT;
+        timer.asked = core.device->drain(core.device, drain_all(), now_ns) == -ETIMEDOUT;
         timer.trusted = !timer.asked;
     }
     timer.in_vain = core.closed_in_vain;
@@ -178,7 +178,7 @@ static int close_once(bool drains, uint64_t deadline_ns, bool *out_met)
         r = -EBUSY;
 #ifndef EBB_WITHOUT_DRAIN
     else if (drains)
-        r = core.device->drain(core.device, rest_all(), deadline_ns);
+        r = core.device->drain(core.device, drain_all(), deadline_ns);
 #endif
     if (r < 0)
         gate_open();
@@ -187,12 +187,12 @@ static int close_once(bool drains, uint64_t deadline_ns, bool *out_met)
     return r;
 }
 
-int rest_close(bool drains, uint64_t limit_ms)
+int drain_close(bool drains, uint64_t limit_ms)
 {
     uint64_t since_ns = core_now(), deadline_ns = deadline_of(since_ns, limit_ms);
     uint64_t try_ns = FIRST_TRY_NS, pause_ns = MS_NS;
     bool met = false;
-    int r = drains && is_vain(rest_all(), limit_ms) ? -ETIMEDOUT : 0;
+    int r = drains && is_vain(drain_all(), limit_ms) ? -ETIMEDOUT : 0;
 
     if (gate_inside())
         return -EBUSY;
@@ -208,7 +208,7 @@ int rest_close(bool drains, uint64_t limit_ms)
         /* The program runs on: a callback may need what a thread at the gate holds. */
         nanosleep(&pause, 0);
         now = core_now();
-        r = drains ? drain_until(rest_all(), deadline_ns) : 0;
+        r = drains ? drain_until(drain_all(), deadline_ns) : 0;
         took_ns = core_now() - now; /* what others have given the devices since may take as long */
         try_ns = 2 * (try_ns > took_ns ? try_ns : took_ns);
         try_ns = try_ns < LONG_TRY_NS ? try_ns : LONG_TRY_NS;
@@ -222,6 +222,6 @@ int rest_close(bool drains, uint64_t limit_ms)
     if (met && met_ms < limit_ms)
         met_ms = (core_now() - since_ns) / MS_NS;
     if (drains)
-        note_vain(rest_all(), (core_now() - since_ns) / MS_NS);
+        note_vain(drain_all(), (core_now() - since_ns) / MS_NS);
     return r;
 }

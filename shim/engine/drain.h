@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rest.h - waiting for devices to come to rest, once, and not again for what is known not to end.
+ * drain.h - waiting for devices to come to rest, once, and not again for what is known not to end.
  *
  * Nobody waits with the gate closed for long: the first try is short, and before each longer one the program runs on
  * until what its devices had has ended, which tells how long that takes. Who has waited in vain leaves a note how long;
@@ -16,15 +16,15 @@
 #include <stdint.h>
 
 enum {
-    REST_MOMENT_MS = 100 /**< what a launch or the timer waits before blocks stay where they are */
+    DRAIN_MOMENT_MS = 100 /**< what a launch or the timer waits before blocks stay where they are */
 };
 
 /** Every device of the process. */
-uint32_t rest_all(void);
+uint32_t drain_all(void);
 
 /** Wait, the gate being open, until what these devices have at this moment has ended. 0; -ETIMEDOUT within
  *  `limit_ms` it has not, or it is known that it will not; -EBUSY a capture is open; -EIO. */
-int rest_wait(uint32_t devices, uint64_t limit_ms);
+int drain_wait(uint32_t devices, uint64_t limit_ms);
 
 /**
  * Close the gate and, when `drains`, wait until every device is at rest. Role held.
@@ -32,17 +32,17 @@ int rest_wait(uint32_t devices, uint64_t limit_ms);
  * Returns  0: closed; else it is open: -EBUSY a capture is open, or the process ends, or the caller is in a user
  *          section; -ETIMEDOUT, as above; -EIO the drain failed
  */
-int rest_close(bool drains, uint64_t limit_ms);
+int drain_close(bool drains, uint64_t limit_ms);
 
 /** Would a short try come to rest? Asks with the gate open, does not wait, and hears the answer the next time; where it
  *  is no, asks less and less often. The timer's. */
-bool rest_expected(void);
+bool drain_expected(void);
 
-/** From here to rest_patience_end the calling thread waits EBBTIDE_DRAIN_MS at most, whatever it waits for. Returns
+/** From here to drain_patience_end the calling thread waits EBBTIDE_DRAIN_MS at most, whatever it waits for. Returns
  *  what that wants; within another one it changes nothing. */
-uint64_t rest_patience_begin(void);
-void rest_patience_end(uint64_t outer);
+uint64_t drain_patience_begin(void);
+void drain_patience_end(uint64_t outer);
 /** Has the thread's patience come to its end? */
-bool rest_patience_over(void);
+bool drain_patience_over(void);
 
 #endif

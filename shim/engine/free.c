@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * release.c - freeing a block. See core.h.
+ * free.c - freeing a block. See core.h.
  *
  * A free is over for the program when its device is at rest, as with the driver's own. The memory is unmapped only
  * then; when the device does not come to rest (work that waits for the program, an open capture, a failing driver) the
@@ -47,15 +47,15 @@ static bool keep_idle(uint32_t first)
     struct idle_blocks *idle = &device->idle_blocks;
     uint64_t bytes = block->granules * GRANULE_BYTES;
 
-    if (core_places() || block->pins[PIN_EXPORTED] || block->granules > STOCK_CLASSES ||
+    if (core_places() || block->pins[PIN_EXPORTED] || block->granules > RECYCLER_CLASSES ||
         idle->count[block->granules] == 64 || device->budget.idle_bytes + bytes > idle_most(device) ||
-        !atomic_load(&core.active) || core.blocks.operand[first].copies)
+        !atomic_load(&core.active) || core.blocks.object[first].copies)
         return false;
     for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
         if (core.blocks.chunk[g].state != CHUNK_RESIDENT)
             return false;
     for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
-        tier_drop_slot(&core.blocks.chunk[g]);
+        chunk_drop_slot(&core.blocks.chunk[g]);
         chunk_move(&core.blocks.chunk[g], CHUNK_IDLE);
     }
     budget_to_idle(&device->budget, CLASS_BLOCK, bytes);
@@ -76,7 +76,7 @@ static struct chunk chunk_empty(uint32_t first, uint32_t granule)
         if (!was.mapped && !(block->flags & BLOCK_REGISTERED))
             atomic_fetch_sub(&core.away_unproven, 1);
     }
-    core.blocks.operand[first].copies -= was.copied;
+    core.blocks.object[first].copies -= was.copied;
     chunk_move(chunk, CHUNK_NONE);
     *chunk = (struct chunk){.slot = SLOT_NONE, .granules = was.granules};
     pthread_mutex_unlock(&core.lock);
@@ -90,17 +90,17 @@ static bool chunk_release(uint32_t first, uint32_t granule)
     const struct chunk was = chunk_empty(first, granule);
     uint64_t bytes = chunk_bytes(&was);
     bool mapped = was.handle || was.mapped || was.state == CHUNK_BROKEN;
-    bool clean = !mapped || swap_out(granule_address(&core.blocks, granule), bytes) == 0;
+    bool clean = !mapped || backing_unmap(granule_address(&core.blocks, granule), bytes) == 0;
 
     clean = clean || was.state == CHUNK_BROKEN;
     if (was.slot != SLOT_NONE)
         disk_give(&core.disk, was.slot, bytes);
     if (was.handle && clean && !block->pins[PIN_EXPORTED]) /* others may still reach what was exported */
-        stock_return(&core.devices[block->ordinal].handles, bytes, was.handle);
+        recycler_return(&core.devices[block->ordinal].handles, bytes, was.handle);
     else if (was.handle)
-        stock_discard(&core.devices[block->ordinal].handles, bytes, was.handle);
+        recycler_discard(&core.devices[block->ordinal].handles, bytes, was.handle);
     if (was.slab)
-        stock_return(&core.slabs, bytes, (uintptr_t)was.slab);
+        recycler_return(&core.slabs, bytes, (uintptr_t)was.slab);
     return clean;
 }
 
@@ -110,7 +110,7 @@ static void block_forget(uint32_t first)
     struct block *block = &core.blocks.block[first];
 
     if (block->flags & (BLOCK_REGISTERED | BLOCK_DRAWN))
-        core.blocks.operand[first] = (struct operand){0};
+        core.blocks.object[first] = (struct object){0};
     block->id = 0;
     block->flags = 0;
     core.blocks.alive--;
@@ -124,12 +124,12 @@ static void block_release(uint32_t first)
     uint64_t context = core.blocks.block[first].context;
     bool kept, clean = true;
 
-    if (arrival_any()) { /* it may be among them */
+    if (restore_stream_any()) { /* it may be among them */
         mover_take();
         mover_give();
     }
     pthread_mutex_lock(&core.lock);
-    while (in_motion(first) || core.searching)
+    while (in_motion(first) || core.scanning)
         pthread_cond_wait(&core.changed, &core.lock);
     kept = keep_idle(first);
     if (kept)
@@ -177,7 +177,7 @@ static bool undefer(uint32_t first)
 /* Wait for whoever reaches the device's memory, as a free of the driver's own would, but not for ever. */
 static int quiesce(unsigned ordinal, uint64_t limit_ms)
 {
-    return rest_wait(core.device->reachers(core.device, ordinal), limit_ms);
+    return drain_wait(core.device->reachers(core.device, ordinal), limit_ms);
 }
 
 /* What of the device waits for it to be at rest, as it is now. True: there was any. */
@@ -222,7 +222,7 @@ static bool block_bury(uint32_t first, uint64_t id)
         atomic_store_explicit(&core.blocks.stamp[first], 0, memory_order_relaxed);
         for (uint32_t i = 0; i < block->granules; i++)
             atomic_store_explicit(&core.blocks.owner[first + i], 0, memory_order_release);
-        area_update(first);
+        share_update(first);
         if (block->flags & BLOCK_DRAWN)
             reservation_forget(first);
     }

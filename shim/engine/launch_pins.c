@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* held.c - see held.h. */
+/* launch_pins.c - see launch_pins.h. */
 #include "engine/launch_pins.h"
 
 #include <stddef.h>
@@ -8,26 +8,26 @@
 
 #include "ledger/state.h"
 
-struct held {
+struct launch_pins {
     uint32_t granule[USE_INLINE];
     const uint32_t *more; /* a graph's */
     uint32_t count, more_count;
     bool all;
 };
 
-bool held_ready(void)
+bool launch_pins_ready(void)
 {
     struct gate_slot *slot = gate_slot_mine;
     void *memory;
 
     if (slot->held)
         return true;
-    memory = mmap(0, sizeof(struct held), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memory = mmap(0, sizeof(struct launch_pins), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     slot->held = memory == MAP_FAILED ? NULL : memory;
     return slot->held;
 }
 
-static void add(const struct held *held, uint32_t by)
+static void add(const struct launch_pins *held, uint32_t by)
 {
     for (uint32_t i = 0; i < held->count; i++)
         atomic_fetch_add(&core.blocks.block[held->granule[i]].launch_pins, by);
@@ -37,7 +37,7 @@ static void add(const struct held *held, uint32_t by)
         atomic_fetch_add(&core.pins_all, by);
 }
 
-static void drop(struct held *held)
+static void drop(struct launch_pins *held)
 {
     add(held, UINT32_MAX); /* one less */
     held->count = held->more_count = 0;
@@ -45,9 +45,9 @@ static void drop(struct held *held)
     core_tell_change();
 }
 
-void held_pin(struct use *use)
+void launch_pins_take(struct use *use)
 {
-    struct held *held = gate_slot_mine->held;
+    struct launch_pins *held = gate_slot_mine->held;
 
     memcpy(held->granule, use->granule, use->count * sizeof(*use->granule));
     held->count = use->count;
@@ -58,15 +58,15 @@ void held_pin(struct use *use)
     use->pinned = true;
 }
 
-void held_unpin(struct use *use)
+void launch_pins_drop(struct use *use)
 {
     drop(gate_slot_mine->held);
     use->pinned = false;
 }
 
-void held_abandon(struct gate_slot *slot)
+void launch_pins_abandon(struct gate_slot *slot)
 {
-    struct held *held = slot->held;
+    struct launch_pins *held = slot->held;
 
     if (held && (held->count || held->more_count || held->all))
         drop(held);

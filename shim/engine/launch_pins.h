@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * held.h - launch pins of a call that waits for its blocks, noted where they are found when the call never returns.
+ * launch_pins.h - launch pins of a call that waits for its blocks, noted where they are found when the call never returns.
  *
  * A thread holds those of one use at a time. The note is of its slot of the gate, which keeps the memory for its next
  * owner.
@@ -16,14 +16,14 @@ struct gate_slot;
 struct use;
 
 /** Memory for the note of this thread, which has a slot. False: there is none. */
-bool held_ready(void);
+bool launch_pins_ready(void);
 
 /** Pin what the use names: granules, not the blocks there. A block may be freed and another one made under a word that
- *  is no pointer, and each pin has to be dropped where it was taken. After held_ready. */
-void held_pin(struct use *use);
-void held_unpin(struct use *use);
+ *  is no pointer, and each pin has to be dropped where it was taken. After launch_pins_ready. */
+void launch_pins_take(struct use *use);
+void launch_pins_drop(struct use *use);
 
 /** The sections of a slot's thread were given up: what it holds is let go of. */
-void held_abandon(struct gate_slot *slot);
+void launch_pins_abandon(struct gate_slot *slot);
 
 #endif

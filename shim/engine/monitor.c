@@ -137,7 +137,7 @@ static void trim_device(unsigned ordinal)
     if (!*excess_bytes || core.options->allocator == ALLOCATOR_POOL)
         return;
     allocate_drop_idle(ordinal, *excess_bytes);
-    lessen(excess_bytes, stock_trim(&core.devices[ordinal].handles, *excess_bytes));
+    lessen(excess_bytes, recycler_trim(&core.devices[ordinal].handles, *excess_bytes));
 }
 
 static void warn_once(unsigned ordinal, uint64_t over_bytes)
@@ -167,7 +167,7 @@ static uint64_t lacks_soon(unsigned ordinal)
     uint64_t used_bytes = used_of(ordinal), last_bytes = monitor.used_bytes[ordinal];
     uint64_t grew_bytes = used_bytes > last_bytes ? used_bytes - last_bytes : 0;
     uint64_t soon_bytes = grew_bytes < monitor.grew_bytes[ordinal] ? grew_bytes : monitor.grew_bytes[ordinal];
-    uint64_t room_bytes = tier_device_room(ordinal);
+    uint64_t room_bytes = headroom_device(ordinal);
 
     monitor.grew_bytes[ordinal] = grew_bytes;
     return soon_bytes > room_bytes ? soon_bytes - room_bytes : 0;
@@ -206,7 +206,7 @@ static void tick_device(unsigned ordinal, uint64_t newest)
         marked = monitor.device_excess_bytes[ordinal];
     if (needed < crowded(ordinal))
         needed = crowded(ordinal);
-    if ((marked || needed) && mover_anything_leaves(ordinal, newest, !needed) && rest_expected()) {
+    if ((marked || needed) && mover_anything_leaves(ordinal, newest, !needed) && drain_expected()) {
         for (uint64_t moved = 1; marked && moved; lessen(&marked, moved)) {
             moved = relieve(ordinal, marked, newest, true);
             lessen(&needed, moved);
@@ -222,11 +222,11 @@ static void tick_host(uint64_t newest)
 {
     uint64_t left = over(&core.host_budget);
 
-    heap_keep_little(tier_host_room());
-    lessen(&monitor.host_excess_bytes, stock_trim(&core.slabs, monitor.host_excess_bytes));
+    heap_keep_little(headroom_host());
+    lessen(&monitor.host_excess_bytes, recycler_trim(&core.slabs, monitor.host_excess_bytes));
     if (left < monitor.host_excess_bytes)
         left = monitor.host_excess_bytes;
-    while (left && tier_disk_open()) {
+    while (left && headroom_disk_open()) {
         uint64_t bytes = left < TICK_BYTES ? left : TICK_BYTES;
         int r;
 
@@ -237,7 +237,7 @@ static void tick_host(uint64_t newest)
             break;
         left -= bytes;
     }
-    lessen(&monitor.host_excess_bytes, stock_trim(&core.slabs, monitor.host_excess_bytes));
+    lessen(&monitor.host_excess_bytes, recycler_trim(&core.slabs, monitor.host_excess_bytes));
 }
 
 void monitor_tick(void)
@@ -246,9 +246,9 @@ void monitor_tick(void)
 
     stats_add(&core.counters.monitor_ticks, 1);
     if (core.deferred)
-        allocate_run_deferred(REST_MOMENT_MS);
+        allocate_run_deferred(DRAIN_MOMENT_MS);
     look_at_machine();
-    if (arrival_any()) { /* what they came from is given back */
+    if (restore_stream_any()) { /* what they came from is given back */
         mover_take();
         mover_give();
     }
@@ -280,9 +280,9 @@ static bool monitor_wait(void)
     pthread_mutex_lock(&monitor.lock);
     if (!managed)
         monitor.parked = true;
-    while (!monitor.stop && monitor.parked && !need_pending())
+    while (!monitor.stop && monitor.parked && !room_wait_pending())
         pthread_cond_wait(&monitor.changed, &monitor.lock);
-    while (managed && !monitor.stop && !need_pending() &&
+    while (managed && !monitor.stop && !room_wait_pending() &&
            pthread_cond_clockwait(&monitor.changed, &monitor.lock, CLOCK_MONOTONIC, &until) == 0)
         ;
     go = !monitor.stop;
@@ -293,8 +293,8 @@ static bool monitor_wait(void)
 static void *monitor_run(void *arg)
 {
     while (monitor_wait())
-        if (need_pending())
-            need_serve();
+        if (room_wait_pending())
+            room_wait_serve();
         else if (anything_managed())
             monitor_tick();
     pthread_mutex_lock(&monitor.lock);

@@ -24,7 +24,7 @@ bool monitor_runs(void);
 /** Does it rest, because nothing is managed? */
 bool monitor_is_parked(void);
 
-/** Somebody waits for what the thread does beside its ticks (need.h): have it look at once. */
+/** Somebody waits for what the thread does beside its ticks (room_wait.h): have it look at once. */
 void monitor_call(void);
 
 /** Stop the thread and wait for it, on CLOCK_MONOTONIC. False: it has not ended by then, and a later call waits

@@ -21,8 +21,8 @@ void mover_take(void)
     bool is_nested = mover_mine;
 
     mover_take_beside();
-    if (!is_nested && arrival_any())
-        arrivals_settle();
+    if (!is_nested && restore_stream_any())
+        restore_streams_settle();
 }
 
 void mover_take_beside(void)
@@ -47,7 +47,7 @@ void mover_give(void)
         nested--;
         return;
     }
-    host_area_settle(); /* whatever has come to the host meanwhile */
+    host_share_settle(); /* whatever has come to the host meanwhile */
     mover_mine = false;
     pthread_mutex_lock(&core.lock);
     core.role_now++;
@@ -83,21 +83,22 @@ static uint64_t sum(uint64_t a, uint64_t b)
 /* What can leave the device without being saved. */
 static uint64_t droppable(unsigned ordinal)
 {
-    struct closure closure = {.ordinal = ordinal,
-                              .evict_bytes = INT64_MAX,
-                              .newest = UINT64_MAX,
-                              .whole = true,
-                              .only_registered = true};
-    uint64_t bytes = core.areas_used ? steps_evictable(&closure) : 0;
+    struct pause pause = {.ordinal = ordinal,
+                          .evict_bytes = INT64_MAX,
+                          .newest = UINT64_MAX,
+                          .whole = true,
+                          .only_registered = true};
+    uint64_t bytes = core.shares_used ? pause_evictable(&pause) : 0;
 
-    return bytes - closure.save_bytes;
+    return bytes - pause.save_bytes;
 }
 
 /* What both tiers together lack for `bytes` more on the device: that much must go to disk. */
 static uint64_t short_of(unsigned ordinal, uint64_t bytes)
 {
-    uint64_t have = sum(sum(tier_device_room(ordinal), tier_host_room()), droppable(ordinal));
-    uint64_t want = bytes + core.devices[ordinal].chunk_max_granules * GRANULE_BYTES + tier_host_staging();
+    uint64_t have = sum(sum(headroom_device(ordinal), headroom_host()), droppable(ordinal));
+    uint64_t want =
+        bytes + core.devices[ordinal].chunk_max_granules * GRANULE_BYTES + headroom_host_staging();
 
     return want > have ? want - have : 0;
 }
@@ -105,21 +106,20 @@ static uint64_t short_of(unsigned ordinal, uint64_t bytes)
 uint64_t mover_ready_host(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes)
 {
     uint64_t keep = core.devices[ordinal].chunk_max_granules * GRANULE_BYTES;
-    uint64_t room = tier_device_room(ordinal), host_room = tier_host_room();
+    uint64_t room = headroom_device(ordinal), host_room = headroom_host();
     uint64_t leave = bytes + keep > room ? bytes + keep - room : 0;
     uint64_t spill = short_of(ordinal, bytes - from_host_bytes), all = 0, dropped = 0;
 
-    if (leave && closure_would_search()) {
+    if (leave && pause_would_scan()) {
         uint64_t more = core.devices[ordinal].budget.limit_bytes / 8;
 
         leave += more < SEARCH_EXTRA_MAX ? more : SEARCH_EXTRA_MAX;
     }
-    if (leave && core.areas_used) {
-        struct closure closure = {
-            .ordinal = ordinal, .evict_bytes = leave, .newest = UINT64_MAX, .whole = true};
+    if (leave && core.shares_used) {
+        struct pause pause = {.ordinal = ordinal, .evict_bytes = leave, .newest = UINT64_MAX, .whole = true};
 
-        all = steps_evictable(&closure);
-        dropped = all - closure.save_bytes;
+        all = pause_evictable(&pause);
+        dropped = all - pause.save_bytes;
     }
     all = (all > leave ? all : leave) - dropped;
     if (all > host_room && spill < all - host_room)
@@ -135,26 +135,26 @@ int mover_make_room(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes, 
     bool whole = true;
 
     for (;; lacked = lacks) {
-        struct closure closure = {.ordinal = ordinal, .newest = newest, .whole = whole, .patient = true};
-        uint64_t keep = tier_device_keep(ordinal);
+        struct pause pause = {.ordinal = ordinal, .newest = newest, .whole = whole, .patient = true};
+        uint64_t keep = headroom_device_keep(ordinal);
         int r;
 
-        if (tier_device_room(ordinal) >= bytes + keep)
+        if (headroom_device(ordinal) >= bytes + keep)
             return 0;
         if (!core.blocks.alive)
             return -ENOSPC;
-        closure.evict_bytes = mover_ready_host(ordinal, bytes, from_host_bytes);
+        pause.evict_bytes = mover_ready_host(ordinal, bytes, from_host_bytes);
         lacks = short_of(ordinal, bytes - from_host_bytes);
         /* What goes to disk may have to leave the device first: as long as that helps, go on. */
-        if (lacks && (lacks >= lacked || !tier_disk_open()))
+        if (lacks && (lacks >= lacked || !headroom_disk_open()))
             return -ENOSPC;
-        r = closure_run(&closure);
+        r = pause_run(&pause);
         if (r < 0)
             return r;
-        if (!closure.evicted_bytes && !(whole && from_host_bytes))
+        if (!pause.evicted_bytes && !(whole && from_host_bytes))
             return -ENOSPC;
         /* What comes back leaves room behind: with a swap at a time it always fits. */
-        whole = closure.evicted_bytes != 0;
+        whole = pause.evicted_bytes != 0;
     }
 }
 
@@ -177,7 +177,7 @@ bool mover_anything_leaves(unsigned ordinal, uint64_t newest, bool only_register
 
         leaves = stamp && stamp <= newest && core.blocks.block[g].ordinal == ordinal &&
                  (!only_registered || core.blocks.block[g].flags & BLOCK_REGISTERED) &&
-                 closure_may_evict(g, true) && partly_resident(g);
+                 movable_may_evict(g, true) && partly_resident(g);
     }
     pthread_mutex_unlock(&core.lock);
     return leaves;
@@ -185,68 +185,68 @@ bool mover_anything_leaves(unsigned ordinal, uint64_t newest, bool only_register
 
 bool mover_could_ever(unsigned ordinal, uint64_t bytes)
 {
-    uint64_t room = tier_device_room(ordinal),
-             elsewhere = tier_disk_open() && !core_places() ? UINT64_MAX : tier_host_room();
+    uint64_t room = headroom_device(ordinal),
+             elsewhere = headroom_disk_open() && !core_places() ? UINT64_MAX : headroom_host();
     uint64_t movable = 0;
 
     pthread_mutex_lock(&core.lock);
     for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++)
-        if (core.blocks.block[g].ordinal == ordinal && closure_could_evict(g, true))
+        if (core.blocks.block[g].ordinal == ordinal && movable_could_evict(g, true))
             movable += core.blocks.block[g].bytes;
     pthread_mutex_unlock(&core.lock);
-    return sum(room, movable < elsewhere ? movable : elsewhere) >= bytes + tier_device_keep(ordinal);
+    return sum(room, movable < elsewhere ? movable : elsewhere) >= bytes + headroom_device_keep(ordinal);
 }
 
-static uint64_t evict(struct closure *closure, uint64_t bytes)
+static uint64_t evict(struct pause *pause, uint64_t bytes)
 {
-    uint64_t staging = tier_host_staging(), room, leave;
+    uint64_t staging = headroom_host_staging(), room, leave;
 
-    closure->evict_bytes = bytes;
-    leave = steps_evictable(closure);
-    if (leave && !closure->save_bytes)
-        return closure_run(closure) < 0 ? 0 : closure->evicted_bytes;
+    pause->evict_bytes = bytes;
+    leave = pause_evictable(pause);
+    if (leave && !pause->save_bytes)
+        return pause_run(pause) < 0 ? 0 : pause->evicted_bytes;
     if (!leave)
         return 0;
-    room = tier_host_room();
-    if (room < leave + staging && tier_disk_open())
-        mover_spill(leave + staging - room, closure->newest);
-    room = tier_host_room();
+    room = headroom_host();
+    if (room < leave + staging && headroom_disk_open())
+        mover_spill(leave + staging - room, pause->newest);
+    room = headroom_host();
     if (room > staging && room - staging < bytes)
-        closure->evict_bytes = room - staging;
-    if (room <= staging || closure_run(closure) < 0)
+        pause->evict_bytes = room - staging;
+    if (room <= staging || pause_run(pause) < 0)
         return 0;
-    return closure->evicted_bytes;
+    return pause->evicted_bytes;
 }
 
 uint64_t mover_relieve(unsigned ordinal, uint64_t bytes, uint64_t newest, bool only_registered)
 {
-    struct closure closure = {
+    struct pause pause = {
         .ordinal = ordinal, .newest = newest, .whole = true, .only_registered = only_registered};
 
-    return evict(&closure, bytes);
+    return evict(&pause, bytes);
 }
 
 uint64_t mover_evict(unsigned ordinal, uint64_t bytes, uint64_t newest, bool only_registered)
 {
-    struct closure closure = {.ordinal = ordinal,
-                              .newest = newest,
-                              .whole = true,
-                              .only_registered = only_registered,
-                              .patient = true};
+    struct pause pause = {.ordinal = ordinal,
+                          .newest = newest,
+                          .whole = true,
+                          .only_registered = only_registered,
+                          .patient = true};
 
-    return evict(&closure, bytes);
+    return evict(&pause, bytes);
 }
 
 uint64_t mover_send(uint32_t first, bool to_disk)
 {
-    struct closure closure = {.ordinal = core.blocks.block[first].ordinal,
-                              .newest = UINT64_MAX,
-                              .whole = true,
-                              .only = first + 1,
-                              .patient = true};
-    uint64_t bytes = core.blocks.block[first].granules * GRANULE_BYTES, moved = evict(&closure, bytes);
+    struct pause pause = {.ordinal = core.blocks.block[first].ordinal,
+                          .newest = UINT64_MAX,
+                          .whole = true,
+                          .only = first + 1,
+                          .patient = true};
+    uint64_t bytes = core.blocks.block[first].granules * GRANULE_BYTES, moved = evict(&pause, bytes);
 
     if (!to_disk)
         return moved;
-    return mover_spill_block(first) + (closure.save_bytes ? 0 : moved); /* what was dropped came by itself */
+    return mover_spill_block(first) + (pause.save_bytes ? 0 : moved); /* what was dropped came by itself */
 }

@@ -51,10 +51,10 @@ uint64_t mover_evict(unsigned ordinal, uint64_t bytes, uint64_t newest, bool onl
 uint64_t mover_send(uint32_t first, bool to_disk);
 
 /**
- * Prepare a closure that makes room for `bytes`: write to disk what the host tier has no room for. Role held.
+ * Prepare a pause that makes room for `bytes`: write to disk what the host tier has no room for. Role held.
  *
  * @from_host_bytes  as for mover_make_room
- * Returns  the bytes to evict in the closure
+ * Returns  the bytes to evict in the pause
  */
 uint64_t mover_ready_host(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes);
 
@@ -69,7 +69,7 @@ bool mover_could_ever(unsigned ordinal, uint64_t bytes);
  * unmapped become mapped host memory.
  * Returns  0: all are reachable; -ENOSPC: some are not (the caller may retry when launch pins are dropped)
  */
-int mover_reach(const uint32_t *firsts, uint32_t count);
+int restore_blocks(const uint32_t *firsts, uint32_t count);
 
 /** Host memory is full, and the reserve of both tiers lies with the device: some chunk comes back there, so that its
  *  slab can be read into. Role held. False: the host has its reserve, or nothing came back. */

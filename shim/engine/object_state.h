@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * operand_state.h - finding an object, for the files of operand.h: inline, since pins and touches are called all the
+ * object_state.h - finding an object, for the files of object.h: inline, since pins and touches are called all the
  * time.
  */
 #ifndef EBB_OPERAND_STATE_H
@@ -12,30 +12,30 @@
 #include "ledger/state.h"
 
 /** First granule of the live block at an address; -ENOENT. Any thread, without a lock. */
-static inline int operand_at(uint64_t address, uint32_t *out_first)
+static inline int object_at(uint64_t address, uint32_t *out_first)
 {
     if (!core_owns(address) || !blocks_at(&core.blocks, address_granule(&core.blocks, address), out_first))
         return -ENOENT;
     return 0;
 }
 
-static inline bool operand_registered(uint32_t first)
+static inline bool object_registered(uint32_t first)
 {
     return core.blocks.block[first].flags & BLOCK_REGISTERED;
 }
 
 /** Take core.lock with the registered block at an address in hand; -ENOENT without the lock. */
-static inline int operand_lock(uint64_t address, uint32_t *out_first)
+static inline int object_lock(uint64_t address, uint32_t *out_first)
 {
     pthread_mutex_lock(&core.lock);
-    if (__builtin_expect(!operand_at(address, out_first) && operand_registered(*out_first), 1))
+    if (__builtin_expect(!object_at(address, out_first) && object_registered(*out_first), 1))
         return 0;
     pthread_mutex_unlock(&core.lock);
     return -ENOENT;
 }
 
 /** Pins of the program's own: without that of a reservation. core.lock held. */
-static inline unsigned operand_pins(uint32_t first)
+static inline unsigned object_pins(uint32_t first)
 {
     const struct block *block = &core.blocks.block[first];
 
@@ -43,16 +43,16 @@ static inline unsigned operand_pins(uint32_t first)
 }
 
 /** It is used now. core.lock held, or a stamp that is not 0. */
-static inline void operand_stamp(uint32_t first)
+static inline void object_stamp(uint32_t first)
 {
     atomic_store_explicit(&core.blocks.stamp[first], core_stamp(), memory_order_relaxed);
 }
 
 /** What is being brought back is no victim of that, from hold to let_go. Role held. */
-void operand_hold(uint32_t first);
-void operand_let_go(uint32_t first);
+void object_hold(uint32_t first);
+void object_let_go(uint32_t first);
 
 /** A block that is away comes back, with what it came from kept as a copy. Role held. 0, or as mover_bring. */
-int operand_bring(uint32_t first);
+int object_bring(uint32_t first);
 
 #endif

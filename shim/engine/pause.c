@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* closure.c - see closure.h. */
+/* pause.c - see pause.h. */
 #include "engine/pause.h"
 
 #include "base/log.h"
@@ -11,22 +11,22 @@
 
 /* Pages that the driver itself sends may be in use on their way. A block that goes must not be, lest it is called back:
  * then it would count where it is not. */
-static bool wants_rest(const struct closure *closure)
+static bool wants_rest(const struct pause *pause)
 {
-    return !core_places() || closure->evict_bytes;
+    return !core_places() || pause->evict_bytes;
 }
 
-bool closure_could_search(void)
+bool pause_could_scan(void)
 {
     return core.options->disk == DISK_AUTO && !core.roots_unknown && !core_places();
 }
 
-bool closure_would_search(void)
+bool pause_would_scan(void)
 {
-    return closure_could_search() && (!core.mapped || tier_host_pressed());
+    return pause_could_scan() && (!core.mapped || headroom_host_pressed());
 }
 
-bool closure_may_unmap(uint32_t first, bool proven)
+bool movable_may_unmap(uint32_t first, bool proven)
 {
     const struct block *block = &core.blocks.block[first];
 
@@ -39,7 +39,7 @@ bool closure_may_unmap(uint32_t first, bool proven)
     return proven && !(block->flags & (BLOCK_HOLDER | BLOCK_REFERENCED));
 }
 
-bool closure_could_evict(uint32_t first, bool proven)
+bool movable_could_evict(uint32_t first, bool proven)
 {
     const struct block *block = &core.blocks.block[first];
 
@@ -47,44 +47,42 @@ bool closure_could_evict(uint32_t first, bool proven)
         return false;
     if (core.options->cacheable == CACHEABLE_REGISTERED && !(block->flags & BLOCK_REGISTERED))
         return false;
-    return core.mapped || closure_may_unmap(first, proven);
+    return core.mapped || movable_may_unmap(first, proven);
 }
 
-bool closure_may_evict(uint32_t first, bool proven)
+bool movable_may_evict(uint32_t first, bool proven)
 {
-    return closure_could_evict(first, proven) && !block_in_launch(first);
+    return movable_could_evict(first, proven) && !block_in_launch(first);
 }
 
-int closure_run(struct closure *closure)
+int pause_run(struct pause *pause)
 {
-    bool searching, proven;
-    int r = rest_close(wants_rest(closure), closure->patient ? core.options->drain_ms : REST_MOMENT_MS);
+    bool scanning, proven;
+    int r = drain_close(wants_rest(pause), pause->patient ? core.options->drain_ms : DRAIN_MOMENT_MS);
 
     if (r < 0)
         return r;
-    searching =
-        (closure->evict_bytes && closure_would_search()) || (closure->unmap_bytes && closure_could_search());
-    proven = searching && search_run();
+    scanning = (pause->evict_bytes && pause_would_scan()) || (pause->unmap_bytes && pause_could_scan());
+    proven = scanning && scan_run();
 
     for (;;) {
-        uint64_t evicted = steps_evict(closure, proven), restored = steps_restore(closure);
+        uint64_t evicted = pause_evict(pause, proven), restored = pause_restore(pause);
 
-        closure->evicted_bytes += evicted;
-        closure->restored_bytes += restored;
-        closure->evict_bytes -= evicted < closure->evict_bytes ? evicted : closure->evict_bytes;
-        if (!restored || !closure->evict_bytes)
+        pause->evicted_bytes += evicted;
+        pause->restored_bytes += restored;
+        pause->evict_bytes -= evicted < pause->evict_bytes ? evicted : pause->evict_bytes;
+        if (!restored || !pause->evict_bytes)
             break;
     }
-    if (closure->unmap_bytes)
-        closure->unmapped_bytes = steps_unmap(closure, proven);
+    if (pause->unmap_bytes)
+        pause->unmapped_bytes = pause_unmap(pause, proven);
     gate_open();
     log_line(LOG_DEBUG, "device %u: %llu KiB evicted, %llu restored, %llu unmapped, %llu wanted to leave%s",
-             closure->ordinal, (unsigned long long)closure->evicted_bytes >> 10,
-             (unsigned long long)closure->restored_bytes >> 10,
-             (unsigned long long)closure->unmapped_bytes >> 10,
-             (unsigned long long)closure->evict_bytes >> 10,
-             !searching ? ""
-             : proven   ? ", searched"
-                        : ", the search failed");
+             pause->ordinal, (unsigned long long)pause->evicted_bytes >> 10,
+             (unsigned long long)pause->restored_bytes >> 10, (unsigned long long)pause->unmapped_bytes >> 10,
+             (unsigned long long)pause->evict_bytes >> 10,
+             !scanning ? ""
+             : proven  ? ", searched"
+                       : ", the search failed");
     return 0;
 }

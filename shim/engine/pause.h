@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * closure.h - what happens while the gate is closed and the device drained: blocks change places.
+ * pause.h - what happens while the gate is closed and the device drained: blocks change places.
  *
  * Everything that a kernel could reach through a pointer nobody saw changes its backing here and nowhere else.
- * One closure evicts, unmaps and restores as much as it was asked to, with one drain.
+ * One pause evicts, unmaps and restores as much as it was asked to, with one drain.
  */
 #ifndef EBB_CLOSURE_H
 #define EBB_CLOSURE_H
@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct closure {
+struct pause {
     unsigned ordinal;
     uint64_t evict_bytes; /**< to leave the device, least recent first */
     uint64_t unmap_bytes; /**< to be unmapped of what is mapped host memory, least recent first */
@@ -26,7 +26,7 @@ struct closure {
     uint64_t restore_bytes; /**< no further chunk comes back once this many have; 0: all */
     /* results */
     uint64_t evicted_bytes, unmapped_bytes, restored_bytes;
-    uint64_t save_bytes; /**< of steps_evictable */
+    uint64_t save_bytes; /**< of pause_evictable */
 };
 
 /**
@@ -36,20 +36,20 @@ struct closure {
  *          -ETIMEDOUT the device did not come to rest in time; -EIO the drain failed. Then nothing
  *          has moved.
  */
-int closure_run(struct closure *closure);
+int pause_run(struct pause *pause);
 
-/** True if a closure that evicts would search, so as to unmap unregistered blocks at once. */
-bool closure_would_search(void);
+/** True if a pause that evicts would search, so as to unmap unregistered blocks at once. */
+bool pause_would_scan(void);
 /** True if pointers may be searched for, now or later, so as to unmap unregistered blocks. */
-bool closure_could_search(void);
+bool pause_could_scan(void);
 
-/** True when the block may leave the mapped tiers; `proven`: search_run has just returned true. core.lock held. */
-bool closure_may_unmap(uint32_t first, bool proven);
+/** True when the block may leave the mapped tiers; `proven`: scan_run has just returned true. core.lock held. */
+bool movable_may_unmap(uint32_t first, bool proven);
 
 /** True when the block may leave the device once no launch uses it. core.lock held. */
-bool closure_could_evict(uint32_t first, bool proven);
+bool movable_could_evict(uint32_t first, bool proven);
 
 /** True when it may leave now. core.lock held. */
-bool closure_may_evict(uint32_t first, bool proven);
+bool movable_may_evict(uint32_t first, bool proven);
 
 #endif

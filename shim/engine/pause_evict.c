@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* steps_evict.c - device to host. See steps.h. */
+/* pause_evict.c - device to host. See pause_steps.h. */
 #include "engine/pause_steps.h"
 
 #include <errno.h>
@@ -16,8 +16,8 @@ static uint64_t resident_bytes(uint32_t first, void *arg)
     const struct eligible *eligible = arg;
     uint64_t bytes = 0;
 
-    if (core.blocks.block[first].ordinal != eligible->closure->ordinal ||
-        !step_meant(eligible->closure, first) || !closure_may_evict(first, eligible->proven))
+    if (core.blocks.block[first].ordinal != eligible->pause->ordinal ||
+        !pause_step_meant(eligible->pause, first) || !movable_may_evict(first, eligible->proven))
         return 0;
     for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
         if (core.blocks.chunk[g].state == CHUNK_RESIDENT)
@@ -33,38 +33,38 @@ static uint32_t chunks_of(uint32_t first)
 }
 
 /* Does the block leave as a whole? One of more chunks than a batch has steps cannot. */
-static bool leaves_whole(const struct closure *closure, uint32_t first)
+static bool leaves_whole(const struct pause *pause, uint32_t first)
 {
-    return closure->whole && core.blocks.block[first].flags & BLOCK_REGISTERED &&
-           chunks_of(first) <= STEP_MAX;
+    return pause->whole && core.blocks.block[first].flags & BLOCK_REGISTERED &&
+           chunks_of(first) <= PAUSE_STEP_MAX;
 }
 
 static bool stays_unmapped(uint32_t first, bool proven)
 {
-    if (!closure_may_unmap(first, proven))
+    if (!movable_may_unmap(first, proven))
         return false;
     return !core.mapped || core.blocks.block[first].flags & BLOCK_REGISTERED ||
            core.options->disk == DISK_ALWAYS || proven;
 }
 
-uint64_t steps_evictable(struct closure *closure)
+uint64_t pause_evictable(struct pause *pause)
 {
-    struct eligible eligible = {closure, true};
+    struct eligible eligible = {pause, true};
     const uint32_t *list;
     uint32_t blocks;
     uint64_t bytes = 0;
 
-    closure->save_bytes = 0;
+    pause->save_bytes = 0;
     pthread_mutex_lock(&core.lock);
-    blocks = pick_blocks(closure->evict_bytes, closure->newest, resident_bytes, &eligible, &list);
+    blocks = pick_blocks(pause->evict_bytes, pause->newest, resident_bytes, &eligible, &list);
     for (uint32_t i = 0; i < blocks; i++) {
-        uint64_t all = resident_bytes(list[i], &eligible), left = closure->evict_bytes - bytes;
+        uint64_t all = resident_bytes(list[i], &eligible), left = pause->evict_bytes - bytes;
 
-        all = leaves_whole(closure, list[i]) || all < left ? all : left;
+        all = leaves_whole(pause, list[i]) || all < left ? all : left;
         bytes += all;
         if (!block_reloadable(&core.blocks, list[i]))
-            closure->save_bytes += all;
-        if (bytes >= closure->evict_bytes)
+            pause->save_bytes += all;
+        if (bytes >= pause->evict_bytes)
             break;
     }
     pthread_mutex_unlock(&core.lock);
@@ -76,11 +76,11 @@ static bool has_copy(uint32_t first, const struct chunk *chunk, uint64_t epoch, 
 {
     if (core.blocks.block[first].flags & BLOCK_REGISTERED) /* the program's word counts, and nothing else */
         return chunk->copied || (block_reloadable(&core.blocks, first) && !core_places());
-    return chunk->slot != SLOT_NONE && chunk->slot_epoch == epoch && closure_may_unmap(first, proven);
+    return chunk->slot != SLOT_NONE && chunk->slot_epoch == epoch && movable_may_unmap(first, proven);
 }
 
 /* Of chunks of one block: is any of them saved? */
-static void mark_saves(struct step *list, uint32_t count)
+static void mark_saves(struct pause_step *list, uint32_t count)
 {
     bool saves = false;
 
@@ -91,30 +91,30 @@ static void mark_saves(struct step *list, uint32_t count)
 }
 
 /* Under the lock: the chunks that leave, marked LEAVING. */
-static uint32_t plan_evict(const struct closure *closure, bool proven)
+static uint32_t plan_evict(const struct pause *pause, bool proven)
 {
-    struct eligible eligible = {closure, proven};
+    struct eligible eligible = {pause, proven};
     uint64_t epoch = gate_writes(), bytes = 0;
     const uint32_t *list;
     uint32_t count = 0, blocks;
 
     pthread_mutex_lock(&core.lock);
-    blocks = pick_blocks(closure->evict_bytes, closure->newest, resident_bytes, &eligible, &list);
+    blocks = pick_blocks(pause->evict_bytes, pause->newest, resident_bytes, &eligible, &list);
     for (uint32_t i = 0; i < blocks; i++) {
         uint32_t first = list[i], planned = count;
-        bool whole = leaves_whole(closure, first);
+        bool whole = leaves_whole(pause, first);
 
-        if (bytes >= closure->evict_bytes || (whole && count + chunks_of(first) > STEP_MAX))
+        if (bytes >= pause->evict_bytes || (whole && count + chunks_of(first) > PAUSE_STEP_MAX))
             break;
         for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
             struct chunk *chunk = &core.blocks.chunk[g];
 
-            if (chunk->state != CHUNK_RESIDENT || (bytes >= closure->evict_bytes && !whole) ||
-                count == STEP_MAX)
+            if (chunk->state != CHUNK_RESIDENT || (bytes >= pause->evict_bytes && !whole) ||
+                count == PAUSE_STEP_MAX)
                 continue;
             chunk_move(chunk, CHUNK_LEAVING);
             bytes += chunk_bytes(chunk);
-            steps[count++] = (struct step){
+            pause_steps[count++] = (struct pause_step){
                 .first = first,
                 .granule = g,
                 .unmap = stays_unmapped(first, proven),
@@ -123,25 +123,25 @@ static uint32_t plan_evict(const struct closure *closure, bool proven)
                 .whole = whole,
             };
         }
-        mark_saves(&steps[planned], count - planned);
+        mark_saves(&pause_steps[planned], count - planned);
     }
     pthread_mutex_unlock(&core.lock);
     return count;
 }
 
-static void evict_copy(struct step *step)
+static void evict_copy(struct pause_step *step)
 {
-    struct chunk *chunk = step_chunk(step);
+    struct chunk *chunk = pause_step_chunk(step);
 
     if (step->clean)
         return;
-    step->result = stock_take(&core.slabs, chunk_bytes(chunk), 0, &step->item);
+    step->result = recycler_take(&core.slabs, chunk_bytes(chunk), 0, &step->item);
     if (!step->result)
-        step_copy(step, TIER_DEVICE, TIER_HOST, step_slab(step->item));
+        pause_step_copy(step, TIER_DEVICE, TIER_HOST, pause_step_slab(step->item));
 }
 
 /* What leaves as a whole stays as a whole when a part of it cannot be saved. */
-static void evict_whole(struct step *list, uint32_t count)
+static void evict_whole(struct pause_step *list, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
         for (uint32_t j = 0; list[i].whole && list[i].result && j < count; j++)
@@ -149,45 +149,45 @@ static void evict_whole(struct step *list, uint32_t count)
                 list[j].result = list[i].result;
 }
 
-static void evict_swap(struct step *step)
+static void evict_replace(struct pause_step *step)
 {
-    struct chunk *chunk = step_chunk(step);
+    struct chunk *chunk = pause_step_chunk(step);
     uint64_t to;
 
     if (step->result)
         return;
-    to = step->clean || step->unmap ? 0 : step_slab(step->item)->memory.handle;
+    to = step->clean || step->unmap ? 0 : pause_step_slab(step->item)->memory.handle;
     if (!step->clean || step->reloadable) {
         pthread_mutex_lock(&core.lock);
-        tier_drop_slot(chunk);
+        chunk_drop_slot(chunk);
         pthread_mutex_unlock(&core.lock);
     }
     if (!step->clean) {
-        chunk->slab = step_slab(step->item);
-        tier_remember(chunk);
+        chunk->slab = pause_step_slab(step->item);
+        chunk_remember(chunk);
     }
     step->result =
-        swap_backing(core.blocks.block[step->first].ordinal, granule_address(&core.blocks, step->granule),
-                     chunk_bytes(chunk), chunk->handle, to);
+        backing_replace(core.blocks.block[step->first].ordinal, granule_address(&core.blocks, step->granule),
+                        chunk_bytes(chunk), chunk->handle, to);
     if (step->result && step->result != -EFAULT && !step->clean)
         chunk->slab = NULL;
 }
 
 /* The block is about to leave; it was whole before. */
-static void count_departure(const struct step *step)
+static void count_departure(const struct pause_step *step)
 {
     stats_add(&core.counters.blocks_evicted, 1);
     if (!step->saves)
         return;
     stats_add(&core.counters.blocks_saved, 1);
     if (core.blocks.block[step->first].flags & BLOCK_REGISTERED)
-        core.blocks.operand[step->first].saves++;
+        core.blocks.object[step->first].saves++;
 }
 
 /* Under the lock: the chunk's new state. Returns the device handle that is left over. */
-static uint64_t evict_commit(struct step *step)
+static uint64_t evict_commit(struct pause_step *step)
 {
-    struct chunk *chunk = step_chunk(step);
+    struct chunk *chunk = pause_step_chunk(step);
     struct block *block = &core.blocks.block[step->first];
     uint64_t handle = chunk->handle;
 
@@ -200,7 +200,7 @@ static uint64_t evict_commit(struct step *step)
     chunk_move(chunk, step->result ? CHUNK_BROKEN : chunk->slab ? CHUNK_HOST : CHUNK_DISK);
     if (chunk->copied) {
         chunk->copied = false;
-        core.blocks.operand[step->first].copies--;
+        core.blocks.object[step->first].copies--;
     }
     if (!(owner_entry(&core.blocks, step->first) & OWNER_AWAY))
         count_departure(step);
@@ -208,41 +208,41 @@ static uint64_t evict_commit(struct step *step)
     if (!chunk->mapped && !(block->flags & BLOCK_REGISTERED))
         atomic_fetch_add(&core.away_unproven, 1);
     block_publish(&core.blocks, step->first);
-    area_went(step->first, chunk_bytes(chunk));
-    host_area_block(step->first);
+    share_went(step->first, chunk_bytes(chunk));
+    host_share_block(step->first);
     stats_add(&core.counters.evictions, 1);
     if (step->clean)
         stats_add(&core.counters.dropped_clean, 1);
     return handle;
 }
 
-uint64_t steps_evict(const struct closure *closure, bool proven)
+uint64_t pause_evict(const struct pause *pause, bool proven)
 {
-    struct stock *handles = &core.devices[closure->ordinal].handles;
-    uint32_t count = closure->evict_bytes ? plan_evict(closure, proven) : 0;
+    struct recycler *handles = &core.devices[pause->ordinal].handles;
+    uint32_t count = pause->evict_bytes ? plan_evict(pause, proven) : 0;
     uint64_t since_ns = core_now(), bytes = 0;
 
     for (uint32_t i = 0; i < count; i++)
-        evict_copy(&steps[i]);
-    steps_wait(steps, count);
-    evict_whole(steps, count);
-    steps_counted(MOVE_DEVICE_TO_HOST, steps, count, since_ns);
+        evict_copy(&pause_steps[i]);
+    pause_wait(pause_steps, count);
+    evict_whole(pause_steps, count);
+    pause_counted(MOVE_DEVICE_TO_HOST, pause_steps, count, since_ns);
     for (uint32_t i = 0; i < count; i++)
-        evict_swap(&steps[i]);
+        evict_replace(&pause_steps[i]);
     for (uint32_t i = 0; i < count; i++) {
-        struct step *step = &steps[i];
-        uint64_t chunk = chunk_bytes(step_chunk(step)), handle;
+        struct pause_step *step = &pause_steps[i];
+        uint64_t chunk = chunk_bytes(pause_step_chunk(step)), handle;
 
         pthread_mutex_lock(&core.lock);
         handle = evict_commit(step);
         pthread_cond_broadcast(&core.changed);
         pthread_mutex_unlock(&core.lock);
         if (handle && step->result)
-            stock_discard(handles, chunk, handle);
+            recycler_discard(handles, chunk, handle);
         else if (handle)
-            stock_return(handles, chunk, handle);
+            recycler_return(handles, chunk, handle);
         else if (step->item)
-            stock_return(&core.slabs, chunk, step->item);
+            recycler_return(&core.slabs, chunk, step->item);
         bytes += handle ? chunk : 0;
     }
     return bytes;

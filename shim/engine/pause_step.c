@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* step.c - see step.h. */
+/* pause_step.c - see pause_step.h. */
 #include "engine/pause_step.h"
 
-struct step steps[STEP_MAX];
+struct pause_step pause_steps[PAUSE_STEP_MAX];
 
-void step_copy(struct step *step, enum tier from, enum tier to, const struct slab *slab)
+void pause_step_copy(struct pause_step *step, enum tier from, enum tier to, const struct slab *slab)
 {
     const struct block *block = &core.blocks.block[step->first];
 
@@ -14,20 +14,20 @@ void step_copy(struct step *step, enum tier from, enum tier to, const struct sla
         .ordinal = block->ordinal,
         .device_address = granule_address(&core.blocks, step->granule),
         .host = &slab->memory,
-        .bytes = chunk_bytes(step_chunk(step)),
+        .bytes = chunk_bytes(pause_step_chunk(step)),
     };
     step->result = executors_submit(&core.executors, &step->transfer);
     step->copied = step->result == 0;
 }
 
-void steps_wait(struct step *list, uint32_t count)
+void pause_wait(struct pause_step *list, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
         if (list[i].copied)
             list[i].result = executors_wait(&core.executors, &list[i].transfer);
 }
 
-void steps_counted(enum stats_move move, const struct step *list, uint32_t count, uint64_t since_ns)
+void pause_counted(enum stats_move move, const struct pause_step *list, uint32_t count, uint64_t since_ns)
 {
     uint64_t ns = core_now() - since_ns;
 
@@ -38,9 +38,9 @@ void steps_counted(enum stats_move move, const struct step *list, uint32_t count
         }
 }
 
-bool step_meant(const struct closure *closure, uint32_t first)
+bool pause_step_meant(const struct pause *pause, uint32_t first)
 {
-    if (closure->only && closure->only != first + 1)
+    if (pause->only && pause->only != first + 1)
         return false;
-    return !closure->only_registered || core.blocks.block[first].flags & BLOCK_REGISTERED;
+    return !pause->only_registered || core.blocks.block[first].flags & BLOCK_REGISTERED;
 }

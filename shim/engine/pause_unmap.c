@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* steps_unmap.c - mapped host to unmapped host. See steps.h. */
+/* pause_unmap.c - mapped host to unmapped host. See pause_steps.h. */
 #include "engine/pause_steps.h"
 
 #include "engine/pause.h"
@@ -13,8 +13,8 @@ static uint64_t mapped_bytes(uint32_t first, void *arg)
     const struct block *block = &core.blocks.block[first];
     uint64_t bytes = 0;
 
-    if (!block_alive(block) || !step_meant(eligible->closure, first) || block_in_launch(first) ||
-        block_pinned(block) || !closure_may_unmap(first, eligible->proven))
+    if (!block_alive(block) || !pause_step_meant(eligible->pause, first) || block_in_launch(first) ||
+        block_pinned(block) || !movable_may_unmap(first, eligible->proven))
         return 0;
     for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
         if (core.blocks.chunk[g].state == CHUNK_HOST && core.blocks.chunk[g].mapped)
@@ -23,37 +23,37 @@ static uint64_t mapped_bytes(uint32_t first, void *arg)
 }
 
 /* Under the lock: the chunks that are unmapped, marked UNMAPPING: a free waits for them. */
-static uint32_t plan_unmap(const struct closure *closure, bool proven)
+static uint32_t plan_unmap(const struct pause *pause, bool proven)
 {
-    struct eligible eligible = {closure, proven};
+    struct eligible eligible = {pause, proven};
     uint32_t count = 0, blocks;
     const uint32_t *list;
 
     pthread_mutex_lock(&core.lock);
-    blocks = pick_blocks(closure->unmap_bytes, closure->newest, mapped_bytes, &eligible, &list);
+    blocks = pick_blocks(pause->unmap_bytes, pause->newest, mapped_bytes, &eligible, &list);
     for (uint32_t i = 0; i < blocks; i++)
         for (uint32_t g = list[i], more = 1; more; more = g = chunk_next(&core.blocks, list[i], g)) {
             struct chunk *chunk = &core.blocks.chunk[g];
 
-            if (chunk->state != CHUNK_HOST || !chunk->mapped || count == STEP_MAX)
+            if (chunk->state != CHUNK_HOST || !chunk->mapped || count == PAUSE_STEP_MAX)
                 continue;
             chunk_move(chunk, CHUNK_UNMAPPING);
-            steps[count++] = (struct step){.first = list[i], .granule = g};
+            pause_steps[count++] = (struct pause_step){.first = list[i], .granule = g};
         }
     pthread_mutex_unlock(&core.lock);
     return count;
 }
 
 /* Under the lock: the chunk's new state. Returns its bytes when it is unmapped now. */
-static uint64_t unmap_commit(const struct step *step)
+static uint64_t unmap_commit(const struct pause_step *step)
 {
-    struct chunk *chunk = step_chunk(step);
+    struct chunk *chunk = pause_step_chunk(step);
 
     chunk_move(chunk, CHUNK_HOST);
     if (step->result)
         return 0;
     if (chunk->slot_epoch != gate_writes())
-        tier_drop_slot(chunk);
+        chunk_drop_slot(chunk);
     chunk->mapped = false;
     if (!(core.blocks.block[step->first].flags & BLOCK_REGISTERED))
         atomic_fetch_add(&core.away_unproven, 1);
@@ -61,17 +61,18 @@ static uint64_t unmap_commit(const struct step *step)
     return chunk_bytes(chunk);
 }
 
-uint64_t steps_unmap(const struct closure *closure, bool proven)
+uint64_t pause_unmap(const struct pause *pause, bool proven)
 {
-    uint32_t count = plan_unmap(closure, proven);
+    uint32_t count = plan_unmap(pause, proven);
     uint64_t bytes = 0;
 
     for (uint32_t i = 0; i < count; i++)
-        steps[i].result = core.device->unmap(core.device, granule_address(&core.blocks, steps[i].granule),
-                                             chunk_bytes(step_chunk(&steps[i])));
+        pause_steps[i].result =
+            core.device->unmap(core.device, granule_address(&core.blocks, pause_steps[i].granule),
+                               chunk_bytes(pause_step_chunk(&pause_steps[i])));
     pthread_mutex_lock(&core.lock);
     for (uint32_t i = 0; i < count; i++)
-        bytes += unmap_commit(&steps[i]);
+        bytes += unmap_commit(&pause_steps[i]);
     pthread_cond_broadcast(&core.changed);
     pthread_mutex_unlock(&core.lock);
     return bytes;

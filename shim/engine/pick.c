@@ -51,7 +51,7 @@ uint32_t pick_blocks(uint64_t need_bytes, uint64_t newest, pick_bytes_fn bytes, 
                      const uint32_t **out)
 {
     uint32_t low = extent_low(&core.arena), count;
-    struct question question = {low, bytes, arg, settled_stamp(), area_in_force()};
+    struct question question = {low, bytes, arg, settled_stamp(), share_in_force()};
     const struct policies view = {
         .policy = &policies[core.options->policy],
         .victims =

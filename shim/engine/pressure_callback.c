@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pressure.c - see pressure.h. */
+/* pressure_callback.c - see pressure_callback.h. */
 #include "engine/pressure_callback.h"
 
 #include <pthread.h>
@@ -13,7 +13,7 @@ static struct {
 
 static __thread bool asking;
 
-void pressure_set(ebb_pressure_fn fn, void *arg)
+void pressure_callback_set(ebb_pressure_fn fn, void *arg)
 {
     pthread_mutex_lock(&callback.lock);
     callback.fn = fn;
@@ -21,7 +21,7 @@ void pressure_set(ebb_pressure_fn fn, void *arg)
     pthread_mutex_unlock(&callback.lock);
 }
 
-bool pressure_ask(int tier, int device, uint64_t bytes)
+bool pressure_callback_ask(int tier, int device, uint64_t bytes)
 {
     ebb_pressure_fn fn;
     void *arg;
@@ -41,12 +41,12 @@ bool pressure_ask(int tier, int device, uint64_t bytes)
     return given != 0;
 }
 
-bool pressure_asking(void)
+bool pressure_callback_asking(void)
 {
     return asking;
 }
 
-void pressure_forked(void)
+void pressure_callback_forked(void)
 {
     pthread_mutex_init(&callback.lock, NULL);
     callback.fn = NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pressure.h - asking the program for room before a request is refused.
+ * pressure_callback.h - asking the program for room before a request is refused.
  *
  * Threads  any; nothing of ours is locked or held by the caller, since the program's function may call us.
  */
@@ -17,15 +17,15 @@ enum {
     PRESSURE_TRIES = 16
 };
 
-void pressure_set(ebb_pressure_fn fn, void *arg);
+void pressure_callback_set(ebb_pressure_fn fn, void *arg);
 
 /** Ask. True: it has given something, so try again. Always false without a function, and inside of it. */
-bool pressure_ask(int tier, int device, uint64_t bytes);
+bool pressure_callback_ask(int tier, int device, uint64_t bytes);
 
 /** Is this thread inside the program's function? */
-bool pressure_asking(void);
+bool pressure_callback_asking(void);
 
 /** In a forked child: nobody is asked. */
-void pressure_forked(void);
+void pressure_callback_forked(void);
 
 #endif

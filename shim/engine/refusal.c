@@ -45,7 +45,7 @@ static const char *why_not(uint32_t first)
         return "nowhere to go";
     if (block->flags & (BLOCK_HOLDER | BLOCK_REFERENCED))
         return block->flags & BLOCK_HOLDER ? "holds pointers" : "a pointer to it was found";
-    return closure_may_unmap(first, false) ? "nowhere to go" : "may not be unmapped";
+    return movable_may_unmap(first, false) ? "nowhere to go" : "may not be unmapped";
 }
 
 static void largest(unsigned ordinal, struct holder *out)
@@ -89,17 +89,17 @@ static size_t describe(const struct holder *holder, char *buf, size_t size)
 }
 
 /* The operation that was pinned next after `after` (NULL: first of all); NULL when there is none. core.lock held. */
-static const struct operand *next_operation(unsigned ordinal, const struct operand *after)
+static const struct object *next_operation(unsigned ordinal, const struct object *after)
 {
-    const struct operand *next = NULL;
+    const struct object *next = NULL;
 
     for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++) {
-        const struct operand *operand = &core.blocks.operand[g];
+        const struct object *object = &core.blocks.object[g];
 
-        if (operand->entry.queue == QUEUE_OPERATIONS && core.blocks.block[g].ordinal == ordinal &&
-            (!after || queues_before(&after->entry, &operand->entry)) &&
-            (!next || queues_before(&operand->entry, &next->entry)))
-            next = operand;
+        if (object->entry.queue == QUEUE_OPERATIONS && core.blocks.block[g].ordinal == ordinal &&
+            (!after || queues_before(&after->entry, &object->entry)) &&
+            (!next || queues_before(&object->entry, &next->entry)))
+            next = object;
     }
     return next;
 }
@@ -108,16 +108,16 @@ static const struct operand *next_operation(unsigned ordinal, const struct opera
 static void list_operations(unsigned ordinal, char *buf, size_t size)
 {
     char bytes[SIZE_TEXT_BYTES];
-    const struct operand *operand = NULL;
+    const struct object *object = NULL;
     size_t length = 0;
 
     pthread_mutex_lock(&core.lock);
-    for (unsigned i = 0; i <= HOLDERS && (operand = next_operation(ordinal, operand)); i++) {
-        size_format(core.blocks.block[operand - core.blocks.operand].bytes, bytes, sizeof(bytes));
+    for (unsigned i = 0; i <= HOLDERS && (object = next_operation(ordinal, object)); i++) {
+        size_format(core.blocks.block[object - core.blocks.object].bytes, bytes, sizeof(bytes));
         length += i == HOLDERS ? log_print(buf + length, size - length, ", ...")
                                : log_print(buf + length, size - length, "%s%s%s%s",
                                            i ? ", " : " (in order of pinning: ", bytes,
-                                           *operand->name ? " " : "", operand->name);
+                                           *object->name ? " " : "", object->name);
     }
     pthread_mutex_unlock(&core.lock);
     log_print(buf + length, size - length, "%s", length ? ")" : "");
@@ -131,7 +131,7 @@ static void describe_operations(unsigned ordinal, char *buf, size_t size)
     uint64_t pinned_bytes, reserved_bytes;
 
     pthread_mutex_lock(&core.lock);
-    pinned_bytes = device->areas.bytes[AREA_OPERATION];
+    pinned_bytes = device->shares.bytes[SHARE_OPERATION];
     reserved_bytes = device->budget.class_bytes[CLASS_RESERVED];
     pthread_mutex_unlock(&core.lock);
     *buf = 0;
@@ -202,7 +202,7 @@ static const char *advice(uint64_t bytes, bool any_blocks)
         return "a larger EBBTIDE_DEVICE_BUDGET";
     if (core_places()) /* no block goes to disk */
         return "a larger EBBTIDE_HOST_BUDGET or EBBTIDE_DEVICE_BUDGET";
-    if (tier_disk_open() && tier_disk_room() < bytes)
+    if (headroom_disk_open() && headroom_disk() < bytes)
         return "a larger EBBTIDE_DISK_BUDGET, EBBTIDE_HOST_BUDGET or EBBTIDE_DEVICE_BUDGET";
     if (core.device->host_mappable && !core.mapped)
         return "EBBTIDE_RESIDENCY=mapped, EBBTIDE_DISK=auto or a larger EBBTIDE_DEVICE_BUDGET";
@@ -234,8 +234,8 @@ void refusal_device(unsigned ordinal, uint64_t bytes, const char *what)
     describe_operations(ordinal, operations, sizeof(operations));
     format_asked(bytes, asked, sizeof(asked));
     size_format(budget->limit_bytes, limit, sizeof(limit));
-    size_format(tier_device_room(ordinal), free, sizeof(free));
-    size_format(tier_host_room(), host, sizeof(host));
+    size_format(headroom_device(ordinal), free, sizeof(free));
+    size_format(headroom_host(), host, sizeof(host));
     log_line(LOG_WARN, "device %u: %s of %s refused, budget %s has %s free, host %s free; %s%sraise with %s",
              ordinal, what, asked, limit, free, host, operations, list, advice(bytes, any_blocks));
 }
@@ -250,14 +250,14 @@ static bool is_absurd(uint64_t bytes)
 static void describe_areas(char *buf, size_t size)
 {
     char operations[SIZE_TEXT_BYTES], buffers[SIZE_TEXT_BYTES];
-    struct areas areas;
+    struct shares shares;
 
     *buf = 0;
-    if (!area_in_force())
+    if (!share_in_force())
         return;
-    areas = host_area_now();
-    size_format(areas.operations_bytes, operations, sizeof(operations));
-    size_format(areas.buffers_bytes, buffers, sizeof(buffers));
+    shares = host_share_now();
+    size_format(shares.operations_bytes, operations, sizeof(operations));
+    size_format(shares.buffers_bytes, buffers, sizeof(buffers));
     log_print(buf, size, "; operations: %s pinned, buffers: %s", operations, buffers);
 }
 
@@ -268,8 +268,8 @@ void refusal_host(uint64_t bytes, const char *what)
                                                         [HOST_PINNED] = "pinned",
                                                         [HOST_REGISTERED] = "registered",
                                                         [HOST_TIER] = "blocks"};
-    char asked[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES], free[SIZE_TEXT_BYTES], holds[128], areas[96];
-    uint64_t keep_bytes = tier_host_staging(), count;
+    char asked[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES], free[SIZE_TEXT_BYTES], holds[128], shares[96];
+    uint64_t keep_bytes = headroom_host_staging(), count;
     bool absurd = is_absurd(bytes);
     struct budget budget;
 
@@ -284,8 +284,8 @@ void refusal_host(uint64_t bytes, const char *what)
     size_format(budget.limit_bytes, limit, sizeof(limit));
     size_format(budget_room(&budget, keep_bytes), free, sizeof(free));
     describe_classes(budget.class_bytes, words, HOST_CLASS_COUNT, holds, sizeof(holds));
-    describe_areas(areas, sizeof(areas));
+    describe_areas(shares, sizeof(shares));
     log_line(absurd ? LOG_INFO : LOG_WARN,
              "host: %s of %s refused, budget %s has %s free; holds %s%s; raise with EBBTIDE_HOST_BUDGET",
-             what, asked, limit, free, *holds ? holds : "nothing", areas);
+             what, asked, limit, free, *holds ? holds : "nothing", shares);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* reload.c - see reload.h. */
+/* reload_callback.c - see reload_callback.h. */
 #include "engine/reload_callback.h"
 
 #include <stddef.h>
@@ -12,7 +12,7 @@
 
 static __thread bool running;
 
-bool reload_running(void)
+bool reload_callback_running(void)
 {
     return running;
 }
@@ -26,20 +26,20 @@ static bool any_dropped(uint32_t first)
     return false;
 }
 
-int reload_set(uint64_t address, ebb_reload_fn fn, void *arg)
+int reload_callback_set(uint64_t address, ebb_reload_fn fn, void *arg)
 {
-    struct operand *operand;
+    struct object *object;
     uint32_t first;
     int r;
 
     mover_take();
-    r = operand_lock(address, &first);
+    r = object_lock(address, &first);
     if (!r) {
-        operand = &core.blocks.operand[first];
-        r = !(operand->flags & OPERAND_RELOADABLE) ? -EINVAL : !fn && any_dropped(first) ? -EBUSY : 0;
+        object = &core.blocks.object[first];
+        r = !(object->flags & OPERAND_RELOADABLE) ? -EINVAL : !fn && any_dropped(first) ? -EBUSY : 0;
         if (!r) {
-            operand->reload = fn;
-            operand->reload_arg = arg;
+            object->reload = fn;
+            object->reload_callback_arg = arg;
         }
         pthread_mutex_unlock(&core.lock);
     }
@@ -49,15 +49,15 @@ int reload_set(uint64_t address, ebb_reload_fn fn, void *arg)
     return r;
 }
 
-int reload_fill(uint32_t first, uint32_t granule, void *memory)
+int reload_callback_fill(uint32_t first, uint32_t granule, void *memory)
 {
     uint64_t offset = (granule - first) * GRANULE_BYTES, bytes = chunk_bytes(&core.blocks.chunk[granule]),
              all;
-    struct operand operand;
+    struct object object;
     int r;
 
     pthread_mutex_lock(&core.lock);
-    operand = core.blocks.operand[first];
+    object = core.blocks.object[first];
     all = core.blocks.block[first].bytes;
     pthread_mutex_unlock(&core.lock);
     if (bytes > all - offset) { /* the last granule may be larger than what the program asked for */
@@ -65,12 +65,12 @@ int reload_fill(uint32_t first, uint32_t granule, void *memory)
         bytes = all - offset;
     }
     running = true;
-    r = operand.reload((void *)(uintptr_t)granule_address(&core.blocks, first), offset, memory, bytes,
-                       operand.reload_arg);
+    r = object.reload((void *)(uintptr_t)granule_address(&core.blocks, first), offset, memory, bytes,
+                      object.reload_callback_arg);
     running = false;
     if (!r)
         return 0;
     log_line(LOG_WARN, "the reload callback of %s failed (%d) for %llu bytes at %llu: it stays away",
-             operand.name, r, (unsigned long long)bytes, (unsigned long long)offset);
+             object.name, r, (unsigned long long)bytes, (unsigned long long)offset);
     return -EIO;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * reload.h - objects whose bytes the program has elsewhere: they leave without being saved, and it fills them again.
+ * reload_callback.h - objects whose bytes the program has elsewhere: they leave without being saved, and it fills them again.
  *
  * A chunk that was dropped is CHUNK_DISK without a slot. It comes back as one that is on disk does, but that the
  * program's function fills the slab.
@@ -16,12 +16,12 @@
 #include "ebbtide.h"
 
 /** As ebb_set_reload_callback says it. */
-int reload_set(uint64_t address, ebb_reload_fn fn, void *arg);
+int reload_callback_set(uint64_t address, ebb_reload_fn fn, void *arg);
 
 /** Have a dropped chunk's bytes put into host memory of its size. Role held. 0; -EIO the program could not (said). */
-int reload_fill(uint32_t first, uint32_t granule, void *memory);
+int reload_callback_fill(uint32_t first, uint32_t granule, void *memory);
 
 /** Is this thread inside the program's function? */
-bool reload_running(void);
+bool reload_callback_running(void);
 
 #endif

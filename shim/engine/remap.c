@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* swap.c - see swap.h. */
+/* remap.c - see remap.h. */
 #include "engine/remap.h"
 
 #include <errno.h>
@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "ledger/state.h"
 
-int swap_in(unsigned ordinal, uint64_t address, uint64_t bytes, uint64_t handle)
+int backing_map(unsigned ordinal, uint64_t address, uint64_t bytes, uint64_t handle)
 {
     struct device *device = core.device;
     int r = device->map(device, address, bytes, handle);
@@ -20,14 +20,14 @@ int swap_in(unsigned ordinal, uint64_t address, uint64_t bytes, uint64_t handle)
     return r;
 }
 
-int swap_out(uint64_t address, uint64_t bytes)
+int backing_unmap(uint64_t address, uint64_t bytes)
 {
     int r = core.device->unmap(core.device, address, bytes);
 
     return r < 0 ? core.device->unmap(core.device, address, bytes) : 0;
 }
 
-int swap_backing(unsigned ordinal, uint64_t address, uint64_t bytes, uint64_t old, uint64_t new)
+int backing_replace(unsigned ordinal, uint64_t address, uint64_t bytes, uint64_t old, uint64_t new)
 {
     struct device *device = core.device;
     int r = device->unmap(device, address, bytes), back;
@@ -36,10 +36,10 @@ int swap_backing(unsigned ordinal, uint64_t address, uint64_t bytes, uint64_t ol
         return r == -EFAULT ? -EIO : r;
     if (!new)
         return 0;
-    r = swap_in(ordinal, address, bytes, new);
+    r = backing_map(ordinal, address, bytes, new);
     if (r == 0 || r == -EFAULT)
         return r;
-    back = swap_in(ordinal, address, bytes, old);
+    back = backing_map(ordinal, address, bytes, old);
     if (back < 0) {
         log_line(LOG_ERROR,
                  "address %llx cannot be mapped again: its bytes are kept and mapping is retried before each "

@@ -93,19 +93,19 @@ static int try_to_make(unsigned ordinal, uint64_t bytes, bool over, ebb_reservat
                        uint64_t *out_overbooked_bytes)
 {
     struct reservation *place;
-    struct areas areas;
+    struct shares shares;
     int r;
 
     pthread_mutex_lock(&core.lock);
     place = find_free();
-    r = place ? area_admit(ordinal, bytes, AREA_NO_BLOCK) : -ENOMEM;
+    r = place ? share_admit(ordinal, bytes, SHARE_NO_BLOCK) : -ENOMEM;
     if (!r && charge(ordinal, bytes, false) < 0)
         r = over ? charge(ordinal, bytes, true) : -EAGAIN;
     if (!r) {
         *out = record(ordinal, bytes, place);
-        areas = area_state(ordinal);
-        *out_overbooked_bytes = areas_overbooked(&areas, 0);
-        area_begin();
+        shares = share_state(ordinal);
+        *out_overbooked_bytes = shares_overbooked(&shares, 0);
+        share_begin();
     }
     pthread_mutex_unlock(&core.lock);
     return r;
@@ -128,13 +128,13 @@ int reservation_make(unsigned ordinal, uint64_t bytes, unsigned flags, unsigned 
     unsigned tries = 0;
     int r;
 
-    if (pressure_asking())
+    if (pressure_callback_asking())
         return -EDEADLK;
     if (rounded < bytes)
         return -ENOSPC;
     limit_ready(ordinal);
     if (flags & EBB_OVERBOOK_ASK)
-        return overbooking_ask(ordinal, rounded, out_overbooked_bytes);
+        return reservation_ask(ordinal, rounded, out_overbooked_bytes);
     do {
         r = try_to_make(ordinal, rounded, false, out, &over);
         if (r == -EAGAIN) {
@@ -144,7 +144,7 @@ int reservation_make(unsigned ordinal, uint64_t bytes, unsigned flags, unsigned 
         if (r == -EAGAIN && core_now() < deadline_ns)
             core_wait_change();
         else if ((r == -EAGAIN || r == -ENOSPC) && tries++ < PRESSURE_TRIES)
-            r = pressure_ask(EBB_TIER_DEVICE, (int)ordinal, rounded) ? -EAGAIN : -ENOSPC;
+            r = pressure_callback_ask(EBB_TIER_DEVICE, (int)ordinal, rounded) ? -EAGAIN : -ENOSPC;
         else if (r == -EAGAIN)
             r = -ENOSPC;
     } while (r == -EAGAIN);
@@ -163,11 +163,11 @@ static void let_drawn_go(const struct reservation *reservation)
         struct block *block = &core.blocks.block[g];
 
         if (!block_alive(block) || !(block->flags & BLOCK_DRAWN) ||
-            core.blocks.operand[g].reservation != reservation->id)
+            core.blocks.object[g].reservation != reservation->id)
             continue;
         block->flags &= (uint8_t)~BLOCK_DRAWN;
         block->pins[PIN_API]--;
-        area_update(g);
+        share_update(g);
     }
 }
 
@@ -179,7 +179,7 @@ static void end(struct reservation *reservation)
 
 void reservation_forget(uint32_t first)
 {
-    struct reservation *reservation = find(core.blocks.operand[first].reservation);
+    struct reservation *reservation = find(core.blocks.object[first].reservation);
 
     if (!reservation)
         return;
@@ -207,14 +207,14 @@ int reservation_release(ebb_reservation id, uint64_t bytes)
         reservation->bytes -= bytes;
         if (!reservation->bytes)
             end(reservation);
-        over = area_unsettled(ordinal);
+        over = share_unsettled(ordinal);
         r = 0;
     }
     pthread_mutex_unlock(&core.lock);
     core_tell_change();
     if (over) {
         mover_take();
-        area_settle(ordinal, AREA_NO_BLOCK);
+        share_settle(ordinal, SHARE_NO_BLOCK);
         mover_give();
     }
     return r;
@@ -257,7 +257,7 @@ ebb_reservation reservation_draw_begin(unsigned ordinal, uint64_t bytes)
             (!best || one->id > best->id))
             best = one;
     }
-    if (best && (best->bytes >= bytes || !area_admit(ordinal, bytes - best->bytes, AREA_NO_BLOCK))) {
+    if (best && (best->bytes >= bytes || !share_admit(ordinal, bytes - best->bytes, SHARE_NO_BLOCK))) {
         id = best->id;
         drawing.from = id;
         drawing.bytes = 0;
@@ -285,12 +285,12 @@ void reservation_draw_end(unsigned ordinal, uint32_t first)
 {
     struct reservation *from;
 
-    if (first == AREA_NO_BLOCK && drawing.bytes)
+    if (first == SHARE_NO_BLOCK && drawing.bytes)
         draw_back(ordinal);
     pthread_mutex_lock(&core.lock);
     from = find(drawing.from);
-    if (from && first != AREA_NO_BLOCK && drawing.bytes) {
-        core.blocks.operand[first] = (struct operand){.reservation = from->id};
+    if (from && first != SHARE_NO_BLOCK && drawing.bytes) {
+        core.blocks.object[first] = (struct object){.reservation = from->id};
         core.blocks.block[first].flags |= BLOCK_DRAWN;
         core.blocks.block[first].pins[PIN_API]++;
         from->drawn_blocks++;
@@ -317,22 +317,22 @@ static int commit_begin(struct reservation *reservation, uint32_t first)
     uint64_t bytes = block->granules * GRANULE_BYTES, given;
     int r;
 
-    if (operand_pins(first))
+    if (object_pins(first))
         return -EBUSY;
     if (block->ordinal != reservation->ordinal)
         return -EXDEV;
     if (block->flags & BLOCK_DRAWN) {
-        if (core.blocks.operand[first].reservation != reservation->id)
+        if (core.blocks.object[first].reservation != reservation->id)
             return -EBUSY;
         commit_drawn(reservation, first);
         return 1;
     }
     given = reservation->bytes < bytes ? reservation->bytes : bytes;
-    r = area_admit(block->ordinal, bytes - given, first);
+    r = share_admit(block->ordinal, bytes - given, first);
     if (r < 0)
         return r;
     block->pins[PIN_API]++;
-    area_update(first);
+    share_update(first);
     drawing.from = reservation->id;
     drawing.bytes = 0;
     return 0;
@@ -362,7 +362,7 @@ static void commit_end(ebb_reservation id, uint32_t first, bool brought)
         if (reservation)
             reservation->bytes += drawing.bytes;
         block->pins[PIN_API]--;
-        area_update(first);
+        share_update(first);
     }
     pthread_mutex_unlock(&core.lock);
 }
@@ -373,12 +373,12 @@ int reservation_commit(ebb_reservation id, uint64_t address)
     uint32_t first;
     int r;
 
-    if (pressure_asking())
+    if (pressure_callback_asking())
         return -EDEADLK;
     mover_take();
     pthread_mutex_lock(&core.lock);
     reservation = find(id);
-    r = reservation ? operand_at(address, &first) : -EINVAL;
+    r = reservation ? object_at(address, &first) : -EINVAL;
     if (!r && !(core.blocks.block[first].flags & BLOCK_REGISTERED))
         r = -ENOENT;
     if (!r)

@@ -32,7 +32,7 @@ int reservation_release(ebb_reservation reservation, uint64_t bytes);
  * Returns  which one; 0: none, and nothing to end
  */
 ebb_reservation reservation_draw_begin(unsigned ordinal, uint64_t bytes);
-/** The block at `first` was made, or none was (AREA_NO_BLOCK): then what was drawn goes back. core.lock not held. */
+/** The block at `first` was made, or none was (SHARE_NO_BLOCK): then what was drawn goes back. core.lock not held. */
 void reservation_draw_end(unsigned ordinal, uint32_t first);
 
 /** A drawn block is freed before it was committed: its bytes are nobody's. core.lock held. */

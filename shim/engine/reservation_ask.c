@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* overbooking.c - see overbooking.h. */
+/* reservation_ask.c - see reservation_ask.h. */
 #include "engine/reservation_ask.h"
 
 #include "engine/mover.h"
@@ -17,11 +17,11 @@ static uint64_t could_leave(unsigned ordinal, uint64_t bytes, uint64_t away_byte
     mover_take();
     while (least < most) {
         uint64_t middle = (least + most + 1) / 2;
-        struct closure closure = {
+        struct pause pause = {
             .ordinal = ordinal, .evict_bytes = middle * GRANULE_BYTES, .newest = UINT64_MAX, .whole = true};
-        uint64_t could = steps_evictable(&closure);
+        uint64_t could = pause_evictable(&pause);
 
-        if (closure.save_bytes <= away_bytes) {
+        if (pause.save_bytes <= away_bytes) {
             leave = could;
             least = middle;
         } else {
@@ -32,19 +32,19 @@ static uint64_t could_leave(unsigned ordinal, uint64_t bytes, uint64_t away_byte
     return leave;
 }
 
-int overbooking_ask(unsigned ordinal, uint64_t bytes, uint64_t *out_overbooked_bytes)
+int reservation_ask(unsigned ordinal, uint64_t bytes, uint64_t *out_overbooked_bytes)
 {
-    uint64_t away = tier_host_room() + (tier_disk_open() ? tier_disk_room() / 2 : 0), over;
-    struct areas areas;
+    uint64_t away = headroom_host() + (headroom_disk_open() ? headroom_disk() / 2 : 0), over;
+    struct shares shares;
     int r;
 
     pthread_mutex_lock(&core.lock);
-    r = area_admit(ordinal, bytes, AREA_NO_BLOCK);
-    areas = area_state(ordinal);
+    r = share_admit(ordinal, bytes, SHARE_NO_BLOCK);
+    shares = share_state(ordinal);
     pthread_mutex_unlock(&core.lock);
     if (r < 0)
         return r;
-    over = areas_overbooked(&areas, bytes);
+    over = shares_overbooked(&shares, bytes);
     away = could_leave(ordinal, over, away);
     *out_overbooked_bytes = over > away ? over - away : 0;
     return 0;

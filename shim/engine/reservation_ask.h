@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * overbooking.h - what a reservation would have too much, without making it.
+ * reservation_ask.h - what a reservation would have too much, without making it.
  *
  * Threads  any, nothing of ours locked.
  */
@@ -11,6 +11,6 @@
 
 /** How many bytes would be over if operations grew by `bytes` now, after all evictions that the slower tiers have room
  *  for. 0; -ENOSPC operations would pass their maximum. */
-int overbooking_ask(unsigned ordinal, uint64_t bytes, uint64_t *out_overbooked_bytes);
+int reservation_ask(unsigned ordinal, uint64_t bytes, uint64_t *out_overbooked_bytes);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * reach.c - bring blocks back. See mover.h.
+ * restore.c - bring blocks back. See mover.h.
  *
- * What is mapped host memory comes back in a closure of the gate; what is unmapped, in flights with the gate open.
+ * What is mapped host memory comes back in a pause of the gate; what is unmapped, in flights with the gate open.
  */
 #include "engine/mover.h"
 
@@ -15,14 +15,14 @@
 #include "ledger/headroom.h"
 #include "ledger/state.h"
 
-struct need {
+struct restore_need {
     uint64_t mapped_bytes, host_bytes, disk_bytes;
-    uint64_t smallest_bytes; /* mapped chunk: no closure is worth less room */
+    uint64_t smallest_bytes; /* mapped chunk: no pause is worth less room */
 };
 
-static struct need need_of(const uint32_t *firsts, uint32_t count, unsigned ordinal)
+static struct restore_need need_of(const uint32_t *firsts, uint32_t count, unsigned ordinal)
 {
-    struct need need = {.smallest_bytes = UINT64_MAX};
+    struct restore_need need = {.smallest_bytes = UINT64_MAX};
 
     pthread_mutex_lock(&core.lock);
     for (uint32_t i = 0; i < count; i++) {
@@ -93,15 +93,15 @@ static int unreachable(const uint32_t *firsts, uint32_t count)
     return 0;
 }
 
-/* A closure that makes room for all that is needed and swaps in what is mapped. Objects leave as a whole for it, unless
+/* A pause that makes room for all that is needed and swaps in what is mapped. Objects leave as a whole for it, unless
  * there is no room for a whole one: with a swap at a time it always fits. */
-static void swap_mapped(unsigned ordinal, const uint32_t *firsts, uint32_t count, struct need need)
+static void restore_mapped(unsigned ordinal, const uint32_t *firsts, uint32_t count, struct restore_need need)
 {
     uint64_t bytes = need.mapped_bytes + need.host_bytes + need.disk_bytes;
     bool moved = false;
 
     for (int whole = 1; whole >= 0 && !moved; whole--) {
-        struct closure closure = {
+        struct pause pause = {
             .ordinal = ordinal,
             .newest = UINT64_MAX,
             .whole = whole,
@@ -111,7 +111,7 @@ static void swap_mapped(unsigned ordinal, const uint32_t *firsts, uint32_t count
             .evict_bytes = mover_ready_host(ordinal, bytes, bytes - need.disk_bytes),
         };
 
-        moved = closure_run(&closure) < 0 || closure.evicted_bytes || closure.restored_bytes;
+        moved = pause_run(&pause) < 0 || pause.evicted_bytes || pause.restored_bytes;
     }
 }
 
@@ -137,41 +137,42 @@ static bool find_in_host(unsigned ordinal, uint32_t *out_first, bool *out_mapped
 
 bool mover_lend_slab(unsigned ordinal)
 {
-    struct closure closure = {.ordinal = ordinal, .patient = true, .restore_count = 1, .restore_bytes = 1};
+    struct pause pause = {.ordinal = ordinal, .patient = true, .restore_count = 1, .restore_bytes = 1};
     uint32_t first;
     bool mapped = false;
 
-    if (tier_host_room() >= tier_host_staging() || !find_in_host(ordinal, &first, &mapped))
+    if (headroom_host() >= headroom_host_staging() || !find_in_host(ordinal, &first, &mapped))
         return false;
     if (!mapped)
-        return flight_return(&first, 1, 1, false) != 0;
-    closure.restore = &first;
-    return closure_run(&closure) == 0 && closure.restored_bytes;
+        return restore_wait(&first, 1, 1, false) != 0;
+    pause.restore = &first;
+    return pause_run(&pause) == 0 && pause.restored_bytes;
 }
 
 /* Unmapped chunks come back as long as that helps. */
 static void return_all(unsigned ordinal, const uint32_t *firsts, uint32_t count, bool allow_mapped)
 {
-    struct need need;
+    struct restore_need need;
 
     do
         need = need_of(firsts, count, ordinal);
-    while (need.host_bytes + need.disk_bytes && (flight_return(firsts, count, FLIGHT_CHUNKS, allow_mapped) ||
-                                                 (need.disk_bytes && mover_lend_slab(ordinal))));
+    while (need.host_bytes + need.disk_bytes &&
+           (restore_wait(firsts, count, RESTORE_CHUNKS_MOST, allow_mapped) ||
+            (need.disk_bytes && mover_lend_slab(ordinal))));
 }
 
-static void reach_on(unsigned ordinal, const uint32_t *firsts, uint32_t count)
+static void restore_on(unsigned ordinal, const uint32_t *firsts, uint32_t count)
 {
-    struct need need = need_of(firsts, count, ordinal);
+    struct restore_need need = need_of(firsts, count, ordinal);
     bool returned = true;
 
     while (returned && need.host_bytes + need.disk_bytes + need.mapped_bytes) {
         uint64_t before = need.host_bytes + need.disk_bytes + need.mapped_bytes;
 
         if (need.mapped_bytes && !atomic_load(&core.captures) &&
-            (tier_device_room(ordinal) >= need.smallest_bytes ||
+            (headroom_device(ordinal) >= need.smallest_bytes ||
              mover_anything_leaves(ordinal, UINT64_MAX, false)))
-            swap_mapped(ordinal, firsts, count, need);
+            restore_mapped(ordinal, firsts, count, need);
         else if (need.host_bytes + need.disk_bytes)
             mover_make_room(ordinal, need.host_bytes + need.disk_bytes, need.host_bytes, UINT64_MAX);
         return_all(ordinal, firsts, count, false);
@@ -183,14 +184,14 @@ static void reach_on(unsigned ordinal, const uint32_t *firsts, uint32_t count)
     return_all(ordinal, firsts, count, true);
 }
 
-int mover_reach(const uint32_t *firsts, uint32_t count)
+int restore_blocks(const uint32_t *firsts, uint32_t count)
 {
     core.unreadable = false;
     for (uint32_t i = 0; i < count; i++)
         repair(firsts[i]);
     for (unsigned ordinal = 0; ordinal < core.device->count; ordinal++)
         if (core.devices[ordinal].away_bytes)
-            reach_on(ordinal, firsts, count);
+            restore_on(ordinal, firsts, count);
     return unreachable(firsts, count);
 }
 
@@ -200,7 +201,7 @@ int mover_bring(uint32_t first)
 
     do {
         before = core.devices[core.blocks.block[first].ordinal].away_bytes;
-        mover_reach(&first, 1);
+        restore_blocks(&first, 1);
         if (!(owner_entry(&core.blocks, first) & OWNER_AWAY))
             return 0;
     } while (core.devices[core.blocks.block[first].ordinal].away_bytes < before);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * returning.h - one unmapped chunk on its way back, for flight.c, which waits for it, and arrival.c, which does not.
+ * restore_chunk.h - one unmapped chunk on its way back, for restore_wait.c, which waits for it, and restore_stream.c, which does not.
  *
  * Threads  the mover's role.
  */
@@ -9,7 +9,7 @@
 
 #include "ledger/state.h"
 
-struct returning {
+struct restore_chunk {
     uint32_t first, granule;
     uint64_t slab;    /**< taken for it, or its own */
     uint64_t handle;  /**< 0: it goes to mapped host memory */
@@ -23,18 +23,19 @@ struct returning {
     int result;
 };
 
-static inline struct chunk *returning_chunk(const struct returning *returning)
+static inline struct chunk *restore_chunk_of(const struct restore_chunk *restore)
 {
-    return &core.blocks.chunk[returning->granule];
+    return &core.blocks.chunk[restore->granule];
 }
 
 /** Under the lock: a chunk at rest joins, marked RETURNING. */
-struct returning returning_begin(uint32_t first, uint32_t granule);
+struct restore_chunk restore_chunk_begin(uint32_t first, uint32_t granule);
 
 /** Start a transfer between its slab and `device_address`, or its slot. The result says whether it was started. */
-void returning_submit(struct returning *returning, enum tier from, enum tier to, uint64_t device_address);
+void restore_chunk_submit(struct restore_chunk *restore, enum tier from, enum tier to,
+                          uint64_t device_address);
 
 /** Under the lock: the chunk's new state, by the result. True: its slab is left over. */
-bool returning_commit(struct returning *returning);
+bool restore_chunk_commit(struct restore_chunk *restore);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* arrival.c - see arrival.h. */
+/* restore_stream.c - see restore_stream.h. */
 #include "engine/restore_stream.h"
 
 #include <errno.h>
@@ -12,35 +12,35 @@
 #include "ledger/headroom.h"
 
 enum {
-    ARRIVALS = 256
+    RESTORE_STREAMS = 256
 };
 
 /* Written with the role and the lock. */
 static struct {
-    struct returning chunk[ARRIVALS];
-    const void *stream[ARRIVALS];
-} arrivals;
+    struct restore_chunk chunk[RESTORE_STREAMS];
+    const void *stream[RESTORE_STREAMS];
+} streamed;
 
-_Atomic uint32_t arrival_count;
+_Atomic uint32_t restore_stream_count;
 
-void arrivals_forked(void)
+void restore_streams_forked(void)
 {
-    atomic_store(&arrival_count, 0);
+    atomic_store(&restore_stream_count, 0);
 }
 
-static uint64_t address_of(const struct returning *returning)
+static uint64_t address_of(const struct restore_chunk *restore)
 {
-    return granule_address(&core.blocks, returning->granule);
+    return granule_address(&core.blocks, restore->granule);
 }
 
-static unsigned ordinal_of(const struct returning *returning)
+static unsigned ordinal_of(const struct restore_chunk *restore)
 {
-    return core.blocks.block[returning->first].ordinal;
+    return core.blocks.block[restore->first].ordinal;
 }
 
 /* Under the lock: chunks that are away join, if all of them are unmapped host memory. Returns how many; 0: they are
  * not. */
-static uint32_t plan(uint32_t first, struct returning *list, uint32_t most)
+static uint32_t plan(uint32_t first, struct restore_chunk *list, uint32_t most)
 {
     uint32_t count = 0;
 
@@ -56,71 +56,71 @@ static uint32_t plan(uint32_t first, struct returning *list, uint32_t most)
     }
     for (uint32_t g = first, more = 1, i = 0; more; more = g = chunk_next(&core.blocks, first, g))
         if (core.blocks.chunk[g].state == CHUNK_HOST)
-            list[i++] = returning_begin(first, g);
+            list[i++] = restore_chunk_begin(first, g);
     return count;
 }
 
 /* Take its address and its memory away again; the slab has the bytes. */
-static void undo(struct returning *returning, bool is_mapped)
+static void undo(struct restore_chunk *restore, bool is_mapped)
 {
-    struct stock *handles = &core.devices[ordinal_of(returning)].handles;
-    uint64_t bytes = chunk_bytes(returning_chunk(returning));
+    struct recycler *handles = &core.devices[ordinal_of(restore)].handles;
+    uint64_t bytes = chunk_bytes(restore_chunk_of(restore));
 
-    if (returning->submitted)
-        executors_wait(&core.executors, &returning->transfer);
-    if (is_mapped && core.device->unmap(core.device, address_of(returning), bytes) < 0)
-        returning->result = -EFAULT;
-    if (returning->handle && returning->result == -EFAULT)
-        stock_discard(handles, bytes, returning->handle);
-    else if (returning->handle)
-        stock_return(handles, bytes, returning->handle);
-    returning->handle = 0;
-    if (returning->result != -EFAULT)
-        returning->result = -EAGAIN;
+    if (restore->submitted)
+        executors_wait(&core.executors, &restore->transfer);
+    if (is_mapped && core.device->unmap(core.device, address_of(restore), bytes) < 0)
+        restore->result = -EFAULT;
+    if (restore->handle && restore->result == -EFAULT)
+        recycler_discard(handles, bytes, restore->handle);
+    else if (restore->handle)
+        recycler_return(handles, bytes, restore->handle);
+    restore->handle = 0;
+    if (restore->result != -EFAULT)
+        restore->result = -EAGAIN;
 }
 
 /* Memory at its address, on its way to be filled. False: nothing of that. */
-static bool start(struct returning *returning)
+static bool start(struct restore_chunk *restore)
 {
-    struct chunk *chunk = returning_chunk(returning);
-    unsigned ordinal = ordinal_of(returning);
+    struct chunk *chunk = restore_chunk_of(restore);
+    unsigned ordinal = ordinal_of(restore);
     uint64_t bytes = chunk_bytes(chunk);
 
-    returning->result = tier_verify(chunk, address_of(returning));
-    if (!returning->result)
-        returning->result = allocate_take(ordinal, bytes, 0, &returning->handle);
-    if (returning->result) {
-        returning->handle = 0;
-        returning->result = -EAGAIN; /* whatever it is, the one who waits for it meets it again */
+    restore->result = chunk_verify(chunk, address_of(restore));
+    if (!restore->result)
+        restore->result = allocate_take(ordinal, bytes, 0, &restore->handle);
+    if (restore->result) {
+        restore->handle = 0;
+        restore->result = -EAGAIN; /* whatever it is, the one who waits for it meets it again */
         return false;
     }
-    returning->epoch = gate_writes();
-    returning->result = swap_in(ordinal, address_of(returning), bytes, returning->handle);
-    if (returning->result) {
-        undo(returning, false);
+    restore->epoch = gate_writes();
+    restore->result = backing_map(ordinal, address_of(restore), bytes, restore->handle);
+    if (restore->result) {
+        undo(restore, false);
         return false;
     }
-    returning_submit(returning, TIER_HOST, TIER_DEVICE, address_of(returning));
-    if (returning->result)
-        undo(returning, true);
-    return returning->handle != 0;
+    restore_chunk_submit(restore, TIER_HOST, TIER_DEVICE, address_of(restore));
+    if (restore->result)
+        undo(restore, true);
+    return restore->handle != 0;
 }
 
-static void commit(struct returning *returning)
+static void commit(struct restore_chunk *restore)
 {
-    uint64_t slab = returning->slab, bytes = chunk_bytes(returning_chunk(returning));
+    uint64_t slab = restore->slab, bytes = chunk_bytes(restore_chunk_of(restore));
     bool spare;
 
     pthread_mutex_lock(&core.lock);
-    spare = returning_commit(returning);
+    spare = restore_chunk_commit(restore);
     pthread_cond_broadcast(&core.changed);
     pthread_mutex_unlock(&core.lock);
     if (spare)
-        stock_return(&core.slabs, bytes, slab);
+        recycler_return(&core.slabs, bytes, slab);
 }
 
 /* Nothing of the block is on its way. */
-static void give_up(struct returning *list, uint32_t count)
+static void give_up(struct restore_chunk *list, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         if (list[i].handle)
@@ -131,15 +131,15 @@ static void give_up(struct returning *list, uint32_t count)
     }
 }
 
-int arrival_begin(uint32_t first, void *stream)
+int restore_stream_begin(uint32_t first, void *stream)
 {
-    uint32_t from = atomic_load(&arrival_count), count, started = 0;
-    struct returning *list = &arrivals.chunk[from];
+    uint32_t from = atomic_load(&restore_stream_count), count, started = 0;
+    struct restore_chunk *list = &streamed.chunk[from];
 
     if (!core.device->order || atomic_load(&core.captures))
         return -EAGAIN;
     pthread_mutex_lock(&core.lock);
-    count = plan(first, list, ARRIVALS - from);
+    count = plan(first, list, RESTORE_STREAMS - from);
     pthread_mutex_unlock(&core.lock);
     while (started < count && start(&list[started]))
         started++;
@@ -149,38 +149,38 @@ int arrival_begin(uint32_t first, void *stream)
         return -EAGAIN;
     }
     for (uint32_t i = 0; i < count; i++)
-        arrivals.stream[from + i] = stream;
+        streamed.stream[from + i] = stream;
     pthread_mutex_lock(&core.lock);
-    atomic_store_explicit(&arrival_count, from + count, memory_order_release);
+    atomic_store_explicit(&restore_stream_count, from + count, memory_order_release);
     pthread_mutex_unlock(&core.lock);
     return 0;
 }
 
 /* Its stream may have written to it already: it stays where it is, whatever the driver says of the copy. An error is
  * told twice only where nothing works any more. */
-static void complete(struct returning *returning)
+static void complete(struct restore_chunk *restore)
 {
-    int r = executors_wait(&core.executors, &returning->transfer);
+    int r = executors_wait(&core.executors, &restore->transfer);
 
-    if (r < 0 && core.device->copied(core.device, ordinal_of(returning)) < 0)
+    if (r < 0 && core.device->copied(core.device, ordinal_of(restore)) < 0)
         log_line(LOG_ERROR, "the copy to address %llx failed: what its stream finds there is not what left",
-                 (unsigned long long)address_of(returning));
-    returning->result = 0;
+                 (unsigned long long)address_of(restore));
+    restore->result = 0;
 }
 
-void arrivals_settle(void)
+void restore_streams_settle(void)
 {
-    uint32_t count = atomic_load(&arrival_count);
+    uint32_t count = atomic_load(&restore_stream_count);
     uint64_t since_ns = core_now();
 
     for (uint32_t i = 0; i < count; i++) {
-        complete(&arrivals.chunk[i]);
-        stats_moved(MOVE_HOST_TO_DEVICE, arrivals.chunk[i].transfer.bytes, i ? 0 : core_now() - since_ns);
+        complete(&streamed.chunk[i]);
+        stats_moved(MOVE_HOST_TO_DEVICE, streamed.chunk[i].transfer.bytes, i ? 0 : core_now() - since_ns);
     }
     for (uint32_t i = 0; i < count; i++)
-        commit(&arrivals.chunk[i]);
+        commit(&streamed.chunk[i]);
     pthread_mutex_lock(&core.lock);
-    atomic_store_explicit(&arrival_count, 0, memory_order_release);
+    atomic_store_explicit(&restore_stream_count, 0, memory_order_release);
     pthread_mutex_unlock(&core.lock);
 }
 
@@ -189,21 +189,21 @@ static bool comes_behind(uint32_t first, const void *stream)
 {
     bool found = false;
 
-    for (uint32_t i = 0, count = atomic_load(&arrival_count); i < count; i++) {
-        if (arrivals.chunk[i].first != first)
+    for (uint32_t i = 0, count = atomic_load(&restore_stream_count); i < count; i++) {
+        if (streamed.chunk[i].first != first)
             continue;
-        found = arrivals.stream[i] == stream;
+        found = streamed.stream[i] == stream;
         if (!found)
             break;
     }
     return found;
 }
 
-bool arrival_serves(const struct use *use)
+bool restore_stream_serves(const struct use *use)
 {
     bool serves = use->stream && !use->all && !use->more_count;
 
-    if (!serves || !arrival_any())
+    if (!serves || !restore_stream_any())
         return false;
     pthread_mutex_lock(&core.lock);
     for (uint32_t i = 0; serves && i < use->count; i++) {

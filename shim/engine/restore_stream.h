@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * arrival.h - blocks that come back behind a stream: nobody waits for the copy but the stream.
+ * restore_stream.h - blocks that come back behind a stream: nobody waits for the copy but the stream.
  *
  * What is unmapped is mapped at its address first and filled then. Work that the stream has already goes on; what it
  * is given from now on runs once the block is complete. Any other use, and anything that moves, waits for that. Until
@@ -23,24 +23,24 @@ struct use;
  * Returns  0; -EAGAIN not so: nothing was changed. It is mapped, on disk or broken, there is no room, a capture is
  *          open, too many are on their way, or the device cannot do this
  */
-int arrival_begin(uint32_t first, void *stream);
+int restore_stream_begin(uint32_t first, void *stream);
 
-/** Chunks that are on their way; written by arrival.c. */
-extern _Atomic uint32_t arrival_count;
+/** Chunks that are on their way; written by restore_stream.c. */
+extern _Atomic uint32_t restore_stream_count;
 
 /** Is any on its way? Any thread. */
-static inline bool arrival_any(void)
+static inline bool restore_stream_any(void)
 {
-    return atomic_load_explicit(&arrival_count, memory_order_acquire) != 0;
+    return atomic_load_explicit(&restore_stream_count, memory_order_acquire) != 0;
 }
 
 /** Wait for all of them. Role held. */
-void arrivals_settle(void);
+void restore_streams_settle(void);
 
 /** Is all that the call lacks on its way behind the stream that it goes to? Inside the user section. */
-bool arrival_serves(const struct use *use);
+bool restore_stream_serves(const struct use *use);
 
 /** In a forked child: there are none. */
-void arrivals_forked(void);
+void restore_streams_forked(void);
 
 #endif

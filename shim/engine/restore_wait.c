@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* flight.c - see flight.h. */
+/* restore_wait.c - see restore_wait.h. */
 #include "engine/restore_wait.h"
 
 #include <errno.h>
@@ -12,26 +12,26 @@
 #include "engine/restore_chunk.h"
 #include "ledger/headroom.h"
 
-struct returning returning_begin(uint32_t first, uint32_t granule)
+struct restore_chunk restore_chunk_begin(uint32_t first, uint32_t granule)
 {
     struct chunk *chunk = &core.blocks.chunk[granule];
-    const struct operand *operand = &core.blocks.operand[first];
-    struct returning returning = {
+    const struct object *object = &core.blocks.object[first];
+    struct restore_chunk restore = {
         .first = first,
         .granule = granule,
         .slab = (uintptr_t)chunk->slab,
         .from_disk = chunk->state == CHUNK_DISK,
         .dropped = chunk_dropped(chunk),
-        .keep = core.blocks.block[first].flags & BLOCK_REGISTERED && operand->flags & OPERAND_KEEP &&
-                !operand->reload,
+        .keep = core.blocks.block[first].flags & BLOCK_REGISTERED && object->flags & OPERAND_KEEP &&
+                !object->reload,
     };
 
     chunk_move(chunk, CHUNK_RETURNING);
-    return returning;
+    return restore;
 }
 
 /* Under the lock: chunks of one tier join the flight, marked RETURNING. Returns how many are in it now. */
-static uint32_t plan_from(bool from_disk, struct returning *flight, uint32_t planned, uint32_t most,
+static uint32_t plan_from(bool from_disk, struct restore_chunk *batch, uint32_t planned, uint32_t most,
                           const uint32_t *firsts, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
@@ -42,7 +42,7 @@ static uint32_t plan_from(bool from_disk, struct returning *flight, uint32_t pla
 
             if (chunk->state != (from_disk ? CHUNK_DISK : CHUNK_HOST) || chunk->mapped || planned == most)
                 continue;
-            flight[planned++] = returning_begin(firsts[i], g);
+            batch[planned++] = restore_chunk_begin(firsts[i], g);
         }
     }
     return planned;
@@ -50,83 +50,84 @@ static uint32_t plan_from(bool from_disk, struct returning *flight, uint32_t pla
 
 /* Up to a flight of unmapped chunks of the list. Those in host memory first: they leave the room that is needed to
  * read the others. */
-static uint32_t plan(struct returning *flight, uint32_t most, const uint32_t *firsts, uint32_t count)
+static uint32_t plan(struct restore_chunk *batch, uint32_t most, const uint32_t *firsts, uint32_t count)
 {
     uint32_t planned;
 
     pthread_mutex_lock(&core.lock);
-    planned = plan_from(false, flight, 0, most, firsts, count);
-    planned = plan_from(true, flight, planned, most, firsts, count);
+    planned = plan_from(false, batch, 0, most, firsts, count);
+    planned = plan_from(true, batch, planned, most, firsts, count);
     pthread_mutex_unlock(&core.lock);
     return planned;
 }
 
-void returning_submit(struct returning *returning, enum tier from, enum tier to, uint64_t device_address)
+void restore_chunk_submit(struct restore_chunk *restore, enum tier from, enum tier to,
+                          uint64_t device_address)
 {
-    returning->transfer = (struct transfer){
+    restore->transfer = (struct transfer){
         .from = from,
         .to = to,
-        .ordinal = core.blocks.block[returning->first].ordinal,
+        .ordinal = core.blocks.block[restore->first].ordinal,
         .device_address = device_address,
-        .host = &((struct slab *)(uintptr_t)returning->slab)->memory,
-        .slot = returning_chunk(returning)->slot,
-        .bytes = chunk_bytes(returning_chunk(returning)),
+        .host = &((struct slab *)(uintptr_t)restore->slab)->memory,
+        .slot = restore_chunk_of(restore)->slot,
+        .bytes = chunk_bytes(restore_chunk_of(restore)),
     };
-    returning->result = executors_submit(&core.executors, &returning->transfer);
-    returning->submitted = !returning->result;
+    restore->result = executors_submit(&core.executors, &restore->transfer);
+    restore->submitted = !restore->result;
 }
 
-static void wait_all(struct returning *flight, uint32_t count, enum stats_move move, uint64_t since_ns)
+static void wait_all(struct restore_chunk *batch, uint32_t count, enum stats_move move, uint64_t since_ns)
 {
     for (uint32_t i = 0; i < count; i++)
-        if (flight[i].submitted)
-            flight[i].result = executors_wait(&core.executors, &flight[i].transfer);
+        if (batch[i].submitted)
+            batch[i].result = executors_wait(&core.executors, &batch[i].transfer);
     since_ns = core_now() - since_ns;
     for (uint32_t i = 0; i < count; i++) {
-        if (flight[i].submitted && !flight[i].result) {
-            stats_moved(move, flight[i].transfer.bytes, since_ns);
+        if (batch[i].submitted && !batch[i].result) {
+            stats_moved(move, batch[i].transfer.bytes, since_ns);
             since_ns = 0;
         }
-        flight[i].submitted = false;
+        batch[i].submitted = false;
     }
 }
 
 /* Device memory for a chunk, else (when allowed) mapped host memory; and a slab for one that is on disk. The reserves
  * are there so that one chunk can always come back: `reserves` says that this is the one. */
-static void acquire(struct returning *returning, bool allow_mapped, bool reserves)
+static void acquire(struct restore_chunk *restore, bool allow_mapped, bool reserves)
 {
-    uint64_t bytes = chunk_bytes(returning_chunk(returning));
-    unsigned ordinal = core.blocks.block[returning->first].ordinal;
-    uint64_t keep = returning->from_disk && !reserves ? tier_device_keep(ordinal) : 0;
-    int r = allocate_take(ordinal, bytes, keep, &returning->handle);
+    uint64_t bytes = chunk_bytes(restore_chunk_of(restore));
+    unsigned ordinal = core.blocks.block[restore->first].ordinal;
+    uint64_t keep = restore->from_disk && !reserves ? headroom_device_keep(ordinal) : 0;
+    int r = allocate_take(ordinal, bytes, keep, &restore->handle);
 
     if (r < 0 && !(allow_mapped && core.mapped)) {
-        returning->result = -ENOSPC;
+        restore->result = -ENOSPC;
         return;
     }
-    if (!returning->from_disk)
+    if (!restore->from_disk)
         return;
-    r = stock_take(&core.slabs, bytes, 0, &returning->slab);
+    r = recycler_take(&core.slabs, bytes, 0, &restore->slab);
     if (r == -ENOSPC && mover_spill(bytes, UINT64_MAX) == 0)
-        r = stock_take(&core.slabs, bytes, 0, &returning->slab);
-    returning->result = r;
-    if (!r && !returning->dropped)
-        returning_submit(returning, TIER_DISK, TIER_HOST, 0);
+        r = recycler_take(&core.slabs, bytes, 0, &restore->slab);
+    restore->result = r;
+    if (!r && !restore->dropped)
+        restore_chunk_submit(restore, TIER_DISK, TIER_HOST, 0);
 }
 
 /* After the reads have been started: they go on meanwhile. */
-static void reload(struct returning *returning)
+static void reload(struct restore_chunk *restore)
 {
-    const struct slab *slab = (const struct slab *)(uintptr_t)returning->slab;
+    const struct slab *slab = (const struct slab *)(uintptr_t)restore->slab;
 
-    if (returning->dropped && !returning->result)
-        returning->result = reload_fill(returning->first, returning->granule, slab->memory.cpu);
+    if (restore->dropped && !restore->result)
+        restore->result = reload_callback_fill(restore->first, restore->granule, slab->memory.cpu);
 }
 
 /* A private address for the chunk's new device memory. */
-static int scratch_map(struct returning *returning)
+static int scratch_map(struct restore_chunk *restore)
 {
-    const struct chunk *chunk = returning_chunk(returning);
+    const struct chunk *chunk = restore_chunk_of(restore);
     uint32_t granule;
     int r;
 
@@ -135,10 +136,10 @@ static int scratch_map(struct returning *returning)
     pthread_mutex_unlock(&core.lock);
     if (r < 0)
         return r;
-    r = swap_in(core.blocks.block[returning->first].ordinal, granule_address(&core.blocks, granule),
-                chunk_bytes(chunk), returning->handle);
+    r = backing_map(core.blocks.block[restore->first].ordinal, granule_address(&core.blocks, granule),
+                    chunk_bytes(chunk), restore->handle);
     if (!r) {
-        returning->scratch = granule_address(&core.blocks, granule);
+        restore->scratch = granule_address(&core.blocks, granule);
         return 0;
     }
     if (r == -EFAULT) /* half mapped: the address is not used again */
@@ -149,157 +150,158 @@ static int scratch_map(struct returning *returning)
     return r;
 }
 
-static int scratch_unmap(struct returning *returning)
+static int scratch_unmap(struct restore_chunk *restore)
 {
-    const struct chunk *chunk = returning_chunk(returning);
+    const struct chunk *chunk = restore_chunk_of(restore);
     int r;
 
-    if (!returning->scratch)
+    if (!restore->scratch)
         return 0;
-    r = core.device->unmap(core.device, returning->scratch, chunk_bytes(chunk));
+    r = core.device->unmap(core.device, restore->scratch, chunk_bytes(chunk));
     if (!r) {
         pthread_mutex_lock(&core.lock);
-        extent_give(&core.arena, address_granule(&core.blocks, returning->scratch), chunk->granules);
+        extent_give(&core.arena, address_granule(&core.blocks, restore->scratch), chunk->granules);
         pthread_mutex_unlock(&core.lock);
     }
-    returning->scratch = 0;
+    restore->scratch = 0;
     return r;
 }
 
-static void copy_start(struct returning *returning)
+static void copy_start(struct restore_chunk *restore)
 {
-    struct chunk *chunk = returning_chunk(returning);
+    struct chunk *chunk = restore_chunk_of(restore);
 
-    if (returning->result)
+    if (restore->result)
         return;
-    chunk->slab = (struct slab *)(uintptr_t)returning->slab;
-    if (returning->dropped)
-        tier_remember(chunk);
-    returning->result = tier_verify(chunk, granule_address(&core.blocks, returning->granule));
-    if (returning->result || !returning->handle)
+    chunk->slab = (struct slab *)(uintptr_t)restore->slab;
+    if (restore->dropped)
+        chunk_remember(chunk);
+    restore->result = chunk_verify(chunk, granule_address(&core.blocks, restore->granule));
+    if (restore->result || !restore->handle)
         return;
-    returning->result = scratch_map(returning);
-    if (!returning->result)
-        returning_submit(returning, TIER_HOST, TIER_DEVICE, returning->scratch);
+    restore->result = scratch_map(restore);
+    if (!restore->result)
+        restore_chunk_submit(restore, TIER_HOST, TIER_DEVICE, restore->scratch);
 }
 
 /* Map at the chunk's own address. What an earlier failure may have left there half mapped is removed first. */
 static int settle_at(unsigned ordinal, uint64_t address, uint64_t bytes, uint64_t handle)
 {
-    int r = swap_in(ordinal, address, bytes, handle);
+    int r = backing_map(ordinal, address, bytes, handle);
 
     if (r < 0 && r != -EFAULT && core.device->unmap(core.device, address, bytes) == 0)
-        r = swap_in(ordinal, address, bytes, handle);
+        r = backing_map(ordinal, address, bytes, handle);
     return r;
 }
 
 /* Map what holds the bytes now: the handle, else the slab when that is allowed. */
-static void place(struct returning *returning, bool allow_mapped)
+static void place(struct restore_chunk *restore, bool allow_mapped)
 {
-    struct chunk *chunk = returning_chunk(returning);
-    unsigned ordinal = core.blocks.block[returning->first].ordinal;
-    uint64_t address = granule_address(&core.blocks, returning->granule), bytes = chunk_bytes(chunk);
-    int r = scratch_unmap(returning);
+    struct chunk *chunk = restore_chunk_of(restore);
+    unsigned ordinal = core.blocks.block[restore->first].ordinal;
+    uint64_t address = granule_address(&core.blocks, restore->granule), bytes = chunk_bytes(chunk);
+    int r = scratch_unmap(restore);
 
-    if (returning->handle && (r < 0 || returning->result)) {
-        stock_discard(&core.devices[ordinal].handles, bytes, returning->handle);
-        returning->handle = 0;
-        returning->result = returning->result ? returning->result : r;
+    if (restore->handle && (r < 0 || restore->result)) {
+        recycler_discard(&core.devices[ordinal].handles, bytes, restore->handle);
+        restore->handle = 0;
+        restore->result = restore->result ? restore->result : r;
     }
-    if (returning->result == -EILSEQ || !chunk->slab)
+    if (restore->result == -EILSEQ || !chunk->slab)
         return;
-    returning->epoch = gate_writes();
-    if (returning->handle) {
-        returning->result = settle_at(ordinal, address, bytes, returning->handle);
-        if (!returning->result)
+    restore->epoch = gate_writes();
+    if (restore->handle) {
+        restore->result = settle_at(ordinal, address, bytes, restore->handle);
+        if (!restore->result)
             return;
-        stock_discard(&core.devices[ordinal].handles, bytes, returning->handle);
-        returning->handle = 0;
+        recycler_discard(&core.devices[ordinal].handles, bytes, restore->handle);
+        restore->handle = 0;
     }
-    if (returning->result != -EFAULT)
-        returning->result = allow_mapped && core.mapped && chunk->slab->memory.handle
-                                ? settle_at(ordinal, address, bytes, chunk->slab->memory.handle)
-                                : -ENOSPC;
+    if (restore->result != -EFAULT)
+        restore->result = allow_mapped && core.mapped && chunk->slab->memory.handle
+                              ? settle_at(ordinal, address, bytes, chunk->slab->memory.handle)
+                              : -ENOSPC;
 }
 
 /* Under the lock: the chunk is about to be resident. Where the program answers for what is written, what it came from
  * stays good: the slot, else the slab. True: the slab is kept. */
-static bool keep_copy(struct returning *returning)
+static bool keep_copy(struct restore_chunk *restore)
 {
-    struct chunk *chunk = returning_chunk(returning);
-    struct operand *operand = &core.blocks.operand[returning->first];
+    struct chunk *chunk = restore_chunk_of(restore);
+    struct object *object = &core.blocks.object[restore->first];
 
-    chunk->copied = returning->keep;
-    operand->copies += returning->keep;
-    if (returning->keep && !returning->from_disk)
+    chunk->copied = restore->keep;
+    object->copies += restore->keep;
+    if (restore->keep && !restore->from_disk)
         return true;
     chunk->slab = NULL;
     return false;
 }
 
-bool returning_commit(struct returning *returning)
+bool restore_chunk_commit(struct restore_chunk *restore)
 {
-    struct chunk *chunk = returning_chunk(returning);
-    struct block *block = &core.blocks.block[returning->first];
+    struct chunk *chunk = restore_chunk_of(restore);
+    struct block *block = &core.blocks.block[restore->first];
     bool spare = false;
 
-    if (!returning->result) {
+    if (!restore->result) {
         if (chunk->slot != SLOT_NONE)
-            chunk->slot_epoch = returning->epoch;
-        chunk->handle = returning->handle;
-        chunk->mapped = !returning->handle;
+            chunk->slot_epoch = restore->epoch;
+        chunk->handle = restore->handle;
+        chunk->mapped = !restore->handle;
         if (!(block->flags & BLOCK_REGISTERED))
             atomic_fetch_sub(&core.away_unproven, 1);
-        if (returning->handle) {
-            spare = !keep_copy(returning);
+        if (restore->handle) {
+            spare = !keep_copy(restore);
             core.devices[block->ordinal].away_bytes -= chunk_bytes(chunk);
-            area_came(returning->first, chunk_bytes(chunk));
-            block_returned(returning->first);
+            share_came(restore->first, chunk_bytes(chunk));
+            block_returned(restore->first);
             stats_add(&core.counters.restores, 1);
         }
-        chunk_move(chunk, returning->handle ? CHUNK_RESIDENT : CHUNK_HOST);
-    } else if (returning->result == -EFAULT) {
+        chunk_move(chunk, restore->handle ? CHUNK_RESIDENT : CHUNK_HOST);
+    } else if (restore->result == -EFAULT) {
         chunk_move(chunk, CHUNK_BROKEN);
-    } else if (returning->from_disk) {
-        spare = returning->slab != 0;
+    } else if (restore->from_disk) {
+        spare = restore->slab != 0;
         chunk->slab = NULL;
         chunk_move(chunk, CHUNK_DISK);
     } else {
         chunk_move(chunk, CHUNK_HOST);
     }
-    block_publish(&core.blocks, returning->first);
-    host_area_block(returning->first);
+    block_publish(&core.blocks, restore->first);
+    host_share_block(restore->first);
     return spare;
 }
 
-uint32_t flight_return(const uint32_t *firsts, uint32_t count, uint32_t most, bool allow_mapped)
+uint32_t restore_wait(const uint32_t *firsts, uint32_t count, uint32_t most, bool allow_mapped)
 {
-    struct returning flight[FLIGHT_CHUNKS];
-    uint32_t planned = plan(flight, most < FLIGHT_CHUNKS ? most : FLIGHT_CHUNKS, firsts, count), returned = 0;
+    struct restore_chunk batch[RESTORE_CHUNKS_MOST];
+    uint32_t planned = plan(batch, most < RESTORE_CHUNKS_MOST ? most : RESTORE_CHUNKS_MOST, firsts, count),
+             returned = 0;
     uint64_t since_ns = core_now();
 
     for (uint32_t i = 0; i < planned; i++)
-        acquire(&flight[i], allow_mapped, i == 0);
+        acquire(&batch[i], allow_mapped, i == 0);
     for (uint32_t i = 0; i < planned; i++)
-        reload(&flight[i]);
-    wait_all(flight, planned, MOVE_DISK_TO_HOST, since_ns);
+        reload(&batch[i]);
+    wait_all(batch, planned, MOVE_DISK_TO_HOST, since_ns);
     since_ns = core_now();
     for (uint32_t i = 0; i < planned; i++)
-        copy_start(&flight[i]);
-    wait_all(flight, planned, MOVE_HOST_TO_DEVICE, since_ns);
+        copy_start(&batch[i]);
+    wait_all(batch, planned, MOVE_HOST_TO_DEVICE, since_ns);
     for (uint32_t i = 0; i < planned; i++)
-        place(&flight[i], allow_mapped);
+        place(&batch[i], allow_mapped);
     for (uint32_t i = 0; i < planned; i++) {
         bool spare;
 
         pthread_mutex_lock(&core.lock);
-        spare = returning_commit(&flight[i]);
+        spare = restore_chunk_commit(&batch[i]);
         pthread_cond_broadcast(&core.changed);
         pthread_mutex_unlock(&core.lock);
         if (spare)
-            stock_return(&core.slabs, chunk_bytes(returning_chunk(&flight[i])), flight[i].slab);
-        returned += !flight[i].result;
-        if (flight[i].result == -EILSEQ || (flight[i].result == -EIO && flight[i].from_disk))
+            recycler_return(&core.slabs, chunk_bytes(restore_chunk_of(&batch[i])), batch[i].slab);
+        returned += !batch[i].result;
+        if (batch[i].result == -EILSEQ || (batch[i].result == -EIO && batch[i].from_disk))
             core.unreadable = true;
     }
     return returned;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* need.c - see need.h. */
+/* room_wait.c - see room_wait.h. */
 #include "engine/room_wait.h"
 
 #include "engine/monitor.h"
@@ -10,10 +10,10 @@
 /* core.lock held. */
 static bool is_served(uint64_t ticket)
 {
-    return core.needs_served >= ticket;
+    return core.room_waits_served >= ticket;
 }
 
-bool need_wait(unsigned ordinal, uint64_t bytes, uint64_t wait_ms)
+bool room_wait(unsigned ordinal, uint64_t bytes, uint64_t wait_ms)
 {
     struct timespec until = core_until(wait_ms * UINT64_C(1000000));
     uint64_t ticket,
@@ -24,7 +24,7 @@ bool need_wait(unsigned ordinal, uint64_t bytes, uint64_t wait_ms)
         return false;
     pthread_mutex_lock(&core.lock);
     *need_bytes += bytes;
-    ticket = atomic_fetch_add(&core.needs_told, 1) + 1;
+    ticket = atomic_fetch_add(&core.room_waits_told, 1) + 1;
     pthread_mutex_unlock(&core.lock);
     monitor_call();
     pthread_mutex_lock(&core.lock);
@@ -35,30 +35,30 @@ bool need_wait(unsigned ordinal, uint64_t bytes, uint64_t wait_ms)
     return served;
 }
 
-bool need_pending(void)
+bool room_wait_pending(void)
 {
-    return atomic_load(&core.needs_told) != atomic_load(&core.needs_served);
+    return atomic_load(&core.room_waits_told) != atomic_load(&core.room_waits_served);
 }
 
 /* Idle slabs first, then blocks to disk. */
 static void serve_host(uint64_t bytes)
 {
-    uint64_t made = stock_trim(&core.slabs, bytes);
+    uint64_t made = recycler_trim(&core.slabs, bytes);
 
     if (made >= bytes)
         return;
     mover_take();
-    mover_spill(bytes - made + tier_host_staging(), UINT64_MAX);
+    mover_spill(bytes - made + headroom_host_staging(), UINT64_MAX);
     mover_give();
-    stock_trim(&core.slabs, bytes - made);
+    recycler_trim(&core.slabs, bytes - made);
 }
 
-void need_serve(void)
+void room_wait_serve(void)
 {
     uint64_t bytes[DEVICE_MAX], host_bytes, ticket;
 
     pthread_mutex_lock(&core.lock);
-    ticket = atomic_load(&core.needs_told);
+    ticket = atomic_load(&core.room_waits_told);
     host_bytes = core.host_need_bytes;
     core.host_need_bytes = 0;
     for (unsigned i = 0; i < core.device->count; i++) {
@@ -76,7 +76,7 @@ void need_serve(void)
     if (host_bytes)
         serve_host(host_bytes);
     pthread_mutex_lock(&core.lock);
-    atomic_store(&core.needs_served, ticket);
+    atomic_store(&core.room_waits_served, ticket);
     pthread_cond_broadcast(&core.changed);
     pthread_mutex_unlock(&core.lock);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * need.h - room on a device, or in the host's budget, that allocations wait for.
+ * room_wait.h - room on a device, or in the host's budget, that allocations wait for.
  *
  * An allocation that finds none says so and waits, EBBTIDE_WAIT_MS or a few of them, for the monitor's thread, which
  * makes room for all who wait with one drain. Who is not served then helps himself.
@@ -20,12 +20,12 @@
 
 /** Wait up to `wait_ms` for `bytes` more on the device. False: nobody made room in time, or nobody is there to make
  *  it. */
-bool need_wait(unsigned ordinal, uint64_t bytes, uint64_t wait_ms);
+bool room_wait(unsigned ordinal, uint64_t bytes, uint64_t wait_ms);
 
 /** Does anybody wait? */
-bool need_pending(void);
+bool room_wait_pending(void);
 
 /** Make room for all who wait, and wake them. The monitor's. */
-void need_serve(void);
+void room_wait_serve(void);
 
 #endif

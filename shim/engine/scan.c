@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* search.c - see search.h. */
+/* scan.c - see scan.h. */
 #include "engine/scan.h"
 
 #include <errno.h>
@@ -28,8 +28,7 @@ static unsigned suspects(const uint32_t *words, uint32_t upper, uint32_t upper_s
     return found;
 }
 
-void search_words(const void *memory, size_t bytes, uint64_t base, uint64_t span, search_hit_fn hit,
-                  void *arg)
+void scan_words(const void *memory, size_t bytes, uint64_t base, uint64_t span, scan_hit_fn hit, void *arg)
 {
     const uint32_t *words = memory;
     size_t count = bytes / sizeof(*words);
@@ -52,7 +51,7 @@ void search_words(const void *memory, size_t bytes, uint64_t base, uint64_t span
     }
 }
 
-uint64_t search_span(void)
+uint64_t scan_span(void)
 {
     return ((uint64_t)extent_high(&core.arena) + 1) * GRANULE_BYTES;
 }
@@ -60,12 +59,12 @@ uint64_t search_span(void)
 /* ---- everything --------------------------------------------------------------------------------------------- */
 
 /* One search. */
-struct search {
+struct scan_pass {
     struct slab *slab[2]; /* pieces are copied here for the CPU; the same one twice where there is only one */
     struct slab *results; /* of the device's own search; NULL: the CPU searches everything */
-    uint32_t holder;      /* granule of the block being searched, or SCAN_ROOT */
+    uint32_t holder;      /* granule of the block being searched, or SCAN_DEVICE_ROOT */
     uint64_t cpu_writable_bytes;
-    uint64_t searched_bytes;
+    uint64_t scanned_bytes;
 };
 
 static void refer(uint32_t granule)
@@ -77,7 +76,7 @@ static void refer(uint32_t granule)
         block->flags |= BLOCK_REFERENCED;
 }
 
-void search_refer(uint32_t granule)
+void scan_refer(uint32_t granule)
 {
     refer(granule);
     refer(granule + 1);
@@ -85,7 +84,7 @@ void search_refer(uint32_t granule)
         refer(granule - 1);
 }
 
-void search_hold(uint32_t granule)
+void scan_hold(uint32_t granule)
 {
     uint32_t first;
     struct block *block = blocks_at(&core.blocks, granule, &first);
@@ -97,17 +96,17 @@ void search_hold(uint32_t granule)
 /* core.lock held: flags belong to it. */
 static void found(uint64_t word, void *arg)
 {
-    const struct search *search = arg;
+    const struct scan_pass *scan = arg;
 
-    if (search->holder != SCAN_ROOT)
-        search_hold(search->holder);
-    search_refer(address_granule(&core.blocks, word));
+    if (scan->holder != SCAN_DEVICE_ROOT)
+        scan_hold(scan->holder);
+    scan_refer(address_granule(&core.blocks, word));
 }
 
-static void search_cpu(struct search *search, const void *memory, uint64_t bytes)
+static void scan_cpu(struct scan_pass *scan, const void *memory, uint64_t bytes)
 {
     pthread_mutex_lock(&core.lock);
-    search_words(memory, bytes & ~UINT64_C(3), core.blocks.base, search_span(), found, search);
+    scan_words(memory, bytes & ~UINT64_C(3), core.blocks.base, scan_span(), found, scan);
     pthread_mutex_unlock(&core.lock);
 }
 
@@ -130,9 +129,9 @@ static int piece_start(struct transfer *transfer, unsigned ordinal, uint64_t add
 }
 
 /* With two slabs the CPU searches one piece while the next is copied. */
-static int search_copies(struct search *search, unsigned ordinal, uint64_t address, uint64_t bytes)
+static int scan_copies(struct scan_pass *scan, unsigned ordinal, uint64_t address, uint64_t bytes)
 {
-    struct slab *const *slab = search->slab;
+    struct slab *const *slab = scan->slab;
     struct transfer transfer[2];
     bool both = slab[0] != slab[1];
     uint64_t next = 0;
@@ -147,7 +146,7 @@ static int search_copies(struct search *search, unsigned ordinal, uint64_t addre
             break;
         if (!last && both)
             r = piece_start(&transfer[turn ^ 1], ordinal, address, bytes, slab[turn ^ 1], &next);
-        search_cpu(search, slab[turn]->memory.cpu, transfer[turn].bytes);
+        scan_cpu(scan, slab[turn]->memory.cpu, transfer[turn].bytes);
         if (last)
             break;
         if (!both)
@@ -158,33 +157,33 @@ static int search_copies(struct search *search, unsigned ordinal, uint64_t addre
 }
 
 /* Memory that a device reaches. */
-static int search_device(struct search *search, unsigned ordinal, uint64_t address, uint64_t bytes)
+static int scan_device(struct scan_pass *scan, unsigned ordinal, uint64_t address, uint64_t bytes)
 {
     int r = -EINVAL;
 
-    if (search->results)
-        r = scan_piece(search->results, ordinal, address, bytes, search->holder);
-    return r == -EINVAL ? search_copies(search, ordinal, address, bytes) : r;
+    if (scan->results)
+        r = scan_device_piece(scan->results, ordinal, address, bytes, scan->holder);
+    return r == -EINVAL ? scan_copies(scan, ordinal, address, bytes) : r;
 }
 
-static int search_root(const struct root *root, void *arg)
+static int scan_root(const struct root *root, void *arg)
 {
-    struct search *search = arg;
+    struct scan_pass *scan = arg;
 
-    search->searched_bytes += root->bytes;
+    scan->scanned_bytes += root->bytes;
     if (!root->cpu)
-        return search_device(search, root->ordinal, root->address, root->bytes & ~UINT64_C(3));
-    search_cpu(search, root->cpu, root->bytes);
+        return scan_device(scan, root->ordinal, root->address, root->bytes & ~UINT64_C(3));
+    scan_cpu(scan, root->cpu, root->bytes);
     return 0;
 }
 
 static int count_root(const struct root *root, void *arg)
 {
-    ((struct search *)arg)->cpu_writable_bytes += root->bytes;
+    ((struct scan_pass *)arg)->cpu_writable_bytes += root->bytes;
     return 0;
 }
 
-static int search_chunk(struct search *search, uint32_t first, uint32_t granule)
+static int scan_chunk(struct scan_pass *scan, uint32_t first, uint32_t granule)
 {
     const struct chunk *chunk = &core.blocks.chunk[granule];
     const unsigned ordinal = core.blocks.block[first].ordinal;
@@ -193,16 +192,16 @@ static int search_chunk(struct search *search, uint32_t first, uint32_t granule)
 
     if (chunk->state == CHUNK_BROKEN)
         return -EIO;
-    search->holder = first;
+    scan->holder = first;
     if (chunk->state == CHUNK_RESIDENT)
-        r = search_device(search, ordinal, granule_address(&core.blocks, granule), bytes);
-    else if (chunk->state == CHUNK_HOST && chunk->mapped && search->results)
-        r = search_device(search, ordinal, chunk->slab->memory.alias, bytes);
+        r = scan_device(scan, ordinal, granule_address(&core.blocks, granule), bytes);
+    else if (chunk->state == CHUNK_HOST && chunk->mapped && scan->results)
+        r = scan_device(scan, ordinal, chunk->slab->memory.alias, bytes);
     else if (chunk->state == CHUNK_HOST && chunk->mapped)
-        search_cpu(search, chunk->slab->memory.cpu, bytes);
+        scan_cpu(scan, chunk->slab->memory.cpu, bytes);
     else
         return 0;
-    search->searched_bytes += bytes;
+    scan->scanned_bytes += bytes;
     return r;
 }
 
@@ -221,10 +220,10 @@ static bool next_alive(uint32_t *first)
 }
 
 /* Blocks that the program frees from now on stay where they are. */
-static void searching(bool on)
+static void scanning(bool on)
 {
     pthread_mutex_lock(&core.lock);
-    core.searching = on;
+    core.scanning = on;
     pthread_cond_broadcast(&core.changed);
     pthread_mutex_unlock(&core.lock);
 }
@@ -240,76 +239,76 @@ static void forget(void)
 }
 
 /* Can everything be known that a kernel could read a pointer from? */
-static int roots_known(struct search *search, const char **out_why)
+static int roots_known(struct scan_pass *scan, const char **out_why)
 {
-    int r = core.device->roots(core.device, true, count_root, search, out_why);
+    int r = core.device->roots(core.device, true, count_root, scan, out_why);
 
     if (r < 0)
         return r;
-    if (search->cpu_writable_bytes > (uint64_t)CPU_WRITABLE_MAX_MIB << 20) {
+    if (scan->cpu_writable_bytes > (uint64_t)CPU_WRITABLE_MAX_MIB << 20) {
         *out_why = "more than 4 MiB of pinned or managed memory, which kernels read and the CPU writes";
         return -ENOTSUP;
     }
     return 0;
 }
 
-static int search_all(struct search *search, const char **out_why)
+static int scan_all(struct scan_pass *scan, const char **out_why)
 {
     int r, finished = 0;
 
     forget();
-    search->holder = SCAN_ROOT;
-    r = core.device->roots(core.device, false, search_root, search, out_why);
+    scan->holder = SCAN_DEVICE_ROOT;
+    r = core.device->roots(core.device, false, scan_root, scan, out_why);
     for (uint32_t first = 0; r >= 0 && next_alive(&first); first++)
         for (uint32_t g = first, more = 1; more && r >= 0; more = g = chunk_next(&core.blocks, first, g))
-            r = search_chunk(search, first, g);
-    if (search->results)
-        finished = scan_finish(search->results);
+            r = scan_chunk(scan, first, g);
+    if (scan->results)
+        finished = scan_device_finish(scan->results);
     return r < 0 ? r : finished;
 }
 
 /* By the device where that works, by the CPU otherwise. */
-static int search_slabs(struct search *search, const char **out_why)
+static int scan_slabs(struct scan_pass *scan, const char **out_why)
 {
-    int r = roots_known(search, out_why);
+    int r = roots_known(scan, out_why);
 
     if (r < 0)
         return r;
-    if (search->slab[0] != search->slab[1] && !scan_begin(search->slab[1])) {
-        search->results = search->slab[1];
-        search->slab[1] = search->slab[0];
-        r = search_all(search, out_why);
+    if (scan->slab[0] != scan->slab[1] && !scan_device_begin(scan->slab[1])) {
+        scan->results = scan->slab[1];
+        scan->slab[1] = scan->slab[0];
+        r = scan_all(scan, out_why);
         if (!r || *out_why)
             return r;
-        scan_refuse();
-        search->results = NULL;
+        scan_device_refuse();
+        scan->results = NULL;
     }
-    return search_all(search, out_why);
+    return scan_all(scan, out_why);
 }
 
-bool search_run(void)
+bool scan_run(void)
 {
-    struct search search = {0};
+    struct scan_pass scan = {0};
     uint64_t item[2], since_ns = core_now();
     const char *why = NULL;
     unsigned taken = 0;
     int r;
 
-    while (taken < 2 && !(r = stock_take(&core.slabs, PIECE_GRANULES * GRANULE_BYTES, 0, &item[taken]))) {
-        search.slab[taken] = (struct slab *)(uintptr_t)item[taken];
+    while (taken < 2 && !(r = recycler_take(&core.slabs, PIECE_GRANULES * GRANULE_BYTES, 0, &item[taken]))) {
+        scan.slab[taken] = (struct slab *)(uintptr_t)item[taken];
         taken++;
     }
     if (taken == 1)
-        search.slab[1] = search.slab[0];
-    searching(true);
+        scan.slab[1] = scan.slab[0];
+    scanning(true);
     if (taken)
-        r = search_slabs(&search, &why);
-    searching(false);
+        r = scan_slabs(&scan, &why);
+    scanning(false);
     for (unsigned i = 0; i < taken; i++)
-        stock_return(&core.slabs, PIECE_GRANULES * GRANULE_BYTES, item[i]);
-    stats_add(&core.counters.searches, 1);
-    stats_add(&core.counters.searched_bytes, search.searched_bytes);
-    stats_add(&core.counters.search_ns, core_now() - since_ns);
+        recycler_return(&core.slabs, PIECE_GRANULES * GRANULE_BYTES, item[i]);
+    stats_add(&core.counters.scans, 1);
+    stats_add(&core.counters.scanned_bytes, scan.scanned_bytes);
+    stats_add(&core.counters.scan_ns, core_now() - since_ns);
     if (r < 0)
         log_line(LOG_DEBUG, "the search ended early: error %d", -r);
     if (r == -ENOTSUP && why)

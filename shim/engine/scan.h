@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * search.h - is there a pointer to a block anywhere that a kernel could find it?
+ * scan.h - is there a pointer to a block anywhere that a kernel could find it?
  *
  * A conservative search over all memory that kernels can read, in steps of 4 bytes, by the device itself where it can
- * (scan.h), else through copies by the CPU: any 8 bytes that would be an
+ * (scan_device.h), else through copies by the CPU: any 8 bytes that would be an
  * address inside the arena count as a pointer to the block there and, one granule wider on both sides, to its
  * neighbours. Gate closed, device drained, role held.
  *
@@ -17,24 +17,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef void (*search_hit_fn)(uint64_t word, void *arg);
+typedef void (*scan_hit_fn)(uint64_t word, void *arg);
 
 /** Call `hit` for each word of [memory, memory + bytes) that lies in [base, base + span). `memory` and `bytes` are
  *  multiples of 4; the word that begins in the last 4 bytes is not seen. Pure. */
-void search_words(const void *memory, size_t bytes, uint64_t base, uint64_t span, search_hit_fn hit,
-                  void *arg);
+void scan_words(const void *memory, size_t bytes, uint64_t base, uint64_t span, scan_hit_fn hit, void *arg);
 
 /** Bytes from the arena's base to one granule past the last address ever handed out: no pointer lies beyond, and the
  *  fewer addresses count, the fewer numbers are taken for pointers. */
-uint64_t search_span(void);
+uint64_t scan_span(void);
 
 /** A word points into this granule: its block and its neighbours' are BLOCK_REFERENCED. core.lock held. */
-void search_refer(uint32_t granule);
+void scan_refer(uint32_t granule);
 
 /** The block of this granule holds a word that counts: BLOCK_HOLDER. core.lock held. */
-void search_hold(uint32_t granule);
+void scan_hold(uint32_t granule);
 
 /** Search everything. False: some root cannot be known (said once), so nothing was proven. */
-bool search_run(void);
+bool scan_run(void);
 
 #endif

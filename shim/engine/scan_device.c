@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* scan.c - see scan.h. */
+/* scan_device.c - see scan_device.h. */
 #include "engine/scan_device.h"
 
 #include <errno.h>
@@ -23,7 +23,7 @@ static uint8_t *marks_of(struct slab *results)
 
 static uint8_t *holders_of(struct slab *results)
 {
-    return marks_of(results) + SCAN_GRANULES;
+    return marks_of(results) + SCAN_DEVICE_GRANULES;
 }
 
 static struct scan piece_of(struct slab *results, uint64_t address, uint64_t bytes, uint32_t holder)
@@ -32,9 +32,9 @@ static struct scan piece_of(struct slab *results, uint64_t address, uint64_t byt
         .address = address,
         .bytes = bytes,
         .base = core.blocks.base,
-        .span = search_span(),
+        .span = scan_span(),
         .marks = results->memory.alias,
-        .hit = results->memory.alias + SCAN_GRANULES + holder,
+        .hit = results->memory.alias + SCAN_DEVICE_GRANULES + holder,
     };
 }
 
@@ -67,14 +67,14 @@ static void trial_fill(uint32_t *words)
 static int trial(struct slab *results, unsigned ordinal, uint64_t offset, uint64_t bytes)
 {
     uint8_t expected[TRIAL_GRANULES] = {0}, *marks = marks_of(results),
-            *hit = holders_of(results) + SCAN_ROOT;
-    struct scan scan = piece_of(results, results->memory.alias + offset, bytes, SCAN_ROOT);
+            *hit = holders_of(results) + SCAN_DEVICE_ROOT;
+    struct scan scan = piece_of(results, results->memory.alias + offset, bytes, SCAN_DEVICE_ROOT);
     int r;
 
     scan.span = TRIAL_GRANULES * GRANULE_BYTES;
     memset(marks, 0, TRIAL_GRANULES);
     *hit = 0;
-    search_words(marks + offset, bytes, scan.base, scan.span, mark, expected);
+    scan_words(marks + offset, bytes, scan.base, scan.span, mark, expected);
     r = core.device->scan(core.device, ordinal, &scan);
     if (!r)
         r = core.device->copied(core.device, ordinal);
@@ -112,10 +112,10 @@ static int try_device(struct slab *results, unsigned ordinal)
 
 /* ---- the search --------------------------------------------------------------------------------------------- */
 
-int scan_begin(struct slab *results)
+int scan_device_begin(struct slab *results)
 {
     uint32_t high = extent_high(&core.arena);
-    int r = high + 1 < SCAN_ROOT ? 0 : -ENOTSUP;
+    int r = high + 1 < SCAN_DEVICE_ROOT ? 0 : -ENOTSUP;
 
     for (unsigned i = 0; !r && i < core.device->count; i++)
         if (core.devices[i].ready)
@@ -127,14 +127,15 @@ int scan_begin(struct slab *results)
     return r;
 }
 
-int scan_piece(struct slab *results, unsigned ordinal, uint64_t address, uint64_t bytes, uint32_t holder)
+int scan_device_piece(struct slab *results, unsigned ordinal, uint64_t address, uint64_t bytes,
+                      uint32_t holder)
 {
     const struct scan scan = piece_of(results, address, bytes, holder);
 
     return address % 4 ? -EINVAL : core.device->scan(core.device, ordinal, &scan);
 }
 
-int scan_finish(struct slab *results)
+int scan_device_finish(struct slab *results)
 {
     const uint8_t *marks = marks_of(results), *holders = holders_of(results);
     int r = 0;
@@ -149,15 +150,15 @@ int scan_finish(struct slab *results)
     pthread_mutex_lock(&core.lock);
     for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g <= high; g++) {
         if (marks[g])
-            search_refer(g);
+            scan_refer(g);
         if (holders[g])
-            search_hold(g);
+            scan_hold(g);
     }
     pthread_mutex_unlock(&core.lock);
     return 0;
 }
 
-void scan_refuse(void)
+void scan_device_refuse(void)
 {
     for (unsigned i = 0; i < core.device->count; i++)
         core.scan[i] = SCAN_REFUSED;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * scan.h - the search for pointers, done by the device itself at the speed of its memory.
+ * scan_device.h - the search for pointers, done by the device itself at the speed of its memory.
  *
  * Shape    pieces of memory are given to the device one after the other; what it finds arrives in a slab of host
  *          memory that it can write: a byte per granule of the arena for "something points here", and one for "the
@@ -24,23 +24,24 @@ enum scan_trust {
 };
 
 enum {
-    SCAN_GRANULES = 1 << 20,      /**< of the arena that one slab has bytes for: 2 TiB */
-    SCAN_ROOT = SCAN_GRANULES - 1 /**< holder of a piece that is no block */
+    SCAN_DEVICE_GRANULES = 1 << 20,             /**< of the arena that one slab has bytes for: 2 TiB */
+    SCAN_DEVICE_ROOT = SCAN_DEVICE_GRANULES - 1 /**< holder of a piece that is no block */
 };
 
 /** Begin with an empty slab, of at least GRANULE_BYTES. -ENOTSUP: some device is not to be trusted, or the arena is
  *  larger than what the slab has room for; -ENOMEM: not now. */
-int scan_begin(struct slab *results);
+int scan_device_begin(struct slab *results);
 
 /** Let device `ordinal` look at [address, address + bytes), device addresses or an alias; `bytes` a multiple of 4.
- *  `holder` is the granule whose block the piece belongs to, or SCAN_ROOT. -EINVAL: the address is no multiple of 4;
- *  otherwise what the device says. The piece must stay as it is until scan_finish. */
-int scan_piece(struct slab *results, unsigned ordinal, uint64_t address, uint64_t bytes, uint32_t holder);
+ *  `holder` is the granule whose block the piece belongs to, or SCAN_DEVICE_ROOT. -EINVAL: the address is no multiple of 4;
+ *  otherwise what the device says. The piece must stay as it is until scan_device_finish. */
+int scan_device_piece(struct slab *results, unsigned ordinal, uint64_t address, uint64_t bytes,
+                      uint32_t holder);
 
 /** Wait for all devices, also after an error, and flag the blocks (block.h) by what was found. */
-int scan_finish(struct slab *results);
+int scan_device_finish(struct slab *results);
 
 /** A device failed: not asked again. */
-void scan_refuse(void);
+void scan_device_refuse(void);
 
 #endif

@@ -13,7 +13,7 @@
 #include "ledger/state.h"
 
 enum {
-    SPILL_FLIGHT = 8
+    SPILL_BATCH = 8
 };
 
 struct spill {
@@ -50,14 +50,14 @@ static uint64_t unmapped_bytes(uint32_t first, void *arg)
 }
 
 /* Under the lock: the next chunks to be written, marked SPILLING. */
-static uint32_t plan(struct spill *flight, const struct wish *wish)
+static uint32_t plan(struct spill *batch, const struct wish *wish)
 {
     const uint32_t *list;
     struct wish asked = *wish;
     uint64_t planned = 0;
     uint32_t count = 0, blocks;
 
-    asked.room_bytes = tier_disk_room();
+    asked.room_bytes = headroom_disk();
     pthread_mutex_lock(&core.lock);
     blocks = pick_blocks(wish->bytes, wish->newest, unmapped_bytes, &asked, &list);
     for (uint32_t i = 0; i < blocks && planned < wish->bytes; i++)
@@ -65,11 +65,11 @@ static uint32_t plan(struct spill *flight, const struct wish *wish)
             struct chunk *chunk = &core.blocks.chunk[g];
             bool enough = planned >= wish->bytes && !(core.blocks.block[list[i]].flags & BLOCK_REGISTERED);
 
-            if (chunk->state != CHUNK_HOST || chunk->mapped || enough || count == SPILL_FLIGHT)
+            if (chunk->state != CHUNK_HOST || chunk->mapped || enough || count == SPILL_BATCH)
                 continue;
             chunk_move(chunk, CHUNK_SPILLING);
             planned += chunk_bytes(chunk);
-            flight[count++] = (struct spill){
+            batch[count++] = (struct spill){
                 .first = list[i], .granule = g, .reloadable = block_reloadable(&core.blocks, list[i])};
         }
     pthread_mutex_unlock(&core.lock);
@@ -88,7 +88,7 @@ static void start(struct spill *spill)
         return;
     }
     spill->result = disk_take(&core.disk, chunk_bytes(chunk), &slot);
-    if (spill->result == -ENOSPC && tier_reclaim_slots())
+    if (spill->result == -ENOSPC && headroom_reclaim_slots())
         spill->result = disk_take(&core.disk, chunk_bytes(chunk), &slot);
     if (spill->result)
         return;
@@ -121,38 +121,38 @@ static uint64_t settle(struct spill *spill)
         chunk->slab = NULL;
     }
     chunk_move(chunk, spill->result ? CHUNK_HOST : CHUNK_DISK);
-    host_area_block(spill->first);
+    host_share_block(spill->first);
     pthread_cond_broadcast(&core.changed);
     pthread_mutex_unlock(&core.lock);
     if (spill->result)
         return 0;
-    stock_return(&core.slabs, bytes, (uintptr_t)slab);
+    recycler_return(&core.slabs, bytes, (uintptr_t)slab);
     return bytes;
 }
 
 /* Write up to a flight of chunks. Returns the bytes written. */
-static uint64_t write_flight(const struct wish *wish, bool *out_full)
+static uint64_t write_batch(const struct wish *wish, bool *out_full)
 {
-    struct spill flight[SPILL_FLIGHT];
-    uint32_t count = plan(flight, wish);
+    struct spill batch[SPILL_BATCH];
+    uint32_t count = plan(batch, wish);
     uint64_t since_ns = core_now(), written = 0;
 
     for (uint32_t i = 0; i < count; i++)
-        start(&flight[i]);
+        start(&batch[i]);
     for (uint32_t i = 0; i < count; i++)
-        if (flight[i].submitted)
-            flight[i].result = executors_wait(&core.executors, &flight[i].transfer);
+        if (batch[i].submitted)
+            batch[i].result = executors_wait(&core.executors, &batch[i].transfer);
     since_ns = core_now() - since_ns;
     for (uint32_t i = 0; i < count; i++) {
-        uint64_t saved = settle(&flight[i]);
+        uint64_t saved = settle(&batch[i]);
 
-        if (saved && flight[i].clean) {
+        if (saved && batch[i].clean) {
             stats_add(&core.counters.dropped_clean, 1);
         } else if (saved) {
             stats_moved(MOVE_HOST_TO_DISK, saved, since_ns);
             since_ns = 0;
-        } else if (flight[i].submitted) {
-            tier_save_failed(flight[i].result);
+        } else if (batch[i].submitted) {
+            headroom_save_failed(batch[i].result);
         } else {
             *out_full = true;
         }
@@ -163,9 +163,9 @@ static uint64_t write_flight(const struct wish *wish, bool *out_full)
 
 /* A search reads into a slab, and without a search nothing could go to disk: where the host has no slab left, the
  * reserve of both tiers lies with a device. */
-static void find_slab_for_search(void)
+static void find_slab_for_scan(void)
 {
-    for (unsigned i = 0; i < core.device->count && tier_host_room() < GRANULE_BYTES; i++)
+    for (unsigned i = 0; i < core.device->count && headroom_host() < GRANULE_BYTES; i++)
         mover_lend_slab(i);
 }
 
@@ -175,22 +175,22 @@ static uint64_t write(struct wish wish)
     uint64_t gone = 0, all = wish.bytes;
     bool full = false;
 
-    for (; core.device && !core_places() && gone < all && !full && tier_disk_open();
+    for (; core.device && !core_places() && gone < all && !full && headroom_disk_open();
          wish.bytes = all - gone) {
-        struct closure closure = {.unmap_bytes = all - gone, .newest = wish.newest, .only = wish.only};
-        uint64_t written = write_flight(&wish, &full);
+        struct pause pause = {.unmap_bytes = all - gone, .newest = wish.newest, .only = wish.only};
+        uint64_t written = write_batch(&wish, &full);
 
         gone += written;
         if (written || full)
             continue;
         if (core.options->disk == DISK_AUTO &&
             !wish.only) /* a search costs the same for many blocks as for one */
-            closure.unmap_bytes += core.host_budget.used_bytes / 4;
+            pause.unmap_bytes += core.host_budget.used_bytes / 4;
         if (wish.only_registered || !core.mapped)
             break;
-        if (closure_could_search())
-            find_slab_for_search();
-        if (closure_run(&closure) < 0 || !closure.unmapped_bytes)
+        if (pause_could_scan())
+            find_slab_for_scan();
+        if (pause_run(&pause) < 0 || !pause.unmapped_bytes)
             break;
     }
     return gone;
@@ -204,7 +204,7 @@ int mover_spill(uint64_t bytes, uint64_t newest)
     if (gone < bytes && newest == UINT64_MAX)
         gone += host_block_demote(bytes - gone);
     /* Copies of what is on the device go last: without them it would be saved again. */
-    if (gone < bytes && core.areas_used)
+    if (gone < bytes && core.shares_used)
         gone += copies_reclaim(bytes - gone);
     return gone >= bytes ? 0 : -ENOSPC;
 }

@@ -32,7 +32,7 @@ static void source_hit(uint64_t word, void *arg)
 }
 
 /* Words at an address that is no multiple of 4, by way of a buffer that is; pieces overlap by 4 bytes. */
-static void search_unaligned(struct use *use, const char *memory, size_t bytes)
+static void scan_unaligned(struct use *use, const char *memory, size_t bytes)
 {
     _Alignas(8) char piece[4096];
 
@@ -40,7 +40,7 @@ static void search_unaligned(struct use *use, const char *memory, size_t bytes)
         size_t size = bytes - at < sizeof(piece) ? bytes - at : sizeof(piece);
 
         memcpy(piece, memory + at, size);
-        search_words(piece, size & ~(size_t)3, core.blocks.base, search_span(), source_hit, use);
+        scan_words(piece, size & ~(size_t)3, core.blocks.base, scan_span(), source_hit, use);
     }
 }
 
@@ -53,9 +53,9 @@ void use_source(struct use *use, const void *memory, size_t bytes)
     if (!memory || (bytes > SMALL_BYTES && !atomic_load_explicit(&core.away_unproven, memory_order_relaxed)))
         return;
     if ((uintptr_t)memory & 3)
-        search_unaligned(use, memory, bytes);
+        scan_unaligned(use, memory, bytes);
     else
-        search_words(memory, bytes & ~(size_t)3, core.blocks.base, search_span(), source_hit, use);
+        scan_words(memory, bytes & ~(size_t)3, core.blocks.base, scan_span(), source_hit, use);
 }
 
 /* ---- the blocks of a use ---------------------------------------------------------------------------------- */
@@ -176,13 +176,13 @@ static void keep_copies(const uint32_t *list, uint32_t count, bool keep)
         if (!(core.blocks.block[list[i]].flags & BLOCK_REGISTERED))
             continue;
         if (keep)
-            core.blocks.operand[list[i]].flags |= OPERAND_KEEP;
+            core.blocks.object[list[i]].flags |= OPERAND_KEEP;
         else
-            core.blocks.operand[list[i]].flags &= (uint8_t)~OPERAND_KEEP;
+            core.blocks.object[list[i]].flags &= (uint8_t)~OPERAND_KEEP;
     }
 }
 
-static int reach_use(const struct use *use)
+static int restore_use(const struct use *use)
 {
     uint32_t *list = role_list(), count;
     int r;
@@ -191,11 +191,11 @@ static int reach_use(const struct use *use)
         return -ENOMEM;
     count = use->all ? list_all(list) : list_use(use, list);
     for (uint32_t i = 0; use->writes && i < count; i++)
-        if (core.blocks.operand[list[i]].copies && !core.blocks.block[list[i]].pins[PIN_API])
+        if (core.blocks.object[list[i]].copies && !core.blocks.block[list[i]].pins[PIN_API])
             copies_void(list[i]);
     /* What is only read keeps the copies that it comes back from. */
     keep_copies(list, use->writes ? 0 : count, true);
-    r = mover_reach(list, count);
+    r = restore_blocks(list, count);
     keep_copies(list, use->writes ? 0 : count, false);
     return r;
 }
@@ -240,23 +240,23 @@ static int use_try(struct use *use)
 
     if (mover_mine) /* a reload callback, in the middle of a move */
         return -ENOSPC;
-    if (!held_ready())
+    if (!launch_pins_ready())
         return -ENOMEM;
     do {
         changes = atomic_load(&core.changes);
         mover_take();
-        held_pin(use);
+        launch_pins_take(use);
         do { /* no pins are taken while we have the role: who held some before the try may have been in its way */
             held = others_hold_pins(use);
-            r = reach_use(use);
+            r = restore_use(use);
             if (r == -ENOSPC && held && others_hold_pins(use))
                 core_wait_change();
-        } while (r == -ENOSPC && held && !rest_patience_over());
+        } while (r == -ENOSPC && held && !drain_patience_over());
         if (r < 0)
-            held_unpin(use);
+            launch_pins_drop(use);
         mover_give();
         /* What is being built or given back may need the role to come to its end, or took the room just made. */
-        again = r == -ENOSPC && !rest_patience_over() &&
+        again = r == -ENOSPC && !drain_patience_over() &&
                 (atomic_load(&core.changing) || atomic_load(&core.changes) != changes);
         if (again && atomic_load(&core.changing))
             core_wait_change();
@@ -266,18 +266,18 @@ static int use_try(struct use *use)
 }
 
 /* The same, asking the program for room before the call is refused. 0, or -ENOMEM with nothing pinned. */
-static int use_reach(struct use *use)
+static int use_restore(struct use *use)
 {
     unsigned tries = 0, ordinal;
-    uint64_t bytes, outer = rest_patience_begin();
+    uint64_t bytes, outer = drain_patience_begin();
     int r;
 
     do {
         r = use_try(use);
         bytes = use_wants(use, &ordinal);
     } while (r && !mover_mine && tries++ < PRESSURE_TRIES &&
-             pressure_ask(EBB_TIER_DEVICE, (int)ordinal, bytes));
-    rest_patience_end(outer);
+             pressure_callback_ask(EBB_TIER_DEVICE, (int)ordinal, bytes));
+    drain_patience_end(outer);
     if (!r)
         return 0;
     refusal_device(ordinal, bytes, "launch");
@@ -285,18 +285,18 @@ static int use_reach(struct use *use)
 }
 
 /* Memory that kernels read and the CPU writes is searched before each launch while something is unmapped. */
-static int root_search(const struct root *root, void *arg)
+static int root_scan(const struct root *root, void *arg)
 {
     if (root->cpu)
-        search_words(root->cpu, root->bytes & ~UINT64_C(3), core.blocks.base, search_span(), source_hit, arg);
+        scan_words(root->cpu, root->bytes & ~UINT64_C(3), core.blocks.base, scan_span(), source_hit, arg);
     return 0;
 }
 
-static void search_roots(struct use *use)
+static void scan_roots(struct use *use)
 {
     const char *why;
 
-    core.device->roots(core.device, true, root_search, use, &why);
+    core.device->roots(core.device, true, root_scan, use, &why);
 }
 
 /* Copies stand in the way of what may write. */
@@ -328,7 +328,7 @@ static int use_fetch(struct use *use, struct gate_slot *slot)
 {
     uint32_t flags;
 
-    if (arrival_serves(use)) {
+    if (restore_stream_serves(use)) {
         if (use->writes)
             gate_count_write(slot);
         return 0;
@@ -338,8 +338,8 @@ static int use_fetch(struct use *use, struct gate_slot *slot)
     do {
         gate_leave(slot);
         if (use->pinned)
-            held_unpin(use);
-        if (use_reach(use) < 0) {
+            launch_pins_drop(use);
+        if (use_restore(use) < 0) {
             host_block_drop_all(use);
             return -ENOMEM;
         }
@@ -356,12 +356,12 @@ static int use_fetch(struct use *use, struct gate_slot *slot)
 /* Something is away. */
 static __attribute__((noinline)) int use_wait(struct use *use, struct gate_slot *slot)
 {
-    struct door door;
+    struct cancel_guard guard;
     int r;
 
-    door_enter(&door);
+    cancel_guard_enter(&guard);
     r = use_fetch(use, slot);
-    door_leave(&door);
+    cancel_guard_leave(&guard);
     return r;
 }
 
@@ -381,27 +381,27 @@ static inline int use_go(struct use *use, struct gate_slot *slot)
 static __attribute__((noinline)) int use_begin_waiting(struct use *use)
 {
     struct gate_slot *slot;
-    struct door door;
+    struct cancel_guard guard;
     int r = -ENOMEM;
 
-    door_enter(&door);
+    cancel_guard_enter(&guard);
     slot = gate_enter(use, &use->nested);
     if (slot)
         r = use_go(use, slot);
     else
         host_block_drop_all(use);
-    door_leave(&door);
+    cancel_guard_leave(&guard);
     return r;
 }
 
 static __attribute__((noinline)) int use_begin_searching(struct use *use)
 {
-    struct door door;
+    struct cancel_guard guard;
 
-    door_enter(&door);
+    cancel_guard_enter(&guard);
     if (use->writes)
-        search_roots(use);
-    door_leave(&door);
+        scan_roots(use);
+    cancel_guard_leave(&guard);
     return use_begin_waiting(use);
 }
 
@@ -425,7 +425,7 @@ static __attribute__((noinline)) void use_end_seldom(struct use *use)
     else
         gate_leave(gate_slot_mine);
     if (use->pinned)
-        held_unpin(use);
+        launch_pins_drop(use);
 }
 
 void use_end(struct use *use)

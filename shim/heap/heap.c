@@ -180,7 +180,7 @@ static void top_up(struct heap_account *account, int64_t unused)
 
 bool heap_take_more(struct heap_account *account, uint64_t bytes)
 {
-    struct door door;
+    struct cancel_guard guard;
     int64_t short_by;
     bool is_there;
 
@@ -192,11 +192,11 @@ bool heap_take_more(struct heap_account *account, uint64_t bytes)
         top_up(account, -short_by);
         return true;
     }
-    door_enter(&door);
+    cancel_guard_enter(&guard);
     is_there = reserve(account, short_by);
     if (!is_there)
         core_heap_refused(bytes);
-    door_leave(&door);
+    cancel_guard_leave(&guard);
     return is_there;
 }
 

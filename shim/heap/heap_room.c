@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* host.c - see host.h, and core.h for what begins with core_. */
+/* heap_room.c - see heap_room.h, and core.h for what begins with core_. */
 #include "heap/heap_room.h"
 
 #include <errno.h>
@@ -30,7 +30,7 @@ static _Atomic uint32_t lines;
 
 int core_heap_charge(uint64_t bytes, uint64_t *out_room_bytes)
 {
-    uint64_t keep_bytes = tier_host_staging();
+    uint64_t keep_bytes = headroom_host_staging();
     int r;
 
     *out_room_bytes = UINT64_MAX;
@@ -82,7 +82,7 @@ static bool may_wait(void)
 
 static bool has_room(uint64_t bytes)
 {
-    uint64_t keep_bytes = tier_host_staging(), room;
+    uint64_t keep_bytes = headroom_host_staging(), room;
 
     pthread_mutex_lock(&core.lock);
     room = budget_room(&core.host_budget, keep_bytes);
@@ -95,12 +95,12 @@ bool core_heap_make_room(uint64_t bytes, unsigned asked)
     size_t made;
 
     /* Who makes room may wait for these threads. */
-    if (!core_host_active() || asked >= RACES_MOST || files_mine())
+    if (!core_host_active() || asked >= RACES_MOST || private_fds_mine())
         return false;
     made = host_block_demote(bytes);
     if (made >= bytes || (made && asked < TRIES_MOST))
         return true;
-    if (asked < TRIES_MOST && may_wait() && need_wait(NEED_HOST, bytes, core.options->wait_ms * WAITS_MOST))
+    if (asked < TRIES_MOST && may_wait() && room_wait(NEED_HOST, bytes, core.options->wait_ms * WAITS_MOST))
         return true;
     /* It may have come late, or between two tries in which blocks were faster. */
     return has_room(bytes);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * host.h - the host's budget beyond blocks: what the heap takes of it, and the room that is made for the heap.
+ * heap_room.h - the host's budget beyond blocks: what the heap takes of it, and the room that is made for the heap.
  *
  * An allocation of the heap may come from anywhere: from inside the driver, under a lock of the program's, from the
- * mover itself. So it never moves a block itself: it waits for the monitor's thread, which holds nothing (need.h).
+ * mover itself. So it never moves a block itself: it waits for the monitor's thread, which holds nothing (room_wait.h).
  */
 #ifndef EBB_HOST_H
 #define EBB_HOST_H

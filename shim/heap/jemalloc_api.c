@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * malloc_api.c - jemalloc's own API, from the copy that serves malloc: a program that is linked to libjemalloc must not
+ * jemalloc_api.c - jemalloc's own API, from the copy that serves malloc: a program that is linked to libjemalloc must not
  * end up with two heaps. The prototypes are those of jemalloc(3). What is left to libjemalloc altogether (malloc_next.h) has its objects there.
  */
 #include "heap/malloc_next.h"

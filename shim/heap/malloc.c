@@ -48,7 +48,7 @@ static void *calloc_large(size_t bytes)
     account = malloc_begin();
     class_bytes = malloc_class_bytes(bytes);
     if (admit(account, class_bytes)) {
-        memory = kept = malloc_from_slot(bytes);
+        memory = kept = malloc_from_kept(bytes);
         while (!memory && !(memory = je_calloc(1, bytes)) && malloc_purge(&purged))
             ;
     }

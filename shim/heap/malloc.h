@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * malloc_life.h - when the malloc family begins to count, and when it steps aside.
+ * malloc.h - when the malloc family begins to count, and when it steps aside.
  *
  * It serves from the first call of the loader on, and counts; limits hold from malloc_start on. Weak: the library can
  * be built without the malloc family, and then both are NULL.
@@ -16,7 +16,7 @@ struct options;
  *  own, runs under a sanitizer or Valgrind, or EBBTIDE_DISABLE is set. Once, from the library's constructor. */
 void malloc_start(const struct options *options) __attribute__((weak));
 
-/** There may be a fork from now on: jemalloc's handlers are registered, and then life_watch_forks was called; nothing
+/** There may be a fork from now on: jemalloc's handlers are registered, and then lifecycle_watch_forks was called; nothing
  *  while that is being done. Any time. */
 void malloc_first(void) __attribute__((weak));
 

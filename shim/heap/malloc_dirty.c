@@ -59,7 +59,7 @@ void malloc_drop_kept(struct heap_account *account)
 
     if (thread->slots.is_dropped)
         return;
-    for (unsigned class = 0; class < SLOT_CLASSES; class ++)
+    for (unsigned class = 0; class < KEEP_CLASSES; class ++)
         for (unsigned i = 0; i < thread->slots.count[class]; i++)
             drop(thread->slots.object[class][i], sz_index2size(class + first));
     thread->slots.is_dropped = true;

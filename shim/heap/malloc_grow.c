@@ -2,7 +2,7 @@
 /*
  * malloc_grow.c - objects that realloc makes larger.
  *
- * A text that grows step by step would be copied at each step. So one that grows again (malloc_grown.h) gets an object for
+ * A text that grows step by step would be copied at each step. So one that grows again (malloc_grow.h) gets an object for
  * twice as much, out of credit that the thread has anyway: another does without, and near the budget all do. A large one
  * that has to move all the same goes where ROOM_TIMES its pages lie free, and takes them by and by as long as nobody else
  * does.
@@ -78,7 +78,7 @@ static void *place(struct heap_account *account, void *memory, size_t old_bytes,
     }
     if (!heap_take(account, class_bytes))
         return NULL;
-    moved = malloc_from_slot(class_bytes);
+    moved = malloc_from_kept(class_bytes);
     if (!moved)
         moved = with_room(account, class_bytes);
     while (!moved && !(moved = je_malloc_default(class_bytes)) && malloc_purge(&purged))

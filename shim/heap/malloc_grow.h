@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * malloc_grown.h - objects that realloc made larger a short while ago: texts and tables that are being written.
+ * malloc_grow.h - objects that realloc made larger a short while ago: texts and tables that are being written.
  *
  * One that grows again gets room for twice as much, and stays where it is until that is used up. One that grows once, or
  * never, pays nothing for it.

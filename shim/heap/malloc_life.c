@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* malloc_life.c - see malloc_life.h. */
+/* malloc_life.c - see malloc.h. */
 #include "heap/malloc.h"
 
 #include "heap/malloc_next.h"
@@ -73,7 +73,7 @@ static void pass(void)
     if (malloc_is_passed())
         return;
     account = malloc_begin();
-    malloc_empty_slots();
+    malloc_empty_kept();
     tcache_enabled_set(malloc_tsd, false);
     malloc_end(account, true);
     malloc_passes = true;

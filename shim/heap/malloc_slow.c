@@ -86,7 +86,7 @@ void malloc_settings_once(void)
     if (__atomic_exchange_n(&is_set, true, __ATOMIC_RELAXED))
         return;
     je_free_default(je_malloc_default(1));
-    life_watch_forks();
+    lifecycle_watch_forks();
     /* As in glibc every object is aligned to 16 bytes: the class of 8 is not used. */
     sz_size2index_tab[0] = sz_size2index_tab[1] = sz_size2index_tab[2];
     slot_first = sz_size2index(SC_LARGE_MINCLASS);
@@ -101,30 +101,30 @@ void malloc_settings_once(void)
 NO_INLINE uint64_t malloc_abandon(void *memory, size_t bytes)
 {
     uint64_t absent_bytes;
-    struct door door;
+    struct cancel_guard guard;
 
-    door_enter(&door);
+    cancel_guard_enter(&guard);
     absent_bytes = host_block_abandon(memory, bytes);
-    door_leave(&door);
+    cancel_guard_leave(&guard);
     return absent_bytes;
 }
 
 /* Where it cannot be a block it stays in memory, like any other. */
 NO_INLINE void *malloc_adopt(void *memory, size_t bytes)
 {
-    struct door door;
+    struct cancel_guard guard;
 
     if (!memory)
         return NULL;
-    door_enter(&door);
+    cancel_guard_enter(&guard);
     (void)host_block_adopt(memory, bytes);
-    door_leave(&door);
+    cancel_guard_leave(&guard);
     return memory;
 }
 
 /* ---- slots ----------------------------------------------------------------------------------------------- */
 
-void *malloc_from_slot(size_t bytes)
+void *malloc_from_kept(size_t bytes)
 {
     struct malloc_thread *thread = malloc_thread();
     unsigned class;
@@ -133,24 +133,24 @@ void *malloc_from_slot(size_t bytes)
     if (bytes <= SC_SMALL_MAXCLASS || bytes > SC_LARGE_MAXCLASS)
         return NULL;
     class = sz_size2index(bytes) - slot_first;
-    if (class >= SLOT_CLASSES)
+    if (class >= KEEP_CLASSES)
         return NULL;
     bytes = sz_index2size(class + slot_first);
-    memory = slot_take(&thread->slots, class, bytes);
+    memory = keep_take(&thread->slots, class, bytes);
     if (memory)
         heap_unkeep(&thread->account, bytes);
     return memory;
 }
 
-void malloc_empty_slots(void)
+void malloc_empty_kept(void)
 {
     struct malloc_thread *thread = malloc_thread();
 
-    for (unsigned class = 0; class < SLOT_CLASSES; class ++) {
+    for (unsigned class = 0; class < KEEP_CLASSES; class ++) {
         uint64_t bytes = sz_index2size(class + slot_first);
         void *memory;
 
-        while ((memory = slot_take(&thread->slots, class, bytes))) {
+        while ((memory = keep_take(&thread->slots, class, bytes))) {
             heap_unkeep(&thread->account, bytes);
             je_free_default(memory);
         }
@@ -158,18 +158,18 @@ void malloc_empty_slots(void)
 }
 
 /* Without malloc_begin, for it is one more call. */
-static inline void *slot_for(size_t bytes)
+static inline void *keep_for(size_t bytes)
 {
     struct malloc_thread *thread = malloc_thread();
     unsigned class = sz_size2index_compute(bytes) - slot_first;
     void *memory = NULL;
 
-    if (!malloc_has_thread() || class >= SLOT_CLASSES || !thread->slots.count[class])
+    if (!malloc_has_thread() || class >= KEEP_CLASSES || !thread->slots.count[class])
         return NULL;
     bytes = sz_index2size_lookup_impl(class + slot_first);
     heap_enter(&thread->account);
     if (thread->account.counters->allocated + bytes <= thread->account.limit &&
-        (memory = slot_take(&thread->slots, class, bytes)))
+        (memory = keep_take(&thread->slots, class, bytes)))
         heap_unkeep(&thread->account, bytes);
     heap_exit(&thread->account);
     return malloc_adopted(memory, bytes);
@@ -195,10 +195,10 @@ static inline bool keep(void *memory, unsigned class, uint64_t bytes, uint64_t a
     bool is_kept;
 
     class -= slot_first;
-    if (class >= SLOT_CLASSES || !malloc_has_thread() || malloc_passes)
+    if (class >= KEEP_CLASSES || !malloc_has_thread() || malloc_passes)
         return false;
     heap_enter(&thread->account);
-    is_kept = slot_put(&thread->slots, class, bytes, memory);
+    is_kept = keep_put(&thread->slots, class, bytes, memory);
     if (is_kept) {
         heap_forgo(&thread->account, absent_bytes);
         heap_keep(&thread->account, bytes);
@@ -290,7 +290,7 @@ static NO_INLINE void *allocate(size_t bytes)
     account = malloc_begin(); /* at the first call of all, the sizes of classes come with it */
     class_bytes = malloc_class_bytes(bytes);
     if (class_bytes && heap_take(account, class_bytes)) {
-        memory = malloc_from_slot(bytes);
+        memory = malloc_from_kept(bytes);
         if (!memory)
             begin_cache(account);
         while (!memory && !(memory = je_malloc_default(bytes)) && malloc_purge(&purged))
@@ -313,7 +313,7 @@ void *malloc_rest(size_t bytes)
 
     if (bytes <= SC_LOOKUP_MAXCLASS)
         return allocate(bytes);
-    memory = bytes <= BIN_MOST_BYTES ? bin_for(bytes) : slot_for(bytes);
+    memory = bytes <= BIN_MOST_BYTES ? bin_for(bytes) : keep_for(bytes);
     return memory ? memory : allocate(bytes);
 }
 
@@ -330,7 +330,7 @@ bool malloc_purge(bool *done)
     if (*done)
         return false;
     *done = true;
-    malloc_empty_slots();
+    malloc_empty_kept();
     je_mallctl("thread.tcache.flush", NULL, NULL, NULL, 0);
     malloc_end_parked();
     malloc_purge_arenas();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * malloc_inner.h - what the files of the malloc family share: the way to jemalloc, to libc's malloc, and to the account
+ * malloc_state.h - what the files of the malloc family share: the way to jemalloc, to libc's malloc, and to the account
  * of the calling thread.
  *
  * jemalloc is built from its source package with the prefix je_ and linked in; its internal headers are used for three
@@ -65,7 +65,7 @@ void free_rest(void *memory);
 void free_large(void *memory, unsigned class);
 
 /** An object of the thread's slots, after malloc_begin and heap_take; NULL when it has none for so many bytes. */
-void *malloc_from_slot(size_t bytes);
+void *malloc_from_kept(size_t bytes);
 
 /** realloc to another object, of `old_bytes` usable ones. NULL with errno when there is no room; then it is as it was. */
 void *malloc_move(void *memory, size_t old_bytes, size_t bytes);

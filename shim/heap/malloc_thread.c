@@ -71,7 +71,7 @@ static void clear(struct malloc_thread *thread)
 {
     memcpy(&thread->tsd, &tsd_tls, sizeof thread->tsd);
     memset(&thread->account, 0, sizeof thread->account);
-    slots_init(&thread->slots);
+    keep_init(&thread->slots);
     grown_init(&thread->grown);
     thread->earned_bytes = 0;
     thread->joined = thread->is_personal = false;
@@ -133,7 +133,7 @@ static void tidy(struct malloc_thread *thread)
 {
     heap_enter(&thread->account);
     if (thread->slots.bytes > PARKED_BYTES_MOST)
-        malloc_empty_slots();
+        malloc_empty_kept();
     if (cached_bytes(&thread->tsd) > PARKED_BYTES_MOST)
         tcache_flush(&thread->tsd);
     thread->earned_bytes += thread->account.counters->allocated;
@@ -150,7 +150,7 @@ static void tidy(struct malloc_thread *thread)
 static void take_down(struct malloc_thread *thread)
 {
     heap_enter(&thread->account);
-    malloc_empty_slots();
+    malloc_empty_kept();
     tsd_cleanup(&thread->tsd);
     heap_exit(&thread->account);
     heap_leave(&thread->account);

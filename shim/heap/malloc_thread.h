@@ -19,7 +19,7 @@
 struct malloc_thread {
     tsd_t tsd; /**< first: malloc_tsd points to it */
     struct heap_account account;
-    struct slots slots;
+    struct kept slots;
     struct grown grown;
     uint64_t
         earned_bytes; /**< towards a cache: what threads before this one allocated with it, and each call */
@@ -63,7 +63,7 @@ static inline void malloc_without_peaks(tsd_t *tsd)
 }
 
 /** Give what the thread's slots keep back to jemalloc. Between malloc_begin and malloc_end. */
-void malloc_empty_slots(void);
+void malloc_empty_kept(void);
 
 /** The system has no memory: end the sets that wait. Not between malloc_begin and malloc_end. */
 void malloc_end_parked(void);

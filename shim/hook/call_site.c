@@ -15,7 +15,7 @@ enum {
 };
 static uint64_t remembered[REMEMBERED];
 
-const void *site_enter(const void *call_site)
+const void *call_site_enter(const void *call_site)
 {
     const void *before = entered;
 
@@ -24,12 +24,12 @@ const void *site_enter(const void *call_site)
     return before;
 }
 
-void site_leave(const void *before)
+void call_site_leave(const void *before)
 {
     entered = before;
 }
 
-const void *site_of(const void *call_site)
+const void *call_site_of(const void *call_site)
 {
     return entered ? entered : call_site;
 }
@@ -47,7 +47,7 @@ static bool is_nvidia_library(const char *path)
     return false;
 }
 
-bool site_is_nvidia(const void *site)
+bool call_site_is_nvidia(const void *site)
 {
     uint64_t key = (uint64_t)(uintptr_t)site << 1;
     uint64_t *place = &remembered[table_hash(key) & (REMEMBERED - 1)];

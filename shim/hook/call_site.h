@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * site.h - who makes an allocation.
+ * call_site.h - who makes an allocation.
  *
  * With a shared runtime its functions leave the program's call site here before they go on into the driver; with a
  * static one the driver's hooks see the caller themselves.
@@ -10,15 +10,15 @@
 
 #include <stdbool.h>
 
-/** Enter or leave a runtime function of this thread: the outermost call counts. Returns what to give site_leave. */
-const void *site_enter(const void *call_site);
-void site_leave(const void *before);
+/** Enter or leave a runtime function of this thread: the outermost call counts. Returns what to give call_site_leave. */
+const void *call_site_enter(const void *call_site);
+void call_site_leave(const void *before);
 
 /** The program's call site: what a runtime function of this thread has left, else the driver's own caller. */
-const void *site_of(const void *call_site);
+const void *call_site_of(const void *call_site);
 
 /** True when the code at `site` belongs to one of NVIDIA's own libraries (cuBLAS, cuDNN, NCCL, ...), whose internal
  *  memory never moves. The answer for an address is remembered. */
-bool site_is_nvidia(const void *site);
+bool call_site_is_nvidia(const void *site);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "hook/copy_operands.h"
 
-bool operands_is_on_host(CUdeviceptr address)
+bool copy_operands_is_on_host(CUdeviceptr address)
 {
     unsigned type = 0;
 
@@ -18,7 +18,7 @@ static void source(struct use *use, CUdeviceptr from, size_t bytes)
     use_host(use, (const void *)(uintptr_t)from, bytes);
     if (core_owns(from))
         use_word(use, from);
-    else if (from && bytes && operands_is_on_host(from))
+    else if (from && bytes && copy_operands_is_on_host(from))
         use_source(use, (const void *)(uintptr_t)from, bytes);
 }
 
@@ -28,15 +28,15 @@ static void target(struct use *use, CUdeviceptr to, size_t bytes)
     use_word(use, to);
 }
 
-void operands_either(struct use *use, CUdeviceptr to, CUdeviceptr from, size_t bytes)
+void copy_operands_either(struct use *use, CUdeviceptr to, CUdeviceptr from, size_t bytes)
 {
     target(use, to, bytes);
     use->writes = core_owns(to);
     source(use, from, bytes);
 }
 
-void operands_batch(struct use *use, const CUdeviceptr *to, const CUdeviceptr *from, const size_t *bytes,
-                    size_t count)
+void copy_operands_batch(struct use *use, const CUdeviceptr *to, const CUdeviceptr *from, const size_t *bytes,
+                         size_t count)
 {
     for (size_t i = 0; to && from && bytes && i < count; i++) {
         target(use, to[i], bytes[i]);
@@ -44,7 +44,7 @@ void operands_batch(struct use *use, const CUdeviceptr *to, const CUdeviceptr *f
     }
 }
 
-void operands_devices(struct use *use, const CUdeviceptr *address, size_t count)
+void copy_operands_devices(struct use *use, const CUdeviceptr *address, size_t count)
 {
     for (size_t i = 0; address && i < count; i++)
         use_word(use, address[i]);
@@ -92,7 +92,7 @@ static void pitched(struct use *use, const struct pitched *to, const struct pitc
     }
 }
 
-void operands_plane(struct use *use, const CUDA_MEMCPY2D *copy)
+void copy_operands_plane(struct use *use, const CUDA_MEMCPY2D *copy)
 {
     if (!copy)
         return;
@@ -108,7 +108,7 @@ void operands_plane(struct use *use, const CUDA_MEMCPY2D *copy)
     pitched(use, &to, &from, copy->WidthInBytes, copy->Height, 1);
 }
 
-void operands_volume(struct use *use, const CUDA_MEMCPY3D *copy)
+void copy_operands_volume(struct use *use, const CUDA_MEMCPY3D *copy)
 {
     if (!copy)
         return;
@@ -120,7 +120,7 @@ void operands_volume(struct use *use, const CUDA_MEMCPY3D *copy)
     pitched(use, &to, &from, copy->WidthInBytes, copy->Height, copy->Depth);
 }
 
-void operands_volume_peer(struct use *use, const CUDA_MEMCPY3D_PEER *copy)
+void copy_operands_volume_peer(struct use *use, const CUDA_MEMCPY3D_PEER *copy)
 {
     if (!copy)
         return;
@@ -132,7 +132,7 @@ void operands_volume_peer(struct use *use, const CUDA_MEMCPY3D_PEER *copy)
     pitched(use, &to, &from, copy->WidthInBytes, copy->Height, copy->Depth);
 }
 
-void operands_volumes(struct use *use, const CUDA_MEMCPY3D_BATCH_OP *list, size_t count)
+void copy_operands_volumes(struct use *use, const CUDA_MEMCPY3D_BATCH_OP *list, size_t count)
 {
     for (size_t i = 0; list && i < count; i++) {
         const CUDA_MEMCPY3D_BATCH_OP *copy = &list[i];
@@ -145,7 +145,7 @@ void operands_volumes(struct use *use, const CUDA_MEMCPY3D_BATCH_OP *list, size_
     }
 }
 
-void operands_memory_operations(struct use *use, const CUstreamBatchMemOpParams *list, unsigned count)
+void copy_operands_memory_operations(struct use *use, const CUstreamBatchMemOpParams *list, unsigned count)
 {
     for (unsigned i = 0; list && i < count; i++)
         switch (list[i].operation) {
@@ -162,7 +162,7 @@ void operands_memory_operations(struct use *use, const CUstreamBatchMemOpParams 
         }
 }
 
-void operands_inflate(struct use *use, const CUmemDecompressParams *list, size_t count)
+void copy_operands_inflate(struct use *use, const CUmemDecompressParams *list, size_t count)
 {
     for (size_t i = 0; list && i < count; i++) {
         use_word(use, (uint64_t)(uintptr_t)list[i].src);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * operands.h - which memory a copy names.
+ * copy_operands.h - which memory a copy names.
  *
  * Each notes its operands in `use`; sources in host memory are looked into for addresses. NULL operands are
  * the driver's to refuse. Threads: any. Outside of a user section.
@@ -12,18 +12,18 @@
 #include "hook/hooks.h"
 
 /** An address that the CPU may read: pinned, registered or plain host memory, and nothing on a device. */
-bool operands_is_on_host(CUdeviceptr address);
+bool copy_operands_is_on_host(CUdeviceptr address);
 
 /** A copy between two addresses, either of which may be on the host or on a device. */
-void operands_either(struct use *use, CUdeviceptr to, CUdeviceptr from, size_t bytes);
-void operands_batch(struct use *use, const CUdeviceptr *to, const CUdeviceptr *from, const size_t *bytes,
-                    size_t count);
-void operands_devices(struct use *use, const CUdeviceptr *address, size_t count);
-void operands_plane(struct use *use, const CUDA_MEMCPY2D *copy);
-void operands_volume(struct use *use, const CUDA_MEMCPY3D *copy);
-void operands_volume_peer(struct use *use, const CUDA_MEMCPY3D_PEER *copy);
-void operands_volumes(struct use *use, const CUDA_MEMCPY3D_BATCH_OP *list, size_t count);
-void operands_memory_operations(struct use *use, const CUstreamBatchMemOpParams *list, unsigned count);
-void operands_inflate(struct use *use, const CUmemDecompressParams *list, size_t count);
+void copy_operands_either(struct use *use, CUdeviceptr to, CUdeviceptr from, size_t bytes);
+void copy_operands_batch(struct use *use, const CUdeviceptr *to, const CUdeviceptr *from, const size_t *bytes,
+                         size_t count);
+void copy_operands_devices(struct use *use, const CUdeviceptr *address, size_t count);
+void copy_operands_plane(struct use *use, const CUDA_MEMCPY2D *copy);
+void copy_operands_volume(struct use *use, const CUDA_MEMCPY3D *copy);
+void copy_operands_volume_peer(struct use *use, const CUDA_MEMCPY3D_PEER *copy);
+void copy_operands_volumes(struct use *use, const CUDA_MEMCPY3D_BATCH_OP *list, size_t count);
+void copy_operands_memory_operations(struct use *use, const CUstreamBatchMemOpParams *list, unsigned count);
+void copy_operands_inflate(struct use *use, const CUmemDecompressParams *list, size_t count);
 
 #endif

@@ -20,11 +20,11 @@ enum {
 
 static bool is_movable(const void *site)
 {
-    switch (life_options()->cacheable) {
+    switch (lifecycle_options()->cacheable) {
     case CACHEABLE_NONE:
         return false;
     default:
-        return !site_is_nvidia(site);
+        return !call_site_is_nvidia(site);
     }
 }
 
@@ -38,7 +38,7 @@ static int allocate_block(const struct place *place, size_t bytes, const void *s
 {
     uint64_t address;
 
-    const struct options *options = life_options();
+    const struct options *options = lifecycle_options();
 
     if (bytes < options->min_block_bytes || options->allocator == ALLOCATOR_NATIVE ||
         (options->allocator != ALLOCATOR_MANAGED && !device_cuda_maps(place->ordinal)))
@@ -51,13 +51,13 @@ static int allocate_block(const struct place *place, size_t bytes, const void *s
     return error;
 }
 
-static struct native record_of(const struct place *place, enum device_class class, uint64_t bytes)
+static struct driver_memory record_of(const struct place *place, enum device_class class, uint64_t bytes)
 {
-    return (struct native){.bytes = bytes,
-                           .charged = native_cost(bytes),
-                           .class = class,
-                           .ordinal = place->ordinal,
-                           .context = place->context};
+    return (struct driver_memory){.bytes = bytes,
+                                  .charged = driver_memory_cost(bytes),
+                                  .class = class,
+                                  .ordinal = place->ordinal,
+                                  .context = place->context};
 }
 
 /* Whether it is worth asking the driver again after it said that it is full. */
@@ -70,7 +70,7 @@ static bool relieve(const struct place *place, CUresult result, size_t bytes, in
 CUresult hook_cuMemAlloc_v2(__typeof__(cuMemAlloc_v2) *next, const void *call_site, CUdeviceptr *dptr,
                             size_t bytesize)
 {
-    const void *site = site_of(call_site);
+    const void *site = call_site_of(call_site);
     struct place place;
 
     if (!dptr || !bytesize || !contexts_here(&place))
@@ -80,18 +80,18 @@ CUresult hook_cuMemAlloc_v2(__typeof__(cuMemAlloc_v2) *next, const void *call_si
 
     if (error != -ENOTSUP)
         return hooks_result(error);
-    if (native_charge(place.ordinal, CLASS_NATIVE, bytesize, site))
+    if (driver_memory_charge(place.ordinal, CLASS_NATIVE, bytesize, site))
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = next(dptr, bytesize);
 
     for (int round = 0; relieve(&place, result, bytesize, round); round++)
         result = next(dptr, bytesize);
     if (result == CUDA_SUCCESS) {
-        struct native record = record_of(&place, CLASS_NATIVE, bytesize);
+        struct driver_memory record = record_of(&place, CLASS_NATIVE, bytesize);
 
-        native_add(NATIVE_MEMORY, *dptr, &record);
+        driver_memory_add(DRIVER_MEMORY, *dptr, &record);
     } else {
-        native_refund(place.ordinal, CLASS_NATIVE, bytesize);
+        driver_memory_refund(place.ordinal, CLASS_NATIVE, bytesize);
     }
     return result;
 }
@@ -117,7 +117,7 @@ CUresult hook_cuMemAllocPitch_v2(__typeof__(cuMemAllocPitch_v2) *next, const voi
                                  CUdeviceptr *dptr, size_t *pPitch, size_t WidthInBytes, size_t Height,
                                  unsigned int ElementSizeBytes)
 {
-    const void *site = site_of(call_site);
+    const void *site = call_site_of(call_site);
     struct place place;
     size_t bytes;
 
@@ -136,18 +136,18 @@ CUresult hook_cuMemAllocPitch_v2(__typeof__(cuMemAllocPitch_v2) *next, const voi
         *pPitch = pitch;
     if (error != -ENOTSUP)
         return hooks_result(error);
-    if (native_charge(place.ordinal, CLASS_NATIVE, bytes, site))
+    if (driver_memory_charge(place.ordinal, CLASS_NATIVE, bytes, site))
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = next(dptr, pPitch, WidthInBytes, Height, ElementSizeBytes);
 
     for (int round = 0; relieve(&place, result, bytes, round); round++)
         result = next(dptr, pPitch, WidthInBytes, Height, ElementSizeBytes);
     if (result == CUDA_SUCCESS) {
-        struct native record = record_of(&place, CLASS_NATIVE, bytes);
+        struct driver_memory record = record_of(&place, CLASS_NATIVE, bytes);
 
-        native_add(NATIVE_MEMORY, *dptr, &record);
+        driver_memory_add(DRIVER_MEMORY, *dptr, &record);
     } else {
-        native_refund(place.ordinal, CLASS_NATIVE, bytes);
+        driver_memory_refund(place.ordinal, CLASS_NATIVE, bytes);
     }
     return result;
 }
@@ -155,41 +155,41 @@ CUresult hook_cuMemAllocPitch_v2(__typeof__(cuMemAllocPitch_v2) *next, const voi
 CUresult hook_cuMemAllocManaged(__typeof__(cuMemAllocManaged) *next, const void *call_site, CUdeviceptr *dptr,
                                 size_t bytesize, unsigned int flags)
 {
-    const void *site = site_of(call_site);
+    const void *site = call_site_of(call_site);
     struct place place;
 
     if (!dptr || !bytesize || !contexts_here(&place))
         return next(dptr, bytesize, flags);
     pools_settle();
-    if (native_charge(place.ordinal, CLASS_MANAGED, bytesize, site))
+    if (driver_memory_charge(place.ordinal, CLASS_MANAGED, bytesize, site))
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = next(dptr, bytesize, flags);
 
     if (result == CUDA_SUCCESS) {
-        struct native record = record_of(&place, CLASS_MANAGED, bytesize);
+        struct driver_memory record = record_of(&place, CLASS_MANAGED, bytesize);
 
-        native_add(NATIVE_MEMORY, *dptr, &record);
+        driver_memory_add(DRIVER_MEMORY, *dptr, &record);
     } else {
-        native_refund(place.ordinal, CLASS_MANAGED, bytesize);
+        driver_memory_refund(place.ordinal, CLASS_MANAGED, bytesize);
     }
     return result;
 }
 
 CUresult hook_cuMemFree_v2(__typeof__(cuMemFree_v2) *next, CUdeviceptr dptr)
 {
-    struct native record;
+    struct driver_memory record;
     int error = core_free(dptr);
 
     if (error != -ENOENT)
         return hooks_result(error);
-    enum native_kind kind = native_find(NATIVE_ASYNC, dptr, &record) ? NATIVE_ASYNC : NATIVE_MEMORY;
+    enum driver_kind kind = driver_memory_find(DRIVER_ASYNC, dptr, &record) ? DRIVER_ASYNC : DRIVER_MEMORY;
 
-    if (!native_remove(kind, dptr, &record))
+    if (!driver_memory_remove(kind, dptr, &record))
         return next(dptr);
     CUresult result = next(dptr);
 
     if (result != CUDA_SUCCESS)
-        native_restore(kind, dptr, &record);
+        driver_memory_restore(kind, dptr, &record);
     return result;
 }
 

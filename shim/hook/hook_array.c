@@ -74,7 +74,7 @@ static bool begin(const void *call_site, const void *handle, const CUDA_ARRAY3D_
     uint64_t bytes = descriptor_bytes(desc, is_mipmapped);
 
     pools_settle();
-    if (native_charge(out->place.ordinal, CLASS_ARRAY, bytes, site_of(call_site)))
+    if (driver_memory_charge(out->place.ordinal, CLASS_ARRAY, bytes, call_site_of(call_site)))
         return false;
     out->bytes = bytes;
     return true;
@@ -91,18 +91,18 @@ static bool is_made(CUresult result, const struct making *making)
 static void settle(const struct making *making, uint64_t key, CUresult told,
                    const CUDA_ARRAY_MEMORY_REQUIREMENTS *needs)
 {
-    uint64_t charged = native_cost(making->bytes);
-    uint64_t exact = told == CUDA_SUCCESS && needs->size ? native_cost(needs->size) : charged;
+    uint64_t charged = driver_memory_cost(making->bytes);
+    uint64_t exact = told == CUDA_SUCCESS && needs->size ? driver_memory_cost(needs->size) : charged;
     unsigned ordinal = making->place.ordinal;
 
     if (exact > charged)
         core_charge_held(ordinal, CLASS_ARRAY, exact - charged);
     else
         core_credit(ordinal, CLASS_ARRAY, charged - exact);
-    const struct native record = {
+    const struct driver_memory record = {
         .charged = exact, .class = CLASS_ARRAY, .ordinal = ordinal, .context = making->place.context};
 
-    native_add(NATIVE_ARRAY, key, &record);
+    driver_memory_add(DRIVER_ARRAY, key, &record);
 }
 
 static CUresult made(CUresult result, const struct making *making, const CUarray *array)
@@ -116,7 +116,7 @@ static CUresult made(CUresult result, const struct making *making, const CUarray
                                                  : CUDA_ERROR_NOT_SUPPORTED,
                &needs);
     else
-        native_refund(making->place.ordinal, CLASS_ARRAY, making->bytes);
+        driver_memory_refund(making->place.ordinal, CLASS_ARRAY, making->bytes);
     return result;
 }
 
@@ -174,7 +174,7 @@ CUresult hook_cuMipmappedArrayCreate(__typeof__(cuMipmappedArrayCreate) *next, c
     CUresult result = next(pHandle, pMipmappedArrayDesc, numMipmapLevels);
 
     if (!is_made(result, &making)) {
-        native_refund(making.place.ordinal, CLASS_ARRAY, making.bytes);
+        driver_memory_refund(making.place.ordinal, CLASS_ARRAY, making.bytes);
         return result;
     }
     if (real.cuMipmappedArrayGetMemoryRequirements)
@@ -186,17 +186,17 @@ CUresult hook_cuMipmappedArrayCreate(__typeof__(cuMipmappedArrayCreate) *next, c
 
 CUresult hook_cuArrayDestroy(__typeof__(cuArrayDestroy) *next, CUarray hArray)
 {
-    struct native record;
-    bool known = native_remove(NATIVE_ARRAY, key_of(hArray), &record);
+    struct driver_memory record;
+    bool known = driver_memory_remove(DRIVER_ARRAY, key_of(hArray), &record);
 
-    return native_freed(next(hArray), known, NATIVE_ARRAY, key_of(hArray), &record);
+    return driver_memory_freed(next(hArray), known, DRIVER_ARRAY, key_of(hArray), &record);
 }
 
 CUresult hook_cuMipmappedArrayDestroy(__typeof__(cuMipmappedArrayDestroy) *next,
                                       CUmipmappedArray hMipmappedArray)
 {
-    struct native record;
-    bool known = native_remove(NATIVE_ARRAY, key_of(hMipmappedArray), &record);
+    struct driver_memory record;
+    bool known = driver_memory_remove(DRIVER_ARRAY, key_of(hMipmappedArray), &record);
 
-    return native_freed(next(hMipmappedArray), known, NATIVE_ARRAY, key_of(hMipmappedArray), &record);
+    return driver_memory_freed(next(hMipmappedArray), known, DRIVER_ARRAY, key_of(hMipmappedArray), &record);
 }

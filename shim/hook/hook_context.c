@@ -21,8 +21,8 @@ static CUresult created(CUresult result, CUcontext *context, CUdevice device)
 static void going(CUcontext context)
 {
     core_context_gone((uint64_t)(uintptr_t)context);
-    native_context_gone(context);
-    parameters_forget_all();
+    driver_memory_context_gone(context);
+    kernel_parameters_forget_all();
     contexts_gone(context);
     device_host_context_gone(context);
 }

@@ -24,7 +24,7 @@ static bool show_class(FILE *out, enum hook_class class)
         if (row->library != HOOK_LIBRARY_driver || row->class != class || !*row->real)
             continue;
         known++;
-        if (!live_passed_by(row))
+        if (!self_test_passed_by(row))
             live++;
         else if (named++ < 3) {
             strncat(lost, named == 1 ? "; not " : ", ", sizeof lost - strlen(lost) - 1);
@@ -53,5 +53,5 @@ __attribute__((visibility("default"))) bool ebb_doctor(FILE *out, bool has_start
     device_cuda_host_ready();
     doctor_line(out, "hooks: runtime", "%u, for a shared one; a static one comes through the driver's",
                 count_runtime());
-    return doctor_core(out, life_options()) && is_good && !life_is_reduced();
+    return doctor_core(out, lifecycle_options()) && is_good && !lifecycle_is_reduced();
 }

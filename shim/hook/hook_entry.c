@@ -13,12 +13,12 @@
 
 static void replace(const char *symbol, void **function)
 {
-    if (!function || !*function || life_options()->disable)
+    if (!function || !*function || lifecycle_options()->disable)
         return;
     void *hook = hooks_replace(*function);
 
     if (hook == *function)
-        live_passed(symbol, hook);
+        self_test_passed(symbol, hook);
     *function = hook;
 }
 
@@ -27,7 +27,7 @@ CUresult hook_cuInit(__typeof__(cuInit) *next, unsigned int Flags)
     CUresult result = next(Flags);
 
     if (result == CUDA_SUCCESS)
-        life_cuda_started();
+        lifecycle_cuda_started();
     return result;
 }
 

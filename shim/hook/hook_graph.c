@@ -54,14 +54,14 @@ static void settle_device(unsigned ordinal)
 /* Charge what the driver holds for graphs. It takes that by itself, at instantiation or launch. */
 static void settle_memory(void)
 {
-    struct door door;
+    struct cancel_guard guard;
 
     if (!__atomic_load_n(&any_allocates, __ATOMIC_RELAXED) || !real.cuDeviceGetGraphMemAttribute)
         return;
-    door_enter(&door);
+    cancel_guard_enter(&guard);
     for (unsigned i = 0; i < contexts_device_count(); i++)
         settle_device(i);
-    door_leave(&door);
+    cancel_guard_leave(&guard);
 }
 
 /* ---- instantiation ---------------------------------------------------------------------------------------- */

@@ -17,17 +17,17 @@ static CUresult note(CUresult result, enum host_class class, void *const *addres
         return result;
     }
     contexts_here(&place);
-    struct native record = {
+    struct driver_memory record = {
         .bytes = bytes, .charged = charged, .class = class, .on_host = true, .context = place.context};
 
-    native_add(NATIVE_HOST, (uint64_t)(uintptr_t)*address, &record);
+    driver_memory_add(DRIVER_HOST, (uint64_t)(uintptr_t)*address, &record);
     return result;
 }
 
 /* 0 for what the driver is to refuse itself; -ENOMEM. */
 static int charge_pinned(void *const *address, size_t bytes, uint64_t *out_charged)
 {
-    *out_charged = address ? native_pinned_cost(NULL, bytes) : 0;
+    *out_charged = address ? driver_memory_pinned_cost(NULL, bytes) : 0;
     return core_host_charge(HOST_PINNED, *out_charged);
 }
 
@@ -76,11 +76,11 @@ CUresult hook_cuMemHostRegister_v2(__typeof__(cuMemHostRegister_v2) *next, const
     /* The driver takes the pages as they are, and no block goes that has some of them. */
     host_block_hold(p, bytesize);
     /* The heap is in the ledger as what it is. */
-    charged = malloc_counts && malloc_counts(p) ? 0 : native_registered_cost(p, bytesize);
+    charged = malloc_counts && malloc_counts(p) ? 0 : driver_memory_registered_cost(p, bytesize);
     if (!core_host_charge(HOST_REGISTERED, charged))
         result = note(next(p, bytesize, Flags), HOST_REGISTERED, &p, bytesize, charged);
     if (result == CUDA_SUCCESS)
-        native_registered_settle(p, bytesize);
+        driver_memory_registered_settle(p, bytesize);
     else
         host_block_drop(p, bytesize);
     return result;
@@ -88,17 +88,17 @@ CUresult hook_cuMemHostRegister_v2(__typeof__(cuMemHostRegister_v2) *next, const
 
 CUresult hook_cuMemFreeHost(__typeof__(cuMemFreeHost) *next, void *p)
 {
-    struct native record;
-    bool known = native_remove(NATIVE_HOST, (uint64_t)(uintptr_t)p, &record);
+    struct driver_memory record;
+    bool known = driver_memory_remove(DRIVER_HOST, (uint64_t)(uintptr_t)p, &record);
 
-    return native_freed(next(p), known, NATIVE_HOST, (uint64_t)(uintptr_t)p, &record);
+    return driver_memory_freed(next(p), known, DRIVER_HOST, (uint64_t)(uintptr_t)p, &record);
 }
 
 CUresult hook_cuMemHostUnregister(__typeof__(cuMemHostUnregister) *next, void *p)
 {
-    struct native record;
-    bool known = native_remove(NATIVE_HOST, (uint64_t)(uintptr_t)p, &record);
-    CUresult result = native_freed(next(p), known, NATIVE_HOST, (uint64_t)(uintptr_t)p, &record);
+    struct driver_memory record;
+    bool known = driver_memory_remove(DRIVER_HOST, (uint64_t)(uintptr_t)p, &record);
+    CUresult result = driver_memory_freed(next(p), known, DRIVER_HOST, (uint64_t)(uintptr_t)p, &record);
 
     if (known && result == CUDA_SUCCESS)
         host_block_drop(p, record.bytes);

@@ -193,11 +193,11 @@ static CUresult open_block(const struct ipc_name *name, CUdeviceptr *out)
         log_line(LOG_WARN, "cuIpcOpenMemHandle: process %d does not hand its block over: %s", (int)name->pid,
                  strerrordesc_np(-count));
     if (result == CUDA_SUCCESS) {
-        const struct native root = {
+        const struct driver_memory root = {
             .bytes = name->bytes, .class = CLASS_NATIVE, .ordinal = place.ordinal, .context = place.context};
 
         table_put(&opened, *out, &record);
-        native_add(NATIVE_MEMORY, *out, &root);
+        driver_memory_add(DRIVER_MEMORY, *out, &root);
     }
     pthread_mutex_unlock(&opening);
     return result;
@@ -214,10 +214,10 @@ static CUresult imported(CUresult result, const CUdeviceptr *address)
         return result;
     if (contexts_here(&place) && real.cuMemGetAddressRange_v2 &&
         real.cuMemGetAddressRange_v2(&base, &bytes, *address) == CUDA_SUCCESS) {
-        const struct native record = {
+        const struct driver_memory record = {
             .bytes = bytes, .class = CLASS_NATIVE, .ordinal = place.ordinal, .context = place.context};
 
-        native_add(NATIVE_MEMORY, *address, &record);
+        driver_memory_add(DRIVER_MEMORY, *address, &record);
     } else {
         core_roots_unknown("memory of another process was opened");
     }
@@ -238,7 +238,7 @@ CUresult hook_cuIpcOpenMemHandle(__typeof__(cuIpcOpenMemHandle) *next, const voi
 CUresult hook_cuIpcCloseMemHandle(__typeof__(cuIpcCloseMemHandle) *next, CUdeviceptr dptr)
 {
     struct opened record = {0};
-    struct native removed;
+    struct driver_memory removed;
 
     table_lock(&opened);
     struct opened *known = table_find(&opened, dptr);
@@ -251,7 +251,7 @@ CUresult hook_cuIpcCloseMemHandle(__typeof__(cuIpcCloseMemHandle) *next, CUdevic
     table_unlock(&opened);
     if (is_ours && !record.bytes)
         return CUDA_SUCCESS;
-    native_remove(NATIVE_MEMORY, dptr, &removed);
+    driver_memory_remove(DRIVER_MEMORY, dptr, &removed);
     if (!is_ours)
         return next(dptr);
     CUresult result = real.cuCtxSynchronize(); /* what still uses it has to end first */

@@ -18,7 +18,7 @@ CUresult hook_cuLaunchKernel(__typeof__(cuLaunchKernel) *next, CUfunction f, uns
                     kernelParams, extra);
     use_init(&use, true);
     use.stream = hStream;
-    parameters_use(&use, f, kernelParams, extra);
+    kernel_parameters_use(&use, f, kernelParams, extra);
     int error = use_begin(&use);
 
     if (error)
@@ -39,7 +39,7 @@ CUresult hook_cuLaunchKernelEx(__typeof__(cuLaunchKernelEx) *next, const CUlaunc
         return next(config, f, kernelParams, extra);
     use_init(&use, true);
     use.stream = config->hStream;
-    parameters_use(&use, f, kernelParams, extra);
+    kernel_parameters_use(&use, f, kernelParams, extra);
     int error = use_begin(&use);
 
     if (error)
@@ -63,7 +63,7 @@ CUresult hook_cuLaunchCooperativeKernel(__typeof__(cuLaunchCooperativeKernel) *n
                     kernelParams);
     use_init(&use, true);
     use.stream = hStream;
-    parameters_use(&use, f, kernelParams, NULL);
+    kernel_parameters_use(&use, f, kernelParams, NULL);
     int error = use_begin(&use);
 
     if (error)
@@ -83,7 +83,7 @@ CUresult hook_cuLaunchCooperativeKernelMultiDevice(__typeof__(cuLaunchCooperativ
 
     use_init(&use, true);
     for (unsigned i = 0; launchParamsList && i < numDevices; i++)
-        parameters_use(&use, launchParamsList[i].function, launchParamsList[i].kernelParams, NULL);
+        kernel_parameters_use(&use, launchParamsList[i].function, launchParamsList[i].kernelParams, NULL);
     int error = use_begin(&use);
 
     if (error)

@@ -158,17 +158,17 @@ static void find_library(enum hook_library library)
 bool hooks_find(const struct hook_row *row)
 {
     void *function = __atomic_load_n(row->real, __ATOMIC_ACQUIRE), *none = NULL;
-    struct door door;
+    struct cancel_guard guard;
 
     if (function)
         return true;
-    door_enter(&door);
+    cancel_guard_enter(&guard);
     find_library(row->library);
     function = __atomic_load_n(row->real, __ATOMIC_ACQUIRE);
     /* Until the library itself comes, whoever has the name stands for it. */
     if (!function && (function = hooks_elsewhere(row)))
         __atomic_compare_exchange_n(row->real, &none, function, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
-    door_leave(&door);
+    cancel_guard_leave(&guard);
     return function != NULL;
 }
 
@@ -279,7 +279,7 @@ static struct loader_route absent(struct loader_call *call)
 static void note_unhooked(const char *name, void *function)
 {
     if (hooks_is_driver(function))
-        live_passed(name, function);
+        self_test_passed(name, function);
 }
 
 static struct loader_route route_pseudo(struct loader_call *call, const struct loader_real *loader)
@@ -300,7 +300,7 @@ static struct loader_route route_cuda(struct loader_call *call, const struct loa
 {
     struct loader_route jump = {(void *)loader->dlsym, NULL};
 
-    if (life_options()->disable)
+    if (lifecycle_options()->disable)
         return jump;
     if (call->handle == RTLD_DEFAULT || call->handle == RTLD_NEXT)
         return route_pseudo(call, loader);
@@ -321,12 +321,12 @@ struct loader_route loader_dlsym(struct loader_call *call)
 {
     const struct loader_real *loader = loader_real();
     struct loader_route route = {(void *)loader->dlsym, NULL};
-    struct door door;
+    struct cancel_guard guard;
 
     if (call->name && is_cuda_name(call->name)) {
-        door_enter(&door);
+        cancel_guard_enter(&guard);
         route = route_cuda(call, loader);
-        door_leave(&door);
+        cancel_guard_leave(&guard);
     } else {
         /* Another dlsym behind us looks for the next one: it must not be sent to itself. */
         const char *rest = call->name ? after(call->name, "dlsym") : NULL;
@@ -339,13 +339,14 @@ struct loader_route loader_dlsym(struct loader_call *call)
 
 static int open_mode(int mode)
 {
-    struct door door;
+    struct cancel_guard guard;
 
-    door_enter(&door);
-    if (mode & RTLD_DEEPBIND && life_options()->deepbind != DEEPBIND_CLEAR && !life_options()->disable)
-        live_doubt("a library was opened with RTLD_DEEPBIND (EBBTIDE_DEEPBIND=keep)", NULL);
-    mode = life_options()->deepbind == DEEPBIND_CLEAR ? mode & ~RTLD_DEEPBIND : mode;
-    door_leave(&door);
+    cancel_guard_enter(&guard);
+    if (mode & RTLD_DEEPBIND && lifecycle_options()->deepbind != DEEPBIND_CLEAR &&
+        !lifecycle_options()->disable)
+        self_test_doubt("a library was opened with RTLD_DEEPBIND (EBBTIDE_DEEPBIND=keep)", NULL);
+    mode = lifecycle_options()->deepbind == DEEPBIND_CLEAR ? mode & ~RTLD_DEEPBIND : mode;
+    cancel_guard_leave(&guard);
     return mode;
 }
 

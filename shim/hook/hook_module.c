@@ -77,7 +77,7 @@ static void note_image(const void *handle, bool is_library, const void *image, s
     loaded->handle = handle;
     loaded->is_library = is_library;
     loaded->context = place.context;
-    int error = bytes ? image_read(image, bytes, keep_global, loaded, &uses_heap) : -ENOTSUP;
+    int error = bytes ? elf_image_read(image, bytes, keep_global, loaded, &uses_heap) : -ENOTSUP;
 
     if (error || loaded->is_short) {
         free_loaded(loaded);
@@ -228,7 +228,7 @@ CUresult hook_cuModuleLoadFatBinary(__typeof__(cuModuleLoadFatBinary) *next, CUm
 
 CUresult hook_cuModuleUnload(__typeof__(cuModuleUnload) *next, CUmodule hmod)
 {
-    parameters_forget_module(hmod);
+    kernel_parameters_forget_module(hmod);
     forget(hmod);
     return next(hmod);
 }
@@ -257,7 +257,7 @@ CUresult hook_cuLibraryLoadFromFile(__typeof__(cuLibraryLoadFromFile) *next, CUl
 
 CUresult hook_cuLibraryUnload(__typeof__(cuLibraryUnload) *next, CUlibrary library)
 {
-    parameters_forget_library(library);
+    kernel_parameters_forget_library(library);
     forget(library);
     return next(library);
 }

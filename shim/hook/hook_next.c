@@ -177,7 +177,7 @@ void *hooks_enter(struct hook_call *call, const struct hook_row *row, const void
     uint64_t key = key_of(row, call_site);
     void *next = recall(key);
 
-    door_enter(&call->door);
+    cancel_guard_enter(&call->guard);
     if (!next || is_under_way(next)) {
         next = next_of(row, call_site);
         if (next)
@@ -192,5 +192,5 @@ void *hooks_enter(struct hook_call *call, const struct hook_row *row, const void
 void hooks_leave(const struct hook_call *call)
 {
     innermost = call->outer;
-    door_leave(&call->door);
+    cancel_guard_leave(&call->guard);
 }

@@ -45,7 +45,7 @@ static bool story_of(nvmlReturn_t result, nvmlDevice_t device, struct story *out
     unsigned ordinal;
     uint64_t free_bytes;
 
-    if (result != NVML_SUCCESS || life_options()->meminfo == MEMINFO_REAL)
+    if (result != NVML_SUCCESS || lifecycle_options()->meminfo == MEMINFO_REAL)
         return false;
     ordinal = ordinal_of(device);
     if (ordinal == DEVICE_MAX)

@@ -132,23 +132,23 @@ static bool place_of(CUstream stream, struct place *out)
     return true;
 }
 
-/* The real call has been made, with native_cost(bytes) charged ahead. */
+/* The real call has been made, with driver_memory_cost(bytes) charged ahead. */
 static CUresult note(CUresult result, const struct place *place, CUmemoryPool pool,
                      const CUdeviceptr *address, size_t bytes)
 {
-    uint64_t ahead = native_cost(bytes);
+    uint64_t ahead = driver_memory_cost(bytes);
     bool by_pool = is_told(pool) && remember(pool, place->ordinal);
-    struct native record = {.bytes = bytes,
-                            .charged = by_pool ? 0 : ahead,
-                            .class = CLASS_POOL,
-                            .ordinal = place->ordinal,
-                            .context = place->context,
-                            .pool = pool};
+    struct driver_memory record = {.bytes = bytes,
+                                   .charged = by_pool ? 0 : ahead,
+                                   .class = CLASS_POOL,
+                                   .ordinal = place->ordinal,
+                                   .context = place->context,
+                                   .pool = pool};
 
     if (result == CUDA_SUCCESS)
-        native_add(NATIVE_ASYNC, *address, &record);
+        driver_memory_add(DRIVER_ASYNC, *address, &record);
     else
-        native_refund(place->ordinal, CLASS_POOL, bytes);
+        driver_memory_refund(place->ordinal, CLASS_POOL, bytes);
     if (by_pool)
         settle(pool, result == CUDA_SUCCESS ? ahead : 0);
     return result;
@@ -167,7 +167,7 @@ CUresult hook_cuMemAllocAsync(__typeof__(cuMemAllocAsync) *next, const void *cal
     if (real.cuDeviceGetMemPool &&
         real.cuDeviceGetMemPool(&pool, contexts_device(place.ordinal)) != CUDA_SUCCESS)
         pool = NULL;
-    if (native_charge(place.ordinal, CLASS_POOL, bytesize, site_of(call_site)))
+    if (driver_memory_charge(place.ordinal, CLASS_POOL, bytesize, call_site_of(call_site)))
         return CUDA_ERROR_OUT_OF_MEMORY;
     return note(next(dptr, bytesize, hStream), &place, pool, dptr, bytesize);
 }
@@ -182,7 +182,7 @@ CUresult hook_cuMemAllocFromPoolAsync(__typeof__(cuMemAllocFromPoolAsync) *next,
         return next(dptr, bytesize, pool, hStream);
     pools_settle();
     place.ordinal = ordinal_of(pool, place.ordinal);
-    if (native_charge(place.ordinal, CLASS_POOL, bytesize, site_of(call_site)))
+    if (driver_memory_charge(place.ordinal, CLASS_POOL, bytesize, call_site_of(call_site)))
         return CUDA_ERROR_OUT_OF_MEMORY;
     return note(next(dptr, bytesize, pool, hStream), &place, pool, dptr, bytesize);
 }
@@ -198,18 +198,18 @@ static CUresult free_block(CUdeviceptr address, CUstream stream, bool per_thread
 CUresult hook_cuMemFreeAsync(__typeof__(cuMemFreeAsync) *next, CUdeviceptr dptr, CUstream hStream)
 {
     bool per_thread = next == real.cuMemFreeAsync_ptsz;
-    struct native record;
+    struct driver_memory record;
 
     if (capture_records(hStream, per_thread))
         return next(dptr, hStream);
     if (core_owns(dptr))
         return free_block(dptr, hStream, per_thread);
-    enum native_kind kind = native_find(NATIVE_ASYNC, dptr, &record) ? NATIVE_ASYNC : NATIVE_MEMORY;
-    bool known = native_remove(kind, dptr, &record);
+    enum driver_kind kind = driver_memory_find(DRIVER_ASYNC, dptr, &record) ? DRIVER_ASYNC : DRIVER_MEMORY;
+    bool known = driver_memory_remove(kind, dptr, &record);
     CUresult result = next(dptr, hStream);
 
     if (known && result != CUDA_SUCCESS)
-        native_restore(kind, dptr, &record);
+        driver_memory_restore(kind, dptr, &record);
     return result;
 }
 
@@ -249,18 +249,18 @@ static void charge_orphans(CUmemoryPool pool)
 {
     struct table_copy copy;
 
-    if (native_copy(NATIVE_ASYNC, &copy))
+    if (driver_memory_copy(DRIVER_ASYNC, &copy))
         return;
     for (uint32_t i = 0; i < copy.count; i++) {
-        struct native record = *(const struct native *)table_copy_record(&copy, i);
-        struct native removed;
+        struct driver_memory record = *(const struct driver_memory *)table_copy_record(&copy, i);
+        struct driver_memory removed;
 
-        if (record.pool != pool || !native_remove(NATIVE_ASYNC, table_copy_key(&copy, i), &removed))
+        if (record.pool != pool || !driver_memory_remove(DRIVER_ASYNC, table_copy_key(&copy, i), &removed))
             continue;
         record.pool = NULL;
-        record.charged = native_cost(record.bytes);
+        record.charged = driver_memory_cost(record.bytes);
         core_charge_held(record.ordinal, CLASS_POOL, record.charged);
-        native_add(NATIVE_ASYNC, table_copy_key(&copy, i), &record);
+        driver_memory_add(DRIVER_ASYNC, table_copy_key(&copy, i), &record);
     }
     table_copy_free(&copy);
 }

@@ -15,7 +15,7 @@ CUresult hook_cuMemGetInfo_v2(__typeof__(cuMemGetInfo_v2) *next, size_t *free, s
     struct place place;
     CUresult result = next(free, total);
 
-    if (result != CUDA_SUCCESS || !free || !total || life_options()->meminfo == MEMINFO_REAL ||
+    if (result != CUDA_SUCCESS || !free || !total || lifecycle_options()->meminfo == MEMINFO_REAL ||
         !contexts_here(&place))
         return result;
     uint64_t free_bytes = *free;
@@ -35,7 +35,8 @@ CUresult hook_cuDeviceTotalMem_v2(__typeof__(cuDeviceTotalMem_v2) *next, size_t 
     unsigned ordinal = contexts_ordinal(dev);
     CUresult result = next(bytes, dev);
 
-    if (result != CUDA_SUCCESS || !bytes || life_options()->meminfo == MEMINFO_REAL || ordinal == DEVICE_MAX)
+    if (result != CUDA_SUCCESS || !bytes || lifecycle_options()->meminfo == MEMINFO_REAL ||
+        ordinal == DEVICE_MAX)
         return result;
     if (core_memory(ordinal, &free_bytes, &total_bytes))
         *bytes = total_bytes;

@@ -12,11 +12,11 @@
         cudaError_t result = cudaErrorNoDevice;                                                              \
         struct hook_call call;                                                                               \
         __typeof__(name) *next = hooks_enter(&call, HOOKS_ROW(name), call_site);                             \
-        const void *before = site_enter(call_site);                                                          \
+        const void *before = call_site_enter(call_site);                                                     \
                                                                                                              \
         if (next)                                                                                            \
             result = next arguments;                                                                         \
-        site_leave(before);                                                                                  \
+        call_site_leave(before);                                                                             \
         hooks_leave(&call);                                                                                  \
         return result;                                                                                       \
     }

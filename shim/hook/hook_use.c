@@ -9,28 +9,28 @@
 
 /* The words of the operand column. */
 #define DEVICE(address)      use_word(&use, address);
-#define DEVICES(list, count) operands_devices(&use, list, count);
+#define DEVICES(list, count) copy_operands_devices(&use, list, count);
 #define SOURCE(host, bytes)  use_source(&use, host, bytes);
 #define EITHER(to, from, bytes)                                                                              \
-    operands_either(&use, to, from, bytes);                                                                  \
-    crossing_flat(&crossing, to, from, bytes);
+    copy_operands_either(&use, to, from, bytes);                                                             \
+    cross_device_flat(&crossing, to, from, bytes);
 #define BETWEEN(to, from, bytes)                                                                             \
     DEVICE(to)                                                                                               \
     DEVICE(from)                                                                                             \
-    crossing_flat(&crossing, to, from, bytes);
+    cross_device_flat(&crossing, to, from, bytes);
 #define PLANE(copy)                                                                                          \
-    operands_plane(&use, copy);                                                                              \
-    crossing.form = (copy) ? CROSSING_PLANE : CROSSING_NONE;                                                 \
+    copy_operands_plane(&use, copy);                                                                         \
+    crossing.form = (copy) ? CROSS_DEVICE_PLANE : CROSS_DEVICE_NONE;                                         \
     crossing.plane = copy;
 #define VOLUME(copy)                                                                                         \
-    operands_volume(&use, copy);                                                                             \
-    crossing.form = (copy) ? CROSSING_VOLUME : CROSSING_NONE;                                                \
+    copy_operands_volume(&use, copy);                                                                        \
+    crossing.form = (copy) ? CROSS_DEVICE_VOLUME : CROSS_DEVICE_NONE;                                        \
     crossing.volume = copy;
-#define VOLUME_PEER(copy)             operands_volume_peer(&use, copy);
-#define VOLUMES(list, count)          operands_volumes(&use, list, count);
-#define BATCH(to, from, bytes, count) operands_batch(&use, to, from, bytes, count);
-#define OPERATIONS(list, count)       operands_memory_operations(&use, list, count);
-#define INFLATE(list, count)          operands_inflate(&use, list, count);
+#define VOLUME_PEER(copy)             copy_operands_volume_peer(&use, copy);
+#define VOLUMES(list, count)          copy_operands_volumes(&use, list, count);
+#define BATCH(to, from, bytes, count) copy_operands_batch(&use, to, from, bytes, count);
+#define OPERATIONS(list, count)       copy_operands_memory_operations(&use, list, count);
+#define INFLATE(list, count)          copy_operands_inflate(&use, list, count);
 #define EVERYTHING()                  use.all = true;
 /* A recorded copy touches nothing yet, but a driver may look at where its blocks are: they come back if they can. */
 #define ON(to)                                                                                               \
@@ -44,7 +44,7 @@
     __attribute__((visibility("default"))) CUresult name parameters                                          \
     {                                                                                                        \
         const bool is_per_thread = per_thread;                                                               \
-        struct crossing crossing;                                                                            \
+        struct cross_device crossing;                                                                        \
         struct use use;                                                                                      \
                                                                                                              \
         if (__builtin_expect(!real.name, 0) && !hooks_find(hooks_row(#name)))                                \
@@ -52,16 +52,16 @@
         if (__builtin_expect(!hooks_managing, 0))                                                            \
             return real.name arguments;                                                                      \
         use_init(&use, writes);                                                                              \
-        crossing_init(&crossing, is_per_thread);                                                             \
+        cross_device_init(&crossing, is_per_thread);                                                         \
         operands;                                                                                            \
         int error = use_begin(&use);                                                                         \
         if (error && !use.device_only)                                                                       \
             return hooks_result(error);                                                                      \
-        bool is_far = __builtin_expect(crossing_is(&crossing, &use), 0);                                     \
-        if (!is_far || !crossing_begin(&crossing, &use))                                                     \
+        bool is_far = __builtin_expect(cross_device_is(&crossing, &use), 0);                                 \
+        if (!is_far || !cross_device_begin(&crossing, &use))                                                 \
             crossing.result = crossing.owner ? real.own arguments : real.name arguments;                     \
         if (is_far)                                                                                          \
-            crossing_end(&crossing);                                                                         \
+            cross_device_end(&crossing);                                                                     \
         CUresult result = crossing.result;                                                                   \
         if (!error)                                                                                          \
             use_end(&use);                                                                                   \

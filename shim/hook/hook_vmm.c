@@ -92,7 +92,7 @@ CUresult hook_cuMemCreate(__typeof__(cuMemCreate) *next, const void *call_site,
         return next(handle, size, prop, flags);
     memory.ordinal = memory.on_host ? 0 : (unsigned)prop->location.id;
     pools_settle();
-    if (charge(&memory, site_of(call_site)))
+    if (charge(&memory, call_site_of(call_site)))
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = next(handle, size, prop, flags);
 
@@ -171,16 +171,16 @@ CUresult hook_cuMemMap(__typeof__(cuMemMap) *next, const void *call_site, CUdevi
     table_get(&memories, known.memory, &memory);
     count(known.memory, 0, 1);
     table_put(&mappings, ptr, &mapping);
-    struct native record = {.bytes = size, .class = CLASS_VMM, .ordinal = memory.ordinal};
+    struct driver_memory record = {.bytes = size, .class = CLASS_VMM, .ordinal = memory.ordinal};
 
-    native_add(NATIVE_MAPPED, ptr, &record);
+    driver_memory_add(DRIVER_MAPPED, ptr, &record);
     return result;
 }
 
 /* One call may undo several mappings that lie side by side. */
 CUresult hook_cuMemUnmap(__typeof__(cuMemUnmap) *next, CUdeviceptr ptr, size_t size)
 {
-    struct native record;
+    struct driver_memory record;
     struct mapping mapping;
 
     if (core_owns(ptr))
@@ -190,7 +190,7 @@ CUresult hook_cuMemUnmap(__typeof__(cuMemUnmap) *next, CUdeviceptr ptr, size_t s
     if (result != CUDA_SUCCESS)
         return result;
     for (CUdeviceptr at = ptr; at - ptr < size && table_take(&mappings, at, &mapping); at += mapping.bytes) {
-        native_remove(NATIVE_MAPPED, at, &record);
+        driver_memory_remove(DRIVER_MAPPED, at, &record);
         count(mapping.memory, 0, -1);
     }
     return result;

@@ -92,12 +92,12 @@ CUresult hooks_result(int error)
             return real.name arguments;                                                                      \
         if (!HAS_DOOR_##class)                                                                               \
             return hook_##body(real.name, PASS_##class HOOK_BARE arguments);                                 \
-        struct door door;                                                                                    \
+        struct cancel_guard guard;                                                                           \
                                                                                                              \
-        door_enter(&door);                                                                                   \
+        cancel_guard_enter(&guard);                                                                          \
         result answer = hook_##body(real.name, PASS_##class HOOK_BARE arguments);                            \
                                                                                                              \
-        door_leave(&door);                                                                                   \
+        cancel_guard_leave(&guard);                                                                          \
         return answer;                                                                                       \
     }
 #define EXPORT_driver(...) DIRECT(CUDA_ERROR_NO_DEVICE, __VA_ARGS__)

@@ -91,9 +91,9 @@ void *hooks_elsewhere(const struct hook_row *row);
 
 /** A call of the runtime on its way through us; on the caller's stack. */
 struct hook_call {
-    struct door door;        /**< nothing unwinds the stack with the call on it */
-    void *next;              /**< the function that it goes on to */
-    struct hook_call *outer; /**< of this thread */
+    struct cancel_guard guard; /**< nothing unwinds the stack with the call on it */
+    void *next;                /**< the function that it goes on to */
+    struct hook_call *outer;   /**< of this thread */
 };
 
 /**
@@ -122,7 +122,7 @@ const struct hook_row *hooks_row_of(const void *function);
  */
 void *hooks_replace(void *function);
 
-/** For the self-test (live.h). What a linked program's reference to `name` is bound to. */
+/** For the self-test (self_test.h). What a linked program's reference to `name` is bound to. */
 void *hooks_bound(const char *name);
 /** True when this lies in a copy of the driver. */
 bool hooks_is_driver(const void *function);

@@ -78,7 +78,7 @@ static void load_options(void)
     }
 }
 
-const struct options *life_options(void)
+const struct options *lifecycle_options(void)
 {
     if (__builtin_expect(__atomic_load_n(&load_state, __ATOMIC_ACQUIRE) == LOADED, 1))
         return &options;
@@ -94,15 +94,15 @@ const struct options *life_options(void)
     return &options;
 }
 
-void life_host_start(void)
+void lifecycle_host_start(void)
 {
-    const struct options *wanted = life_options();
-    struct door door;
+    const struct options *wanted = lifecycle_options();
+    struct cancel_guard guard;
 
-    door_enter(&door);
+    cancel_guard_enter(&guard);
     if (!wanted->disable)
         core_host_start(wanted);
-    door_leave(&door);
+    cancel_guard_leave(&guard);
 }
 
 static void start(void)
@@ -130,19 +130,19 @@ static void start(void)
                  strerrordesc_np(-error));
         return;
     }
-    live_start();
+    self_test_start();
     has_started = true;
     __atomic_store_n(&hooks_managing, true, __ATOMIC_RELEASE);
 }
 
-bool life_is_reduced(void)
+bool lifecycle_is_reduced(void)
 {
     return is_reduced;
 }
 
-void life_cuda_started(void)
+void lifecycle_cuda_started(void)
 {
-    life_options();
+    lifecycle_options();
     pthread_once(&start_once, start);
 }
 
@@ -152,31 +152,31 @@ static bool has_fork_handlers;
 
 static void fork_begin(void)
 {
-    struct door door;
+    struct cancel_guard guard;
 
-    door_enter(&door);
+    cancel_guard_enter(&guard);
     host_block_fork_prepare();
     if (malloc_fork_begin)
         malloc_fork_begin();
-    door_leave(&door);
+    cancel_guard_leave(&guard);
 }
 
 static void fork_parent(void)
 {
-    struct door door;
+    struct cancel_guard guard;
 
-    door_enter(&door);
+    cancel_guard_enter(&guard);
     if (malloc_fork_parent)
         malloc_fork_parent();
     host_block_fork_parent();
-    door_leave(&door);
+    cancel_guard_leave(&guard);
 }
 
 static void fork_child(void)
 {
-    struct door door;
+    struct cancel_guard guard;
 
-    door_enter(&door);
+    cancel_guard_enter(&guard);
     if (malloc_fork_child)
         malloc_fork_child();
     host_block_fork_child();
@@ -186,10 +186,10 @@ static void fork_child(void)
         ipc_forked();
         core_forked();
     }
-    door_leave(&door);
+    cancel_guard_leave(&guard);
 }
 
-void life_watch_forks(void)
+void lifecycle_watch_forks(void)
 {
     static bool is_done;
 
@@ -214,7 +214,7 @@ EXPORT int __register_atfork(void (*prepare)(void), void (*parent)(void), void (
     if (malloc_first)
         malloc_first(); /* which watches them behind its own */
     else
-        life_watch_forks();
+        lifecycle_watch_forks();
     *(void **)&libc = dlvsym(RTLD_NEXT, "__register_atfork", REGISTER_VERSION);
     return libc ? libc(prepare, parent, child, object) : ENOMEM;
 }
@@ -257,11 +257,11 @@ EXPORT pid_t _Fork(void)
 
 __attribute__((constructor)) static void load(void)
 {
-    life_options();
+    lifecycle_options();
     find_bare_fork();
     if (malloc_start)
         malloc_start(&options);
-    life_watch_forks();
+    lifecycle_watch_forks();
     if (!has_fork_handlers)
         log_line(
             LOG_WARN,
@@ -286,11 +286,11 @@ static void report(void)
 
 __attribute__((destructor)) static void unload(void)
 {
-    struct door door;
+    struct cancel_guard guard;
 
     if (is_forked || options.disable)
         return;
-    door_enter(&door);
+    cancel_guard_enter(&guard);
     core_leave();
     __atomic_store_n(&hooks_managing, false, __ATOMIC_RELEASE);
     ipc_stop();
@@ -298,11 +298,11 @@ __attribute__((destructor)) static void unload(void)
         log_line(LOG_WARN,
                  "blocks were exported with cuIpcGetMemHandle and never opened: a process without this "
                  "library cannot open them; EBBTIDE_MIN_BLOCK above their size leaves them to the driver");
-    live_finish();
+    self_test_finish();
     pools_settle();
     core_settle();
     report();
     core_finish();
     log_finish();
-    door_leave(&door);
+    cancel_guard_leave(&guard);
 }

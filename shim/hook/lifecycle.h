@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * life.h - load, start, unload, exit and fork of the library.
+ * lifecycle.h - load, start, unload, exit and fork of the library.
  *
  * Loading reads the options and opens the log, and nothing else: no thread, no CUDA, no library. Managing starts at
  * the first successful cuInit. A forked child of a process that had started manages nothing and passes everything
@@ -15,19 +15,19 @@ struct options;
 
 /** The options, read from the environment at the first call (nothing of it when the process is privileged).
  *  Any thread, any time, also before our constructor has run. */
-const struct options *life_options(void);
+const struct options *lifecycle_options(void);
 
 /** Hold host memory to its budget from now on, with or without CUDA. Cheap the second time. */
-void life_host_start(void);
+void lifecycle_host_start(void);
 
 /** Have our handlers run around fork. Once: right behind those of our malloc, so that handlers of everybody else, which
  *  run before ours in the parent and after them in both, may allocate and use registered memory. */
-void life_watch_forks(void);
+void lifecycle_watch_forks(void);
 
 /** cuInit has succeeded: start managing, once. Returns when it has been decided. */
-void life_cuda_started(void);
+void lifecycle_cuda_started(void);
 
-/** The driver lacks what the allocator that was asked for needs: memory is accounted only. After life_cuda_started. */
-bool life_is_reduced(void);
+/** The driver lacks what the allocator that was asked for needs: memory is accounted only. After lifecycle_cuda_started. */
+bool lifecycle_is_reduced(void);
 
 #endif

@@ -20,7 +20,7 @@ static bool is_essential(const struct hook_row *row)
             row->class == HOOK_CLASS_use || row->class == HOOK_CLASS_loader);
 }
 
-void live_doubt(const char *why, const char *entry)
+void self_test_doubt(const char *why, const char *entry)
 {
     if (__atomic_exchange_n(&is_taken, true, __ATOMIC_ACQ_REL))
         return;
@@ -30,7 +30,7 @@ void live_doubt(const char *why, const char *entry)
         core_account_only(reason);
 }
 
-const char *live_passed_by(const struct hook_row *row)
+const char *self_test_passed_by(const struct hook_row *row)
 {
     if (hooks_is_driver(hooks_bound(row->name)))
         return "the driver itself comes before this library";
@@ -40,14 +40,14 @@ const char *live_passed_by(const struct hook_row *row)
 static void ask_for_all(void)
 {
     for (const struct hook_row *row = hook_rows; row->name; row++) {
-        const char *why = is_essential(row) && *row->real ? live_passed_by(row) : NULL;
+        const char *why = is_essential(row) && *row->real ? self_test_passed_by(row) : NULL;
 
         if (why)
-            live_doubt(why, row->name);
+            self_test_doubt(why, row->name);
     }
 }
 
-void live_start(void)
+void self_test_start(void)
 {
     ask_for_all();
     if (__atomic_load_n(&is_written, __ATOMIC_ACQUIRE))
@@ -74,7 +74,7 @@ static const char *doubt_about_nameless(const char *base)
     return NULL;
 }
 
-void live_passed(const char *name, const void *function)
+void self_test_passed(const char *name, const void *function)
 {
     const char *symbol = NULL, *why;
     Dl_info info;
@@ -90,10 +90,10 @@ void live_passed(const char *name, const void *function)
         return;
     unhooked_note(name);
     if (why)
-        live_doubt(why, name);
+        self_test_doubt(why, name);
 }
 
-void live_finish(void)
+void self_test_finish(void)
 {
     if (core_active() || !hooks_find(hooks_row("cuInit")))
         return;

@@ -24,17 +24,17 @@ static struct host_block *find(const void *ptr)
     return block && !block->dying ? block : NULL;
 }
 
-enum area host_block_area(const struct host_block *block)
+enum share host_block_share(const struct host_block *block)
 {
-    return block->pins ? AREA_OPERATION : block->fixed ? AREA_FIXED : AREA_BUFFER;
+    return block->pins ? SHARE_OPERATION : block->fixed ? SHARE_FIXED : SHARE_BUFFER;
 }
 
-void host_block_recount(const struct host_block *block, enum area from)
+void host_block_recount(const struct host_block *block, enum share from)
 {
-    enum area to = host_block_area(block);
+    enum share to = host_block_share(block);
 
     if (from != to)
-        host_area_move(from, to, block->bytes - block->absent_bytes, block->bytes);
+        host_share_move(from, to, block->bytes - block->absent_bytes, block->bytes);
 }
 
 /* ---- coming ----------------------------------------------------------------------------------------------- */
@@ -73,7 +73,7 @@ static int begin(struct host_block *block, uint64_t charged_bytes)
     }
     host_holds_on(block);
     if (block->flags & HOST_BLOCK_HEAP) {
-        host_area_adopt((int64_t)block->bytes);
+        host_share_adopt((int64_t)block->bytes);
         host_account_out(block, block->absent_bytes);
     } else {
         uint64_t here_bytes = block->bytes - block->absent_bytes;
@@ -83,7 +83,7 @@ static int begin(struct host_block *block, uint64_t charged_bytes)
         else
             host_account_out(block, charged_bytes - here_bytes);
     }
-    host_block_recount(block, AREA_LOOSE);
+    host_block_recount(block, SHARE_LOOSE);
     return 0;
 }
 
@@ -178,7 +178,7 @@ static void end(struct host_block *block)
         host_fault_disarm(block->first, block->end);
         host_blocks.armed--;
     }
-    host_area_move(host_block_area(block), AREA_LOOSE, block->bytes - block->absent_bytes, block->bytes);
+    host_share_move(host_block_share(block), SHARE_LOOSE, block->bytes - block->absent_bytes, block->bytes);
     host_table_remove(block);
 }
 
@@ -197,7 +197,7 @@ static uint64_t forget(struct host_block *block)
     host_blocks.away_bytes -= away_bytes;
     if (block->flags & HOST_BLOCK_HEAP) {
         absent_bytes = block->absent_bytes;
-        host_area_adopt(-(int64_t)(block->bytes - absent_bytes));
+        host_share_adopt(-(int64_t)(block->bytes - absent_bytes));
     } else {
         host_account_out(block, block->bytes - block->absent_bytes);
     }
@@ -286,7 +286,7 @@ static void unpin(struct host_block *block)
 {
     if (--block->pins)
         return;
-    host_block_recount(block, AREA_OPERATION);
+    host_block_recount(block, SHARE_OPERATION);
     stamp(block);
 }
 
@@ -302,7 +302,7 @@ static int pin(struct host_block *block, unsigned flags)
             if (block->unit[index].away | block->unit[index].leaving | block->unit[index].returning)
                 return -EAGAIN;
     if (!block->pins)
-        rc = host_area_pin(host_block_area(block), block->bytes - block->absent_bytes, block->bytes);
+        rc = host_share_pin(host_block_share(block), block->bytes - block->absent_bytes, block->bytes);
     block->pins += !rc;
     return rc;
 }

@@ -84,7 +84,7 @@ int host_block_unregister(void *ptr);
  * Bring the block at @ptr back and keep it. Counted.
  *
  * Returns  0, all of it in memory; -ENOENT no block is there; -EAGAIN with HOST_PIN_NOWAIT when some of it is away;
- *          -ENOSPC operations may not grow by it (host_area.h); -EIO a read failed (logged)
+ *          -ENOSPC operations may not grow by it (host_share.h); -EIO a read failed (logged)
  */
 int host_block_pin(void *ptr, unsigned flags);
 

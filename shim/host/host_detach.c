@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * host_block_detach.c - out of the program's mapping into a window of ours. See host_block_state.h.
+ * host_detach.c - out of the program's mapping into a window of ours. See host_state.h.
  *
  * Pages are moved into a window of ours: at one instant they are gone from the program's address, where the next
  * access, a writer's too, becomes a fault that waits for us; and nobody but us can change them while they are written.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* host_block_evict.c - the thread that sends host blocks to disk, for who asks. See host_block_state.h. */
+/* host_evict.c - the thread that sends host blocks to disk, for who asks. See host_state.h. */
 #include "host/host_state.h"
 
 #include "heap/heap.h"
@@ -44,14 +44,14 @@ static uint64_t reserve_lacks(bool half)
     uint64_t limit = core.host_budget.limit_bytes, keep;
 
     keep = limit / 16 < RESERVE_MOST_BYTES ? limit / 16 : RESERVE_MOST_BYTES;
-    return lacks((half ? keep / 2 : keep) + tier_host_staging());
+    return lacks((half ? keep / 2 : keep) + headroom_host_staging());
 }
 
 static uint64_t evict_some(uint64_t base, uint64_t bytes)
 {
     if (host_blocks.late_children && host_fork_late())
         host_slot_give_kept();
-    return bytes && tier_disk_open() ? host_flight(base, bytes) : 0;
+    return bytes && headroom_disk_open() ? host_leave(base, bytes) : 0;
 }
 
 /* One flight for the request that waits longest, which then queues again behind the others. */
@@ -99,7 +99,7 @@ void *host_evict_run(void *unused)
         evictor.reserve_short = false;
         pthread_mutex_unlock(&host_blocks.lock);
         gone = evict_some(0, reserve_lacks(false));
-        heap_keep_little(tier_host_room()); /* what comes back is not charged by an allocation */
+        heap_keep_little(headroom_host()); /* what comes back is not charged by an allocation */
         pthread_mutex_lock(&host_blocks.lock);
         evictor.reserve_short |= gone != 0; /* a flight may not have been enough */
     }

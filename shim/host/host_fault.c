@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* host_block_fault.c - accesses to what is not there: userfaultfd(2). See host_block_state.h. */
+/* host_fault.c - accesses to what is not there: userfaultfd(2). See host_state.h. */
 #include "host/host_state.h"
 
 #include <errno.h>
@@ -30,11 +30,11 @@ struct move {
 static struct {
     pthread_mutex_t starting;
     bool tried, started, moves, forks;
-    _Atomic bool *running;          /* on a page that a child of any kind finds empty */
-    int file;                       /* of the threads below, if `apart` */
-    int outside;                    /* in the program's table, where it may close it */
-    bool apart;                     /* they have descriptors of ours */
-    struct files_identity identity; /* both are this */
+    _Atomic bool *running;                /* on a page that a child of any kind finds empty */
+    int file;                             /* of the threads below, if `apart` */
+    int outside;                          /* in the program's table, where it may close it */
+    bool apart;                           /* they have descriptors of ours */
+    struct private_fds_identity identity; /* both are this */
     pthread_t evictor;
 } faults = {.starting = PTHREAD_MUTEX_INITIALIZER, .file = -1, .outside = -1};
 
@@ -78,13 +78,13 @@ static int faults_open(void)
 /* The servers have a duplicate where the program cannot close it: it lives as long as one of them does. */
 static void take_apart(void *unused)
 {
-    struct files_identity identity;
-    int file = files_mine() ? files_from_program(faults.outside) : -1;
+    struct private_fds_identity identity;
+    int file = private_fds_mine() ? private_fds_from_program(faults.outside) : -1;
 
     (void)unused;
     if (file < 0)
         return;
-    files_identify(file, &identity);
+    private_fds_identify(file, &identity);
     faults.apart = identity.device == faults.identity.device && identity.inode == faults.identity.inode;
     if (faults.apart)
         faults.file = file;
@@ -111,12 +111,12 @@ static int command(unsigned long request, void *arg)
 {
     struct command command = {.request = request, .arg = arg, .result = -1, .error = EBADF};
 
-    if (faults.apart && files_mine())
+    if (faults.apart && private_fds_mine())
         return ioctl(faults.file, request, arg);
-    if (files_is(faults.outside, &faults.identity))
+    if (private_fds_is(faults.outside, &faults.identity))
         return ioctl(faults.outside, request, arg);
     if (faults.apart)
-        files_run(carry_out, &command);
+        private_fds_run(carry_out, &command);
     errno = command.error;
     return command.result;
 }
@@ -222,7 +222,7 @@ int host_fault_file(void)
 {
     if (faults.apart)
         return faults.file;
-    if (files_is(faults.outside, &faults.identity))
+    if (private_fds_is(faults.outside, &faults.identity))
         return faults.outside;
     /* The program has closed it, and may have something else there, of which nothing may be read. */
     if (host_block_away())
@@ -234,7 +234,7 @@ int host_fault_file(void)
 void host_fault_enter(void)
 {
     if (faults.apart)
-        files_enter();
+        private_fds_enter();
 }
 
 /* A page that is empty in a child, however that came to be. */
@@ -255,9 +255,9 @@ static bool faults_start(void)
 
     if (rc >= 0) {
         faults.outside = rc;
-        files_identify(rc, &faults.identity);
-        files_run(take_apart, NULL);
-        rc = mark_make() ? host_flight_init() : -ENOMEM;
+        private_fds_identify(rc, &faults.identity);
+        private_fds_run(take_apart, NULL);
+        rc = mark_make() ? host_leave_init() : -ENOMEM;
         if (rc >= 0)
             rc = host_serve_start(faults.apart, &faults.evictor);
         if (rc >= 0)
@@ -308,7 +308,7 @@ void host_fault_forked(void)
     pthread_mutex_init(&faults.starting, NULL);
     faults.started = false;
     faults.running = NULL;
-    if (files_is(faults.outside, &faults.identity))
+    if (private_fds_is(faults.outside, &faults.identity))
         close(faults.outside);
     faults.file = faults.outside = -1;
     faults.apart = false;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * host_block_fork.c - what is away is there in a forked child too. See host_block.h.
+ * host_fork.c - what is away is there in a forked child too. See host_block.h.
  *
  * A page that is missing would read as zeros in the child. Where the kernel tells of children, our thread that reads its
  * events puts what is away into them, with the lock held: nothing is brought back or overwritten meanwhile, and the child
@@ -86,8 +86,8 @@ static void take_pipe(void *arg)
 {
     int *pipe = arg;
 
-    if (files_mine())
-        *pipe = files_from_program(*pipe);
+    if (private_fds_mine())
+        *pipe = private_fds_from_program(*pipe);
 }
 
 /* The child is late. Nobody is at work on a block. */
@@ -95,7 +95,7 @@ static void keep_for_child(int pipe)
 {
     int own = pipe;
 
-    files_run(take_pipe, &own);
+    private_fds_run(take_pipe, &own);
     if (own != pipe)
         close(pipe);
     pthread_mutex_lock(&host_blocks.lock);
@@ -158,7 +158,7 @@ static int bring(struct host_block *block, uint32_t index, int memory, struct ho
         int rc = host_piece_read(block, index, piece, staging);
 
         for (uint64_t at = 0; at < bytes && !rc; at += host_page_bytes())
-            if (!host_gone(unit, (start + at) % HOST_UNIT_BYTES / host_page_bytes()))
+            if (!host_discarded(unit, (start + at) % HOST_UNIT_BYTES / host_page_bytes()))
                 rc = put(memory, start + at, staging->piece + at, host_page_bytes());
         if (rc < 0 && !error)
             error = rc;
@@ -243,7 +243,7 @@ static int fill_piece(const struct host_block *block, uint32_t index, unsigned p
         from = unit->alias + (start - unit_start);
     else
         rc = host_piece_read(block, index, piece, staging);
-    return rc ? rc : host_gone_fill(block, index, piece, from, file);
+    return rc ? rc : host_discard_fill(block, index, piece, from, file);
 }
 
 static int fill_all(int file, struct host_staging *staging)

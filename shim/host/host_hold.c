@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* host_block_hold.c - ranges that the driver has pinned or is about to use. See host_block.h. */
+/* host_hold.c - ranges that the driver has pinned or is about to use. See host_block.h. */
 #include "host/host_state.h"
 
 #include <errno.h>
@@ -84,7 +84,7 @@ static void mark(const struct hold *range, int64_t change)
 {
     for (uint32_t i = host_table_above(range->start); i < host_block_count; i++) {
         struct host_block *block = host_blocks.row[i];
-        enum area from = host_block_area(block);
+        enum share from = host_block_share(block);
 
         if (!meets(range, block))
             break;
@@ -169,11 +169,11 @@ void use_host(struct use *use, const void *memory, size_t bytes)
 {
     struct host_range range = {memory, bytes};
     bool full = use->host_count == USE_HOSTS;
-    struct door door;
+    struct cancel_guard guard;
 
     if (!host_block_any() || !memory || !bytes)
         return;
-    door_enter(&door);
+    cancel_guard_enter(&guard);
     if (full) { /* one range from here on, over all that are named */
         struct host_range last = use->host[--use->host_count];
         const char *start = (const char *)last.memory, *end = start + last.bytes;
@@ -187,7 +187,7 @@ void use_host(struct use *use, const void *memory, size_t bytes)
     }
     if (take(range.memory, range.bytes, false))
         use->host[use->host_count++] = range;
-    door_leave(&door);
+    cancel_guard_leave(&guard);
 }
 
 void host_block_drop_all(struct use *use)

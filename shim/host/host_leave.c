@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* host_block_flight.c - some pieces of host blocks leave, coldest first. See host_block_state.h. */
+/* host_leave.c - some pieces of host blocks leave, coldest first. See host_state.h. */
 #include "host/host_state.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include "ledger/state.h"
 
 enum {
-    FLIGHT_UNITS = 16,
+    LEAVE_UNITS = 16,
     RETRY_MS = 10,
     UNIT_RUNS = HOST_UNIT_PIECES / 2, /* every other piece */
 };
@@ -36,14 +36,14 @@ struct leaver {
     unsigned run_count;
 };
 
-struct flight {
+struct leave_batch {
     uint64_t base;  /* block to take from; 0: any */
     uint64_t bytes; /* wanted */
-    struct leaver leaver[FLIGHT_UNITS];
+    struct leaver leaver[LEAVE_UNITS];
     unsigned count;
 };
 
-static char *windows; /* FLIGHT_UNITS of HOST_UNIT_BYTES, nothing mapped there between flights */
+static char *windows; /* LEAVE_UNITS of HOST_UNIT_BYTES, nothing mapped there between flights */
 static struct host_staging staging;
 
 /* ---- what leaves ------------------------------------------------------------------------------------------ */
@@ -64,35 +64,35 @@ static uint32_t movable(const struct host_block *block, uint32_t index)
 static uint32_t settled(const struct host_block *block, uint32_t index, uint32_t pieces)
 {
     for (uint32_t left = pieces; left; left &= left - 1)
-        if (!host_gone_settled(block, index, (unsigned)__builtin_ctz(left)))
+        if (!host_discard_settled(block, index, (unsigned)__builtin_ctz(left)))
             pieces &= ~(left & -left);
     return pieces;
 }
 
 /* Keep the coldest units, coldest first. */
-static void consider(struct flight *flight, struct host_block *block, uint32_t index)
+static void consider(struct leave_batch *leave, struct host_block *block, uint32_t index)
 {
     uint64_t stamp = block->unit[index].stamp;
-    unsigned at = flight->count;
+    unsigned at = leave->count;
 
-    if (at == FLIGHT_UNITS) {
-        const struct leaver *warmest = &flight->leaver[--at];
+    if (at == LEAVE_UNITS) {
+        const struct leaver *warmest = &leave->leaver[--at];
 
         if (warmest->block->unit[warmest->index].stamp <= stamp)
             return;
     } else {
-        flight->count++;
+        leave->count++;
     }
     for (; at > 0; at--) {
-        const struct leaver *before = &flight->leaver[at - 1];
+        const struct leaver *before = &leave->leaver[at - 1];
 
         if (before->block->unit[before->index].stamp <= stamp)
             break;
-        flight->leaver[at].block = before->block;
-        flight->leaver[at].index = before->index;
+        leave->leaver[at].block = before->block;
+        leave->leaver[at].index = before->index;
     }
-    flight->leaver[at].block = block;
-    flight->leaver[at].index = index;
+    leave->leaver[at].block = block;
+    leave->leaver[at].index = index;
 }
 
 /* As many of the pieces as are wanted, lowest first; what is still wanted after them. */
@@ -110,28 +110,28 @@ static uint32_t enough(const struct host_block *block, uint32_t index, uint32_t 
     return taken;
 }
 
-static void plan(struct flight *flight)
+static void plan(struct leave_batch *leave)
 {
-    uint64_t wanted = flight->bytes;
+    uint64_t wanted = leave->bytes;
 
-    flight->count = 0;
+    leave->count = 0;
     pthread_mutex_lock(&host_blocks.lock); /* a fork may wait for those who wait for us */
     for (uint32_t i = 0; i < host_block_count; i++) {
         struct host_block *block = host_blocks.row[i];
 
-        if (flight->base && block->base != flight->base)
+        if (leave->base && block->base != leave->base)
             continue;
         for (uint32_t index = 0; index < block->unit_count; index++)
             if (movable(block, index))
-                consider(flight, block, index);
+                consider(leave, block, index);
     }
-    for (unsigned i = 0; i < flight->count; i++) {
-        struct leaver *leaver = &flight->leaver[i];
+    for (unsigned i = 0; i < leave->count; i++) {
+        struct leaver *leaver = &leave->leaver[i];
 
         leaver->planned =
             enough(leaver->block, leaver->index, movable(leaver->block, leaver->index), &wanted);
         if (!leaver->planned)
-            flight->count = i;
+            leave->count = i;
         else
             host_table_enter(leaver->block);
         leaver->window = windows + i * HOST_UNIT_BYTES;
@@ -244,7 +244,7 @@ static bool slot_take(struct leaver *leaver)
     if (!wanted)
         return true;
     if (host_slot_take(leaver->block, leaver->index, &slot) < 0 &&
-        (!tier_reclaim_slots() || host_slot_take(leaver->block, leaver->index, &slot) < 0))
+        (!headroom_reclaim_slots() || host_slot_take(leaver->block, leaver->index, &slot) < 0))
         return false;
     pthread_mutex_lock(&host_blocks.lock);
     unit->slot = slot;
@@ -323,7 +323,7 @@ static uint64_t commit(struct leaver *leaver, uint32_t failed)
     }
     gone_bytes = host_unit_bytes(block, leaver->index, gone);
     block->absent_bytes += gone_bytes;
-    host_area_moved(host_block_area(block), -(int64_t)gone_bytes);
+    host_share_moved(host_block_share(block), -(int64_t)gone_bytes);
     block->saves += (unsigned)__builtin_popcount(gone & ~leaver->zero);
     host_blocks.away_bytes += host_unit_bytes(block, leaver->index, gone & ~leaver->zero);
     pthread_mutex_unlock(&host_blocks.lock);
@@ -361,18 +361,18 @@ static uint32_t await(struct leaver *leaver, uint64_t *written_bytes, int *error
     return failed;
 }
 
-uint64_t host_flight(uint64_t base, uint64_t bytes)
+uint64_t host_leave(uint64_t base, uint64_t bytes)
 {
-    static struct flight memory; /* one thread's, and too large for its stack */
-    struct flight *flight = &memory;
+    static struct leave_batch memory; /* one thread's, and too large for its stack */
+    struct leave_batch *leave = &memory;
     uint64_t since_ns = core_clock_ns(), written_bytes = 0, gone_bytes = 0;
     int error = 0;
 
-    flight->base = base;
-    flight->bytes = bytes;
-    plan(flight);
-    for (unsigned i = 0; i < flight->count; i++) {
-        struct leaver *leaver = &flight->leaver[i];
+    leave->base = base;
+    leave->bytes = bytes;
+    plan(leave);
+    for (unsigned i = 0; i < leave->count; i++) {
+        struct leaver *leaver = &leave->leaver[i];
 
         if (!slot_take(leaver))
             continue;
@@ -380,8 +380,8 @@ uint64_t host_flight(uint64_t base, uint64_t bytes)
         for (unsigned r = 0; r < leaver->run_count; r++)
             submit(leaver, &leaver->run[r]);
     }
-    for (unsigned i = 0; i < flight->count; i++) {
-        struct leaver *leaver = &flight->leaver[i];
+    for (unsigned i = 0; i < leave->count; i++) {
+        struct leaver *leaver = &leave->leaver[i];
         uint32_t failed = await(leaver, &written_bytes, &error);
 
         gone_bytes += commit(leaver, failed);
@@ -389,13 +389,13 @@ uint64_t host_flight(uint64_t base, uint64_t bytes)
     if (written_bytes)
         stats_moved(MOVE_HOST_TO_DISK, written_bytes, core_clock_ns() - since_ns);
     if (error)
-        tier_save_failed(error);
+        headroom_save_failed(error);
     return gone_bytes;
 }
 
-int host_flight_init(void)
+int host_leave_init(void)
 {
-    size_t bytes = (FLIGHT_UNITS + 1) * HOST_UNIT_BYTES;
+    size_t bytes = (LEAVE_UNITS + 1) * HOST_UNIT_BYTES;
     char *memory =
         mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     void *page;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* host_block_maps.c - what a range is mapped to, as /proc/self/maps tells (proc(5)). See host_block_state.h. */
+/* host_maps.c - what a range is mapped to, as /proc/self/maps tells (proc(5)). See host_state.h. */
 #include "host/host_state.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* host_block_piece.c - one piece comes back. See host_block_state.h. */
+/* host_piece.c - one piece comes back. See host_state.h. */
 #include "host/host_state.h"
 
 #include <errno.h>
@@ -77,12 +77,12 @@ static enum host_class class_of(const struct host_block *block)
 
 void host_account_in(struct host_block *block, uint64_t bytes)
 {
-    host_area_force(class_of(block), bytes);
+    host_share_force(class_of(block), bytes);
 }
 
 void host_account_out(struct host_block *block, uint64_t bytes)
 {
-    host_area_credit(class_of(block), bytes);
+    host_share_credit(class_of(block), bytes);
 }
 
 void host_room_take(struct host_block *block, uint64_t bytes, uint64_t over_bytes)
@@ -92,8 +92,8 @@ void host_room_take(struct host_block *block, uint64_t bytes, uint64_t over_byte
     };
 
     host_evict_ask(0, over_bytes);
-    for (unsigned tries = 0; host_area_try(class_of(block), bytes) < 0; tries++) {
-        uint64_t room = tier_host_room(), wanted = bytes + tier_host_staging();
+    for (unsigned tries = 0; host_share_try(class_of(block), bytes) < 0; tries++) {
+        uint64_t room = headroom_host(), wanted = bytes + headroom_host_staging();
 
         if (tries == TRIES || !host_evict_ask(0, wanted > room ? wanted - room : bytes)) {
             host_account_in(block, bytes);
@@ -191,8 +191,8 @@ static int place(struct host_block *block, uint32_t index, unsigned piece, uint6
     int rc;
 
     for (;;) {
-        rc = source == HERE ? 0 : host_gone_fill(block, index, piece, bytes, -1);
-        if (!rc && page && (source == HERE || host_gone(unit, in_unit)))
+        rc = source == HERE ? 0 : host_discard_fill(block, index, piece, bytes, -1);
+        if (!rc && page && (source == HERE || host_discarded(unit, in_unit)))
             rc = host_fault_fill(page, zeros, host_page_bytes());
         if (rc != -EAGAIN)
             break;
@@ -201,7 +201,7 @@ static int place(struct host_block *block, uint32_t index, unsigned piece, uint6
         pthread_mutex_lock(&host_blocks.lock);
     }
     if (!rc && page)
-        host_gone_clear(unit, in_unit);
+        host_discard_clear(unit, in_unit);
     return rc;
 }
 
@@ -227,7 +227,7 @@ static uint64_t settle(struct host_block *block, uint32_t index, uint32_t bit, e
         host_blocks.away_bytes -= bytes;
     if (source == DISK || source == NOWHERE) {
         block->absent_bytes -= bytes;
-        host_area_moved(host_block_area(block), (int64_t)bytes);
+        host_share_moved(host_block_share(block), (int64_t)bytes);
     }
     if (!unit->away && !unit->writing) {
         slot = unit->slot;
@@ -275,7 +275,7 @@ int host_piece_bring(struct host_block *block, uint32_t index, unsigned piece, u
     if (source == HERE && !page)
         return 0;
     charged = source == DISK || source == NOWHERE;
-    over_bytes = charged && host_block_area(block) == AREA_BUFFER ? host_area_over(bytes) : 0;
+    over_bytes = charged && host_block_share(block) == SHARE_BUFFER ? host_share_over(bytes) : 0;
     unit->returning |= bit;
     pthread_mutex_unlock(&host_blocks.lock);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * host_block_serve.c - the threads that serve faults, and the one that tells them. See host_block_state.h.
+ * host_serve.c - the threads that serve faults, and the one that tells them. See host_state.h.
  *
  * One thread reads what the kernel has to say, and waits for nothing but the lock: a program that gives pages up, or
  * forks, goes on once it has read that. It does so with the lock held: what is known of a page when a piece is put in
@@ -70,7 +70,7 @@ static void give_up(uint64_t start, uint64_t end)
         for (; from < end && from < block->end; from += page) {
             struct host_unit *unit = &block->unit[(from - host_unit_address(block, 0)) / HOST_UNIT_BYTES];
 
-            host_gone_set(unit, from % HOST_UNIT_BYTES / page);
+            host_discard_set(unit, from % HOST_UNIT_BYTES / page);
         }
     }
 }
@@ -230,7 +230,7 @@ static void *server_run(void *argument)
 int host_serve_start(bool apart, pthread_t *out_evictor)
 {
     int (*create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) =
-        apart ? files_thread : pthread_create;
+        apart ? private_fds_thread : pthread_create;
     pthread_attr_t attributes;
     sigset_t all, before;
     pthread_t thread;

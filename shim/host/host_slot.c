@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* host_block_slot.c - places on disk for units: the disk's slots, of which small units share some. See
- * host_block_state.h. */
+/* host_slot.c - places on disk for units: the disk's slots, of which small units share some. See
+ * host_state.h. */
 #include "host/host_state.h"
 
 #include <errno.h>

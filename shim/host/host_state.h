@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * host_block_state.h - the books of host blocks, for shim/host_block*.c only.
+ * host_state.h - the books of host blocks, for shim/host_block*.c only.
  *
  * Shape    a block is a row of units, the parts of it that lie in one aligned run of HOST_UNIT_BYTES; a unit is up to
  *          32 pieces, one bit each in its masks. A unit has one place on disk as long as any of its pieces is there,
@@ -105,8 +105,8 @@ static inline uint64_t host_clip(const struct host_block *block, uint64_t *start
 }
 
 /** Where the block counts among the host's areas; and that it has counted elsewhere until now. Lock held. */
-enum area host_block_area(const struct host_block *block);
-void host_block_recount(const struct host_block *block, enum area from);
+enum share host_block_share(const struct host_block *block);
+void host_block_recount(const struct host_block *block, enum share from);
 
 /** The pieces of a unit that the block has, as a mask; and the bytes of some of them. */
 uint32_t host_unit_all(const struct host_block *block, uint32_t unit);
@@ -126,7 +126,7 @@ static inline void host_books_lock(void)
         pthread_cond_wait(&host_blocks.changed, &host_blocks.lock);
 }
 
-/* ---- host_block_table.c ------------------------------------------------------------------------------------ */
+/* ---- host_table.c ------------------------------------------------------------------------------------ */
 
 /** The block that @address lies in, or NULL; lock held. */
 struct host_block *host_table_find(uint64_t address);
@@ -149,7 +149,7 @@ void host_table_remove(struct host_block *block);
 void host_table_enter(struct host_block *block);
 void host_table_leave(struct host_block *block);
 
-/* ---- host_block_hold.c, host_block_maps.c ------------------------------------------------------------------ */
+/* ---- host_hold.c, host_maps.c ------------------------------------------------------------------ */
 
 /** Fill in how many ranges that the driver has, or uses, meet the block. Lock held. */
 void host_holds_on(struct host_block *block);
@@ -162,7 +162,7 @@ int host_maps_check(uint64_t first, uint64_t end);
 extern uint64_t host_maps_most;
 uint64_t host_maps_limit(void);
 
-/* ---- host_block_fault.c ------------------------------------------------------------------------------------ */
+/* ---- host_fault.c ------------------------------------------------------------------------------------ */
 
 /** Start to serve faults and to evict, once in a process. False: it cannot be done here (said once). Lock not held. */
 bool host_fault_start(void);
@@ -201,31 +201,32 @@ int host_fault_move(uint64_t to, uint64_t from, uint64_t bytes, uint64_t *out_mo
 /** Let those who wait for these pages try again. */
 void host_fault_wake(uint64_t first, uint64_t bytes);
 
-/* ---- host_block_serve.c --------------------------------------------------------------------------------------- */
+/* ---- host_serve.c --------------------------------------------------------------------------------------- */
 
 /** Make the threads. 0 or -errno. */
 int host_serve_start(bool apart, pthread_t *out_evictor);
 /** Read what the kernel has to say, and do what that asks for. Lock held; by a thread that has entered. */
 void host_serve_events(void);
 
-/* ---- host_block_gone.c ---------------------------------------------------------------------------------------- */
+/* ---- host_discard.c ---------------------------------------------------------------------------------------- */
 
-void host_gone_set(struct host_unit *unit, uint64_t page);
-void host_gone_clear(struct host_unit *unit, uint64_t page);
-bool host_gone(const struct host_unit *unit, uint64_t page);
+void host_discard_set(struct host_unit *unit, uint64_t page);
+void host_discard_clear(struct host_unit *unit, uint64_t page);
+bool host_discarded(const struct host_unit *unit, uint64_t page);
 /** Are the pages of a piece in memory that the program has given up really missing by now? Lock held. */
-bool host_gone_settled(const struct host_block *block, uint32_t unit, unsigned piece);
+bool host_discard_settled(const struct host_block *block, uint32_t unit, unsigned piece);
 /** Fill a piece but for those pages: in a child, or with -1 here. Lock held. As host_fault_fill. */
-int host_gone_fill(const struct host_block *block, uint32_t unit, unsigned piece, const char *from, int file);
+int host_discard_fill(const struct host_block *block, uint32_t unit, unsigned piece, const char *from,
+                      int file);
 
-/* ---- host_block_fork.c ---------------------------------------------------------------------------------------- */
+/* ---- host_fork.c ---------------------------------------------------------------------------------------- */
 
 /** A child is there, and waits on `file` for pages that are away: it gets all. The file is closed. Lock held. */
 void host_fork_fill(int file, struct host_staging *staging);
 /** Was the last of late_children seen to have read just now? Lock not held. */
 bool host_fork_late(void);
 
-/* ---- host_block_piece.c ------------------------------------------------------------------------------------ */
+/* ---- host_piece.c ------------------------------------------------------------------------------------ */
 
 /** Memory of one thread that brings pieces back. */
 struct host_staging {
@@ -269,12 +270,12 @@ void host_room_take(struct host_block *block, uint64_t bytes, uint64_t over_byte
 void host_account_in(struct host_block *block, uint64_t bytes);
 void host_account_out(struct host_block *block, uint64_t bytes);
 
-/* ---- host_block_stop.c --------------------------------------------------------------------------------------- */
+/* ---- host_stop.c --------------------------------------------------------------------------------------- */
 
 /** Bytes of the program's are lost to it: end the process, with a line that says which and why. @error: -errno. */
 _Noreturn void host_block_stop(uint64_t first, uint64_t bytes, int error);
 
-/* ---- host_block_slot.c --------------------------------------------------------------------------------------- */
+/* ---- host_slot.c --------------------------------------------------------------------------------------- */
 
 /** A place on disk for the pieces that the block has of a unit, beside those of others where they are few. 0, and where
  *  the unit's first byte would be; -ENOSPC. Lock not held. */
@@ -284,7 +285,7 @@ void host_slot_give(const struct host_block *block, uint32_t unit, uint64_t slot
 /** There are none any more. */
 void host_slot_give_kept(void);
 
-/* ---- host_block_detach.c ------------------------------------------------------------------------------------ */
+/* ---- host_detach.c ------------------------------------------------------------------------------------ */
 
 /** Take pages of the program's out of its mapping into memory of ours, at the same place in a table of pages. Lock held.
  *  0; -EBUSY the kernel has some of them for somebody else, or a forked child shares them; else -errno: not possible. */
@@ -295,16 +296,16 @@ void host_detach_own(const struct host_block *block, uint32_t unit, uint32_t pie
 /** Can one page be taken? 0 or -errno. */
 int host_detach_probe(uint64_t to, uint64_t from);
 
-/* ---- host_block_flight.c ----------------------------------------------------------------------------------- */
+/* ---- host_leave.c ----------------------------------------------------------------------------------- */
 
 /** What a flight needs; also finds out whether mremap can do it. 0 or -errno. */
-int host_flight_init(void);
+int host_leave_init(void);
 
 /** Send some pieces away, as many as are wanted or as fit into a flight, of the block that begins at @base, or of all
  *  (0). Only by the thread that evicts. Returns the bytes that left: 0 when nothing more can. */
-uint64_t host_flight(uint64_t base, uint64_t bytes);
+uint64_t host_leave(uint64_t base, uint64_t bytes);
 
-/* ---- host_block_evict.c ------------------------------------------------------------------------------------ */
+/* ---- host_evict.c ------------------------------------------------------------------------------------ */
 
 /** The thread that evicts. */
 void *host_evict_run(void *unused);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * host_block_stop.c - bytes of the program that cannot be brought back stop it. See host_block_state.h.
+ * host_stop.c - bytes of the program that cannot be brought back stop it. See host_state.h.
  *
  * It ends as when memory itself has failed: by SIGBUS, with its default action, whatever the program has made of that
  * signal, since a handler of the program's knows nothing of these bytes. Whoever started it sees the signal.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* host_block_table.c - the records of host blocks, by address. See host_block_state.h. */
+/* host_table.c - the records of host blocks, by address. See host_state.h. */
 #include "host/host_state.h"
 
 #include <errno.h>

@@ -30,8 +30,8 @@ int blocks_init(struct blocks *blocks, uint64_t base, uint64_t bytes)
     made.stamp += made.stamp != NULL;
     made.block = table_create(made.granules * sizeof(*made.block));
     made.chunk = table_create(made.granules * sizeof(*made.chunk));
-    made.operand = table_create(made.granules * sizeof(*made.operand));
-    if (!made.owner || !made.stamp || !made.block || !made.chunk || !made.operand) {
+    made.object = table_create(made.granules * sizeof(*made.object));
+    if (!made.owner || !made.stamp || !made.block || !made.chunk || !made.object) {
         blocks_finish(&made);
         return -ENOMEM;
     }
@@ -45,7 +45,7 @@ void blocks_finish(struct blocks *blocks)
     table_destroy((void *)(blocks->stamp - (blocks->stamp != NULL)),
                   (blocks->granules + UINT64_C(1)) * sizeof(*blocks->stamp));
     table_destroy(blocks->block, blocks->granules * sizeof(*blocks->block));
-    table_destroy(blocks->operand, blocks->granules * sizeof(*blocks->operand));
+    table_destroy(blocks->object, blocks->granules * sizeof(*blocks->object));
     table_destroy(blocks->chunk, blocks->granules * sizeof(*blocks->chunk));
     *blocks = (struct blocks){0};
 }
@@ -106,7 +106,7 @@ void block_publish(struct blocks *blocks, uint32_t first)
         entry |= chunk->mapped ? OWNER_AWAY : OWNER_AWAY | OWNER_GONE;
     }
     /* While it is pinned the program answers for what is written. */
-    if (block->flags & BLOCK_REGISTERED && blocks->operand[first].copies && !block->pins[PIN_API])
+    if (block->flags & BLOCK_REGISTERED && blocks->object[first].copies && !block->pins[PIN_API])
         entry |= OWNER_COPIED;
     if (atomic_load_explicit(&blocks->owner[first], memory_order_relaxed) == entry)
         return;

@@ -76,7 +76,7 @@ struct block {
     int8_t priority; /**< PRIORITY_MIN to PRIORITY_MAX */
     uint8_t ordinal;
     uint8_t flags;
-    uint8_t area; /**< enum area: where it counts; area.c writes it */
+    uint8_t share; /**< enum area: where it counts; share.c writes it */
 };
 
 /** Top bit of an owner entry: some chunk of the block is not resident. */
@@ -87,23 +87,23 @@ struct block {
 #define OWNER_COPIED 0x20000000u
 #define OWNER_FLAGS  (OWNER_AWAY | OWNER_GONE | OWNER_COPIED)
 
-enum operand_flag {
+enum object_flag {
     OPERAND_KEEP = 1,       /**< what comes back keeps its copy; the role's */
     OPERAND_RELOADABLE = 2, /**< registered as such */
 };
 
 /** What the program said about a block that it registered; all zeros for others. core.lock. */
-struct operand {
+struct object {
     struct queue_entry entry; /**< in the queues of its device */
     uint64_t bytes;           /**< as registered */
-    uint64_t host_bytes;      /**< of it in host memory, as the host's areas count it; host_area.c's */
+    uint64_t host_bytes;      /**< of it in host memory, as the host's areas count it; host_share.c's */
     uint64_t reservation;     /**< that it was drawn from; only with BLOCK_DRAWN */
     uint32_t copies;          /**< of its chunks that are `copied` */
     uint32_t saves;           /**< times that it left the device by being copied */
-    uint8_t flags;            /**< enum operand_flag */
+    uint8_t flags;            /**< enum object_flag */
     char name[24];            /**< ended by NUL */
     int (*reload)(void *ptr, size_t offset, void *memory, size_t bytes, void *arg); /**< NULL: it is saved */
-    void *reload_arg;
+    void *reload_callback_arg;
 };
 
 struct blocks {
@@ -114,7 +114,7 @@ struct blocks {
     _Atomic uint64_t *stamp; /**< last use of the block that starts here; 0: no candidate. At -1: 0 */
     struct block *block;
     struct chunk *chunk;
-    struct operand *operand;
+    struct object *object;
     uint64_t last_id;
     _Atomic uint32_t alive; /**< blocks; written under core.lock, read by anybody */
 };
@@ -163,7 +163,7 @@ static inline uint64_t chunk_bytes(const struct chunk *chunk)
     return chunk->granules * GRANULE_BYTES;
 }
 
-/** Nobody but the program has its bytes; see reload.h. core.lock held. */
+/** Nobody but the program has its bytes; see reload_callback.h. core.lock held. */
 static inline bool chunk_dropped(const struct chunk *chunk)
 {
     return chunk->state == CHUNK_DISK && chunk->slot == SLOT_NONE;
@@ -172,7 +172,7 @@ static inline bool chunk_dropped(const struct chunk *chunk)
 /** Is the block at `first` dropped and never saved? core.lock held. */
 static inline bool block_reloadable(const struct blocks *blocks, uint32_t first)
 {
-    return blocks->block[first].flags & BLOCK_REGISTERED && blocks->operand[first].reload;
+    return blocks->block[first].flags & BLOCK_REGISTERED && blocks->object[first].reload;
 }
 
 /** Has the program got this block? core.lock held. */

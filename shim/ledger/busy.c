@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* waiting.c - what others hold for a moment: launch pins, blocks being built or given back. See state.h. */
+/* busy.c - what others hold for a moment: launch pins, blocks being built or given back. See state.h. */
 #include "ledger/state.h"
 
 void block_returned(uint32_t first)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tier.c - see tier.h. */
+/* headroom.c - see headroom.h. */
 #include "ledger/headroom.h"
 
 #include <errno.h>
@@ -24,7 +24,7 @@ static uint64_t room_of(const struct budget *budget)
     return room;
 }
 
-uint64_t tier_device_room(unsigned ordinal)
+uint64_t headroom_device(unsigned ordinal)
 {
     uint64_t room = room_of(&core.devices[ordinal].budget), beyond;
 
@@ -35,19 +35,19 @@ uint64_t tier_device_room(unsigned ordinal)
     return room > beyond ? room - beyond : 0;
 }
 
-uint64_t tier_host_room(void)
+uint64_t headroom_host(void)
 {
     return room_of(&core.host_budget);
 }
 
-uint64_t tier_device_staging(unsigned ordinal)
+uint64_t headroom_device_staging(unsigned ordinal)
 {
     const struct device_state *device = &core.devices[ordinal];
 
-    return device->away_bytes || area_in_force() ? device->chunk_max_granules * GRANULE_BYTES : 0;
+    return device->away_bytes || share_in_force() ? device->chunk_max_granules * GRANULE_BYTES : 0;
 }
 
-uint64_t tier_host_staging(void)
+uint64_t headroom_host_staging(void)
 {
     uint64_t bytes = 0;
 
@@ -57,9 +57,9 @@ uint64_t tier_host_staging(void)
     return bytes;
 }
 
-uint64_t tier_device_keep(unsigned ordinal)
+uint64_t headroom_device_keep(unsigned ordinal)
 {
-    uint64_t keep = tier_device_staging(ordinal), host = tier_host_staging(), room = tier_host_room();
+    uint64_t keep = headroom_device_staging(ordinal), host = headroom_host_staging(), room = headroom_host();
 
     return core.devices[ordinal].away_bytes && room < host ? keep + host - room : keep;
 }
@@ -72,7 +72,7 @@ static uint64_t disk_used(void)
     return figures.used_bytes;
 }
 
-uint64_t tier_disk_room(void)
+uint64_t headroom_disk(void)
 {
     struct disk_figures figures;
 
@@ -82,21 +82,21 @@ uint64_t tier_disk_room(void)
     return figures.budget_bytes > figures.used_bytes ? figures.budget_bytes - figures.used_bytes : 0;
 }
 
-bool tier_host_pressed(void)
+bool headroom_host_pressed(void)
 {
-    uint64_t limit = core.host_budget.limit_bytes, room = tier_host_room();
+    uint64_t limit = core.host_budget.limit_bytes, room = headroom_host();
 
     if (disk_used())
         return true;
     return limit != BUDGET_NO_LIMIT && room < limit - limit / 1000000 * core.options->high_ppm;
 }
 
-bool tier_disk_open(void)
+bool headroom_disk_open(void)
 {
     return core.options->disk != DISK_OFF && !core.disk_off;
 }
 
-void tier_save_failed(int error)
+void headroom_save_failed(int error)
 {
     stats_add(&core.counters.save_failures, 1);
     if (atomic_exchange(&core.disk_off, true))
@@ -107,7 +107,7 @@ void tier_save_failed(int error)
              -error);
 }
 
-void tier_drop_slot(struct chunk *chunk)
+void chunk_drop_slot(struct chunk *chunk)
 {
     if (chunk->slot == SLOT_NONE)
         return;
@@ -115,7 +115,7 @@ void tier_drop_slot(struct chunk *chunk)
     chunk->slot = SLOT_NONE;
 }
 
-bool tier_reclaim_slots(void)
+bool headroom_reclaim_slots(void)
 {
     bool any = false;
 
@@ -127,7 +127,7 @@ bool tier_reclaim_slots(void)
             (chunk->state != CHUNK_RESIDENT && (chunk->state != CHUNK_HOST || !chunk->mapped)) ||
             chunk->slot == SLOT_NONE || chunk->copied)
             continue;
-        tier_drop_slot(chunk);
+        chunk_drop_slot(chunk);
         any = true;
     }
     pthread_mutex_unlock(&core.lock);
@@ -145,13 +145,13 @@ static bool verifies(const struct chunk *chunk)
     return core.options->verify && chunk->slab->memory.cpu;
 }
 
-void tier_remember(struct chunk *chunk)
+void chunk_remember(struct chunk *chunk)
 {
     if (verifies(chunk))
         chunk->checksum = checksum(chunk);
 }
 
-int tier_verify(const struct chunk *chunk, uint64_t address)
+int chunk_verify(const struct chunk *chunk, uint64_t address)
 {
     if (!verifies(chunk) || chunk->checksum == checksum(chunk))
         return 0;

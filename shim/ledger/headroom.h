@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tier.h - how much room the tiers have, and what must stay free of it.
+ * headroom.h - how much room the tiers have, and what must stay free of it.
  *
  * Each tier keeps a staging reserve of its largest chunk once something has left the device: a swap between two full
  * tiers needs a place for what is in the air. While areas are in force a device keeps it from the beginning: what they
@@ -17,39 +17,39 @@ struct chunk;
 
 /** Bytes the device could take, idle ones counted as free, and those that the calling thread is drawing from a
  *  reservation. core.lock not held. */
-uint64_t tier_device_room(unsigned ordinal);
+uint64_t headroom_device(unsigned ordinal);
 /** The same for the host budget. */
-uint64_t tier_host_room(void);
+uint64_t headroom_host(void);
 
 /** Staging reserve of the device, and of the host. */
-uint64_t tier_device_staging(unsigned ordinal);
-uint64_t tier_host_staging(void);
+uint64_t headroom_device_staging(unsigned ordinal);
+uint64_t headroom_host_staging(void);
 
 /** What a new chunk on the device must leave free there: its reserve, and what the host's reserve is short of. */
-uint64_t tier_device_keep(unsigned ordinal);
+uint64_t headroom_device_keep(unsigned ordinal);
 
 /** The host tier is over its high mark, or blocks are on disk already: what leaves the device had better be
  *  unmapped at once. */
-bool tier_host_pressed(void);
+bool headroom_host_pressed(void);
 
 /** Bytes that the spill directories together could take; slots that stand in for copies count as taken. */
-uint64_t tier_disk_room(void);
+uint64_t headroom_disk(void);
 
 /** May something go to disk at all now. */
-bool tier_disk_open(void);
+bool headroom_disk_open(void);
 
 /** A write failed: the disk takes nothing more, what it holds stays readable. Counted, and said once. */
-void tier_save_failed(int error);
+void headroom_save_failed(int error);
 
 /** A chunk's disk copy, if it has one, is given back. core.lock held. */
-void tier_drop_slot(struct chunk *chunk);
+void chunk_drop_slot(struct chunk *chunk);
 
 /** Give back the disk copies of all chunks that the device can reach: they are a convenience, room is not. True if
  *  there was any. Any thread, core.lock not held. */
-bool tier_reclaim_slots(void);
+bool headroom_reclaim_slots(void);
 
 /** A checksum of what is in a slab, when EBBTIDE_VERIFY asks for it; remember, or compare (-EILSEQ, logged). */
-void tier_remember(struct chunk *chunk);
-int tier_verify(const struct chunk *chunk, uint64_t address);
+void chunk_remember(struct chunk *chunk);
+int chunk_verify(const struct chunk *chunk, uint64_t address);
 
 #endif

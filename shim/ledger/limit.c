@@ -44,7 +44,7 @@ static void fill_pool(unsigned ordinal, uint64_t bytes)
     uint64_t each = limit_chunk_granules(ordinal) * GRANULE_BYTES, filled = 0;
 
     bytes = bytes < device->pool_bytes ? bytes : device->pool_bytes;
-    while (bytes - filled >= each && stock_add(&device->handles, each) == 0)
+    while (bytes - filled >= each && recycler_add(&device->handles, each) == 0)
         filled += each;
     if (bytes - filled >= each)
         log_line(LOG_WARN, "device %u: the pool begins with %llu MiB and not with %llu (EBBTIDE_POOL)",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stock.c - see stock.h. */
+/* recycler.c - see recycler.h. */
 #include "ledger/recycler.h"
 
 #include <assert.h>
@@ -7,143 +7,144 @@
 
 static unsigned class_of(uint64_t bytes)
 {
-    assert(bytes && bytes % GRANULE_BYTES == 0 && bytes / GRANULE_BYTES <= STOCK_CLASSES);
+    assert(bytes && bytes % GRANULE_BYTES == 0 && bytes / GRANULE_BYTES <= RECYCLER_CLASSES);
     return (unsigned)(bytes / GRANULE_BYTES);
 }
 
 /* May one more item of a size wait? */
-static bool has_place(const struct stock *stock, unsigned class)
+static bool has_place(const struct recycler *recycler, unsigned class)
 {
-    return !stock->keeps_none && stock->idle_count[class] < STOCK_DEPTH;
+    return !recycler->keeps_none && recycler->idle_count[class] < RECYCLER_DEPTH;
 }
 
 /* Take an idle item, or charge for a new one. 1: idle taken; 0: charged. */
-static int reserve(struct stock *stock, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_item,
+static int reserve(struct recycler *recycler, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_item,
                    uint64_t *out_drawn_bytes)
 {
-    struct budget *budget = stock->budget;
+    struct budget *budget = recycler->budget;
     unsigned class = class_of(bytes);
     uint64_t drawn;
     int r;
 
-    pthread_mutex_lock(stock->lock);
-    drawn = stock->drawable ? stock->drawable(bytes) : 0;
-    if (stock->idle_count[class] && budget_may_use(budget, bytes - drawn, keep_free_bytes)) {
-        *out_item = stock->idle[class][--stock->idle_count[class]];
-        budget_credit(budget, stock->drawn_class, drawn);
-        budget_from_idle(budget, stock->class, bytes);
+    pthread_mutex_lock(recycler->lock);
+    drawn = recycler->drawable ? recycler->drawable(bytes) : 0;
+    if (recycler->idle_count[class] && budget_may_use(budget, bytes - drawn, keep_free_bytes)) {
+        *out_item = recycler->idle[class][--recycler->idle_count[class]];
+        budget_credit(budget, recycler->drawn_class, drawn);
+        budget_from_idle(budget, recycler->class, bytes);
         r = 1;
     } else {
-        r = budget_charge(budget, stock->class, bytes - drawn, keep_free_bytes);
+        r = budget_charge(budget, recycler->class, bytes - drawn, keep_free_bytes);
         if (!r)
-            budget_shift(budget, stock->drawn_class, stock->class, drawn);
+            budget_shift(budget, recycler->drawn_class, recycler->class, drawn);
     }
     if (r >= 0 && drawn)
-        stock->drawn((int64_t)drawn);
+        recycler->drawn((int64_t)drawn);
     *out_drawn_bytes = drawn;
-    pthread_mutex_unlock(stock->lock);
+    pthread_mutex_unlock(recycler->lock);
     return r;
 }
 
-int stock_take(struct stock *stock, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_item)
+int recycler_take(struct recycler *recycler, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_item)
 {
     uint64_t drawn;
     int r;
 
-    while ((r = reserve(stock, bytes, keep_free_bytes, out_item, &drawn)) < 0)
-        if (!stock_trim(stock, bytes))
+    while ((r = reserve(recycler, bytes, keep_free_bytes, out_item, &drawn)) < 0)
+        if (!recycler_trim(recycler, bytes))
             return -ENOSPC;
     if (r == 1)
         return 0;
-    r = stock->create(stock, bytes, out_item);
-    if (r == -ENOMEM && stock_trim(stock, bytes))
-        r = stock->create(stock, bytes, out_item);
+    r = recycler->create(recycler, bytes, out_item);
+    if (r == -ENOMEM && recycler_trim(recycler, bytes))
+        r = recycler->create(recycler, bytes, out_item);
     if (r < 0) {
-        pthread_mutex_lock(stock->lock);
-        budget_shift(stock->budget, stock->class, stock->drawn_class, drawn);
-        budget_credit(stock->budget, stock->class, bytes - drawn);
+        pthread_mutex_lock(recycler->lock);
+        budget_shift(recycler->budget, recycler->class, recycler->drawn_class, drawn);
+        budget_credit(recycler->budget, recycler->class, bytes - drawn);
         if (drawn)
-            stock->drawn(-(int64_t)drawn);
-        pthread_mutex_unlock(stock->lock);
+            recycler->drawn(-(int64_t)drawn);
+        pthread_mutex_unlock(recycler->lock);
     }
     return r;
 }
 
-bool stock_has(const struct stock *stock, uint64_t bytes)
+bool recycler_has(const struct recycler *recycler, uint64_t bytes)
 {
-    return stock->idle_count[class_of(bytes)] != 0;
+    return recycler->idle_count[class_of(bytes)] != 0;
 }
 
-int stock_add(struct stock *stock, uint64_t bytes)
+int recycler_add(struct recycler *recycler, uint64_t bytes)
 {
     uint64_t item;
     int r;
 
-    pthread_mutex_lock(stock->lock);
-    r = has_place(stock, class_of(bytes)) ? budget_charge(stock->budget, stock->class, bytes, 0) : -ENOSPC;
-    pthread_mutex_unlock(stock->lock);
+    pthread_mutex_lock(recycler->lock);
+    r = has_place(recycler, class_of(bytes)) ? budget_charge(recycler->budget, recycler->class, bytes, 0)
+                                             : -ENOSPC;
+    pthread_mutex_unlock(recycler->lock);
     if (r < 0)
         return -ENOSPC;
-    r = stock->create(stock, bytes, &item);
+    r = recycler->create(recycler, bytes, &item);
     if (r == 0) {
-        stock_return(stock, bytes, item);
+        recycler_return(recycler, bytes, item);
         return 0;
     }
-    pthread_mutex_lock(stock->lock);
-    budget_credit(stock->budget, stock->class, bytes);
-    pthread_mutex_unlock(stock->lock);
+    pthread_mutex_lock(recycler->lock);
+    budget_credit(recycler->budget, recycler->class, bytes);
+    pthread_mutex_unlock(recycler->lock);
     return r;
 }
 
-void stock_return(struct stock *stock, uint64_t bytes, uint64_t item)
+void recycler_return(struct recycler *recycler, uint64_t bytes, uint64_t item)
 {
     unsigned class = class_of(bytes);
     bool kept;
 
-    pthread_mutex_lock(stock->lock);
-    kept = has_place(stock, class);
+    pthread_mutex_lock(recycler->lock);
+    kept = has_place(recycler, class);
     if (kept) {
-        stock->idle[class][stock->idle_count[class]++] = item;
-        budget_to_idle(stock->budget, stock->class, bytes);
+        recycler->idle[class][recycler->idle_count[class]++] = item;
+        budget_to_idle(recycler->budget, recycler->class, bytes);
     }
-    pthread_mutex_unlock(stock->lock);
+    pthread_mutex_unlock(recycler->lock);
     if (!kept)
-        stock_discard(stock, bytes, item);
+        recycler_discard(recycler, bytes, item);
 }
 
-void stock_discard(struct stock *stock, uint64_t bytes, uint64_t item)
+void recycler_discard(struct recycler *recycler, uint64_t bytes, uint64_t item)
 {
-    stock->destroy(stock, bytes, item);
-    pthread_mutex_lock(stock->lock);
-    budget_credit(stock->budget, stock->class, bytes);
-    pthread_mutex_unlock(stock->lock);
+    recycler->destroy(recycler, bytes, item);
+    pthread_mutex_lock(recycler->lock);
+    budget_credit(recycler->budget, recycler->class, bytes);
+    pthread_mutex_unlock(recycler->lock);
 }
 
 /* The largest idle item; its size in granules, or 0. */
-static unsigned pop_largest(struct stock *stock, uint64_t *out_item)
+static unsigned pop_largest(struct recycler *recycler, uint64_t *out_item)
 {
     unsigned found = 0;
 
-    pthread_mutex_lock(stock->lock);
-    for (unsigned class = STOCK_CLASSES; class && !found; class --)
-        if (stock->idle_count[class]) {
-            *out_item = stock->idle[class][--stock->idle_count[class]];
+    pthread_mutex_lock(recycler->lock);
+    for (unsigned class = RECYCLER_CLASSES; class && !found; class --)
+        if (recycler->idle_count[class]) {
+            *out_item = recycler->idle[class][--recycler->idle_count[class]];
             found = class;
         }
-    pthread_mutex_unlock(stock->lock);
+    pthread_mutex_unlock(recycler->lock);
     return found;
 }
 
-uint64_t stock_trim(struct stock *stock, uint64_t bytes)
+uint64_t recycler_trim(struct recycler *recycler, uint64_t bytes)
 {
     uint64_t given_bytes = 0, item;
     unsigned class;
 
-    while (given_bytes < bytes && (class = pop_largest(stock, &item))) {
-        stock->destroy(stock, class * GRANULE_BYTES, item);
-        pthread_mutex_lock(stock->lock);
-        budget_drop_idle(stock->budget, class * GRANULE_BYTES);
-        pthread_mutex_unlock(stock->lock);
+    while (given_bytes < bytes && (class = pop_largest(recycler, &item))) {
+        recycler->destroy(recycler, class * GRANULE_BYTES, item);
+        pthread_mutex_lock(recycler->lock);
+        budget_drop_idle(recycler->budget, class * GRANULE_BYTES);
+        pthread_mutex_unlock(recycler->lock);
         given_bytes += class * GRANULE_BYTES;
     }
     return given_bytes;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stock.h - physical memory of one kind, charged to one budget, with what came back kept for the next taker.
+ * recycler.h - physical memory of one kind, charged to one budget, with what came back kept for the next taker.
  *
  * Creating memory costs far more than using it again (29 µs a handle on the device, 1 to 3 GiB/s for pinned host
  * memory), so what is returned waits here, sorted by size, until it is taken again or somebody needs the room.
  *
- * Shape    an item is a 64-bit name (a handle, a pointer) of a multiple of GRANULE_BYTES, up to STOCK_CLASSES of
+ * Shape    an item is a 64-bit name (a handle, a pointer) of a multiple of GRANULE_BYTES, up to RECYCLER_CLASSES of
  *          them. Idle items count in the budget as idle.
  * Threads  the lock given at init guards budget and items; create and destroy run without it.
  */
@@ -20,26 +20,26 @@
 #include "tier/device.h"
 
 enum {
-    STOCK_CLASSES = 32, /**< sizes of 1 to 32 granules: the largest chunk is 64 MiB */
-    STOCK_DEPTH = 256   /**< idle items kept of a size */
+    RECYCLER_CLASSES = 32, /**< sizes of 1 to 32 granules: the largest chunk is 64 MiB */
+    RECYCLER_DEPTH = 256   /**< idle items kept of a size */
 };
 
-struct stock {
+struct recycler {
     pthread_mutex_t *lock;
     struct budget *budget;
     unsigned class;
     unsigned ordinal;
     struct device *device;
-    int (*create)(struct stock *self, uint64_t bytes, uint64_t *out_item);
-    void (*destroy)(struct stock *self, uint64_t bytes, uint64_t item);
+    int (*create)(struct recycler *self, uint64_t bytes, uint64_t *out_item);
+    void (*destroy)(struct recycler *self, uint64_t bytes, uint64_t item);
     /** What the calling thread may take out of class `drawn_class`, up to `bytes`, instead of new room; and that it has
      *  taken so much, or gives it back (negative). With the lock held. NULL: nothing. */
     uint64_t (*drawable)(uint64_t bytes);
     void (*drawn)(int64_t bytes);
     unsigned drawn_class;
     bool keeps_none; /**< what comes back is destroyed */
-    uint16_t idle_count[STOCK_CLASSES + 1];
-    uint64_t idle[STOCK_CLASSES + 1][STOCK_DEPTH];
+    uint16_t idle_count[RECYCLER_CLASSES + 1];
+    uint64_t idle[RECYCLER_CLASSES + 1][RECYCLER_DEPTH];
 };
 
 /**
@@ -48,22 +48,22 @@ struct stock {
  * @keep_free_bytes  what must stay free of the budget afterwards
  * Returns  0; -ENOSPC the budget has no room, even with every idle item given back; -ENOMEM the maker has none
  */
-int stock_take(struct stock *stock, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_item);
+int recycler_take(struct recycler *recycler, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_item);
 
 /** Make an item ahead: idle from now on. 0; -ENOSPC the budget has no room for it, or enough of its size wait;
  *  -ENOMEM the maker has none. */
-int stock_add(struct stock *stock, uint64_t bytes);
+int recycler_add(struct recycler *recycler, uint64_t bytes);
 
 /** Does an idle item of this size wait? The stock's lock is held. */
-bool stock_has(const struct stock *stock, uint64_t bytes);
+bool recycler_has(const struct recycler *recycler, uint64_t bytes);
 
 /** Return an item: idle from now on, or destroyed when enough of its size wait. */
-void stock_return(struct stock *stock, uint64_t bytes, uint64_t item);
+void recycler_return(struct recycler *recycler, uint64_t bytes, uint64_t item);
 
 /** Destroy an item that must not be used again. */
-void stock_discard(struct stock *stock, uint64_t bytes, uint64_t item);
+void recycler_discard(struct recycler *recycler, uint64_t bytes, uint64_t item);
 
 /** Destroy idle items, largest first, until `bytes` are given back or none is left. Returns what was. */
-uint64_t stock_trim(struct stock *stock, uint64_t bytes);
+uint64_t recycler_trim(struct recycler *recycler, uint64_t bytes);
 
 #endif

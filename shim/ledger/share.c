@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* area.c - see area.h. */
+/* share.c - see share.h. */
 #include "ledger/share.h"
 
 #include <stddef.h>
@@ -9,39 +9,39 @@
 
 static inline bool in_force(void)
 {
-    return atomic_load_explicit(&core.areas_in_force, memory_order_relaxed);
+    return atomic_load_explicit(&core.shares_in_force, memory_order_relaxed);
 }
 
-bool area_in_force(void)
+bool share_in_force(void)
 {
     return in_force();
 }
 
-void area_start(void)
+void share_start(void)
 {
-    const struct area_option *operations = &core.options->operations, *buffers = &core.options->buffers;
-    bool used = atomic_load(&core.areas_used), asked = !operations->with_api || !buffers->with_api;
+    const struct share_option *operations = &core.options->operations, *buffers = &core.options->buffers;
+    bool used = atomic_load(&core.shares_used), asked = !operations->with_api || !buffers->with_api;
 
-    atomic_store(&core.areas_in_force, !operations->off && !buffers->off && (used || asked));
+    atomic_store(&core.shares_in_force, !operations->off && !buffers->off && (used || asked));
 }
 
-void area_begin(void)
+void share_begin(void)
 {
-    if (atomic_load_explicit(&core.areas_used, memory_order_relaxed))
+    if (atomic_load_explicit(&core.shares_used, memory_order_relaxed))
         return;
-    atomic_store(&core.areas_used, true);
-    area_start();
+    atomic_store(&core.shares_used, true);
+    share_start();
 }
 
-static enum area area_of(const struct block *block)
+static enum share share_of(const struct block *block)
 {
     if (!block_alive(block))
-        return AREA_LOOSE;
+        return SHARE_LOOSE;
     if (block->pins[PIN_API])
-        return AREA_OPERATION;
+        return SHARE_OPERATION;
     if (block_pinned(block))
-        return AREA_FIXED;
-    return block->flags & BLOCK_REGISTERED ? AREA_BUFFER : AREA_LOOSE;
+        return SHARE_FIXED;
+    return block->flags & BLOCK_REGISTERED ? SHARE_BUFFER : SHARE_LOOSE;
 }
 
 /* Of a block that is away. */
@@ -58,7 +58,7 @@ static __attribute__((noinline)) uint64_t resident_of_away(uint32_t first)
     return granules * GRANULE_BYTES;
 }
 
-AREA_INLINE uint64_t resident(uint32_t first)
+SHARE_INLINE uint64_t resident(uint32_t first)
 {
     uint32_t entry = owner_entry(&core.blocks, first);
 
@@ -67,34 +67,34 @@ AREA_INLINE uint64_t resident(uint32_t first)
     return core.blocks.block[first].granules * GRANULE_BYTES;
 }
 
-uint64_t area_resident(uint32_t first)
+uint64_t share_resident(uint32_t first)
 {
     return resident(first);
 }
 
-static const uint8_t queue_of[AREA_COUNT] = {
-    [AREA_OPERATION] = QUEUE_OPERATIONS, [AREA_BUFFER] = QUEUE_BUFFERS};
+static const uint8_t queue_of[SHARE_COUNT] = {
+    [SHARE_OPERATION] = QUEUE_OPERATIONS, [SHARE_BUFFER] = QUEUE_BUFFERS};
 
 /* @here_bytes  of the block on the device: what it counts as, unless it is an operation and counts as a whole */
-AREA_INLINE void recount(uint32_t first, enum area from, enum area to, uint64_t here_bytes)
+SHARE_INLINE void recount(uint32_t first, enum share from, enum share to, uint64_t here_bytes)
 {
     struct block *block = &core.blocks.block[first];
     struct device_state *device = &core.devices[block->ordinal];
 
-    area_books_move(&device->areas, from, to, here_bytes, block->granules * GRANULE_BYTES);
-    block->area = (uint8_t)to;
+    share_books_move(&device->shares, from, to, here_bytes, block->granules * GRANULE_BYTES);
+    block->share = (uint8_t)to;
     if (queue_of[from] != queue_of[to])
-        queues_move(&device->queues, &core.blocks.operand[first].entry, (enum queue)queue_of[to]);
+        queues_move(&device->queues, &core.blocks.object[first].entry, (enum queue)queue_of[to]);
 }
 
-void area_update(uint32_t first)
+void share_update(uint32_t first)
 {
     const struct block *block = &core.blocks.block[first];
-    enum area from = block->area, to = area_of(block);
+    enum share from = block->share, to = share_of(block);
 
     if (from != to)
         recount(first, from, to, resident(first));
-    host_area_block(first);
+    host_share_block(first);
 }
 
 /* What counts by its resident bytes. */
@@ -102,12 +102,12 @@ static uint64_t *counter(uint32_t first)
 {
     const struct block *block = &core.blocks.block[first];
 
-    if (block->area != AREA_BUFFER && block->area != AREA_FIXED)
+    if (block->share != SHARE_BUFFER && block->share != SHARE_FIXED)
         return NULL;
-    return &core.devices[block->ordinal].areas.bytes[block->area];
+    return &core.devices[block->ordinal].shares.bytes[block->share];
 }
 
-void area_came(uint32_t first, uint64_t bytes)
+void share_came(uint32_t first, uint64_t bytes)
 {
     uint64_t *count = counter(first);
 
@@ -115,7 +115,7 @@ void area_came(uint32_t first, uint64_t bytes)
         *count += bytes;
 }
 
-void area_went(uint32_t first, uint64_t bytes)
+void share_went(uint32_t first, uint64_t bytes)
 {
     uint64_t *count = counter(first);
 
@@ -123,18 +123,18 @@ void area_went(uint32_t first, uint64_t bytes)
         *count -= bytes;
 }
 
-AREA_INLINE struct area_tier tier_of(struct device_state *device)
+SHARE_INLINE struct share_tier tier_of(struct device_state *device)
 {
     const struct budget *budget = &device->budget;
     uint64_t others = atomic_load_explicit(&device->others_bytes, memory_order_relaxed);
 
     /* Others' use counts as far as it takes what the budget would have us use. */
     if (__builtin_expect(others && budget->limit_bytes != BUDGET_NO_LIMIT, 0))
-        others = areas_over(budget->limit_bytes + others, device->total_bytes);
+        others = shares_over(budget->limit_bytes + others, device->total_bytes);
     else
         others = 0;
-    return (struct area_tier){
-        .books = &device->areas,
+    return (struct share_tier){
+        .books = &device->shares,
         .budget = budget,
         .staging_bytes = device->chunk_max_granules * GRANULE_BYTES,
         .managed_bytes = budget->class_bytes[CLASS_BLOCK],
@@ -143,102 +143,102 @@ AREA_INLINE struct area_tier tier_of(struct device_state *device)
     };
 }
 
-AREA_INLINE struct areas state_of(struct device_state *device)
+SHARE_INLINE struct shares state_of(struct device_state *device)
 {
-    struct area_tier tier = tier_of(device);
+    struct share_tier tier = tier_of(device);
 
-    return area_tier_state(&tier);
+    return share_tier_state(&tier);
 }
 
-struct areas area_state(unsigned ordinal)
+struct shares share_state(unsigned ordinal)
 {
     return state_of(&core.devices[ordinal]);
 }
 
-AREA_INLINE bool is_unsettled(struct device_state *device)
+SHARE_INLINE bool is_unsettled(struct device_state *device)
 {
-    struct areas areas = state_of(device);
-    struct areas_excess over = areas_grow_buffers(&areas, 0);
+    struct shares shares = state_of(device);
+    struct shares_excess over = shares_grow_buffers(&shares, 0);
 
     return over.any_bytes || over.buffer_bytes;
 }
 
-int area_admit(unsigned ordinal, uint64_t bytes, uint32_t first)
+int share_admit(unsigned ordinal, uint64_t bytes, uint32_t first)
 {
-    const struct block *block = first == AREA_NO_BLOCK ? NULL : &core.blocks.block[first];
-    bool is_buffer = block && block->area == AREA_BUFFER;
+    const struct block *block = first == SHARE_NO_BLOCK ? NULL : &core.blocks.block[first];
+    bool is_buffer = block && block->share == SHARE_BUFFER;
 
     if (!in_force())
         return 0;
-    return areas_admit(area_state(ordinal), bytes, is_buffer ? resident(first) : 0,
-                       is_buffer ? block->granules * GRANULE_BYTES : 0);
+    return shares_admit(share_state(ordinal), bytes, is_buffer ? resident(first) : 0,
+                        is_buffer ? block->granules * GRANULE_BYTES : 0);
 }
 
-bool area_has_place(uint32_t first)
+bool share_has_place(uint32_t first)
 {
     const struct block *block = &core.blocks.block[first];
-    struct areas areas = area_state(block->ordinal);
+    struct shares shares = share_state(block->ordinal);
     uint64_t bytes = block->granules * GRANULE_BYTES;
 
-    areas.buffers_bytes = areas.loose_bytes = 0;
-    return !in_force() || block->area == AREA_OPERATION || resident(first) == bytes ||
-           !areas_overbooked(&areas, bytes);
+    shares.buffers_bytes = shares.loose_bytes = 0;
+    return !in_force() || block->share == SHARE_OPERATION || resident(first) == bytes ||
+           !shares_overbooked(&shares, bytes);
 }
 
-bool area_unsettled(unsigned ordinal)
+bool share_unsettled(unsigned ordinal)
 {
     return in_force() && is_unsettled(&core.devices[ordinal]);
 }
 
 /* Both are called all the time, and for blocks that are buffers otherwise. */
-int area_pin(uint32_t first)
+int share_pin(uint32_t first)
 {
     struct block *block = &core.blocks.block[first];
     uint64_t bytes = block->granules * GRANULE_BYTES, here_bytes = resident(first);
-    bool is_buffer = block->area == AREA_BUFFER;
+    bool is_buffer = block->share == SHARE_BUFFER;
 
-    if (in_force() && areas_admit(state_of(&core.devices[block->ordinal]), bytes, is_buffer ? here_bytes : 0,
-                                  is_buffer ? bytes : 0) < 0)
+    if (in_force() && shares_admit(state_of(&core.devices[block->ordinal]), bytes, is_buffer ? here_bytes : 0,
+                                   is_buffer ? bytes : 0) < 0)
         return -ENOSPC;
     block->pins[PIN_API]++;
     if (is_buffer)
-        recount(first, AREA_BUFFER, AREA_OPERATION, here_bytes);
+        recount(first, SHARE_BUFFER, SHARE_OPERATION, here_bytes);
     else
-        area_update(first);
+        share_update(first);
     return 0;
 }
 
-bool area_unpin(uint32_t first)
+bool share_unpin(uint32_t first)
 {
     struct block *block = &core.blocks.block[first];
 
     block->pins[PIN_API]--;
-    if (area_of(block) == AREA_BUFFER)
-        recount(first, AREA_OPERATION, AREA_BUFFER, resident(first));
+    if (share_of(block) == SHARE_BUFFER)
+        recount(first, SHARE_OPERATION, SHARE_BUFFER, resident(first));
     else
-        area_update(first);
+        share_update(first);
     return in_force() && is_unsettled(&core.devices[block->ordinal]);
 }
 
-static struct areas_excess excess(unsigned ordinal)
+static struct shares_excess excess(unsigned ordinal)
 {
-    struct areas areas;
+    struct shares shares;
 
     pthread_mutex_lock(&core.lock);
-    areas = area_state(ordinal);
+    shares = share_state(ordinal);
     pthread_mutex_unlock(&core.lock);
-    return areas_grow_buffers(&areas, 0);
+    return shares_grow_buffers(&shares, 0);
 }
 
-void area_settle(unsigned ordinal, uint32_t but)
+void share_settle(unsigned ordinal, uint32_t but)
 {
     uint64_t newest = UINT64_MAX;
 
-    if (but != AREA_NO_BLOCK)
+    if (but != SHARE_NO_BLOCK)
         newest = atomic_load_explicit(&core.blocks.stamp[but], memory_order_relaxed) - 1;
 
     while (in_force()) {
-        struct areas_excess over = excess(ordinal);
+        struct shares_excess over = excess(ordinal);
 
         if (!over.any_bytes && !over.buffer_bytes)
             return;

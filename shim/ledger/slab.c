@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stocks.c - see stocks.h. */
+/* slab.c - see slab.h. */
 #include "ledger/slab.h"
 
 #include <stddef.h>
@@ -9,16 +9,16 @@
 #include "ledger/limit.h"
 #include "ledger/state.h"
 
-static int handle_create(struct stock *stock, uint64_t bytes, uint64_t *out_item)
+static int handle_create(struct recycler *recycler, uint64_t bytes, uint64_t *out_item)
 {
-    return stock->device->create(stock->device, stock->ordinal, bytes, out_item);
+    return recycler->device->create(recycler->device, recycler->ordinal, bytes, out_item);
 }
 
-static void handle_destroy(struct stock *stock, uint64_t bytes, uint64_t item)
+static void handle_destroy(struct recycler *recycler, uint64_t bytes, uint64_t item)
 {
     (void)bytes;
-    stock->device->release(stock->device, item);
-    limit_freed(stock->ordinal);
+    recycler->device->release(recycler->device, item);
+    limit_freed(recycler->ordinal);
 }
 
 /* Slab records never move and are never given back to the system: a page holds many, and a spare is used again. */
@@ -58,14 +58,14 @@ static void record_give(struct slab *slab)
     pthread_mutex_unlock(&slab_records.lock);
 }
 
-static int slab_create(struct stock *stock, uint64_t bytes, uint64_t *out_item)
+static int slab_create(struct recycler *recycler, uint64_t bytes, uint64_t *out_item)
 {
     struct slab *slab = record_take();
     int r;
 
     if (!slab)
         return -ENOMEM;
-    r = stock->device->host_create(stock->device, bytes, core.mapped, &slab->memory);
+    r = recycler->device->host_create(recycler->device, bytes, core.mapped, &slab->memory);
     if (r < 0) {
         record_give(slab);
         return r;
@@ -74,22 +74,22 @@ static int slab_create(struct stock *stock, uint64_t bytes, uint64_t *out_item)
     return 0;
 }
 
-static void slab_destroy(struct stock *stock, uint64_t bytes, uint64_t item)
+static void slab_destroy(struct recycler *recycler, uint64_t bytes, uint64_t item)
 {
     struct slab *slab = (struct slab *)(uintptr_t)item;
 
     (void)bytes;
-    stock->device->host_destroy(stock->device, &slab->memory);
+    recycler->device->host_destroy(recycler->device, &slab->memory);
     record_give(slab);
 }
 
-void stocks_init(void)
+void slabs_init(void)
 {
     for (unsigned i = 0; i < core.device->count; i++) {
         struct device_state *device = &core.devices[i];
 
         budget_init(&device->budget, BUDGET_NO_LIMIT);
-        device->handles = (struct stock){
+        device->handles = (struct recycler){
             .lock = &core.lock,
             .budget = &device->budget,
             .class = CLASS_BLOCK,

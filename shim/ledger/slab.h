@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stocks.h - what the core's stocks are filled with: device memory of each device, and slabs of host memory.
+ * slab.h - what the core's stocks are filled with: device memory of each device, and slabs of host memory.
  *
  * A slab is known by the address of its record, which never moves.
  */
@@ -8,6 +8,6 @@
 #define EBB_STOCKS_H
 
 /** Empty stocks for every device of core.device, and for slabs. Before anybody else uses the core. */
-void stocks_init(void);
+void slabs_init(void);
 
 #endif

@@ -35,8 +35,8 @@ struct slab {
 
 /** Freed blocks of one size that are still mapped: first granule of each. */
 struct idle_blocks {
-    uint16_t count[STOCK_CLASSES + 1];
-    uint32_t first[STOCK_CLASSES + 1][64];
+    uint16_t count[RECYCLER_CLASSES + 1];
+    uint32_t first[RECYCLER_CLASSES + 1][64];
 };
 
 /**
@@ -57,11 +57,11 @@ struct device_state {
     _Atomic uint64_t others_bytes; /**< held on the device and not by us, when the monitor last looked */
     uint64_t need_bytes;           /**< that allocations wait for */
     _Atomic uint64_t
-        waited_ms;           /**< longest wait in vain for what it has not ended since; 0: none. rest.c's */
-    struct area_books areas; /**< of blocks */
-    struct queues queues;    /**< of what is registered or drawn */
+        waited_ms; /**< longest wait in vain for what it has not ended since; 0: none. drain.c's */
+    struct share_books shares; /**< of blocks */
+    struct queues queues;      /**< of what is registered or drawn */
     struct budget budget;
-    struct stock handles;
+    struct recycler handles;
     struct idle_blocks idle_blocks;
 };
 
@@ -80,19 +80,19 @@ struct core {
     struct device_state devices[DEVICE_MAX];
     struct budget host_budget;
     uint64_t host_need_bytes; /**< with lock: what allocations of the heap wait for */
-    struct host_area host_area;
-    struct stock slabs;
+    struct host_share host_share;
+    struct recycler slabs;
     bool mapped; /**< evicted blocks stay mapped (else strict) */
 
     struct disk disk;
     _Atomic bool disk_off; /**< after a failed save the tier takes nothing more */
     struct executors executors;
 
-    uint64_t role_next, role_now;              /**< tickets of the mover's role */
-    _Atomic uint64_t needs_told, needs_served; /**< tickets of need.h; written with lock */
-    uint8_t scan[DEVICE_MAX];                  /**< the role's: enum scan_trust, of each device */
-    bool unreadable;                           /**< the role's: some chunk's bytes could not be read back */
-    bool searching; /**< with lock: every block is being read, none is given back meanwhile */
+    uint64_t role_next, role_now;                        /**< tickets of the mover's role */
+    _Atomic uint64_t room_waits_told, room_waits_served; /**< tickets of room_wait.h; written with lock */
+    uint8_t scan[DEVICE_MAX];                            /**< the role's: enum scan_trust, of each device */
+    bool unreadable; /**< the role's: some chunk's bytes could not be read back */
+    bool scanning;   /**< with lock: every block is being read, none is given back meanwhile */
     _Atomic uint64_t closed_in_vain; /**< tries to come to rest that ran out of time, or were known to */
     _Atomic uint32_t waiting;        /**< threads in core_wait_change */
     _Atomic uint32_t changing;       /**< blocks being built or given back: memory that nobody can have yet */
@@ -106,10 +106,10 @@ struct core {
     _Atomic(const char *) roots_unknown; /**< why no search can prove anything; NULL: it can */
     _Atomic uint32_t deferred; /**< dead blocks whose memory waits for the end of a capture or a drain */
 
-    bool is_ranked;          /**< with lock: some block was given a priority */
-    bool forked;             /**< a child of the process that was started */
-    _Atomic bool areas_used; /**< the program has used the API */
-    _Atomic bool areas_in_force;
+    bool is_ranked;           /**< with lock: some block was given a priority */
+    bool forked;              /**< a child of the process that was started */
+    _Atomic bool shares_used; /**< the program has used the API */
+    _Atomic bool shares_in_force;
 
     uint64_t stamp_hz;        /**< ticks of core_stamp in a second */
     uint64_t stamp_step;      /**< ticks in STAMP_AGE_US: a younger stamp is not written again */

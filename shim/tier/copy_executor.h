@@ -8,8 +8,8 @@
  * Owns     nothing but its books.
  * Threads  any; the device is called without the lock.
  */
-#ifndef EBBTIDE_SHIM_COPY_EXECUTOR_H
-#define EBBTIDE_SHIM_COPY_EXECUTOR_H
+#ifndef EBB_COPY_EXECUTOR_H
+#define EBB_COPY_EXECUTOR_H
 
 #include "tier/device.h"
 #include "tier/executor.h"

@@ -48,9 +48,9 @@ void disk_init(struct disk *disk, const struct options *options)
 
 static void dir_close(struct disk_dir *dir)
 {
-    if (dir->apart || files_is(dir->file, &dir->identity))
+    if (dir->apart || private_fds_is(dir->file, &dir->identity))
         close(dir->file);
-    if (dir->apart || files_is(dir->direct_file, &dir->identity))
+    if (dir->apart || private_fds_is(dir->direct_file, &dir->identity))
         close(dir->direct_file);
     if (dir->hold)
         munmap(dir->hold, DISK_ALIGN_BYTES);
@@ -70,7 +70,7 @@ static void close_all(void *arg)
 void disk_finish(struct disk *disk)
 {
     if (atomic_load(&disk->open))
-        files_run(close_all, disk);
+        private_fds_run(close_all, disk);
     for (unsigned i = 0; i < OPTIONS_DIRS; i++) {
         struct disk_dir *dir = &disk->dir[i];
         if (dir->records)
@@ -93,7 +93,7 @@ void disk_lend(const struct disk *disk, struct disk_loan *out)
 {
     for (unsigned i = 0; i < OPTIONS_DIRS; i++) {
         const struct disk_dir *dir = &disk->dir[i];
-        out->file[i] = dir->apart && dir->file >= 0 ? files_to_program(dir->file) : -1;
+        out->file[i] = dir->apart && dir->file >= 0 ? private_fds_to_program(dir->file) : -1;
     }
 }
 
@@ -150,8 +150,8 @@ static void dir_open(struct disk_dir *dir, const struct spill_dir *option, const
         return;
     dir->file = file;
     dir->direct_file = direct_file;
-    dir->apart = files_mine();
-    files_identify(file, &dir->identity);
+    dir->apart = private_fds_mine();
+    private_fds_identify(file, &dir->identity);
     if (!dir->apart)
         dir->hold = hold(file);
     uint32_t granules = dir_granules(option->has_budget ? &option->budget : budget, &space);
@@ -186,7 +186,7 @@ static void disk_open(struct disk *disk)
         return;
     /* Like pthread_once: everyone who comes now needs the result, and nobody else takes this lock. */
     pthread_mutex_lock(&disk->opening);
-    if (!atomic_load_explicit(&disk->open, memory_order_relaxed) && files_run(open_all, disk) == 0)
+    if (!atomic_load_explicit(&disk->open, memory_order_relaxed) && private_fds_run(open_all, disk) == 0)
         atomic_store_explicit(&disk->open, true, memory_order_release);
     pthread_mutex_unlock(&disk->opening);
 }
@@ -214,7 +214,7 @@ static int lengthen(const struct growth *growth)
 {
     int file = growth->dir->file, rc;
     off_t from = (off_t)growth->from_bytes, to = (off_t)growth->to_bytes;
-    if (!growth->dir->apart && !files_is(file, &growth->dir->identity))
+    if (!growth->dir->apart && !private_fds_is(file, &growth->dir->identity))
         return -EBADF;
     do {
         rc = growth->disk->fallocate(file, 0, from, to - from);
@@ -238,7 +238,7 @@ static int file_grow(const struct disk *disk, const struct disk_dir *dir, uint64
                      uint64_t to_bytes)
 {
     struct growth growth = {.disk = disk, .dir = dir, .from_bytes = from_bytes, .to_bytes = to_bytes};
-    int rc = files_run(grow, &growth);
+    int rc = private_fds_run(grow, &growth);
     return rc ? rc : growth.result;
 }
 

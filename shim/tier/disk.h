@@ -9,8 +9,8 @@
  * only: files are opened and grown without it. Errors   negative errno, see each function. A directory that
  * cannot be used costs one warning and is left out.
  */
-#ifndef EBBTIDE_SHIM_DISK_H
-#define EBBTIDE_SHIM_DISK_H
+#ifndef EBB_DISK_H
+#define EBB_DISK_H
 
 #include "base/extent.h"
 #include "base/options.h"
@@ -31,8 +31,8 @@
 struct disk_dir {
     int file;        /**< -1: not to be used; of threads with our descriptors, if `apart` */
     int direct_file; /**< the same file, opened O_DIRECT; -1 where that is not to be had */
-    bool apart;      /**< these are descriptors of ours (files.h); else the program can close them, */
-    struct files_identity identity; /**< and they must still be this file, */
+    bool apart;      /**< these are descriptors of ours (private_fds.h); else the program can close them, */
+    struct private_fds_identity identity; /**< and they must still be this file, */
     void *hold;           /**< which lives as long as a page of it is mapped: no other one has its number */
     atomic_bool buffered; /**< direct I/O was refused later on: use `file` */
     bool growing;         /**< someone grows the file just now */
@@ -108,7 +108,7 @@ static inline struct disk_dir *disk_dir_of(struct disk *disk, uint64_t slot)
 /** May the calling thread read and write there, with its descriptors? */
 static inline bool disk_is_reached(struct disk *disk, uint64_t slot)
 {
-    return !disk_dir_of(disk, slot)->apart || files_mine();
+    return !disk_dir_of(disk, slot)->apart || private_fds_mine();
 }
 
 static inline uint64_t disk_offset_of(uint64_t slot)

@@ -72,7 +72,7 @@ static void *work(void *arg)
 {
     struct disk_executor *executor = arg;
     struct disk_bounce bounce = {0};
-    files_enter();
+    private_fds_enter();
     pthread_setname_np(pthread_self(), "ebbtide-disk");
     pthread_mutex_lock(&executor->lock);
     for (;;) {
@@ -107,7 +107,7 @@ static unsigned threads_create(struct disk_executor *executor, int *out_error)
     int error = pthread_attr_setstacksize(&attributes, STACK_BYTES);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     while (count < executor->wanted &&
-           (error = files_thread(&executor->thread[count], &attributes, work, executor)) == 0)
+           (error = private_fds_thread(&executor->thread[count], &attributes, work, executor)) == 0)
         count++;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);

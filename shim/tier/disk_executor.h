@@ -7,8 +7,8 @@
  * signals blocked. Threads  any; nothing is written, read or allocated while its lock is held. Errors   the
  * first that any piece meets is the transfer's result; the pieces after it are left out.
  */
-#ifndef EBBTIDE_SHIM_DISK_EXECUTOR_H
-#define EBBTIDE_SHIM_DISK_EXECUTOR_H
+#ifndef EBB_DISK_EXECUTOR_H
+#define EBB_DISK_EXECUTOR_H
 
 #include "tier/disk.h"
 #include "tier/executor.h"

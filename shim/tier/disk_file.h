@@ -2,8 +2,8 @@
 /*
  * disk_file.h - make the nameless file of a spill directory.
  */
-#ifndef EBBTIDE_SHIM_DISK_FILE_H
-#define EBBTIDE_SHIM_DISK_FILE_H
+#ifndef EBB_DISK_FILE_H
+#define EBB_DISK_FILE_H
 
 #include <stdint.h>
 

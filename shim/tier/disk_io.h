@@ -6,8 +6,8 @@
  * Errors   negative errno of the system; -EIO when the file ends too early. A full disk is one of them
  * (-ENOSPC, -EDQUOT): nothing is done about it here. -EBADF where the program has closed the file.
  */
-#ifndef EBBTIDE_SHIM_DISK_IO_H
-#define EBBTIDE_SHIM_DISK_IO_H
+#ifndef EBB_DISK_IO_H
+#define EBB_DISK_IO_H
 
 #include "tier/disk.h"
 

@@ -13,7 +13,7 @@ struct audit {
     char *broken;
     bool holds;
     uint64_t resident_bytes[DEVICE_MAX], idle_bytes[DEVICE_MAX], away_bytes[DEVICE_MAX];
-    uint64_t area_bytes[DEVICE_MAX][AREA_COUNT];
+    uint64_t share_bytes[DEVICE_MAX][SHARE_COUNT];
     uint64_t host_buffer_bytes; /* of registered blocks in host memory, and not on their device */
     uint64_t slab_bytes, slot_bytes, unproven, maps;
     uint32_t alive, granules;
@@ -133,31 +133,34 @@ static uint32_t flags_of(uint32_t first)
 }
 
 /* Each block counts where it belongs, and is in the queue that goes with it. */
-static void audit_area(struct audit *audit, uint32_t first)
+static void audit_share(struct audit *audit, uint32_t first)
 {
     const struct block *block = &core.blocks.block[first];
     bool pinned = block->flags & BLOCK_FIXED, named = block->flags & BLOCK_REGISTERED;
-    enum area area;
+    enum share share;
     uint32_t copies = 0;
 
     for (unsigned reason = 0; reason < PIN_REASON_COUNT; reason++)
         pinned = pinned || (block->pins[reason] && reason != PIN_REFERENCED);
-    area = block->pins[PIN_API] ? AREA_OPERATION : pinned ? AREA_FIXED : named ? AREA_BUFFER : AREA_LOOSE;
-    expect(audit, block->area == area, "block %u counts as %u, not %u", first, block->area, area);
+    share = block->pins[PIN_API] ? SHARE_OPERATION
+            : pinned             ? SHARE_FIXED
+            : named              ? SHARE_BUFFER
+                                 : SHARE_LOOSE;
+    expect(audit, block->share == share, "block %u counts as %u, not %u", first, block->share, share);
     expect(audit,
-           core.blocks.operand[first].entry.queue == (area == AREA_OPERATION ? QUEUE_OPERATIONS
-                                                      : area == AREA_BUFFER  ? QUEUE_BUFFERS
-                                                                             : QUEUE_NONE),
-           "block %u is in queue %u", first, core.blocks.operand[first].entry.queue);
-    if (area == AREA_OPERATION)
-        audit->area_bytes[block->ordinal][area] += block->granules * GRANULE_BYTES;
+           core.blocks.object[first].entry.queue == (share == SHARE_OPERATION ? QUEUE_OPERATIONS
+                                                     : share == SHARE_BUFFER  ? QUEUE_BUFFERS
+                                                                              : QUEUE_NONE),
+           "block %u is in queue %u", first, core.blocks.object[first].entry.queue);
+    if (share == SHARE_OPERATION)
+        audit->share_bytes[block->ordinal][share] += block->granules * GRANULE_BYTES;
     for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
         copies += core.blocks.chunk[g].copied;
-        if (area != AREA_OPERATION && core.blocks.chunk[g].state == CHUNK_RESIDENT)
-            audit->area_bytes[block->ordinal][area] += chunk_bytes(&core.blocks.chunk[g]);
+        if (share != SHARE_OPERATION && core.blocks.chunk[g].state == CHUNK_RESIDENT)
+            audit->share_bytes[block->ordinal][share] += chunk_bytes(&core.blocks.chunk[g]);
     }
-    expect(audit, core.blocks.operand[first].copies == copies, "block %u: %u copies, %u found", first,
-           core.blocks.operand[first].copies, copies);
+    expect(audit, core.blocks.object[first].copies == copies, "block %u: %u copies, %u found", first,
+           core.blocks.object[first].copies, copies);
 }
 
 static void audit_block(struct audit *audit, uint32_t first)
@@ -175,7 +178,7 @@ static void audit_block(struct audit *audit, uint32_t first)
                "block %u: the owner entry of granule %u does not fit its chunks", first, i);
     for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
         audit_chunk(audit, first, g);
-    audit_area(audit, first);
+    audit_share(audit, first);
 }
 
 /* Freed blocks that are still mapped, and idle handles. */
@@ -183,7 +186,7 @@ static void audit_idle(struct audit *audit, unsigned ordinal)
 {
     const struct device_state *device = &core.devices[ordinal];
 
-    for (unsigned granules = 1; granules <= STOCK_CLASSES; granules++)
+    for (unsigned granules = 1; granules <= RECYCLER_CLASSES; granules++)
         for (unsigned i = 0; i < device->idle_blocks.count[granules]; i++) {
             uint32_t first = device->idle_blocks.first[granules][i];
 
@@ -196,7 +199,7 @@ static void audit_idle(struct audit *audit, unsigned ordinal)
                 audit->maps++;
             }
         }
-    for (unsigned class = 1; class <= STOCK_CLASSES; class ++)
+    for (unsigned class = 1; class <= RECYCLER_CLASSES; class ++)
         for (unsigned i = 0; i < device->handles.idle_count[class]; i++) {
             see(audit, device->handles.idle[class][i]);
             audit->idle_bytes[ordinal] += class * GRANULE_BYTES;
@@ -213,11 +216,11 @@ static void audit_device(struct audit *audit, unsigned ordinal)
            "device %u: %llu bytes charged, %llu resident", ordinal,
            (unsigned long long)budget->class_bytes[CLASS_BLOCK],
            (unsigned long long)audit->resident_bytes[ordinal]);
-    for (unsigned area = AREA_FIXED; area < AREA_COUNT; area++)
-        expect(audit, device->areas.bytes[area] == audit->area_bytes[ordinal][area],
+    for (unsigned share = SHARE_FIXED; share < SHARE_COUNT; share++)
+        expect(audit, device->shares.bytes[share] == audit->share_bytes[ordinal][share],
                "device %u: %llu bytes in area %u, %llu found", ordinal,
-               (unsigned long long)device->areas.bytes[area], area,
-               (unsigned long long)audit->area_bytes[ordinal][area]);
+               (unsigned long long)device->shares.bytes[share], share,
+               (unsigned long long)audit->share_bytes[ordinal][share]);
     expect(audit, budget->idle_bytes == audit->idle_bytes[ordinal], "device %u: %llu bytes idle, %llu found",
            ordinal, (unsigned long long)budget->idle_bytes, (unsigned long long)audit->idle_bytes[ordinal]);
     expect(audit, !core_places() || !budget->idle_bytes, "device %u: freed memory is kept", ordinal);
@@ -237,7 +240,7 @@ static void audit_host(struct audit *audit)
     const struct budget *budget = &core.host_budget;
     uint64_t idle_bytes = 0;
 
-    for (unsigned class = 1; class <= STOCK_CLASSES; class ++)
+    for (unsigned class = 1; class <= RECYCLER_CLASSES; class ++)
         for (unsigned i = 0; i < core.slabs.idle_count[class]; i++) {
             see(audit, core.slabs.idle[class][i]);
             idle_bytes += class * GRANULE_BYTES;
@@ -245,11 +248,11 @@ static void audit_host(struct audit *audit)
     expect(audit, budget->class_bytes[HOST_TIER] == audit->slab_bytes,
            "host: %llu bytes charged, %llu in slabs", (unsigned long long)budget->class_bytes[HOST_TIER],
            (unsigned long long)audit->slab_bytes);
-    expect(audit, core.host_area.books.bytes[AREA_BUFFER] == audit->host_buffer_bytes,
+    expect(audit, core.host_share.books.bytes[SHARE_BUFFER] == audit->host_buffer_bytes,
            "host: %llu bytes of buffers, %llu found",
-           (unsigned long long)core.host_area.books.bytes[AREA_BUFFER],
+           (unsigned long long)core.host_share.books.bytes[SHARE_BUFFER],
            (unsigned long long)audit->host_buffer_bytes);
-    expect(audit, !host_area_over(0) || core.host_area.stuck_bytes, "host: buffers are over their maximum");
+    expect(audit, !host_share_over(0) || core.host_share.stuck_bytes, "host: buffers are over their maximum");
     expect(audit, budget->idle_bytes == idle_bytes, "host: %llu bytes idle, %llu found",
            (unsigned long long)budget->idle_bytes, (unsigned long long)idle_bytes);
     expect(audit, budget->peak_bytes <= budget->limit_bytes, "host: the peak is above the budget");

@@ -44,7 +44,7 @@ static inline struct model make(uint64_t mib)
 
 static inline void name(const struct model *block)
 {
-    cr_assert_eq(operand_register(block->address, block->bytes, 0, "block"), 0);
+    cr_assert_eq(object_register(block->address, block->bytes, 0, "block"), 0);
 }
 
 static inline struct model make_named(uint64_t mib)
@@ -57,12 +57,12 @@ static inline struct model make_named(uint64_t mib)
 
 static inline void pin(const struct model *block, unsigned flags)
 {
-    cr_assert_eq(operand_pin(block->address, flags, NULL), 0);
+    cr_assert_eq(object_pin(block->address, flags, NULL), 0);
 }
 
 static inline void unpin(const struct model *block, unsigned flags)
 {
-    cr_assert_eq(operand_unpin(block->address, flags), 0);
+    cr_assert_eq(object_unpin(block->address, flags), 0);
 }
 
 static inline ebb_reservation reserve(uint64_t mib)
@@ -91,7 +91,7 @@ static inline struct ebb_block_info ask(const struct model *block)
 {
     struct ebb_block_info info = {.struct_bytes = sizeof(info)};
 
-    cr_assert_eq(operand_query(block->address, &info), 0);
+    cr_assert_eq(object_query(block->address, &info), 0);
     return info;
 }
 
@@ -102,14 +102,14 @@ static inline uint64_t moved(enum stats_move move)
 
 static inline uint64_t operations(void)
 {
-    struct areas areas = area_state(0);
+    struct shares shares = share_state(0);
 
-    return areas.operations_bytes / MIB;
+    return shares.operations_bytes / MIB;
 }
 
 static inline uint64_t buffers(void)
 {
-    return core.devices[0].areas.bytes[AREA_BUFFER] / MIB;
+    return core.devices[0].shares.bytes[SHARE_BUFFER] / MIB;
 }
 
 static inline uint64_t used(void)

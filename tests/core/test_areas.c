@@ -9,7 +9,7 @@
 #include "ledger/limit.h"
 #include "scenario.h"
 
-TestSuite(areas, .timeout = 60);
+TestSuite(shares, .timeout = 60);
 
 /* C is 20 MiB, in chunks of 2: 14 for operations, 14 for buffers. */
 static const char *const c20[] = {"EBBTIDE_DEVICE_BUDGET", "22M", "EBBTIDE_HOST_BUDGET", "1G", 0};
@@ -21,7 +21,7 @@ static uint64_t here(const struct model *block)
 
 static void send_away(const struct model *block)
 {
-    cr_assert_eq(operand_evict(block->address, EBB_TIER_HOST), (long)block->bytes);
+    cr_assert_eq(object_evict(block->address, EBB_TIER_HOST), (long)block->bytes);
 }
 
 static void set_budget(uint64_t mib)
@@ -52,7 +52,7 @@ static void end(struct model *list, unsigned count)
     world_finish(&world);
 }
 
-Test(areas, reservation_has_buffers_leave_though_the_bytes_fit_beside_the_staging_chunk)
+Test(shares, reservation_has_buffers_leave_though_the_bytes_fit_beside_the_staging_chunk)
 {
     static const char *const settings[] = {C200, "EBBTIDE_HOST_BUDGET", "1G", 0};
     ebb_reservation reservation;
@@ -69,7 +69,7 @@ Test(areas, reservation_has_buffers_leave_though_the_bytes_fit_beside_the_stagin
     end(block, 2);
 }
 
-Test(areas, all_of_the_device_is_for_a_program_without_objects_and_c_from_the_first_one_on)
+Test(shares, all_of_the_device_is_for_a_program_without_objects_and_c_from_the_first_one_on)
 {
     struct model block[3];
 
@@ -84,7 +84,7 @@ Test(areas, all_of_the_device_is_for_a_program_without_objects_and_c_from_the_fi
     end(block, 3);
 }
 
-Test(areas, reservation_takes_the_place_of_what_was_freed)
+Test(shares, reservation_takes_the_place_of_what_was_freed)
 {
     ebb_reservation reservation;
     struct model block[11];
@@ -100,7 +100,7 @@ Test(areas, reservation_takes_the_place_of_what_was_freed)
     end(NULL, 0);
 }
 
-Test(areas, freed_block_that_is_used_again_keeps_to_a_budget_that_was_lowered)
+Test(shares, freed_block_that_is_used_again_keeps_to_a_budget_that_was_lowered)
 {
     struct model block[3];
 
@@ -114,7 +114,7 @@ Test(areas, freed_block_that_is_used_again_keeps_to_a_budget_that_was_lowered)
     end(block, 3);
 }
 
-Test(areas, idle_memory_that_is_used_again_keeps_to_a_budget_that_was_lowered)
+Test(shares, idle_memory_that_is_used_again_keeps_to_a_budget_that_was_lowered)
 {
     struct model block[3];
 
@@ -128,7 +128,7 @@ Test(areas, idle_memory_that_is_used_again_keeps_to_a_budget_that_was_lowered)
     end(block, 3);
 }
 
-Test(areas, prefetch_is_refused_where_operations_leave_no_place)
+Test(shares, prefetch_is_refused_where_operations_leave_no_place)
 {
     struct model block[3];
 
@@ -136,17 +136,17 @@ Test(areas, prefetch_is_refused_where_operations_leave_no_place)
     block[0] = make_named(8);
     send_away(&block[0]);
     block[1] = output(14);
-    cr_expect_eq(operand_prefetch(block[0].address), -ENOSPC);
+    cr_expect_eq(object_prefetch(block[0].address), -ENOSPC);
     cr_expect_eq(used(), 14);
     unpin(&block[1], EBB_DIRTY);
-    cr_expect_eq(operand_prefetch(block[0].address), 0);
+    cr_expect_eq(object_prefetch(block[0].address), 0);
     cr_expect_eq(here(&block[0]), 8);
     set_budget(6);
-    cr_expect_eq(operand_prefetch(block[0].address), 0, "it is there already");
+    cr_expect_eq(object_prefetch(block[0].address), 0, "it is there already");
     end(block, 2);
 }
 
-Test(areas, objects_leave_whole_for_what_was_made_in_host_memory)
+Test(shares, objects_leave_whole_for_what_was_made_in_host_memory)
 {
     struct model block[3];
 
@@ -157,13 +157,13 @@ Test(areas, objects_leave_whole_for_what_was_made_in_host_memory)
     name(&block[2]);
     cr_expect_eq(here(&block[2]), 6);
     unpin(&block[0], EBB_DIRTY);
-    cr_expect_eq(operand_prefetch(block[2].address), 0);
+    cr_expect_eq(object_prefetch(block[2].address), 0);
     cr_expect_eq(here(&block[2]), 10);
     cr_expect_eq(here(&block[0]), 0);
     end(block, 3);
 }
 
-Test(areas, object_of_which_a_part_is_saved_counts_as_saved)
+Test(shares, object_of_which_a_part_is_saved_counts_as_saved)
 {
     struct model block[2];
 
@@ -171,15 +171,15 @@ Test(areas, object_of_which_a_part_is_saved_counts_as_saved)
     block[0] = output(14);
     block[1] = make_silently(10);
     name(&block[1]);
-    cr_expect_eq(operand_evict(block[1].address, EBB_TIER_HOST), 6 * (long)MIB);
+    cr_expect_eq(object_evict(block[1].address, EBB_TIER_HOST), 6 * (long)MIB);
     unpin(&block[0], EBB_DIRTY);
-    cr_expect_eq(operand_prefetch(block[1].address), 0);
+    cr_expect_eq(object_prefetch(block[1].address), 0);
     send_away(&block[1]);
     cr_expect_eq(ask(&block[1]).saves, 1, "4 of 10 MiB had no copy");
     end(block, 2);
 }
 
-Test(areas, what_was_freed_is_no_peak_when_it_is_taken_apart)
+Test(shares, what_was_freed_is_no_peak_when_it_is_taken_apart)
 {
     struct budget *budget = &core.devices[0].budget;
     struct model block[3];
@@ -195,7 +195,7 @@ Test(areas, what_was_freed_is_no_peak_when_it_is_taken_apart)
     end(block, 3);
 }
 
-Test(areas, commit_has_nobody_leave_for_what_was_reserved)
+Test(shares, commit_has_nobody_leave_for_what_was_reserved)
 {
     ebb_reservation reservation;
     struct model block[2];

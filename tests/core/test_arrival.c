@@ -29,13 +29,13 @@ static struct model away(uint64_t mib)
 {
     struct model block = make_named(mib);
 
-    cr_assert_eq(operand_evict(block.address, EBB_TIER_HOST), (long)(mib * MIB));
+    cr_assert_eq(object_evict(block.address, EBB_TIER_HOST), (long)(mib * MIB));
     return block;
 }
 
 static void pin_behind(const struct model *block, unsigned flags)
 {
-    cr_assert_eq(operand_pin(block->address, flags, &a_stream), 0);
+    cr_assert_eq(object_pin(block->address, flags, &a_stream), 0);
 }
 
 /* A launch on a stream that finds every byte and, if asked, writes. */
@@ -83,12 +83,12 @@ Test(arrival, nobody_waits_for_the_copy_but_the_stream)
     cr_expect_eq(waits(), waited);
     cr_expect_eq(world.fake->calls[FAKE_ORDER], 1);
     cr_expect(!model_intact(&block), "the copy has not been made");
-    cr_expect(arrival_any());
+    cr_expect(restore_stream_any());
     launch_on(&block, &a_stream, true);
     launch_on(&block, &a_stream, false);
     cr_expect_eq(waits(), waited, "nor does the launch wait");
     settle();
-    cr_expect(!arrival_any());
+    cr_expect(!restore_stream_any());
     cr_expect_eq(ask(&block).tier, EBB_TIER_DEVICE);
     launch_on(&block, NULL, false);
     stop(&block, 1);
@@ -103,7 +103,7 @@ Test(arrival, any_other_use_waits_for_it)
     for (unsigned i = 0; i < 2; i++) {
         struct use use;
 
-        cr_assert_eq(operand_evict(block.address, EBB_TIER_HOST), 8 * (long)MIB);
+        cr_assert_eq(object_evict(block.address, EBB_TIER_HOST), 8 * (long)MIB);
         pin_behind(&block, EBB_RO);
         use_init(&use, false);
         use.stream = streams[i];
@@ -111,7 +111,7 @@ Test(arrival, any_other_use_waits_for_it)
         cr_assert_eq(use_begin(&use), 0);
         cr_expect(model_intact(&block), "in place when the call is made");
         use_end(&use);
-        cr_expect(!arrival_any());
+        cr_expect(!restore_stream_any());
         unpin(&block, EBB_DIRTY);
     }
     stop(&block, 0);
@@ -149,7 +149,7 @@ Test(arrival, several_are_on_their_way_together)
     launch_on(&two, &a_stream, true);
     launch_on(&one, &a_stream, false);
     cr_expect_eq(waits(), waited);
-    cr_assert_eq(operand_pin(one.address, EBB_RO, &another_stream), 0, "for which it is still on its way");
+    cr_assert_eq(object_pin(one.address, EBB_RO, &another_stream), 0, "for which it is still on its way");
     cr_expect_gt(waits(), waited);
     unpin(&one, EBB_CLEAN);
     unpin(&one, EBB_CLEAN);
@@ -168,16 +168,16 @@ Test(arrival, clean_copies_are_kept_as_after_any_pin)
     cr_expect_eq(ask(&block).saves, 1);
     pin_behind(&block, EBB_RO);
     unpin(&block, EBB_CLEAN);
-    cr_assert_eq(operand_evict(block.address, EBB_TIER_HOST), 8 * (long)MIB);
+    cr_assert_eq(object_evict(block.address, EBB_TIER_HOST), 8 * (long)MIB);
     cr_expect_eq(ask(&block).saves, 1, "nobody wrote");
     pin_behind(&block, EBB_RO);
     unpin(&block, EBB_DIRTY);
-    cr_assert_eq(operand_evict(block.address, EBB_TIER_HOST), 8 * (long)MIB);
+    cr_assert_eq(object_evict(block.address, EBB_TIER_HOST), 8 * (long)MIB);
     cr_expect_eq(ask(&block).saves, 2, "it said that it wrote");
     pin_behind(&block, EBB_RW);
     launch_on(&block, &a_stream, true);
     unpin(&block, EBB_CLEAN);
-    cr_assert_eq(operand_evict(block.address, EBB_TIER_HOST), 8 * (long)MIB);
+    cr_assert_eq(object_evict(block.address, EBB_TIER_HOST), 8 * (long)MIB);
     cr_expect_eq(ask(&block).saves, 3, "pinned to be written");
     launch_on(&block, NULL, false);
     stop(&block, 0);
@@ -189,7 +189,7 @@ Test(arrival, others_leave_for_it_first)
     struct model block = away(12), other = make_named(12);
 
     pin_behind(&block, EBB_RO);
-    cr_expect(arrival_any(), "it came behind the stream all the same");
+    cr_expect(restore_stream_any(), "it came behind the stream all the same");
     cr_expect_lt(ask(&other).resident_bytes, 12 * MIB);
     launch_on(&block, &a_stream, false);
     settle();
@@ -207,7 +207,7 @@ Test(arrival, what_cannot_come_so_comes_as_ever)
 
     for (unsigned i = 0; i < sizeof(calls) / sizeof(*calls); i++)
         for (unsigned nth = 1; nth <= 3; nth++) {
-            cr_assert_eq(operand_evict(block.address, EBB_TIER_HOST), 8 * (long)MIB);
+            cr_assert_eq(object_evict(block.address, EBB_TIER_HOST), 8 * (long)MIB);
             fake_fail(world.fake, calls[i], nth, 1, 0);
             pin_behind(&block, EBB_RW);
             launch_on(&block, &a_stream, true);
@@ -216,14 +216,14 @@ Test(arrival, what_cannot_come_so_comes_as_ever)
             unpin(&block, EBB_DIRTY);
             launch_on(&block, NULL, false);
         }
-    cr_assert_eq(operand_evict(block.address, EBB_TIER_DISK), 8 * (long)MIB);
+    cr_assert_eq(object_evict(block.address, EBB_TIER_DISK), 8 * (long)MIB);
     pin_behind(&block, EBB_RO);
-    cr_expect(!arrival_any(), "from disk");
+    cr_expect(!restore_stream_any(), "from disk");
     unpin(&block, EBB_CLEAN);
-    cr_assert_eq(operand_evict(block.address, EBB_TIER_HOST), 8 * (long)MIB);
+    cr_assert_eq(object_evict(block.address, EBB_TIER_HOST), 8 * (long)MIB);
     core_capture_begin();
     pin_behind(&block, EBB_RO);
-    cr_expect(!arrival_any(), "during a capture");
+    cr_expect(!restore_stream_any(), "during a capture");
     core_capture_end();
     stop(&block, 1);
 }
@@ -250,7 +250,7 @@ Test(arrival, it_may_be_freed_on_its_way)
     pin_behind(&block, EBB_RW);
     pin_behind(&other, EBB_RW);
     program_free(&block);
-    cr_expect(!arrival_any());
+    cr_expect(!restore_stream_any());
     launch_on(&other, NULL, false);
     stop(&other, 1);
 }
@@ -262,7 +262,7 @@ Test(arrival, the_process_may_end_meanwhile)
 
     pin_behind(&block, EBB_RW);
     cr_expect(core_leave());
-    cr_expect(!arrival_any());
+    cr_expect(!restore_stream_any());
     cr_expect(model_intact(&block));
     unpin(&block, EBB_CLEAN);
     program_free(&block);
@@ -309,8 +309,8 @@ Test(arrival, goes_on_beside_threads_that_evict_each_other)
         struct model *used = i % 2 ? &block : &other;
         bool write = i % 3;
 
-        operand_evict(used->address, EBB_TIER_HOST);
-        if (operand_pin(used->address, write ? EBB_RW : EBB_RO, &a_stream) < 0)
+        object_evict(used->address, EBB_TIER_HOST);
+        if (object_pin(used->address, write ? EBB_RW : EBB_RO, &a_stream) < 0)
             continue;
         launch_on(used, i % 5 ? &a_stream : NULL, write);
         unpin(used, write ? EBB_DIRTY : EBB_CLEAN);

@@ -87,7 +87,7 @@ static void look_there(void *arg)
 static struct look look_at_file(void)
 {
     struct look look = {0};
-    cr_assert_eq(files_run(look_there, &look), 0);
+    cr_assert_eq(private_fds_run(look_there, &look), 0);
     return look;
 }
 

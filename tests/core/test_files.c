@@ -125,7 +125,7 @@ static void close_and_use(void (*close_them)(void))
 {
     uint64_t *words = begin_away(), *later = range_map(BYTES);
 
-    must(files_apart(), NOT_HERE);
+    must(private_fds_apart(), NOT_HERE);
     close_them();
     open_own();
     must(range_is_filled(words, BYTES), FIRST_ACCESS);
@@ -170,7 +170,7 @@ static void close_between_transfers(void (*close_them)(void))
     struct host_memory host = {.bytes = BYTES, .cpu = begin_away()};
     uint64_t slot;
 
-    must(files_apart(), NOT_HERE);
+    must(private_fds_apart(), NOT_HERE);
     for (unsigned round = 0; round < 2; round++) {
         must(disk_take(&core.disk, BYTES, &slot) == 0, LEAVING);
         range_fill(host.cpu, BYTES);
@@ -196,7 +196,7 @@ static void close_and_fork(void (*close_them)(void))
     uint64_t *words = begin_away();
     int status;
 
-    must(files_apart(), NOT_HERE);
+    must(private_fds_apart(), NOT_HERE);
     close_them();
     open_own();
     host_block_fork_prepare();
@@ -228,10 +228,10 @@ Test(files, nobody_of_ours_holds_what_the_program_has_open)
     char byte;
 
     cr_assert_eq(pipe(both), 0);
-    if (!files_apart())
+    if (!private_fds_apart())
         cr_skip("threads have the program's descriptors here");
     number = both[1];
-    cr_assert_eq(files_run(hold_pipe_end, &number), 0);
+    cr_assert_eq(private_fds_run(hold_pipe_end, &number), 0);
     cr_expect_eq(number, -1);
     close(both[1]);
     cr_expect_eq(read(both[0], &byte, 1), 0, "the reader sees the end");
@@ -250,11 +250,11 @@ Test(files, lines_go_to_the_programs_standard_error)
 
     output_start();
     cr_assert_eq(pipe(both), 0);
-    cr_assert_eq(files_run(say, NULL), 0);
+    cr_assert_eq(private_fds_run(say, NULL), 0);
     cr_assert_eq(dup2(both[1], STDERR_FILENO), STDERR_FILENO);
-    cr_assert_eq(files_run(say, NULL), 0);
+    cr_assert_eq(private_fds_run(say, NULL), 0);
     output_start(); /* until then it is a file of the program's under the number */
-    cr_assert_eq(files_run(say, NULL), 0);
+    cr_assert_eq(private_fds_run(say, NULL), 0);
     cr_expect_gt(read(both[0], text, sizeof(text) - 1), 0);
     cr_expect(strstr(text, "from a thread of ours\n"), "said: %s", text);
     cr_expect_eq(strstr(text, "ours\n")[5], 0, "and once only");
@@ -281,7 +281,7 @@ Test(files, without_a_table_of_ours_bytes_come_back_all_the_same)
 {
     forbid_close_range();
     host_world_begin(64 * MIB, NULL);
-    cr_assert_not(files_apart());
+    cr_assert_not(private_fds_apart());
     uint64_t *words = range_map_registered(BYTES);
 
     range_fill(words, BYTES);
@@ -299,7 +299,7 @@ static void close_before_a_write(void (*close_them)(void))
 
     forbid_close_range();
     host_world_begin(64 * MIB, NULL);
-    must(!files_apart() && disk_take(&core.disk, MIB, &slot) == 0, LEAVING);
+    must(!private_fds_apart() && disk_take(&core.disk, MIB, &slot) == 0, LEAVING);
     rmdir(host_spill.path);
     close_them();
     open_own();

@@ -79,12 +79,12 @@ Test(host, heap_is_patient_and_asks_once)
     pthread_t thread;
 
     start();
-    told = core.needs_told;
+    told = core.room_waits_told;
     mover_take();
     pthread_create(&thread, NULL, take, &got_bytes);
-    cr_assert(world_grows(&core.needs_told, told), "somebody waits for room");
+    cr_assert(world_grows(&core.room_waits_told, told), "somebody waits for room");
     nanosleep(&busy, NULL);
-    cr_expect_eq(core.needs_told, told + 1);
+    cr_expect_eq(core.room_waits_told, told + 1);
     mover_give();
     pthread_join(thread, NULL);
     cr_expect_eq(got_bytes, 12 * MIB);

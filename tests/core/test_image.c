@@ -52,7 +52,7 @@ static int read_image(const void *image, size_t bytes, struct found *out, bool *
     cr_assert(exact);
     memcpy(exact, image, bytes);
     *out = (struct found){0};
-    int result = image_read(exact, bytes, note, out, out_uses_heap);
+    int result = elf_image_read(exact, bytes, note, out, out_uses_heap);
 
     free(exact);
     return result;

@@ -120,7 +120,7 @@ Test(lessons, write_that_fails_is_not_tried_for_ever)
     finish();
 }
 
-/* Broken: stock_take keeps the charge when the driver has nothing. */
+/* Broken: recycler_take keeps the charge when the driver has nothing. */
 Test(lessons, allocation_that_fails_at_any_step_leaves_every_count_as_it_was)
 {
     static const enum fake_call step[] = {FAKE_CREATE, FAKE_MAP, FAKE_GRANT};
@@ -157,7 +157,7 @@ static void try_lock(struct fake_device *fake, enum fake_call call, void *arg)
         pthread_mutex_unlock(&core.lock);
 }
 
-/* Broken: steps_evict holds core.lock while it waits for the copies. */
+/* Broken: pause_evict holds core.lock while it waits for the copies. */
 Test(lessons, no_lock_is_held_while_the_device_works)
 {
     start(plenty);

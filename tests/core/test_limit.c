@@ -224,7 +224,7 @@ static void *hold_the_role(void *arg)
 
 static void *need_room(void *arg)
 {
-    need_wait(0, MIB, 60000);
+    room_wait(0, MIB, 60000);
     return arg;
 }
 

@@ -48,7 +48,7 @@ static struct model *allocate(unsigned index, unsigned mib)
 
 static void allocate_named(unsigned index, unsigned mib)
 {
-    cr_assert_eq(operand_register(allocate(index, mib)->address, mib * MIB, 0, "block"), 0);
+    cr_assert_eq(object_register(allocate(index, mib)->address, mib * MIB, 0, "block"), 0);
 }
 
 /* Long ago, in the order of the blocks. */
@@ -281,22 +281,22 @@ Test(monitor, what_others_use_of_a_device_shrinks_its_areas_by_what_the_budget_l
     core.machine_root = "/nowhere";
     program_init(&program, &world, PROGRAM_BLOCKS, 1);
     allocate(0, 12);
-    uint64_t whole = area_state(0).limits.capacity_bytes;
+    uint64_t whole = share_state(0).limits.capacity_bytes;
 
     cr_assert_eq(world.fake->device.create(&world.fake->device, 0, 60 * MIB, &first), 0);
     monitor_tick();
-    cr_expect_eq(area_state(0).limits.capacity_bytes, whole, "the budget has room beside it");
-    cr_expect_eq(area_state(0).limits.buffers_min_bytes, 0);
+    cr_expect_eq(share_state(0).limits.capacity_bytes, whole, "the budget has room beside it");
+    cr_expect_eq(share_state(0).limits.buffers_min_bytes, 0);
     cr_assert_eq(world.fake->device.create(&world.fake->device, 0, 60 * MIB, &other), 0);
     fake_advance(world.fake, 2000000000);
     monitor_tick();
-    cr_expect_eq(area_state(0).limits.capacity_bytes, whole - 40 * MIB);
-    cr_expect_gt(area_state(0).limits.buffers_min_bytes, 0);
+    cr_expect_eq(share_state(0).limits.capacity_bytes, whole - 40 * MIB);
+    cr_expect_gt(share_state(0).limits.buffers_min_bytes, 0);
     cr_assert_eq(world.fake->device.release(&world.fake->device, first), 0);
     cr_assert_eq(world.fake->device.release(&world.fake->device, other), 0);
     fake_advance(world.fake, 2000000000);
     monitor_tick();
-    cr_expect_eq(area_state(0).limits.capacity_bytes, whole);
+    cr_expect_eq(share_state(0).limits.capacity_bytes, whole);
     finish();
 }
 

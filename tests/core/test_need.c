@@ -70,11 +70,11 @@ Test(need, makes_room_for_all_who_wait_with_few_drains)
         program_init(&others[i], &world, 1, i + 2);
         pthread_create(&thread[i], NULL, allocate_one, &others[i]);
     }
-    cr_assert(world_grows(&core.needs_told, 3), "all four wait");
+    cr_assert(world_grows(&core.room_waits_told, 3), "all four wait");
     mover_give();
     for (unsigned i = 0; i < 4; i++)
         pthread_join(thread[i], NULL);
-    cr_expect_geq(core.needs_served, 4);
+    cr_expect_geq(core.room_waits_served, 4);
     cr_expect_leq(core.counters.drains - drains, 3, "%llu drains",
                   (unsigned long long)(core.counters.drains - drains));
     for (unsigned i = 0; i < 4; i++)
@@ -98,10 +98,10 @@ Test(need, allocation_helps_itself_when_it_is_not_served_in_time)
     for (unsigned i = 0; i < 6; i++)
         allocate(i, 6);
     cr_assert(monitor_stop(&(struct timespec){.tv_sec = INT32_MAX}));
-    core.needs_told++; /* whoever served it has gone */
+    core.room_waits_told++; /* whoever served it has gone */
     allocate(6, 8);
     cr_expect_gt(core.counters.evictions, 0);
-    core.needs_told--;
+    core.room_waits_told--;
     finish();
 }
 
@@ -112,7 +112,7 @@ Test(need, nobody_waits_for_a_monitor_that_is_off)
     start(settings);
     for (unsigned i = 0; i < 8; i++)
         allocate(i, 6);
-    cr_expect_eq(core.needs_told, 0);
+    cr_expect_eq(core.room_waits_told, 0);
     cr_expect_gt(core.counters.evictions, 0);
     finish();
 }
@@ -130,7 +130,7 @@ static void end_thread(int number)
 static void *wait_for_room(void *arg)
 {
     atomic_store(&waiter_id, gettid());
-    need_wait(0, 6 * MIB, 20000);
+    room_wait(0, 6 * MIB, 20000);
     return arg;
 }
 
@@ -164,7 +164,7 @@ Test(need, a_thread_that_ends_while_it_waits_leaves_no_lock_behind)
     signal(SIGUSR1, end_thread);
     mover_take(); /* so that nobody is served */
     cr_assert_eq(pthread_create(&thread, NULL, wait_for_room, NULL), 0);
-    cr_assert(world_grows(&core.needs_told, 0));
+    cr_assert(world_grows(&core.room_waits_told, 0));
     while (seen < 1000)
         seen = sleeps(atomic_load(&waiter_id)) ? seen + 1 : 0;
     cr_assert_eq(pthread_kill(thread, SIGUSR1), 0);
@@ -172,6 +172,6 @@ Test(need, a_thread_that_ends_while_it_waits_leaves_no_lock_behind)
     cr_assert_eq(pthread_mutex_trylock(&core.lock), 0);
     pthread_mutex_unlock(&core.lock);
     mover_give();
-    cr_assert(world_grows(&core.needs_served, 0), "for nobody");
+    cr_assert(world_grows(&core.room_waits_served, 0), "for nobody");
     finish();
 }

@@ -23,7 +23,7 @@ enum {
     PINS_MOST = 3
 };
 
-struct object {
+struct made {
     struct model block;
     unsigned pins, saves;
     bool written;  /* since it was last saved */
@@ -32,7 +32,7 @@ struct object {
 
 static struct world world;
 static struct program program; /* for its random numbers */
-static struct object object[OBJECTS];
+static struct made object[OBJECTS];
 static ebb_reservation reservation;
 static uint64_t saved_twice;
 
@@ -51,7 +51,7 @@ static void observe(void)
 
         if (!object[i].block.address)
             continue;
-        cr_assert_eq(operand_query(object[i].block.address, &info), 0);
+        cr_assert_eq(object_query(object[i].block.address, &info), 0);
         cr_assert_eq(info.pins, object[i].pins);
         cr_assert_leq(info.saves, object[i].saves + 1);
         if (info.saves > object[i].saves && !object[i].written)
@@ -59,12 +59,12 @@ static void observe(void)
         if (info.saves > object[i].saves)
             object[i].written = false;
         object[i].saves = info.saves;
-        if (object[i].pins && !arrival_any())
+        if (object[i].pins && !restore_stream_any())
             cr_assert_eq(info.tier, EBB_TIER_DEVICE, "it is pinned");
     }
 }
 
-static void step_make(struct object *made)
+static void step_make(struct made *made)
 {
     uint64_t bytes = (1 + program_draw(&program, 3)) * 2 * MIB;
 
@@ -73,12 +73,12 @@ static void step_make(struct object *made)
     made->pins = made->saves = 0;
     made->writable = false;
     made->written = true;
-    cr_assert_eq(operand_register(made->block.address, bytes, 0, NULL), 0);
+    cr_assert_eq(object_register(made->block.address, bytes, 0, NULL), 0);
 }
 
 /* Behind a stream the block may still be on its way when the call is made; the stream gets there before the call
  * does. */
-static void step_launch(struct object *used, bool write, void *stream)
+static void step_launch(struct made *used, bool write, void *stream)
 {
     struct use use;
 
@@ -99,12 +99,12 @@ static void step_launch(struct object *used, bool write, void *stream)
     use_end(&use);
 }
 
-static void step_pin(struct object *used)
+static void step_pin(struct made *used)
 {
     bool read_only = program_draw(&program, 2);
     void *stream = program_draw(&program, 2) ? &program : NULL;
 
-    if (used->pins == PINS_MOST || operand_pin(used->block.address, read_only ? EBB_RO : EBB_RW, stream) < 0)
+    if (used->pins == PINS_MOST || object_pin(used->block.address, read_only ? EBB_RO : EBB_RW, stream) < 0)
         return;
     used->writable = !read_only || (used->pins && used->writable);
     used->pins++;
@@ -115,11 +115,11 @@ static void step_pin(struct object *used)
     step_launch(used, !read_only, stream);
 }
 
-static void step_unpin(struct object *used)
+static void step_unpin(struct made *used)
 {
     bool dirty = program_draw(&program, 3) == 0;
 
-    cr_assert_eq(operand_unpin(used->block.address, dirty ? EBB_DIRTY : EBB_CLEAN), used->pins ? 0 : -EINVAL);
+    cr_assert_eq(object_unpin(used->block.address, dirty ? EBB_DIRTY : EBB_CLEAN), used->pins ? 0 : -EINVAL);
     if (!used->pins)
         return;
     used->pins--;
@@ -138,7 +138,7 @@ static void step_reserve(void)
 
 static void step(void)
 {
-    struct object *used = &object[program_draw(&program, OBJECTS)];
+    struct made *used = &object[program_draw(&program, OBJECTS)];
 
     switch (program_draw(&program, 12)) {
     case 0:
@@ -172,15 +172,15 @@ static void step(void)
         step_unpin(used);
         break;
     case 6:
-        cr_assert_eq(operand_evict(used->block.address,
-                                   program_draw(&program, 16) ? EBB_TIER_HOST : EBB_TIER_DISK) == -EBUSY,
+        cr_assert_eq(object_evict(used->block.address,
+                                  program_draw(&program, 16) ? EBB_TIER_HOST : EBB_TIER_DISK) == -EBUSY,
                      used->pins != 0);
         break;
     case 7:
-        operand_prefetch(used->block.address);
+        object_prefetch(used->block.address);
         break;
     default:
-        cr_assert_eq(operand_touch(used->block.address), 0);
+        cr_assert_eq(object_touch(used->block.address), 0);
         break;
     }
 }

@@ -45,7 +45,7 @@ static void enter(unsigned index)
     struct model *block = &program.model[index];
 
     cr_assert(program_allocate(&program, block, 12 * MIB));
-    cr_assert_eq(operand_register(block->address, block->bytes, EBB_CACHEABLE, NULL), 0);
+    cr_assert_eq(object_register(block->address, block->bytes, EBB_CACHEABLE, NULL), 0);
 }
 
 static enum chunk_state state_of(unsigned index)

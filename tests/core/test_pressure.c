@@ -22,7 +22,7 @@ static struct model make(uint64_t mib)
 
     cr_assert_eq(core_allocate(0, block.bytes, 0, NULL, true, &block.address), 0);
     model_write(&block);
-    cr_assert_eq(operand_register(block.address, block.bytes, 0, NULL), 0);
+    cr_assert_eq(object_register(block.address, block.bytes, 0, NULL), 0);
     return block;
 }
 
@@ -37,7 +37,7 @@ static int unpin(int tier, int device, size_t bytes, void *arg)
     cr_expect_eq(device, 0);
     wanted = bytes;
     asked++;
-    return pinned && operand_unpin(pinned->address, EBB_CLEAN) == 0;
+    return pinned && object_unpin(pinned->address, EBB_CLEAN) == 0;
 }
 
 Test(pressure, launch_asks_the_program_for_room_before_it_is_refused)
@@ -48,17 +48,17 @@ Test(pressure, launch_asks_the_program_for_room_before_it_is_refused)
 
     world_start(&world, settings, NULL);
     away = make(40);
-    cr_assert_gt(operand_evict(away.address, EBB_TIER_HOST), 0);
+    cr_assert_gt(object_evict(away.address, EBB_TIER_HOST), 0);
     pinned = make(40);
-    cr_assert_eq(operand_pin(pinned.address, EBB_RO, NULL), 0);
-    pressure_set(unpin, NULL);
+    cr_assert_eq(object_pin(pinned.address, EBB_RO, NULL), 0);
+    pressure_callback_set(unpin, NULL);
     cr_expect_eq(model_launch(&away), -ENOMEM);
     cr_expect_eq(asked, 1, "who gives nothing is not asked again");
-    pressure_set(unpin, &pinned);
+    pressure_callback_set(unpin, &pinned);
     cr_expect_eq(model_launch(&away), 0);
     cr_expect_eq(asked, 2);
     cr_expect_eq(wanted, 40 * MIB);
-    pressure_set(NULL, NULL);
+    pressure_callback_set(NULL, NULL);
     program_free(&away);
     program_free(&pinned);
     world_finish(&world);

@@ -72,7 +72,7 @@ static void part(void)
 
 static void *reclaim(void *arg)
 {
-    tier_reclaim_slots();
+    headroom_reclaim_slots();
     return arg;
 }
 
@@ -102,7 +102,7 @@ Test(release, copy_of_a_block_is_given_back_once_while_others_want_its_room)
     block = make_named(8);
     send(&block, false);
     cr_assert(intact(&block)); /* it was read, so that its slab stays good */
-    cr_assert_gt(core.blocks.operand[first_of(&block)].copies, 0);
+    cr_assert_gt(core.blocks.object[first_of(&block)].copies, 0);
     meet_at(FAKE_UNMAP, reclaim, NULL);
     program_free(&block);
     part();
@@ -178,7 +178,7 @@ Test(release, broken_block_that_is_freed_while_it_is_repaired_is_given_back_once
     cr_assert_eq(core.blocks.chunk[first].state, CHUNK_BROKEN);
     mover_take();
     meet_at(FAKE_UNMAP, free_it, &block);
-    mover_reach(&first, 1);
+    restore_blocks(&first, 1);
     mover_give();
     part();
     world_check(&world);
@@ -199,7 +199,7 @@ Test(release, unpin_of_what_was_written_voids_its_copies_before_it_can_leave)
     block = make_named(8);
     send(&block, false);
     pin(&block, EBB_RO);
-    cr_assert_gt(core.blocks.operand[first_of(&block)].copies, 1);
+    cr_assert_gt(core.blocks.object[first_of(&block)].copies, 1);
     block.seed++;
     model_write(&block);
     core.slabs.keeps_none = true; /* a slab that is given back is destroyed, which can be seen */

@@ -38,7 +38,7 @@ static struct model make(uint64_t bytes)
 
     cr_assert_eq(core_allocate(0, block.bytes, 0, NULL, true, &block.address), 0);
     model_write(&block);
-    cr_assert_eq(operand_register(block.address, bytes, EBB_RELOADABLE, "reloadable"), 0);
+    cr_assert_eq(object_register(block.address, bytes, EBB_RELOADABLE, "reloadable"), 0);
     return block;
 }
 
@@ -46,7 +46,7 @@ static struct ebb_block_info ask(const struct model *block)
 {
     struct ebb_block_info info = {.struct_bytes = sizeof(info)};
 
-    cr_assert_eq(operand_query(block->address, &info), 0);
+    cr_assert_eq(object_query(block->address, &info), 0);
     return info;
 }
 
@@ -72,18 +72,18 @@ Test(reload, dropped_object_is_filled_again_before_a_pin_or_a_launch_returns)
 
     start("64M");
     block = make(20 * MIB - 12345);
-    cr_assert_eq(reload_set(block.address, fill, &block), 0);
-    cr_expect_gt(operand_evict(block.address, EBB_TIER_HOST), 0);
+    cr_assert_eq(reload_callback_set(block.address, fill, &block), 0);
+    cr_expect_gt(object_evict(block.address, EBB_TIER_HOST), 0);
     world_check(&world);
     cr_expect_eq(ask(&block).tier, EBB_TIER_DISK);
     cr_expect_eq(core.host_budget.class_bytes[HOST_TIER], 0);
     cr_expect_eq(model_launch(&block), 0);
     cr_expect_gt(asked, 1, "an object of several chunks comes in parts");
-    cr_expect_gt(operand_evict(block.address, EBB_TIER_DISK), 0);
-    cr_expect_eq(operand_pin(block.address, EBB_RW, NULL), 0);
+    cr_expect_gt(object_evict(block.address, EBB_TIER_DISK), 0);
+    cr_expect_eq(object_pin(block.address, EBB_RW, NULL), 0);
     cr_expect(model_intact(&block), "it is there, without a launch");
-    cr_expect_eq(operand_unpin(block.address, EBB_DIRTY), 0);
-    cr_expect_gt(operand_evict(block.address, EBB_TIER_HOST), 0, "dirty or not");
+    cr_expect_eq(object_unpin(block.address, EBB_DIRTY), 0);
+    cr_expect_gt(object_evict(block.address, EBB_TIER_HOST), 0, "dirty or not");
     cr_expect_eq(ask(&block).saves, 0);
     cr_expect_eq(core.counters.moves[MOVE_DEVICE_TO_HOST].bytes, 0);
     cr_expect_eq(core.counters.moves[MOVE_HOST_TO_DISK].bytes, 0);
@@ -96,17 +96,17 @@ Test(reload, object_without_its_callback_is_saved_like_others)
 
     start("64M");
     block = make(8 * MIB);
-    cr_expect_gt(operand_evict(block.address, EBB_TIER_HOST), 0);
+    cr_expect_gt(object_evict(block.address, EBB_TIER_HOST), 0);
     cr_expect_eq(ask(&block).saves, 1);
-    cr_assert_eq(reload_set(block.address, fill, &block), 0);
+    cr_assert_eq(reload_callback_set(block.address, fill, &block), 0);
     cr_expect_eq(model_launch(&block), 0);
     cr_expect_eq(asked, 0, "what was saved comes back from where it is");
-    cr_expect_gt(operand_evict(block.address, EBB_TIER_HOST), 0);
-    cr_expect_eq(reload_set(block.address, NULL, NULL), -EBUSY);
+    cr_expect_gt(object_evict(block.address, EBB_TIER_HOST), 0);
+    cr_expect_eq(reload_callback_set(block.address, NULL, NULL), -EBUSY);
     cr_expect_eq(model_launch(&block), 0);
     cr_expect_eq(asked, 2);
-    cr_expect_eq(reload_set(block.address, NULL, NULL), 0);
-    cr_expect_gt(operand_evict(block.address, EBB_TIER_HOST), 0);
+    cr_expect_eq(reload_callback_set(block.address, NULL, NULL), 0);
+    cr_expect_gt(object_evict(block.address, EBB_TIER_HOST), 0);
     cr_expect_eq(ask(&block).saves, 2);
     cr_expect_eq(model_launch(&block), 0);
     cr_expect_eq(asked, 2);
@@ -119,14 +119,14 @@ Test(reload, failed_callback_refuses_who_needs_the_object_and_is_asked_again)
 
     start("64M");
     block = make(8 * MIB);
-    cr_assert_eq(reload_set(block.address, fill, &block), 0);
-    cr_expect_gt(operand_evict(block.address, EBB_TIER_HOST), 0);
+    cr_assert_eq(reload_callback_set(block.address, fill, &block), 0);
+    cr_expect_gt(object_evict(block.address, EBB_TIER_HOST), 0);
     failures = 1000;
-    cr_expect_eq(operand_pin(block.address, EBB_RO, NULL), -EIO);
+    cr_expect_eq(object_pin(block.address, EBB_RO, NULL), -EIO);
     cr_expect_eq(ask(&block).pins, 0);
-    cr_expect_eq(operand_prefetch(block.address), -EIO);
+    cr_expect_eq(object_prefetch(block.address), -EIO);
     cr_expect_eq(model_launch(&block), -ENOMEM);
-    cr_expect_eq(operand_unregister(block.address), -ENOMEM);
+    cr_expect_eq(object_unregister(block.address), -ENOMEM);
     world_check(&world);
     failures = 0;
     cr_expect_eq(model_launch(&block), 0);
@@ -140,7 +140,7 @@ Test(reload, full_host_and_no_disk_keep_no_reloadable_object)
     start("8M");
     core.disk_off = true;
     block = make(40 * MIB);
-    cr_assert_eq(reload_set(block.address, fill, &block), 0);
+    cr_assert_eq(reload_callback_set(block.address, fill, &block), 0);
     other = make(40 * MIB);
     cr_expect_eq(ask(&block).tier, EBB_TIER_DISK);
     program_free(&other);
@@ -164,9 +164,9 @@ Test(reload, launch_inside_the_callback_is_refused_and_hangs_nowhere)
     start("64M");
     block = make(2 * MIB);
     other = make(2 * MIB);
-    cr_assert_eq(reload_set(block.address, misbehave, (void *)both), 0);
-    cr_expect_gt(operand_evict(other.address, EBB_TIER_DISK), 0);
-    cr_expect_gt(operand_evict(block.address, EBB_TIER_HOST), 0);
+    cr_assert_eq(reload_callback_set(block.address, misbehave, (void *)both), 0);
+    cr_expect_gt(object_evict(other.address, EBB_TIER_DISK), 0);
+    cr_expect_gt(object_evict(block.address, EBB_TIER_HOST), 0);
     cr_expect_eq(model_launch(&block), 0);
     cr_expect_eq(model_launch(&other), 0);
     program_free(&other);

@@ -139,14 +139,14 @@ Test(rest, moment_that_a_launch_waited_does_not_keep_an_allocation_from_waiting)
     allocating_ms(3);
     world.fake->restless = 0;
     cr_assert_eq(core.device->rested(core.device, 0), true);
-    cr_assert_eq(rest_wait(1, 0), 0);
+    cr_assert_eq(drain_wait(1, 0), 0);
     world.fake->restless = 1;
     for (unsigned i = 0; i < 3; i++) { /* it runs from host memory */
         struct model *used[] = {&program.model[3]};
 
         since_ms = now_ms();
         cr_assert_eq(program_launch(&program, used, 1, false), 0);
-        cr_expect_eq(now_ms() - since_ms, i ? 0 : REST_MOMENT_MS);
+        cr_expect_eq(now_ms() - since_ms, i ? 0 : DRAIN_MOMENT_MS);
     }
     cr_expect_eq(allocating_ms(4), 2000);
     finish();
@@ -274,7 +274,7 @@ Test(rest, timer_asks_with_the_gate_open_and_less_and_less_often)
 
     start(NULL);
     for (unsigned i = 0; i < 3; i++)
-        cr_assert_eq(operand_register(program.model[i].address, 12 * MIB, 0, "block"), 0);
+        cr_assert_eq(object_register(program.model[i].address, 12 * MIB, 0, "block"), 0);
     cool();
     asked = world.fake->calls[FAKE_DRAIN];
     world.fake->restless = 1;

@@ -110,7 +110,7 @@ Test(scenarios, s3_clean_copy_saves_the_second_save)
 
     start(settings);
     b = make_named(60);
-    cr_assert_eq(operand_evict(b.address, EBB_TIER_HOST), 60 * (long)MIB);
+    cr_assert_eq(object_evict(b.address, EBB_TIER_HOST), 60 * (long)MIB);
     cr_expect_eq(ask(&b).saves, 1);
     pin(&b, EBB_RO);
     cr_expect_eq(moved(MOVE_HOST_TO_DEVICE), 60);
@@ -118,7 +118,7 @@ Test(scenarios, s3_clean_copy_saves_the_second_save)
     cr_expect_eq(ask(&b).dirty, 0);
     cr_expect_eq(core.host_budget.class_bytes[HOST_TIER], 60 * MIB, "the copy is still there");
     world_check(&world);
-    cr_assert_eq(operand_evict(b.address, EBB_TIER_HOST), 60 * (long)MIB);
+    cr_assert_eq(object_evict(b.address, EBB_TIER_HOST), 60 * (long)MIB);
     cr_expect_eq(ask(&b).saves, 1);
     cr_expect_eq(moved(MOVE_DEVICE_TO_HOST), 60);
     pin(&b, EBB_RW);
@@ -126,7 +126,7 @@ Test(scenarios, s3_clean_copy_saves_the_second_save)
     unpin(&b, EBB_DIRTY);
     cr_expect_eq(ask(&b).dirty, 1);
     cr_expect_eq(core.host_budget.class_bytes[HOST_TIER], 0, "the copy is released");
-    cr_assert_eq(operand_evict(b.address, EBB_TIER_HOST), 60 * (long)MIB);
+    cr_assert_eq(object_evict(b.address, EBB_TIER_HOST), 60 * (long)MIB);
     cr_expect_eq(ask(&b).saves, 2);
     cr_expect(intact(&b));
     world_check(&world);
@@ -169,27 +169,27 @@ Test(scenarios, host_buffers_keep_to_their_maximum_where_areas_are_in_force)
     static const char *const off[] = {C200,  HOST100, "EBBTIDE_DISK_BUDGET", "400M", "EBBTIDE_BUFFERS",
                                       "off", 0};
 
-    for (unsigned areas = 0; areas < 2; areas++) {
+    for (unsigned shares = 0; shares < 2; shares++) {
         struct model b[3], loose;
 
-        start(areas ? s4_settings : off);
+        start(shares ? s4_settings : off);
         loose = make(40);
         for (unsigned i = 0; i < 3; i++)
             b[i] = make_named(20);
         for (unsigned i = 0; i < 3; i++)
-            cr_assert_eq(operand_evict(b[i].address, EBB_TIER_HOST), 20 * (long)MIB);
-        cr_expect_eq(core.host_area.books.bytes[AREA_BUFFER], 60 * MIB);
+            cr_assert_eq(object_evict(b[i].address, EBB_TIER_HOST), 20 * (long)MIB);
+        cr_expect_eq(core.host_share.books.bytes[SHARE_BUFFER], 60 * MIB);
         cr_expect_eq(core.disk.used_bytes, 0);
         name(&loose);
-        cr_assert_eq(operand_evict(loose.address, EBB_TIER_HOST), 40 * (long)MIB);
-        cr_expect_eq(ask(&b[0]).tier, areas ? EBB_TIER_DISK : EBB_TIER_HOST);
-        cr_expect_eq(ask(&b[1]).tier, areas ? EBB_TIER_DISK : EBB_TIER_HOST, "60 of 70 stay");
+        cr_assert_eq(object_evict(loose.address, EBB_TIER_HOST), 40 * (long)MIB);
+        cr_expect_eq(ask(&b[0]).tier, shares ? EBB_TIER_DISK : EBB_TIER_HOST);
+        cr_expect_eq(ask(&b[1]).tier, shares ? EBB_TIER_DISK : EBB_TIER_HOST, "60 of 70 stay");
         cr_expect_eq(ask(&b[2]).tier, EBB_TIER_HOST);
         cr_expect_eq(ask(&loose).tier, EBB_TIER_HOST);
         world_check(&world);
         pin(&b[2], EBB_RO);
-        cr_expect_eq(core.host_budget.class_bytes[HOST_TIER], (areas ? 60 : 100) * MIB, "its copy is kept");
-        cr_expect_eq(core.host_area.books.bytes[AREA_BUFFER], (areas ? 40 : 80) * MIB, "and no buffer");
+        cr_expect_eq(core.host_budget.class_bytes[HOST_TIER], (shares ? 60 : 100) * MIB, "its copy is kept");
+        cr_expect_eq(core.host_share.books.bytes[SHARE_BUFFER], (shares ? 40 : 80) * MIB, "and no buffer");
         unpin(&b[2], EBB_CLEAN);
         world_check(&world);
         for (unsigned i = 0; i < 3; i++) {
@@ -197,7 +197,7 @@ Test(scenarios, host_buffers_keep_to_their_maximum_where_areas_are_in_force)
             program_free(&b[i]);
         }
         program_free(&loose);
-        cr_expect_eq(core.host_area.books.bytes[AREA_BUFFER], 0);
+        cr_expect_eq(core.host_share.books.bytes[SHARE_BUFFER], 0);
         world_finish(&world);
     }
 }
@@ -215,7 +215,7 @@ Test(scenarios, s4b_object_that_cannot_be_saved_stays_and_the_next_allocation_is
     for (unsigned i = 0; i < 5; i++)
         before[i] = ask(&b[i]);
     cr_expect_eq(before[2].tier, EBB_TIER_DEVICE);
-    cr_expect_eq(core.blocks.operand[address_granule(&core.blocks, b[2].address)].entry.queue, QUEUE_BUFFERS);
+    cr_expect_eq(core.blocks.object[address_granule(&core.blocks, b[2].address)].entry.queue, QUEUE_BUFFERS);
     cr_assert_eq(core_allocate(0, 60 * MIB, 0, NULL, true, &address), -ENOMEM);
     cr_expect_eq(address, 1);
     world_check(&world);
@@ -245,7 +245,7 @@ Test(scenarios, s5_six_blocks_in_three_tiers_and_a_touch_moves_nothing)
         cr_expect_eq(ask(&b[i]).tier, 2 - (int)i / 2, "%u", i);
     bytes = moved(MOVE_DEVICE_TO_HOST) + moved(MOVE_HOST_TO_DEVICE) + moved(MOVE_HOST_TO_DISK) +
             moved(MOVE_DISK_TO_HOST);
-    cr_assert_eq(operand_touch(b[2].address), 0);
+    cr_assert_eq(object_touch(b[2].address), 0);
     cr_expect_eq(moved(MOVE_DEVICE_TO_HOST) + moved(MOVE_HOST_TO_DEVICE) + moved(MOVE_HOST_TO_DISK) +
                      moved(MOVE_DISK_TO_HOST),
                  bytes);

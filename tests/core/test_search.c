@@ -61,7 +61,7 @@ static void plant(uint64_t offset)
 
 static void expect_found(void)
 {
-    cr_assert(search_run());
+    cr_assert(scan_run());
     cr_expect_eq(flags(HOLDER), BLOCK_HOLDER);
     cr_expect(flags(TARGET) & BLOCK_REFERENCED);
     cr_expect_eq(flags(LONELY), 0);
@@ -122,7 +122,7 @@ Test(search, words_that_have_gone_are_forgotten)
     plant(4 * MIB);
     expect_found();
     memset((void *)block[HOLDER], 0, 6 * MIB);
-    cr_assert(search_run());
+    cr_assert(scan_run());
     cr_expect_eq(flags(HOLDER), 0);
     cr_expect_eq(flags(TARGET), 0);
     finish();
@@ -138,7 +138,7 @@ Test(search, roots_are_searched_by_the_device_too)
     world.fake->root_count = 1;
     memset((void *)root, 0, 2 * MIB);
     memcpy((char *)root + 4088, &block[TARGET], sizeof block[TARGET]);
-    cr_assert(search_run());
+    cr_assert(scan_run());
     cr_expect(flags(TARGET) & BLOCK_REFERENCED);
     cr_expect_eq(flags(LONELY), 0);
     world.fake->root_count = 0;

@@ -123,6 +123,6 @@ Test(storm, always_needs_no_search)
     struct program program;
 
     storm(settings, NULL, 120, &program);
-    cr_expect_eq(core.counters.searches, 0);
+    cr_expect_eq(core.counters.scans, 0);
     cr_expect_gt(core.counters.moves[MOVE_HOST_TO_DISK].count, 0);
 }

@@ -152,6 +152,6 @@ Test(threads, share_a_device_and_a_disk)
                                            0};
 
     storm(settings, NULL);
-    cr_expect_eq(core.counters.searches, 0);
+    cr_expect_eq(core.counters.scans, 0);
     cr_expect_gt(core.counters.moves[MOVE_HOST_TO_DISK].count, 0);
 }

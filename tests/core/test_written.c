@@ -155,12 +155,12 @@ Test(written, launch_that_writes_waits_until_copies_are_void_that_come_to_count_
     b = make(4);
     send(&a, false);
     pin(&a, EBB_RO);
-    cr_assert_gt(core.blocks.operand[first_of(&a)].copies, 0);
+    cr_assert_gt(core.blocks.object[first_of(&a)].copies, 0);
     send(&b, true);
     at(FAKE_COPY, 1, unpin_it);
     launch(both, 2, true, NULL);
     cr_assert_eq(moment.left, 0);
-    cr_expect_eq(core.blocks.operand[first_of(&a)].copies, 0);
+    cr_expect_eq(core.blocks.object[first_of(&a)].copies, 0);
     write(&a);
     send(&a, false);
     cr_expect(intact(&a));
@@ -177,7 +177,7 @@ Test(written, launch_behind_an_arrival_may_write_what_has_arrived_long_ago)
     b = make_named(4);
     send(&b, false);
     make_clean();
-    cr_assert_eq(operand_pin(b.address, EBB_RO, &stream), 0);
+    cr_assert_eq(object_pin(b.address, EBB_RO, &stream), 0);
     launch(both, 2, true, &stream);
     write(&a);
     send(&a, true);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The kernel that pressure.c needs; a program that uses it includes this once among its kernels. */
+/* The kernel that pressure_callback.c needs; a program that uses it includes this once among its kernels. */
 #include "kernel.h"
 
 SIMGPU_KERNEL3(pressure_fill, uint64_t *RESTRICT, block, uint64_t, words, uint64_t, seed)

@@ -8,49 +8,49 @@
 
 #define MIB ((uint64_t)1 << 20)
 
-static const struct area_share half_to_most = {500000, 700000}, little_to_most = {150000, 700000};
+static const struct share_bounds half_to_most = {500000, 700000}, little_to_most = {150000, 700000};
 
 /* A tier of 200 of which others use some. */
-static struct area_limits limits_with(uint64_t untracked_mib)
+static struct share_limits limits_with(uint64_t untracked_mib)
 {
-    return areas_limit(200 * MIB, untracked_mib * MIB, half_to_most, little_to_most);
+    return shares_limit(200 * MIB, untracked_mib * MIB, half_to_most, little_to_most);
 }
 
-static struct areas systemds(uint64_t op_mib, uint64_t buf_mib)
+static struct shares systemds(uint64_t op_mib, uint64_t buf_mib)
 {
-    return (struct areas){.limits = limits_with(0),
-                          .operations_bytes = op_mib * MIB,
-                          .buffers_bytes = buf_mib * MIB,
-                          .demand_bytes = buf_mib * MIB};
+    return (struct shares){.limits = limits_with(0),
+                           .operations_bytes = op_mib * MIB,
+                           .buffers_bytes = buf_mib * MIB,
+                           .demand_bytes = buf_mib * MIB};
 }
 
-static void grows(struct areas areas, uint64_t mib, uint64_t evict_mib)
+static void grows(struct shares shares, uint64_t mib, uint64_t evict_mib)
 {
     uint64_t evict_bytes = 1;
 
-    cr_expect_eq(areas_grow_operations(&areas, mib * MIB, &evict_bytes), 0);
+    cr_expect_eq(shares_grow_operations(&shares, mib * MIB, &evict_bytes), 0);
     cr_expect_eq(evict_bytes, evict_mib * MIB, "%llu", (unsigned long long)evict_bytes);
 }
 
-static void refuses(struct areas areas, uint64_t mib)
+static void refuses(struct shares shares, uint64_t mib)
 {
     uint64_t evict_bytes = 1;
 
-    cr_expect_eq(areas_grow_operations(&areas, mib * MIB, &evict_bytes), -ENOSPC);
+    cr_expect_eq(shares_grow_operations(&shares, mib * MIB, &evict_bytes), -ENOSPC);
     cr_expect_eq(evict_bytes, 1, "a refusal touches nothing");
 }
 
-static void buffers_grow(struct areas areas, uint64_t mib, uint64_t any_mib, uint64_t buffer_mib)
+static void buffers_grow(struct shares shares, uint64_t mib, uint64_t any_mib, uint64_t buffer_mib)
 {
-    struct areas_excess excess = areas_grow_buffers(&areas, mib * MIB);
+    struct shares_excess excess = shares_grow_buffers(&shares, mib * MIB);
 
     cr_expect_eq(excess.any_bytes, any_mib * MIB);
     cr_expect_eq(excess.buffer_bytes, buffer_mib * MIB);
 }
 
-Test(areas, shares_of_200_are_those_of_systemds)
+Test(shares, shares_of_200_are_those_of_systemds)
 {
-    struct area_limits limits = limits_with(0);
+    struct share_limits limits = limits_with(0);
 
     cr_expect_eq(limits.operations_max_bytes, 140 * MIB);
     cr_expect_eq(limits.buffers_max_bytes, 140 * MIB);
@@ -58,7 +58,7 @@ Test(areas, shares_of_200_are_those_of_systemds)
     cr_expect_eq(limits_with(2).buffers_min_bytes, 198 * MIB * 15 / 100);
 }
 
-Test(areas, operations_grow_up_to_their_maximum_and_no_further)
+Test(shares, operations_grow_up_to_their_maximum_and_no_further)
 {
     grows(systemds(0, 0), 140, 0);
     refuses(systemds(0, 0), 141);
@@ -66,20 +66,20 @@ Test(areas, operations_grow_up_to_their_maximum_and_no_further)
     grows(systemds(140, 60), 0, 0);
 }
 
-Test(areas, operations_push_buffers_out)
+Test(shares, operations_push_buffers_out)
 {
     grows(systemds(0, 140), 100, 40);
     grows(systemds(100, 100), 40, 40);
     grows(systemds(0, 100), 100, 0);
 }
 
-Test(areas, what_is_pinned_where_it_lies_evicts_nothing)
+Test(shares, what_is_pinned_where_it_lies_evicts_nothing)
 {
     grows(systemds(0, 124), 76, 0);
     grows(systemds(62, 138 - 62), 60, 0);
 }
 
-Test(areas, buffers_keep_to_their_maximum_and_to_the_capacity)
+Test(shares, buffers_keep_to_their_maximum_and_to_the_capacity)
 {
     buffers_grow(systemds(0, 120), 20, 0, 0);
     buffers_grow(systemds(0, 140), 20, 0, 20);
@@ -87,61 +87,61 @@ Test(areas, buffers_keep_to_their_maximum_and_to_the_capacity)
     buffers_grow(systemds(100, 100), 60, 60, 20);
 }
 
-Test(areas, loose_bytes_count_against_the_capacity_alone)
+Test(shares, loose_bytes_count_against_the_capacity_alone)
 {
-    struct areas areas = systemds(0, 100);
+    struct shares shares = systemds(0, 100);
 
-    areas.loose_bytes = 90 * MIB;
-    buffers_grow(areas, 40, 30, 0);
-    grows(areas, 20, 10);
+    shares.loose_bytes = 90 * MIB;
+    buffers_grow(shares, 40, 30, 0);
+    grows(shares, 20, 10);
 }
 
-Test(areas, untracked_use_shrinks_all_of_it)
+Test(shares, untracked_use_shrinks_all_of_it)
 {
-    struct areas areas = systemds(0, 0);
+    struct shares shares = systemds(0, 0);
 
-    areas.limits = limits_with(100);
-    cr_expect_eq(areas.limits.capacity_bytes, 100 * MIB);
-    cr_expect_eq(areas.limits.operations_max_bytes, 70 * MIB);
-    grows(areas, 70, 0);
-    refuses(areas, 72);
-    areas.limits = limits_with(300);
-    cr_expect_eq(areas.limits.capacity_bytes, 0);
-    refuses(areas, 2);
+    shares.limits = limits_with(100);
+    cr_expect_eq(shares.limits.capacity_bytes, 100 * MIB);
+    cr_expect_eq(shares.limits.operations_max_bytes, 70 * MIB);
+    grows(shares, 70, 0);
+    refuses(shares, 72);
+    shares.limits = limits_with(300);
+    cr_expect_eq(shares.limits.capacity_bytes, 0);
+    refuses(shares, 2);
 }
 
-Test(areas, shrunk_operations_leave_buffers_the_smaller_of_minimum_and_demand)
+Test(shares, shrunk_operations_leave_buffers_the_smaller_of_minimum_and_demand)
 {
-    static const struct area_share all = {500000, 1000000};
-    struct areas areas = systemds(0, 60);
+    static const struct share_bounds all = {500000, 1000000};
+    struct shares shares = systemds(0, 60);
 
-    areas.limits = areas_limit(200 * MIB, 0, all, little_to_most);
-    grows(areas, 200, 60); /* a minimum is no wall while the tier is whole */
-    areas.limits = areas_limit(200 * MIB, 100 * MIB, all, little_to_most);
-    refuses(areas, 86);
-    grows(areas, 85, 45);
-    areas.demand_bytes = 10 * MIB;
-    areas.buffers_bytes = 10 * MIB;
-    grows(areas, 90, 0);
-    refuses(areas, 91);
+    shares.limits = shares_limit(200 * MIB, 0, all, little_to_most);
+    grows(shares, 200, 60); /* a minimum is no wall while the tier is whole */
+    shares.limits = shares_limit(200 * MIB, 100 * MIB, all, little_to_most);
+    refuses(shares, 86);
+    grows(shares, 85, 45);
+    shares.demand_bytes = 10 * MIB;
+    shares.buffers_bytes = 10 * MIB;
+    grows(shares, 90, 0);
+    refuses(shares, 91);
 }
 
-Test(areas, overbooking_is_what_passes_the_capacity)
+Test(shares, overbooking_is_what_passes_the_capacity)
 {
-    struct areas areas = systemds(100, 40);
+    struct shares shares = systemds(100, 40);
 
-    cr_expect_eq(areas_overbooked(&areas, 60 * MIB), 0);
-    cr_expect_eq(areas_overbooked(&areas, 80 * MIB), 20 * MIB);
-    cr_expect_eq(areas_overbooked(&areas, UINT64_MAX), UINT64_MAX - 200 * MIB);
+    cr_expect_eq(shares_overbooked(&shares, 60 * MIB), 0);
+    cr_expect_eq(shares_overbooked(&shares, 80 * MIB), 20 * MIB);
+    cr_expect_eq(shares_overbooked(&shares, UINT64_MAX), UINT64_MAX - 200 * MIB);
 }
 
-Test(areas, tier_without_a_limit_refuses_nothing)
+Test(shares, tier_without_a_limit_refuses_nothing)
 {
-    struct areas areas = systemds(1000, 1000);
+    struct shares shares = systemds(1000, 1000);
 
-    areas.limits = areas_limit(UINT64_MAX, 5 * MIB, half_to_most, little_to_most);
-    grows(areas, 100000, 0);
-    buffers_grow(areas, 100000, 0, 0);
+    shares.limits = shares_limit(UINT64_MAX, 5 * MIB, half_to_most, little_to_most);
+    grows(shares, 100000, 0);
+    buffers_grow(shares, 100000, 0, 0);
 }
 
 /* ---- objects ------------------------------------------------------------------------------------------------ */
@@ -166,7 +166,7 @@ struct object {
 struct model {
     struct object object[OBJECTS];
     unsigned capacity, untracked, reserved, clock;
-    struct area_share operations, buffers;
+    struct share_bounds operations, buffers;
 };
 
 static unsigned sum(const struct model *model, enum place place)
@@ -220,10 +220,10 @@ static void model_settle(struct model *model, const struct object *fresh)
             break;
 }
 
-static struct areas areas_of(const struct model *model)
+static struct shares shares_of(const struct model *model)
 {
-    return (struct areas){
-        .limits = areas_limit(model->capacity, model->untracked, model->operations, model->buffers),
+    return (struct shares){
+        .limits = shares_limit(model->capacity, model->untracked, model->operations, model->buffers),
         .operations_bytes = sum(model, OPERAND),
         .buffers_bytes = sum(model, BUFFER),
         .demand_bytes = sum(model, BUFFER) + sum(model, AWAY)};
@@ -253,7 +253,7 @@ static bool same(const struct model *a, const struct model *b)
 static void step_operation(struct model *model, struct object *object, unsigned units)
 {
     struct model driven;
-    struct areas areas;
+    struct shares shares;
     uint64_t evict_bytes = 0;
     enum place was = object ? object->place : ABSENT;
     int r;
@@ -262,10 +262,10 @@ static void step_operation(struct model *model, struct object *object, unsigned 
         units = object->units;
         object->place = ABSENT; /* its bytes leave the buffers first */
     }
-    areas = areas_of(model);
+    shares = shares_of(model);
     if (object)
-        areas.demand_bytes = sum(model, BUFFER) + sum(model, AWAY);
-    r = areas_grow_operations(&areas, units, &evict_bytes);
+        shares.demand_bytes = sum(model, BUFFER) + sum(model, AWAY);
+    r = shares_grow_operations(&shares, units, &evict_bytes);
     cr_assert_eq(r == 0, !units || model_admits(model, units), "growth by %u", units);
     if (r) {
         if (object)
@@ -287,12 +287,12 @@ static void step_operation(struct model *model, struct object *object, unsigned 
 static void step_buffer(struct model *model, struct object *object)
 {
     struct model driven;
-    struct areas areas;
-    struct areas_excess excess;
+    struct shares shares;
+    struct shares_excess excess;
 
     object->place = ABSENT;
-    areas = areas_of(model);
-    excess = areas_grow_buffers(&areas, object->units);
+    shares = shares_of(model);
+    excess = shares_grow_buffers(&shares, object->units);
     object->place = BUFFER;
     object->age = ++model->clock;
     driven = *model;
@@ -340,7 +340,7 @@ static void step(struct model *model)
     }
 }
 
-Test(areas, random_sequences_evict_what_a_model_of_the_design_evicts)
+Test(shares, random_sequences_evict_what_a_model_of_the_design_evicts)
 {
     unsigned rounds = getenv("EBBTIDE_TEST_LONG") ? 2000 : 100;
 

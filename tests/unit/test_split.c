@@ -21,7 +21,7 @@ struct count {
 };
 
 struct tier {
-    struct areas areas; /* in MiB; only the unified one */
+    struct shares shares; /* in MiB; only the unified one */
     bool is_static;
     struct count count;
 };
@@ -38,11 +38,11 @@ static void pin(struct tier *tier, struct object *object)
         tier->count.restores++;
         tier->count.restored += object->mib;
     } else if (!tier->is_static) {
-        tier->areas.buffers_bytes -= object->mib;
+        tier->shares.buffers_bytes -= object->mib;
     }
     object->here = true;
-    cr_assert_eq(areas_grow_operations(&tier->areas, object->mib, &evict), 0);
-    tier->areas.operations_bytes += object->mib;
+    cr_assert_eq(shares_grow_operations(&tier->shares, object->mib, &evict), 0);
+    tier->shares.operations_bytes += object->mib;
     tier->count.saves += evict != 0;
     tier->count.saved += evict;
 }
@@ -52,8 +52,8 @@ static struct object output(struct tier *tier, uint64_t mib)
     struct object object = {.mib = mib, .here = true};
     uint64_t evict = 0;
 
-    cr_assert_eq(areas_grow_operations(&tier->areas, mib, &evict), 0);
-    tier->areas.operations_bytes += mib;
+    cr_assert_eq(shares_grow_operations(&tier->shares, mib, &evict), 0);
+    tier->shares.operations_bytes += mib;
     tier->count.saves += evict != 0;
     tier->count.saved += evict;
     return object;
@@ -61,13 +61,13 @@ static struct object output(struct tier *tier, uint64_t mib)
 
 static void unpin(struct tier *tier, struct object *object)
 {
-    struct areas_excess excess;
+    struct shares_excess excess;
 
-    tier->areas.operations_bytes -= object->mib;
+    tier->shares.operations_bytes -= object->mib;
     if (!tier->is_static) {
-        excess = areas_grow_buffers(&tier->areas, object->mib);
+        excess = shares_grow_buffers(&tier->shares, object->mib);
         tier->count.saves += excess.any_bytes || excess.buffer_bytes;
-        tier->areas.buffers_bytes += object->mib;
+        tier->shares.buffers_bytes += object->mib;
         return;
     }
     if (object->mib <= POOL)
@@ -82,8 +82,8 @@ static void unpin(struct tier *tier, struct object *object)
 
 static struct count run(bool is_static)
 {
-    struct tier tier = {.areas = {.limits = areas_limit(200, 0, (struct area_share){500000, 700000},
-                                                        (struct area_share){150000, 700000})},
+    struct tier tier = {.shares = {.limits = shares_limit(200, 0, (struct share_bounds){500000, 700000},
+                                                          (struct share_bounds){150000, 700000})},
                         .is_static = is_static};
     struct object x = output(&tier, 60), mean, centred, deviation, result;
 
@@ -96,7 +96,7 @@ static struct count run(bool is_static)
     pin(&tier, &mean);
     centred = output(&tier, 60);
     unpin(&tier, &mean);
-    tier.areas.operations_bytes -= x.mib; /* the old X is freed */
+    tier.shares.operations_bytes -= x.mib; /* the old X is freed */
     unpin(&tier, &centred);
     pin(&tier, &centred); /* ColSd */
     deviation = output(&tier, 2);
