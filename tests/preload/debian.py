@@ -96,7 +96,12 @@ def heap_is_ours():
 
 
 def install(scripts):
-    missing = sorted({package for script in scripts for package in script.says['packages']})
+    wanted = sorted({package for script in scripts for package in script.says['packages']})
+    known = subprocess.run(['apt-cache', 'dumpavail'], capture_output=True, text=True).stdout
+    known = {line[len('Package: '):] for line in known.splitlines() if line.startswith('Package: ')}
+    missing = [package for package in wanted if package in known]  # one that this release lacks keeps none of the others out
+    for package in sorted(set(wanted) - known):
+        print('# this release has no %s' % package, file=sys.stderr)
     env = dict(os.environ, DEBIAN_FRONTEND='noninteractive')
     done = subprocess.run(['apt-get', 'install', '-y', '--no-install-recommends', '-o', 'DPkg::Lock::Timeout=600'] + missing,
                           env=env, capture_output=True, text=True)

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
-BUILD = os.environ['EBB_BUILD']
+BUILD = os.path.abspath(os.environ['EBB_BUILD'])
 LONG = 'EBBTIDE_TEST_LONG' in os.environ
 LIBRARY = os.path.join(BUILD, 'shim', 'libebbtide.so')
 SIMGPU = os.path.join(BUILD, 'tests', 'simgpu')

@@ -10,7 +10,7 @@ objects := $(patsubst $(SOURCE)/policy/%.c,objects/%.o,$(sources))
 project.so: $(objects)
 	@gcc -shared -Wl,--build-id=none -o $@ $(sort $^) && ls /proc/self/fd | wc -l
 objects/%.o: $(SOURCE)/policy/%.c
-	@gcc -std=gnu11 -O2 -g -fPIC -I$(SOURCE)/policy -I$(SOURCE)/shim -fdebug-prefix-map=$(CURDIR)=. -c -o $@ $<
+	@gcc -std=gnu11 -O2 -g -fPIC -I$(SOURCE) -I$(SOURCE)/shim -fdebug-prefix-map=$(CURDIR)=. -c -o $@ $<
 M
 make -j2 project.so || exit
 cksum project.so objects/*.o

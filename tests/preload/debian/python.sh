@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # programs: python3
-# packages: python3 libpython3-testsuite
+# packages: python3 libpython3-testsuite libpython3.11-testsuite libpython3.13-testsuite
 # seen: python3
 modules='test_bytes test_memoryview test_json'
 [ "$LONG" ] && modules="$modules test_os test_threading test_subprocess test_multiprocessing_fork test_decimal"
