@@ -14,7 +14,7 @@ static struct bracket {
     uint64_t device_bytes[DEVICE_MAX], host_bytes, disk_bytes;
 } bracket[BRACKETS];
 static unsigned depth;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of both; core.lock is taken within */
+static struct lock lock = LOCK_INIT(LOCK_FIGURES); /* of both; core.lock is taken within */
 
 static unsigned devices(void)
 {
@@ -58,7 +58,7 @@ void figures_now(unsigned ordinal, struct ebb_stats *out)
     struct disk_figures disk;
 
     disk_figures(&core.disk, &disk);
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     put_budget(&device->budget, &tier[EBB_TIER_DEVICE]);
     tier[EBB_TIER_DEVICE].budget_bytes = device->configured_bytes;
     tier[EBB_TIER_DEVICE].reserved_bytes = device->budget.class_bytes[CLASS_RESERVED];
@@ -68,7 +68,7 @@ void figures_now(unsigned ordinal, struct ebb_stats *out)
     put_budget(&core.host_budget, &tier[EBB_TIER_HOST]);
     tier[EBB_TIER_HOST].operations_bytes = core.host_share.books.bytes[SHARE_OPERATION];
     tier[EBB_TIER_HOST].buffers_bytes = core.host_share.books.bytes[SHARE_BUFFER];
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     tier[EBB_TIER_DISK] = (struct ebb_tier_stats){
         .budget_bytes = disk.budget_bytes,
         .used_bytes = disk.used_bytes,
@@ -92,19 +92,19 @@ int figures_push(void)
     struct bracket *fresh;
     int r = -ENOSPC;
 
-    pthread_mutex_lock(&lock);
+    lock_acquire(&lock);
     if (depth < BRACKETS) {
         fresh = &bracket[depth++];
         put_counts(&fresh->before);
-        pthread_mutex_lock(&core.lock);
+        lock_acquire(&core.lock);
         for (unsigned i = 0; i < devices(); i++)
             fresh->device_bytes[i] = restart(&core.devices[i].budget);
         fresh->host_bytes = restart(&core.host_budget);
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
         fresh->disk_bytes = disk_peak(&core.disk, true, 0);
         r = 0;
     }
-    pthread_mutex_unlock(&lock);
+    lock_release(&lock);
     return r;
 }
 
@@ -132,21 +132,21 @@ int figures_pop(unsigned ordinal, struct ebb_stats *out)
     const struct bracket *inner;
     int r = -EINVAL;
 
-    pthread_mutex_lock(&lock);
+    lock_acquire(&lock);
     if (depth) {
         inner = &bracket[--depth];
         if (out) {
             figures_now(ordinal, out);
             subtract(out, &inner->before);
         }
-        pthread_mutex_lock(&core.lock);
+        lock_acquire(&core.lock);
         for (unsigned i = 0; i < devices(); i++)
             raise(&core.devices[i].budget, inner->device_bytes[i]);
         raise(&core.host_budget, inner->host_bytes);
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
         disk_peak(&core.disk, false, inner->disk_bytes);
         r = 0;
     }
-    pthread_mutex_unlock(&lock);
+    lock_release(&lock);
     return r;
 }

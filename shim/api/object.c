@@ -50,7 +50,7 @@ int object_register(uint64_t address, uint64_t bytes, unsigned flags, const char
     int r;
 
     mover_take();
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     r = begin(address, bytes, &first);
     if (!r) {
         for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
@@ -62,7 +62,7 @@ int object_register(uint64_t address, uint64_t bytes, unsigned flags, const char
         share_update(first);
         share_begin();
     }
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     if (!r)
         share_settle(core.blocks.block[first].ordinal, first);
     if (!r && flags & EBB_CACHEABLE)
@@ -81,7 +81,7 @@ int object_unregister(uint64_t address)
     r = object_lock(address, &first);
     if (!r) {
         r = object_pins(first) ? -EBUSY : 0;
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
     }
     if (!r) {
         object_hold(first);
@@ -91,13 +91,13 @@ int object_unregister(uint64_t address)
     if (!r) {
         copies_void(first);
         block = &core.blocks.block[first];
-        pthread_mutex_lock(&core.lock);
+        lock_acquire(&core.lock);
         block->flags &= (uint8_t)~BLOCK_REGISTERED;
         core.blocks.object[first].reload = NULL;
         share_update(first);
         if (!(block->flags & BLOCK_DRAWN))
             core.blocks.object[first] = (struct object){0};
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
     }
     mover_give();
     return r;
@@ -144,7 +144,7 @@ int object_query(uint64_t address, struct ebb_block_info *out)
     memcpy(info.name, object->name, sizeof(info.name));
     locate(first, &info);
     stamp = atomic_load_explicit(&core.blocks.stamp[first], memory_order_relaxed);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     info.last_use_ns = object_age_ns(stamp);
     *out = info;
     return 0;

@@ -43,7 +43,7 @@ int object_prefetch(uint64_t address)
     if (!r) {
         object_stamp(first);
         r = share_has_place(first) ? 0 : -ENOSPC;
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
         if (!r)
             r = object_bring(first);
         if (!r)
@@ -62,7 +62,7 @@ long object_evict(uint64_t address, int tier)
     r = object_lock(address, &first);
     if (!r) {
         r = object_pins(first) ? -EBUSY : 0;
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
     }
     if (!r)
         r = (long)mover_send(first, tier == EBB_TIER_DISK);

@@ -84,11 +84,11 @@ static uint64_t bytes_away(uint32_t first)
 {
     uint64_t bytes = 0;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
         if (core.blocks.chunk[g].state != CHUNK_RESIDENT)
             bytes += chunk_bytes(&core.blocks.chunk[g]);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return bytes;
 }
 
@@ -120,11 +120,11 @@ static __attribute__((noinline)) int pin_away(uint64_t address, unsigned flags, 
     r = object_lock(address, &first);
     if (!r) {
         r = count_pin(first);
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
         if (!r && (r = stream ? bring_behind(first, flags, stream) : object_bring(first)) < 0) {
-            pthread_mutex_lock(&core.lock);
+            lock_acquire(&core.lock);
             uncount_pin(first);
-            pthread_mutex_unlock(&core.lock);
+            lock_release(&core.lock);
         }
     }
     mover_give();
@@ -143,7 +143,7 @@ static inline int pin_here(uint64_t address, unsigned flags)
         return r;
     copies = core.blocks.object[first].copies;
     r = settled(first) ? count_pin(first) : 1;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     if (__builtin_expect(!r && copies && !(flags & EBB_RO), 0))
         copies_void(first);
     return r;
@@ -195,9 +195,9 @@ static void settle_buffers(uint32_t first)
 
     cancel_guard_enter(&guard);
     mover_take();
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     copied = core.blocks.object[first].copies != 0;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     if (copied)
         mover_send(first, false);
     share_settle(ordinal, first);
@@ -223,24 +223,24 @@ int object_unpin(uint64_t address, unsigned flags)
     int r = object_lock(address, &first);
 
     if (!r && __builtin_expect(restore_stream_any() && !settled(first), 0)) {
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
         settle_restore_streams();
         r = object_lock(address, &first);
     }
     /* Copies of what was written go before the pin: without it an eviction could take them for good. */
     if (!r && !(flags & EBB_CLEAN) && core.blocks.object[first].copies && object_pins(first)) {
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
         copies_void(first);
         r = object_lock(address, &first);
     }
     if (r < 0)
         return r;
     if (!object_pins(first)) {
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
         return -EINVAL;
     }
     last = uncount_pin(first);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     if (last != PIN_NOT_LAST)
         core_tell_change();
     if (last == PIN_LAST_OVER)

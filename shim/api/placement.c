@@ -11,10 +11,10 @@ static bool over_mark(const struct budget *budget, uint64_t more_bytes)
     const struct size_spec high = {.kind = SIZE_FRACTION, .ppm = core.options->high_ppm};
     bool over;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     over = budget->limit_bytes != BUDGET_NO_LIMIT &&
            budget->used_bytes + more_bytes > size_resolve(&high, budget->limit_bytes);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return over;
 }
 

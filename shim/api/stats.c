@@ -77,7 +77,7 @@ static struct held held_on(int ordinal_or_all)
 {
     struct held held = {0};
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     for (uint32_t g = extent_low(&core.arena), high = core.blocks.bytes ? extent_high(&core.arena) : 0;
          g < high; g++) {
         const struct block *block = &core.blocks.block[g];
@@ -92,7 +92,7 @@ static struct held held_on(int ordinal_or_all)
                 (reason == PIN_REFERENCED && block->flags & BLOCK_REFERENCED))
                 held.pinned[reason] += bytes;
     }
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return held;
 }
 
@@ -127,9 +127,9 @@ static struct shares shares_of(int ordinal_or_host)
 {
     struct shares shares;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     shares = ordinal_or_host < 0 ? host_share_state() : share_state((unsigned)ordinal_or_host);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return shares;
 }
 

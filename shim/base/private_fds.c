@@ -2,6 +2,7 @@
 /* private_fds.c - see private_fds.h. */
 #include "base/private_fds.h"
 
+#include "base/lock.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -43,7 +44,7 @@ enum state {
 };
 
 static struct {
-    pthread_mutex_t lock;
+    struct lock lock;
     pthread_cond_t wanted, changed;
     enum state state;
     pid_t process; /* which it is the thread of; another one is a forked child, that has none */
@@ -51,7 +52,7 @@ static struct {
     struct job *first;
     int self;     /* the process, in our table */
     pid_t thread; /* of ours */
-} keeper = {.lock = PTHREAD_MUTEX_INITIALIZER,
+} keeper = {.lock = LOCK_INIT(LOCK_DESCRIPTORS),
             .wanted = PTHREAD_COND_INITIALIZER,
             .changed = PTHREAD_COND_INITIALIZER};
 
@@ -101,7 +102,7 @@ static void *keep(void *unused)
     bool ready = leave();
 
     pthread_setname_np(pthread_self(), "ebbtide-files");
-    pthread_mutex_lock(&keeper.lock);
+    lock_acquire(&keeper.lock);
     mine = ready;
     keeper.state = ready ? READY : NEVER;
     pthread_cond_broadcast(&keeper.changed);
@@ -109,17 +110,17 @@ static void *keep(void *unused)
         struct job *job = keeper.first;
 
         if (!job) {
-            pthread_cond_wait(&keeper.wanted, &keeper.lock);
+            lock_wait(&keeper.wanted, &keeper.lock);
             continue;
         }
         keeper.first = job->next;
-        pthread_mutex_unlock(&keeper.lock);
+        lock_release(&keeper.lock);
         job->act(job->arg);
-        pthread_mutex_lock(&keeper.lock);
+        lock_acquire(&keeper.lock);
         job->done = true;
         pthread_cond_broadcast(&keeper.changed);
     }
-    pthread_mutex_unlock(&keeper.lock);
+    lock_release(&keeper.lock);
     return unused;
 }
 
@@ -151,7 +152,7 @@ static void look_for_fork(void)
     if (__atomic_load_n(&keeper.process, __ATOMIC_ACQUIRE) == process)
         return;
     if (keeper.process) {
-        pthread_mutex_init(&keeper.lock, NULL);
+        lock_init(&keeper.lock, LOCK_DESCRIPTORS);
         pthread_cond_init(&keeper.wanted, NULL);
         pthread_cond_init(&keeper.changed, NULL);
         keeper.state = NONE;
@@ -168,14 +169,14 @@ static int start(void)
     if (keeper.state == NONE) {
         keeper.state = STARTING;
         keeper.starter = pthread_self();
-        pthread_mutex_unlock(&keeper.lock);
+        lock_release(&keeper.lock);
         bool created = create();
-        pthread_mutex_lock(&keeper.lock);
+        lock_acquire(&keeper.lock);
         if (!created)
             keeper.state = NEVER;
     }
     while (keeper.state == STARTING)
-        pthread_cond_wait(&keeper.changed, &keeper.lock);
+        lock_wait(&keeper.changed, &keeper.lock);
     return 0;
 }
 
@@ -189,9 +190,9 @@ bool private_fds_apart(void)
     bool apart;
 
     look_for_fork();
-    pthread_mutex_lock(&keeper.lock);
+    lock_acquire(&keeper.lock);
     apart = start() == 0 && keeper.state == READY;
-    pthread_mutex_unlock(&keeper.lock);
+    lock_release(&keeper.lock);
     return apart;
 }
 
@@ -203,7 +204,7 @@ int private_fds_run(void (*act)(void *arg), void *arg)
 
     if (!here) {
         look_for_fork();
-        pthread_mutex_lock(&keeper.lock);
+        lock_acquire(&keeper.lock);
         rc = start();
         here = keeper.state != READY;
         if (!rc && !here) {
@@ -212,9 +213,9 @@ int private_fds_run(void (*act)(void *arg), void *arg)
             *last = &job;
             pthread_cond_signal(&keeper.wanted);
             while (!job.done)
-                pthread_cond_wait(&keeper.changed, &keeper.lock);
+                lock_wait(&keeper.changed, &keeper.lock);
         }
-        pthread_mutex_unlock(&keeper.lock);
+        lock_release(&keeper.lock);
     }
     if (!rc && here)
         act(arg);

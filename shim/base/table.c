@@ -21,12 +21,12 @@ static uint64_t *slot(const struct table *table, uint32_t index)
 
 void table_lock(struct table *table)
 {
-    pthread_mutex_lock(&table->lock);
+    lock_acquire(&table->lock);
 }
 
 void table_unlock(struct table *table)
 {
-    pthread_mutex_unlock(&table->lock);
+    lock_release(&table->lock);
 }
 
 /* The slot of the key, or the free one where it belongs. */

@@ -10,13 +10,14 @@
 #ifndef EBB_TABLE_H
 #define EBB_TABLE_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/lock.h"
+
 struct table {
-    pthread_mutex_t lock;
+    struct lock lock;
     unsigned char *slots; /**< capacity times an 8-byte key and the record */
     uint32_t capacity;    /**< power of two, or 0 */
     uint32_t count;
@@ -25,7 +26,7 @@ struct table {
 
 #define TABLE_INIT(type)                                                                                     \
     {                                                                                                        \
-        .lock = PTHREAD_MUTEX_INITIALIZER, .record_bytes = (sizeof(type) + 7) / 8 * 8                        \
+        .lock = LOCK_INIT(LOCK_TABLE), .record_bytes = (sizeof(type) + 7) / 8 * 8                            \
     }
 
 void table_lock(struct table *table);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cuda/contexts.h"
 
+#include "base/lock.h"
 #include "base/table.h"
 
 #include <errno.h>
@@ -21,10 +22,10 @@ static unsigned device_count;
 
 static struct table table = TABLE_INIT(struct context);
 /* Readers work in some context; the writer takes one away. */
-static pthread_rwlock_t alive = PTHREAD_RWLOCK_INITIALIZER;
+static struct lock_shared alive = LOCK_SHARED_INIT(LOCK_CONTEXTS);
 
 /* Both under home_lock. */
-static pthread_mutex_t home_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct lock home_lock = LOCK_INIT(LOCK_HOME);
 static struct home homes[DEVICE_MAX];
 static struct primary primaries[DEVICE_MAX];
 
@@ -86,10 +87,10 @@ void contexts_retained(CUcontext handle, CUdevice device)
 
     if (ordinal == DEVICE_MAX)
         return;
-    pthread_mutex_lock(&home_lock);
+    lock_acquire(&home_lock);
     primaries[ordinal].context = handle;
     primaries[ordinal].retains++;
-    pthread_mutex_unlock(&home_lock);
+    lock_release(&home_lock);
     contexts_add(handle, device);
 }
 
@@ -100,13 +101,13 @@ bool contexts_released(CUdevice device, CUcontext *out)
 
     if (ordinal == DEVICE_MAX)
         return false;
-    pthread_mutex_lock(&home_lock);
+    lock_acquire(&home_lock);
     if (primaries[ordinal].retains && --primaries[ordinal].retains == 0) {
         *out = primaries[ordinal].context;
         primaries[ordinal].context = NULL;
         is_last = true;
     }
-    pthread_mutex_unlock(&home_lock);
+    lock_release(&home_lock);
     return is_last;
 }
 
@@ -117,9 +118,9 @@ CUcontext contexts_primary(CUdevice device)
 
     if (ordinal == DEVICE_MAX)
         return NULL;
-    pthread_mutex_lock(&home_lock);
+    lock_acquire(&home_lock);
     context = primaries[ordinal].context;
-    pthread_mutex_unlock(&home_lock);
+    lock_release(&home_lock);
     return context;
 }
 
@@ -144,7 +145,7 @@ void contexts_gone(CUcontext handle)
 {
     struct context context;
 
-    pthread_rwlock_wrlock(&alive);
+    lock_shared_write(&alive);
     if (table_take(&table, key_of(handle), &context)) {
         struct home *home = &homes[context.ordinal];
 
@@ -153,16 +154,16 @@ void contexts_gone(CUcontext handle)
         if (home->context == handle)
             *home = (struct home){0};
     }
-    pthread_rwlock_unlock(&alive);
+    lock_shared_release(&alive);
 }
 
 void contexts_green_gone(CUgreenCtx green)
 {
     struct context context;
 
-    pthread_rwlock_wrlock(&alive);
+    lock_shared_write(&alive);
     table_take(&table, key_of(green), &context);
-    pthread_rwlock_unlock(&alive);
+    lock_shared_release(&alive);
 }
 
 bool contexts_here(struct place *out)
@@ -255,19 +256,19 @@ static int push_home(unsigned ordinal)
 
 int context_enter(unsigned ordinal, struct entered *out)
 {
-    pthread_rwlock_rdlock(&alive);
+    lock_shared_read(&alive);
     out->mode = quiet_begin();
-    pthread_mutex_lock(&home_lock);
+    lock_acquire(&home_lock);
     int error = push_home(ordinal);
 
     out->context = homes[ordinal].context;
     out->kernel = &homes[ordinal].kernel;
     for (unsigned i = 0; !error && i < STREAM_WAYS; i++)
         out->stream[i] = homes[ordinal].stream[i];
-    pthread_mutex_unlock(&home_lock);
+    lock_release(&home_lock);
     if (error) {
         quiet_end(out->mode);
-        pthread_rwlock_unlock(&alive);
+        lock_shared_release(&alive);
     }
     return error;
 }
@@ -278,42 +279,42 @@ void context_leave(struct entered *entered)
 
     real.cuCtxPopCurrent_v2(&popped);
     quiet_end(entered->mode);
-    pthread_rwlock_unlock(&alive);
+    lock_shared_release(&alive);
 }
 
 bool context_watch(unsigned ordinal, struct entered *out)
 {
     bool any;
 
-    pthread_rwlock_rdlock(&alive);
-    pthread_mutex_lock(&home_lock);
+    lock_shared_read(&alive);
+    lock_acquire(&home_lock);
     any = homes[ordinal].context != NULL;
     for (unsigned i = 0; any && i < STREAM_WAYS; i++)
         out->stream[i] = homes[ordinal].stream[i];
-    pthread_mutex_unlock(&home_lock);
+    lock_release(&home_lock);
     if (any)
         out->mode = quiet_begin();
     else
-        pthread_rwlock_unlock(&alive);
+        lock_shared_release(&alive);
     return any;
 }
 
 void context_unwatch(struct entered *entered)
 {
     quiet_end(entered->mode);
-    pthread_rwlock_unlock(&alive);
+    lock_shared_release(&alive);
 }
 
 int contexts_each(int (*visit)(const struct context *context, void *arg), void *arg)
 {
     struct table_copy copy = {0};
 
-    pthread_rwlock_rdlock(&alive);
+    lock_shared_read(&alive);
     int error = table_copy(&table, &copy);
 
     for (uint32_t i = 0; !error && i < copy.count; i++)
         error = visit(table_copy_record(&copy, i), arg);
     table_copy_free(&copy);
-    pthread_rwlock_unlock(&alive);
+    lock_shared_release(&alive);
     return error;
 }

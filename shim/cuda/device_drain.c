@@ -4,6 +4,7 @@
  * cuCtxRecordEvent has each context synchronised by a thread that we wait for no longer than the deadline. What a
  * wait ran out of time on, event or thread, is kept: it tells when the work has ended after all.
  */
+#include "base/lock.h"
 #include "cuda/device_cuda.h"
 
 #include "cuda/capture.h"
@@ -33,7 +34,7 @@ struct unfinished {
     struct sync *sync;
 };
 
-static pthread_mutex_t unfinished_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct lock unfinished_lock = LOCK_INIT(LOCK_UNFINISHED);
 static struct unfinished unfinished[DEVICE_MAX];
 
 /* A free comes here with the gate open: a capture that another thread begins at this moment would be broken. */
@@ -99,7 +100,7 @@ static int wait_event(const struct drain *drain, CUevent event)
 
 /* What the synchronising thread and the waiter share; the last of the two frees it. */
 struct sync {
-    pthread_mutex_t lock;
+    struct lock lock;
     pthread_cond_t ended;
     CUcontext context;
     CUresult result;
@@ -110,7 +111,7 @@ struct sync {
 static void sync_free(struct sync *sync)
 {
     pthread_cond_destroy(&sync->ended);
-    pthread_mutex_destroy(&sync->lock);
+    lock_destroy(&sync->lock);
     free(sync);
 }
 
@@ -128,13 +129,13 @@ static void *synchronise(void *arg)
         quiet_end(mode);
         real.cuCtxPopCurrent_v2(&popped);
     }
-    pthread_mutex_lock(&sync->lock);
+    lock_acquire(&sync->lock);
     bool is_abandoned = sync->is_abandoned;
 
     sync->result = result;
     sync->is_ended = true;
     pthread_cond_signal(&sync->ended);
-    pthread_mutex_unlock(&sync->lock);
+    lock_release(&sync->lock);
     if (is_abandoned)
         sync_free(sync);
     return NULL;
@@ -143,17 +144,13 @@ static void *synchronise(void *arg)
 static struct sync *sync_start(CUcontext context)
 {
     struct sync *sync = calloc(1, sizeof *sync);
-    pthread_condattr_t clock;
     pthread_t thread;
 
     if (!sync)
         return NULL;
     sync->context = context;
-    pthread_mutex_init(&sync->lock, NULL);
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_cond_init(&sync->ended, &clock);
-    pthread_condattr_destroy(&clock);
+    lock_init(&sync->lock, LOCK_SYNC);
+    pthread_cond_init(&sync->ended, NULL);
     if (pthread_create(&thread, NULL, synchronise, sync)) {
         sync_free(sync);
         return NULL;
@@ -165,21 +162,21 @@ static struct sync *sync_start(CUcontext context)
 /* Nobody waits for it any more. */
 static void sync_abandon(struct sync *sync)
 {
-    pthread_mutex_lock(&sync->lock);
+    lock_acquire(&sync->lock);
     bool is_ended = sync->is_ended;
 
     sync->is_abandoned = true;
-    pthread_mutex_unlock(&sync->lock);
+    lock_release(&sync->lock);
     if (is_ended)
         sync_free(sync);
 }
 
 static bool sync_has_ended(struct sync *sync)
 {
-    pthread_mutex_lock(&sync->lock);
+    lock_acquire(&sync->lock);
     bool is_ended = sync->is_ended;
 
-    pthread_mutex_unlock(&sync->lock);
+    lock_release(&sync->lock);
     return is_ended;
 }
 
@@ -197,11 +194,11 @@ static void remember(const struct context *context, CUevent event, struct sync *
     struct unfinished now = {context->green ? (const void *)context->green : (const void *)context->handle,
                              event, sync};
 
-    pthread_mutex_lock(&unfinished_lock);
+    lock_acquire(&unfinished_lock);
     struct unfinished before = unfinished[context->ordinal];
 
     unfinished[context->ordinal] = now;
-    pthread_mutex_unlock(&unfinished_lock);
+    lock_release(&unfinished_lock);
     forget(&before, before.context == now.context);
 }
 
@@ -212,12 +209,12 @@ static int wait_sync(const struct context *context, uint64_t deadline_ns)
 
     if (!sync)
         return -ENOMEM;
-    pthread_mutex_lock(&sync->lock);
-    while (!sync->is_ended && pthread_cond_timedwait(&sync->ended, &sync->lock, &limit) != ETIMEDOUT)
+    lock_acquire(&sync->lock);
+    while (!sync->is_ended && lock_wait_until(&sync->ended, &sync->lock, &limit) != ETIMEDOUT)
         ;
     int error = sync->is_ended ? error_of(sync->result) : -ETIMEDOUT;
 
-    pthread_mutex_unlock(&sync->lock);
+    lock_release(&sync->lock);
     if (error == -ETIMEDOUT)
         remember(context, NULL, sync);
     else
@@ -279,7 +276,7 @@ static int look_one(const struct context *context, void *arg)
     struct look *look = arg;
     const void *handle = context->green ? (const void *)context->green : (const void *)context->handle;
 
-    pthread_mutex_lock(&unfinished_lock);
+    lock_acquire(&unfinished_lock);
     const struct unfinished *wait = &unfinished[look->ordinal];
 
     if (wait->context == handle) {
@@ -287,7 +284,7 @@ static int look_one(const struct context *context, void *arg)
         look->busy = wait->event ? real.cuEventQuery(wait->event) == CUDA_ERROR_NOT_READY
                                  : !sync_has_ended(wait->sync);
     }
-    pthread_mutex_unlock(&unfinished_lock);
+    lock_release(&unfinished_lock);
     return look->found;
 }
 
@@ -297,9 +294,9 @@ bool device_rested(struct device *self, unsigned ordinal)
     struct unfinished wait;
 
     (void)self;
-    pthread_mutex_lock(&unfinished_lock);
+    lock_acquire(&unfinished_lock);
     wait = unfinished[ordinal];
-    pthread_mutex_unlock(&unfinished_lock);
+    lock_release(&unfinished_lock);
     if (!wait.context)
         return true;
     CUstreamCaptureMode mode = quiet_begin();
@@ -308,12 +305,12 @@ bool device_rested(struct device *self, unsigned ordinal)
     quiet_end(mode);
     if (look.busy)
         return false;
-    pthread_mutex_lock(&unfinished_lock);
+    lock_acquire(&unfinished_lock);
     bool mine = unfinished[ordinal].event == wait.event && unfinished[ordinal].sync == wait.sync;
 
     if (mine)
         unfinished[ordinal] = (struct unfinished){0};
-    pthread_mutex_unlock(&unfinished_lock);
+    lock_release(&unfinished_lock);
     if (mine)
         forget(&wait, look.found);
     return true;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cuda/driver_memory.h"
 
+#include "base/lock.h"
 #include "host/host_block.h"
 #include "tier/device.h"
 
@@ -23,16 +24,16 @@ static struct table slabs = TABLE_INIT(struct slab);
 
 /* Readers look at the memory itself; a record goes, and its memory after it, when none does. Writers go first: launches
  * read all the time while blocks are unmapped. */
-static pthread_rwlock_t visiting = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+static struct lock_shared visiting = LOCK_SHARED_INIT_FOR_WRITERS(LOCK_DRIVER_MEMORY);
 
 void driver_memory_visit_begin(void)
 {
-    pthread_rwlock_rdlock(&visiting);
+    lock_shared_read(&visiting);
 }
 
 void driver_memory_visit_end(void)
 {
-    pthread_rwlock_unlock(&visiting);
+    lock_shared_release(&visiting);
 }
 
 /* Take a record out once nobody reads what it stands for. */
@@ -40,9 +41,9 @@ static bool record_take(enum driver_kind kind, uint64_t key, struct driver_memor
 {
     bool taken;
 
-    pthread_rwlock_wrlock(&visiting);
+    lock_shared_write(&visiting);
     taken = table_take(&records[kind], key, out);
-    pthread_rwlock_unlock(&visiting);
+    lock_shared_release(&visiting);
     return taken;
 }
 

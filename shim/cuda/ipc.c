@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/lock.h"
 #include "base/log.h"
 
 enum {
@@ -20,7 +21,7 @@ enum {
 
 static const char magic[8] = {'e', 'b', 'b', 't', 'i', 'd', 'e', '1'};
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* start and stop */
+static struct lock lock = LOCK_INIT(LOCK_IPC); /* start and stop */
 static pthread_t thread;
 static int listener = -1;
 static uint64_t token;
@@ -176,10 +177,10 @@ int ipc_export(uint64_t address, uint64_t id, uint64_t bytes, ipc_share_fn share
 {
     int error = 0;
 
-    pthread_mutex_lock(&lock);
+    lock_acquire(&lock);
     if (listener < 0)
         error = start(share);
-    pthread_mutex_unlock(&lock);
+    lock_release(&lock);
     if (error)
         return error;
     has_exported = true;
@@ -249,14 +250,14 @@ bool ipc_was_in_vain(void)
 
 void ipc_stop(void)
 {
-    pthread_mutex_lock(&lock);
+    lock_acquire(&lock);
     if (listener >= 0) {
         shutdown(listener, SHUT_RDWR);
         pthread_join(thread, NULL);
         close(listener);
         listener = -1;
     }
-    pthread_mutex_unlock(&lock);
+    lock_release(&lock);
 }
 
 void ipc_forked(void)
@@ -265,5 +266,5 @@ void ipc_forked(void)
         close(listener);
     listener = -1;
     has_exported = false;
-    pthread_mutex_init(&lock, NULL);
+    lock_init(&lock, LOCK_IPC);
 }

@@ -2,6 +2,7 @@
 #include "cuda/kernel_parameters.h"
 
 #include "base/cancel_guard.h"
+#include "base/lock.h"
 #include "base/log.h"
 #include "base/table.h"
 
@@ -49,7 +50,7 @@ enum {
 static const struct layout unknown_layout;
 
 static struct cache *cache;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* for everything below, and for writing */
+static struct lock lock = LOCK_INIT(LOCK_KERNELS); /* for everything below, and for writing */
 static const struct layout *buckets[BUCKETS];
 static unsigned char *arena;
 static size_t arena_left;
@@ -220,12 +221,12 @@ static const struct layout *learn(CUfunction function)
                           .owner = owner_of(function, is_kernel),
                           .is_kernel = is_kernel};
 
-    pthread_mutex_lock(&lock);
+    lock_acquire(&lock);
     if (runs >= 0)
         entry.layout = intern(run, (uint32_t)runs);
     if (make_room())
         insert(cache, &entry);
-    pthread_mutex_unlock(&lock);
+    lock_release(&lock);
     return entry.layout;
 }
 
@@ -285,11 +286,11 @@ void kernel_parameters_use(struct use *use, CUfunction function, void **kernel_p
 
 static void forget(bool (*matches)(const struct entry *entry, uint64_t owner), uint64_t owner)
 {
-    pthread_mutex_lock(&lock);
+    lock_acquire(&lock);
     for (uint32_t i = 0; cache && i <= cache->mask; i++)
         if (cache->entry[i].key > GONE && matches(&cache->entry[i], owner))
             __atomic_store_n(&cache->entry[i].key, GONE, __ATOMIC_RELEASE);
-    pthread_mutex_unlock(&lock);
+    lock_release(&lock);
 }
 
 static bool of_module(const struct entry *entry, uint64_t owner)

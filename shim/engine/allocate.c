@@ -52,12 +52,12 @@ static uint64_t drop_one(unsigned ordinal)
     bool found = false, clean = true;
     uint32_t first = 0;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     for (; granules && !found; granules -= !found)
         first = idle_pop(ordinal, granules, &found);
     if (found)
         budget_unpack_idle(&device->budget, CLASS_BLOCK, granules * GRANULE_BYTES);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     if (!found)
         return 0;
     for (uint32_t g = first, next; g < first + granules; g = next) {
@@ -70,10 +70,10 @@ static uint64_t drop_one(unsigned ordinal)
         else
             recycler_discard(&device->handles, bytes, chunk->handle);
         clean = clean && handle;
-        pthread_mutex_lock(&core.lock);
+        lock_acquire(&core.lock);
         chunk_move(chunk, CHUNK_NONE);
         chunk->handle = 0;
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
     }
     if (clean)
         address_give(0, first, granules);
@@ -95,11 +95,11 @@ static uint64_t lacking(unsigned ordinal, uint64_t bytes, uint64_t keep_free_byt
     const struct budget *budget = &core.devices[ordinal].budget;
     uint64_t lacking;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     lacking = shares_over(bytes, budget_room(budget, keep_free_bytes));
     if (lacking && budget_held(budget) + keep_free_bytes > budget->limit_bytes)
         lacking += budget_held(budget) + keep_free_bytes - budget->limit_bytes;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return lacking;
 }
 
@@ -124,9 +124,9 @@ static void recycle_first(unsigned ordinal, uint64_t bytes)
 
     if (core.options->allocator != ALLOCATOR_POOL)
         return;
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     has_none = !recycler_has(&core.devices[ordinal].handles, bytes);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     if (has_none)
         allocate_drop_idle(ordinal, bytes);
 }
@@ -136,9 +136,9 @@ int allocate_take(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes, ui
     int r;
 
     recycle_first(ordinal, bytes);
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     keep_free_bytes += limit_beyond_pool(ordinal);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     while ((r = recycler_take(&core.devices[ordinal].handles, bytes, keep_free_bytes, out_handle)) < 0)
         if (!allocate_drop_idle(ordinal, bytes) && (r != -ENOSPC || !limit_refresh(ordinal)))
             break;
@@ -188,9 +188,9 @@ static void block_unmake(uint32_t first, uint32_t granules, uint32_t mapped_to)
         if (chunk->state == CHUNK_BROKEN)
             chunk_move(chunk, CHUNK_NONE);
     }
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     core.blocks.block[first].id = 0;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     if (clean)
         address_give(context, first, granules);
 }
@@ -276,7 +276,7 @@ static bool take_idle(unsigned ordinal, uint32_t granules, struct block fresh, u
 
     if (granules > RECYCLER_CLASSES)
         return false;
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     drawn = reservation_drawable(bytes);
     if (budget_may_use(budget, bytes - drawn, keep_bytes + limit_beyond_pool(ordinal)))
         *out_first = idle_pop(ordinal, granules, &found);
@@ -287,7 +287,7 @@ static bool take_idle(unsigned ordinal, uint32_t granules, struct block fresh, u
         fresh.chunk_granules = core.blocks.block[*out_first].chunk_granules;
         block_begin(&core.blocks.block[*out_first], &fresh);
     }
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return found;
 }
 
@@ -298,10 +298,10 @@ static int block_make(const struct block *fresh, uint32_t *out_first)
 
     if (r < 0)
         return r;
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     block_begin(&core.blocks.block[*out_first], fresh);
     chunks_cut(*out_first, fresh->granules, fresh->ordinal);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return block_build(*out_first, fresh->granules);
 }
 
@@ -318,18 +318,18 @@ static void let_others_go(void)
  * it do so one at a time. */
 static int block_make_patiently(const struct block *fresh, uint32_t *out_first)
 {
-    static pthread_mutex_t patience = PTHREAD_MUTEX_INITIALIZER;
+    static struct lock patience = LOCK_INIT(LOCK_PATIENCE);
     int r = block_make(fresh, out_first);
 
     if (r != -EAGAIN)
         return r;
     core_change_end();
-    pthread_mutex_lock(&patience);
+    lock_acquire(&patience);
     core_change_begin();
     while ((r = block_make(fresh, out_first)) == -EAGAIN && !drain_patience_over() &&
            mover_could_ever(fresh->ordinal, fresh->granules * GRANULE_BYTES))
         let_others_go();
-    pthread_mutex_unlock(&patience);
+    lock_release(&patience);
     return r;
 }
 
@@ -347,9 +347,9 @@ static int block_allocate(const struct block *fresh, uint32_t *out_first)
         reservation_draw_end(fresh->ordinal, r < 0 ? SHARE_NO_BLOCK : *out_first);
     if (!r) {
         block_scrub(*out_first, fresh->granules);
-        pthread_mutex_lock(&core.lock);
+        lock_acquire(&core.lock);
         block_publish_new(*out_first, fresh->granules);
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
     }
     core_change_end();
     return r;

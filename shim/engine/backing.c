@@ -16,9 +16,9 @@ static bool others_in_the_way(void)
 {
     bool pinned;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     pinned = core_launch_pins() != 0;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return pinned || atomic_load(&core.pins_all) || atomic_load(&core.changing) > 1;
 }
 

@@ -43,11 +43,11 @@ static int pin_and_bring(uint64_t address, uint32_t first, enum pin_reason reaso
     int r;
 
     mover_take();
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     pins = &core.blocks.block[first].pins[reason];
     *pins += *pins < UINT16_MAX;
     share_update(first);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     if (reason == PIN_REFERENCED)
         r = owner_entry(&core.blocks, first) & OWNER_GONE ? restore_blocks(&first, 1) : 0;
     else
@@ -79,12 +79,12 @@ void core_unpin(uint64_t address, enum pin_reason reason)
 
     if (first_at(address, &first) < 0)
         return;
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     pins = &core.blocks.block[first].pins[reason];
     if (*pins < UINT16_MAX) /* a count that is full has lost its number: pinned for good is the safe side */
         *pins -= *pins > 0;
     share_update(first);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
 }
 
 int core_share(uint64_t address, unsigned index, uint64_t *out_bytes, int *out_fd)
@@ -96,7 +96,7 @@ int core_share(uint64_t address, unsigned index, uint64_t *out_bytes, int *out_f
 
     if (r < 0)
         return r;
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     granule = first;
     for (; index && is_there; index--) {
         uint32_t next = chunk_next(&core.blocks, first, granule);
@@ -108,7 +108,7 @@ int core_share(uint64_t address, unsigned index, uint64_t *out_bytes, int *out_f
         handle = core.blocks.chunk[granule].handle;
         bytes = chunk_bytes(&core.blocks.chunk[granule]);
     }
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     if (!handle)
         return -ENOENT;
     r = core.device->share ? core.device->share(core.device, handle, out_fd) : -ENOTSUP;
@@ -125,9 +125,9 @@ int core_set_stage(uint64_t address, int stage)
         return -EINVAL;
     if (first_at(address, &first) < 0)
         return -ENOENT;
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     core.blocks.block[first].stage = (uint16_t)stage;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return 0;
 }
 
@@ -139,10 +139,10 @@ int core_set_priority(uint64_t address, int priority)
         return -EINVAL;
     if (first_at(address, &first) < 0)
         return -ENOENT;
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     core.blocks.block[first].priority = (int8_t)priority;
     core.is_ranked = core.is_ranked || priority;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return 0;
 }
 

@@ -18,25 +18,25 @@ static int charge(struct budget *budget, unsigned class, uint64_t bytes, uint64_
 {
     int r;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     r = budget_charge(budget, class, bytes, keep_free_bytes);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return r;
 }
 
 static void credit(struct budget *budget, unsigned class, uint64_t bytes)
 {
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     budget_credit(budget, class, bytes);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
 }
 
 /* Past the limit if need be. */
 static void force(struct budget *budget, unsigned class, uint64_t bytes)
 {
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     budget_force(budget, class, bytes);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
 }
 
 /* Over the limit, and said where EBBTIDE_ON_FULL=allow is why. */
@@ -189,9 +189,9 @@ bool core_memory(unsigned ordinal, uint64_t *out_free_bytes, uint64_t *out_total
     }
     if (core.device->memory(core.device, ordinal, &free_bytes, &total_bytes) < 0)
         return false;
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     *out_free_bytes = free_bytes + device->budget.idle_bytes;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     *out_total_bytes = total_bytes;
     return false;
 }

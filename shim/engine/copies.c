@@ -36,12 +36,12 @@ static uint64_t void_all(uint32_t first)
     bool alive;
 
     do {
-        pthread_mutex_lock(&core.lock);
+        lock_acquire(&core.lock);
         alive = block_alive(&core.blocks.block[first]); /* who frees it gives all of it back */
         slab = alive && core.blocks.object[first].copies ? take_one(first, &bytes) : NULL;
         if (!slab && alive)
             block_publish(&core.blocks, first);
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
         if (slab) {
             recycler_return(&core.slabs, bytes, (uintptr_t)slab);
             given += bytes;
@@ -77,9 +77,9 @@ uint64_t copies_reclaim(uint64_t bytes)
     uint64_t given = 0;
     uint32_t count;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     count = pick_blocks(bytes, UINT64_MAX, slab_bytes, NULL, &list);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     for (uint32_t i = 0; i < count && given < bytes; i++)
         given += void_all(list[i]);
     return given;
@@ -89,15 +89,15 @@ bool copies_reclaim_slots(void)
 {
     bool any = false;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++) {
         if (!block_alive(&core.blocks.block[g]) || !core.blocks.object[g].copies)
             continue;
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
         void_all(g);
         any = true;
-        pthread_mutex_lock(&core.lock);
+        lock_acquire(&core.lock);
     }
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return any;
 }

@@ -131,11 +131,11 @@ void core_residency(bool can_map)
         !options_have_blocks(core.options) || core.mapped == can_map)
         return;
     mover_take(); /* nothing leaves meanwhile */
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     is_late = core.host_budget.class_bytes[HOST_TIER] || core.host_budget.idle_bytes;
     if (!can_map || !is_late)
         core.mapped = core.device->host_mappable = can_map;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     mover_give();
     if (!can_map)
         say_unmapped();
@@ -157,12 +157,12 @@ void core_host_start(const struct options *options)
 {
     if (core_host_active())
         return;
-    pthread_mutex_lock(&host_starting);
+    lock_acquire(&host_starting);
     if (!core_host_active()) {
         if (core.options) /* it was started and finished before; a fresh one is zero, and large */
             core = (struct core){0};
         core.options = options;
-        pthread_mutex_init(&core.lock, NULL);
+        lock_init(&core.lock, LOCK_CORE);
         pthread_cond_init(&core.changed, NULL);
         core.machine_bytes = machine_most_bytes();
         budget_init(&core.host_budget, host_limit(&options->host_budget));
@@ -175,7 +175,7 @@ void core_host_start(const struct options *options)
         atomic_store(&core.host_active, true);
         heap_open(core.host_budget.limit_bytes);
     }
-    pthread_mutex_unlock(&host_starting);
+    lock_release(&host_starting);
 }
 
 bool core_host_active(void)
@@ -283,7 +283,7 @@ void core_forked(void)
     core.forked = true;
     atomic_store(&core.shares_in_force, false);
     core.device = NULL;
-    pthread_mutex_init(&core.lock, NULL);
+    lock_init(&core.lock, LOCK_CORE);
     pthread_cond_init(&core.changed, NULL);
     core.blocks.bytes = 0;
     core_arena.bytes = 0;

@@ -69,7 +69,7 @@ static struct chunk chunk_empty(uint32_t first, uint32_t granule)
     struct chunk *chunk = &core.blocks.chunk[granule], was;
     const struct block *block = &core.blocks.block[first];
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     was = *chunk;
     if (was.state != CHUNK_RESIDENT) {
         core.devices[block->ordinal].away_bytes -= chunk_bytes(&was);
@@ -79,7 +79,7 @@ static struct chunk chunk_empty(uint32_t first, uint32_t granule)
     core.blocks.object[first].copies -= was.copied;
     chunk_move(chunk, CHUNK_NONE);
     *chunk = (struct chunk){.slot = SLOT_NONE, .granules = was.granules};
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return was;
 }
 
@@ -128,22 +128,22 @@ static void block_release(uint32_t first)
         mover_take();
         mover_give();
     }
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     while (in_motion(first) || core.scanning)
-        pthread_cond_wait(&core.changed, &core.lock);
+        lock_wait(&core.changed, &core.lock);
     kept = keep_idle(first);
     if (kept)
         block_forget(first); /* at once: it may have its next owner as soon as the lock is open */
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     if (kept)
         return;
     for (uint32_t g = first, next; g < first + granules; g = next) {
         next = g + core.blocks.chunk[g].granules;
         clean = chunk_release(first, g) && clean;
     }
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     block_forget(first);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     if (clean)
         address_give(context, first, granules);
 }
@@ -153,11 +153,11 @@ static bool deferred_on(unsigned ordinal)
 {
     bool any = false;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high && !any; g++)
         any = core.blocks.block[g].id && core.blocks.block[g].flags & BLOCK_DEFERRED &&
               core.blocks.block[g].ordinal == ordinal;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return any;
 }
 
@@ -189,9 +189,9 @@ static bool release_deferred(unsigned ordinal)
     for (; core.deferred && first < high; first++) {
         bool mine;
 
-        pthread_mutex_lock(&core.lock);
+        lock_acquire(&core.lock);
         mine = core.blocks.block[first].ordinal == ordinal && undefer(first);
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
         if (mine)
             block_release(first);
         any = any || mine;
@@ -215,7 +215,7 @@ static bool block_bury(uint32_t first, uint64_t id)
     struct block *block = &core.blocks.block[first];
     bool mine;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     mine = block->id == id && !(block->flags & BLOCK_DEAD);
     if (mine) {
         block->flags |= BLOCK_DEAD;
@@ -226,7 +226,7 @@ static bool block_bury(uint32_t first, uint64_t id)
         if (block->flags & BLOCK_DRAWN)
             reservation_forget(first);
     }
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return mine;
 }
 
@@ -239,10 +239,10 @@ static void block_free(uint32_t first)
         block_release(first);
         release_deferred(ordinal);
     } else {
-        pthread_mutex_lock(&core.lock);
+        lock_acquire(&core.lock);
         core.blocks.block[first].flags |= BLOCK_DEFERRED;
         core.deferred++;
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
     }
     core_change_end();
 }
@@ -270,9 +270,9 @@ void core_context_gone(uint64_t context)
         const struct block *block = &core.blocks.block[g];
         uint64_t id;
 
-        pthread_mutex_lock(&core.lock);
+        lock_acquire(&core.lock);
         id = block->context == context ? block->id : 0;
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
         if (id && block_bury(g, id))
             block_free(g);
     }
@@ -289,12 +289,12 @@ static void write_off(uint32_t first)
 
         if (was.slot != SLOT_NONE)
             disk_give(&core.disk, was.slot, chunk_bytes(&was));
-        pthread_mutex_lock(&core.lock);
+        lock_acquire(&core.lock);
         if (was.handle)
             budget_credit(&core.devices[block->ordinal].budget, CLASS_BLOCK, chunk_bytes(&was));
         if (was.slab)
             budget_credit(&core.host_budget, HOST_TIER, chunk_bytes(&was));
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
     }
 }
 
@@ -303,9 +303,9 @@ void allocate_write_off(void)
     for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++) {
         bool mine;
 
-        pthread_mutex_lock(&core.lock);
+        lock_acquire(&core.lock);
         mine = undefer(g);
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
         if (mine)
             write_off(g);
     }

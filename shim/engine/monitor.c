@@ -27,7 +27,7 @@
 #define STALLED_PPM 100000
 
 static struct {
-    pthread_mutex_t lock;
+    struct lock lock;
     pthread_cond_t changed;
     pthread_t thread;
     _Atomic bool running, parked;
@@ -37,7 +37,7 @@ static struct {
         host_excess_bytes;           /* what it said, less what was done about it */
     uint64_t used_bytes[DEVICE_MAX]; /* of each budget when the last tick ended */
     uint64_t grew_bytes[DEVICE_MAX]; /* by so much since the tick before */
-} monitor = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+} monitor = {.lock = LOCK_INIT(LOCK_MONITOR), .changed = PTHREAD_COND_INITIALIZER};
 
 static uint64_t share(uint64_t limit_bytes, uint32_t ppm)
 {
@@ -68,10 +68,10 @@ static uint64_t over(const struct budget *budget)
 {
     uint64_t over_bytes = 0;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     if (budget->limit_bytes != BUDGET_NO_LIMIT)
         over_bytes = excess(budget->used_bytes, budget->limit_bytes);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return over_bytes;
 }
 
@@ -80,9 +80,9 @@ static void note_others(struct device_state *device, uint64_t bytes)
 {
     uint64_t held_bytes;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     held_bytes = budget_held(&device->budget);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     atomic_store(&device->others_bytes, bytes > held_bytes ? bytes - held_bytes : 0);
 }
 
@@ -121,11 +121,11 @@ static bool all_pinned(unsigned ordinal)
 {
     bool pinned = true;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high && pinned; g++)
         if (core.blocks.block[g].id && core.blocks.block[g].ordinal == ordinal)
             pinned = block_pinned(&core.blocks.block[g]);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return pinned;
 }
 
@@ -155,9 +155,9 @@ static uint64_t used_of(unsigned ordinal)
 {
     uint64_t used_bytes;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     used_bytes = core.devices[ordinal].budget.used_bytes;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return used_bytes;
 }
 
@@ -265,9 +265,9 @@ static bool anything_managed(void)
 {
     bool any;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     any = core.blocks.alive != 0;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return any;
 }
 
@@ -277,16 +277,16 @@ static bool monitor_wait(void)
     struct timespec until = core_until(core.options->period_ms * UINT64_C(1000000));
     bool managed = anything_managed(), go;
 
-    pthread_mutex_lock(&monitor.lock);
+    lock_acquire(&monitor.lock);
     if (!managed)
         monitor.parked = true;
     while (!monitor.stop && monitor.parked && !room_wait_pending())
-        pthread_cond_wait(&monitor.changed, &monitor.lock);
+        lock_wait(&monitor.changed, &monitor.lock);
     while (managed && !monitor.stop && !room_wait_pending() &&
-           pthread_cond_clockwait(&monitor.changed, &monitor.lock, CLOCK_MONOTONIC, &until) == 0)
+           lock_wait_until(&monitor.changed, &monitor.lock, &until) == 0)
         ;
     go = !monitor.stop;
-    pthread_mutex_unlock(&monitor.lock);
+    lock_release(&monitor.lock);
     return go;
 }
 
@@ -297,10 +297,10 @@ static void *monitor_run(void *arg)
             room_wait_serve();
         else if (anything_managed())
             monitor_tick();
-    pthread_mutex_lock(&monitor.lock);
+    lock_acquire(&monitor.lock);
     monitor.ended = true;
     pthread_cond_broadcast(&monitor.changed);
-    pthread_mutex_unlock(&monitor.lock);
+    lock_release(&monitor.lock);
     return arg;
 }
 
@@ -310,12 +310,12 @@ static void monitor_start(void)
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    pthread_mutex_lock(&monitor.lock);
+    lock_acquire(&monitor.lock);
     if (!monitor.running && !atomic_load(&core.leaving)) {
         monitor.stop = monitor.ended = false;
         monitor.running = pthread_create(&monitor.thread, 0, monitor_run, 0) == 0;
     }
-    pthread_mutex_unlock(&monitor.lock);
+    lock_release(&monitor.lock);
     pthread_sigmask(SIG_SETMASK, &old, 0);
 }
 
@@ -327,10 +327,10 @@ void monitor_wake(void)
         monitor_start();
     if (!monitor.parked)
         return;
-    pthread_mutex_lock(&monitor.lock);
+    lock_acquire(&monitor.lock);
     monitor.parked = false;
     pthread_cond_broadcast(&monitor.changed);
-    pthread_mutex_unlock(&monitor.lock);
+    lock_release(&monitor.lock);
 }
 
 bool monitor_runs(void)
@@ -345,24 +345,24 @@ bool monitor_is_parked(void)
 
 void monitor_call(void)
 {
-    pthread_mutex_lock(&monitor.lock);
+    lock_acquire(&monitor.lock);
     pthread_cond_broadcast(&monitor.changed);
-    pthread_mutex_unlock(&monitor.lock);
+    lock_release(&monitor.lock);
 }
 
 bool monitor_stop(const struct timespec *until)
 {
     bool was, ended;
 
-    pthread_mutex_lock(&monitor.lock);
+    lock_acquire(&monitor.lock);
     was = monitor.running;
     monitor.stop = true;
     pthread_cond_broadcast(&monitor.changed);
     while (was && !monitor.ended && !pthread_equal(monitor.thread, pthread_self()) &&
-           pthread_cond_clockwait(&monitor.changed, &monitor.lock, CLOCK_MONOTONIC, until) == 0)
+           lock_wait_until(&monitor.changed, &monitor.lock, until) == 0)
         ;
     ended = monitor.ended;
-    pthread_mutex_unlock(&monitor.lock);
+    lock_release(&monitor.lock);
     if (!was || !ended)
         return !was;
     pthread_join(monitor.thread, 0);
@@ -372,7 +372,7 @@ bool monitor_stop(const struct timespec *until)
 
 void monitor_forked(void)
 {
-    pthread_mutex_init(&monitor.lock, 0);
+    lock_init(&monitor.lock, LOCK_MONITOR);
     pthread_cond_init(&monitor.changed, 0);
     monitor.running = false;
     monitor.parked = false;

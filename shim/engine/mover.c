@@ -33,11 +33,11 @@ void mover_take_beside(void)
         nested++;
         return;
     }
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     ticket = core.role_next++;
     while (core.role_now != ticket)
-        pthread_cond_wait(&core.changed, &core.lock);
-    pthread_mutex_unlock(&core.lock);
+        lock_wait(&core.changed, &core.lock);
+    lock_release(&core.lock);
     mover_mine = true;
 }
 
@@ -49,10 +49,10 @@ void mover_give(void)
     }
     host_share_settle(); /* whatever has come to the host meanwhile */
     mover_mine = false;
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     core.role_now++;
     pthread_cond_broadcast(&core.changed);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
 }
 
 bool mover_settle(const struct timespec *until)
@@ -62,13 +62,12 @@ bool mover_settle(const struct timespec *until)
 
     if (mover_mine) /* the process ends in a signal handler, in the middle of a move */
         return false;
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     next = core.role_next;
-    while (core.role_now < next &&
-           pthread_cond_clockwait(&core.changed, &core.lock, CLOCK_MONOTONIC, until) == 0)
+    while (core.role_now < next && lock_wait_until(&core.changed, &core.lock, until) == 0)
         ;
     is_settled = core.role_now >= next;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return is_settled;
 }
 
@@ -171,7 +170,7 @@ bool mover_anything_leaves(unsigned ordinal, uint64_t newest, bool only_register
 {
     bool leaves = false;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high && !leaves; g++) {
         uint64_t stamp = atomic_load_explicit(&core.blocks.stamp[g], memory_order_relaxed);
 
@@ -179,7 +178,7 @@ bool mover_anything_leaves(unsigned ordinal, uint64_t newest, bool only_register
                  (!only_registered || core.blocks.block[g].flags & BLOCK_REGISTERED) &&
                  movable_may_evict(g, true) && partly_resident(g);
     }
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return leaves;
 }
 
@@ -189,11 +188,11 @@ bool mover_could_ever(unsigned ordinal, uint64_t bytes)
              elsewhere = headroom_disk_open() && !core_places() ? UINT64_MAX : headroom_host();
     uint64_t movable = 0;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++)
         if (core.blocks.block[g].ordinal == ordinal && movable_could_evict(g, true))
             movable += core.blocks.block[g].bytes;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return sum(room, movable < elsewhere ? movable : elsewhere) >= bytes + headroom_device_keep(ordinal);
 }
 

@@ -27,10 +27,10 @@ static inline bool object_registered(uint32_t first)
 /** Take core.lock with the registered block at an address in hand; -ENOENT without the lock. */
 static inline int object_lock(uint64_t address, uint32_t *out_first)
 {
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     if (__builtin_expect(!object_at(address, out_first) && object_registered(*out_first), 1))
         return 0;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return -ENOENT;
 }
 

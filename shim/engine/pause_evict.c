@@ -55,7 +55,7 @@ uint64_t pause_evictable(struct pause *pause)
     uint64_t bytes = 0;
 
     pause->save_bytes = 0;
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     blocks = pick_blocks(pause->evict_bytes, pause->newest, resident_bytes, &eligible, &list);
     for (uint32_t i = 0; i < blocks; i++) {
         uint64_t all = resident_bytes(list[i], &eligible), left = pause->evict_bytes - bytes;
@@ -67,7 +67,7 @@ uint64_t pause_evictable(struct pause *pause)
         if (bytes >= pause->evict_bytes)
             break;
     }
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return bytes;
 }
 
@@ -98,7 +98,7 @@ static uint32_t plan_evict(const struct pause *pause, bool proven)
     const uint32_t *list;
     uint32_t count = 0, blocks;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     blocks = pick_blocks(pause->evict_bytes, pause->newest, resident_bytes, &eligible, &list);
     for (uint32_t i = 0; i < blocks; i++) {
         uint32_t first = list[i], planned = count;
@@ -125,7 +125,7 @@ static uint32_t plan_evict(const struct pause *pause, bool proven)
         }
         mark_saves(&pause_steps[planned], count - planned);
     }
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return count;
 }
 
@@ -158,9 +158,9 @@ static void evict_replace(struct pause_step *step)
         return;
     to = step->clean || step->unmap ? 0 : pause_step_slab(step->item)->memory.handle;
     if (!step->clean || step->reloadable) {
-        pthread_mutex_lock(&core.lock);
+        lock_acquire(&core.lock);
         chunk_drop_slot(chunk);
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
     }
     if (!step->clean) {
         chunk->slab = pause_step_slab(step->item);
@@ -233,10 +233,10 @@ uint64_t pause_evict(const struct pause *pause, bool proven)
         struct pause_step *step = &pause_steps[i];
         uint64_t chunk = chunk_bytes(pause_step_chunk(step)), handle;
 
-        pthread_mutex_lock(&core.lock);
+        lock_acquire(&core.lock);
         handle = evict_commit(step);
         pthread_cond_broadcast(&core.changed);
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
         if (handle && step->result)
             recycler_discard(handles, chunk, handle);
         else if (handle)

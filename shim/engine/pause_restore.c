@@ -16,7 +16,7 @@ static uint32_t plan_restore(const struct pause *pause)
     uint64_t most_bytes = pause->restore_bytes ? pause->restore_bytes : UINT64_MAX, bytes = 0;
     uint32_t count = 0;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     for (uint32_t i = 0; i < pause->restore_count; i++) {
         uint32_t first = pause->restore[i];
 
@@ -33,7 +33,7 @@ static uint32_t plan_restore(const struct pause *pause)
             pause_steps[count++] = (struct pause_step){.first = first, .granule = g};
         }
     }
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return count;
 }
 
@@ -116,10 +116,10 @@ uint64_t pause_restore(const struct pause *pause)
         struct slab *slab = pause_step_chunk(step)->slab;
         bool restored;
 
-        pthread_mutex_lock(&core.lock);
+        lock_acquire(&core.lock);
         restored = restore_commit(step);
         pthread_cond_broadcast(&core.changed);
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
         if (restored)
             recycler_return(&core.slabs, chunk, (uintptr_t)slab);
         else if (step->item && step->result == -EFAULT)

@@ -29,7 +29,7 @@ static uint32_t plan_unmap(const struct pause *pause, bool proven)
     uint32_t count = 0, blocks;
     const uint32_t *list;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     blocks = pick_blocks(pause->unmap_bytes, pause->newest, mapped_bytes, &eligible, &list);
     for (uint32_t i = 0; i < blocks; i++)
         for (uint32_t g = list[i], more = 1; more; more = g = chunk_next(&core.blocks, list[i], g)) {
@@ -40,7 +40,7 @@ static uint32_t plan_unmap(const struct pause *pause, bool proven)
             chunk_move(chunk, CHUNK_UNMAPPING);
             pause_steps[count++] = (struct pause_step){.first = list[i], .granule = g};
         }
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return count;
 }
 
@@ -70,10 +70,10 @@ uint64_t pause_unmap(const struct pause *pause, bool proven)
         pause_steps[i].result =
             core.device->unmap(core.device, granule_address(&core.blocks, pause_steps[i].granule),
                                chunk_bytes(pause_step_chunk(&pause_steps[i])));
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     for (uint32_t i = 0; i < count; i++)
         bytes += unmap_commit(&pause_steps[i]);
     pthread_cond_broadcast(&core.changed);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return bytes;
 }

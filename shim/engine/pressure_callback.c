@@ -5,20 +5,22 @@
 #include <pthread.h>
 #include <stddef.h>
 
+#include "base/lock.h"
+
 static struct {
-    pthread_mutex_t lock; /* of both fields, which belong together */
+    struct lock lock; /* of both fields, which belong together */
     ebb_pressure_fn fn;
     void *arg;
-} callback = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} callback = {.lock = LOCK_INIT(LOCK_PRESSURE)};
 
 static __thread bool asking;
 
 void pressure_callback_set(ebb_pressure_fn fn, void *arg)
 {
-    pthread_mutex_lock(&callback.lock);
+    lock_acquire(&callback.lock);
     callback.fn = fn;
     callback.arg = arg;
-    pthread_mutex_unlock(&callback.lock);
+    lock_release(&callback.lock);
 }
 
 bool pressure_callback_ask(int tier, int device, uint64_t bytes)
@@ -29,10 +31,10 @@ bool pressure_callback_ask(int tier, int device, uint64_t bytes)
 
     if (asking)
         return false;
-    pthread_mutex_lock(&callback.lock);
+    lock_acquire(&callback.lock);
     fn = callback.fn;
     arg = callback.arg;
-    pthread_mutex_unlock(&callback.lock);
+    lock_release(&callback.lock);
     if (!fn)
         return false;
     asking = true;
@@ -48,6 +50,6 @@ bool pressure_callback_asking(void)
 
 void pressure_callback_forked(void)
 {
-    pthread_mutex_init(&callback.lock, NULL);
+    lock_init(&callback.lock, LOCK_PRESSURE);
     callback.fn = NULL;
 }

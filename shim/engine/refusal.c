@@ -51,7 +51,7 @@ static const char *why_not(uint32_t first)
 static void largest(unsigned ordinal, struct holder *out)
 {
     memset(out, 0, HOLDERS * sizeof(*out));
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++) {
         const struct block *block = &core.blocks.block[g];
         struct holder holder = {g, block->bytes, block->call_site, 0};
@@ -67,7 +67,7 @@ static void largest(unsigned ordinal, struct holder *out)
                 holder = next;
             }
     }
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
 }
 
 static size_t describe(const struct holder *holder, char *buf, size_t size)
@@ -111,7 +111,7 @@ static void list_operations(unsigned ordinal, char *buf, size_t size)
     const struct object *object = NULL;
     size_t length = 0;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     for (unsigned i = 0; i <= HOLDERS && (object = next_operation(ordinal, object)); i++) {
         size_format(core.blocks.block[object - core.blocks.object].bytes, bytes, sizeof(bytes));
         length += i == HOLDERS ? log_print(buf + length, size - length, ", ...")
@@ -119,7 +119,7 @@ static void list_operations(unsigned ordinal, char *buf, size_t size)
                                            i ? ", " : " (in order of pinning: ", bytes,
                                            *object->name ? " " : "", object->name);
     }
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     log_print(buf + length, size - length, "%s", length ? ")" : "");
 }
 
@@ -130,10 +130,10 @@ static void describe_operations(unsigned ordinal, char *buf, size_t size)
     char pinned[SIZE_TEXT_BYTES], reserved[SIZE_TEXT_BYTES], list[160];
     uint64_t pinned_bytes, reserved_bytes;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     pinned_bytes = device->shares.bytes[SHARE_OPERATION];
     reserved_bytes = device->budget.class_bytes[CLASS_RESERVED];
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     *buf = 0;
     if (!pinned_bytes && !reserved_bytes)
         return;
@@ -181,9 +181,9 @@ static bool describe_holders(unsigned ordinal, char *buf, size_t size)
             length += describe(&holders[i], buf + length, size - length);
         return true;
     }
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     memcpy(class_bytes, core.devices[ordinal].budget.class_bytes, sizeof(class_bytes));
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     describe_classes(class_bytes, words, CLASS_COUNT, classes, sizeof(classes));
     log_print(buf, size, "%s%s%s", *classes ? "holds " : "", classes, *classes ? "; " : "");
     return false;
@@ -227,9 +227,9 @@ void refusal_device(unsigned ordinal, uint64_t bytes, const char *what)
 
     if (atomic_load(&core.leaving))
         return;
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     budget_refuse(budget);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     any_blocks = describe_holders(ordinal, list, sizeof(list));
     describe_operations(ordinal, operations, sizeof(operations));
     format_asked(bytes, asked, sizeof(asked));
@@ -273,10 +273,10 @@ void refusal_host(uint64_t bytes, const char *what)
     bool absurd = is_absurd(bytes);
     struct budget budget;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     budget_refuse(&core.host_budget);
     budget = core.host_budget;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     count = absurd ? 0 : atomic_fetch_add(&said, 1) + 1;
     if (count & (count - 1)) /* a program that goes on trying would fill the log */
         return;

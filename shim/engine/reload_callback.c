@@ -41,7 +41,7 @@ int reload_callback_set(uint64_t address, ebb_reload_fn fn, void *arg)
             object->reload = fn;
             object->reload_callback_arg = arg;
         }
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
     }
     if (!r) /* the program's own is the only copy from now on */
         copies_void(first);
@@ -56,10 +56,10 @@ int reload_callback_fill(uint32_t first, uint32_t granule, void *memory)
     struct object object;
     int r;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     object = core.blocks.object[first];
     all = core.blocks.block[first].bytes;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     if (bytes > all - offset) { /* the last granule may be larger than what the program asked for */
         memset((char *)memory + (all - offset), 0, bytes - (all - offset));
         bytes = all - offset;

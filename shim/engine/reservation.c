@@ -96,7 +96,7 @@ static int try_to_make(unsigned ordinal, uint64_t bytes, bool over, ebb_reservat
     struct shares shares;
     int r;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     place = find_free();
     r = place ? share_admit(ordinal, bytes, SHARE_NO_BLOCK) : -ENOMEM;
     if (!r && charge(ordinal, bytes, false) < 0)
@@ -107,7 +107,7 @@ static int try_to_make(unsigned ordinal, uint64_t bytes, bool over, ebb_reservat
         *out_overbooked_bytes = shares_overbooked(&shares, 0);
         share_begin();
     }
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return r;
 }
 
@@ -195,7 +195,7 @@ int reservation_release(ebb_reservation id, uint64_t bytes)
     bool over = false;
     int r = -EINVAL;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     reservation = find(id);
     if (reservation && bytes == UINT64_MAX)
         bytes = reservation->bytes;
@@ -210,7 +210,7 @@ int reservation_release(ebb_reservation id, uint64_t bytes)
         over = share_unsettled(ordinal);
         r = 0;
     }
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     core_tell_change();
     if (over) {
         mover_take();
@@ -247,7 +247,7 @@ ebb_reservation reservation_draw_begin(unsigned ordinal, uint64_t bytes)
 
     if (!held)
         return 0;
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     held = 0;
     for (unsigned i = 0; i < RESERVATIONS; i++) {
         struct reservation *one = &table[i];
@@ -262,7 +262,7 @@ ebb_reservation reservation_draw_begin(unsigned ordinal, uint64_t bytes)
         drawing.from = id;
         drawing.bytes = 0;
     }
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return id;
 }
 
@@ -272,13 +272,13 @@ static void draw_back(unsigned ordinal)
     struct reservation *from;
 
     allocate_trim(ordinal, drawing.bytes, keep_free(ordinal));
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     from = find(drawing.from);
     if (from) {
         charge(ordinal, drawing.bytes, true);
         from->bytes += drawing.bytes;
     }
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
 }
 
 void reservation_draw_end(unsigned ordinal, uint32_t first)
@@ -287,7 +287,7 @@ void reservation_draw_end(unsigned ordinal, uint32_t first)
 
     if (first == SHARE_NO_BLOCK && drawing.bytes)
         draw_back(ordinal);
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     from = find(drawing.from);
     if (from && first != SHARE_NO_BLOCK && drawing.bytes) {
         core.blocks.object[first] = (struct object){.reservation = from->id};
@@ -296,7 +296,7 @@ void reservation_draw_end(unsigned ordinal, uint32_t first)
         from->drawn_blocks++;
     }
     drawing.from = 0;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
 }
 
 /* ---- committing ------------------------------------------------------------------------------------------- */
@@ -345,7 +345,7 @@ static void commit_end(ebb_reservation id, uint32_t first, bool brought)
     struct reservation *reservation;
     uint64_t bytes = block->granules * GRANULE_BYTES, rest;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     reservation = find(id);
     drawing.from = 0;
     rest = bytes > drawing.bytes ? bytes - drawing.bytes : 0;
@@ -364,7 +364,7 @@ static void commit_end(ebb_reservation id, uint32_t first, bool brought)
         block->pins[PIN_API]--;
         share_update(first);
     }
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
 }
 
 int reservation_commit(ebb_reservation id, uint64_t address)
@@ -376,14 +376,14 @@ int reservation_commit(ebb_reservation id, uint64_t address)
     if (pressure_callback_asking())
         return -EDEADLK;
     mover_take();
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     reservation = find(id);
     r = reservation ? object_at(address, &first) : -EINVAL;
     if (!r && !(core.blocks.block[first].flags & BLOCK_REGISTERED))
         r = -ENOENT;
     if (!r)
         r = commit_begin(reservation, first);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     if (!r) {
         r = mover_bring(first);
         commit_end(id, first, !r);

@@ -38,10 +38,10 @@ int reservation_ask(unsigned ordinal, uint64_t bytes, uint64_t *out_overbooked_b
     struct shares shares;
     int r;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     r = share_admit(ordinal, bytes, SHARE_NO_BLOCK);
     shares = share_state(ordinal);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     if (r < 0)
         return r;
     over = shares_overbooked(&shares, bytes);

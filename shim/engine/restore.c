@@ -24,7 +24,7 @@ static struct restore_need need_of(const uint32_t *firsts, uint32_t count, unsig
 {
     struct restore_need need = {.smallest_bytes = UINT64_MAX};
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     for (uint32_t i = 0; i < count; i++) {
         if (!block_alive(&core.blocks.block[firsts[i]]) || core.blocks.block[firsts[i]].ordinal != ordinal)
             continue;
@@ -42,7 +42,7 @@ static struct restore_need need_of(const uint32_t *firsts, uint32_t count, unsig
             }
         }
     }
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return need;
 }
 
@@ -68,17 +68,17 @@ static void repair(uint32_t first)
     bool broken;
 
     do {
-        pthread_mutex_lock(&core.lock);
+        lock_acquire(&core.lock);
         broken = take_broken(first, &granule);
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
         if (!broken)
             return;
         core.device->unmap(core.device, granule_address(&core.blocks, granule),
                            chunk_bytes(&core.blocks.chunk[granule]));
-        pthread_mutex_lock(&core.lock);
+        lock_acquire(&core.lock);
         chunk_move(&core.blocks.chunk[granule], CHUNK_HOST);
         pthread_cond_broadcast(&core.changed);
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
     } while (broken);
 }
 
@@ -120,7 +120,7 @@ static bool find_in_host(unsigned ordinal, uint32_t *out_first, bool *out_mapped
 {
     bool found = false;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     for (uint32_t first = extent_low(&core.arena), high = extent_high(&core.arena); first < high && !found;
          first++) {
         if (!block_alive(&core.blocks.block[first]) || core.blocks.block[first].ordinal != ordinal)
@@ -131,7 +131,7 @@ static bool find_in_host(unsigned ordinal, uint32_t *out_first, bool *out_mapped
         }
         *out_first = first;
     }
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return found;
 }
 

@@ -111,10 +111,10 @@ static void commit(struct restore_chunk *restore)
     uint64_t slab = restore->slab, bytes = chunk_bytes(restore_chunk_of(restore));
     bool spare;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     spare = restore_chunk_commit(restore);
     pthread_cond_broadcast(&core.changed);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     if (spare)
         recycler_return(&core.slabs, bytes, slab);
 }
@@ -138,9 +138,9 @@ int restore_stream_begin(uint32_t first, void *stream)
 
     if (!core.device->order || atomic_load(&core.captures))
         return -EAGAIN;
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     count = plan(first, list, RESTORE_STREAMS - from);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     while (started < count && start(&list[started]))
         started++;
     if (!count || started < count ||
@@ -150,9 +150,9 @@ int restore_stream_begin(uint32_t first, void *stream)
     }
     for (uint32_t i = 0; i < count; i++)
         streamed.stream[from + i] = stream;
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     atomic_store_explicit(&restore_stream_count, from + count, memory_order_release);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return 0;
 }
 
@@ -179,9 +179,9 @@ void restore_streams_settle(void)
     }
     for (uint32_t i = 0; i < count; i++)
         commit(&streamed.chunk[i]);
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     atomic_store_explicit(&restore_stream_count, 0, memory_order_release);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
 }
 
 /* Under the lock. */
@@ -205,7 +205,7 @@ bool restore_stream_serves(const struct use *use)
 
     if (!serves || !restore_stream_any())
         return false;
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     for (uint32_t i = 0; serves && i < use->count; i++) {
         uint32_t first;
 
@@ -213,6 +213,6 @@ bool restore_stream_serves(const struct use *use)
             owner_entry(&core.blocks, first) & OWNER_FLAGS)
             serves = comes_behind(first, use->stream);
     }
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return serves;
 }

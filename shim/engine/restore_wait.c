@@ -54,10 +54,10 @@ static uint32_t plan(struct restore_chunk *batch, uint32_t most, const uint32_t 
 {
     uint32_t planned;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     planned = plan_from(false, batch, 0, most, firsts, count);
     planned = plan_from(true, batch, planned, most, firsts, count);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return planned;
 }
 
@@ -131,9 +131,9 @@ static int scratch_map(struct restore_chunk *restore)
     uint32_t granule;
     int r;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     r = extent_take(&core.arena, chunk->granules, &granule);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     if (r < 0)
         return r;
     r = backing_map(core.blocks.block[restore->first].ordinal, granule_address(&core.blocks, granule),
@@ -144,9 +144,9 @@ static int scratch_map(struct restore_chunk *restore)
     }
     if (r == -EFAULT) /* half mapped: the address is not used again */
         return r;
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     extent_give(&core.arena, granule, chunk->granules);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return r;
 }
 
@@ -159,9 +159,9 @@ static int scratch_unmap(struct restore_chunk *restore)
         return 0;
     r = core.device->unmap(core.device, restore->scratch, chunk_bytes(chunk));
     if (!r) {
-        pthread_mutex_lock(&core.lock);
+        lock_acquire(&core.lock);
         extent_give(&core.arena, address_granule(&core.blocks, restore->scratch), chunk->granules);
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
     }
     restore->scratch = 0;
     return r;
@@ -294,10 +294,10 @@ uint32_t restore_wait(const uint32_t *firsts, uint32_t count, uint32_t most, boo
     for (uint32_t i = 0; i < planned; i++) {
         bool spare;
 
-        pthread_mutex_lock(&core.lock);
+        lock_acquire(&core.lock);
         spare = restore_chunk_commit(&batch[i]);
         pthread_cond_broadcast(&core.changed);
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
         if (spare)
             recycler_return(&core.slabs, chunk_bytes(restore_chunk_of(&batch[i])), batch[i].slab);
         returned += !batch[i].result;

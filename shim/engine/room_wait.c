@@ -22,16 +22,16 @@ bool room_wait(unsigned ordinal, uint64_t bytes, uint64_t wait_ms)
 
     if (!wait_ms || !monitor_runs())
         return false;
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     *need_bytes += bytes;
     ticket = atomic_fetch_add(&core.room_waits_told, 1) + 1;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     monitor_call();
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     while (!is_served(ticket) && core_wait_until(&until) == 0)
         ;
     served = is_served(ticket);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return served;
 }
 
@@ -57,7 +57,7 @@ void room_wait_serve(void)
 {
     uint64_t bytes[DEVICE_MAX], host_bytes, ticket;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     ticket = atomic_load(&core.room_waits_told);
     host_bytes = core.host_need_bytes;
     core.host_need_bytes = 0;
@@ -65,7 +65,7 @@ void room_wait_serve(void)
         bytes[i] = core.devices[i].need_bytes;
         core.devices[i].need_bytes = 0;
     }
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     for (unsigned i = 0; i < core.device->count; i++) {
         if (!bytes[i])
             continue;
@@ -75,8 +75,8 @@ void room_wait_serve(void)
     }
     if (host_bytes)
         serve_host(host_bytes);
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     atomic_store(&core.room_waits_served, ticket);
     pthread_cond_broadcast(&core.changed);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
 }

@@ -105,9 +105,9 @@ static void found(uint64_t word, void *arg)
 
 static void scan_cpu(struct scan_pass *scan, const void *memory, uint64_t bytes)
 {
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     scan_words(memory, bytes & ~UINT64_C(3), core.blocks.base, scan_span(), found, scan);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
 }
 
 /* Copy the next piece into a slab. Pieces overlap by 4 bytes, so that a word across their border is seen. */
@@ -211,31 +211,31 @@ static bool next_alive(uint32_t *first)
     uint32_t high = extent_high(&core.arena);
     bool found;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     while (*first < high && !block_alive(&core.blocks.block[*first]))
         ++*first;
     found = *first < high;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return found;
 }
 
 /* Blocks that the program frees from now on stay where they are. */
 static void scanning(bool on)
 {
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     core.scanning = on;
     pthread_cond_broadcast(&core.changed);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
 }
 
 /* What an earlier search found is void; what lies unmapped was proven when it was and has not changed since. */
 static void forget(void)
 {
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++)
         if (core.blocks.block[g].id)
             core.blocks.block[g].flags &= (uint8_t) ~(BLOCK_HOLDER | BLOCK_REFERENCED);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
 }
 
 /* Can everything be known that a kernel could read a pointer from? */

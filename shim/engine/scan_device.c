@@ -147,14 +147,14 @@ int scan_device_finish(struct slab *results)
     }
     if (r)
         return r;
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g <= high; g++) {
         if (marks[g])
             scan_refer(g);
         if (holders[g])
             scan_hold(g);
     }
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return 0;
 }
 

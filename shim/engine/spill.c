@@ -58,7 +58,7 @@ static uint32_t plan(struct spill *batch, const struct wish *wish)
     uint32_t count = 0, blocks;
 
     asked.room_bytes = headroom_disk();
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     blocks = pick_blocks(wish->bytes, wish->newest, unmapped_bytes, &asked, &list);
     for (uint32_t i = 0; i < blocks && planned < wish->bytes; i++)
         for (uint32_t g = list[i], more = 1; more; more = g = chunk_next(&core.blocks, list[i], g)) {
@@ -72,7 +72,7 @@ static uint32_t plan(struct spill *batch, const struct wish *wish)
             batch[count++] = (struct spill){
                 .first = list[i], .granule = g, .reloadable = block_reloadable(&core.blocks, list[i])};
         }
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return count;
 }
 
@@ -114,7 +114,7 @@ static uint64_t settle(struct spill *spill)
 
     if (spill->submitted && spill->result)
         disk_give(&core.disk, spill->transfer.slot, bytes);
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     if (!spill->result) {
         chunk->slot = spill->transfer.slot;
         chunk->slot_epoch = UINT64_MAX;
@@ -123,7 +123,7 @@ static uint64_t settle(struct spill *spill)
     chunk_move(chunk, spill->result ? CHUNK_HOST : CHUNK_DISK);
     host_share_block(spill->first);
     pthread_cond_broadcast(&core.changed);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     if (spill->result)
         return 0;
     recycler_return(&core.slabs, bytes, (uintptr_t)slab);

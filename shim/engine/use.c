@@ -147,11 +147,11 @@ static uint32_t list_all(uint32_t *list)
 {
     uint32_t count = 0;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++)
         if (block_alive(&core.blocks.block[g]))
             list[count++] = g;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return count;
 }
 
@@ -204,9 +204,9 @@ static bool others_hold_pins(const struct use *use)
 {
     uint64_t all;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     all = core_launch_pins();
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return all > use_total(use) || atomic_load(&core.pins_all) > (use->all ? 1u : 0u);
 }
 

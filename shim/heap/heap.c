@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "base/cancel_guard.h"
+#include "base/lock.h"
 #include "base/options.h"
 #include "engine/core.h"
 #include "heap/heap_pool.h"
@@ -25,16 +26,15 @@
 
 static struct {
     _Atomic uint32_t threads;
-    const struct options *options;     /**< NULL: nothing is counted */
-    uint64_t credits_bytes;            /**< what all threads together may hold unused */
-    uint64_t slack_bytes;              /**< free memory of the allocator that no room is kept for */
-    _Alignas(64) pthread_mutex_t lock; /**< of the list and of what ended threads left */
+    const struct options *options; /**< NULL: nothing is counted */
+    uint64_t credits_bytes;        /**< what all threads together may hold unused */
+    uint64_t slack_bytes;          /**< free memory of the allocator that no room is kept for */
+    _Alignas(64) struct lock lock; /**< of the list and of what ended threads left */
     struct heap_account *accounts;
-    _Atomic int64_t ended;  /**< sum of the nets of threads that have ended */
-    pthread_mutex_t recall; /**< one at a time; before `lock` */
-    bool recalls;           /**< the kernel can, or there is no limit */
-} heap = {
-    .lock = PTHREAD_MUTEX_INITIALIZER, .recall = PTHREAD_MUTEX_INITIALIZER, .credits_bytes = UINT64_MAX};
+    _Atomic int64_t ended; /**< sum of the nets of threads that have ended */
+    struct lock recall;    /**< one at a time; before `lock` */
+    bool recalls;          /**< the kernel can, or there is no limit */
+} heap = {.lock = LOCK_INIT(LOCK_HEAP), .recall = LOCK_INIT(LOCK_HEAP_RECALL), .credits_bytes = UINT64_MAX};
 
 void (*heap_trim)(uint64_t room_bytes);
 
@@ -61,16 +61,16 @@ static bool recall(int64_t bytes)
 
     if (!heap.recalls)
         return false;
-    pthread_mutex_lock(&heap.recall);
-    pthread_mutex_lock(&heap.lock);
+    lock_acquire(&heap.recall);
+    lock_acquire(&heap.lock);
     sum = heap_pool_bytes();
     if (sum < bytes) {
         if (sum + heap_recallable(heap.accounts) >= bytes)
             heap_pool_put(heap_recall(heap.accounts));
         sum = heap_pool_bytes();
     }
-    pthread_mutex_unlock(&heap.lock);
-    pthread_mutex_unlock(&heap.recall);
+    lock_release(&heap.lock);
+    lock_release(&heap.recall);
     return sum >= bytes;
 }
 
@@ -78,8 +78,8 @@ void heap_enter_later(struct heap_account *account)
 {
     do {
         __atomic_store_n(&account->inside, 0, __ATOMIC_RELEASE);
-        pthread_mutex_lock(&heap.recall);
-        pthread_mutex_unlock(&heap.recall);
+        lock_acquire(&heap.recall);
+        lock_release(&heap.recall);
         __atomic_store_n(&account->inside, 1, __ATOMIC_RELAXED);
         __atomic_signal_fence(__ATOMIC_SEQ_CST);
     } while (__atomic_load_n(&heap_recalls, __ATOMIC_ACQUIRE));
@@ -235,13 +235,13 @@ void heap_rest(struct heap_account *account)
     /* Nothing is left to recall, so a recall that has the lock does not wait for us. */
     heap_grant(account, -spare);
     __atomic_store_n(&account->waits, true, __ATOMIC_RELEASE);
-    pthread_mutex_lock(&heap.lock);
+    lock_acquire(&heap.lock);
     held = (int64_t)(counters->allocated - counters->freed);
     atomic_fetch_add_explicit(&heap.ended, held, memory_order_relaxed);
     __atomic_store_n(&counters->allocated, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&counters->freed, 0, __ATOMIC_RELAXED);
     heap_grant(account, -held);
-    pthread_mutex_unlock(&heap.lock);
+    lock_release(&heap.lock);
     __atomic_store_n(&account->waits, false, __ATOMIC_RELEASE);
     heap_pool_give(spare);
     atomic_fetch_sub_explicit(&heap.threads, 1, memory_order_relaxed);
@@ -259,13 +259,13 @@ void heap_join(struct heap_account *account, struct heap_counters *counters)
     account->counters = counters;
     account->set = account->theirs = counters->slow_at;
     heap_grant(account, 0);
-    pthread_mutex_lock(&heap.lock);
+    lock_acquire(&heap.lock);
     account->previous = NULL;
     account->next = heap.accounts;
     if (account->next)
         account->next->previous = account;
     heap.accounts = account;
-    pthread_mutex_unlock(&heap.lock);
+    lock_release(&heap.lock);
     atomic_fetch_add_explicit(&heap.threads, 1, memory_order_relaxed);
 }
 
@@ -290,10 +290,10 @@ static void fold(struct heap_account *account)
 
 void heap_leave(struct heap_account *account)
 {
-    pthread_mutex_lock(&heap.lock);
+    lock_acquire(&heap.lock);
     unlink_account(account);
     atomic_fetch_add_explicit(&heap.ended, heap_net(account), memory_order_relaxed);
-    pthread_mutex_unlock(&heap.lock);
+    lock_release(&heap.lock);
     atomic_fetch_sub_explicit(&heap.threads, 1, memory_order_relaxed);
     heap_pool_give(account->granted - heap_net(account));
 }
@@ -302,11 +302,11 @@ uint64_t heap_bytes(void)
 {
     int64_t sum;
 
-    pthread_mutex_lock(&heap.lock);
+    lock_acquire(&heap.lock);
     sum = atomic_load_explicit(&heap.ended, memory_order_relaxed);
     for (const struct heap_account *account = heap.accounts; account; account = account->next)
         sum += heap_net(account);
-    pthread_mutex_unlock(&heap.lock);
+    lock_release(&heap.lock);
     return sum > 0 ? (uint64_t)sum : 0;
 }
 
@@ -339,14 +339,14 @@ void heap_open(uint64_t limit_bytes)
 
 void heap_fork_begin(void)
 {
-    pthread_mutex_lock(&heap.recall);
-    pthread_mutex_lock(&heap.lock);
+    lock_acquire(&heap.recall);
+    lock_acquire(&heap.lock);
 }
 
 void heap_fork_parent(void)
 {
-    pthread_mutex_unlock(&heap.lock);
-    pthread_mutex_unlock(&heap.recall);
+    lock_release(&heap.lock);
+    lock_release(&heap.recall);
 }
 
 void heap_fork_child(struct heap_account *mine)
@@ -356,8 +356,8 @@ void heap_fork_child(struct heap_account *mine)
     /* What the other threads held is held by nobody that could free its thread's credit: it is as if they had ended. */
     heap.accounts = NULL;
     atomic_store_explicit(&heap.threads, 0, memory_order_relaxed);
-    pthread_mutex_init(&heap.lock, NULL);
-    pthread_mutex_init(&heap.recall, NULL);
+    lock_init(&heap.lock, LOCK_HEAP);
+    lock_init(&heap.recall, LOCK_HEAP_RECALL);
     for (; account; account = next) {
         next = account->next;
         if (account != mine)

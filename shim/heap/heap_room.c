@@ -24,7 +24,7 @@
 #define RACES_MOST 64
 #define WAITS_MOST 30
 
-pthread_mutex_t host_starting = PTHREAD_MUTEX_INITIALIZER;
+struct lock host_starting = LOCK_INIT(LOCK_START);
 
 static _Atomic uint32_t lines;
 
@@ -36,10 +36,10 @@ int core_heap_charge(uint64_t bytes, uint64_t *out_room_bytes)
     *out_room_bytes = UINT64_MAX;
     if (!core_host_active())
         return 0;
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     r = budget_charge(&core.host_budget, HOST_HEAP, bytes, keep_bytes);
     *out_room_bytes = budget_room(&core.host_budget, keep_bytes);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return r;
 }
 
@@ -63,9 +63,9 @@ void host_figures(struct budget *out)
 {
     uint64_t unused = heap_unused();
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     *out = core.host_budget;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     if (unused > out->class_bytes[HOST_HEAP])
         unused = out->class_bytes[HOST_HEAP];
     out->class_bytes[HOST_HEAP] -= unused;
@@ -84,9 +84,9 @@ static bool has_room(uint64_t bytes)
 {
     uint64_t keep_bytes = headroom_host_staging(), room;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     room = budget_room(&core.host_budget, keep_bytes);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return room >= bytes;
 }
 
@@ -108,12 +108,12 @@ bool core_heap_make_room(uint64_t bytes, unsigned asked)
 
 void host_lock(void)
 {
-    pthread_mutex_lock(&host_starting);
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&host_starting);
+    lock_acquire(&core.lock);
 }
 
 void host_unlock(void)
 {
-    pthread_mutex_unlock(&core.lock);
-    pthread_mutex_unlock(&host_starting);
+    lock_release(&core.lock);
+    lock_release(&host_starting);
 }

@@ -8,12 +8,12 @@
 #ifndef EBB_HOST_H
 #define EBB_HOST_H
 
-#include <pthread.h>
+#include "base/lock.h"
 
 struct budget;
 
 /** core_host_start's. Before core.lock. */
-extern pthread_mutex_t host_starting;
+extern struct lock host_starting;
 
 /** Around fork: the host has started or has not, and its ledger is in order, in the child. Nothing else may be called
  *  between. */

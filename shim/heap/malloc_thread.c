@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/lock.h"
+
 #define POOL_BYTES (64 << 10)
 /* Sets of ended threads that wait for the next one, and what the cache and the slots of each may keep. */
 #define PARKED_MOST       8
@@ -17,18 +19,18 @@ __thread tsd_t *malloc_tsd = &tsd_tls;
 static __thread bool has_ended __attribute__((tls_model("initial-exec")));
 
 static struct {
-    pthread_mutex_t lock;
+    struct lock lock;
     struct malloc_thread *spare;
     struct malloc_thread *parked; /* whole, with account and cache */
     uint32_t parked_count;
     struct malloc_thread first;
     bool first_taken;
-} pool = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} pool = {.lock = LOCK_INIT(LOCK_HEAP_POOL)};
 
 static struct {
-    pthread_mutex_t lock;
+    struct lock lock;
     struct malloc_thread thread;
-} ended = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} ended = {.lock = LOCK_INIT(LOCK_HEAP_ENDED)};
 
 static pthread_once_t key_once = PTHREAD_ONCE_INIT;
 static pthread_key_t leave_key;
@@ -40,7 +42,7 @@ static struct malloc_thread *pool_take(void)
 {
     struct malloc_thread *thread;
 
-    pthread_mutex_lock(&pool.lock);
+    lock_acquire(&pool.lock);
     if (!pool.spare && !pool.first_taken) {
         pool.first_taken = true;
         pool.spare = &pool.first;
@@ -55,16 +57,16 @@ static struct malloc_thread *pool_take(void)
     thread = pool.spare;
     if (thread)
         pool.spare = thread->next;
-    pthread_mutex_unlock(&pool.lock);
+    lock_release(&pool.lock);
     return thread;
 }
 
 static void pool_give(struct malloc_thread **list, struct malloc_thread *thread)
 {
-    pthread_mutex_lock(&pool.lock);
+    lock_acquire(&pool.lock);
     thread->next = *list;
     *list = thread;
-    pthread_mutex_unlock(&pool.lock);
+    lock_release(&pool.lock);
 }
 
 static void clear(struct malloc_thread *thread)
@@ -104,11 +106,11 @@ static struct malloc_thread *unpark(void)
 {
     struct malloc_thread *thread;
 
-    pthread_mutex_lock(&pool.lock);
+    lock_acquire(&pool.lock);
     thread = pool.parked;
     if (thread)
         pool.parked = thread->next;
-    pthread_mutex_unlock(&pool.lock);
+    lock_release(&pool.lock);
     if (thread) {
         __atomic_fetch_sub(&pool.parked_count, 1, __ATOMIC_RELAXED);
         heap_resume();
@@ -206,7 +208,7 @@ static NO_INLINE struct heap_account *begin_first(void)
     struct malloc_thread *thread;
 
     if (has_ended) {
-        pthread_mutex_lock(&ended.lock);
+        lock_acquire(&ended.lock);
         if (!ended.thread.joined) {
             clear(&ended.thread);
             join(&ended.thread);
@@ -245,7 +247,7 @@ void malloc_end(struct heap_account *account, bool freed)
     heap_exit(account);
     if (unlikely(has_ended)) {
         malloc_tsd = &tsd_tls;
-        pthread_mutex_unlock(&ended.lock);
+        lock_release(&ended.lock);
     }
 }
 
@@ -256,10 +258,10 @@ bool malloc_thread_ended(void)
 
 void malloc_thread_forked(void)
 {
-    pthread_mutex_init(&pool.lock, NULL);
+    lock_init(&pool.lock, LOCK_HEAP_POOL);
     /* jemalloc knows their caches no more, and heap_fork_child ends their accounts. */
     pool.parked = NULL;
     pool.parked_count = 0;
-    pthread_mutex_init(&ended.lock, NULL);
+    lock_init(&ended.lock, LOCK_HEAP_ENDED);
     ended.thread.joined = false;
 }

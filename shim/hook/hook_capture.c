@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Stream capture: while one is open nothing is drained, since any synchronisation would invalidate it. */
+#include "base/lock.h"
 #include "base/table.h"
 #include "cuda/capture.h"
 #include "engine/core.h"
@@ -13,8 +14,8 @@ struct capture {
 
 static struct table captures = TABLE_INIT(struct capture);
 static unsigned open_count;
-static pthread_rwlock_t beginning =
-    PTHREAD_RWLOCK_INITIALIZER; /* read by who holds off, written to open one */
+static struct lock_shared beginning =
+    LOCK_SHARED_INIT(LOCK_CAPTURE); /* read by who holds off, written to open one */
 
 bool capture_open(void)
 {
@@ -23,16 +24,16 @@ bool capture_open(void)
 
 bool capture_hold_off(void)
 {
-    pthread_rwlock_rdlock(&beginning);
+    lock_shared_read(&beginning);
     if (!capture_open())
         return true;
-    pthread_rwlock_unlock(&beginning);
+    lock_shared_release(&beginning);
     return false;
 }
 
 void capture_let_begin(void)
 {
-    pthread_rwlock_unlock(&beginning);
+    lock_shared_release(&beginning);
 }
 
 static CUstream handle_of(CUstream stream, bool per_thread)
@@ -67,9 +68,9 @@ static struct capture begun(CUstream stream, bool per_thread)
     if (!real.cuStreamGetCtx || real.cuStreamGetCtx(handle, &capture.context) != CUDA_SUCCESS)
         capture.context = NULL;
     core_capture_begin();
-    pthread_rwlock_wrlock(&beginning);
+    lock_shared_write(&beginning);
     __atomic_add_fetch(&open_count, 1, __ATOMIC_ACQ_REL);
-    pthread_rwlock_unlock(&beginning);
+    lock_shared_release(&beginning);
     return capture;
 }
 

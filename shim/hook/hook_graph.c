@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Executable graphs: what they use is read when they are made or changed, and is there when they are launched. */
 #include "base/cancel_guard.h"
+#include "base/lock.h"
 #include "base/table.h"
 #include "cuda/capture.h"
 #include "cuda/contexts.h"
@@ -36,10 +37,10 @@ static bool any_allocates;
 
 static void settle_device(unsigned ordinal)
 {
-    static pthread_mutex_t settling = PTHREAD_MUTEX_INITIALIZER; /* so that no late figure is the last */
+    static struct lock settling = LOCK_INIT(LOCK_GRAPHS); /* so that no late figure is the last */
     cuuint64_t held;
 
-    pthread_mutex_lock(&settling);
+    lock_acquire(&settling);
     if (real.cuDeviceGetGraphMemAttribute(contexts_device(ordinal), CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT,
                                           &held) == CUDA_SUCCESS) {
         if (charged[ordinal] > held)
@@ -48,7 +49,7 @@ static void settle_device(unsigned ordinal)
             core_charge_held(ordinal, CLASS_GRAPH, held - charged[ordinal]);
         charged[ordinal] = held;
     }
-    pthread_mutex_unlock(&settling);
+    lock_release(&settling);
 }
 
 /* Charge what the driver holds for graphs. It takes that by itself, at instantiation or launch. */

@@ -3,6 +3,7 @@
  * Legacy IPC. The driver's own does not serve virtual memory, so a block is handed over piece by piece as descriptors,
  * between processes that both have this library. The block stays on the device from then on.
  */
+#include "base/lock.h"
 #include "base/log.h"
 #include "cuda/contexts.h"
 #include "cuda/driver_memory.h"
@@ -169,8 +170,8 @@ static bool open_again(const struct ipc_name *name, CUdeviceptr *out)
 
 static CUresult open_block(const struct ipc_name *name, CUdeviceptr *out)
 {
-    static pthread_mutex_t opening =
-        PTHREAD_MUTEX_INITIALIZER; /* for the list, which is too long for a stack */
+    static struct lock opening =
+        LOCK_INIT(LOCK_IPC_OPENING); /* for the list, which is too long for a stack */
     static struct ipc_piece piece[IPC_PIECES_MAX];
     struct opened record = {.block = name->id, .token = name->token, .opens = 1};
     struct place place;
@@ -179,9 +180,9 @@ static CUresult open_block(const struct ipc_name *name, CUdeviceptr *out)
         return CUDA_ERROR_INVALID_CONTEXT;
     if (name->pid == getpid())
         return CUDA_ERROR_INVALID_CONTEXT; /* as the driver says of a handle of its own process */
-    pthread_mutex_lock(&opening);
+    lock_acquire(&opening);
     if (open_again(name, out)) {
-        pthread_mutex_unlock(&opening);
+        lock_release(&opening);
         return CUDA_SUCCESS;
     }
     int count = ipc_import(name, piece, IPC_PIECES_MAX);
@@ -199,7 +200,7 @@ static CUresult open_block(const struct ipc_name *name, CUdeviceptr *out)
         table_put(&opened, *out, &record);
         driver_memory_add(DRIVER_MEMORY, *out, &root);
     }
-    pthread_mutex_unlock(&opening);
+    lock_release(&opening);
     return result;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Modules and libraries: their functions have parameter layouts, their images have global data. */
 #include "base/elf_image.h"
+#include "base/lock.h"
 #include "cuda/contexts.h"
 #include "cuda/kernel_parameters.h"
 #include "cuda/modules.h"
@@ -33,7 +34,7 @@ struct loaded {
 
 /* The list, which nobody changes while its globals are visited. Held across calls to the driver and the core's
  * visitor, neither of which loads an image. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct lock lock = LOCK_INIT(LOCK_MODULES);
 static struct loaded *list;
 
 static void keep_global(const char *name, uint64_t bytes, bool is_required, void *arg)
@@ -86,10 +87,10 @@ static void note_image(const void *handle, bool is_library, const void *image, s
     }
     if (uses_heap)
         core_roots_unknown("a kernel allocates on the device's heap");
-    pthread_mutex_lock(&lock);
+    lock_acquire(&lock);
     loaded->next = list;
     list = loaded;
-    pthread_mutex_unlock(&lock);
+    lock_release(&lock);
 }
 
 static CUresult from_memory(CUresult result, const void *handle, bool is_library, const void *image)
@@ -122,14 +123,14 @@ static void forget(const void *handle)
 {
     struct loaded *found = NULL;
 
-    pthread_mutex_lock(&lock);
+    lock_acquire(&lock);
     for (struct loaded **at = &list; *at; at = &(*at)->next)
         if ((*at)->handle == handle) {
             found = *at;
             *at = found->next;
             break;
         }
-    pthread_mutex_unlock(&lock);
+    lock_release(&lock);
     if (found)
         free_loaded(found);
 }
@@ -189,10 +190,10 @@ int modules_roots(root_visit_fn visit, void *arg, const char **out_why)
 {
     int error = 0;
 
-    pthread_mutex_lock(&lock);
+    lock_acquire(&lock);
     for (unsigned i = 0; !error && list && i < contexts_device_count(); i++)
         error = visit_device(i, visit, arg, out_why);
-    pthread_mutex_unlock(&lock);
+    lock_release(&lock);
     return error;
 }
 

@@ -4,6 +4,7 @@
  * from it; an allocation itself costs nothing. A driver that does not tell what a pool holds has each allocation
  * charged instead, and so has a pool that was destroyed before its allocations were freed.
  */
+#include "base/lock.h"
 #include "cuda/capture.h"
 #include "cuda/contexts.h"
 #include "cuda/driver_memory.h"
@@ -24,7 +25,7 @@ static bool any_pool;
 
 /* For charged: held across the question to the driver and the answer to the core, so that no late figure is the last.
  * Nothing that waits for it holds any other lock. */
-static pthread_mutex_t settling = PTHREAD_MUTEX_INITIALIZER;
+static struct lock settling = LOCK_INIT(LOCK_POOLS);
 
 static uint64_t key_of(CUmemoryPool pool)
 {
@@ -68,7 +69,7 @@ static void settle(CUmemoryPool pool, uint64_t ahead)
     struct pool known;
     uint64_t held;
 
-    pthread_mutex_lock(&settling);
+    lock_acquire(&settling);
     if (table_get(&pools, key_of(pool), &known)) {
         struct pool settled = {known.charged + ahead, known.ordinal};
 
@@ -78,7 +79,7 @@ static void settle(CUmemoryPool pool, uint64_t ahead)
         }
         table_put(&pools, key_of(pool), &settled);
     }
-    pthread_mutex_unlock(&settling);
+    lock_release(&settling);
 }
 
 void pools_settle(void)
@@ -269,7 +270,7 @@ CUresult hook_cuMemPoolDestroy(__typeof__(cuMemPoolDestroy) *next, CUmemoryPool 
 {
     struct pool known;
 
-    pthread_mutex_lock(&settling);
+    lock_acquire(&settling);
     bool is_known = pool && table_take(&pools, key_of(pool), &known);
     CUresult result = next(pool);
 
@@ -279,7 +280,7 @@ CUresult hook_cuMemPoolDestroy(__typeof__(cuMemPoolDestroy) *next, CUmemoryPool 
         core_credit(known.ordinal, CLASS_POOL, known.charged);
         charge_orphans(pool);
     }
-    pthread_mutex_unlock(&settling);
+    lock_release(&settling);
     return result;
 }
 

@@ -129,7 +129,7 @@ static int add(void *ptr, size_t bytes, unsigned flags, const char *name)
         block->name[i] = name[i];
     host_books_lock();
     rc = host_table_check(block);
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
     if (!rc)
         charged_bytes = take_room(block);
     host_books_lock();
@@ -139,7 +139,7 @@ static int add(void *ptr, size_t bytes, unsigned flags, const char *name)
         if (rc < 0)
             host_table_remove(block);
     }
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
     if (rc < 0) {
         host_account_out(block, charged_bytes);
         host_table_destroy(block);
@@ -173,7 +173,7 @@ int host_block_adopt(void *ptr, size_t bytes)
 static void end(struct host_block *block)
 {
     while (block->busy)
-        pthread_cond_wait(&host_blocks.changed, &host_blocks.lock);
+        lock_wait(&host_blocks.changed, &host_blocks.lock);
     if (block->armed) {
         host_fault_disarm(block->first, block->end);
         host_blocks.armed--;
@@ -231,7 +231,7 @@ int host_block_unregister(void *ptr)
         else
             end(block);
     }
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
     if (!rc) {
         charge_all(block);
         forget(block);
@@ -257,7 +257,7 @@ static bool abandon(uint64_t start, uint64_t bytes, uint64_t *absent_bytes)
         block->dying = true;
         end(block);
     }
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
     if (block)
         *absent_bytes += forget(block);
     return block != NULL;
@@ -320,7 +320,7 @@ int host_block_pin(void *ptr, unsigned flags)
         if (rc < 0)
             unpin(block);
     }
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
     return rc;
 }
 
@@ -332,7 +332,7 @@ int host_block_bring(void *ptr)
     host_books_lock();
     block = find(ptr);
     rc = block ? host_piece_bring_all(block, true) : -ENOENT;
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
     return rc;
 }
 
@@ -350,7 +350,7 @@ int host_block_unpin(void *ptr, unsigned flags)
         rc = -EINVAL;
     else
         unpin(block);
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
     return rc;
 }
 
@@ -364,7 +364,7 @@ int host_block_touch(void *ptr)
     block = find(ptr);
     if (block)
         stamp(block);
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
     return block ? 0 : -ENOENT;
 }
 
@@ -394,7 +394,7 @@ int host_block_query(void *ptr, struct host_block_info *out)
     block = find(ptr);
     if (block)
         describe(block, out);
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
     return block ? 0 : -ENOENT;
 }
 
@@ -412,7 +412,7 @@ long host_block_evict(void *ptr_or_null, size_t bytes)
             base = block->base;
             bytes = bytes ? bytes : block->bytes;
         }
-        pthread_mutex_unlock(&host_blocks.lock);
+        lock_release(&host_blocks.lock);
         if (!block)
             return -ENOENT;
     }

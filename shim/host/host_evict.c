@@ -29,10 +29,10 @@ static uint64_t lacks(uint64_t keep_bytes)
 {
     uint64_t limit, used;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     limit = core.host_budget.limit_bytes;
     used = core.host_budget.used_bytes;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     if (limit == BUDGET_NO_LIMIT || used + keep_bytes <= limit)
         return 0;
     return used + keep_bytes - limit;
@@ -61,9 +61,9 @@ static void serve(struct request *request)
     struct request **last = &evictor.first;
 
     evictor.first = request->next;
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
     gone = evict_some(base, bytes);
-    pthread_mutex_lock(&host_blocks.lock);
+    lock_acquire(&host_blocks.lock);
     request->done += gone;
     if (!gone || request->done >= request->bytes) {
         request->served = true;
@@ -82,14 +82,14 @@ void *host_evict_run(void *unused)
 
     host_fault_enter();
     pthread_setname_np(pthread_self(), "ebbtide-ebb");
-    pthread_mutex_lock(&host_blocks.lock);
+    lock_acquire(&host_blocks.lock);
     for (;;) {
         if (host_blocks.forking && !host_blocks.busy) {
-            pthread_cond_wait(&host_blocks.changed, &host_blocks.lock);
+            lock_wait(&host_blocks.changed, &host_blocks.lock);
             continue;
         }
         if (!evictor.first && !evictor.reserve_short) {
-            pthread_cond_wait(&evictor.wanted, &host_blocks.lock);
+            lock_wait(&evictor.wanted, &host_blocks.lock);
             continue;
         }
         if (evictor.first) {
@@ -97,10 +97,10 @@ void *host_evict_run(void *unused)
             continue;
         }
         evictor.reserve_short = false;
-        pthread_mutex_unlock(&host_blocks.lock);
+        lock_release(&host_blocks.lock);
         gone = evict_some(0, reserve_lacks(false));
         heap_keep_little(headroom_host()); /* what comes back is not charged by an allocation */
-        pthread_mutex_lock(&host_blocks.lock);
+        lock_acquire(&host_blocks.lock);
         evictor.reserve_short |= gone != 0; /* a flight may not have been enough */
     }
     return unused;
@@ -112,14 +112,14 @@ uint64_t host_evict_ask(uint64_t base, uint64_t bytes)
 
     if (!bytes || !host_fault_running() || host_thread_evicts())
         return 0;
-    pthread_mutex_lock(&host_blocks.lock);
+    lock_acquire(&host_blocks.lock);
     while (*last)
         last = &(*last)->next;
     *last = &request;
     pthread_cond_signal(&evictor.wanted);
     while (!request.served)
-        pthread_cond_wait(&host_blocks.changed, &host_blocks.lock);
-    pthread_mutex_unlock(&host_blocks.lock);
+        lock_wait(&host_blocks.changed, &host_blocks.lock);
+    lock_release(&host_blocks.lock);
     return request.done;
 }
 
@@ -127,10 +127,10 @@ void host_evict_wake(void)
 {
     if (!host_fault_running() || !reserve_lacks(true))
         return;
-    pthread_mutex_lock(&host_blocks.lock);
+    lock_acquire(&host_blocks.lock);
     evictor.reserve_short = true;
     pthread_cond_signal(&evictor.wanted);
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
 }
 
 void host_evict_excess(void)

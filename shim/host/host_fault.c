@@ -28,7 +28,7 @@ struct move {
 #define IOCTL_MOVE _IOWR(0xAA, 0x05, struct move)
 
 static struct {
-    pthread_mutex_t starting;
+    struct lock starting;
     bool tried, started, moves, forks;
     _Atomic bool *running;                /* on a page that a child of any kind finds empty */
     int file;                             /* of the threads below, if `apart` */
@@ -36,7 +36,7 @@ static struct {
     bool apart;                           /* they have descriptors of ours */
     struct private_fds_identity identity; /* both are this */
     pthread_t evictor;
-} faults = {.starting = PTHREAD_MUTEX_INITIALIZER, .file = -1, .outside = -1};
+} faults = {.starting = LOCK_INIT(LOCK_FAULTS_START), .file = -1, .outside = -1};
 
 /* ---- the kernel's side ------------------------------------------------------------------------------------ */
 
@@ -276,7 +276,7 @@ bool host_fault_start(void)
 {
     if (host_fault_running())
         return true;
-    pthread_mutex_lock(&faults.starting);
+    lock_acquire(&faults.starting);
     if (!faults.tried) {
         faults.tried = true;
         if (faults_start())
@@ -284,7 +284,7 @@ bool host_fault_start(void)
         if (faults.started)
             atomic_store_explicit(faults.running, true, memory_order_release);
     }
-    pthread_mutex_unlock(&faults.starting);
+    lock_release(&faults.starting);
     return host_fault_running();
 }
 
@@ -305,7 +305,7 @@ bool host_thread_evicts(void)
 
 void host_fault_forked(void)
 {
-    pthread_mutex_init(&faults.starting, NULL);
+    lock_init(&faults.starting, LOCK_FAULTS_START);
     faults.started = false;
     faults.running = NULL;
     if (private_fds_is(faults.outside, &faults.identity))

@@ -50,24 +50,24 @@ void host_block_fork_prepare(void)
     host_books_lock();
     host_blocks.forking = true;
     while (host_blocks.busy)
-        pthread_cond_wait(&host_blocks.changed, &host_blocks.lock);
+        lock_wait(&host_blocks.changed, &host_blocks.lock);
     told[0] = pipe[0];
     told[1] = pipe[1];
     lent = tells && host_blocks.away_bytes;
     if (lent)
         disk_lend(&core.disk, &loan);
     /* `forking` keeps the books as they are; what the kernel tells of this child has to be read. */
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
 }
 
 static void over(void)
 {
     if (lent)
         disk_loan_end(&loan);
-    pthread_mutex_lock(&host_blocks.lock);
+    lock_acquire(&host_blocks.lock);
     host_blocks.forking = false;
     pthread_cond_broadcast(&host_blocks.changed);
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
 }
 
 /* The child has read what it needs, or is dead. */
@@ -98,18 +98,18 @@ static void keep_for_child(int pipe)
     private_fds_run(take_pipe, &own);
     if (own != pipe)
         close(pipe);
-    pthread_mutex_lock(&host_blocks.lock);
+    lock_acquire(&host_blocks.lock);
     if (late_count < LATE_MOST)
         late[late_count++] = own;
     host_blocks.late_children++; /* of one that is not remembered: for ever */
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
 }
 
 bool host_fork_late(void)
 {
     bool over = false;
 
-    pthread_mutex_lock(&host_blocks.lock);
+    lock_acquire(&host_blocks.lock);
     for (unsigned i = late_count; i-- > 0;) {
         if (!is_done(late[i], 0))
             continue;
@@ -117,7 +117,7 @@ bool host_fork_late(void)
         late[i] = late[--late_count];
         over = --host_blocks.late_children == 0;
     }
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
     return over;
 }
 
@@ -184,7 +184,7 @@ static void reset(void)
     host_blocks.late_children = late_count = 0;
     host_blocks.busy = 0;
     host_blocks.forking = false;
-    pthread_mutex_init(&host_blocks.lock, NULL);
+    lock_init(&host_blocks.lock, LOCK_HOST_BLOCKS);
     pthread_cond_init(&host_blocks.changed, NULL);
     host_fault_forked();
 }

@@ -119,7 +119,7 @@ static bool take(const void *ptr, size_t bytes, bool is_fixed)
         mark(&range, 1);
         bring(&range);
     }
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
     if (!held)
         log_line(LOG_WARN, "no room to remember what the driver uses: a range of %zu bytes is not held",
                  bytes);
@@ -133,7 +133,7 @@ static void give(const void *ptr, size_t bytes, bool is_fixed)
     host_books_lock();
     if (hold_remove(&range))
         mark(&range, -1);
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
 }
 
 bool host_block_hold(const void *ptr, size_t bytes)
@@ -161,7 +161,7 @@ uint64_t host_block_covered(const void *ptr, size_t bytes)
         if (first < start && !block->dying)
             covered += start - first;
     }
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
     return covered;
 }
 

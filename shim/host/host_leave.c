@@ -115,7 +115,7 @@ static void plan(struct leave_batch *leave)
     uint64_t wanted = leave->bytes;
 
     leave->count = 0;
-    pthread_mutex_lock(&host_blocks.lock); /* a fork may wait for those who wait for us */
+    lock_acquire(&host_blocks.lock); /* a fork may wait for those who wait for us */
     for (uint32_t i = 0; i < host_block_count; i++) {
         struct host_block *block = host_blocks.row[i];
 
@@ -138,7 +138,7 @@ static void plan(struct leave_batch *leave)
         leaver->run_count = 0;
         leaver->zero = 0;
     }
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
 }
 
 /* ---- out of the program's mapping ------------------------------------------------------------------------- */
@@ -203,21 +203,21 @@ static void leave_all(struct leaver *leaver)
 {
     uint32_t busy;
 
-    pthread_mutex_lock(&host_blocks.lock);
+    lock_acquire(&host_blocks.lock);
     busy = leave(leaver, leaver->planned);
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
     if (!busy)
         return;
     for (uint32_t left = busy; left; left &= left - 1) {
-        pthread_mutex_lock(&host_blocks.lock);
+        lock_acquire(&host_blocks.lock);
         if (movable(leaver->block, leaver->index) & left & -left)
             host_detach_own(leaver->block, leaver->index, left & -left);
-        pthread_mutex_unlock(&host_blocks.lock);
+        lock_release(&host_blocks.lock);
     }
-    pthread_mutex_lock(&host_blocks.lock);
+    lock_acquire(&host_blocks.lock);
     if (leave(leaver, busy)) /* the kernel has it: try others first */
         leaver->block->unit[leaver->index].stamp = core_stamp();
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
 }
 
 /* ---- to disk ---------------------------------------------------------------------------------------------- */
@@ -237,18 +237,18 @@ static bool slot_take(struct leaver *leaver)
     uint64_t slot;
     bool wanted;
 
-    pthread_mutex_lock(&host_blocks.lock);
+    lock_acquire(&host_blocks.lock);
     unit->writing = true;
     wanted = unit->slot == SLOT_NONE;
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
     if (!wanted)
         return true;
     if (host_slot_take(leaver->block, leaver->index, &slot) < 0 &&
         (!headroom_reclaim_slots() || host_slot_take(leaver->block, leaver->index, &slot) < 0))
         return false;
-    pthread_mutex_lock(&host_blocks.lock);
+    lock_acquire(&host_blocks.lock);
     unit->slot = slot;
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
     return true;
 }
 
@@ -290,9 +290,9 @@ static void take_back(struct leaver *leaver, uint32_t pieces)
         int rc;
 
         while ((rc = host_piece_bring(leaver->block, leaver->index, piece, 0, &staging)) == -ENOMEM) {
-            pthread_mutex_unlock(&host_blocks.lock);
+            lock_release(&host_blocks.lock);
             poll(NULL, 0, RETRY_MS);
-            pthread_mutex_lock(&host_blocks.lock);
+            lock_acquire(&host_blocks.lock);
         }
         if (rc < 0)
             host_block_stop(host_unit_address(leaver->block, leaver->index) + piece * HOST_PIECE_BYTES,
@@ -307,10 +307,10 @@ static uint64_t commit(struct leaver *leaver, uint32_t failed)
     uint64_t gone_bytes, slot = SLOT_NONE;
     uint32_t gone;
 
-    pthread_mutex_lock(&host_blocks.lock);
+    lock_acquire(&host_blocks.lock);
     take_back(leaver, unit->leaving & failed);
     while (unit->leaving & unit->returning)
-        pthread_cond_wait(&host_blocks.changed, &host_blocks.lock);
+        lock_wait(&host_blocks.changed, &host_blocks.lock);
     gone = unit->leaving;
     unit->leaving = 0;
     unit->away |= gone & ~leaver->zero;
@@ -326,7 +326,7 @@ static uint64_t commit(struct leaver *leaver, uint32_t failed)
     host_share_moved(host_block_share(block), -(int64_t)gone_bytes);
     block->saves += (unsigned)__builtin_popcount(gone & ~leaver->zero);
     host_blocks.away_bytes += host_unit_bytes(block, leaver->index, gone & ~leaver->zero);
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
 
     if (slot != SLOT_NONE)
         host_slot_give(block, leaver->index, slot);
@@ -335,9 +335,9 @@ static uint64_t commit(struct leaver *leaver, uint32_t failed)
                                   0) == MAP_FAILED) /* too many mappings: the pages go all the same */
         madvise(leaver->window, HOST_UNIT_BYTES, MADV_DONTNEED);
     host_account_out(block, gone_bytes);
-    pthread_mutex_lock(&host_blocks.lock);
+    lock_acquire(&host_blocks.lock);
     host_table_leave(block);
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
     return gone_bytes;
 }
 

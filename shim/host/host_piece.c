@@ -196,9 +196,9 @@ static int place(struct host_block *block, uint32_t index, unsigned piece, uint6
             rc = host_fault_fill(page, zeros, host_page_bytes());
         if (rc != -EAGAIN)
             break;
-        pthread_mutex_unlock(&host_blocks.lock);
+        lock_release(&host_blocks.lock);
         sched_yield();
-        pthread_mutex_lock(&host_blocks.lock);
+        lock_acquire(&host_blocks.lock);
     }
     if (!rc && page)
         host_discard_clear(unit, in_unit);
@@ -270,25 +270,25 @@ int host_piece_bring(struct host_block *block, uint32_t index, unsigned piece, u
     int rc;
 
     while (unit->returning & bit)
-        pthread_cond_wait(&host_blocks.changed, &host_blocks.lock);
+        lock_wait(&host_blocks.changed, &host_blocks.lock);
     source = source_of(unit, bit);
     if (source == HERE && !page)
         return 0;
     charged = source == DISK || source == NOWHERE;
     over_bytes = charged && host_block_share(block) == SHARE_BUFFER ? host_share_over(bytes) : 0;
     unit->returning |= bit;
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
 
     if (charged)
         host_room_take(block, bytes, over_bytes);
     rc = source == DISK ? fetch(block, index, piece, staging) : 0;
-    pthread_mutex_lock(&host_blocks.lock);
+    lock_acquire(&host_blocks.lock);
     if (rc == 0)
         rc = place(block, index, piece, page, source, bytes_of(block, index, piece, source, staging));
     if (rc < 0 && charged) {
-        pthread_mutex_unlock(&host_blocks.lock);
+        lock_release(&host_blocks.lock);
         host_account_out(block, bytes);
-        pthread_mutex_lock(&host_blocks.lock);
+        lock_acquire(&host_blocks.lock);
     }
     unit->returning &= ~bit;
     if (rc == 0) {
@@ -303,12 +303,12 @@ int host_piece_bring(struct host_block *block, uint32_t index, unsigned piece, u
         wake(block, index, piece);
     if (slot == SLOT_NONE && !first_failure)
         return rc;
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
     if (slot != SLOT_NONE)
         host_slot_give(block, index, slot);
     if (first_failure)
         complain(piece_start(block, index, piece), rc);
-    pthread_mutex_lock(&host_blocks.lock);
+    lock_acquire(&host_blocks.lock);
     return rc;
 }
 
@@ -343,9 +343,9 @@ int host_piece_bring_all(struct host_block *block, bool fresh_too)
     if (!absent)
         return 0;
     host_table_enter(block);
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
     rc = host_staging_init(&staging);
-    pthread_mutex_lock(&host_blocks.lock);
+    lock_acquire(&host_blocks.lock);
     if (!rc) {
         rc = bring_all(block, fresh_too, &staging);
         host_staging_finish(&staging);

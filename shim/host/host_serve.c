@@ -30,11 +30,11 @@ enum {
 #define STACK_BYTES ((size_t)256 << 10)
 
 static struct {
-    pthread_mutex_t lock; /* a leaf */
+    struct lock lock; /* a leaf */
     pthread_cond_t more;
     uint64_t address[WAITING_MOST];
     unsigned first, count;
-} waiting = {.lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER};
+} waiting = {.lock = LOCK_INIT(LOCK_SERVE), .more = PTHREAD_COND_INITIALIZER};
 
 static struct host_staging staging[SERVERS + 1]; /* the last one is the reader's */
 
@@ -44,12 +44,12 @@ static void wait_for_server(uint64_t address)
 {
     bool full;
 
-    pthread_mutex_lock(&waiting.lock);
+    lock_acquire(&waiting.lock);
     full = waiting.count == WAITING_MOST;
     if (!full)
         waiting.address[(waiting.first + waiting.count++) % WAITING_MOST] = address;
     pthread_cond_signal(&waiting.more);
-    pthread_mutex_unlock(&waiting.lock);
+    lock_release(&waiting.lock);
     if (full)
         host_fault_wake(address / host_page_bytes() * host_page_bytes(), host_page_bytes());
 }
@@ -107,9 +107,9 @@ static void *reader_run(void *unused)
     while ((events.fd = host_fault_file()) >= 0) {
         if (poll(&events, 1, -1) < 0)
             continue;
-        pthread_mutex_lock(&host_blocks.lock);
+        lock_acquire(&host_blocks.lock);
         host_serve_events();
-        pthread_mutex_unlock(&host_blocks.lock);
+        lock_release(&host_blocks.lock);
     }
     return unused;
 }
@@ -167,9 +167,9 @@ static void serve(uint64_t address, unsigned tries, struct host_staging *mine, s
         host_table_enter(block);
         rc = host_piece_bring(block, unit, piece, page, mine);
         host_table_leave(block);
-        pthread_mutex_unlock(&host_blocks.lock);
+        lock_release(&host_blocks.lock);
     } else {
-        pthread_mutex_unlock(&host_blocks.lock);
+        lock_release(&host_blocks.lock);
         host_fault_wake(page, host_page_bytes());
     }
     if (rc < 0)
@@ -196,17 +196,20 @@ static bool next_fault(const struct broken *broken, uint64_t *out_address)
     until.tv_nsec += RETRY_MS * 1000000L;
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
-    pthread_mutex_lock(&waiting.lock);
-    while (!waiting.count && error != ETIMEDOUT)
-        error = broken->count ? pthread_cond_clockwait(&waiting.more, &waiting.lock, CLOCK_MONOTONIC, &until)
-                              : pthread_cond_wait(&waiting.more, &waiting.lock);
+    lock_acquire(&waiting.lock);
+    while (!waiting.count && error != ETIMEDOUT) {
+        if (broken->count)
+            error = lock_wait_until(&waiting.more, &waiting.lock, &until);
+        else
+            lock_wait(&waiting.more, &waiting.lock);
+    }
     any = waiting.count != 0;
     if (any) {
         *out_address = waiting.address[waiting.first];
         waiting.first = (waiting.first + 1) % WAITING_MOST;
         waiting.count--;
     }
-    pthread_mutex_unlock(&waiting.lock);
+    lock_release(&waiting.lock);
     return any;
 }
 

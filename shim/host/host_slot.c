@@ -20,11 +20,11 @@ enum {
 };
 
 static struct {
-    pthread_mutex_t lock; /* a leaf */
-    struct shared *slot;  /* in no order */
+    struct lock lock;    /* a leaf */
+    struct shared *slot; /* in no order */
     uint32_t count;
     uint32_t hint; /* the one that had room last */
-} shared = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} shared = {.lock = LOCK_INIT(LOCK_SLOT)};
 
 /* Where some pieces are. */
 struct place {
@@ -72,11 +72,11 @@ static bool take_shared(unsigned count, uint64_t *out_slot)
 {
     bool taken;
 
-    pthread_mutex_lock(&shared.lock);
+    lock_acquire(&shared.lock);
     taken = shared.hint < shared.count && take_from(shared.hint, count, out_slot);
     for (uint32_t i = 0; i < shared.count && !taken; i++)
         taken = take_from(i, count, out_slot);
-    pthread_mutex_unlock(&shared.lock);
+    lock_release(&shared.lock);
     return taken;
 }
 
@@ -85,7 +85,7 @@ static bool add_shared(uint64_t slot, unsigned count)
 {
     bool added;
 
-    pthread_mutex_lock(&shared.lock);
+    lock_acquire(&shared.lock);
     if (!shared.slot) {
         void *memory = mmap(NULL, SHARED_MAX * sizeof(*shared.slot), PROT_READ | PROT_WRITE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -97,7 +97,7 @@ static bool add_shared(uint64_t slot, unsigned count)
         shared.hint = shared.count++;
         shared.slot[shared.hint] = (struct shared){slot, run_of(0, count)};
     }
-    pthread_mutex_unlock(&shared.lock);
+    lock_release(&shared.lock);
     return added;
 }
 
@@ -145,14 +145,14 @@ static bool give_shared(uint64_t slot, unsigned first, unsigned count)
     bool is_over = false;
     uint32_t index = 0;
 
-    pthread_mutex_lock(&shared.lock);
+    lock_acquire(&shared.lock);
     while (shared.slot[index].slot != slot)
         index++;
     shared.slot[index].taken &= ~run_of(first, count);
     is_over = !shared.slot[index].taken;
     if (is_over)
         shared.slot[index] = shared.slot[--shared.count];
-    pthread_mutex_unlock(&shared.lock);
+    lock_release(&shared.lock);
     return is_over;
 }
 
@@ -175,7 +175,7 @@ static bool keep(const struct place *place)
 {
     bool kept_it;
 
-    pthread_mutex_lock(&shared.lock);
+    lock_acquire(&shared.lock);
     if (!kept.place) {
         void *memory = mmap(NULL, SHARED_MAX * sizeof(*kept.place), PROT_READ | PROT_WRITE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -185,7 +185,7 @@ static bool keep(const struct place *place)
     kept_it = kept.place && kept.count < SHARED_MAX;
     if (kept_it)
         kept.place[kept.count++] = *place;
-    pthread_mutex_unlock(&shared.lock);
+    lock_release(&shared.lock);
     return kept_it;
 }
 
@@ -207,11 +207,11 @@ void host_slot_give_kept(void)
     bool any;
 
     do {
-        pthread_mutex_lock(&shared.lock);
+        lock_acquire(&shared.lock);
         any = kept.count != 0;
         if (any)
             place = kept.place[--kept.count];
-        pthread_mutex_unlock(&shared.lock);
+        lock_release(&shared.lock);
         if (any)
             give(&place);
     } while (any);

@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <unistd.h>
 
+#include "base/lock.h"
 #include "host/host_block.h"
 #include "ledger/host_share.h"
 #include "tier/device.h"
@@ -66,7 +67,7 @@ enum {
 };
 
 struct host_blocks {
-    pthread_mutex_t lock;
+    struct lock lock;
     pthread_cond_t changed;  /**< a piece came to rest, a block is no longer busy, a request was served */
     struct host_block **row; /**< sorted by base; room for HOST_BLOCKS_MAX */
     struct host_block *spare;
@@ -121,9 +122,9 @@ static inline void host_books_lock(void)
 {
     if (host_fault_orphan())
         host_block_fork_late();
-    pthread_mutex_lock(&host_blocks.lock);
+    lock_acquire(&host_blocks.lock);
     while (host_blocks.forking)
-        pthread_cond_wait(&host_blocks.changed, &host_blocks.lock);
+        lock_wait(&host_blocks.changed, &host_blocks.lock);
 }
 
 /* ---- host_table.c ------------------------------------------------------------------------------------ */

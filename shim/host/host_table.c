@@ -9,7 +9,7 @@
 
 #include "ledger/state.h"
 
-struct host_blocks host_blocks = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+struct host_blocks host_blocks = {.lock = LOCK_INIT(LOCK_HOST_BLOCKS), .changed = PTHREAD_COND_INITIALIZER};
 _Atomic uint32_t host_block_count;
 
 /* Records are made this many at a time. */
@@ -31,7 +31,7 @@ static struct host_block *record_take(void)
     record = host_blocks.spare;
     if (record)
         host_blocks.spare = record->next_spare;
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
     if (record)
         return record;
     pool = pages(POOL_BYTES);
@@ -42,7 +42,7 @@ static struct host_block *record_take(void)
         pool[i].next_spare = host_blocks.spare;
         host_blocks.spare = &pool[i];
     }
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
     return pool;
 }
 
@@ -51,7 +51,7 @@ static void record_give(struct host_block *record)
     host_books_lock();
     record->next_spare = host_blocks.spare;
     host_blocks.spare = record;
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
 }
 
 static size_t checksum_bytes(const struct host_block *block)

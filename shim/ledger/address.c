@@ -19,9 +19,9 @@ static int take_placed(const struct block *fresh, uint32_t *out_first)
         return -ENOMEM;
     }
     *out_first = address_granule(&core.blocks, address);
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     extent_cover(&core.arena, *out_first, fresh->granules);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return 0;
 }
 
@@ -31,9 +31,9 @@ int address_take(const struct block *fresh, uint32_t *out_first)
 
     if (core_places())
         return take_placed(fresh, out_first);
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     r = extent_take(&core.arena, fresh->granules, out_first);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return r;
 }
 
@@ -44,7 +44,7 @@ void address_give(uint64_t context, uint32_t first, uint32_t granules)
                              granules * GRANULE_BYTES);
         return;
     }
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     extent_give(&core.arena, first, granules);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
 }

@@ -33,15 +33,15 @@ bool core_in_use(void)
 {
     bool pinned;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     pinned = core_launch_pins() != 0;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return pinned || atomic_load(&core.pins_all) || atomic_load(&core.changing);
 }
 
 static void let_go(void *lock)
 {
-    pthread_mutex_unlock(lock);
+    lock_release(lock);
 }
 
 int core_wait_until(const struct timespec *until)
@@ -49,7 +49,7 @@ int core_wait_until(const struct timespec *until)
     int r;
 
     pthread_cleanup_push(let_go, &core.lock);
-    r = pthread_cond_clockwait(&core.changed, &core.lock, CLOCK_MONOTONIC, until);
+    r = lock_wait_until(&core.changed, &core.lock, until);
     pthread_cleanup_pop(0);
     return r;
 }
@@ -59,9 +59,9 @@ void core_wait_change(void)
     struct timespec until = core_until(10000000);
 
     atomic_fetch_add(&core.waiting, 1);
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     core_wait_until(&until);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     atomic_fetch_sub(&core.waiting, 1);
 }
 
@@ -69,9 +69,9 @@ void core_tell_change(void)
 {
     if (!atomic_load(&core.waiting))
         return;
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     pthread_cond_broadcast(&core.changed);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
 }
 
 void core_change_begin(void)

@@ -18,9 +18,9 @@ static uint64_t room_of(const struct budget *budget)
 {
     uint64_t room;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     room = budget->limit_bytes > budget->used_bytes ? budget->limit_bytes - budget->used_bytes : 0;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return room;
 }
 
@@ -28,10 +28,10 @@ uint64_t headroom_device(unsigned ordinal)
 {
     uint64_t room = room_of(&core.devices[ordinal].budget), beyond;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     beyond = limit_beyond_pool(ordinal);
     room += reservation_drawable(core.devices[ordinal].budget.class_bytes[CLASS_RESERVED]);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return room > beyond ? room - beyond : 0;
 }
 
@@ -119,7 +119,7 @@ bool headroom_reclaim_slots(void)
 {
     bool any = false;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++) {
         struct chunk *chunk = &core.blocks.chunk[g];
 
@@ -130,7 +130,7 @@ bool headroom_reclaim_slots(void)
         chunk_drop_slot(chunk);
         any = true;
     }
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return any || copies_reclaim_slots();
 }
 

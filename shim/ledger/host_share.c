@@ -56,9 +56,9 @@ void host_share_block(uint32_t first)
 
 void host_share_move(enum share from, enum share to, uint64_t here_bytes, uint64_t whole_bytes)
 {
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     share_books_move(&core.host_share.books, from, to, here_bytes, whole_bytes);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
 }
 
 int host_share_pin(enum share from, uint64_t here_bytes, uint64_t whole_bytes)
@@ -67,7 +67,7 @@ int host_share_pin(enum share from, uint64_t here_bytes, uint64_t whole_bytes)
     bool is_buffer = from == SHARE_BUFFER;
     int r;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     if (share_in_force())
         r = shares_admit(host_share_state(), whole_bytes, is_buffer ? here_bytes : 0,
                          is_buffer ? whole_bytes : 0);
@@ -76,7 +76,7 @@ int host_share_pin(enum share from, uint64_t here_bytes, uint64_t whole_bytes)
                                                                                                    : 0;
     if (!r)
         share_books_move(books, from, SHARE_OPERATION, here_bytes, whole_bytes);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return r;
 }
 
@@ -84,9 +84,9 @@ void host_share_moved(enum share share, int64_t bytes)
 {
     if (share == SHARE_OPERATION) /* which counts as a whole */
         return;
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     core.host_share.books.bytes[share] += (uint64_t)bytes;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
 }
 
 int host_share_try(enum host_class class, uint64_t bytes)
@@ -94,37 +94,37 @@ int host_share_try(enum host_class class, uint64_t bytes)
     uint64_t keep_bytes = headroom_host_staging();
     int r = 0;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     if (core_host_active())
         r = budget_charge(&core.host_budget, class, bytes, keep_bytes);
     core.host_share.ranges_bytes += r ? 0 : bytes;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return r;
 }
 
 void host_share_force(enum host_class class, uint64_t bytes)
 {
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     if (core_host_active())
         budget_force(&core.host_budget, class, bytes);
     core.host_share.ranges_bytes += bytes;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
 }
 
 void host_share_credit(enum host_class class, uint64_t bytes)
 {
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     if (core_host_active())
         budget_credit(&core.host_budget, class, bytes);
     core.host_share.ranges_bytes -= bytes;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
 }
 
 void host_share_adopt(int64_t bytes)
 {
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     core.host_share.ranges_bytes += (uint64_t)bytes;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
 }
 
 /* ---- keeping to them ----------------------------------------------------------------------------------------- */
@@ -133,9 +133,9 @@ struct shares host_share_now(void)
 {
     struct shares shares;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     shares = host_share_state();
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return shares;
 }
 
@@ -180,11 +180,11 @@ static uint64_t replaceable(uint64_t coming_bytes)
     const struct host_share *host = &core.host_share;
     uint64_t stay_bytes, replaceable_bytes;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     stay_bytes =
         shares_over(host->books.bytes[SHARE_OPERATION], coming_bytes) + host->books.bytes[SHARE_FIXED];
     replaceable_bytes = shares_over(host->ranges_bytes, stay_bytes);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return replaceable_bytes;
 }
 

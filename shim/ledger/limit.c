@@ -65,7 +65,7 @@ void limit_ready(unsigned ordinal)
     if (has_pool() && limit == SIZE_UNLIMITED)
         limit = total_bytes;
     pool = size_resolve(&core.options->pool.maximum, limit);
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     if (!device->ready) {
         device->configured_bytes = limit;
         device->pool_bytes = pool;
@@ -73,7 +73,7 @@ void limit_ready(unsigned ordinal)
         device->budget.limit_bytes = limit;
         device->ready = is_first = total_bytes != 0;
     }
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     if (is_first && has_pool())
         fill_pool(ordinal, size_resolve(&core.options->pool.initial, limit));
 }
@@ -85,11 +85,11 @@ void limit_full(unsigned ordinal)
 
     if (core.device->memory(core.device, ordinal, &free_bytes, &total_bytes) < 0)
         free_bytes = 0;
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     device->unusable_bytes = free_bytes;
     if (budget_held(&device->budget) < device->budget.limit_bytes)
         device->budget.limit_bytes = budget_held(&device->budget);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
 }
 
 void limit_freed(unsigned ordinal)
@@ -105,13 +105,13 @@ bool limit_refresh(unsigned ordinal)
     if (!device->ready || device->budget.limit_bytes >= device->configured_bytes ||
         core.device->memory(core.device, ordinal, &free_bytes, &total_bytes) < 0)
         return false;
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     old = device->budget.limit_bytes;
     free_bytes -= free_bytes < device->unusable_bytes ? free_bytes : device->unusable_bytes;
     limit = budget_held(&device->budget) + free_bytes;
     device->budget.limit_bytes = limit < device->configured_bytes ? limit : device->configured_bytes;
     limit = device->budget.limit_bytes;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return limit > old;
 }
 
@@ -122,17 +122,17 @@ int limit_set_device(unsigned ordinal, uint64_t bytes)
     if (!core_active() || ordinal >= core.device->count)
         return -EINVAL;
     limit_ready(ordinal);
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     device->configured_bytes = bytes;
     device->budget.limit_bytes = bytes;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return 0;
 }
 
 int limit_set_host(uint64_t bytes)
 {
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     core.host_budget.limit_bytes = bytes;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return 0;
 }

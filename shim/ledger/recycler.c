@@ -26,7 +26,7 @@ static int reserve(struct recycler *recycler, uint64_t bytes, uint64_t keep_free
     uint64_t drawn;
     int r;
 
-    pthread_mutex_lock(recycler->lock);
+    lock_acquire(recycler->lock);
     drawn = recycler->drawable ? recycler->drawable(bytes) : 0;
     if (recycler->idle_count[class] && budget_may_use(budget, bytes - drawn, keep_free_bytes)) {
         *out_item = recycler->idle[class][--recycler->idle_count[class]];
@@ -41,7 +41,7 @@ static int reserve(struct recycler *recycler, uint64_t bytes, uint64_t keep_free
     if (r >= 0 && drawn)
         recycler->drawn((int64_t)drawn);
     *out_drawn_bytes = drawn;
-    pthread_mutex_unlock(recycler->lock);
+    lock_release(recycler->lock);
     return r;
 }
 
@@ -59,12 +59,12 @@ int recycler_take(struct recycler *recycler, uint64_t bytes, uint64_t keep_free_
     if (r == -ENOMEM && recycler_trim(recycler, bytes))
         r = recycler->create(recycler, bytes, out_item);
     if (r < 0) {
-        pthread_mutex_lock(recycler->lock);
+        lock_acquire(recycler->lock);
         budget_shift(recycler->budget, recycler->class, recycler->drawn_class, drawn);
         budget_credit(recycler->budget, recycler->class, bytes - drawn);
         if (drawn)
             recycler->drawn(-(int64_t)drawn);
-        pthread_mutex_unlock(recycler->lock);
+        lock_release(recycler->lock);
     }
     return r;
 }
@@ -79,10 +79,10 @@ int recycler_add(struct recycler *recycler, uint64_t bytes)
     uint64_t item;
     int r;
 
-    pthread_mutex_lock(recycler->lock);
+    lock_acquire(recycler->lock);
     r = has_place(recycler, class_of(bytes)) ? budget_charge(recycler->budget, recycler->class, bytes, 0)
                                              : -ENOSPC;
-    pthread_mutex_unlock(recycler->lock);
+    lock_release(recycler->lock);
     if (r < 0)
         return -ENOSPC;
     r = recycler->create(recycler, bytes, &item);
@@ -90,9 +90,9 @@ int recycler_add(struct recycler *recycler, uint64_t bytes)
         recycler_return(recycler, bytes, item);
         return 0;
     }
-    pthread_mutex_lock(recycler->lock);
+    lock_acquire(recycler->lock);
     budget_credit(recycler->budget, recycler->class, bytes);
-    pthread_mutex_unlock(recycler->lock);
+    lock_release(recycler->lock);
     return r;
 }
 
@@ -101,13 +101,13 @@ void recycler_return(struct recycler *recycler, uint64_t bytes, uint64_t item)
     unsigned class = class_of(bytes);
     bool kept;
 
-    pthread_mutex_lock(recycler->lock);
+    lock_acquire(recycler->lock);
     kept = has_place(recycler, class);
     if (kept) {
         recycler->idle[class][recycler->idle_count[class]++] = item;
         budget_to_idle(recycler->budget, recycler->class, bytes);
     }
-    pthread_mutex_unlock(recycler->lock);
+    lock_release(recycler->lock);
     if (!kept)
         recycler_discard(recycler, bytes, item);
 }
@@ -115,9 +115,9 @@ void recycler_return(struct recycler *recycler, uint64_t bytes, uint64_t item)
 void recycler_discard(struct recycler *recycler, uint64_t bytes, uint64_t item)
 {
     recycler->destroy(recycler, bytes, item);
-    pthread_mutex_lock(recycler->lock);
+    lock_acquire(recycler->lock);
     budget_credit(recycler->budget, recycler->class, bytes);
-    pthread_mutex_unlock(recycler->lock);
+    lock_release(recycler->lock);
 }
 
 /* The largest idle item; its size in granules, or 0. */
@@ -125,13 +125,13 @@ static unsigned pop_largest(struct recycler *recycler, uint64_t *out_item)
 {
     unsigned found = 0;
 
-    pthread_mutex_lock(recycler->lock);
+    lock_acquire(recycler->lock);
     for (unsigned class = RECYCLER_CLASSES; class && !found; class --)
         if (recycler->idle_count[class]) {
             *out_item = recycler->idle[class][--recycler->idle_count[class]];
             found = class;
         }
-    pthread_mutex_unlock(recycler->lock);
+    lock_release(recycler->lock);
     return found;
 }
 
@@ -142,9 +142,9 @@ uint64_t recycler_trim(struct recycler *recycler, uint64_t bytes)
 
     while (given_bytes < bytes && (class = pop_largest(recycler, &item))) {
         recycler->destroy(recycler, class * GRANULE_BYTES, item);
-        pthread_mutex_lock(recycler->lock);
+        lock_acquire(recycler->lock);
         budget_drop_idle(recycler->budget, class * GRANULE_BYTES);
-        pthread_mutex_unlock(recycler->lock);
+        lock_release(recycler->lock);
         given_bytes += class * GRANULE_BYTES;
     }
     return given_bytes;

@@ -12,10 +12,10 @@
 #ifndef EBB_STOCK_H
 #define EBB_STOCK_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/lock.h"
 #include "policy/budget.h"
 #include "tier/device.h"
 
@@ -25,7 +25,7 @@ enum {
 };
 
 struct recycler {
-    pthread_mutex_t *lock;
+    struct lock *lock;
     struct budget *budget;
     unsigned class;
     unsigned ordinal;

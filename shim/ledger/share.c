@@ -224,9 +224,9 @@ static struct shares_excess excess(unsigned ordinal)
 {
     struct shares shares;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     shares = share_state(ordinal);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return shares_grow_buffers(&shares, 0);
 }
 

@@ -23,39 +23,39 @@ static void handle_destroy(struct recycler *recycler, uint64_t bytes, uint64_t i
 
 /* Slab records never move and are never given back to the system: a page holds many, and a spare is used again. */
 static struct {
-    pthread_mutex_t lock;
+    struct lock lock;
     struct slab *spare[1 << 16];
     unsigned count;
-} slab_records = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} slab_records = {.lock = LOCK_INIT(LOCK_SLABS)};
 
 static struct slab *record_take(void)
 {
     struct slab *slab = NULL, *page;
     size_t bytes = 4096, each = bytes / sizeof(*page);
 
-    pthread_mutex_lock(&slab_records.lock);
+    lock_acquire(&slab_records.lock);
     if (slab_records.count)
         slab = slab_records.spare[--slab_records.count];
-    pthread_mutex_unlock(&slab_records.lock);
+    lock_release(&slab_records.lock);
     if (slab)
         return slab;
     page = mmap(0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED)
         return NULL;
-    pthread_mutex_lock(&slab_records.lock);
+    lock_acquire(&slab_records.lock);
     for (size_t i = 1;
          i < each && slab_records.count < sizeof(slab_records.spare) / sizeof(*slab_records.spare); i++)
         slab_records.spare[slab_records.count++] = &page[i];
-    pthread_mutex_unlock(&slab_records.lock);
+    lock_release(&slab_records.lock);
     return page;
 }
 
 static void record_give(struct slab *slab)
 {
-    pthread_mutex_lock(&slab_records.lock);
+    lock_acquire(&slab_records.lock);
     if (slab_records.count < sizeof(slab_records.spare) / sizeof(*slab_records.spare))
         slab_records.spare[slab_records.count++] = slab;
-    pthread_mutex_unlock(&slab_records.lock);
+    lock_release(&slab_records.lock);
 }
 
 static int slab_create(struct recycler *recycler, uint64_t bytes, uint64_t *out_item)

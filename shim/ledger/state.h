@@ -16,6 +16,7 @@
 
 #include "api/stats.h"
 #include "base/extent.h"
+#include "base/lock.h"
 #include "base/options.h"
 #include "engine/core.h"
 #include "engine/gate.h"
@@ -71,7 +72,7 @@ struct core {
     _Atomic bool host_active;
     const struct options *options;
     struct device *device; /**< NULL: none was started */
-    pthread_mutex_t lock;
+    struct lock lock;
     pthread_cond_t changed; /**< with lock: a chunk came to rest, a pin was dropped, a capture ended */
     struct blocks blocks;
     struct extents arena;
@@ -180,7 +181,7 @@ uint64_t core_launch_pins(void);
  *  given back? */
 bool core_in_use(void);
 
-/** pthread_cond_clockwait on core.changed, with core.lock. Where the thread ends in it, by a signal handler of the program's,
+/** lock_wait_until on core.changed, with core.lock. Where the thread ends in it, by a signal handler of the program's,
  *  the lock is let go. */
 int core_wait_until(const struct timespec *until);
 

@@ -44,10 +44,10 @@ static int submit(struct executor *self, struct transfer *transfer)
     transfer->result = 0;
     transfer->pieces_left = STARTED;
     atomic_fetch_add_explicit(&executor->busy, 1, memory_order_relaxed);
-    pthread_mutex_lock(&executor->lock);
+    lock_acquire(&executor->lock);
     transfer->next = executor->started[transfer->ordinal];
     executor->started[transfer->ordinal] = transfer;
-    pthread_mutex_unlock(&executor->lock);
+    lock_release(&executor->lock);
     return 0;
 }
 
@@ -58,9 +58,9 @@ static void batch_wait(struct copy_executor *executor, unsigned ordinal)
     executor->started[ordinal] = NULL;
     for (struct transfer *transfer = batch; transfer; transfer = transfer->next)
         transfer->pieces_left = WAITED_FOR;
-    pthread_mutex_unlock(&executor->lock);
+    lock_release(&executor->lock);
     int rc = executor->device->copied(executor->device, ordinal);
-    pthread_mutex_lock(&executor->lock);
+    lock_acquire(&executor->lock);
     while (batch) {
         struct transfer *transfer = batch;
         batch = transfer->next;
@@ -74,13 +74,13 @@ static void batch_wait(struct copy_executor *executor, unsigned ordinal)
 static int wait_for(struct executor *self, struct transfer *transfer)
 {
     struct copy_executor *executor = of(self);
-    pthread_mutex_lock(&executor->lock);
+    lock_acquire(&executor->lock);
     if (transfer->pieces_left == STARTED)
         batch_wait(executor, transfer->ordinal);
     while (transfer->pieces_left != ENDED)
-        pthread_cond_wait(&executor->ended, &executor->lock);
+        lock_wait(&executor->ended, &executor->lock);
     int result = transfer->result;
-    pthread_mutex_unlock(&executor->lock);
+    lock_release(&executor->lock);
     return result;
 }
 
@@ -90,7 +90,7 @@ void copy_executor_init(struct copy_executor *executor, struct device *device)
     executor->row = (struct executor){
         .name = "copy", .can = can_run, .busy = count_busy, .submit = submit, .wait = wait_for};
     executor->device = device;
-    pthread_mutex_init(&executor->lock, NULL);
+    lock_init(&executor->lock, LOCK_COPY_EXECUTOR);
     pthread_cond_init(&executor->ended, NULL);
 }
 
@@ -99,5 +99,5 @@ void copy_executor_finish(struct copy_executor *executor)
     for (unsigned i = 0; i < DEVICE_MAX; i++)
         assert(!executor->started[i]);
     pthread_cond_destroy(&executor->ended);
-    pthread_mutex_destroy(&executor->lock);
+    lock_destroy(&executor->lock);
 }

@@ -11,6 +11,7 @@
 #ifndef EBB_COPY_EXECUTOR_H
 #define EBB_COPY_EXECUTOR_H
 
+#include "base/lock.h"
 #include "tier/device.h"
 #include "tier/executor.h"
 
@@ -21,7 +22,7 @@ struct copy_executor {
     struct executor row; /**< give this to the core's list */
     struct device *device;
     atomic_uint busy;
-    pthread_mutex_t lock; /**< for all below, and for transfers that have not ended */
+    struct lock lock; /**< for all below, and for transfers that have not ended */
     pthread_cond_t ended;
     struct transfer *started[DEVICE_MAX]; /**< of each device, those that no synchronisation covers yet */
 };

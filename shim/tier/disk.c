@@ -36,8 +36,8 @@ void disk_init(struct disk *disk, const struct options *options)
 {
     memset(disk, 0, sizeof *disk);
     disk->options = options;
-    pthread_mutex_init(&disk->opening, NULL);
-    pthread_mutex_init(&disk->lock, NULL);
+    lock_init(&disk->opening, LOCK_DISK_OPENING);
+    lock_init(&disk->lock, LOCK_DISK);
     pthread_cond_init(&disk->grown, NULL);
     for (unsigned i = 0; i < OPTIONS_DIRS; i++)
         dir_reset(&disk->dir[i]);
@@ -78,8 +78,8 @@ void disk_finish(struct disk *disk)
         dir_reset(dir);
     }
     pthread_cond_destroy(&disk->grown);
-    pthread_mutex_destroy(&disk->lock);
-    pthread_mutex_destroy(&disk->opening);
+    lock_destroy(&disk->lock);
+    lock_destroy(&disk->opening);
 }
 
 void disk_forked(struct disk *disk)
@@ -185,10 +185,10 @@ static void disk_open(struct disk *disk)
     if (atomic_load_explicit(&disk->open, memory_order_acquire))
         return;
     /* Like pthread_once: everyone who comes now needs the result, and nobody else takes this lock. */
-    pthread_mutex_lock(&disk->opening);
+    lock_acquire(&disk->opening);
     if (!atomic_load_explicit(&disk->open, memory_order_relaxed) && private_fds_run(open_all, disk) == 0)
         atomic_store_explicit(&disk->open, true, memory_order_release);
-    pthread_mutex_unlock(&disk->opening);
+    lock_release(&disk->opening);
 }
 
 /* The directory with the least in it of those not yet tried, or NULL. Wants the lock. */
@@ -246,7 +246,7 @@ static int file_grow(const struct disk *disk, const struct disk_dir *dir, uint64
 static int dir_grow(struct disk *disk, struct disk_dir *dir, uint64_t end_bytes)
 {
     while (dir->growing && dir->grown_bytes < end_bytes)
-        pthread_cond_wait(&disk->grown, &disk->lock);
+        lock_wait(&disk->grown, &disk->lock);
     if (dir->grown_bytes >= end_bytes)
         return 0;
     uint64_t from_bytes = dir->grown_bytes;
@@ -258,7 +258,7 @@ static int dir_grow(struct disk *disk, struct disk_dir *dir, uint64_t end_bytes)
     if (to_bytes < end_bytes)
         to_bytes = end_bytes;
     dir->growing = true;
-    pthread_mutex_unlock(&disk->lock);
+    lock_release(&disk->lock);
 
     int rc = file_grow(disk, dir, from_bytes, to_bytes);
     if (rc != 0 && to_bytes > end_bytes) {
@@ -266,7 +266,7 @@ static int dir_grow(struct disk *disk, struct disk_dir *dir, uint64_t end_bytes)
         rc = file_grow(disk, dir, from_bytes, to_bytes);
     }
 
-    pthread_mutex_lock(&disk->lock);
+    lock_acquire(&disk->lock);
     if (rc == 0)
         dir->grown_bytes = to_bytes;
     dir->growing = false;
@@ -298,7 +298,7 @@ int disk_take(struct disk *disk, uint64_t bytes, uint64_t *out_slot)
     int rc = -ENOSPC, error = 0;
     unsigned tried = 0;
     struct disk_dir *dir;
-    pthread_mutex_lock(&disk->lock);
+    lock_acquire(&disk->lock);
     while (rc != 0 && (dir = dir_choose(disk, tried))) {
         uint32_t first;
         rc = dir_take(disk, dir, (uint32_t)granules, &first);
@@ -314,7 +314,7 @@ int disk_take(struct disk *disk, uint64_t bytes, uint64_t *out_slot)
             disk->used_peak_bytes = disk->used_bytes;
         *out_slot = (uint64_t)(dir - disk->dir) << DISK_OFFSET_BITS | first * GRANULE_BYTES;
     }
-    pthread_mutex_unlock(&disk->lock);
+    lock_release(&disk->lock);
     if (rc != 0 && error != 0 && error != -ENOSPC)
         log_line(LOG_DEBUG, "spill file cannot grow (errno %d)", -error);
     return rc == 0 ? 0 : -ENOSPC;
@@ -324,22 +324,22 @@ void disk_give(struct disk *disk, uint64_t slot, uint64_t bytes)
 {
     uint64_t granules = bytes / GRANULE_BYTES + (bytes % GRANULE_BYTES != 0);
     struct disk_dir *dir = disk_dir_of(disk, slot);
-    pthread_mutex_lock(&disk->lock);
+    lock_acquire(&disk->lock);
     extent_give(&dir->slots, (uint32_t)(disk_offset_of(slot) / GRANULE_BYTES), (uint32_t)granules);
     disk->used_bytes -= granules * GRANULE_BYTES;
-    pthread_mutex_unlock(&disk->lock);
+    lock_release(&disk->lock);
 }
 
 void disk_figures(struct disk *disk, struct disk_figures *out)
 {
     struct disk_figures figures = {0};
-    pthread_mutex_lock(&disk->lock);
+    lock_acquire(&disk->lock);
     if (atomic_load_explicit(&disk->open, memory_order_acquire))
         for (unsigned i = 0; i < OPTIONS_DIRS; i++)
             figures.budget_bytes += disk->dir[i].slots.count * GRANULE_BYTES;
     figures.used_bytes = disk->used_bytes;
     figures.peak_bytes = disk->peak_bytes;
-    pthread_mutex_unlock(&disk->lock);
+    lock_release(&disk->lock);
     *out = figures;
 }
 
@@ -347,12 +347,12 @@ uint64_t disk_peak(struct disk *disk, bool restart, uint64_t at_least_bytes)
 {
     uint64_t peak_bytes;
 
-    pthread_mutex_lock(&disk->lock);
+    lock_acquire(&disk->lock);
     peak_bytes = disk->used_peak_bytes;
     if (restart)
         disk->used_peak_bytes = disk->used_bytes;
     if (disk->used_peak_bytes < at_least_bytes)
         disk->used_peak_bytes = at_least_bytes;
-    pthread_mutex_unlock(&disk->lock);
+    lock_release(&disk->lock);
     return peak_bytes;
 }

@@ -13,6 +13,7 @@
 #define EBB_DISK_H
 
 #include "base/extent.h"
+#include "base/lock.h"
 #include "base/options.h"
 #include "base/private_fds.h"
 
@@ -44,9 +45,9 @@ struct disk_dir {
 
 struct disk {
     const struct options *options;
-    pthread_mutex_t opening; /**< held while the files are opened, once */
+    struct lock opening; /**< held while the files are opened, once */
     atomic_bool open;
-    pthread_mutex_t lock; /**< for all below, and in the directories for what says no other */
+    struct lock lock; /**< for all below, and in the directories for what says no other */
     pthread_cond_t grown;
     struct disk_dir dir[OPTIONS_DIRS];
     uint64_t used_bytes;

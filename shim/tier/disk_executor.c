@@ -74,23 +74,23 @@ static void *work(void *arg)
     struct disk_bounce bounce = {0};
     private_fds_enter();
     pthread_setname_np(pthread_self(), "ebbtide-disk");
-    pthread_mutex_lock(&executor->lock);
+    lock_acquire(&executor->lock);
     for (;;) {
         while (!executor->first && !executor->stopping)
-            pthread_cond_wait(&executor->work, &executor->lock);
+            lock_wait(&executor->work, &executor->lock);
         if (!executor->first)
             break;
         unsigned piece;
         struct transfer *transfer = piece_begin(executor, &piece);
         int rc = transfer->result;
         if (rc == 0) {
-            pthread_mutex_unlock(&executor->lock);
+            lock_release(&executor->lock);
             rc = piece_carry(executor->disk, transfer, piece, &bounce);
-            pthread_mutex_lock(&executor->lock);
+            lock_acquire(&executor->lock);
         }
         piece_end(executor, transfer, rc);
     }
-    pthread_mutex_unlock(&executor->lock);
+    lock_release(&executor->lock);
     disk_bounce_finish(&bounce);
     return NULL;
 }
@@ -128,13 +128,13 @@ static void threads_start(struct disk_executor *executor)
 {
     int error;
     unsigned count = threads_create(executor, &error);
-    pthread_mutex_lock(&executor->lock);
+    lock_acquire(&executor->lock);
     executor->thread_count = count;
     if (count == 0) {
         executor->started = false;
         queue_fail(executor, -error);
     }
-    pthread_mutex_unlock(&executor->lock);
+    lock_release(&executor->lock);
     if (count < executor->wanted)
         log_line(LOG_WARN, "only %u of %u threads for the disk could be made (errno %d)", count,
                  executor->wanted, error);
@@ -156,7 +156,7 @@ static int submit(struct executor *self, struct transfer *transfer)
     transfer->next = NULL;
     transfer->pieces_left = pieces_of(transfer);
     atomic_fetch_add_explicit(&executor->busy, 1, memory_order_relaxed);
-    pthread_mutex_lock(&executor->lock);
+    lock_acquire(&executor->lock);
     if (executor->first)
         executor->last->next = transfer;
     else
@@ -165,7 +165,7 @@ static int submit(struct executor *self, struct transfer *transfer)
     bool start = !executor->started;
     executor->started = true;
     pthread_cond_broadcast(&executor->work);
-    pthread_mutex_unlock(&executor->lock);
+    lock_release(&executor->lock);
     /* Without any thread the transfer ends with the reason, and the caller learns it from wait. */
     if (start)
         threads_start(executor);
@@ -175,11 +175,11 @@ static int submit(struct executor *self, struct transfer *transfer)
 static int wait_for(struct executor *self, struct transfer *transfer)
 {
     struct disk_executor *executor = of(self);
-    pthread_mutex_lock(&executor->lock);
+    lock_acquire(&executor->lock);
     while (transfer->pieces_left > 0)
-        pthread_cond_wait(&executor->ended, &executor->lock);
+        lock_wait(&executor->ended, &executor->lock);
     int result = transfer->result;
-    pthread_mutex_unlock(&executor->lock);
+    lock_release(&executor->lock);
     return result;
 }
 
@@ -191,20 +191,20 @@ void disk_executor_init(struct disk_executor *executor, struct disk *disk, unsig
         .name = "disk", .can = can_run, .busy = count_busy, .submit = submit, .wait = wait_for};
     executor->disk = disk;
     executor->wanted = threads;
-    pthread_mutex_init(&executor->lock, NULL);
+    lock_init(&executor->lock, LOCK_DISK_EXECUTOR);
     pthread_cond_init(&executor->work, NULL);
     pthread_cond_init(&executor->ended, NULL);
 }
 
 void disk_executor_finish(struct disk_executor *executor)
 {
-    pthread_mutex_lock(&executor->lock);
+    lock_acquire(&executor->lock);
     executor->stopping = true;
     pthread_cond_broadcast(&executor->work);
-    pthread_mutex_unlock(&executor->lock);
+    lock_release(&executor->lock);
     for (unsigned i = 0; i < executor->thread_count; i++)
         pthread_join(executor->thread[i], NULL);
     pthread_cond_destroy(&executor->ended);
     pthread_cond_destroy(&executor->work);
-    pthread_mutex_destroy(&executor->lock);
+    lock_destroy(&executor->lock);
 }

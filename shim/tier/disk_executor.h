@@ -10,6 +10,7 @@
 #ifndef EBB_DISK_EXECUTOR_H
 #define EBB_DISK_EXECUTOR_H
 
+#include "base/lock.h"
 #include "tier/disk.h"
 #include "tier/executor.h"
 
@@ -26,7 +27,7 @@ struct disk_executor {
     struct disk *disk;
     unsigned wanted; /**< threads */
     atomic_uint busy;
-    pthread_mutex_t lock; /**< for all below, and for transfers that have not ended */
+    struct lock lock; /**< for all below, and for transfers that have not ended */
     pthread_cond_t work;
     pthread_cond_t ended;
     struct transfer *first, *last; /**< queue of those that have pieces left to begin */

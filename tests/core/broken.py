@@ -35,7 +35,7 @@ BUGS = [
      'shim/ledger/recycler.c', 'budget_credit(recycler->budget, recycler->class, bytes - drawn);', ''),
     ('no_lock_is_held_while_the_device_works', 'the lock is held during copies',
      'shim/engine/pause_evict.c', '    pause_wait(pause_steps, count);\n',
-     '    pthread_mutex_lock(&core.lock);\n    pause_wait(pause_steps, count);\n    pthread_mutex_unlock(&core.lock);\n'),
+     '    lock_acquire(&core.lock);\n    pause_wait(pause_steps, count);\n    lock_release(&core.lock);\n'),
     ('victim_whose_save_failed_stays_a_victim', 'a victim leaves the queue before it is saved',
      'shim/engine/pause_evict.c', 'chunk_move(chunk, CHUNK_LEAVING);',
      'chunk_move(chunk, CHUNK_LEAVING);\n            atomic_store(&core.blocks.stamp[first], 0);'),

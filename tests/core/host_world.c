@@ -25,9 +25,9 @@ static struct budget budget(void)
 {
     struct budget now;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     now = core.host_budget;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return now;
 }
 

@@ -60,9 +60,9 @@ static uint64_t pins(void)
 {
     uint64_t all;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     all = core_launch_pins() + atomic_load(&core.pins_all);
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return all;
 }
 

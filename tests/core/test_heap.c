@@ -107,9 +107,9 @@ static uint64_t charged(void)
 {
     uint64_t bytes;
 
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     bytes = core.host_budget.used_bytes;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     return bytes;
 }
 

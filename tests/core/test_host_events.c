@@ -400,9 +400,9 @@ static bool somebody_forks(void)
 {
     bool forking;
 
-    pthread_mutex_lock(&host_blocks.lock);
+    lock_acquire(&host_blocks.lock);
     forking = host_blocks.forking;
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
     return forking;
 }
 
@@ -423,9 +423,9 @@ static bool somebody_forgets(void)
 {
     bool dying;
 
-    pthread_mutex_lock(&host_blocks.lock);
+    lock_acquire(&host_blocks.lock);
     dying = host_block_count && host_blocks.row[0]->dying;
-    pthread_mutex_unlock(&host_blocks.lock);
+    lock_release(&host_blocks.lock);
     return dying;
 }
 

@@ -45,9 +45,9 @@ Test(lessons, budget_lowered_below_its_use_admits_nothing)
 
     start(plenty);
     cr_assert_eq(core_charge(0, CLASS_NATIVE, 20 * MIB, NULL), 0);
-    pthread_mutex_lock(&core.lock);
+    lock_acquire(&core.lock);
     budget->limit_bytes = core.devices[0].configured_bytes = 10 * MIB;
-    pthread_mutex_unlock(&core.lock);
+    lock_release(&core.lock);
     cr_expect_eq(core_charge(0, CLASS_NATIVE, 2 * MIB, NULL), -ENOMEM);
     cr_expect_eq(core_charge(0, CLASS_NATIVE, UINT64_MAX / 2, NULL), -ENOMEM);
     cr_expect_eq(budget->used_bytes, 20 * MIB);
@@ -151,10 +151,10 @@ static void try_lock(struct fake_device *fake, enum fake_call call, void *arg)
     (void)fake;
     (void)arg;
     seen |= 1u << call;
-    if (pthread_mutex_trylock(&core.lock))
+    if (lock_try(&core.lock))
         locked |= 1u << call;
     else
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
 }
 
 /* Broken: pause_evict holds core.lock while it waits for the copies. */

@@ -235,9 +235,9 @@ static void wait_for_tickets(uint64_t count)
 
     do {
         sched_yield();
-        pthread_mutex_lock(&core.lock);
+        lock_acquire(&core.lock);
         tickets = core.role_next - core.role_now;
-        pthread_mutex_unlock(&core.lock);
+        lock_release(&core.lock);
     } while (tickets < count);
 }
 

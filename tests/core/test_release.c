@@ -120,12 +120,12 @@ static void *reclaim_together(void *arg)
 {
     pthread_t thread;
 
-    pthread_mutex_lock(&core.disk.lock);
+    lock_acquire(&core.disk.lock);
     atomic_store(&other.ended, true); /* whoever unmaps goes on, and comes to the slot */
     moment();
     cr_assert_eq(pthread_create(&thread, NULL, reclaim, NULL), 0);
     moment();
-    pthread_mutex_unlock(&core.disk.lock);
+    lock_release(&core.disk.lock);
     pthread_join(thread, NULL);
     return arg;
 }
