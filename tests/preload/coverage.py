@@ -31,13 +31,13 @@ def lines(name):
 
 def entries():
     """(symbol, version, takes the per-thread stream) of everything that the simulated driver knows."""
-    with open(os.path.join(ROOT, 'tests', 'simgpu', 'entries.def')) as file:
+    with open(os.path.join(ROOT, 'tests', 'simgpu', 'driver', 'entries.def')) as file:
         found = re.findall(r'^ENTRY\((\w+), (\d+), \w+, (\w+),', file.read(), re.M)
     return [(symbol, int(version), stream == 'PER_THREAD') for symbol, version, stream in found]
 
 
 def chosen(known, name, version, flags):
-    """The symbol that a request of the runtime's stands for: as tests/simgpu/procaddress.c chooses."""
+    """The symbol that a request of the runtime's stands for: as tests/simgpu/driver/procaddress.c chooses."""
     fits = [(per_thread, since, symbol) for symbol, since, per_thread in known
             if re.sub(r'(_v[2-9])?(_pt[ds][sz])?$', '', symbol) == name and since <= version and not (per_thread and flags != 2)]
     return max(fits)[2] if fits else name
@@ -51,7 +51,7 @@ def asked():
 
 def simulated():
     """What the simulated runtime asks for, and NVIDIA's does not: it goes the same way."""
-    with open(os.path.join(ROOT, 'tests', 'simgpu', 'cudart', 'driver.def')) as file:
+    with open(os.path.join(ROOT, 'tests', 'simgpu', 'runtime', 'driver.def')) as file:
         text = file.read()
     wanted = {(name, version, '0') for name, version in re.findall(r'^ENTRY\((\w+), (\d+)\)', text, re.M)}
     for name, legacy, per_thread in re.findall(r'^STREAM_ENTRY\((\w+), (\d+), (\d+),', text, re.M):
@@ -61,7 +61,7 @@ def simulated():
 
 
 def runtime_functions():
-    with open(os.path.join(ROOT, 'tests', 'simgpu', 'cudart', 'exports.def')) as file:
+    with open(os.path.join(ROOT, 'tests', 'simgpu', 'runtime', 'exports.def')) as file:
         return {name for name in re.findall(r'^EXPORT\((\w+)\)', file.read(), re.M) if RUNTIME.match(name)}
 
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The management library, alone, beside the driver and beside other processes. */
-#include "../nvml.h"
+#include "../nvml/nvml.h"
 #include "driver.h"
 #include "peer.h"
 
