@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "image.h"
+#include "code/image.h"
 
-#include "ptx.h"
+#include "code/ptx.h"
 
 #include <dlfcn.h>
 #include <elf.h>

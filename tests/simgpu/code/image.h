@@ -7,7 +7,7 @@
 #ifndef SIMGPU_IMAGE_H
 #define SIMGPU_IMAGE_H
 
-#include "entry.h"
+#include "driver/entry.h"
 #define SIMGPU_DRIVER
 #include "simgpu.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Libraries and kernels: the same images, known without a context. */
-#include "handle.h"
-#include "module.h"
-#include "op.h"
+#include "code/module.h"
+#include "driver/handle.h"
+#include "stream/op.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "module.h"
+#include "code/module.h"
 
-#include "capture.h"
-#include "fault.h"
-#include "handle.h"
-#include "op.h"
+#include "driver/handle.h"
+#include "stream/capture.h"
+#include "stream/fault.h"
+#include "stream/op.h"
 
 #include <dlfcn.h>
 #include <stdlib.h>

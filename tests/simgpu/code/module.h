@@ -6,9 +6,9 @@
 #ifndef SIMGPU_MODULE_H
 #define SIMGPU_MODULE_H
 
-#include "context.h"
-#include "image.h"
-#include "memory.h"
+#include "code/image.h"
+#include "device/context.h"
+#include "memory/memory.h"
 
 enum {
     FUNCTION_ATTRIBUTES = CU_FUNC_ATTRIBUTE_MAX

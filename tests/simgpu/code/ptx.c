@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ptx.h"
+#include "code/ptx.h"
 
-#include "options.h"
+#include "machine/options.h"
 
 #include <string.h>
 

@@ -6,7 +6,7 @@
 #ifndef SIMGPU_PTX_H
 #define SIMGPU_PTX_H
 
-#include "image.h"
+#include "code/image.h"
 
 /*
  * The image that stands for PTX text. Without the lock. JIT_COMPILER_NOT_FOUND without SIMGPU_PTX, or when the object

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "busy.h"
+#include "device/busy.h"
 
-#include "capacity.h"
+#include "device/capacity.h"
 
 /* NULL for what keeps a device from nothing. */
 static struct busy *kind_of(struct device *device, const struct work *work)

@@ -3,8 +3,8 @@
 #ifndef SIMGPU_BUSY_H
 #define SIMGPU_BUSY_H
 
-#include "device.h"
-#include "work.h"
+#include "device/device.h"
+#include "stream/work.h"
 
 /* A piece of work begins on the device, and has ended, whatever came of it. */
 void busy_begin(struct device *device, const struct work *work);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "capacity.h"
+#include "device/capacity.h"
 
-#include "share.h"
+#include "machine/share.h"
 
 #include <stdio.h>
 

@@ -6,7 +6,7 @@
 #ifndef SIMGPU_CAPACITY_H
 #define SIMGPU_CAPACITY_H
 
-#include "device.h"
+#include "device/device.h"
 
 /* CUDA_ERROR_INVALID_VALUE, with a line, when the file of SIMGPU_SHARED cannot be shared. */
 CUresult capacity_start(void);

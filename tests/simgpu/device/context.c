@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "context.h"
+#include "device/context.h"
 
-#include "array.h"
-#include "capacity.h"
-#include "event.h"
-#include "handle.h"
-#include "module.h"
-#include "native.h"
-#include "report.h"
-#include "stream.h"
+#include "code/module.h"
+#include "device/capacity.h"
+#include "driver/handle.h"
+#include "driver/report.h"
+#include "memory/array.h"
+#include "memory/native.h"
+#include "stream/event.h"
+#include "stream/stream.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -7,8 +7,8 @@
 #ifndef SIMGPU_CONTEXT_H
 #define SIMGPU_CONTEXT_H
 
-#include "device.h"
-#include "sim.h"
+#include "device/device.h"
+#include "driver/sim.h"
 
 struct stream;
 struct capture;

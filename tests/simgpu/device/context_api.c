@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The entries that handle contexts, primary ones included. */
-#include "capture.h"
-#include "context.h"
-#include "handle.h"
-#include "op.h"
+#include "device/context.h"
+#include "driver/handle.h"
+#include "stream/capture.h"
+#include "stream/op.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "device.h"
+#include "device/device.h"
 
-#include "busy.h"
-#include "capacity.h"
-#include "context.h"
-#include "identity.h"
-#include "page.h"
+#include "device/busy.h"
+#include "device/capacity.h"
+#include "device/context.h"
+#include "machine/identity.h"
+#include "managed/page.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

@@ -10,8 +10,8 @@
 #ifndef SIMGPU_DEVICE_H
 #define SIMGPU_DEVICE_H
 
-#include "options.h"
-#include "sim.h"
+#include "driver/sim.h"
+#include "machine/options.h"
 
 enum {
     GRANULE = 2 << 20,
@@ -65,7 +65,7 @@ struct residence;
 
 struct device {
     int ordinal;
-    int index; /* among those of the machine: identity.h */
+    int index; /* among those of the machine: machine/identity.h */
     struct usage used,
         peak; /* host_bytes: host-located handles created with this device current, managed pages */
     size_t stores[STORE_COUNT]; /* bytes of used, by what for */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a device says of itself: that of a data-centre card of compute capability 9.0, as far as it is
  * simulated. */
-#include "device.h"
-#include "identity.h"
+#include "device/device.h"
+#include "machine/identity.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "host_link.h"
+#include "device/host_link.h"
 
-#include "context.h"
+#include "device/context.h"
 
 static uint64_t reserve(struct device *device, enum link_way way, size_t bytes, double gbps,
                         uint64_t since_ns)

@@ -8,7 +8,7 @@
 #ifndef SIMGPU_HOST_LINK_H
 #define SIMGPU_HOST_LINK_H
 
-#include "op.h"
+#include "stream/op.h"
 
 enum link_way {
     LINK_TO_DEVICE,
@@ -23,7 +23,7 @@ uint64_t link_carry(struct device *device, enum link_way way, size_t bytes);
 uint64_t link_reach(struct device *device, enum link_way way, size_t bytes, uint64_t since_ns);
 
 /* The device uses a part of an object, and has since then. *until_ns grows to when the link has carried what of it lies
- * on the host; managed memory has its own rules (page.h). */
+ * on the host; managed memory has its own rules (managed/page.h). */
 void link_use(const struct name *name, struct device *device, uint64_t since_ns, uint64_t *until_ns);
 
 /* After a set or a kernel has run from then on: it has used what it names and has not declared. Waits for the link.

@@ -3,7 +3,7 @@
  * The way into the driver. Each exported cuXxx is an assembly thunk that asks gate_enter whether the call may
  * proceed and then jumps to the C function sim_cuXxx, its arguments untouched. sim_cuXxx is declared here
  * with the type that NVIDIA's header gives cuXxx, so a wrong signature does not compile. All of it is made
- * from entries.def.
+ * from driver/entries.def.
  */
 #ifndef SIMGPU_ENTRY_H
 #define SIMGPU_ENTRY_H
@@ -16,13 +16,13 @@
 #include <stdint.h>
 
 #define ENTRY(symbol, version, needs, stream, body) extern __typeof__(body) sim_##body;
-#include "entries.def"
+#include "driver/entries.def"
 #undef ENTRY
 
 /* Index of each symbol in entries. */
 enum {
 #define ENTRY(symbol, version, needs, stream, body) ENTRY_##symbol,
-#include "entries.def"
+#include "driver/entries.def"
 #undef ENTRY
 };
 

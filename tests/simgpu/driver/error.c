@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "entry.h"
+#include "driver/entry.h"
 
 static const struct {
     CUresult result;
     const char *name, *text;
 } errors[] = {
 #define ERROR(name, text) {name, #name, text},
-#include "errors.def"
+#include "driver/errors.def"
 #undef ERROR
 };
 

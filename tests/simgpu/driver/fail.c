@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fail.h"
+#include "driver/fail.h"
 
-#include "entry.h"
+#include "driver/entry.h"
 
 #include <dlfcn.h>
 #include <link.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What happens before any body runs: start-up, counting, injected failures, refusals. */
-#include "context.h"
-#include "entry.h"
-#include "fail.h"
-#include "options.h"
-#include "report.h"
-#include "sim.h"
+#include "device/context.h"
+#include "driver/entry.h"
+#include "driver/fail.h"
+#include "driver/report.h"
+#include "driver/sim.h"
+#include "machine/options.h"
 
 #include <stdio.h>
 
@@ -14,13 +14,13 @@
 #define ENTRY(symbol, version, needs, stream, body)                                                          \
     extern __typeof__(body) sim_##body __attribute__((weak));                                                \
     extern char thunk_##symbol[] __attribute__((visibility("hidden")));
-#include "entries.def"
+#include "driver/entries.def"
 #undef ENTRY
 
 const struct entry entries[] = {
 #define ENTRY(symbol, version, needs, stream, body)                                                          \
     {#symbol, version, needs, stream, thunk_##symbol, (void *)sim_##body},
-#include "entries.def"
+#include "driver/entries.def"
 #undef ENTRY
 };
 

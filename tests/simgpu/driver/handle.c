@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "handle.h"
+#include "driver/handle.h"
 
 #include <assert.h>
 #include <stdint.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cuInit, and what a fork leaves of it. */
-#include "device.h"
-#include "fault.h"
-#include "sim.h"
-#include "space.h"
+#include "device/device.h"
+#include "driver/sim.h"
+#include "memory/space.h"
+#include "stream/fault.h"
 
 static void forked(void)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cuGetProcAddress: from a base name, a version and flags to an entry. */
-#include "entry.h"
-#include "options.h"
+#include "driver/entry.h"
+#include "machine/options.h"
 
 #include <string.h>
 

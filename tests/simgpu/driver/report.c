@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "report.h"
+#include "driver/report.h"
 
-#include "array.h"
-#include "capacity.h"
-#include "device.h"
-#include "graph_memory.h"
-#include "handle.h"
-#include "hazard.h"
-#include "host.h"
-#include "identity.h"
-#include "memory.h"
-#include "space.h"
-#include "vmm.h"
+#include "device/capacity.h"
+#include "device/device.h"
+#include "driver/handle.h"
+#include "machine/identity.h"
+#include "memory/array.h"
+#include "memory/graph_memory.h"
+#include "memory/host.h"
+#include "memory/memory.h"
+#include "memory/space.h"
+#include "memory/vmm.h"
+#include "stream/hazard.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "sim.h"
+#include "driver/sim.h"
 
-#include "device.h"
-#include "stream.h"
+#include "device/device.h"
+#include "stream/stream.h"
 
 #include <stdlib.h>
 #include <time.h>

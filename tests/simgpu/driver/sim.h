@@ -10,7 +10,7 @@
 #ifndef SIMGPU_SIM_H
 #define SIMGPU_SIM_H
 
-#include "entry.h"
+#include "driver/entry.h"
 
 #include <pthread.h>
 #include <setjmp.h>

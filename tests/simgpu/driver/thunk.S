@@ -49,6 +49,6 @@ gate_thunk:
         .globl symbol; .type symbol, @function; .globl thunk_##symbol; .hidden thunk_##symbol; .p2align 4;             \
 thunk_##symbol: symbol: endbr64; movl $index, %r11d; jmp gate_thunk; .size symbol, . - symbol;
 
-#include "entries.def"
+#include "driver/entries.def"
 
         .section .note.GNU-stack, "", @progbits

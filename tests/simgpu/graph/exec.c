@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "exec.h"
+#include "graph/exec.h"
 
-#include "busy.h"
-#include "context.h"
-#include "event.h"
-#include "graph.h"
-#include "graph_memory.h"
-#include "handle.h"
-#include "hazard.h"
+#include "device/busy.h"
+#include "device/context.h"
+#include "driver/handle.h"
+#include "graph/graph.h"
+#include "memory/graph_memory.h"
+#include "stream/event.h"
+#include "stream/hazard.h"
 
 #include <stdlib.h>
 #include <string.h>

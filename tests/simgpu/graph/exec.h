@@ -6,8 +6,8 @@
 #ifndef SIMGPU_EXEC_H
 #define SIMGPU_EXEC_H
 
-#include "op.h"
-#include "work.h"
+#include "stream/op.h"
+#include "stream/work.h"
 
 struct node;
 struct event;

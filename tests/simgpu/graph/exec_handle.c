@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The entries of executable graphs. */
-#include "exec_handle.h"
+#include "graph/exec_handle.h"
 
-#include "capture.h"
-#include "context.h"
-#include "event.h"
-#include "graph_memory.h"
-#include "graph_params.h"
-#include "handle.h"
-#include "hazard.h"
-#include "submit.h"
+#include "device/context.h"
+#include "driver/handle.h"
+#include "graph/graph_params.h"
+#include "memory/graph_memory.h"
+#include "stream/capture.h"
+#include "stream/event.h"
+#include "stream/hazard.h"
+#include "stream/submit.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #ifndef SIMGPU_EXEC_HANDLE_H
 #define SIMGPU_EXEC_HANDLE_H
 
-#include "exec.h"
+#include "graph/exec.h"
 
 struct executable {
     struct exec *exec;

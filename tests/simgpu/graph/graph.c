@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "graph.h"
+#include "graph/graph.h"
 
-#include "graph_memory.h"
-#include "handle.h"
+#include "driver/handle.h"
+#include "memory/graph_memory.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,7 +6,7 @@
 #ifndef SIMGPU_GRAPH_H
 #define SIMGPU_GRAPH_H
 
-#include "work.h"
+#include "stream/work.h"
 
 struct event;
 struct graph_memory;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The entries about graphs as wholes: life, nodes and edges. */
-#include "graph.h"
+#include "graph/graph.h"
 
-#include "graph_memory.h"
-#include "handle.h"
+#include "driver/handle.h"
+#include "memory/graph_memory.h"
 
 #include <stdlib.h>
 #include <string.h>

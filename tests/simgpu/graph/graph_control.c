@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The same for nodes that move no data: host functions, child graphs, events, empty nodes. */
-#include "graph_nodes.h"
+#include "graph/graph_nodes.h"
 
-#include "exec_handle.h"
+#include "graph/exec_handle.h"
 
 static CUgraphNodeParams of_host(const CUDA_HOST_NODE_PARAMS *host)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The entries that add nodes, and get and set their parameters: any kind, kernels, copies and sets. */
-#include "graph_nodes.h"
+#include "graph/graph_nodes.h"
 
-#include "exec_handle.h"
-#include "graph_memory.h"
-#include "handle.h"
+#include "driver/handle.h"
+#include "graph/exec_handle.h"
+#include "memory/graph_memory.h"
 
 #include <stdlib.h>
 #include <string.h>

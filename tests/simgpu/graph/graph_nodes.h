@@ -3,7 +3,7 @@
 #ifndef SIMGPU_GRAPH_NODES_H
 #define SIMGPU_GRAPH_NODES_H
 
-#include "graph_params.h"
+#include "graph/graph_params.h"
 
 /* All are called without the lock. CUDA_ERROR_INVALID_VALUE for a node of another type, and what params_read says. */
 CUresult node_add(CUgraphNode *created, CUgraph graph, const CUgraphNode *after, size_t count,

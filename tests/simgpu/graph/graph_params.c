@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "graph_params.h"
+#include "graph/graph_params.h"
 
-#include "context.h"
-#include "copy.h"
-#include "event.h"
-#include "handle.h"
-#include "launch.h"
-#include "memop.h"
-#include "rect.h"
-#include "set.h"
+#include "device/context.h"
+#include "driver/handle.h"
+#include "stream/copy.h"
+#include "stream/event.h"
+#include "stream/launch.h"
+#include "stream/memop.h"
+#include "stream/rect.h"
+#include "stream/set.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,7 +6,7 @@
 #ifndef SIMGPU_GRAPH_PARAMS_H
 #define SIMGPU_GRAPH_PARAMS_H
 
-#include "graph.h"
+#include "graph/graph.h"
 
 /* What a node gets from its parameters. */
 struct node_content {

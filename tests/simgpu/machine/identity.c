@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "identity.h"
+#include "machine/identity.h"
 
 #include <ctype.h>
 #include <stdbool.h>

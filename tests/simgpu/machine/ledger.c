@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ledger.h"
+#include "machine/ledger.h"
 
 enum {
     NUMBER_BITS = 30,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "options.h"
+#include "machine/options.h"
 
 #include <stdio.h>
 #include <stdlib.h>

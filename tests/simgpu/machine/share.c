@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "share.h"
+#include "machine/share.h"
 
-#include "options.h"
+#include "machine/options.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -16,7 +16,7 @@
 #ifndef SIMGPU_SHARE_H
 #define SIMGPU_SHARE_H
 
-#include "ledger.h"
+#include "machine/ledger.h"
 
 #include <stddef.h>
 #include <sys/types.h>

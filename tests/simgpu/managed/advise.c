@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Advice about managed memory, and what is known of a range of it. Advice moves nothing: page_use and page_fetch heed
  * it. */
-#include "managed.h"
-#include "page.h"
+#include "managed/managed.h"
+#include "managed/page.h"
 
 static unsigned bit_of(const CUmemLocation *location)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "managed.h"
+#include "managed/managed.h"
 
-#include "context.h"
-#include "page.h"
-#include "submit.h"
+#include "device/context.h"
+#include "managed/page.h"
+#include "stream/submit.h"
 
 struct page_run managed_find(CUdeviceptr start, size_t bytes)
 {

@@ -3,7 +3,7 @@
 #ifndef SIMGPU_MANAGED_H
 #define SIMGPU_MANAGED_H
 
-#include "op.h"
+#include "stream/op.h"
 
 /* The pages of a range that lies in one managed allocation; none where it does not. */
 struct page_run managed_find(CUdeviceptr start, size_t bytes);

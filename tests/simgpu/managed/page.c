@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "page.h"
+#include "managed/page.h"
 
-#include "host_link.h"
-#include "range.h"
+#include "device/host_link.h"
+#include "memory/range.h"
 
 #include <stdlib.h>
 

@@ -13,7 +13,7 @@
 #ifndef SIMGPU_PAGE_H
 #define SIMGPU_PAGE_H
 
-#include "device.h"
+#include "device/device.h"
 
 enum {
     PAGE_BYTES = GRANULE,

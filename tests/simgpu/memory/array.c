@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "array.h"
+#include "memory/array.h"
 
-#include "capture.h"
-#include "handle.h"
-#include "op.h"
-#include "pool.h"
+#include "driver/handle.h"
+#include "memory/pool.h"
+#include "stream/capture.h"
+#include "stream/op.h"
 
 #include <stdlib.h>
 

@@ -3,7 +3,7 @@
 #ifndef SIMGPU_ARRAY_H
 #define SIMGPU_ARRAY_H
 
-#include "context.h"
+#include "device/context.h"
 
 /* Frees the arrays of a context. */
 void array_clear(struct context *context);

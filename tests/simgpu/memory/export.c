@@ -4,9 +4,9 @@
  * file of this process, which the importer opens by way of /proc: so the exporter has to live until then. From then on
  * the bytes are shared; they stay charged to the exporter, whose release ends them for both.
  */
-#include "capture.h"
-#include "handle.h"
-#include "vmm.h"
+#include "driver/handle.h"
+#include "memory/vmm.h"
+#include "stream/capture.h"
 
 #include <fcntl.h>
 #include <stdio.h>

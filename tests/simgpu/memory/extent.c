@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "extent.h"
+#include "memory/extent.h"
 
-#include "page.h"
-#include "pool.h"
-#include "space.h"
+#include "managed/page.h"
+#include "memory/pool.h"
+#include "memory/space.h"
 
 #include <sys/mman.h>
 

@@ -3,7 +3,7 @@
 #ifndef SIMGPU_EXTENT_H
 #define SIMGPU_EXTENT_H
 
-#include "device.h"
+#include "device/device.h"
 
 /* A multiple of the granule. Managed ones count where their pages are held, others on the device: pools give it what
  * they keep, if need be. CUDA_ERROR_OUT_OF_MEMORY. */

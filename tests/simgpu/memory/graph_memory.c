@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "graph_memory.h"
+#include "memory/graph_memory.h"
 
-#include "exec.h"
-#include "graph.h"
-#include "hazard.h"
-#include "op.h"
-#include "pool.h"
-#include "space.h"
+#include "graph/exec.h"
+#include "graph/graph.h"
+#include "memory/pool.h"
+#include "memory/space.h"
+#include "stream/hazard.h"
+#include "stream/op.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>

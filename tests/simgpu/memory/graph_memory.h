@@ -8,7 +8,7 @@
 #ifndef SIMGPU_GRAPH_MEMORY_H
 #define SIMGPU_GRAPH_MEMORY_H
 
-#include "memory.h"
+#include "memory/memory.h"
 
 struct exec;
 struct graph;

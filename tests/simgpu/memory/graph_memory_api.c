@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The entries about memory that graphs allocate. */
-#include "graph.h"
-#include "graph_memory.h"
-#include "handle.h"
+#include "driver/handle.h"
+#include "graph/graph.h"
+#include "memory/graph_memory.h"
 
 static CUresult judge(const CUDA_MEM_ALLOC_NODE_PARAMS *params)
 {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pinned host memory: allocated by the driver, or the program's own and registered. Devices use it at the
  * same address. */
-#include "host.h"
+#include "memory/host.h"
 
-#include "capture.h"
-#include "context.h"
-#include "hazard.h"
-#include "op.h"
+#include "device/context.h"
+#include "stream/capture.h"
+#include "stream/hazard.h"
+#include "stream/op.h"
 
 #include <sys/mman.h>
 #include <unistd.h>

@@ -2,7 +2,7 @@
 #ifndef SIMGPU_HOST_H
 #define SIMGPU_HOST_H
 
-#include "memory.h"
+#include "memory/memory.h"
 
 /* Bytes pinned now, in whole pages: of MEMORY_PINNED or MEMORY_REGISTERED. */
 size_t host_bytes(enum memory_kind kind);

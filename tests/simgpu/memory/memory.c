@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "memory.h"
+#include "memory/memory.h"
 
-#include "context.h"
-#include "pool.h"
-#include "range.h"
-#include "space.h"
+#include "device/context.h"
+#include "memory/pool.h"
+#include "memory/range.h"
+#include "memory/space.h"
 
 #include <stdlib.h>
 

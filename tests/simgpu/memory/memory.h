@@ -7,8 +7,8 @@
 #ifndef SIMGPU_MEMORY_H
 #define SIMGPU_MEMORY_H
 
-#include "device.h"
-#include "sim.h"
+#include "device/device.h"
+#include "driver/sim.h"
 
 enum memory_kind {
     MEMORY_NATIVE,     /* cuMemAlloc */

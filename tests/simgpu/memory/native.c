@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "native.h"
+#include "memory/native.h"
 
-#include "capture.h"
-#include "extent.h"
-#include "graph_memory.h"
-#include "hazard.h"
-#include "host.h"
-#include "op.h"
-#include "pool.h"
-#include "space.h"
+#include "memory/extent.h"
+#include "memory/graph_memory.h"
+#include "memory/host.h"
+#include "memory/pool.h"
+#include "memory/space.h"
+#include "stream/capture.h"
+#include "stream/hazard.h"
+#include "stream/op.h"
 
 #include <limits.h>
 #include <stdlib.h>

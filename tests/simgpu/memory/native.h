@@ -7,8 +7,8 @@
 #ifndef SIMGPU_NATIVE_H
 #define SIMGPU_NATIVE_H
 
-#include "context.h"
-#include "memory.h"
+#include "device/context.h"
+#include "memory/memory.h"
 
 /* Allocates in the context, on its device: for a pool, or (pool NULL) of the kind NATIVE or MANAGED.
  * CUDA_ERROR_OUT_OF_MEMORY. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the driver tells about a pointer. */
-#include "context.h"
-#include "handle.h"
-#include "memory.h"
-#include "native.h"
-#include "space.h"
-#include "vmm.h"
+#include "device/context.h"
+#include "driver/handle.h"
+#include "memory/memory.h"
+#include "memory/native.h"
+#include "memory/space.h"
+#include "memory/vmm.h"
 
 #include <string.h>
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pool.h"
+#include "memory/pool.h"
 
-#include "capture.h"
-#include "graph_memory.h"
-#include "handle.h"
-#include "native.h"
-#include "submit.h"
+#include "driver/handle.h"
+#include "memory/graph_memory.h"
+#include "memory/native.h"
+#include "stream/capture.h"
+#include "stream/submit.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -7,7 +7,7 @@
 #ifndef SIMGPU_POOL_H
 #define SIMGPU_POOL_H
 
-#include "memory.h"
+#include "memory/memory.h"
 
 struct cached;
 

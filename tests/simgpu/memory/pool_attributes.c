@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a pool can be asked and told: attributes, and which devices may touch its memory. */
-#include "handle.h"
-#include "pool.h"
+#include "driver/handle.h"
+#include "memory/pool.h"
 
 /* Where the attribute lives: one of these, or neither if it does not exist. */
 static void attribute_find(struct pool *pool, CUmemPool_attribute attribute, int **number, cuuint64_t **bytes)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "space.h"
+#include "memory/space.h"
 
-#include "device.h"
-#include "range.h"
+#include "device/device.h"
+#include "memory/range.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>

@@ -8,7 +8,7 @@
 #ifndef SIMGPU_SPACE_H
 #define SIMGPU_SPACE_H
 
-#include "sim.h"
+#include "driver/sim.h"
 
 /* Reserves the window. CUDA_ERROR_OUT_OF_MEMORY where even a small one is refused. */
 CUresult space_start(void);

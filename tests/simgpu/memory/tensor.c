@@ -4,7 +4,7 @@
  * kernels here can read (struct simgpu_tensor). Like the driver's own it is opaque to programs: SIMGPU_HIDE_TENSORS
  * decides whether the address is among its words.
  */
-#include "context.h"
+#include "device/context.h"
 
 #include "simgpu.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Texture objects over linear memory. Kernels here cannot sample them: an object says what it was made of. */
-#include "context.h"
-#include "handle.h"
-#include "memory.h"
+#include "device/context.h"
+#include "driver/handle.h"
+#include "memory/memory.h"
 
 #include <stdlib.h>
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Virtual memory management: reservations, physical handles, mappings. cuMemSetAccess is in vmm_access.c. */
-#include "vmm.h"
+#include "memory/vmm.h"
 
-#include "capture.h"
-#include "context.h"
-#include "handle.h"
-#include "hazard.h"
-#include "host.h"
-#include "space.h"
+#include "device/context.h"
+#include "driver/handle.h"
+#include "memory/host.h"
+#include "memory/space.h"
+#include "stream/capture.h"
+#include "stream/hazard.h"
 
 #include <stdlib.h>
 

@@ -3,7 +3,7 @@
 #ifndef SIMGPU_VMM_H
 #define SIMGPU_VMM_H
 
-#include "memory.h"
+#include "memory/memory.h"
 
 struct physical {
     struct device *device; /* charged: the holder, or for host-located memory that current at creation */

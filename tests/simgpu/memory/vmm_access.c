@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who may touch a mapping. */
-#include "capture.h"
-#include "hazard.h"
-#include "space.h"
-#include "vmm.h"
+#include "memory/space.h"
+#include "memory/vmm.h"
+#include "stream/capture.h"
+#include "stream/hazard.h"
 
 #include <sys/mman.h>
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Start and end, versions, and what tells devices apart. */
-#include "nvml.h"
+#include "nvml/nvml.h"
 
-#include "identity.h"
-#include "options.h"
+#include "machine/identity.h"
+#include "machine/options.h"
 
 #include <pthread.h>
 #include <stdint.h>

@@ -4,8 +4,8 @@
  * first sample is taken when the library starts, the next when somebody asks who is a sixth of a second later; NVIDIA
  * promises periods from there to a second.
  */
-#include "nvml_look.h"
-#include "options.h"
+#include "machine/options.h"
+#include "nvml/nvml_look.h"
 
 #include <pthread.h>
 

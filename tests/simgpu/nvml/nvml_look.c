@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "nvml_look.h"
+#include "nvml/nvml_look.h"
 
-#include "options.h"
+#include "machine/options.h"
 
 #include <dlfcn.h>
 #include <stdint.h>

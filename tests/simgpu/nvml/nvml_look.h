@@ -6,8 +6,8 @@
 #ifndef SIMGPU_NVML_LOOK_H
 #define SIMGPU_NVML_LOOK_H
 
-#include "nvml.h"
-#include "share.h"
+#include "machine/share.h"
+#include "nvml/nvml.h"
 
 struct look {
     uint64_t at_ns; /* CLOCK_MONOTONIC */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Memory, and the processes that use it. */
-#include "nvml_look.h"
-#include "options.h"
+#include "machine/options.h"
+#include "nvml/nvml_look.h"
 
 #include <stdint.h>
 

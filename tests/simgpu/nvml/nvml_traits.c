@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What devices are like, and what is not simulated of them. */
-#include "nvml.h"
+#include "nvml/nvml.h"
 
-#include "options.h"
+#include "machine/options.h"
 
 #include <limits.h>
 #include <string.h>

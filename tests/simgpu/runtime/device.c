@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime.h"
+#include "runtime/runtime.h"
 
 #include <string.h>
 
@@ -82,7 +82,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int devic
             CUDA_SUCCESS)                                                                                    \
             properties->field = value;                                                                       \
     }
-#include "properties.def"
+#include "runtime/properties.def"
 #undef PROPERTY
     return cudaSuccess;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "driver.h"
+#include "runtime/driver.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -49,7 +49,7 @@ static void driver_open(void)
     driver.legacy_##name = (PFN_##name##_v##legacy)(uintptr_t)driver_find(#name, legacy, 0);                 \
     driver.per_thread_##name = (PFN_##name##_v##per_thread##suffix)(uintptr_t)driver_find(                   \
         #name, per_thread, CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM);
-#include "driver.def"
+#include "runtime/driver.def"
 #undef ENTRY
 #undef STREAM_ENTRY
     loaded = 0;

@@ -20,7 +20,7 @@ struct driver {
 #define STREAM_ENTRY(name, legacy, per_thread, suffix)                                                       \
     PFN_##name##_v##legacy legacy_##name;                                                                    \
     PFN_##name##_v##per_thread##suffix per_thread_##name;
-#include "driver.def"
+#include "runtime/driver.def"
 #undef ENTRY
 #undef STREAM_ENTRY
     PFN_cuGetProcAddress_v12000 cuGetProcAddress_v12000;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime.h"
+#include "runtime/runtime.h"
 
 const char *cudaGetErrorName(cudaError_t error)
 {
@@ -7,7 +7,7 @@ const char *cudaGetErrorName(cudaError_t error)
 #define ERROR(code, text)                                                                                    \
     case code:                                                                                               \
         return #code;
-#include "errors.def"
+#include "runtime/errors.def"
 #undef ERROR
     default:
         return "unrecognized error code";
@@ -20,7 +20,7 @@ const char *cudaGetErrorString(cudaError_t error)
 #define ERROR(code, text)                                                                                    \
     case code:                                                                                               \
         return text;
-#include "errors.def"
+#include "runtime/errors.def"
 #undef ERROR
     default:
         return "unrecognized error code";

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Memory that another process opens: the driver's calls, with the runtime's structure of the same bytes. */
-#include "runtime.h"
+#include "runtime/runtime.h"
 
 #include <string.h>
 

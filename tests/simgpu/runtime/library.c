@@ -4,7 +4,7 @@
  * kernels that nvcc registers at start are not implemented. On a driver without libraries, older than 12.0, they are
  * modules of the current context and their functions.
  */
-#include "runtime.h"
+#include "runtime/runtime.h"
 
 #include <string.h>
 

@@ -13,8 +13,8 @@
 #include <cuda_runtime_api.h>
 #pragma GCC visibility pop
 
-#include "driver.h"
-#include "refuse.h"
+#include "runtime/driver.h"
+#include "runtime/refuse.h"
 
 /* Loads and initialises the driver, no context needed. CUresult; cudaErrorInsufficientDriver as a CUresult
  * without a driver. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copies, sets and stream-ordered allocation. Built once per flavour of the default stream. */
-#include "runtime.h"
+#include "runtime/runtime.h"
 
 cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind)
 {

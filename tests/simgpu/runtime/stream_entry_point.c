@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The runtime's way to the driver's functions. Built once per flavour of the default stream. */
-#include "runtime.h"
+#include "runtime/runtime.h"
 
 #ifdef CUDA_API_PER_THREAD_DEFAULT_STREAM
 #define DEFAULT_FLAGS CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM

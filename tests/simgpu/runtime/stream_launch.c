@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Kernels, host functions and graphs put on a stream. Built once per flavour of the default stream. */
-#include "runtime.h"
+#include "runtime/runtime.h"
 
 cudaError_t cudaLaunchKernel(const void *function, dim3 grid, dim3 block, void **arguments,
                              size_t shared_bytes, cudaStream_t stream)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Waiting, recording, capturing and asking on a stream. Built once per flavour of the default stream. */
-#include "runtime.h"
+#include "runtime/runtime.h"
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {

@@ -4,7 +4,7 @@
  * source wins, and no list of what is missing needs to be kept. The callers' prototypes differ; the result is
  * an error code in all of them but a few that register static kernels.
  */
-#include "refuse.h"
+#include "runtime/refuse.h"
 
 #define EXPORT(name)                                                                                         \
     __attribute__((weak, visibility("default"))) int name(void);                                             \
@@ -13,4 +13,4 @@
         static int printed;                                                                                  \
         return runtime_refuse(#name, &printed);                                                              \
     }
-#include "exports.def"
+#include "runtime/exports.def"

@@ -3,8 +3,8 @@
  * Batches of copies between pointers. Here they run one after the other, and what their attributes allow beyond that is
  * not used.
  */
-#include "context.h"
-#include "copy.h"
+#include "device/context.h"
+#include "stream/copy.h"
 
 struct batch {
     const CUdeviceptr *to, *from;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "capture.h"
+#include "stream/capture.h"
 
-#include "context.h"
-#include "graph.h"
-#include "graph_memory.h"
+#include "device/context.h"
+#include "graph/graph.h"
+#include "memory/graph_memory.h"
 
 #include <stdlib.h>
 

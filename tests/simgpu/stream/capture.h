@@ -11,8 +11,8 @@
 #ifndef SIMGPU_CAPTURE_H
 #define SIMGPU_CAPTURE_H
 
-#include "event.h"
-#include "stream.h"
+#include "stream/event.h"
+#include "stream/stream.h"
 
 struct graph;
 struct graph_memory;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The entries of stream capture. */
-#include "capture.h"
+#include "stream/capture.h"
 
-#include "context.h"
-#include "graph.h"
-#include "handle.h"
+#include "device/context.h"
+#include "driver/handle.h"
+#include "graph/graph.h"
 
 #include <string.h>
 

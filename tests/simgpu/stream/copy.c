@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "copy.h"
+#include "stream/copy.h"
 
-#include "context.h"
-#include "fault.h"
-#include "host_link.h"
-#include "managed.h"
-#include "page.h"
+#include "device/context.h"
+#include "device/host_link.h"
+#include "managed/managed.h"
+#include "managed/page.h"
+#include "stream/fault.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #ifndef SIMGPU_COPY_H
 #define SIMGPU_COPY_H
 
-#include "submit.h"
+#include "stream/submit.h"
 
 /* Which of a copy's operands are ordinary pointers of the CPU, or that their addresses tell. */
 enum copy_kind {

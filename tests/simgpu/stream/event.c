@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "event.h"
+#include "stream/event.h"
 
-#include "capture.h"
-#include "context.h"
-#include "handle.h"
-#include "submit.h"
+#include "device/context.h"
+#include "driver/handle.h"
+#include "stream/capture.h"
+#include "stream/submit.h"
 
 #include <stdlib.h>
 

@@ -4,7 +4,7 @@
 #ifndef SIMGPU_EVENT_H
 #define SIMGPU_EVENT_H
 
-#include "stream.h"
+#include "stream/stream.h"
 
 struct capture;
 struct node;

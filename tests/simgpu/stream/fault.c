@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fault.h"
+#include "stream/fault.h"
 
-#include "context.h"
-#include "host_link.h"
-#include "managed.h"
-#include "space.h"
+#include "device/context.h"
+#include "device/host_link.h"
+#include "managed/managed.h"
+#include "memory/space.h"
 
 #include <signal.h>
 #include <stdio.h>

@@ -7,7 +7,7 @@
 #ifndef SIMGPU_FAULT_H
 #define SIMGPU_FAULT_H
 
-#include "op.h"
+#include "stream/op.h"
 
 /* Installs the handler. */
 void fault_start(void);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "hazard.h"
+#include "stream/hazard.h"
 
-#include "exec.h"
-#include "stream.h"
+#include "graph/exec.h"
+#include "stream/stream.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -13,7 +13,7 @@
 #ifndef SIMGPU_HAZARD_H
 #define SIMGPU_HAZARD_H
 
-#include "op.h"
+#include "stream/op.h"
 
 enum {
     HISTORY_MAX = 1024,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "launch.h"
+#include "stream/launch.h"
 
-#include "capture.h"
-#include "fault.h"
-#include "submit.h"
+#include "stream/capture.h"
+#include "stream/fault.h"
+#include "stream/submit.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,8 +2,8 @@
 #ifndef SIMGPU_LAUNCH_H
 #define SIMGPU_LAUNCH_H
 
-#include "module.h"
-#include "work.h"
+#include "code/module.h"
+#include "stream/work.h"
 
 /* How a launch is described: by a call or by a graph node. */
 struct launch {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Memory operations of streams: cuStreamWaitValue, cuStreamWriteValue, cuStreamBatchMemOp. */
-#include "memop.h"
+#include "stream/memop.h"
 
-#include "context.h"
-#include "fault.h"
+#include "device/context.h"
+#include "stream/fault.h"
 
 #include <stdlib.h>
 #include <string.h>

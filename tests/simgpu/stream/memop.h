@@ -6,7 +6,7 @@
 #ifndef SIMGPU_MEMOP_H
 #define SIMGPU_MEMOP_H
 
-#include "submit.h"
+#include "stream/submit.h"
 
 /*
  * Reads a batch as NVIDIA's structure has it; v1: by the first version of the entries. The work owns a copy.

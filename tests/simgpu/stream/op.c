@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "op.h"
+#include "stream/op.h"
 
-#include "busy.h"
-#include "context.h"
-#include "hazard.h"
-#include "stream.h"
+#include "device/busy.h"
+#include "device/context.h"
+#include "stream/hazard.h"
+#include "stream/stream.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -11,9 +11,9 @@
 #ifndef SIMGPU_OP_H
 #define SIMGPU_OP_H
 
-#include "memory.h"
-#include "sim.h"
-#include "work.h"
+#include "driver/sim.h"
+#include "memory/memory.h"
+#include "stream/work.h"
 
 struct stream;
 

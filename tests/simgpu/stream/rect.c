@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "rect.h"
+#include "stream/rect.h"
 
 #include <string.h>
 

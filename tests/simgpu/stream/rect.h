@@ -3,7 +3,7 @@
 #ifndef SIMGPU_RECT_H
 #define SIMGPU_RECT_H
 
-#include "copy.h"
+#include "stream/copy.h"
 
 /* CUDA_ERROR_INVALID_VALUE for a bad description, NOT_SUPPORTED for one with arrays. Needs the lock for
  * UNIFIED operands. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sets: cuMemsetD8, D16, D32, one- and two-dimensional. */
-#include "set.h"
+#include "stream/set.h"
 
-#include "context.h"
-#include "fault.h"
+#include "device/context.h"
+#include "stream/fault.h"
 
 #include <string.h>
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "stream.h"
+#include "stream/stream.h"
 
-#include "capture.h"
-#include "context.h"
-#include "handle.h"
+#include "device/context.h"
+#include "driver/handle.h"
+#include "stream/capture.h"
 
 #include <signal.h>
 #include <stdlib.h>

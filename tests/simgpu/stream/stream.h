@@ -8,8 +8,8 @@
 #ifndef SIMGPU_STREAM_H
 #define SIMGPU_STREAM_H
 
-#include "op.h"
-#include "sim.h"
+#include "driver/sim.h"
+#include "stream/op.h"
 
 struct capture;
 struct node;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The entries that handle streams, except those of capture. */
-#include "capture.h"
-#include "context.h"
-#include "handle.h"
-#include "stream.h"
-#include "submit.h"
+#include "device/context.h"
+#include "driver/handle.h"
+#include "stream/capture.h"
+#include "stream/stream.h"
+#include "stream/submit.h"
 
 enum {
     PRIORITY_LEAST = 0,

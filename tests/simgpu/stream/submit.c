@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "submit.h"
+#include "stream/submit.h"
 
-#include "capture.h"
-#include "context.h"
+#include "device/context.h"
+#include "stream/capture.h"
 
 static CUresult enqueue(struct stream *stream, struct work *work, enum submit_mode mode)
 {

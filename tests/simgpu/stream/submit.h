@@ -3,8 +3,8 @@
 #ifndef SIMGPU_SUBMIT_H
 #define SIMGPU_SUBMIT_H
 
-#include "stream.h"
-#include "work.h"
+#include "stream/stream.h"
+#include "stream/work.h"
 
 enum submit_mode {
     SUBMIT_ASYNC,

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "work.h"
+#include "stream/work.h"
 
-#include "exec.h"
-#include "fault.h"
-#include "managed.h"
-#include "memop.h"
-#include "module.h"
-#include "op.h"
-#include "pool.h"
-#include "stream.h"
+#include "code/module.h"
+#include "graph/exec.h"
+#include "managed/managed.h"
+#include "memory/pool.h"
+#include "stream/fault.h"
+#include "stream/memop.h"
+#include "stream/op.h"
+#include "stream/stream.h"
 
 #include <stdlib.h>
 #include <string.h>

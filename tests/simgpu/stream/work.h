@@ -6,8 +6,8 @@
 #ifndef SIMGPU_WORK_H
 #define SIMGPU_WORK_H
 
-#include "memory.h"
-#include "sim.h"
+#include "driver/sim.h"
+#include "memory/memory.h"
 
 enum work_kind {
     WORK_EMPTY, /* an order point: event records, waits, empty nodes */

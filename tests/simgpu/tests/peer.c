@@ -18,7 +18,7 @@ static char path[64];
 
 const char *share_begin(const char *memory)
 {
-    /* Where locks are known to live as long as mappings, see share.h. */
+    /* Where locks are known to live as long as mappings, see machine/share.h. */
     snprintf(path, sizeof path, "%s/simgpu-test-%d", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp",
              (int)getpid());
     unlink(path);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The admission alone, by processes that are killed or stopped at each of their instructions. */
-#include "../machine/ledger.h"
+#include "machine/ledger.h"
 
 #include <criterion/criterion.h>
 #include <signal.h>

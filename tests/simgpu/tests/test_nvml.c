@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The management library, alone, beside the driver and beside other processes. */
-#include "../nvml/nvml.h"
 #include "driver.h"
+#include "nvml/nvml.h"
 #include "peer.h"
 
 #include <criterion/criterion.h>

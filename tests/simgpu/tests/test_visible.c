@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CUDA_VISIBLE_DEVICES, and what tells devices apart. A machine of four; NVML shows all of them, in their order. */
-#include "../nvml/nvml.h"
 #include "driver.h"
+#include "nvml/nvml.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
