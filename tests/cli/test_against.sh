@@ -4,10 +4,9 @@
 # usage: test_against.sh AGAINST
 set -u
 
+. "$(dirname "$0")/tap.sh"
+
 against=$1
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-count=0
 
 # bench FOLDER NAME TIMES VARIANT...: a bench that takes this many nanoseconds; the machine gets slower at each round.
 bench() {
@@ -31,17 +30,8 @@ bench() {
     chmod +x "$file"
 }
 
-# check NAME CONDITION...
-check() {
-    name=$1
-    shift
-    count=$((count + 1))
-    if "$@"; then
-        echo "ok $count - $name"
-    else
-        echo "not ok $count - $name"
-        sed 's/^/# /' "$work/out"
-    fi
+explain() {
+    cat "$work/out"
 }
 
 compare() {
@@ -88,4 +78,4 @@ check "and is named" says 'bench_one of .*after failed with 3'
 ! compare three
 check "so is one that a build lacks" says 'bench_three'
 
-echo "1..$count"
+plan

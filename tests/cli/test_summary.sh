@@ -4,28 +4,24 @@
 # usage: test_summary.sh SUMMARY
 set -u
 
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-count=0
+. "$(dirname "$0")/tap.sh"
+
+summary=$1
+
+explain() {
+    printf '%s\n' "expected $expected" "got $status $out"
+}
 
 # counts NAME STATUS LINE [OPTION...]: the log on stdin gives this last line and this exit status.
 counts() {
-    name=$1
+    case_name=$1
     expected="$2 $3"
     shift 3
     cat >"$work/log"
     out=$(python3 "$summary" "$@" "$work/log")
     status=$?
-    count=$((count + 1))
-    if [ "$status $(printf '%s\n' "$out" | tail -n 1)" = "$expected" ]; then
-        echo "ok $count - $name"
-    else
-        echo "not ok $count - $name"
-        printf '%s\n' "expected $expected" "got $status $out" | sed 's/^/# /'
-    fi
+    check "$case_name" [ "$status $(printf '%s\n' "$out" | tail -n 1)" = "$expected" ]
 }
-
-summary=$1
 
 counts "cases of a TAP program are counted one by one" 1 "2 passed, 1 failed, 1 skipped" <<'LOG'
 {"name": "a", "result": "FAIL", "returncode": 1, "stdout": "1..4\nok - one  (0.01s)\nnot ok - two\nok 3\nok - four # SKIP no GPU\n"}
@@ -58,4 +54,4 @@ counts "runs that did not build are failures" 1 "1 passed, 1 failed, 0 skipped" 
 {"name": "a", "result": "OK", "returncode": 0, "stdout": ""}
 LOG
 
-echo "1..$count"
+plan

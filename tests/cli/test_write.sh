@@ -4,22 +4,12 @@
 # usage: test_write.sh WRITE
 set -u
 
-write=$1
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-count=0
+. "$(dirname "$0")/tap.sh"
 
-# check NAME CONDITION...
-check() {
-    name=$1
-    shift
-    count=$((count + 1))
-    if "$@"; then
-        echo "ok $count - $name"
-    else
-        echo "not ok $count - $name"
-        sed 's/^/# /' "$work/document"
-    fi
+write=$1
+
+explain() {
+    cat "$work/document"
 }
 
 has() {
@@ -65,4 +55,4 @@ printf '%s\n' 'no place for it' >"$work/document"
 check "a document without a place for it is an error" [ $? = 0 ]
 check "and stays as it is" [ "$(cat "$work/document")" = 'no place for it' ]
 
-echo "1..$count"
+plan
