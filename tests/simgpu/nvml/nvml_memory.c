@@ -76,7 +76,7 @@ nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsign
     return nvmlDeviceGetComputeRunningProcesses_v2(device, count, infos);
 }
 
-/* Nothing draws on them, and no server stands between them and processes. */
+/* Nothing draws on a device, and no server stands between it and processes: these lists are always empty. */
 static nvmlReturn_t give_nobody(nvmlDevice_t device, unsigned *count)
 {
     nvmlReturn_t otherwise;
@@ -87,44 +87,15 @@ static nvmlReturn_t give_nobody(nvmlDevice_t device, unsigned *count)
     return NVML_SUCCESS;
 }
 
-nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses(nvmlDevice_t device, unsigned *count,
-                                                   nvmlProcessInfo_v1_t *infos)
-{
-    (void)infos;
-    return give_nobody(device, count);
-}
-
-nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses_v2(nvmlDevice_t device, unsigned *count,
-                                                      nvmlProcessInfo_v2_t *infos)
-{
-    (void)infos;
-    return give_nobody(device, count);
-}
-
-nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses_v3(nvmlDevice_t device, unsigned *count,
-                                                      nvmlProcessInfo_v2_t *infos)
-{
-    (void)infos;
-    return give_nobody(device, count);
-}
-
-nvmlReturn_t nvmlDeviceGetMPSComputeRunningProcesses(nvmlDevice_t device, unsigned *count,
-                                                     nvmlProcessInfo_v1_t *infos)
-{
-    (void)infos;
-    return give_nobody(device, count);
-}
-
-nvmlReturn_t nvmlDeviceGetMPSComputeRunningProcesses_v2(nvmlDevice_t device, unsigned *count,
-                                                        nvmlProcessInfo_v2_t *infos)
-{
-    (void)infos;
-    return give_nobody(device, count);
-}
-
-nvmlReturn_t nvmlDeviceGetMPSComputeRunningProcesses_v3(nvmlDevice_t device, unsigned *count,
-                                                        nvmlProcessInfo_v2_t *infos)
-{
-    (void)infos;
-    return give_nobody(device, count);
-}
+#define EMPTY_LIST(function, type)                                                                           \
+    nvmlReturn_t function(nvmlDevice_t device, unsigned *count, type *infos)                                 \
+    {                                                                                                        \
+        (void)infos;                                                                                         \
+        return give_nobody(device, count);                                                                   \
+    }
+EMPTY_LIST(nvmlDeviceGetGraphicsRunningProcesses, nvmlProcessInfo_v1_t)
+EMPTY_LIST(nvmlDeviceGetGraphicsRunningProcesses_v2, nvmlProcessInfo_v2_t)
+EMPTY_LIST(nvmlDeviceGetGraphicsRunningProcesses_v3, nvmlProcessInfo_v2_t)
+EMPTY_LIST(nvmlDeviceGetMPSComputeRunningProcesses, nvmlProcessInfo_v1_t)
+EMPTY_LIST(nvmlDeviceGetMPSComputeRunningProcesses_v2, nvmlProcessInfo_v2_t)
+EMPTY_LIST(nvmlDeviceGetMPSComputeRunningProcesses_v3, nvmlProcessInfo_v2_t)
