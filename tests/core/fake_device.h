@@ -7,18 +7,17 @@
  * handle and follow it wherever it is mapped; host memory shows the same bytes under its alias, for the CPU
  * and where it is mapped.
  *
- * Strict   What a driver leaves to the caller is checked here: a broken rule is a violation. Each is counted,
- * the first is kept as a sentence, and the call fails with -EIO where a driver would have to fail, too.
+ * Strict   What a driver leaves to the caller is checked here: a broken rule is a violation. Each is counted, the first
+ *          is kept as a sentence, and the call fails with -EIO where a driver would have to fail, too.
  *          - map wants a free, reserved range of the size of the handle; unmap undoes exactly one map
  *          - release of a handle that is mapped; any use of one that was released
- *          - copies touch only mapped and granted addresses or aliases, when they are started and when they
- * are done
+ *          - copies touch only mapped and granted addresses or aliases, when they are started and when they are done
  *          - while a kernel runs (fake_launch) nobody unmaps its range or copies from or to it
  *          A test ends with cr_assert_null(fake_violation(fake)).
- * Late     Nothing happens before it must: a copy is made when `copied` or `drain` waits for it, a kernel
- * runs when `drain` or fake_finish_kernels waits for it. Who reads too early reads old bytes. Time     Stands
- * still until the test moves it. Threads  Any, as a device promises. Fields without a note below are for
- * reading once other threads have ended.
+ * Late     Nothing happens before it must: a copy is made when `copied` or `drain` waits for it, a kernel runs when
+ *          `drain` or fake_finish_kernels waits for it. Who reads too early reads old bytes.
+ * Time     Stands still until the test moves it.
+ * Threads  Any, as a device promises. Fields without a note below are for reading once other threads have ended.
  */
 #ifndef EBBTIDE_TESTS_FAKE_DEVICE_H
 #define EBBTIDE_TESTS_FAKE_DEVICE_H

@@ -5,8 +5,8 @@
  *   cuMemcpyDtoHAsync_v2:1+         all from the first
  *   cuMemCreate:2:=801              with this CUresult instead of CUDA_ERROR_OUT_OF_MEMORY
  *   cuMemUnmap:1@libebbtide         only calls whose return address lies in a shared object whose file name
- * contains that; only those are counted NAME is the symbol, suffixes included. A failed call has done
- * nothing.
+ *                                   contains that; only those are counted
+ * NAME is the symbol, suffixes included. A failed call has done nothing.
  */
 #ifndef SIMGPU_FAIL_H
 #define SIMGPU_FAIL_H

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Hazards: uses of memory that hardware would answer with a crash or wrong bytes, sometimes. Each is counted
- * and, up to a cap, printed. 1  a range goes away (unmap, remap, revoked access, a free that does not wait
- * for that device) under an incomplete operation that names it, or a running kernel that has declared it with
- * simgpu_touch 2  a copy, set or memory operation writes what another operation uses, and neither is ordered after the other
+ * and, up to a cap, printed.
+ *   1  a range goes away (unmap, remap, revoked access, a free that does not wait for that device) under an incomplete
+ *      operation that names it, or a running kernel that has declared it with simgpu_touch
+ *   2  a copy, set or memory operation writes what another operation uses, and neither is ordered after the other
  *   3  a graph is launched with a copy or set whose memory is not where it was at instantiation (another device, or the
  *      host): NVIDIA documents that the instance records it
  * The second compares physical places, so that aliases are one. A kernel uses what it declares with
