@@ -45,7 +45,7 @@ static int pin_away(void *ptr)
         r = host_block_query(ptr, &info);
         r = r ? r : host_share_make_room(info.away_bytes);
         r = r ? r : host_block_pin(ptr, 0);
-        host_block_unpin(ptr, 0);
+        host_block_unpin(ptr);
     }
     mover_give();
     return r;
@@ -74,7 +74,7 @@ int host_object_pin(void *ptr, unsigned flags)
 
 int host_object_unpin(void *ptr)
 {
-    int r = host_block_unpin(ptr, 0);
+    int r = host_block_unpin(ptr);
 
     if (!r)
         keep_to_share();

@@ -68,9 +68,9 @@ uint64_t driver_memory_registered_cost(const void *memory, uint64_t bytes)
     return covered == bytes ? 0 : driver_memory_pinned_cost(memory, bytes) - covered;
 }
 
-int driver_memory_charge(unsigned ordinal, enum device_class class, uint64_t bytes, const void *call_site)
+int driver_memory_charge(unsigned ordinal, enum device_class class, uint64_t bytes)
 {
-    return core_charge(ordinal, class, driver_memory_cost(bytes), call_site);
+    return core_charge(ordinal, class, driver_memory_cost(bytes));
 }
 
 void driver_memory_refund(unsigned ordinal, enum device_class class, uint64_t bytes)

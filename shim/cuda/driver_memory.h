@@ -50,7 +50,7 @@ uint64_t driver_memory_registered_cost(const void *memory, uint64_t bytes);
 void driver_memory_registered_settle(const void *memory, uint64_t bytes);
 
 /** Charge before the real call. 0, or -ENOMEM: refused. */
-int driver_memory_charge(unsigned ordinal, enum device_class class, uint64_t bytes, const void *call_site);
+int driver_memory_charge(unsigned ordinal, enum device_class class, uint64_t bytes);
 /** The real call failed: give back what driver_memory_charge charged. */
 void driver_memory_refund(unsigned ordinal, enum device_class class, uint64_t bytes);
 

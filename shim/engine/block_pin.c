@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* block_pin.c - what is said about a block: find it, pin it, register it, send it away. See core.h. */
+/* block_pin.c - what is said about a block: find it, pin it, share it, say how long it stays. See core.h. */
 #include <errno.h>
 #include <stddef.h>
 
@@ -144,20 +144,4 @@ int core_set_priority(uint64_t address, int priority)
     core.is_ranked = core.is_ranked || priority;
     lock_release(&core.lock);
     return 0;
-}
-
-long core_evict(int tier)
-{
-    long moved = 0;
-
-    if (!core_active())
-        return 0;
-    for (unsigned i = 0; i < core.device->count; i++) {
-        mover_take();
-        moved += (long)mover_relieve(i, core.devices[i].budget.used_bytes, UINT64_MAX, false);
-        if (tier >= TIER_DISK)
-            mover_spill(core.host_budget.class_bytes[HOST_TIER], UINT64_MAX);
-        mover_give();
-    }
-    return moved;
 }

@@ -80,13 +80,12 @@ int core_charge_quietly(unsigned ordinal, enum device_class class, uint64_t byte
     return charge_with_room(ordinal, class, bytes) == 0 ? 0 : -ENOMEM;
 }
 
-int core_charge(unsigned ordinal, enum device_class class, uint64_t bytes, const void *call_site)
+int core_charge(unsigned ordinal, enum device_class class, uint64_t bytes)
 {
     unsigned tries = 0;
     uint64_t outer;
     int r;
 
-    (void)call_site;
     if (!core_active() || ordinal >= core.device->count)
         return 0;
     outer = drain_patience_begin();

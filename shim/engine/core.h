@@ -161,7 +161,7 @@ int core_share(uint64_t address, unsigned index, uint64_t *out_bytes, int *out_f
 
 /** Charge memory that the driver will allocate itself, evicting blocks where needed. Before the real call.
  *  -ENOMEM when the budget refuses (one line was logged). `bytes` may be 0. */
-int core_charge(unsigned ordinal, enum device_class class, uint64_t bytes, const void *call_site);
+int core_charge(unsigned ordinal, enum device_class class, uint64_t bytes);
 /** Charge memory that the driver holds already, evicting blocks where needed; over the limit where nothing can move,
  *  so that the ledger stays true. */
 void core_charge_held(unsigned ordinal, enum device_class class, uint64_t bytes);
@@ -326,9 +326,5 @@ void core_roots_unknown(const char *why);
 /** Lower stages and higher priorities stay longer: see policies.h. -ENOENT no block, -EINVAL out of range. */
 int core_set_stage(uint64_t address, int stage);
 int core_set_priority(uint64_t address, int priority);
-
-/** Send every block away that may leave, to at least `tier` (1 host, 2 disk). Returns the bytes that left a
- *  device. */
-long core_evict(int tier);
 
 #endif

@@ -80,7 +80,7 @@ CUresult hook_cuMemAlloc_v2(__typeof__(cuMemAlloc_v2) *next, const void *call_si
 
     if (error != -ENOTSUP)
         return hooks_result(error);
-    if (driver_memory_charge(place.ordinal, CLASS_NATIVE, bytesize, site))
+    if (driver_memory_charge(place.ordinal, CLASS_NATIVE, bytesize))
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = next(dptr, bytesize);
 
@@ -136,7 +136,7 @@ CUresult hook_cuMemAllocPitch_v2(__typeof__(cuMemAllocPitch_v2) *next, const voi
         *pPitch = pitch;
     if (error != -ENOTSUP)
         return hooks_result(error);
-    if (driver_memory_charge(place.ordinal, CLASS_NATIVE, bytes, site))
+    if (driver_memory_charge(place.ordinal, CLASS_NATIVE, bytes))
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = next(dptr, pPitch, WidthInBytes, Height, ElementSizeBytes);
 
@@ -155,13 +155,13 @@ CUresult hook_cuMemAllocPitch_v2(__typeof__(cuMemAllocPitch_v2) *next, const voi
 CUresult hook_cuMemAllocManaged(__typeof__(cuMemAllocManaged) *next, const void *call_site, CUdeviceptr *dptr,
                                 size_t bytesize, unsigned int flags)
 {
-    const void *site = call_site_of(call_site);
     struct place place;
 
+    (void)call_site;
     if (!dptr || !bytesize || !contexts_here(&place))
         return next(dptr, bytesize, flags);
     pools_settle();
-    if (driver_memory_charge(place.ordinal, CLASS_MANAGED, bytesize, site))
+    if (driver_memory_charge(place.ordinal, CLASS_MANAGED, bytesize))
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = next(dptr, bytesize, flags);
 

@@ -4,7 +4,6 @@
 #include "cuda/driver_memory.h"
 #include "cuda/pools.h"
 #include "engine/core.h"
-#include "hook/call_site.h"
 #include "hook/hooks.h"
 
 static uint64_t key_of(const void *handle)
@@ -65,8 +64,8 @@ static uint64_t descriptor_bytes(const CUDA_ARRAY3D_DESCRIPTOR *desc, bool is_mi
             : NULL)
 
 /* False: refused. What the driver is to refuse itself is charged nothing. */
-static bool begin(const void *call_site, const void *handle, const CUDA_ARRAY3D_DESCRIPTOR *desc,
-                  bool is_mipmapped, struct making *out)
+static bool begin(const void *handle, const CUDA_ARRAY3D_DESCRIPTOR *desc, bool is_mipmapped,
+                  struct making *out)
 {
     *out = (struct making){0};
     if (!handle || !desc || !contexts_here(&out->place) || desc->Flags & CUDA_ARRAY3D_DEFERRED_MAPPING)
@@ -74,7 +73,7 @@ static bool begin(const void *call_site, const void *handle, const CUDA_ARRAY3D_
     uint64_t bytes = descriptor_bytes(desc, is_mipmapped);
 
     pools_settle();
-    if (driver_memory_charge(out->place.ordinal, CLASS_ARRAY, bytes, call_site_of(call_site)))
+    if (driver_memory_charge(out->place.ordinal, CLASS_ARRAY, bytes))
         return false;
     out->bytes = bytes;
     return true;
@@ -125,7 +124,8 @@ CUresult hook_cuArrayCreate_v2(__typeof__(cuArrayCreate_v2) *next, const void *c
 {
     struct making making;
 
-    return begin(call_site, pHandle, PLANE(pAllocateArray), false, &making)
+    (void)call_site;
+    return begin(pHandle, PLANE(pAllocateArray), false, &making)
                ? made(next(pHandle, pAllocateArray), &making, pHandle)
                : CUDA_ERROR_OUT_OF_MEMORY;
 }
@@ -135,7 +135,8 @@ CUresult hook_cuArrayCreate(__typeof__(cuArrayCreate) *next, const void *call_si
 {
     struct making making;
 
-    return begin(call_site, pHandle, PLANE(pAllocateArray), false, &making)
+    (void)call_site;
+    return begin(pHandle, PLANE(pAllocateArray), false, &making)
                ? made(next(pHandle, pAllocateArray), &making, pHandle)
                : CUDA_ERROR_OUT_OF_MEMORY;
 }
@@ -145,7 +146,8 @@ CUresult hook_cuArray3DCreate_v2(__typeof__(cuArray3DCreate_v2) *next, const voi
 {
     struct making making;
 
-    return begin(call_site, pHandle, pAllocateArray, false, &making)
+    (void)call_site;
+    return begin(pHandle, pAllocateArray, false, &making)
                ? made(next(pHandle, pAllocateArray), &making, pHandle)
                : CUDA_ERROR_OUT_OF_MEMORY;
 }
@@ -155,7 +157,8 @@ CUresult hook_cuArray3DCreate(__typeof__(cuArray3DCreate) *next, const void *cal
 {
     struct making making;
 
-    return begin(call_site, pHandle, VOLUME(pAllocateArray), false, &making)
+    (void)call_site;
+    return begin(pHandle, VOLUME(pAllocateArray), false, &making)
                ? made(next(pHandle, pAllocateArray), &making, pHandle)
                : CUDA_ERROR_OUT_OF_MEMORY;
 }
@@ -169,7 +172,8 @@ CUresult hook_cuMipmappedArrayCreate(__typeof__(cuMipmappedArrayCreate) *next, c
     CUresult told = CUDA_ERROR_NOT_SUPPORTED;
     struct making making;
 
-    if (!begin(call_site, pHandle, pMipmappedArrayDesc, true, &making))
+    (void)call_site;
+    if (!begin(pHandle, pMipmappedArrayDesc, true, &making))
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = next(pHandle, pMipmappedArrayDesc, numMipmapLevels);
 

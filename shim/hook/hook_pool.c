@@ -10,7 +10,6 @@
 #include "cuda/driver_memory.h"
 #include "cuda/pools.h"
 #include "engine/core.h"
-#include "hook/call_site.h"
 #include "hook/hooks.h"
 
 #include <errno.h>
@@ -161,6 +160,7 @@ CUresult hook_cuMemAllocAsync(__typeof__(cuMemAllocAsync) *next, const void *cal
     struct place place;
     CUmemoryPool pool = NULL;
 
+    (void)call_site;
     if (!dptr || !bytesize || capture_records(hStream, next == real.cuMemAllocAsync_ptsz) ||
         !place_of(hStream, &place))
         return next(dptr, bytesize, hStream);
@@ -168,7 +168,7 @@ CUresult hook_cuMemAllocAsync(__typeof__(cuMemAllocAsync) *next, const void *cal
     if (real.cuDeviceGetMemPool &&
         real.cuDeviceGetMemPool(&pool, contexts_device(place.ordinal)) != CUDA_SUCCESS)
         pool = NULL;
-    if (driver_memory_charge(place.ordinal, CLASS_POOL, bytesize, call_site_of(call_site)))
+    if (driver_memory_charge(place.ordinal, CLASS_POOL, bytesize))
         return CUDA_ERROR_OUT_OF_MEMORY;
     return note(next(dptr, bytesize, hStream), &place, pool, dptr, bytesize);
 }
@@ -178,12 +178,13 @@ CUresult hook_cuMemAllocFromPoolAsync(__typeof__(cuMemAllocFromPoolAsync) *next,
 {
     struct place place;
 
+    (void)call_site;
     if (!dptr || !bytesize || !pool || capture_records(hStream, next == real.cuMemAllocFromPoolAsync_ptsz) ||
         !place_of(hStream, &place))
         return next(dptr, bytesize, pool, hStream);
     pools_settle();
     place.ordinal = ordinal_of(pool, place.ordinal);
-    if (driver_memory_charge(place.ordinal, CLASS_POOL, bytesize, call_site_of(call_site)))
+    if (driver_memory_charge(place.ordinal, CLASS_POOL, bytesize))
         return CUDA_ERROR_OUT_OF_MEMORY;
     return note(next(dptr, bytesize, pool, hStream), &place, pool, dptr, bytesize);
 }

@@ -7,7 +7,6 @@
 #include "cuda/driver_memory.h"
 #include "cuda/pools.h"
 #include "engine/core.h"
-#include "hook/call_site.h"
 #include "hook/hooks.h"
 
 /* One piece of physical memory. */
@@ -38,10 +37,10 @@ static bool is_on_host(const CUmemAllocationProp *prop)
     return prop->location.type != CU_MEM_LOCATION_TYPE_DEVICE;
 }
 
-static int charge(const struct memory *memory, const void *site)
+static int charge(const struct memory *memory)
 {
     return memory->on_host ? core_host_charge(HOST_PINNED, memory->bytes)
-                           : core_charge(memory->ordinal, CLASS_VMM, memory->bytes, site);
+                           : core_charge(memory->ordinal, CLASS_VMM, memory->bytes);
 }
 
 static void credit(const struct memory *memory)
@@ -84,6 +83,7 @@ CUresult hook_cuMemCreate(__typeof__(cuMemCreate) *next, const void *call_site,
                           CUmemGenericAllocationHandle *handle, size_t size, const CUmemAllocationProp *prop,
                           unsigned long long flags)
 {
+    (void)call_site;
     if (!handle || !size || !prop)
         return next(handle, size, prop, flags);
     struct memory memory = {.bytes = size, .on_host = is_on_host(prop), .handles = 1};
@@ -92,7 +92,7 @@ CUresult hook_cuMemCreate(__typeof__(cuMemCreate) *next, const void *call_site,
         return next(handle, size, prop, flags);
     memory.ordinal = memory.on_host ? 0 : (unsigned)prop->location.id;
     pools_settle();
-    if (charge(&memory, call_site_of(call_site)))
+    if (charge(&memory))
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = next(handle, size, prop, flags);
 

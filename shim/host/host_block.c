@@ -336,12 +336,11 @@ int host_block_bring(void *ptr)
     return rc;
 }
 
-int host_block_unpin(void *ptr, unsigned flags)
+int host_block_unpin(void *ptr)
 {
     struct host_block *block;
     int rc = 0;
 
-    (void)flags;
     host_books_lock();
     block = find(ptr);
     if (!block)

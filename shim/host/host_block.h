@@ -92,7 +92,7 @@ int host_block_pin(void *ptr, unsigned flags);
 int host_block_bring(void *ptr);
 
 /** Drop one pin; with the last one it is the most recent block. -ENOENT; -EINVAL it has none. */
-int host_block_unpin(void *ptr, unsigned flags);
+int host_block_unpin(void *ptr);
 
 /** It is used: evict others first. -ENOENT. */
 int host_block_touch(void *ptr);

@@ -19,10 +19,10 @@ Test(host_block, pinned_and_held_blocks_stay)
     cr_expect_eq(host_block_evict(words, 0), 0);
     cr_expect_eq(host_block_pin(large, 0), -ENOSPC);
     cr_expect_eq(host_block_unregister(words), -EBUSY);
-    cr_expect_eq(host_block_unpin(words, 0), 0);
+    cr_expect_eq(host_block_unpin(words), 0);
     cr_expect_eq(host_block_evict(words, 0), 0, "it still has a pin");
-    cr_expect_eq(host_block_unpin(words, 0), 0);
-    cr_expect_eq(host_block_unpin(words, 0), -EINVAL);
+    cr_expect_eq(host_block_unpin(words), 0);
+    cr_expect_eq(host_block_unpin(words), -EINVAL);
     range_evict(words, 4 * MIB);
     cr_expect_eq(host_block_pin(words, HOST_PIN_NOWAIT), -EAGAIN);
     cr_assert(host_block_hold(words + MIB / 8, MIB));
@@ -100,7 +100,7 @@ Test(host_block, misuse_is_refused)
     cr_expect_eq(info.bytes, MIB);
     cr_expect_str_eq(info.name, "a name");
     cr_expect_eq(host_block_pin(memory, 0), -ENOENT);
-    cr_expect_eq(host_block_unpin(memory, 0), -ENOENT);
+    cr_expect_eq(host_block_unpin(memory), -ENOENT);
     cr_expect_eq(host_block_touch(memory), -ENOENT);
     cr_expect_eq(host_block_evict(memory, 0), -ENOENT);
     cr_expect_eq(host_block_unregister(memory), -ENOENT);

@@ -128,7 +128,7 @@ Test(host_disk, who_touches_what_cannot_be_read_waits_until_it_can)
     cr_expect_eq((uintptr_t)found, range_word(0));
     cr_expect_eq(host_block_pin(words, 0), 0);
     cr_expect(range_is_filled(words, 4 * MIB));
-    cr_expect_eq(host_block_unpin(words, 0), 0);
+    cr_expect_eq(host_block_unpin(words), 0);
     range_release(words, 4 * MIB);
     host_world_end();
 }
@@ -153,7 +153,7 @@ Test(host_disk, changed_byte_is_noticed_under_verify)
     core.disk.pread = pread;
     cr_expect_eq(host_block_pin(words, 0), 0);
     cr_expect(range_is_filled(words, 4 * MIB));
-    cr_expect_eq(host_block_unpin(words, 0), 0);
+    cr_expect_eq(host_block_unpin(words), 0);
     range_release(words, 4 * MIB);
     host_world_end();
 }
@@ -170,8 +170,8 @@ Test(host_disk, without_faults_of_the_kernel_blocks_are_known_and_stay)
         uint64_t *words = range_map_registered(4 * MIB);
 
         range_fill(words, 4 * MIB);
-        fine = fine && host_used() == 4 * MIB && host_block_pin(words, 0) == 0 &&
-               host_block_unpin(words, 0) == 0;
+        fine =
+            fine && host_used() == 4 * MIB && host_block_pin(words, 0) == 0 && host_block_unpin(words) == 0;
         /* Where anybody may have them this user may, too. */
         fine = fine && (host_fault_running() || host_block_evict(words, 0) == -ENOTSUP);
         fine =

@@ -42,7 +42,7 @@ static void expect_all_of_it(uint64_t *words)
     cr_expect_geq(host_block_evict(words, 0), 0);
     cr_expect_eq(host_block_pin(words, 0), 0);
     cr_expect(range_is_filled(words, BYTES), "it left once more");
-    cr_expect_eq(host_block_unpin(words, 0), 0);
+    cr_expect_eq(host_block_unpin(words), 0);
     range_release(words, BYTES);
     host_world_end();
 }
@@ -74,7 +74,7 @@ Test(host_mappings, block_without_access_is_found_when_it_has_some_again)
 
     cr_assert_eq(mprotect(words, BYTES, PROT_NONE), 0);
     cr_assert_eq(host_block_pin(words, 0), 0);
-    cr_assert_eq(host_block_unpin(words, 0), 0);
+    cr_assert_eq(host_block_unpin(words), 0);
     cr_assert_eq(mprotect(words, BYTES, PROT_READ | PROT_WRITE), 0);
     expect_all_of_it(words);
 }
@@ -163,7 +163,7 @@ Test(host_mappings, new_mapping_gets_none_of_the_old_bytes)
     cr_assert_eq(host_block_pin(words, 0), 0);
     for (uint64_t i = 0; i < BYTES / 8; i++)
         cr_assert_eq(words[i], i / (PAGE / 8) == FIRST ? 0 : range_word(i));
-    cr_expect_eq(host_block_unpin(words, 0), 0);
+    cr_expect_eq(host_block_unpin(words), 0);
     range_release(words, BYTES);
     host_world_end();
 }

@@ -44,12 +44,12 @@ Test(lessons, budget_lowered_below_its_use_admits_nothing)
     struct budget *budget = &core.devices[0].budget;
 
     start(plenty);
-    cr_assert_eq(core_charge(0, CLASS_NATIVE, 20 * MIB, NULL), 0);
+    cr_assert_eq(core_charge(0, CLASS_NATIVE, 20 * MIB), 0);
     lock_acquire(&core.lock);
     budget->limit_bytes = core.devices[0].configured_bytes = 10 * MIB;
     lock_release(&core.lock);
-    cr_expect_eq(core_charge(0, CLASS_NATIVE, 2 * MIB, NULL), -ENOMEM);
-    cr_expect_eq(core_charge(0, CLASS_NATIVE, UINT64_MAX / 2, NULL), -ENOMEM);
+    cr_expect_eq(core_charge(0, CLASS_NATIVE, 2 * MIB), -ENOMEM);
+    cr_expect_eq(core_charge(0, CLASS_NATIVE, UINT64_MAX / 2), -ENOMEM);
     cr_expect_eq(budget->used_bytes, 20 * MIB);
     core_credit(0, CLASS_NATIVE, 20 * MIB);
     core.devices[0].configured_bytes = 32 * MIB;
@@ -211,10 +211,10 @@ Test(lessons, full_budget_may_be_passed_where_the_user_allows_it)
     cr_assert(allocate(0, 12));
     cr_expect_eq(core_allocate(0, 12 * MIB, 0, NULL, true, &address), -ENOTSUP,
                  "the driver is asked natively");
-    cr_expect_eq(core_charge(0, CLASS_NATIVE, 12 * MIB, NULL), 0);
+    cr_expect_eq(core_charge(0, CLASS_NATIVE, 12 * MIB), 0);
     cr_expect_eq(core.devices[0].budget.used_bytes, 24 * MIB);
     cr_expect_eq(core.devices[0].budget.refused, 0);
-    cr_expect_eq(core_charge(0, CLASS_NATIVE, 2 * MIB, NULL), 0);
+    cr_expect_eq(core_charge(0, CLASS_NATIVE, 2 * MIB), 0);
     core_credit(0, CLASS_NATIVE, 14 * MIB);
     program_free_all(&program);
     cr_expect_eq(core.devices[0].budget.used_bytes, 0);

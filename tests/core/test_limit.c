@@ -47,7 +47,7 @@ Test(limit, driver_that_refused_what_should_fit_is_not_asked_again_until_somethi
     uint64_t asked;
 
     start(no_way_out, NULL);
-    cr_assert_eq(core_charge(0, CLASS_NATIVE, 2 * MIB, NULL), 0);
+    cr_assert_eq(core_charge(0, CLASS_NATIVE, 2 * MIB), 0);
     cr_assert(allocate(0, 32));
     cr_assert(allocate(1, 32));
     fake_fail(world.fake, FAKE_CREATE, 1, 1000, -ENOMEM);
@@ -119,7 +119,7 @@ Test(limit, pool_never_passes_its_maximum_and_the_rest_of_the_budget_stays_for_o
     cr_expect_gt(core.counters.evictions, 0);
     uint64_t evicted = core.counters.evictions;
 
-    cr_expect_eq(core_charge(0, CLASS_NATIVE, 60 * MIB, NULL), 0);
+    cr_expect_eq(core_charge(0, CLASS_NATIVE, 60 * MIB), 0);
     cr_expect_eq(core.counters.evictions, evicted, "the pool has nothing to do with it");
     core_credit(0, CLASS_NATIVE, 60 * MIB);
     finish();
@@ -140,8 +140,8 @@ Test(limit, native_allocator_accounts_and_has_no_blocks)
 
     start(settings, NULL);
     cr_expect_eq(core_arena.bytes, 0);
-    cr_expect_eq(core_charge(0, CLASS_NATIVE, 60 * MIB, NULL), 0);
-    cr_expect_eq(core_charge(0, CLASS_NATIVE, 6 * MIB, NULL), -ENOMEM);
+    cr_expect_eq(core_charge(0, CLASS_NATIVE, 60 * MIB), 0);
+    cr_expect_eq(core_charge(0, CLASS_NATIVE, 6 * MIB), -ENOMEM);
     cr_expect_eq(world.fake->calls[FAKE_DRAIN], 0, "nothing could have moved");
     cr_expect_eq(core.devices[0].budget.class_bytes[CLASS_NATIVE], 60 * MIB);
     cr_expect_eq(core.devices[0].budget.refused, 1);
@@ -159,13 +159,13 @@ Test(limit, what_is_in_flight_when_the_process_ends_goes_to_the_driver_without_a
     start(settings, NULL);
     cr_assert(allocate(0, 40));
     cr_expect_eq(core_allocate(0, 80 * MIB, 0, NULL, true, &address), -ENOMEM);
-    cr_expect_eq(core_charge(0, CLASS_NATIVE, 80 * MIB, NULL), -ENOMEM);
+    cr_expect_eq(core_charge(0, CLASS_NATIVE, 80 * MIB), -ENOMEM);
     cr_expect_eq(core_host_charge(HOST_PINNED, 40 * MIB), -ENOMEM);
     cr_expect_eq(core.devices[0].budget.refused, 2);
     cr_expect_eq(core.host_budget.refused, 1);
     core_settle();
     cr_expect_eq(core_allocate(0, 80 * MIB, 0, NULL, true, &address), -ENOTSUP);
-    cr_expect_eq(core_charge(0, CLASS_NATIVE, 80 * MIB, NULL), 0);
+    cr_expect_eq(core_charge(0, CLASS_NATIVE, 80 * MIB), 0);
     cr_expect_eq(core_host_charge(HOST_PINNED, 40 * MIB), 0);
     cr_expect_eq(core.devices[0].budget.class_bytes[CLASS_NATIVE], 80 * MIB);
     cr_expect_eq(core.devices[0].budget.refused, 2);
@@ -194,7 +194,7 @@ Test(limit, nothing_moves_once_the_process_ends)
     core_leave();
     if (core_allocate(0, 40 * MIB, 0, NULL, true, &address) == 0)
         cr_expect_eq(core_free(address), 0);
-    core_evict(1);
+    core_relieve(0, 40 * MIB);
     program_launch(&program, (struct model *const[]){&program.model[0]}, 1, true);
     cr_expect_not(monitor_runs(), "started again by a thread that still allocates");
     cr_expect_eq(core.counters.evictions, evictions);

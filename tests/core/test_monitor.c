@@ -228,7 +228,7 @@ Test(monitor, nothing_managed_means_no_thread_and_then_a_parked_one)
         nanosleep(&pause, NULL);
     cr_assert(monitor_is_parked());
     ticks = core.counters.monitor_ticks;
-    cr_expect_eq(core_charge(0, CLASS_NATIVE, 2 * MIB, NULL), 0);
+    cr_expect_eq(core_charge(0, CLASS_NATIVE, 2 * MIB), 0);
     core_credit(0, CLASS_NATIVE, 2 * MIB);
     cr_expect(monitor_is_parked());
     cr_expect_eq(core.counters.monitor_ticks, ticks);
@@ -310,7 +310,7 @@ static void start_with_host_blocks(void)
     core.machine_root = machine_files_init();
     for (unsigned i = 0; i < 3; i++)
         allocate(i, 10);
-    cr_assert_gt(core_evict(1), 0);
+    cr_assert_gt(core_relieve(0, 30 * MIB), 0);
     for (unsigned i = 0; i < 3; i++)
         cool(i);
     machine_files_write("/proc/self/cgroup", "0::/g\n");

@@ -110,9 +110,9 @@ Test(rest, native_memory_is_refused_after_one_wait)
     start(NULL);
     world.fake->restless = 1;
     since_ms = now_ms();
-    cr_expect_eq(core_charge(0, CLASS_NATIVE, 12 * MIB, NULL), -ENOMEM);
+    cr_expect_eq(core_charge(0, CLASS_NATIVE, 12 * MIB), -ENOMEM);
     cr_expect_eq(now_ms() - since_ms, 2000);
-    cr_expect_eq(core_charge(0, CLASS_NATIVE, 12 * MIB, NULL), -ENOMEM);
+    cr_expect_eq(core_charge(0, CLASS_NATIVE, 12 * MIB), -ENOMEM);
     cr_expect_eq(now_ms() - since_ms, 2000);
     finish();
 }
