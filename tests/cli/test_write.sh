@@ -1,12 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # A document's tables are what a bench measured. Output is TAP.
-# usage: test_write.sh WRITE
+# usage: test_write.sh WRITE DOCUMENT
+#   DOCUMENT   the tree's own
 set -u
 
 . "$(dirname "$0")/tap.sh"
 
 write=$1
+ours=$2
 
 explain() {
     cat "$work/document"
@@ -54,5 +56,16 @@ printf '%s\n' 'no place for it' >"$work/document"
 ! python3 "$write" "$work/launch.json" "$work/document" 2>/dev/null
 check "a document without a place for it is an error" [ $? = 0 ]
 check "and stays as it is" [ "$(cat "$work/document")" = 'no place for it' ]
+
+# has_each_place: every bench that a table is made of finds its place in the tree's document.
+has_each_place() {
+    cp "$ours" "$work/document"
+    for bench in launch alloc api malloc; do
+        echo "{\"name\": \"$bench\", \"rounds\": 1, \"groups\": [{\"group\": \"any\", \"variants\": [
+            {\"variant\": \"any\", \"samples_ns\": [1]}]}]}" >"$work/any.json"
+        python3 "$write" "$work/any.json" "$work/document" || return 1
+    done
+}
+check "the tree's document has a place for each bench" has_each_place
 
 plan
