@@ -41,7 +41,7 @@ def room_of(file):
 
 
 def short(path):
-    """`shim/ledger/block.h` is `ledger/block.h`, `policy/size.h` stays what it is."""
+    """`shim/ledger/block.h` is `ledger/block.h`, `policy/budget.h` stays what it is."""
     return path[len("shim/"):] if path.startswith("shim/") else path
 
 

@@ -47,7 +47,7 @@ HIDDEN = [
     ('shim/base/log.c', '#import "tier/device.h"', 'base may use'),
     ('shim/base/log.c', '#include THE_DEVICE', 'an include names its file'),
     ('shim/base/log.c', '#include "log.h"', 'with its room'),
-    ('policy/budget.c', '#include "size.h"', 'with its room'),
+    ('policy/budget.c', '#include "queues.h"', 'with its room'),
 ]
 
 ALLOWED = [
@@ -162,14 +162,14 @@ def check_symbols(tree):
         'shim/heap/heap.c': calling('heap_take', 'core_enter', 'gate_enter', 'malloc'),
         'shim/heap/malloc.c': '__attribute__((visibility("default"))) void malloc(void) {}\n',
         'shim/base/log.c': calling('log_line', 'malloc'),
-        'policy/size.c': calling('size_read', 'log_line'),
+        'policy/budget.c': calling('budget_read', 'log_line'),
     })
     status, output = run('check-layers', tree, objects)
     for name, said in (
             ('a call of what a room may not use is found, though declared by hand',
              'shim/heap/heap.c: gate_enter: of engine/gate.c; heap may use'),
-            ('policy calls nothing', 'policy/size.c: log_line: of base/log.c; policy may use'),
-            ('policy is pure', 'policy/size.c: log_line: policy is pure'),
+            ('policy calls nothing', 'policy/budget.c: log_line: of base/log.c; policy may use'),
+            ('policy is pure', 'policy/budget.c: log_line: policy is pure'),
             ('the core calls no driver', 'shim/engine/gate.c: cuInit: for cuda hook only')):
         case(name, status == 1 and said in output, output)
     case('what core.h declares and what is exported may be called', '4 broken' in output, output)

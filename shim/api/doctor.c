@@ -2,9 +2,9 @@
 #include "base/doctor.h"
 
 #include "base/machine.h"
+#include "base/size.h"
 #include "ledger/limit.h"
 #include "ledger/state.h"
-#include "policy/size.h"
 
 #include <fcntl.h>
 #include <linux/userfaultfd.h>

@@ -12,9 +12,9 @@
 
 #include "base/log.h"
 #include "base/output.h"
+#include "base/size.h"
 #include "heap/heap_room.h"
 #include "ledger/state.h"
-#include "policy/size.h"
 
 /* Text on its way to a descriptor. */
 struct sheet {

@@ -226,8 +226,8 @@ static int read_area(const char *text, struct share_option *out)
     if (!next_item(text + (share.with_api ? 4 : 0), item) || !(colon = strchr(item, ':')))
         return -EINVAL;
     *colon = '\0';
-    if (read_fraction(item, &share.share.min_ppm) < 0 || read_fraction(colon + 1, &share.share.max_ppm) < 0 ||
-        share.share.min_ppm > share.share.max_ppm || strchr(text, ','))
+    if (read_fraction(item, &share.min_ppm) < 0 || read_fraction(colon + 1, &share.max_ppm) < 0 ||
+        share.min_ppm > share.max_ppm || strchr(text, ','))
         return -EINVAL;
     *out = share;
     return 0;

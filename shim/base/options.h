@@ -10,8 +10,7 @@
 #ifndef EBB_OPTIONS_H
 #define EBB_OPTIONS_H
 
-#include "policy/shares.h"
-#include "policy/size.h"
+#include "base/size.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -78,7 +77,7 @@ struct spill_dirs {
 
 /* How far an area may grow, and from when on that is minded. */
 struct share_option {
-    struct share_bounds share; /* of nothing when off */
+    uint32_t min_ppm, max_ppm; /* 0 when off */
     bool off;
     bool with_api; /* from the program's first successful call of the API on */
 };

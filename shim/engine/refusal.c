@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/size.h"
 #include "engine/pause.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"
-#include "policy/size.h"
 
 enum {
     HOLDERS = 3

@@ -20,6 +20,11 @@ struct share_tier {
     uint64_t others_bytes;   /**< that the budget allows us and others have */
 };
 
+SHARE_INLINE struct share_bounds share_bounds(const struct share_option *option)
+{
+    return (struct share_bounds){option->min_ppm, option->max_ppm};
+}
+
 /** Limits are worked out again only when what they come from has changed. */
 SHARE_INLINE const struct share_limits *share_tier_limits(const struct share_tier *tier)
 {
@@ -30,9 +35,9 @@ SHARE_INLINE const struct share_limits *share_tier_limits(const struct share_tie
                          tier->books->bytes[SHARE_FIXED] + tier->others_bytes;
 
     if (__builtin_expect(memo->capacity_bytes != capacity || memo->untracked_bytes != untracked, 0))
-        *memo = (struct share_memo){
-            capacity, untracked,
-            shares_limit(capacity, untracked, core.options->operations.share, core.options->buffers.share)};
+        *memo = (struct share_memo){capacity, untracked,
+                                    shares_limit(capacity, untracked, share_bounds(&core.options->operations),
+                                                 share_bounds(&core.options->buffers))};
     return &memo->limits;
 }
 

@@ -2,7 +2,7 @@
 #include "tier/disk.h"
 
 #include "base/log.h"
-#include "policy/size.h"
+#include "base/size.h"
 #include "tier/device.h"
 #include "tier/disk_file.h"
 

@@ -184,7 +184,8 @@ Test(host_areas, what_the_driver_has_pinned_is_no_buffer_and_what_a_call_names_i
 Test(host_areas, what_others_take_leaves_buffers_the_smaller_of_minimum_and_demand)
 {
     begin(40);
-    host_spill.options.operations.share = (struct share_bounds){500000, 1000000};
+    host_spill.options.operations.min_ppm = 500000;
+    host_spill.options.operations.max_ppm = 1000000;
     uint64_t *one = buffer(12), *two = buffer(12);
     cr_assert_eq(core_host_charge(HOST_PINNED, 15 * MIB), 0); /* C 25, buf min 3.75 */
     cr_assert_eq(host_object_pin(one, 0), 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sizes as text: what is read, what is refused, what comes out. */
-#include "policy/size.h"
+#include "base/size.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading and writing sizes. No libc number parsing: strtoull takes signs and blanks, strtod takes a locale.
  */
-#include "policy/size.h"
+#include "base/size.h"
 
 #include <errno.h>
 #include <stdbool.h>
