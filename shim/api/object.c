@@ -53,7 +53,7 @@ int object_register(uint64_t address, uint64_t bytes, unsigned flags, const char
     lock_acquire(&core.lock);
     r = begin(address, bytes, &first);
     if (!r) {
-        for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
+        chunks_each(g, &core.blocks, first)
             if (core.blocks.chunk[g].state != CHUNK_RESIDENT && !core.blocks.chunk[g].mapped)
                 atomic_fetch_sub(&core.away_unproven, 1);
         describe(&core.blocks.object[first], bytes, flags, name);
@@ -110,7 +110,7 @@ static void locate(uint32_t first, struct ebb_block_info *out)
 
     out->tier = EBB_TIER_DEVICE;
     out->resident_bytes = share_resident(first);
-    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
+    chunks_each(g, &core.blocks, first) {
         const struct chunk *chunk = &core.blocks.chunk[g];
         bool on_disk = chunk->state == CHUNK_DISK || (chunk->state == CHUNK_RETURNING && !chunk->slab);
         bool here = chunk->state == CHUNK_RESIDENT || chunk->state == CHUNK_LEAVING;

@@ -13,7 +13,7 @@
 /* Every chunk on the device, and none about to leave. */
 static bool settled(uint32_t first)
 {
-    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
+    chunks_each(g, &core.blocks, first)
         if (core.blocks.chunk[g].state != CHUNK_RESIDENT)
             return false;
     return true;
@@ -82,12 +82,10 @@ static int arrive(uint32_t first, unsigned flags, void *stream)
 /* Bytes of it that are not on the device. */
 static uint64_t bytes_away(uint32_t first)
 {
-    uint64_t bytes = 0;
+    uint64_t bytes;
 
     lock_acquire(&core.lock);
-    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
-        if (core.blocks.chunk[g].state != CHUNK_RESIDENT)
-            bytes += chunk_bytes(&core.blocks.chunk[g]);
+    bytes = chunks_bytes(&core.blocks, first, ~CHUNKS(CHUNK_RESIDENT));
     lock_release(&core.lock);
     return bytes;
 }

@@ -78,12 +78,11 @@ static struct held held_on(int ordinal_or_all)
     struct held held = {0};
 
     lock_acquire(&core.lock);
-    for (uint32_t g = extent_low(&core.arena), high = core.blocks.bytes ? extent_high(&core.arena) : 0;
-         g < high; g++) {
+    blocks_each(g, &core.blocks) {
         const struct block *block = &core.blocks.block[g];
         uint64_t bytes = block->granules * GRANULE_BYTES;
 
-        if (!block->id || (ordinal_or_all >= 0 && block->ordinal != ordinal_or_all))
+        if (ordinal_or_all >= 0 && block->ordinal != ordinal_or_all)
             continue;
         held.blocks++;
         held.bytes += bytes;

@@ -90,24 +90,17 @@ void core_unpin(uint64_t address, enum pin_reason reason)
 int core_share(uint64_t address, unsigned index, uint64_t *out_bytes, int *out_fd)
 {
     uint64_t handle = 0, bytes = 0;
-    uint32_t first, granule;
-    bool is_there = true;
+    uint32_t first, at = 0;
     int r = first_at(address, &first);
 
     if (r < 0)
         return r;
     lock_acquire(&core.lock);
-    granule = first;
-    for (; index && is_there; index--) {
-        uint32_t next = chunk_next(&core.blocks, first, granule);
-
-        is_there = next != 0;
-        granule = is_there ? next : granule;
-    }
-    if (is_there && block_alive(&core.blocks.block[first])) {
-        handle = core.blocks.chunk[granule].handle;
-        bytes = chunk_bytes(&core.blocks.chunk[granule]);
-    }
+    chunks_each(g, &core.blocks, first)
+        if (at++ == index && block_alive(&core.blocks.block[first])) {
+            handle = core.blocks.chunk[g].handle;
+            bytes = chunk_bytes(&core.blocks.chunk[g]);
+        }
     lock_release(&core.lock);
     if (!handle)
         return -ENOENT;

@@ -11,7 +11,7 @@
 /* One copy less; under the lock. Returns the slab that is left over. */
 static struct slab *take_one(uint32_t first, uint64_t *out_bytes)
 {
-    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
+    chunks_each(g, &core.blocks, first) {
         struct chunk *chunk = &core.blocks.chunk[g];
         struct slab *slab = chunk->slab;
 
@@ -62,7 +62,7 @@ static uint64_t slab_bytes(uint32_t first, void *arg)
     (void)arg;
     if (!block_alive(&core.blocks.block[first]) || !core.blocks.object[first].copies)
         return 0;
-    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
+    chunks_each(g, &core.blocks, first) {
         const struct chunk *chunk = &core.blocks.chunk[g];
 
         if (chunk->state == CHUNK_RESIDENT && chunk->slab)
@@ -90,7 +90,7 @@ bool copies_reclaim_slots(void)
     bool any = false;
 
     lock_acquire(&core.lock);
-    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++) {
+    blocks_each(g, &core.blocks) {
         if (!block_alive(&core.blocks.block[g]) || !core.blocks.object[g].copies)
             continue;
         lock_release(&core.lock);

@@ -55,7 +55,7 @@ static int arena_share(void)
     if (r < 0)
         return r;
     core_arena = (struct arena){.base = SHARED_BASE, .bytes = SHARED_END - SHARED_BASE, .is_shared = true};
-    extent_init(&core.arena, NULL, core.blocks.granules);
+    extent_init(&core.blocks.arena, NULL, core.blocks.granules);
     return 0;
 }
 
@@ -85,7 +85,7 @@ static int arena_reserve(void)
         return r;
     }
     core_arena = (struct arena){.base = base, .bytes = bytes};
-    extent_init(&core.arena, core.arena_memory, (uint32_t)(bytes / GRANULE_BYTES));
+    extent_init(&core.blocks.arena, core.arena_memory, (uint32_t)(bytes / GRANULE_BYTES));
     return 0;
 }
 

@@ -23,14 +23,9 @@
 /* Under the lock: any chunk between two tiers? */
 static bool in_motion(uint32_t first)
 {
-    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
-        uint8_t state = core.blocks.chunk[g].state;
-
-        if (state == CHUNK_LEAVING || state == CHUNK_SPILLING || state == CHUNK_RETURNING ||
-            state == CHUNK_UNMAPPING)
-            return true;
-    }
-    return false;
+    return chunks_bytes(&core.blocks, first,
+                        CHUNKS(CHUNK_LEAVING) | CHUNKS(CHUNK_SPILLING) | CHUNKS(CHUNK_RETURNING) |
+                            CHUNKS(CHUNK_UNMAPPING)) != 0;
 }
 
 /* A pool keeps all that it ever had. */
@@ -49,12 +44,10 @@ static bool keep_idle(uint32_t first)
 
     if (core_places() || block->pins[PIN_EXPORTED] || block->granules > RECYCLER_CLASSES ||
         idle->count[block->granules] == 64 || device->budget.idle_bytes + bytes > idle_most(device) ||
-        !atomic_load(&core.active) || core.blocks.object[first].copies)
+        !atomic_load(&core.active) || core.blocks.object[first].copies ||
+        chunks_bytes(&core.blocks, first, CHUNKS(CHUNK_RESIDENT)) != bytes)
         return false;
-    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
-        if (core.blocks.chunk[g].state != CHUNK_RESIDENT)
-            return false;
-    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
+    chunks_each(g, &core.blocks, first) {
         chunk_drop_slot(&core.blocks.chunk[g]);
         chunk_move(&core.blocks.chunk[g], CHUNK_IDLE);
     }
@@ -154,9 +147,8 @@ static bool deferred_on(unsigned ordinal)
     bool any = false;
 
     lock_acquire(&core.lock);
-    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high && !any; g++)
-        any = core.blocks.block[g].id && core.blocks.block[g].flags & BLOCK_DEFERRED &&
-              core.blocks.block[g].ordinal == ordinal;
+    blocks_each(g, &core.blocks)
+        any = any || (core.blocks.block[g].flags & BLOCK_DEFERRED && core.blocks.block[g].ordinal == ordinal);
     lock_release(&core.lock);
     return any;
 }
@@ -183,12 +175,13 @@ static int quiesce(unsigned ordinal, uint64_t limit_ms)
 /* What of the device waits for it to be at rest, as it is now. True: there was any. */
 static bool release_deferred(unsigned ordinal)
 {
-    uint32_t first = extent_low(&core.arena), high = extent_high(&core.arena);
     bool any = false;
 
-    for (; core.deferred && first < high; first++) {
+    granules_each(first, &core.blocks) {
         bool mine;
 
+        if (!core.deferred)
+            break;
         lock_acquire(&core.lock);
         mine = core.blocks.block[first].ordinal == ordinal && undefer(first);
         lock_release(&core.lock);
@@ -266,7 +259,7 @@ void core_context_gone(uint64_t context)
     if (!core_active())
         return;
     mover_take();
-    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++) {
+    granules_each(g, &core.blocks) {
         const struct block *block = &core.blocks.block[g];
         uint64_t id;
 
@@ -284,7 +277,7 @@ static void write_off(uint32_t first)
 {
     const struct block *block = &core.blocks.block[first];
 
-    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
+    chunks_each(g, &core.blocks, first) {
         const struct chunk was = chunk_empty(first, g);
 
         if (was.slot != SLOT_NONE)
@@ -300,7 +293,7 @@ static void write_off(uint32_t first)
 
 void allocate_write_off(void)
 {
-    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++) {
+    granules_each(g, &core.blocks) {
         bool mine;
 
         lock_acquire(&core.lock);

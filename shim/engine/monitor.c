@@ -122,9 +122,9 @@ static bool all_pinned(unsigned ordinal)
     bool pinned = true;
 
     lock_acquire(&core.lock);
-    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high && pinned; g++)
-        if (core.blocks.block[g].id && core.blocks.block[g].ordinal == ordinal)
-            pinned = block_pinned(&core.blocks.block[g]);
+    blocks_each(g, &core.blocks)
+        if (core.blocks.block[g].ordinal == ordinal)
+            pinned = pinned && block_pinned(&core.blocks.block[g]);
     lock_release(&core.lock);
     return pinned;
 }

@@ -160,10 +160,7 @@ int mover_make_room(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes, 
 /* Any chunk of the block on the device? core.lock held. */
 static bool partly_resident(uint32_t first)
 {
-    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
-        if (core.blocks.chunk[g].state == CHUNK_RESIDENT)
-            return true;
-    return false;
+    return chunks_bytes(&core.blocks, first, CHUNKS(CHUNK_RESIDENT)) != 0;
 }
 
 bool mover_anything_leaves(unsigned ordinal, uint64_t newest, bool only_registered)
@@ -171,12 +168,14 @@ bool mover_anything_leaves(unsigned ordinal, uint64_t newest, bool only_register
     bool leaves = false;
 
     lock_acquire(&core.lock);
-    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high && !leaves; g++) {
+    blocks_each(g, &core.blocks) {
         uint64_t stamp = atomic_load_explicit(&core.blocks.stamp[g], memory_order_relaxed);
 
         leaves = stamp && stamp <= newest && core.blocks.block[g].ordinal == ordinal &&
                  (!only_registered || core.blocks.block[g].flags & BLOCK_REGISTERED) &&
                  movable_may_evict(g, true) && partly_resident(g);
+        if (leaves)
+            break;
     }
     lock_release(&core.lock);
     return leaves;
@@ -189,7 +188,7 @@ bool mover_could_ever(unsigned ordinal, uint64_t bytes)
     uint64_t movable = 0;
 
     lock_acquire(&core.lock);
-    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++)
+    blocks_each(g, &core.blocks)
         if (core.blocks.block[g].ordinal == ordinal && movable_could_evict(g, true))
             movable += core.blocks.block[g].bytes;
     lock_release(&core.lock);

@@ -14,15 +14,11 @@
 static uint64_t resident_bytes(uint32_t first, void *arg)
 {
     const struct eligible *eligible = arg;
-    uint64_t bytes = 0;
 
     if (core.blocks.block[first].ordinal != eligible->pause->ordinal ||
         !pause_step_meant(eligible->pause, first) || !movable_may_evict(first, eligible->proven))
         return 0;
-    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
-        if (core.blocks.chunk[g].state == CHUNK_RESIDENT)
-            bytes += chunk_bytes(&core.blocks.chunk[g]);
-    return bytes;
+    return chunks_bytes(&core.blocks, first, CHUNKS(CHUNK_RESIDENT));
 }
 
 static uint32_t chunks_of(uint32_t first)
@@ -106,7 +102,7 @@ static uint32_t plan_evict(const struct pause *pause, bool proven)
 
         if (bytes >= pause->evict_bytes || (whole && count + chunks_of(first) > PAUSE_STEP_MAX))
             break;
-        for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
+        chunks_each(g, &core.blocks, first) {
             struct chunk *chunk = &core.blocks.chunk[g];
 
             if (chunk->state != CHUNK_RESIDENT || (bytes >= pause->evict_bytes && !whole) ||

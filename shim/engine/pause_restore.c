@@ -22,7 +22,7 @@ static uint32_t plan_restore(const struct pause *pause)
 
         if (!block_alive(&core.blocks.block[first]) || core.blocks.block[first].ordinal != pause->ordinal)
             continue;
-        for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
+        chunks_each(g, &core.blocks, first) {
             struct chunk *chunk = &core.blocks.chunk[g];
 
             if (chunk->state != CHUNK_HOST || !chunk->mapped || count == PAUSE_STEP_MAX ||

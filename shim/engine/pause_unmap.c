@@ -11,15 +11,11 @@ static uint64_t mapped_bytes(uint32_t first, void *arg)
 {
     const struct eligible *eligible = arg;
     const struct block *block = &core.blocks.block[first];
-    uint64_t bytes = 0;
 
     if (!block_alive(block) || !pause_step_meant(eligible->pause, first) || block_in_launch(first) ||
         block_pinned(block) || !movable_may_unmap(first, eligible->proven))
         return 0;
-    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
-        if (core.blocks.chunk[g].state == CHUNK_HOST && core.blocks.chunk[g].mapped)
-            bytes += chunk_bytes(&core.blocks.chunk[g]);
-    return bytes;
+    return chunks_bytes(&core.blocks, first, CHUNKS_MAPPED(CHUNK_HOST));
 }
 
 /* Under the lock: the chunks that are unmapped, marked UNMAPPING: a free waits for them. */
@@ -32,7 +28,7 @@ static uint32_t plan_unmap(const struct pause *pause, bool proven)
     lock_acquire(&core.lock);
     blocks = pick_blocks(pause->unmap_bytes, pause->newest, mapped_bytes, &eligible, &list);
     for (uint32_t i = 0; i < blocks; i++)
-        for (uint32_t g = list[i], more = 1; more; more = g = chunk_next(&core.blocks, list[i], g)) {
+        chunks_each(g, &core.blocks, list[i]) {
             struct chunk *chunk = &core.blocks.chunk[g];
 
             if (chunk->state != CHUNK_HOST || !chunk->mapped || count == PAUSE_STEP_MAX)

@@ -50,14 +50,14 @@ static uint64_t settled_stamp(void)
 uint32_t pick_blocks(uint64_t need_bytes, uint64_t newest, pick_bytes_fn bytes, void *arg,
                      const uint32_t **out)
 {
-    uint32_t low = extent_low(&core.arena), count;
+    uint32_t low = extent_low(&core.blocks.arena), count;
     struct question question = {low, bytes, arg, settled_stamp(), share_in_force()};
     const struct policies view = {
         .policy = &policies[core.options->policy],
         .victims =
             {
                 .stamp = (const uint64_t *)core.blocks.stamp + low,
-                .count = extent_high(&core.arena) - low,
+                .count = extent_high(&core.blocks.arena) - low,
                 .newest = newest,
                 .movable_bytes = movable_bytes,
                 .arg = &question,

@@ -52,11 +52,11 @@ static void largest(unsigned ordinal, struct holder *out)
 {
     memset(out, 0, HOLDERS * sizeof(*out));
     lock_acquire(&core.lock);
-    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++) {
+    blocks_each(g, &core.blocks) {
         const struct block *block = &core.blocks.block[g];
         struct holder holder = {g, block->bytes, block->call_site, 0};
 
-        if (!block->id || block->ordinal != ordinal || holder.bytes <= out[HOLDERS - 1].bytes)
+        if (block->ordinal != ordinal || holder.bytes <= out[HOLDERS - 1].bytes)
             continue;
         holder.why = why_not(g);
         for (unsigned i = 0; i < HOLDERS; i++)
@@ -93,7 +93,7 @@ static const struct object *next_operation(unsigned ordinal, const struct object
 {
     const struct object *next = NULL;
 
-    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++) {
+    blocks_each(g, &core.blocks) {
         const struct object *object = &core.blocks.object[g];
 
         if (object->entry.queue == QUEUE_OPERATIONS && core.blocks.block[g].ordinal == ordinal &&

@@ -20,7 +20,7 @@ bool reload_callback_running(void)
 /* Any part of it that nobody but the program has? core.lock held. */
 static bool any_dropped(uint32_t first)
 {
-    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
+    chunks_each(g, &core.blocks, first)
         if (chunk_dropped(&core.blocks.chunk[g]))
             return true;
     return false;

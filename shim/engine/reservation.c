@@ -158,8 +158,7 @@ int reservation_make(unsigned ordinal, uint64_t bytes, unsigned flags, unsigned 
 /* Under the lock: what was drawn from it and not committed is a buffer, or loose, from now on. */
 static void let_drawn_go(const struct reservation *reservation)
 {
-    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena);
-         reservation->drawn_blocks && g < high; g++) {
+    blocks_each(g, &core.blocks) {
         struct block *block = &core.blocks.block[g];
 
         if (!block_alive(block) || !(block->flags & BLOCK_DRAWN) ||

@@ -28,7 +28,7 @@ static struct restore_need need_of(const uint32_t *firsts, uint32_t count, unsig
     for (uint32_t i = 0; i < count; i++) {
         if (!block_alive(&core.blocks.block[firsts[i]]) || core.blocks.block[firsts[i]].ordinal != ordinal)
             continue;
-        for (uint32_t g = firsts[i], more = 1; more; more = g = chunk_next(&core.blocks, firsts[i], g)) {
+        chunks_each(g, &core.blocks, firsts[i]) {
             const struct chunk *chunk = &core.blocks.chunk[g];
 
             if (chunk->state == CHUNK_DISK)
@@ -51,8 +51,9 @@ static struct restore_need need_of(const uint32_t *firsts, uint32_t count, unsig
 /* Under the lock: a broken chunk of the block, marked UNMAPPING: a free waits for it. False: there is none. */
 static bool take_broken(uint32_t first, uint32_t *out_granule)
 {
-    for (uint32_t g = first, more = block_alive(&core.blocks.block[first]); more;
-         more = g = chunk_next(&core.blocks, first, g))
+    if (!block_alive(&core.blocks.block[first]))
+        return false;
+    chunks_each(g, &core.blocks, first)
         if (core.blocks.chunk[g].state == CHUNK_BROKEN) {
             chunk_move(&core.blocks.chunk[g], CHUNK_UNMAPPING);
             *out_granule = g;
@@ -121,15 +122,14 @@ static bool find_in_host(unsigned ordinal, uint32_t *out_first, bool *out_mapped
     bool found = false;
 
     lock_acquire(&core.lock);
-    for (uint32_t first = extent_low(&core.arena), high = extent_high(&core.arena); first < high && !found;
-         first++) {
-        if (!block_alive(&core.blocks.block[first]) || core.blocks.block[first].ordinal != ordinal)
+    blocks_each(first, &core.blocks) {
+        if (!block_alive(&core.blocks.block[first]) || core.blocks.block[first].ordinal != ordinal ||
+            !chunks_bytes(&core.blocks, first, CHUNKS(CHUNK_HOST)))
             continue;
-        for (uint32_t g = first, more = 1; more && !found; more = g = chunk_next(&core.blocks, first, g)) {
-            found = core.blocks.chunk[g].state == CHUNK_HOST;
-            *out_mapped = core.blocks.chunk[g].mapped;
-        }
+        *out_mapped = chunks_bytes(&core.blocks, first, CHUNKS_MAPPED(CHUNK_HOST)) != 0;
         *out_first = first;
+        found = true;
+        break;
     }
     lock_release(&core.lock);
     return found;

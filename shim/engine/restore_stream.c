@@ -42,11 +42,11 @@ static unsigned ordinal_of(const struct restore_chunk *restore)
  * not. */
 static uint32_t plan(uint32_t first, struct restore_chunk *list, uint32_t most)
 {
-    uint32_t count = 0;
+    uint32_t count = 0, i = 0;
 
     if (!block_alive(&core.blocks.block[first])) /* freed by another thread */
         return 0;
-    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
+    chunks_each(g, &core.blocks, first) {
         const struct chunk *chunk = &core.blocks.chunk[g];
 
         if (chunk->state == CHUNK_RESIDENT)
@@ -54,7 +54,7 @@ static uint32_t plan(uint32_t first, struct restore_chunk *list, uint32_t most)
         if (chunk->state != CHUNK_HOST || chunk->mapped || count++ == most)
             return 0;
     }
-    for (uint32_t g = first, more = 1, i = 0; more; more = g = chunk_next(&core.blocks, first, g))
+    chunks_each(g, &core.blocks, first)
         if (core.blocks.chunk[g].state == CHUNK_HOST)
             list[i++] = restore_chunk_begin(first, g);
     return count;

@@ -37,7 +37,7 @@ static uint32_t plan_from(bool from_disk, struct restore_chunk *batch, uint32_t 
     for (uint32_t i = 0; i < count; i++) {
         if (!block_alive(&core.blocks.block[firsts[i]]))
             continue;
-        for (uint32_t g = firsts[i], more = 1; more; more = g = chunk_next(&core.blocks, firsts[i], g)) {
+        chunks_each(g, &core.blocks, firsts[i]) {
             struct chunk *chunk = &core.blocks.chunk[g];
 
             if (chunk->state != (from_disk ? CHUNK_DISK : CHUNK_HOST) || chunk->mapped || planned == most)
@@ -132,7 +132,7 @@ static int scratch_map(struct restore_chunk *restore)
     int r;
 
     lock_acquire(&core.lock);
-    r = extent_take(&core.arena, chunk->granules, &granule);
+    r = extent_take(&core.blocks.arena, chunk->granules, &granule);
     lock_release(&core.lock);
     if (r < 0)
         return r;
@@ -145,7 +145,7 @@ static int scratch_map(struct restore_chunk *restore)
     if (r == -EFAULT) /* half mapped: the address is not used again */
         return r;
     lock_acquire(&core.lock);
-    extent_give(&core.arena, granule, chunk->granules);
+    extent_give(&core.blocks.arena, granule, chunk->granules);
     lock_release(&core.lock);
     return r;
 }
@@ -160,7 +160,7 @@ static int scratch_unmap(struct restore_chunk *restore)
     r = core.device->unmap(core.device, restore->scratch, chunk_bytes(chunk));
     if (!r) {
         lock_acquire(&core.lock);
-        extent_give(&core.arena, address_granule(&core.blocks, restore->scratch), chunk->granules);
+        extent_give(&core.blocks.arena, address_granule(&core.blocks, restore->scratch), chunk->granules);
         lock_release(&core.lock);
     }
     restore->scratch = 0;

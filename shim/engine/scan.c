@@ -53,7 +53,7 @@ void scan_words(const void *memory, size_t bytes, uint64_t base, uint64_t span, 
 
 uint64_t scan_span(void)
 {
-    return ((uint64_t)extent_high(&core.arena) + 1) * GRANULE_BYTES;
+    return ((uint64_t)extent_high(&core.blocks.arena) + 1) * GRANULE_BYTES;
 }
 
 /* ---- everything --------------------------------------------------------------------------------------------- */
@@ -208,7 +208,7 @@ static int scan_chunk(struct scan_pass *scan, uint32_t first, uint32_t granule)
 /* The next block from `first` on; false when there is none. */
 static bool next_alive(uint32_t *first)
 {
-    uint32_t high = extent_high(&core.arena);
+    uint32_t high = extent_high(&core.blocks.arena);
     bool found;
 
     lock_acquire(&core.lock);
@@ -232,9 +232,8 @@ static void scanning(bool on)
 static void forget(void)
 {
     lock_acquire(&core.lock);
-    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++)
-        if (core.blocks.block[g].id)
-            core.blocks.block[g].flags &= (uint8_t) ~(BLOCK_HOLDER | BLOCK_REFERENCED);
+    blocks_each(g, &core.blocks)
+        core.blocks.block[g].flags &= (uint8_t) ~(BLOCK_HOLDER | BLOCK_REFERENCED);
     lock_release(&core.lock);
 }
 
@@ -260,8 +259,8 @@ static int scan_all(struct scan_pass *scan, const char **out_why)
     scan->holder = SCAN_DEVICE_ROOT;
     r = core.device->roots(core.device, false, scan_root, scan, out_why);
     for (uint32_t first = 0; r >= 0 && next_alive(&first); first++)
-        for (uint32_t g = first, more = 1; more && r >= 0; more = g = chunk_next(&core.blocks, first, g))
-            r = scan_chunk(scan, first, g);
+        chunks_each(g, &core.blocks, first)
+            r = r < 0 ? r : scan_chunk(scan, first, g);
     if (scan->results)
         finished = scan_device_finish(scan->results);
     return r < 0 ? r : finished;

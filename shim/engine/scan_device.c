@@ -114,7 +114,7 @@ static int try_device(struct slab *results, unsigned ordinal)
 
 int scan_device_begin(struct slab *results)
 {
-    uint32_t high = extent_high(&core.arena);
+    uint32_t high = extent_high(&core.blocks.arena);
     int r = high + 1 < SCAN_DEVICE_ROOT ? 0 : -ENOTSUP;
 
     for (unsigned i = 0; !r && i < core.device->count; i++)
@@ -148,7 +148,8 @@ int scan_device_finish(struct slab *results)
     if (r)
         return r;
     lock_acquire(&core.lock);
-    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g <= high; g++) {
+    for (uint32_t g = extent_low(&core.blocks.arena), high = extent_high(&core.blocks.arena); g <= high;
+         g++) {
         if (marks[g])
             scan_refer(g);
         if (holders[g])

@@ -38,14 +38,12 @@ static uint64_t unmapped_bytes(uint32_t first, void *arg)
 {
     const struct block *block = &core.blocks.block[first];
     const struct wish *wish = arg;
-    uint64_t bytes = 0;
+    uint64_t bytes;
 
     if ((wish->only && wish->only != first + 1) || !block_alive(block) || block_in_launch(first) ||
         (wish->only_registered && !(block->flags & BLOCK_REGISTERED)))
         return 0;
-    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
-        if (core.blocks.chunk[g].state == CHUNK_HOST && !core.blocks.chunk[g].mapped)
-            bytes += chunk_bytes(&core.blocks.chunk[g]);
+    bytes = chunks_bytes(&core.blocks, first, CHUNKS_UNMAPPED(CHUNK_HOST));
     return block->flags & BLOCK_REGISTERED && bytes > wish->room_bytes ? 0 : bytes;
 }
 
@@ -61,7 +59,7 @@ static uint32_t plan(struct spill *batch, const struct wish *wish)
     lock_acquire(&core.lock);
     blocks = pick_blocks(wish->bytes, wish->newest, unmapped_bytes, &asked, &list);
     for (uint32_t i = 0; i < blocks && planned < wish->bytes; i++)
-        for (uint32_t g = list[i], more = 1; more; more = g = chunk_next(&core.blocks, list[i], g)) {
+        chunks_each(g, &core.blocks, list[i]) {
             struct chunk *chunk = &core.blocks.chunk[g];
             bool enough = planned >= wish->bytes && !(core.blocks.block[list[i]].flags & BLOCK_REGISTERED);
 

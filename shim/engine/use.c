@@ -100,7 +100,7 @@ static uint32_t all_flags(void)
 {
     uint32_t flags = 0;
 
-    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++)
+    granules_each(g, &core.blocks)
         flags |= atomic_load_explicit(&core.blocks.owner[g], memory_order_acquire);
     return flags & OWNER_FLAGS;
 }
@@ -148,7 +148,7 @@ static uint32_t list_all(uint32_t *list)
     uint32_t count = 0;
 
     lock_acquire(&core.lock);
-    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++)
+    blocks_each(g, &core.blocks)
         if (block_alive(&core.blocks.block[g]))
             list[count++] = g;
     lock_release(&core.lock);

@@ -20,7 +20,7 @@ static int take_placed(const struct block *fresh, uint32_t *out_first)
     }
     *out_first = address_granule(&core.blocks, address);
     lock_acquire(&core.lock);
-    extent_cover(&core.arena, *out_first, fresh->granules);
+    extent_cover(&core.blocks.arena, *out_first, fresh->granules);
     lock_release(&core.lock);
     return 0;
 }
@@ -32,7 +32,7 @@ int address_take(const struct block *fresh, uint32_t *out_first)
     if (core_places())
         return take_placed(fresh, out_first);
     lock_acquire(&core.lock);
-    r = extent_take(&core.arena, fresh->granules, out_first);
+    r = extent_take(&core.blocks.arena, fresh->granules, out_first);
     lock_release(&core.lock);
     return r;
 }
@@ -45,6 +45,6 @@ void address_give(uint64_t context, uint32_t first, uint32_t granules)
         return;
     }
     lock_acquire(&core.lock);
-    extent_give(&core.arena, first, granules);
+    extent_give(&core.blocks.arena, first, granules);
     lock_release(&core.lock);
 }

@@ -91,6 +91,29 @@ void chunk_move(struct chunk *chunk, enum chunk_state to)
     chunk->state = (uint8_t)to;
 }
 
+uint64_t chunks_bytes(const struct blocks *blocks, uint32_t first, uint32_t set)
+{
+    uint64_t granules = 0;
+
+    chunks_each(g, blocks, first) {
+        const struct chunk *chunk = &blocks->chunk[g];
+
+        if (set & (chunk->mapped ? CHUNKS_MAPPED(chunk->state) : CHUNKS_UNMAPPED(chunk->state)))
+            granules += chunk->granules;
+    }
+    return granules * GRANULE_BYTES;
+}
+
+uint32_t blocks_next(const struct blocks *blocks, uint32_t granule)
+{
+    uint32_t low = extent_low(&blocks->arena), high = extent_high(&blocks->arena);
+
+    for (uint32_t first = granule > low ? granule : low; first < high; first++)
+        if (blocks->block[first].id)
+            return first;
+    return BLOCK_NONE;
+}
+
 void block_publish(struct blocks *blocks, uint32_t first)
 {
     const struct block *block = &blocks->block[first];
@@ -98,7 +121,7 @@ void block_publish(struct blocks *blocks, uint32_t first)
 
     if (block->flags & BLOCK_DEAD) /* freed while a chunk of it moved: nobody may find it any more */
         return;
-    for (uint32_t granule = first, more = 1; more; more = granule = chunk_next(blocks, first, granule)) {
+    chunks_each(granule, blocks, first) {
         const struct chunk *chunk = &blocks->chunk[granule];
 
         if (chunk->state == CHUNK_RESIDENT || chunk->state == CHUNK_LEAVING)

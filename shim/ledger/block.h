@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/extent.h"
 #include "engine/core.h"
 #include "policy/queues.h"
 #include "tier/device.h"
@@ -36,6 +37,11 @@ enum chunk_state {
     CHUNK_IDLE,      /**< device memory of a freed block, kept mapped for the next one of its size */
     CHUNK_STATE_COUNT
 };
+
+/** Sets of chunks by their state, and by whether a slab is mapped at their address. They add up by `|`. */
+#define CHUNKS_UNMAPPED(state) (1u << (state))
+#define CHUNKS_MAPPED(state)   (1u << (16 + (state)))
+#define CHUNKS(state)          (CHUNKS_UNMAPPED(state) | CHUNKS_MAPPED(state))
 
 #define SLOT_NONE UINT64_MAX
 
@@ -115,6 +121,7 @@ struct blocks {
     struct block *block;
     struct chunk *chunk;
     struct object *object;
+    struct extents arena; /**< which granules are taken */
     uint64_t last_id;
     _Atomic uint32_t alive; /**< blocks; written under core.lock, read by anybody */
 };
@@ -198,13 +205,27 @@ static inline struct block *blocks_at(struct blocks *blocks, uint32_t granule, u
     return &blocks->block[owner - 1];
 }
 
-/** Walk the chunks of the block at `first`: start with granule = first; the next after it, or 0 past the last. */
-static inline uint32_t chunk_next(const struct blocks *blocks, uint32_t first, uint32_t granule)
-{
-    uint32_t next = granule + blocks->chunk[granule].granules;
+/** Each chunk of the block at `first`, by its granule. The body may empty the chunk, but not unmake it. */
+#define chunks_each(granule, blocks, first)                                                                  \
+    for (uint32_t granule = (first), granule##_end = granule + (blocks)->block[granule].granules;            \
+         granule < granule##_end; granule += (blocks)->chunk[granule].granules)
 
-    return next < first + blocks->block[first].granules ? next : 0;
-}
+/** Bytes of the block's chunks that are in a set made of CHUNKS(state). core.lock held. */
+uint64_t chunks_bytes(const struct blocks *blocks, uint32_t first, uint32_t set);
+
+/** Each granule that a block has ever lain in. No lock needed. */
+#define granules_each(granule, blocks)                                                                       \
+    for (uint32_t granule = extent_low(&(blocks)->arena), granule##_end = extent_high(&(blocks)->arena);     \
+         granule < granule##_end; granule++)
+
+#define BLOCK_NONE UINT32_MAX
+
+/** First granule of the first block from a granule on, alive or dead; BLOCK_NONE past the last. core.lock held. */
+uint32_t blocks_next(const struct blocks *blocks, uint32_t granule);
+
+/** Each block, alive or dead, by its first granule. core.lock held between two of them. */
+#define blocks_each(first, blocks)                                                                           \
+    for (uint32_t first = blocks_next(blocks, 0); first != BLOCK_NONE; first = blocks_next(blocks, first + 1))
 
 /** The one place where a chunk changes state. The step must be one that the residency design knows (asserted). */
 void chunk_move(struct chunk *chunk, enum chunk_state to);

@@ -24,7 +24,7 @@ uint64_t core_launch_pins(void)
 {
     uint64_t pins = 0;
 
-    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++)
+    granules_each(g, &core.blocks)
         pins += atomic_load(&core.blocks.block[g].launch_pins);
     return pins;
 }

@@ -120,7 +120,7 @@ bool headroom_reclaim_slots(void)
     bool any = false;
 
     lock_acquire(&core.lock);
-    for (uint32_t g = extent_low(&core.arena), high = extent_high(&core.arena); g < high; g++) {
+    granules_each(g, &core.blocks) {
         struct chunk *chunk = &core.blocks.chunk[g];
 
         if (!owner_at(&core.blocks, g) ||

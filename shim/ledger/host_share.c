@@ -23,27 +23,15 @@ struct shares host_share_state(void)
 
 /* ---- device blocks ------------------------------------------------------------------------------------------- */
 
-/* What rests in host memory and is nowhere else. */
-static uint64_t bytes_in_host(uint32_t first)
-{
-    uint64_t bytes = 0;
-
-    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
-        const struct chunk *chunk = &core.blocks.chunk[g];
-
-        if (chunk->state == CHUNK_HOST || chunk->state == CHUNK_SPILLING || chunk->state == CHUNK_UNMAPPING ||
-            chunk->state == CHUNK_BROKEN)
-            bytes += chunk_bytes(chunk);
-    }
-    return bytes;
-}
+/* Chunks that rest in host memory and are nowhere else. */
+#define IN_HOST (CHUNKS(CHUNK_HOST) | CHUNKS(CHUNK_SPILLING) | CHUNKS(CHUNK_UNMAPPING) | CHUNKS(CHUNK_BROKEN))
 
 void host_share_block(uint32_t first)
 {
     const struct block *block = &core.blocks.block[first];
     struct object *object = &core.blocks.object[first];
     bool is_buffer = block_alive(block) && block->flags & BLOCK_REGISTERED;
-    uint64_t bytes = is_buffer ? bytes_in_host(first) : 0;
+    uint64_t bytes = is_buffer ? chunks_bytes(&core.blocks, first, IN_HOST) : 0;
 
     if (bytes == object->host_bytes)
         return;

@@ -44,26 +44,12 @@ static enum share share_of(const struct block *block)
     return block->flags & BLOCK_REGISTERED ? SHARE_BUFFER : SHARE_LOOSE;
 }
 
-/* Of a block that is away. */
-static __attribute__((noinline)) uint64_t resident_of_away(uint32_t first)
-{
-    uint32_t granules = 0;
-
-    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
-        uint8_t state = core.blocks.chunk[g].state;
-
-        if (state == CHUNK_RESIDENT || state == CHUNK_LEAVING)
-            granules += core.blocks.chunk[g].granules;
-    }
-    return granules * GRANULE_BYTES;
-}
-
 SHARE_INLINE uint64_t resident(uint32_t first)
 {
     uint32_t entry = owner_entry(&core.blocks, first);
 
     if (__builtin_expect(!entry || entry & OWNER_AWAY, 0))
-        return resident_of_away(first);
+        return chunks_bytes(&core.blocks, first, CHUNKS(CHUNK_RESIDENT) | CHUNKS(CHUNK_LEAVING));
     return core.blocks.block[first].granules * GRANULE_BYTES;
 }
 

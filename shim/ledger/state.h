@@ -15,7 +15,6 @@
 #include <time.h>
 
 #include "api/stats.h"
-#include "base/extent.h"
 #include "base/lock.h"
 #include "base/options.h"
 #include "engine/core.h"
@@ -75,7 +74,6 @@ struct core {
     struct lock lock;
     pthread_cond_t changed; /**< with lock: a chunk came to rest, a pin was dropped, a capture ended */
     struct blocks blocks;
-    struct extents arena;
     void *arena_memory;
     uint64_t reserved_base, reserved_bytes; /**< what the driver reserved; blocks begin a little above */
     struct device_state devices[DEVICE_MAX];

@@ -120,7 +120,7 @@ static uint32_t flags_of(uint32_t first)
     uint32_t flags = 0;
     bool copied = false;
 
-    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
+    chunks_each(g, &core.blocks, first) {
         const struct chunk *chunk = &core.blocks.chunk[g];
 
         if (chunk->state == CHUNK_HOST && chunk->mapped)
@@ -154,7 +154,7 @@ static void audit_share(struct audit *audit, uint32_t first)
            "block %u is in queue %u", first, core.blocks.object[first].entry.queue);
     if (share == SHARE_OPERATION)
         audit->share_bytes[block->ordinal][share] += block->granules * GRANULE_BYTES;
-    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g)) {
+    chunks_each(g, &core.blocks, first) {
         copies += core.blocks.chunk[g].copied;
         if (share != SHARE_OPERATION && core.blocks.chunk[g].state == CHUNK_RESIDENT)
             audit->share_bytes[block->ordinal][share] += chunk_bytes(&core.blocks.chunk[g]);
@@ -176,7 +176,7 @@ static void audit_block(struct audit *audit, uint32_t first)
     for (uint32_t i = 0; i < block->granules; i++)
         expect(audit, atomic_load(&core.blocks.owner[first + i]) == ((first + 1) | flags_of(first)),
                "block %u: the owner entry of granule %u does not fit its chunks", first, i);
-    for (uint32_t g = first, more = 1; more; more = g = chunk_next(&core.blocks, first, g))
+    chunks_each(g, &core.blocks, first)
         audit_chunk(audit, first, g);
     audit_share(audit, first);
 }
@@ -264,9 +264,8 @@ bool invariants_hold(struct fake_device *fake, char broken[INVARIANT_TEXT_BYTES]
 {
     struct audit audit = {.fake = fake, .broken = broken, .holds = true};
 
-    for (uint32_t g = extent_low(&core.arena); g < extent_high(&core.arena); g++)
-        if (core.blocks.block[g].id)
-            audit_block(&audit, g);
+    blocks_each(g, &core.blocks)
+        audit_block(&audit, g);
     for (unsigned i = 0; i < fake->device.count; i++)
         audit_device(&audit, i);
     audit_host(&audit);
@@ -278,7 +277,7 @@ bool invariants_hold(struct fake_device *fake, char broken[INVARIANT_TEXT_BYTES]
            core.away_unproven, (unsigned long long)audit.unproven);
     expect(&audit, core.blocks.alive == audit.alive, "%u blocks alive, %u found", core.blocks.alive,
            audit.alive);
-    uint64_t taken = core_places() ? fake->placed_bytes / GRANULE_BYTES : core.arena.taken;
+    uint64_t taken = core_places() ? fake->placed_bytes / GRANULE_BYTES : core.blocks.arena.taken;
 
     expect(&audit, taken == audit.granules, "%llu granules of address taken, %u found",
            (unsigned long long)taken, audit.granules);

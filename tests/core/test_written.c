@@ -33,8 +33,7 @@ static bool runs_from_host(const struct model *block)
 {
     bool found = false;
 
-    for (uint32_t first = first_of(block), g = first, more = 1; more;
-         more = g = chunk_next(&core.blocks, first, g))
+    chunks_each(g, &core.blocks, first_of(block))
         found = found || (core.blocks.chunk[g].mapped && core.blocks.chunk[g].slot != SLOT_NONE);
     return found;
 }
