@@ -38,9 +38,6 @@
 #define SHARED_BASE ((uint64_t)1 << 32)
 #define SHARED_END  ((uint64_t)1 << 48)
 
-#define LONG_CAPTURE_NS (UINT64_C(10) * 1000 * 1000 * 1000)
-
-struct core core;
 struct arena core_arena;
 
 static struct copy_executor copier;
@@ -178,16 +175,6 @@ void core_host_start(const struct options *options)
     lock_release(&host_starting);
 }
 
-bool core_host_active(void)
-{
-    return atomic_load_explicit(&core.host_active, memory_order_acquire);
-}
-
-bool core_manages(void)
-{
-    return core_host_active() && !core.forked;
-}
-
 int core_start(const struct options *options, struct device *device)
 {
     int r = 0;
@@ -215,11 +202,6 @@ int core_start(const struct options *options, struct device *device)
 bool core_has_block(uint64_t address)
 {
     return owner_at(&core.blocks, address_granule(&core.blocks, address)) != 0;
-}
-
-bool core_active(void)
-{
-    return atomic_load_explicit(&core.active, memory_order_relaxed);
 }
 
 bool core_leave(void)
@@ -315,39 +297,10 @@ void core_capture_begin(void)
         gate_leave(slot);
 }
 
-bool core_capturing(void)
-{
-    if (!atomic_load(&core.captures))
-        return false;
-    if (core_now() - atomic_load(&core.capturing_since_ns) > LONG_CAPTURE_NS &&
-        !atomic_exchange(&core.has_told_capture, true))
-        log_line(LOG_WARN,
-                 "a stream capture has been open for more than 10 s; nothing can be evicted until it ends");
-    return true;
-}
-
 void core_capture_end(void)
 {
     if (atomic_load(&core.captures))
         atomic_fetch_sub(&core.captures, 1);
     if (!atomic_load(&core.captures) && core_active() && core.deferred)
         allocate_run_deferred(DRAIN_MOMENT_MS);
-}
-
-void core_account_only(const char *why)
-{
-    const char *none = NULL;
-
-    if (atomic_compare_exchange_strong(&core.account_only, &none, why))
-        log_line(LOG_WARN, "memory is accounted and nothing is moved: not all calls come here, %s", why);
-}
-
-void core_roots_unknown(const char *why)
-{
-    const char *none = NULL;
-
-    if (!atomic_compare_exchange_strong(&core.roots_unknown, &none, why) || !core.options ||
-        core.options->disk != DISK_AUTO)
-        return;
-    log_line(LOG_WARN, "EBBTIDE_DISK=auto acts as registered: %s", why);
 }

@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "ledger/busy.h"
 #include "tier/device.h"
 
 struct options;
@@ -78,9 +79,6 @@ int core_start(const struct options *options, struct device *device);
  *  does it too. @options live until core_finish. Does nothing the second time. */
 void core_host_start(const struct options *options);
 
-/** True between core_host_start and core_finish, also in a forked child. */
-bool core_host_active(void);
-
 /** The process ends: on return nothing moves, and nothing moves any more that a kernel could reach meanwhile. Before
  *  calls of the program may pass us by. What is unmapped still comes back; what finds no room is the driver's affair.
  *  False: a move has not come to its end within EBBTIDE_DRAIN_MS, and is not waited for. */
@@ -92,12 +90,6 @@ void core_settle(void);
 
 /** Settle, give every idle handle, slab and file back. Blocks still alive are left alone. */
 void core_finish(void);
-
-/** True between a successful core_start and core_finish; false in a forked child. */
-bool core_active(void);
-
-/** Is the program's memory managed in this process: core_host_active, and not a forked child. */
-bool core_manages(void);
 
 /** In a forked child: forget threads and locks, manage no device; the ledger of the host goes on with what the child
  *  has of it. Async-signal-safe. */
@@ -312,16 +304,9 @@ void use_host(struct use *use, const void *memory, size_t bytes);
 void core_capture_begin(void);
 void core_capture_end(void);
 
-/** Calls of the program pass us by: from now on memory is accounted, blocks that are away come back when they are
- *  used, and no other leaves. Said once; `why` lives for ever. */
-void core_account_only(const char *why);
-
 /** Whether host memory can be mapped at a block's address: found out only when there is a context, so that until then
  *  it counts as if. A "yes" after a "no" comes too late once host memory of the other sort is in use. */
 void core_residency(bool can_map);
-
-/** Something was found that makes every root unknowable (condition 3 of EBBTIDE_DISK=auto); said once. */
-void core_roots_unknown(const char *why);
 
 /** Lower stages and higher priorities stay longer: see policies.h. -ENOENT no block, -EINVAL out of range. */
 int core_set_stage(uint64_t address, int stage);

@@ -1,6 +1,57 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* busy.c - what others hold for a moment: launch pins, blocks being built or given back. See state.h. */
+/* busy.c - see busy.h. */
+#include "ledger/busy.h"
+
+#include "base/log.h"
 #include "ledger/state.h"
+
+#define LONG_CAPTURE_NS (UINT64_C(10) * 1000 * 1000 * 1000)
+
+struct core core;
+
+bool core_host_active(void)
+{
+    return atomic_load_explicit(&core.host_active, memory_order_acquire);
+}
+
+bool core_manages(void)
+{
+    return core_host_active() && !core.forked;
+}
+
+bool core_active(void)
+{
+    return atomic_load_explicit(&core.active, memory_order_relaxed);
+}
+
+bool core_capturing(void)
+{
+    if (!atomic_load(&core.captures))
+        return false;
+    if (core_now() - atomic_load(&core.capturing_since_ns) > LONG_CAPTURE_NS &&
+        !atomic_exchange(&core.has_told_capture, true))
+        log_line(LOG_WARN,
+                 "a stream capture has been open for more than 10 s; nothing can be evicted until it ends");
+    return true;
+}
+
+void core_account_only(const char *why)
+{
+    const char *none = NULL;
+
+    if (atomic_compare_exchange_strong(&core.account_only, &none, why))
+        log_line(LOG_WARN, "memory is accounted and nothing is moved: not all calls come here, %s", why);
+}
+
+void core_roots_unknown(const char *why)
+{
+    const char *none = NULL;
+
+    if (!atomic_compare_exchange_strong(&core.roots_unknown, &none, why) || !core.options ||
+        core.options->disk != DISK_AUTO)
+        return;
+    log_line(LOG_WARN, "EBBTIDE_DISK=auto acts as registered: %s", why);
+}
 
 void block_returned(uint32_t first)
 {

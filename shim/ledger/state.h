@@ -20,6 +20,7 @@
 #include "engine/core.h"
 #include "engine/gate.h"
 #include "ledger/block.h"
+#include "ledger/busy.h"
 #include "ledger/host_share.h"
 #include "ledger/recycler.h"
 #include "ledger/share.h"
@@ -164,36 +165,5 @@ static inline uint64_t core_now(void)
 {
     return core.device->now_ns(core.device);
 }
-
-/** The block is complete on the device again: noted against thrashing, and as a use, lest it leaves before it is
- *  used. core.lock held. */
-void block_returned(uint32_t first);
-
-/** Is the block of a launch that waits for it or uses it? core.lock held. */
-bool block_in_launch(uint32_t first);
-
-/** All launch pins; core.lock held. */
-uint64_t core_launch_pins(void);
-
-/** Is anything in the hands of others that they will let go of by themselves: pinned by launches, being built, being
- *  given back? */
-bool core_in_use(void);
-
-/** lock_wait_until on core.changed, with core.lock. Where the thread ends in it, by a signal handler of the program's,
- *  the lock is let go. */
-int core_wait_until(const struct timespec *until);
-
-/** Wait a moment for a launch pin to be dropped, or a block to be finished or given back. */
-void core_wait_change(void);
-
-/** Tell those who wait that one of these happened. */
-void core_tell_change(void);
-
-/** Is a stream capture open, so that nothing can leave? Tells once when that has been in somebody's way for long. */
-bool core_capturing(void);
-
-/** Around the building and the giving back of a block. */
-void core_change_begin(void);
-void core_change_end(void);
 
 #endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * busy.h - whether anything is managed here, what forbids that blocks leave, and what others hold for a moment.
+ *
+ * Any thread; where core.lock must be held it is said.
+ */
+#ifndef EBB_BUSY_H
+#define EBB_BUSY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+/* ---- whether anything is managed here --------------------------------------------------------------------- */
+
+/** True between core_host_start and core_finish, also in a forked child. */
+bool core_host_active(void);
+
+/** True between a successful core_start and core_finish; false in a forked child. */
+bool core_active(void);
+
+/** Is the program's memory managed in this process: core_host_active, and not a forked child. */
+bool core_manages(void);
+
+/* ---- what forbids that blocks leave ------------------------------------------------------------------------ */
+
+/** Is a stream capture open, so that nothing can leave? Tells once when that has been in somebody's way for long. */
+bool core_capturing(void);
+
+/** Calls of the program pass us by: from now on memory is accounted, blocks that are away come back when they are
+ *  used, and no other leaves. Said once; `why` lives for ever. */
+void core_account_only(const char *why);
+
+/** Something was found that makes every root unknowable (condition 3 of EBBTIDE_DISK=auto); said once. */
+void core_roots_unknown(const char *why);
+
+/* ---- what others hold for a moment ------------------------------------------------------------------------- */
+
+/** The block is complete on the device again: noted against thrashing, and as a use, lest it leaves before it is
+ *  used. core.lock held. */
+void block_returned(uint32_t first);
+
+/** Is the block of a launch that waits for it or uses it? core.lock held. */
+bool block_in_launch(uint32_t first);
+
+/** All launch pins; core.lock held. */
+uint64_t core_launch_pins(void);
+
+/** Is anything in the hands of others that they will let go of by themselves: pinned by launches, being built, being
+ *  given back? */
+bool core_in_use(void);
+
+/** lock_wait_until on core.changed, with core.lock. Where the thread ends in it, by a signal handler of the program's,
+ *  the lock is let go. */
+int core_wait_until(const struct timespec *until);
+
+/** Wait a moment for a launch pin to be dropped, or a block to be finished or given back. */
+void core_wait_change(void);
+
+/** Tell those who wait that one of these happened. */
+void core_tell_change(void);
+
+/** Around the building and the giving back of a block. */
+void core_change_begin(void);
+void core_change_end(void);
+
+#endif
