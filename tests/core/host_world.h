@@ -13,7 +13,7 @@
 
 #include "engine/core.h"
 #include "host/host_block.h"
-#include "spill.h"
+#include "spill_folder.h"
 
 #define MIB ((uint64_t)1 << 20)
 

@@ -2,7 +2,7 @@
 #include "tier/disk.h"
 
 #include "base/log.h"
-#include "spill.h"
+#include "spill_folder.h"
 #include "tier/device.h"
 
 #include <criterion/criterion.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tier/disk_executor.h"
 
-#include "spill.h"
+#include "spill_folder.h"
 #include "tier/disk_io.h"
 
 #include <criterion/criterion.h>

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """allocators.py - every allocator and every policy serves the three programs: the identical hash, and the budget kept."""
-import worlds
+import runner
 
 # What each allocator needs of the budget, in percent of the program's peak. The driver's own memory cannot move, and
 # comes in whole granules of 2 MiB.
@@ -11,13 +11,13 @@ ALLOCATORS = {
 }
 POLICIES = ('fifo', 'size', 'stage')
 
-reference = {program: worlds.run(program) for program in worlds.SMALL}
+reference = {program: runner.run(program) for program in runner.SMALL}
 
 
 def check(program, percent, options, simgpu=None):
     plain = reference[program]
     budget = plain.peak_device_bytes * percent // 100
-    result = worlds.run(program, options=dict(options, DEVICE_BUDGET=budget), simgpu=simgpu)
+    result = runner.run(program, options=dict(options, DEVICE_BUDGET=budget), simgpu=simgpu)
     wrong = result.unclean()
     if result.status or not plain.hash or result.hash != plain.hash:
         return wrong + ['hash %s, expected %s: %s' % (result.hash, plain.hash, result.text())]
@@ -38,7 +38,7 @@ def check(program, percent, options, simgpu=None):
 def without_vmm(program, percent, simgpu, options, said):
     """A driver that cannot do what the allocator needs: the program is accounted, and one line says so."""
     plain = reference[program]
-    result = worlds.run(program, options=dict(options, DEVICE_BUDGET=plain.peak_device_bytes * percent // 100),
+    result = runner.run(program, options=dict(options, DEVICE_BUDGET=plain.peak_device_bytes * percent // 100),
                         simgpu=simgpu)
     lines = [line for line in result.err.splitlines() if line]
     if result.status or result.hash != plain.hash or len(lines) != 1 or said not in lines[0]:
@@ -48,7 +48,7 @@ def without_vmm(program, percent, simgpu, options, said):
 
 
 def native_refuses(program):
-    result = worlds.run(program, options={'ALLOCATOR': 'native', 'DEVICE_BUDGET': reference[program].peak_device_bytes // 2})
+    result = runner.run(program, options={'ALLOCATOR': 'native', 'DEVICE_BUDGET': reference[program].peak_device_bytes // 2})
     refused = result.status == 2 and ' refused, budget ' in result.err  # hashjoin's threads may each be refused
     return result.unclean() + ([] if refused else ['expected out of memory and a line: ' + result.text()])
 
@@ -56,7 +56,7 @@ def native_refuses(program):
 def full_is_allowed(program):
     """EBBTIDE_ON_FULL=allow: nothing can move, the driver is asked anyway, and it is said."""
     plain = reference[program]
-    result = worlds.run(program, options={'ALLOCATOR': 'native', 'ON_FULL': 'allow', 'DEVICE_BUDGET': plain.peak_device_bytes // 2})
+    result = runner.run(program, options={'ALLOCATOR': 'native', 'ON_FULL': 'allow', 'DEVICE_BUDGET': plain.peak_device_bytes // 2})
     wrong = result.unclean()
     if result.status or result.hash != plain.hash or 'EBBTIDE_ON_FULL=allow' not in result.err:
         wrong.append('expected the hash %s and a warning: %s' % (plain.hash, result.text()))
@@ -65,17 +65,17 @@ def full_is_allowed(program):
     return wrong
 
 
-worlds.tap([('%s serves %s at %d%%' % (allocator, program, percent),
+runner.tap([('%s serves %s at %d%%' % (allocator, program, percent),
              lambda p=program, q=percent, o=dict(options, ALLOCATOR=allocator): check(p, q, o))
-            for allocator, (percent, options) in ALLOCATORS.items() for program in worlds.SMALL] +
+            for allocator, (percent, options) in ALLOCATORS.items() for program in runner.SMALL] +
            [('managed serves %s at 50%% on a driver without virtual memory' % program,
-             lambda p=program: check(p, 50, {'ALLOCATOR': 'managed'}, {'VMM': 0})) for program in worlds.SMALL] +
+             lambda p=program: check(p, 50, {'ALLOCATOR': 'managed'}, {'VMM': 0})) for program in runner.SMALL] +
            [('a driver without virtual memory: accounted, and said',
              lambda: without_vmm('training', 130, {'VMM': 0}, {}, 'EBBTIDE_ALLOCATOR=managed')),
             ('a driver whose managed memory does not move: accounted, and said',
              lambda: without_vmm('training', 130, {'MANAGED': 0}, {'ALLOCATOR': 'managed'}, 'no managed memory'))] +
            [('%s runs %s at 50%%' % (policy, program), lambda p=program, o=policy: check(p, 50, {'POLICY': o}))
-            for policy in POLICIES for program in worlds.SMALL] +
+            for policy in POLICIES for program in runner.SMALL] +
            [('native refuses %s at 50%% and says why' % program, lambda p=program: native_refuses(p))
-            for program in worlds.SMALL] +
+            for program in runner.SMALL] +
            [('training passes a full budget that the user allows it to pass', lambda: full_is_allowed('training'))])

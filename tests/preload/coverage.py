@@ -10,8 +10,8 @@ import random
 import re
 import subprocess
 
-import worlds
-from lists import matches, reasons, rows
+import runner
+from hook_lists import matches, reasons, rows
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.join(HERE, '..', '..')
@@ -105,12 +105,12 @@ def recorded(script, argument, name):
 
 
 def exported():
-    """Every function of the library is a row, or test_door.c walks through it."""
-    symbols = subprocess.run(['nm', '-D', '--defined-only', worlds.LIBRARY], capture_output=True, text=True, check=True)
+    """Every function of the library is a row, or test_cancellation.c walks through it."""
+    symbols = subprocess.run(['nm', '-D', '--defined-only', runner.LIBRARY], capture_output=True, text=True, check=True)
     names = {line.split()[2] for line in symbols.stdout.splitlines()}
-    with open(os.path.join(HERE, 'doors.def')) as file:
+    with open(os.path.join(HERE, 'cancellation.def')) as file:
         walked = set(re.findall(r'^(?:HEAP|API|APART)\((\w+)', file.read(), re.M))
-    return ['%s goes through no door' % name for name in sorted(names - rows - walked)]
+    return ['%s is cancelled in no test' % name for name in sorted(names - rows - walked)]
 
 
 def unhooked():
@@ -120,7 +120,7 @@ def unhooked():
         print('# no %s here' % library)
         return []
     code = 'import ctypes; print("hash", ctypes.CDLL("%s").cudaGetDeviceCount(ctypes.byref(ctypes.c_int())))' % library
-    result = worlds.run('/usr/bin/env', ['python3', '-c', code], {'DEVICE_BUDGET': '16M'})
+    result = runner.run('/usr/bin/env', ['python3', '-c', code], {'DEVICE_BUDGET': '16M'})
     if result.stats is None or result.hash is None:
         return [result.text()]
     return ['let pass: %s' % result.stats['unhooked']] if result.stats['unhooked'] else []
@@ -128,17 +128,17 @@ def unhooked():
 
 def looked_up(code, unlisted, said=None):
     """What a program gets by dlsym from a driver that has more than the lists: echo/."""
-    env = {'LD_LIBRARY_PATH': os.path.join(worlds.BUILD, 'tests', 'preload', 'echo')}
+    env = {'LD_LIBRARY_PATH': os.path.join(runner.BUILD, 'tests', 'preload', 'echo')}
     code = 'import ctypes; driver = ctypes.CDLL("libcuda.so.1", ctypes.RTLD_GLOBAL); ' + code
-    result = worlds.run('/usr/bin/env', ['python3', '-c', code], {'DEVICE_BUDGET': '16M'}, env=env)
+    result = runner.run('/usr/bin/env', ['python3', '-c', code], {'DEVICE_BUDGET': '16M'}, env=env)
     if result.stats is None or result.stats['unhooked'] != unlisted or (said or '') not in result.err:
         return ['expected %s and "%s"' % (unlisted, said), result.text(), str(result.stats and result.stats['unhooked'])]
     return [] if said or not result.err else ['expected no word', result.text()]
 
 
 handed = 'entry = ctypes.c_void_p(); driver.cuGetProcAddress_v2(%r, ctypes.byref(entry), 12000, ctypes.c_uint64(0), None)'
-some = random.sample(sorted(rows), len(rows) if worlds.LONG else 10)
-worlds.tap([
+some = random.sample(sorted(rows), len(rows) if runner.LONG else 10)
+runner.tap([
     ('every function of the driver is a row or has a reason', lambda: missing(rows)),
     ('no row has a reason not to be one', both),
     ('every reason is for something', needless),

@@ -12,10 +12,10 @@ import sys
 import sysconfig
 import tempfile
 
-import worlds
+import runner
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'cpp')
-FOLDER = os.path.join(worlds.BUILD, 'tests', 'preload', 'cpp')
+FOLDER = os.path.join(runner.BUILD, 'tests', 'preload', 'cpp')
 BUDGET = 256 << 20
 BEYOND = 1 << 50  # what no machine has
 OVER = 512 << 20  # what this budget has not
@@ -33,10 +33,10 @@ def refusals(out):
 
 
 def same(program, *arguments):
-    plain = worlds.run(program, list(arguments))
+    plain = runner.run(program, list(arguments))
     wrong = [] if plain.status == 0 and plain.out else ['without the library: ' + plain.text()]
     for options in ({'HOST_BUDGET': BUDGET}, {}, {'DISABLE': 1}):
-        result = worlds.run(program, list(arguments), options)
+        result = runner.run(program, list(arguments), options)
         if (result.status, result.out, result.err) != (plain.status, plain.out, plain.err):
             wrong.append('%s: %s, without the library %s' % (options, result.text(), plain.text()))
     return wrong
@@ -44,7 +44,7 @@ def same(program, *arguments):
 
 def refused(program, *arguments):
     """The budget has no room: what a program is told without the library when the machine has none."""
-    result = worlds.run(program, list(arguments), {'HOST_BUDGET': BUDGET})
+    result = runner.run(program, list(arguments), {'HOST_BUDGET': BUDGET})
     return [] if result.status == 0 and refusals(result.out) else [result.text()]
 
 
@@ -67,7 +67,7 @@ def with_libcxx(name, sources, *arguments, plugin=False):
         target = os.path.join(folder, name)
         shared = ('-shared', '-fPIC') if plugin else ()
         if not built(['clang++', '-stdlib=libc++'], sources, target, *shared, *arguments):
-            return worlds.SKIPPED
+            return runner.SKIPPED
         return both(path('opens'), after=(target,)) if plugin else both(target)
 
 
@@ -78,16 +78,16 @@ def python():
     with tempfile.TemporaryDirectory() as folder:
         if not built(shlex.split(os.environ.get('CXX', 'c++')), ['extension.cpp'], os.path.join(folder, 'extension.so'), '-shared', '-fPIC',
                      '-I' + sysconfig.get_paths()['include']):
-            return worlds.SKIPPED
+            return runner.SKIPPED
         run = [sys.executable, '-c', script % folder]
-        over = worlds.run(run[0], [*run[1:], str(OVER)], {'HOST_BUDGET': BUDGET})
+        over = runner.run(run[0], [*run[1:], str(OVER)], {'HOST_BUDGET': BUDGET})
         right = (over.status, over.out) == (0, '1000\nMemoryError\n')
         return same(run[0], *run[1:], str(BEYOND)) + ([] if right else [over.text()])
 
 
 opens = path('opens')
 plugin, static, replaced = (path(name + '.so') for name in ('plugin', 'plugin_static', 'plugin_replaced'))
-worlds.tap([
+runner.tap([
     ('a program in which new is refused', lambda: both(path('plain'))),
     ('a plugin that a program of C opens for itself', lambda: both(opens, after=(plugin,))),
     ('a plugin with a C++ library of its own', lambda: both(opens, after=(static,))),

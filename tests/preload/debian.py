@@ -12,11 +12,11 @@ import subprocess
 import sys
 import tempfile
 
-import worlds
+import runner
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.dirname(os.path.dirname(HERE))
-DEADLINE_S = 1800 if worlds.LONG else 300
+DEADLINE_S = 1800 if runner.LONG else 300
 LEAVES_OUT = 77  # what a script ends with that finds, other than its commands, something missing
 
 
@@ -35,7 +35,7 @@ class Script:
 
     def runs(self):
         path = os.environ['PATH'] + ':/usr/sbin:/sbin'
-        return (worlds.LONG or 'long' not in self.says) and all(shutil.which(p, path=path) for p in self.says['programs'])
+        return (runner.LONG or 'long' not in self.says) and all(shutil.which(p, path=path) for p in self.says['programs'])
 
     def run(self, options):
         """What it printed, its status, and the statistics of the processes that have ended."""
@@ -46,18 +46,18 @@ class Script:
             for path, mode in ((folder, 0o755), (work, 0o755), (sheets, 0o777)):
                 os.makedirs(path, exist_ok=True)
                 os.chmod(path, mode)
-            env = {'SOURCE': SOURCE, 'LONG': '1' if worlds.LONG else '', 'LC_ALL': 'C.UTF-8', 'TZ': 'UTC'}
+            env = {'SOURCE': SOURCE, 'LONG': '1' if runner.LONG else '', 'LC_ALL': 'C.UTF-8', 'TZ': 'UTC'}
             env['PATH'] = os.environ['PATH'] + ':/usr/sbin:/sbin'
             if options is not None:
                 env['EBBTIDE_STATS_JSON'] = os.path.join(sheets, '%p.json')
             # A hang ends with everything that the script started.
             command = ['-C', work, 'timeout', '-k', '5', str(DEADLINE_S), 'bash', self.path]
-            result = worlds.run('/usr/bin/env', command, options, env=env, deadline_s=DEADLINE_S + 30)
-            result.all_stats = [sheet for sheet in map(worlds.load, glob.glob(sheets + '/*.json')) if sheet]
+            result = runner.run('/usr/bin/env', command, options, env=env, deadline_s=DEADLINE_S + 30)
+            result.all_stats = [sheet for sheet in map(runner.load, glob.glob(sheets + '/*.json')) if sheet]
             result.out, result.err = result.out.replace(folder, 'FOLDER'), result.err.replace(folder, 'FOLDER')
             return result
         finally:
-            worlds.remove(folder)
+            runner.remove(folder)
 
     def unseen(self, result):
         """Those of its programs in which the library was not, or did not count the heap it serves."""
@@ -70,10 +70,10 @@ class Script:
 
     def check(self):
         if not self.runs():
-            return worlds.SKIPPED
+            return runner.SKIPPED
         plain = self.run(None)
         if plain.status == LEAVES_OUT:
-            return worlds.SKIPPED
+            return runner.SKIPPED
         ours = self.run({})
         wrong = self.unseen(ours)
         if ours.status != plain.status:
@@ -91,7 +91,7 @@ class Script:
 
 def heap_is_ours():
     """Whether malloc was built into the library."""
-    names = subprocess.run(['nm', '-D', '--defined-only', worlds.LIBRARY], capture_output=True, text=True, check=True).stdout
+    names = subprocess.run(['nm', '-D', '--defined-only', runner.LIBRARY], capture_output=True, text=True, check=True).stdout
     return ' malloc\n' in names
 
 
@@ -112,6 +112,6 @@ def install(scripts):
 chosen = os.environ.get('EBBTIDE_PROGRAMS', '').split()
 found = [Script(path) for path in sorted(glob.glob(os.path.join(HERE, 'debian', '*.sh')))]
 found = [script for script in found if not chosen or script.name in chosen]
-if worlds.LONG and os.geteuid() == 0:
+if runner.LONG and os.geteuid() == 0:
     install(found)
-worlds.tap([('%s: the same as without' % script.name, script.check) for script in found])
+runner.tap([('%s: the same as without' % script.name, script.check) for script in found])

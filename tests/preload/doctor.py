@@ -4,15 +4,15 @@ import os
 import re
 import subprocess
 
-import worlds
+import runner
 
-COMMAND = os.path.join(worlds.BUILD, 'shim', 'ebbtide')
+COMMAND = os.path.join(runner.BUILD, 'shim', 'ebbtide')
 
 
 def doctor(*options, driver=True, **env):
     plain = {k: v for k, v in os.environ.items() if not k.startswith(('EBBTIDE_', 'SIMGPU_', 'LD_'))}
     if driver:
-        plain['LD_LIBRARY_PATH'] = worlds.SIMGPU
+        plain['LD_LIBRARY_PATH'] = runner.SIMGPU
     return subprocess.run([COMMAND, 'doctor', *options], env=dict(plain, **env), capture_output=True, text=True, timeout=60)
 
 
@@ -30,7 +30,7 @@ def all_live():
         [] if len(hooks) == 6 and not wrong else ['%s' % hooks])
 
 
-worlds.tap([
+runner.tap([
     ('every hook is live on the simulated driver', all_live),
     ('without a driver it says so', lambda: expect(doctor(driver=False), 1, '^driver +none', '^host', '^verdict')),
     ('a driver that is too old is named', lambda: expect(doctor(SIMGPU_DRIVER_VERSION='11040'), 0, 'driver +11.4: older')),

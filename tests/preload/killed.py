@@ -5,7 +5,7 @@ import random
 import subprocess
 import time
 
-import worlds
+import runner
 
 TIMES = 50
 OPTIONS = {'DEVICE_BUDGET': '16M', 'HOST_BUDGET': '16M', 'DISK': 'always', 'PERIOD_MS': '1', 'COLD_MS': '0'}
@@ -13,9 +13,9 @@ OPTIONS = {'DEVICE_BUDGET': '16M', 'HOST_BUDGET': '16M', 'DISK': 'always', 'PERI
 
 def start(spill):
     env = {k: v for k, v in os.environ.items() if not k.startswith(('EBBTIDE_', 'SIMGPU_', 'LD_'))}
-    env.update({'EBBTIDE_' + k: v for k, v in OPTIONS.items()}, LD_PRELOAD=worlds.LIBRARY, EBBTIDE_SPILL_DIR=spill,
-               LD_LIBRARY_PATH=worlds.SIMGPU)
-    return subprocess.Popen([os.path.join(worlds.PROGRAMS, 'standardize')] + worlds.SMALL['standardize'], env=env,
+    env.update({'EBBTIDE_' + k: v for k, v in OPTIONS.items()}, LD_PRELOAD=runner.LIBRARY, EBBTIDE_SPILL_DIR=spill,
+               LD_LIBRARY_PATH=runner.SIMGPU)
+    return subprocess.Popen([os.path.join(runner.PROGRAMS, 'standardize')] + runner.SMALL['standardize'], env=env,
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -32,7 +32,7 @@ def wait_written(process):
 
 
 def check(seed):
-    spill = worlds.spill_folder()
+    spill = runner.spill_folder()
     process = start(spill)
     try:
         written = wait_written(process)
@@ -44,7 +44,7 @@ def check(seed):
         left = os.listdir(spill)
         return (['left behind: %s' % left] if left else []) + ([] if written else ['it never wrote to disk'])
     finally:
-        worlds.remove(spill)
+        runner.remove(spill)
 
 
-worlds.tap([('killed at random moment %d, nothing is left' % i, lambda i=i: check(i)) for i in range(TIMES)])
+runner.tap([('killed at random moment %d, nothing is left' % i, lambda i=i: check(i)) for i in range(TIMES)])

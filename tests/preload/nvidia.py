@@ -8,11 +8,11 @@ import os
 import sys
 import tempfile
 
-import worlds
-from lists import matches, reasons, rows
+import runner
+from hook_lists import matches, reasons, rows
 
 LIBRARIES = os.path.join(os.environ.get('CUDA_HOME', '/usr/local/cuda'), 'lib64')
-WAYS = os.path.join(worlds.BUILD, 'tests', 'preload', 'ways')
+WAYS = os.path.join(runner.BUILD, 'tests', 'preload', 'load_ways')
 STATIC = os.path.join(WAYS, 'way_nvidia_static')
 START = '''
 import ctypes, sys
@@ -41,8 +41,8 @@ QUIET = ('libnvrtc.so.13', 'libnvJitLink.so.13')
 def started(program, arguments, quiet=False):
     with tempfile.TemporaryDirectory(prefix='ebbtide-test-', dir='/var/tmp') as folder:
         path = os.path.join(folder, 'handed')
-        library = '%s:%s' % (os.path.join(WAYS, 'way_handed.so'), worlds.LIBRARY)
-        result = worlds.run(program, arguments, {'DEVICE_BUDGET': '1G'}, library=library, env={'HANDED': path})
+        library = '%s:%s' % (os.path.join(WAYS, 'way_handed.so'), runner.LIBRARY)
+        result = runner.run(program, arguments, {'DEVICE_BUDGET': '1G'}, library=library, env={'HANDED': path})
         handed = set()
         if os.path.exists(path):
             with open(path) as file:
@@ -64,12 +64,12 @@ def started(program, arguments, quiet=False):
 def library(name):
     path = os.path.join(LIBRARIES, name)
     if not os.path.exists(path):
-        return worlds.SKIPPED
+        return runner.SKIPPED
     return started(sys.executable, ['-c', START, path, CALLS[name]], name in QUIET)
 
 
 def static():
-    return started(STATIC, []) if os.path.exists(STATIC) else worlds.SKIPPED
+    return started(STATIC, []) if os.path.exists(STATIC) else runner.SKIPPED
 
 
-worlds.tap([('libcudart_static.a', static)] + [(name, lambda n=name: library(n)) for name in CALLS])
+runner.tap([('libcudart_static.a', static)] + [(name, lambda n=name: library(n)) for name in CALLS])

@@ -8,7 +8,7 @@
 #ifndef OBJECTS_H
 #define OBJECTS_H
 
-#include "errors.h"
+#include "log_lines.h"
 #include "world.h"
 
 #include <ebbtide.h>

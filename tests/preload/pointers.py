@@ -2,10 +2,10 @@
 """pointers.py - pointers that no argument shows: found by the search, or reached through mapped host memory."""
 import os
 
-import worlds
+import runner
 
 NEED = {'linked': ['--pressure', '48M'], 'table': ['--pressure', '48M']}
-SCAN_KERNEL = os.path.join(worlds.BUILD, 'tests', 'preload', 'scan_kernel.so')
+SCAN_KERNEL = os.path.join(runner.BUILD, 'tests', 'preload', 'scan_kernel.so')
 MODES = {
     'auto': {'DISK': 'auto', 'HOST_BUDGET': '40M'},
     'auto with room': {'DISK': 'auto'},
@@ -15,8 +15,8 @@ MODES = {
 
 
 def check(program, options, searcher):
-    plain = worlds.run(program, NEED[program])
-    result = worlds.run(program, NEED[program],
+    plain = runner.run(program, NEED[program])
+    result = runner.run(program, NEED[program],
                         dict(options, DEVICE_BUDGET='24M', PERIOD_MS='1', COLD_MS='0', LOG='info'),
                         {'PTX': SCAN_KERNEL} if searcher == 'itself' else None)
     wrong = result.unclean()
@@ -33,12 +33,12 @@ def check(program, options, searcher):
 
 def saved_twice():
     """Written through the table after it came back: a clean mark would lose it."""
-    result = worlds.run('table', NEED['table'], {'DISK': 'off', 'DEVICE_BUDGET': '24M', 'PERIOD_MS': '0'})
+    result = runner.run('table', NEED['table'], {'DISK': 'off', 'DEVICE_BUDGET': '24M', 'PERIOD_MS': '0'})
     moves = result.stats['moves']['device_to_host']
     return [] if moves['bytes'] > result.stats['moves']['host_to_device']['bytes'] else ['%s' % result.stats['moves']]
 
 
-worlds.tap([('%s finds its way with %s' % (program, mode), lambda p=program, o=options: check(p, o, 'the CPU'))
+runner.tap([('%s finds its way with %s' % (program, mode), lambda p=program, o=options: check(p, o, 'the CPU'))
             for program in NEED for mode, options in MODES.items()] +
            [('%s finds its way with auto, searched by the device' % program,
              lambda p=program: check(p, MODES['auto'], 'itself')) for program in NEED] +

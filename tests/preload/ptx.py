@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 
-import worlds
+import runner
 
 KERNEL = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'shim', 'cuda', 'scan_kernel.ptx')
 TARGETS = ('sm_75', 'sm_80', 'sm_86', 'sm_89', 'sm_90', 'sm_100', 'sm_120')
@@ -150,7 +150,7 @@ def assembles(target):
 
 
 PTXAS = shutil.which('ptxas') or shutil.which('ptxas', path='/usr/local/cuda/bin')
-worlds.tap([('finds the pointers in %d words, %d bytes off a quad, with %d threads' % (count, shift, threads),
+runner.tap([('finds the pointers in %d words, %d bytes off a quad, with %d threads' % (count, shift, threads),
              lambda c=count, s=shift, p=pointers, t=threads: finds(s, c, p, t))
             for count, pointers in ((0, 0), (1, 0), (2, 1), (5, 1), (64, 9), (203, 40))
             for shift in (0, 4, 8, 12) for threads in (32, 64)] +

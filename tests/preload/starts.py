@@ -7,10 +7,10 @@ import subprocess
 import sys
 import tempfile
 
-import worlds
+import runner
 
-TIMES = 1000 if worlds.LONG else 10
-CUDA = os.path.join(worlds.BUILD, 'tests', 'preload', 'ways', 'way_')
+TIMES = 1000 if runner.LONG else 10
+CUDA = os.path.join(runner.BUILD, 'tests', 'preload', 'load_ways', 'way_')
 PROGRAMS = {
     'python3': [sys.executable, '-c', 'import ctypes, threading'],
     'bash': [shutil.which('bash') or 'bash', '-c', 'true | /bin/true; x=$(/bin/true)'],
@@ -21,7 +21,7 @@ PROGRAMS = {
 
 def environment(**more):
     env = {k: v for k, v in os.environ.items() if not k.startswith(('EBBTIDE_', 'SIMGPU_', 'LD_'))}
-    return dict(env, LD_PRELOAD=worlds.LIBRARY, LD_LIBRARY_PATH=worlds.SIMGPU, EBBTIDE_DEVICE_BUDGET='32M', **more)
+    return dict(env, LD_PRELOAD=runner.LIBRARY, LD_LIBRARY_PATH=runner.SIMGPU, EBBTIDE_DEVICE_BUDGET='32M', **more)
 
 
 def check(command):
@@ -86,7 +86,7 @@ def other_folder():
 REFUSED = [sys.executable, '-c', 'import signal; signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n'
            'try:\n    bytes(1 << 30)\nexcept MemoryError:\n    pass']
 
-worlds.tap([('%d starts of %s' % (TIMES, name), lambda c=command: check(c)) for name, command in PROGRAMS.items()] + [
+runner.tap([('%d starts of %s' % (TIMES, name), lambda c=command: check(c)) for name, command in PROGRAMS.items()] + [
     ('a refusal that nobody reads', lambda: unread(REFUSED, EBBTIDE_HOST_BUDGET='256M')),
     ('statistics that nobody reads', lambda: unread([CUDA + 'linked'], EBBTIDE_STATS='1')),
     ('statistics of an odd command line', odd_command_line),

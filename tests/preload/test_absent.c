@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Preloaded into programs that load CUDA late, hidden, or never. */
 #include "echo/echo_driver.h"
-#include "where.h"
+#include "shared_object.h"
 
 #include <criterion/criterion.h>
 #include <cuda.h>

@@ -3,7 +3,7 @@
  * Other preloads and plugins that look symbols up from where they stand. Run in several orders of LD_PRELOAD:
  * chain_first.so and chain_second.so each add to what the next chain_value() says.
  */
-#include "where.h"
+#include "shared_object.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

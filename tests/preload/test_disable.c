@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* With EBBTIDE_DISABLE=1 a program gets the driver's own functions. */
-#include "where.h"
+#include "shared_object.h"
 
 #include <criterion/criterion.h>
 

@@ -3,7 +3,7 @@
  * Every function of ebbtide.h with every kind of pointer, in every place where it must not be called: what it returns
  * is what the header says, and what ebb_get_stats and ebb_query tell is the same as before.
  */
-#include "calls.h"
+#include "api_calls.h"
 
 #include <sys/mman.h>
 #include <sys/wait.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Preloaded under the shared runtime on the simulated driver, two devices with a budget of 16 MiB each. */
-#include "where.h"
+#include "shared_object.h"
 
 #include <cuda.h>
 #include <cuda_runtime_api.h>

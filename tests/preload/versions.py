@@ -5,19 +5,19 @@ import os
 import sys
 import tempfile
 
-import worlds
+import runner
 
 VERSIONS = (11080, 12020, 12040, 13000)
 SONAMES = ('libcudart.so.11.0', 'libcudart.so.12', 'libcudart.so.13')
 TOLD_SINCE = 12040
 
-reference = {program: worlds.run(program) for program in worlds.SMALL}
+reference = {program: runner.run(program) for program in runner.SMALL}
 
 
 def check(program, version):
     plain = reference[program]
     options = {'DEVICE_BUDGET': plain.peak_device_bytes * 35 // 100, 'PERIOD_MS': '1'}
-    result = worlds.run(program, options=options, simgpu={'DRIVER_VERSION': version})
+    result = runner.run(program, options=options, simgpu={'DRIVER_VERSION': version})
     wrong = result.unclean()
     if result.status or result.hash != plain.hash or not plain.hash:
         wrong.append('hash %s, expected %s' % (result.hash, plain.hash))
@@ -35,13 +35,13 @@ def soname(name):
               'for p in pointers:\n    assert runtime.cudaMalloc(ctypes.byref(p), ctypes.c_size_t(4 << 20)) == 0\n'
               'for p in pointers:\n    assert runtime.cudaFree(p) == 0' % name)
     with tempfile.TemporaryDirectory(prefix='ebbtide-test-', dir='/var/tmp') as place:
-        os.symlink(os.path.join(worlds.SIMGPU, 'libcudart.so.13'), os.path.join(place, name))
-        env = {'LD_LIBRARY_PATH': place + ':' + worlds.SIMGPU}
-        result = worlds.run(sys.executable, ['-c', script], {'DEVICE_BUDGET': '16M'}, env=env)
+        os.symlink(os.path.join(runner.SIMGPU, 'libcudart.so.13'), os.path.join(place, name))
+        env = {'LD_LIBRARY_PATH': place + ':' + runner.SIMGPU}
+        result = runner.run(sys.executable, ['-c', script], {'DEVICE_BUDGET': '16M'}, env=env)
     managed = result.status == 0 and result.stats and result.stats['evictions'] and not result.stats['unhooked']
     return [] if managed else [result.text() + str(result.stats)]
 
 
-worlds.tap([('%s on driver %d.%d' % (program, version // 1000, version % 1000 // 10), lambda p=program, v=version: check(p, v))
-            for version in VERSIONS for program in worlds.SMALL] +
+runner.tap([('%s on driver %d.%d' % (program, version // 1000, version % 1000 // 10), lambda p=program, v=version: check(p, v))
+            for version in VERSIONS for program in runner.SMALL] +
            [('a runtime called %s' % name, lambda n=name: soname(n)) for name in SONAMES])

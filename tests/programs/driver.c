@@ -2,7 +2,7 @@
 #include "driver.h"
 
 #include "failure.h"
-#include "image.h"
+#include "kernel_file.h"
 #include "peak.h"
 
 void driver_check(CUresult result, const char *call)
@@ -67,7 +67,7 @@ CUmodule driver_load(const char *given)
     CUmodule module = NULL;
     char path[4096];
 
-    for (int n = 0; result != CUDA_SUCCESS && !image_path(given, n, path, sizeof(path)); n++)
+    for (int n = 0; result != CUDA_SUCCESS && !kernel_file_path(given, n, path, sizeof(path)); n++)
         result = cuModuleLoad(&module, path);
     driver_check(result, "cuModuleLoad");
     return module;

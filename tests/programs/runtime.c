@@ -2,7 +2,7 @@
 #include "runtime.h"
 
 #include "failure.h"
-#include "image.h"
+#include "kernel_file.h"
 #include "peak.h"
 
 void runtime_check(cudaError_t error, const char *call)
@@ -33,7 +33,7 @@ cudaLibrary_t runtime_load(const char *given)
     cudaLibrary_t library = NULL;
     char path[4096];
 
-    for (int n = 0; error != cudaSuccess && !image_path(given, n, path, sizeof(path)); n++)
+    for (int n = 0; error != cudaSuccess && !kernel_file_path(given, n, path, sizeof(path)); n++)
         error = cudaLibraryLoadFromFile(&library, path, NULL, NULL, 0, NULL, NULL, 0);
     runtime_check(error, "cudaLibraryLoadFromFile");
     /* A file that was refused before the right one was found is no error of the program's. */

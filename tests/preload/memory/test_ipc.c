@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Preloaded on the simulated driver with a device budget of 16 MiB: blocks that another process opens. */
-#include "../errors.h"
+#include "../log_lines.h"
 #include "../world.h"
 
 #include <cuda_runtime_api.h>

@@ -3,11 +3,11 @@
 import os
 import random
 
-import worlds
+import runner
 
-LEDGER = os.path.join(worlds.BUILD, 'tests', 'preload', 'memory', 'ledger')
+LEDGER = os.path.join(runner.BUILD, 'tests', 'preload', 'memory', 'ledger')
 THREADS = 8
-OPERATIONS = 100000 if worlds.LONG else 6000
+OPERATIONS = 100000 if runner.LONG else 6000
 # Classes of the ledger that one kind of the driver's memory is made of.
 KINDS = {'native': ['native'], 'pool': ['pool'], 'array': ['array'], 'graph': ['graph'],
          'physical': ['block', 'vmm']}
@@ -47,8 +47,8 @@ def failures(seed):
 
 def check(seed, end, simgpu):
     options = {'DEVICE_BUDGET': '96M', 'HOST_BUDGET': '512M', 'PERIOD_MS': '5', 'COLD_MS': '0', 'MIN_BLOCK': '2M'}
-    result = worlds.run(LEDGER, [str(seed), str(OPERATIONS), str(THREADS), end], options, dict(simgpu, DEVICES=2),
-                        deadline_s=3600 if worlds.LONG else 120)
+    result = runner.run(LEDGER, [str(seed), str(OPERATIONS), str(THREADS), end], options, dict(simgpu, DEVICES=2),
+                        deadline_s=3600 if runner.LONG else 120)
     if result.status or result.stats is None or result.report is None:
         return [result.text()]
     wrong = compare(result.stats, result.report) + result.unclean()
@@ -61,7 +61,7 @@ def check(seed, end, simgpu):
 
 
 def cases():
-    for seed, end in enumerate(('keep', 'free') * (4 if worlds.LONG else 1), 1):
+    for seed, end in enumerate(('keep', 'free') * (4 if runner.LONG else 1), 1):
         yield 'they agree, seed %d, %s' % (seed, end), lambda s=seed, e=end: check(s, e, {'MEMORY': '1G'})
         yield ('they agree when calls fail, seed %d, %s' % (seed, end),
                lambda s=seed, e=end: check(s + 100, e, {'MEMORY': '1G', 'FAIL': failures(s)}))
@@ -69,4 +69,4 @@ def cases():
             s + 200, e, {'MEMORY': '80M'})
 
 
-worlds.tap(list(cases()))
+runner.tap(list(cases()))

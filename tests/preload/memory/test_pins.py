@@ -2,14 +2,14 @@
 """test_pins.py - the statistics say what may not move, and why."""
 import os
 
-import worlds
+import runner
 
-PINS = os.path.join(worlds.BUILD, 'tests', 'preload', 'memory', 'pins')
+PINS = os.path.join(runner.BUILD, 'tests', 'preload', 'memory', 'pins')
 MIB = 1 << 20
 
 
 def check():
-    result = worlds.run(PINS, [], {'DEVICE_BUDGET': '64M'})
+    result = runner.run(PINS, [], {'DEVICE_BUDGET': '64M'})
     if result.status or result.stats is None:
         return [result.text()]
     expected = {'exported': 2 * MIB, 'graph': 12 * MIB, 'peer': 0, 'registered': 10 * MIB, 'texture': 6 * MIB, 'api': 0, 'library': 0,
@@ -18,4 +18,4 @@ def check():
     return ['pinned: %s' % pinned] if pinned != expected else result.unclean()
 
 
-worlds.tap([('an exported block, those of a graph within a graph, one behind a texture and one announced to a network card are shown', check)])
+runner.tap([('an exported block, those of a graph within a graph, one behind a texture and one announced to a network card are shown', check)])

@@ -2,9 +2,9 @@
 /* Short programs whose report is the test's subject. usage: scenario NAME; what they find wrong themselves ends them
  * with 2. */
 #include "driver.h"
-#include "ordered.h"
-#include "paged.h"
-#include "storm.h"
+#include "scenario_managed.h"
+#include "scenario_order.h"
+#include "scenario_threads.h"
 
 #include <sched.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What one device may do with memory of another. */
 #include "driver.h"
-#include "far.h"
+#include "far_device.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

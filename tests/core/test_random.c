@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_random.c - random programs over the whole core, one thread each.
+ *
+ * The budgets are far too small for what is alive, so every operation moves something. After each step the invariants
+ * hold, and every launch finds every byte.
+ */
+#include <criterion/criterion.h>
+
+#include "ledger/state.h"
+#include "world.h"
+
+TestSuite(random, .timeout = 600);
+
+static void storm(const char *const *settings, const struct fake_config *config, unsigned steps,
+                  struct program *out)
+{
+    static struct world world;
+    static struct program program;
+
+    world_start(&world, settings, config);
+    program_init(&program, &world, PROGRAM_BLOCKS, 1);
+    for (unsigned i = world_steps(steps); i; i--) {
+        program_step(&program);
+        world_check(&world);
+        cr_assert_leq(world.fake->used_bytes[0], core.devices[0].configured_bytes);
+    }
+    program_check_all(&program);
+    program_free_all(&program);
+    world_finish(&world);
+    *out = program;
+}
+
+Test(random, mapped_host_memory_keeps_every_byte)
+{
+    static const char *const settings[] = {
+        "EBBTIDE_DEVICE_BUDGET", "48M", "EBBTIDE_HOST_BUDGET", "400M", "EBBTIDE_DISK", "off", 0};
+    struct program program;
+
+    storm(settings, NULL, 300, &program);
+    cr_expect_gt(core.counters.evictions, 100);
+    cr_expect_eq(program.allocations_refused, 0);
+}
+
+Test(random, both_tiers_nearly_full_still_swap)
+{
+    static const char *const settings[] = {
+        "EBBTIDE_DEVICE_BUDGET", "48M", "EBBTIDE_HOST_BUDGET", "64M", "EBBTIDE_DISK", "off", 0};
+    struct program program;
+
+    storm(settings, NULL, 300, &program);
+    cr_expect_gt(core.counters.evictions, 100);
+    cr_expect_gt(program.allocations_refused, 0);
+}
+
+/* The driver chooses the addresses, sends the pages and keeps nothing; disk and checksums have no part in it. */
+Test(random, memory_that_the_driver_places_keeps_every_byte)
+{
+    static const char *const settings[] = {"EBBTIDE_ALLOCATOR",
+                                           "managed",
+                                           "EBBTIDE_DEVICE_BUDGET",
+                                           "48M",
+                                           "EBBTIDE_HOST_BUDGET",
+                                           "200M",
+                                           "EBBTIDE_DISK",
+                                           "always",
+                                           "EBBTIDE_VERIFY",
+                                           "1",
+                                           0};
+    static const struct fake_config places = {.places = true};
+    struct program program;
+
+#ifdef __SANITIZE_THREAD__
+    cr_skip("the tool leaves too few addresses for tables of all of them");
+#endif
+    storm(settings, &places, 300, &program);
+    cr_expect_gt(core.counters.evictions, 100);
+    cr_expect_gt(core.counters.restores, 100);
+    cr_expect_eq(core.counters.moves[MOVE_HOST_TO_DISK].count, 0);
+}
+
+Test(random, disk_after_a_search_keeps_every_byte)
+{
+    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",
+                                           "48M",
+                                           "EBBTIDE_HOST_BUDGET",
+                                           "48M",
+                                           "EBBTIDE_DISK",
+                                           "auto",
+                                           "EBBTIDE_VERIFY",
+                                           "1",
+                                           0};
+    struct program program;
+
+    storm(settings, NULL, 120, &program);
+    cr_expect_gt(core.counters.moves[MOVE_HOST_TO_DISK].count, 0);
+    cr_expect_eq(program.allocations_refused, 0);
+}
+
+Test(random, strict_residency_keeps_every_byte)
+{
+    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",
+                                           "48M",
+                                           "EBBTIDE_HOST_BUDGET",
+                                           "64M",
+                                           "EBBTIDE_DISK",
+                                           "auto",
+                                           "EBBTIDE_RESIDENCY",
+                                           "strict",
+                                           0};
+    static const struct fake_config config = {.strict = true};
+    struct program program;
+
+    storm(settings, &config, 120, &program);
+    cr_expect_gt(core.counters.moves[MOVE_HOST_TO_DISK].count, 0);
+    cr_expect_eq(program.allocations_refused, 0);
+}
+
+Test(random, always_needs_no_search)
+{
+    static const char *const settings[] = {
+        "EBBTIDE_DEVICE_BUDGET", "48M", "EBBTIDE_HOST_BUDGET", "48M", "EBBTIDE_DISK", "always", 0};
+    struct program program;
+
+    storm(settings, NULL, 120, &program);
+    cr_expect_eq(core.counters.scans, 0);
+    cr_expect_gt(core.counters.moves[MOVE_HOST_TO_DISK].count, 0);
+}

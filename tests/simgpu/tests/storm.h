@@ -1,8 +1,0 @@
-/* SPDX-License-Identifier: Apache-2.0 */
-#ifndef SIMGPU_TESTS_STORM_H
-#define SIMGPU_TESTS_STORM_H
-
-/* Ends the process with 2 if any byte is wrong. */
-void storm(void);
-
-#endif
