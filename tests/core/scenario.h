@@ -19,10 +19,10 @@
 
 static struct world world;
 
-#define C200    "EBBTIDE_DEVICE_BUDGET", "212M"
-#define HOST100 "EBBTIDE_HOST_BUDGET", "112M"
+#define C200    "EBBTIDE_DEVICE_BUDGET=212M"
+#define HOST100 "EBBTIDE_HOST_BUDGET=112M"
 
-static inline void start(const char *const *settings)
+static inline void start(const char *settings)
 {
     world_start(&world, settings, NULL);
 }

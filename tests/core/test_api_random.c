@@ -36,7 +36,7 @@ static struct made object[OBJECTS];
 static ebb_reservation reservation;
 static uint64_t saved_twice;
 
-static void start(const char *const *settings, uint64_t seed)
+static void start(const char *settings, uint64_t seed)
 {
     world_start(&world, settings, NULL);
     program_init(&program, &world, PROGRAM_BLOCKS, seed);
@@ -212,19 +212,13 @@ static unsigned steps(void)
 
 Test(api_random, none_is_saved_twice_without_a_write_in_between)
 {
-    static const char *const settings[] = {
-        "EBBTIDE_DEVICE_BUDGET", "24M", "EBBTIDE_HOST_BUDGET", "400M", "EBBTIDE_DISK_BUDGET", "400M", 0};
-
-    start(settings, 11);
+    start("EBBTIDE_DEVICE_BUDGET=24M EBBTIDE_HOST_BUDGET=400M EBBTIDE_DISK_BUDGET=400M", 11);
     run(steps());
     cr_expect_eq(saved_twice, 0);
 }
 
 Test(api_random, keep_their_bytes_when_host_memory_and_disk_are_short)
 {
-    static const char *const settings[] = {
-        "EBBTIDE_DEVICE_BUDGET", "24M", "EBBTIDE_HOST_BUDGET", "14M", "EBBTIDE_DISK_BUDGET", "20M", 0};
-
-    start(settings, 12);
+    start("EBBTIDE_DEVICE_BUDGET=24M EBBTIDE_HOST_BUDGET=14M EBBTIDE_DISK_BUDGET=20M", 12);
     run(steps() / 40);
 }

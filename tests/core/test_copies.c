@@ -8,15 +8,8 @@
 
 TestSuite(copies, .timeout = 60);
 
-static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",
-                                       "40M",
-                                       "EBBTIDE_HOST_BUDGET",
-                                       "200M",
-                                       "EBBTIDE_DISK",
-                                       "always",
-                                       "EBBTIDE_OPERATIONS",
-                                       "off",
-                                       0};
+static const char settings[] =
+    "EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_HOST_BUDGET=200M EBBTIDE_DISK=always EBBTIDE_OPERATIONS=off";
 
 static uint32_t first_of(const struct model *block)
 {

@@ -17,15 +17,8 @@ TestSuite(drain, .timeout = 60);
 static struct world world;
 static struct program program;
 
-static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",
-                                       "40M",
-                                       "EBBTIDE_HOST_BUDGET",
-                                       "1G",
-                                       "EBBTIDE_DRAIN_MS",
-                                       "2000",
-                                       "EBBTIDE_OPERATIONS",
-                                       "off",
-                                       0};
+static const char settings[] =
+    "EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_HOST_BUDGET=1G EBBTIDE_DRAIN_MS=2000 EBBTIDE_OPERATIONS=off";
 
 static void start(const struct fake_config *config)
 {
@@ -228,9 +221,7 @@ Test(drain, free_is_deferred_after_one_wait_until_the_device_rests)
 
 Test(drain, what_was_deferred_is_there_for_an_allocation_once_the_device_rests)
 {
-    static const char *const strict[] = {"EBBTIDE_DEVICE_BUDGET", "40M", "EBBTIDE_RESIDENCY", "strict", 0};
-
-    world_start(&world, strict, NULL);
+    world_start(&world, "EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_RESIDENCY=strict", NULL);
     program_init(&program, &world, PROGRAM_BLOCKS, 1);
     cr_assert(program_allocate(&program, &program.model[0], 36 * MIB));
     world.fake->restless = 1;

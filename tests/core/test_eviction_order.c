@@ -2,6 +2,7 @@
 /* test_eviction_order.c - who leaves the device under each EBBTIDE_POLICY, and that bytes survive all of them. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdio.h>
 
 #include "ledger/block.h"
 #include "ledger/state.h"
@@ -16,9 +17,10 @@ static struct program program;
 
 static void start(const char *policy)
 {
-    const char *const settings[] = {
-        "EBBTIDE_DEVICE_BUDGET", "42M", "EBBTIDE_HOST_BUDGET", "400M", "EBBTIDE_POLICY", policy, 0};
+    char settings[128];
 
+    snprintf(settings, sizeof(settings),
+             "EBBTIDE_DEVICE_BUDGET=42M EBBTIDE_HOST_BUDGET=400M EBBTIDE_POLICY=%s", policy);
     world_start(&world, settings, NULL);
     program_init(&program, &world, 20, 1);
 }

@@ -82,17 +82,9 @@ static void *free_it(void *arg)
     return NULL;
 }
 
-static const char *const mapped_settings[] = {"EBBTIDE_DEVICE_BUDGET", "40M", "EBBTIDE_HOST_BUDGET", "200M",
-                                              0};
-static const char *const strict_settings[] = {"EBBTIDE_DEVICE_BUDGET",
-                                              "40M",
-                                              "EBBTIDE_HOST_BUDGET",
-                                              "200M",
-                                              "EBBTIDE_DISK",
-                                              "always",
-                                              "EBBTIDE_RESIDENCY",
-                                              "strict",
-                                              0};
+static const char mapped_settings[] = "EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_HOST_BUDGET=200M";
+static const char strict_settings[] =
+    "EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_HOST_BUDGET=200M EBBTIDE_DISK=always EBBTIDE_RESIDENCY=strict";
 
 Test(free, copy_of_a_block_is_given_back_once_while_others_want_its_room)
 {

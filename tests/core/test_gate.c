@@ -20,8 +20,7 @@
 
 TestSuite(gate, .timeout = 60);
 
-static const char *const settings[] = {
-    "EBBTIDE_DEVICE_BUDGET", "40M", "EBBTIDE_HOST_BUDGET", "200M", "EBBTIDE_DRAIN_MS", "2000", 0};
+static const char settings[] = "EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_HOST_BUDGET=200M EBBTIDE_DRAIN_MS=2000";
 
 static uint64_t at_once(void *arg)
 {

@@ -16,17 +16,8 @@
 
 TestSuite(heap_room, .timeout = 60);
 
-static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",
-                                       "16M",
-                                       "EBBTIDE_HOST_BUDGET",
-                                       "24M",
-                                       "EBBTIDE_DISK",
-                                       "always",
-                                       "EBBTIDE_PERIOD_MS",
-                                       "60000",
-                                       "EBBTIDE_WAIT_MS",
-                                       "200",
-                                       0};
+static const char settings[] = "EBBTIDE_DEVICE_BUDGET=16M EBBTIDE_HOST_BUDGET=24M EBBTIDE_DISK=always "
+                               "EBBTIDE_PERIOD_MS=60000 EBBTIDE_WAIT_MS=200";
 static struct world world;
 static struct program program;
 
@@ -165,12 +156,10 @@ static void forget_pointers(void)
  * unmapped: a search needs one. */
 Test(heap_room, blocks_that_are_no_longer_pointed_at_go_to_disk_though_the_host_is_full)
 {
-    static const char *const found[] = {
-        "EBBTIDE_DEVICE_BUDGET", "16M", "EBBTIDE_HOST_BUDGET", "24M", "EBBTIDE_DISK", "auto", NULL};
     uint64_t room;
     unsigned filled;
 
-    world_start(&world, found, NULL);
+    world_start(&world, "EBBTIDE_DEVICE_BUDGET=16M EBBTIDE_HOST_BUDGET=24M EBBTIDE_DISK=auto", NULL);
     cr_assert_eq(core_heap_charge(MIB / 2, &room), 0);
     while (point_at_another())
         cr_assert_lt(pointed_count, 10, "something that is pointed at went to disk");

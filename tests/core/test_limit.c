@@ -16,7 +16,7 @@ TestSuite(limit, .timeout = 60);
 static struct world world;
 static struct program program;
 
-static void start(const char *const *settings, const struct fake_config *config)
+static void start(const char *settings, const struct fake_config *config)
 {
     world_start(&world, settings, config);
     program_init(&program, &world, PROGRAM_BLOCKS, 1);
@@ -39,8 +39,7 @@ static void finish(void)
     world_finish(&world);
 }
 
-static const char *const no_way_out[] = {
-    "EBBTIDE_DEVICE_BUDGET", "off", "EBBTIDE_HOST_BUDGET", "2M", "EBBTIDE_DISK", "off", 0};
+static const char no_way_out[] = "EBBTIDE_DEVICE_BUDGET=off EBBTIDE_HOST_BUDGET=2M EBBTIDE_DISK=off";
 
 Test(limit, driver_that_refused_what_should_fit_is_not_asked_again_until_something_is_freed)
 {
@@ -78,15 +77,8 @@ Test(limit, memory_that_others_give_back_serves_after_a_refusal)
     finish();
 }
 
-static const char *const pool_settings[] = {"EBBTIDE_DEVICE_BUDGET",
-                                            "128M",
-                                            "EBBTIDE_HOST_BUDGET",
-                                            "400M",
-                                            "EBBTIDE_ALLOCATOR",
-                                            "pool",
-                                            "EBBTIDE_POOL",
-                                            "32M:64M",
-                                            0};
+static const char pool_settings[] =
+    "EBBTIDE_DEVICE_BUDGET=128M EBBTIDE_HOST_BUDGET=400M EBBTIDE_ALLOCATOR=pool EBBTIDE_POOL=32M:64M";
 
 Test(limit, pool_is_made_at_the_first_use_and_serves_without_the_driver)
 {
@@ -136,9 +128,7 @@ Test(limit, pool_keeps_every_byte)
 
 Test(limit, native_allocator_accounts_and_has_no_blocks)
 {
-    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET", "64M", "EBBTIDE_ALLOCATOR", "native", 0};
-
-    start(settings, NULL);
+    start("EBBTIDE_DEVICE_BUDGET=64M EBBTIDE_ALLOCATOR=native", NULL);
     cr_expect_eq(core_arena.bytes, 0);
     cr_expect_eq(core_charge(0, CLASS_NATIVE, 60 * MIB), 0);
     cr_expect_eq(core_charge(0, CLASS_NATIVE, 6 * MIB), -ENOMEM);
@@ -152,11 +142,9 @@ Test(limit, native_allocator_accounts_and_has_no_blocks)
 /* The line is the same call as the count. */
 Test(limit, what_is_in_flight_when_the_process_ends_goes_to_the_driver_without_a_word)
 {
-    static const char *const settings[] = {
-        "EBBTIDE_DEVICE_BUDGET", "64M", "EBBTIDE_HOST_BUDGET", "16M", "EBBTIDE_DISK", "off", 0};
     uint64_t address;
 
-    start(settings, NULL);
+    start("EBBTIDE_DEVICE_BUDGET=64M EBBTIDE_HOST_BUDGET=16M EBBTIDE_DISK=off", NULL);
     cr_assert(allocate(0, 40));
     cr_expect_eq(core_allocate(0, 80 * MIB, 0, NULL, true, &address), -ENOMEM);
     cr_expect_eq(core_charge(0, CLASS_NATIVE, 80 * MIB), -ENOMEM);
@@ -180,11 +168,9 @@ Test(limit, what_is_in_flight_when_the_process_ends_goes_to_the_driver_without_a
 /* Other threads go on, past the gate: a move would take the memory from under their kernels. */
 Test(limit, nothing_moves_once_the_process_ends)
 {
-    static const char *const settings[] = {
-        "EBBTIDE_DEVICE_BUDGET", "64M", "EBBTIDE_HOST_BUDGET", "400M", "EBBTIDE_PERIOD_MS", "60000", 0};
     uint64_t address;
 
-    start(settings, NULL);
+    start("EBBTIDE_DEVICE_BUDGET=64M EBBTIDE_HOST_BUDGET=400M EBBTIDE_PERIOD_MS=60000", NULL);
     cr_assert(allocate(0, 40));
     cr_assert(allocate(1, 40));
     cr_assert(monitor_runs());
@@ -243,11 +229,9 @@ static void wait_for_tickets(uint64_t count)
 
 Test(limit, process_ends_though_a_move_does_not)
 {
-    static const char *const settings[] = {
-        "EBBTIDE_DEVICE_BUDGET", "64M", "EBBTIDE_PERIOD_MS", "60000", "EBBTIDE_DRAIN_MS", "20", 0};
     pthread_t holder, waiter;
 
-    start(settings, NULL);
+    start("EBBTIDE_DEVICE_BUDGET=64M EBBTIDE_PERIOD_MS=60000 EBBTIDE_DRAIN_MS=20", NULL);
     cr_assert(allocate(0, 40));
     program_free_all(&program);
     cr_assert(monitor_runs());

@@ -21,7 +21,7 @@ TestSuite(monitor, .timeout = 60);
 static struct world world;
 static struct program program;
 
-static void start(const char *const *settings)
+static void start(const char *settings)
 {
     world_start(&world, settings, NULL);
     core.machine_root = "/nowhere";
@@ -71,17 +71,8 @@ static uint64_t used(void)
     return core.devices[0].budget.used_bytes;
 }
 
-static const char *const marks[] = {"EBBTIDE_DEVICE_BUDGET",
-                                    "40M",
-                                    "EBBTIDE_HIGH",
-                                    "0.8",
-                                    "EBBTIDE_LOW",
-                                    "0.5",
-                                    "EBBTIDE_HOST_BUDGET",
-                                    "1G",
-                                    "EBBTIDE_OPERATIONS",
-                                    "off",
-                                    0};
+static const char marks[] = "EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_HIGH=0.8 EBBTIDE_LOW=0.5 "
+                            "EBBTIDE_HOST_BUDGET=1G EBBTIDE_OPERATIONS=off";
 
 Test(monitor, device_above_the_high_mark_goes_to_the_low_one_and_stays_there)
 {
@@ -214,11 +205,10 @@ Test(monitor, all_pinned_and_over_the_mark_is_said_once)
 
 Test(monitor, nothing_managed_means_no_thread_and_then_a_parked_one)
 {
-    static const char *const settings[] = {"EBBTIDE_PERIOD_MS", "1", 0};
     const struct timespec pause = {.tv_nsec = 1000000};
     uint64_t ticks;
 
-    start(settings);
+    start("EBBTIDE_PERIOD_MS=1");
     cr_expect(!monitor_runs());
     cr_expect_eq(core.counters.monitor_ticks, 0);
     allocate(0, 2);
@@ -239,11 +229,10 @@ Test(monitor, nothing_managed_means_no_thread_and_then_a_parked_one)
 
 Test(monitor, device_that_others_fill_gets_idle_and_cold_memory_back)
 {
-    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET", "120M", "EBBTIDE_HOST_BUDGET", "1G", 0};
     static const struct fake_config config = {.capacity_bytes = 240 * MIB};
     uint64_t other;
 
-    world_start(&world, settings, &config);
+    world_start(&world, "EBBTIDE_DEVICE_BUDGET=120M EBBTIDE_HOST_BUDGET=1G", &config);
     core.machine_root = "/nowhere";
     program_init(&program, &world, PROGRAM_BLOCKS, 1);
     for (unsigned i = 0; i < 4; i++) {
@@ -265,15 +254,8 @@ Test(monitor, device_that_others_fill_gets_idle_and_cold_memory_back)
 
 Test(monitor, what_others_use_of_a_device_shrinks_its_areas_by_what_the_budget_lacks)
 {
-    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",
-                                           "160M",
-                                           "EBBTIDE_HOST_BUDGET",
-                                           "1G",
-                                           "EBBTIDE_OPERATIONS",
-                                           "0.5:0.7",
-                                           "EBBTIDE_HIGH",
-                                           "1",
-                                           0};
+    static const char settings[] =
+        "EBBTIDE_DEVICE_BUDGET=160M EBBTIDE_HOST_BUDGET=1G EBBTIDE_OPERATIONS=0.5:0.7 EBBTIDE_HIGH=1";
     static const struct fake_config config = {.capacity_bytes = 240 * MIB};
     uint64_t first, other;
 
@@ -300,8 +282,7 @@ Test(monitor, what_others_use_of_a_device_shrinks_its_areas_by_what_the_budget_l
     finish();
 }
 
-static const char *const to_disk[] = {
-    "EBBTIDE_DEVICE_BUDGET", "40M", "EBBTIDE_HOST_BUDGET", "1G", "EBBTIDE_DISK", "always", 0};
+static const char to_disk[] = "EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_HOST_BUDGET=1G EBBTIDE_DISK=always";
 
 /* 30 MiB in host memory, cold, on a machine that the test describes. */
 static void start_with_host_blocks(void)

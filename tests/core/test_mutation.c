@@ -18,7 +18,7 @@ TestSuite(mutation, .timeout = 60);
 static struct world world;
 static struct program program;
 
-static void start(const char *const *settings)
+static void start(const char *settings)
 {
     world_start(&world, settings, NULL);
     program_init(&program, &world, PROGRAM_BLOCKS, 1);
@@ -36,7 +36,7 @@ static bool allocate(unsigned index, unsigned mib)
     return program_allocate(&program, &program.model[index], mib * MIB);
 }
 
-static const char *const plenty[] = {"EBBTIDE_DEVICE_BUDGET", "32M", "EBBTIDE_HOST_BUDGET", "200M", 0};
+static const char plenty[] = "EBBTIDE_DEVICE_BUDGET=32M EBBTIDE_HOST_BUDGET=200M";
 
 /* Broken: budget_room gives limit - held without asking which is more. */
 Test(mutation, budget_lowered_below_its_use_admits_nothing)
@@ -59,18 +59,9 @@ Test(mutation, budget_lowered_below_its_use_admits_nothing)
 /* Broken: a chunk for which the disk has no slot counts as written, its slab is let go. */
 Test(mutation, full_tiers_refuse_and_keep_every_byte)
 {
-    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",
-                                           "16M",
-                                           "EBBTIDE_HOST_BUDGET",
-                                           "16M",
-                                           "EBBTIDE_DISK",
-                                           "always",
-                                           "EBBTIDE_DISK_BUDGET",
-                                           "16M",
-                                           0};
     unsigned count = 0;
 
-    start(settings);
+    start("EBBTIDE_DEVICE_BUDGET=16M EBBTIDE_HOST_BUDGET=16M EBBTIDE_DISK=always EBBTIDE_DISK_BUDGET=16M");
     while (count < 20 && allocate(count, 4))
         count++;
     cr_assert_geq(count, 8);
@@ -101,11 +92,9 @@ static ssize_t no_write(int file, const void *memory, size_t bytes, off_t offset
 /* Broken: a failed write does not close the tier, so that the same chunk is written again and again. */
 Test(mutation, write_that_fails_is_not_tried_for_ever)
 {
-    static const char *const settings[] = {
-        "EBBTIDE_DEVICE_BUDGET", "16M", "EBBTIDE_HOST_BUDGET", "16M", "EBBTIDE_DISK", "always", 0};
     unsigned count = 0, first;
 
-    start(settings);
+    start("EBBTIDE_DEVICE_BUDGET=16M EBBTIDE_HOST_BUDGET=16M EBBTIDE_DISK=always");
     core.disk.pwrite = no_write;
     while (count < 20 && allocate(count, 4))
         count++;
@@ -196,18 +185,9 @@ Test(mutation, victim_whose_save_failed_stays_a_victim)
 
 Test(mutation, full_budget_may_be_passed_where_the_user_allows_it)
 {
-    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",
-                                           "16M",
-                                           "EBBTIDE_HOST_BUDGET",
-                                           "4M",
-                                           "EBBTIDE_DISK",
-                                           "off",
-                                           "EBBTIDE_ON_FULL",
-                                           "allow",
-                                           0};
     uint64_t address;
 
-    start(settings);
+    start("EBBTIDE_DEVICE_BUDGET=16M EBBTIDE_HOST_BUDGET=4M EBBTIDE_DISK=off EBBTIDE_ON_FULL=allow");
     cr_assert(allocate(0, 12));
     cr_expect_eq(core_allocate(0, 12 * MIB, 0, NULL, true, &address), -ENOTSUP,
                  "the driver is asked natively");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_placement.c - a registered block enters the first tier that is under its mark. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 #include "api/object.h"
 #include "ledger/state.h"
@@ -15,20 +16,12 @@ static struct program program;
 
 static void start(const char *period_ms)
 {
-    const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",
-                                    "60M",
-                                    "EBBTIDE_HOST_BUDGET",
-                                    "40M",
-                                    "EBBTIDE_HIGH",
-                                    "0.7",
-                                    "EBBTIDE_LOW",
-                                    "0.5",
-                                    "EBBTIDE_OPERATIONS",
-                                    "off",
-                                    "EBBTIDE_PERIOD_MS",
-                                    period_ms,
-                                    0};
+    char settings[160];
 
+    snprintf(settings, sizeof(settings),
+             "EBBTIDE_DEVICE_BUDGET=60M EBBTIDE_HOST_BUDGET=40M EBBTIDE_HIGH=0.7 EBBTIDE_LOW=0.5 "
+             "EBBTIDE_OPERATIONS=off EBBTIDE_PERIOD_MS=%s",
+             period_ms);
     world_start(&world, settings, NULL);
     program_init(&program, &world, 8, 1);
 }

@@ -42,11 +42,9 @@ static int unpin(int tier, int device, size_t bytes, void *arg)
 
 Test(pressure_callback, launch_asks_the_program_for_room_before_it_is_refused)
 {
-    static const char *const settings[] = {
-        "EBBTIDE_DEVICE_BUDGET", "68M", "EBBTIDE_HOST_BUDGET", "128M", "EBBTIDE_RESIDENCY", "strict", 0};
     struct model away, pinned;
 
-    world_start(&world, settings, NULL);
+    world_start(&world, "EBBTIDE_DEVICE_BUDGET=68M EBBTIDE_HOST_BUDGET=128M EBBTIDE_RESIDENCY=strict", NULL);
     away = make(40);
     cr_assert_gt(object_evict(away.address, EBB_TIER_HOST), 0);
     pinned = make(40);
@@ -66,13 +64,11 @@ Test(pressure_callback, launch_asks_the_program_for_room_before_it_is_refused)
 
 Test(pressure_callback, overbooking_that_is_asked_for_counts_whole_objects)
 {
-    static const char *const settings[] = {
-        "EBBTIDE_DEVICE_BUDGET", "68M", "EBBTIDE_HOST_BUDGET", "20M", "EBBTIDE_DISK", "off", 0};
     struct model block[2];
     ebb_reservation reservation = 0;
     uint64_t over = 1;
 
-    world_start(&world, settings, NULL);
+    world_start(&world, "EBBTIDE_DEVICE_BUDGET=68M EBBTIDE_HOST_BUDGET=20M EBBTIDE_DISK=off", NULL);
     block[0] = make(36);
     block[1] = make(8);
     cr_expect_eq(reservation_make(0, 20 * MIB, EBB_OVERBOOK_ASK, 0, &reservation, &over), 0);

@@ -15,17 +15,10 @@ TestSuite(races, .timeout = 60);
 static struct world world;
 static struct program program;
 
-static const char *const strict_settings[] = {"EBBTIDE_DEVICE_BUDGET",
-                                              "40M",
-                                              "EBBTIDE_HOST_BUDGET",
-                                              "200M",
-                                              "EBBTIDE_DISK",
-                                              "always",
-                                              "EBBTIDE_RESIDENCY",
-                                              "strict",
-                                              0};
+static const char strict_settings[] =
+    "EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_HOST_BUDGET=200M EBBTIDE_DISK=always EBBTIDE_RESIDENCY=strict";
 
-static void start(const char *const *settings)
+static void start(const char *settings)
 {
     world_start(&world, settings, NULL);
     program_init(&program, &world, PROGRAM_BLOCKS, 1);
@@ -111,17 +104,7 @@ static void free_while_searching(struct fake_device *fake, enum fake_call call, 
 
 Test(races, block_freed_during_a_search_stays_until_the_search_is_over)
 {
-    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",
-                                           "40M",
-                                           "EBBTIDE_HOST_BUDGET",
-                                           "200M",
-                                           "EBBTIDE_DISK",
-                                           "auto",
-                                           "EBBTIDE_RESIDENCY",
-                                           "strict",
-                                           0};
-
-    start(settings);
+    start("EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_HOST_BUDGET=200M EBBTIDE_DISK=auto EBBTIDE_RESIDENCY=strict");
     allocate(0, 8 * MIB);
     allocate(1, 16 * MIB);
     world.fake->scan = FAKE_NO_SCAN;
@@ -139,17 +122,8 @@ Test(races, block_named_twice_needs_its_room_once)
 {
     struct model *twice[4];
 
-    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",
-                                           "40M",
-                                           "EBBTIDE_HOST_BUDGET",
-                                           "16M",
-                                           "EBBTIDE_DISK",
-                                           "always",
-                                           "EBBTIDE_DISK_BUDGET",
-                                           "24M",
-                                           "EBBTIDE_RESIDENCY",
-                                           "strict",
-                                           0};
+    static const char settings[] = "EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_HOST_BUDGET=16M EBBTIDE_DISK=always "
+                                   "EBBTIDE_DISK_BUDGET=24M EBBTIDE_RESIDENCY=strict";
     start(settings);
     allocate(0, 30 * MIB);
     allocate(1, 30 * MIB);
@@ -244,19 +218,10 @@ static void *launch_in_turn(void *arg)
 
 Test(races, allocation_is_not_refused_for_room_that_launches_take_in_turn)
 {
-    static const char *const tight[] = {"EBBTIDE_DEVICE_BUDGET",
-                                        "10M",
-                                        "EBBTIDE_HOST_BUDGET",
-                                        "200M",
-                                        "EBBTIDE_DISK",
-                                        "always",
-                                        "EBBTIDE_RESIDENCY",
-                                        "strict",
-                                        NULL};
     static struct program other[3];
     pthread_t thread[3];
 
-    start(tight);
+    start("EBBTIDE_DEVICE_BUDGET=10M EBBTIDE_HOST_BUDGET=200M EBBTIDE_DISK=always EBBTIDE_RESIDENCY=strict");
     for (unsigned i = 0; i < 3; i++) {
         program_init(&other[i], &world, 2, i + 2);
         cr_assert(program_allocate(&other[i], &other[i].model[0], 6 * MIB));
@@ -283,12 +248,10 @@ Test(races, allocation_is_not_refused_for_room_that_launches_take_in_turn)
 
 Test(races, launch_without_a_list_races_with_frees_of_what_it_means)
 {
-    static const char *const settings[] = {
-        "EBBTIDE_DEVICE_BUDGET", "16M", "EBBTIDE_HOST_BUDGET", "400M", "EBBTIDE_DISK", "always", 0};
     pthread_t thread;
 
     for (unsigned round = world_steps(8); round; round--) {
-        start(settings);
+        start("EBBTIDE_DEVICE_BUDGET=16M EBBTIDE_HOST_BUDGET=400M EBBTIDE_DISK=always");
         for (unsigned i = 0; i < 6; i++)
             allocate(i, 8 * MIB);
         for (unsigned i = 0; i < 6; i++) {
@@ -325,7 +288,7 @@ Test(races, block_from_the_recycler_is_whole_before_its_last_owner_has_left)
     pthread_t thread[8];
     unsigned wrong[8];
 
-    start((const char *const[]){"EBBTIDE_DEVICE_BUDGET", "400M", NULL});
+    start("EBBTIDE_DEVICE_BUDGET=400M");
     for (unsigned i = 0; i < 8; i++)
         cr_assert_eq(pthread_create(&thread[i], NULL, recycle, &wrong[i]), 0);
     for (unsigned i = 0; i < 8; i++) {

@@ -12,8 +12,7 @@
 
 TestSuite(random, .timeout = 600);
 
-static void storm(const char *const *settings, const struct fake_config *config, unsigned steps,
-                  struct program *out)
+static void storm(const char *settings, const struct fake_config *config, unsigned steps, struct program *out)
 {
     static struct world world;
     static struct program program;
@@ -33,22 +32,18 @@ static void storm(const char *const *settings, const struct fake_config *config,
 
 Test(random, mapped_host_memory_keeps_every_byte)
 {
-    static const char *const settings[] = {
-        "EBBTIDE_DEVICE_BUDGET", "48M", "EBBTIDE_HOST_BUDGET", "400M", "EBBTIDE_DISK", "off", 0};
     struct program program;
 
-    storm(settings, NULL, 300, &program);
+    storm("EBBTIDE_DEVICE_BUDGET=48M EBBTIDE_HOST_BUDGET=400M EBBTIDE_DISK=off", NULL, 300, &program);
     cr_expect_gt(core.counters.evictions, 100);
     cr_expect_eq(program.allocations_refused, 0);
 }
 
 Test(random, both_tiers_nearly_full_still_swap)
 {
-    static const char *const settings[] = {
-        "EBBTIDE_DEVICE_BUDGET", "48M", "EBBTIDE_HOST_BUDGET", "64M", "EBBTIDE_DISK", "off", 0};
     struct program program;
 
-    storm(settings, NULL, 300, &program);
+    storm("EBBTIDE_DEVICE_BUDGET=48M EBBTIDE_HOST_BUDGET=64M EBBTIDE_DISK=off", NULL, 300, &program);
     cr_expect_gt(core.counters.evictions, 100);
     cr_expect_gt(program.allocations_refused, 0);
 }
@@ -56,17 +51,8 @@ Test(random, both_tiers_nearly_full_still_swap)
 /* The driver chooses the addresses, sends the pages and keeps nothing; disk and checksums have no part in it. */
 Test(random, memory_that_the_driver_places_keeps_every_byte)
 {
-    static const char *const settings[] = {"EBBTIDE_ALLOCATOR",
-                                           "managed",
-                                           "EBBTIDE_DEVICE_BUDGET",
-                                           "48M",
-                                           "EBBTIDE_HOST_BUDGET",
-                                           "200M",
-                                           "EBBTIDE_DISK",
-                                           "always",
-                                           "EBBTIDE_VERIFY",
-                                           "1",
-                                           0};
+    static const char settings[] = "EBBTIDE_ALLOCATOR=managed EBBTIDE_DEVICE_BUDGET=48M "
+                                   "EBBTIDE_HOST_BUDGET=200M EBBTIDE_DISK=always EBBTIDE_VERIFY=1";
     static const struct fake_config places = {.places = true};
     struct program program;
 
@@ -81,15 +67,8 @@ Test(random, memory_that_the_driver_places_keeps_every_byte)
 
 Test(random, disk_after_a_search_keeps_every_byte)
 {
-    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",
-                                           "48M",
-                                           "EBBTIDE_HOST_BUDGET",
-                                           "48M",
-                                           "EBBTIDE_DISK",
-                                           "auto",
-                                           "EBBTIDE_VERIFY",
-                                           "1",
-                                           0};
+    static const char settings[] =
+        "EBBTIDE_DEVICE_BUDGET=48M EBBTIDE_HOST_BUDGET=48M EBBTIDE_DISK=auto EBBTIDE_VERIFY=1";
     struct program program;
 
     storm(settings, NULL, 120, &program);
@@ -99,15 +78,8 @@ Test(random, disk_after_a_search_keeps_every_byte)
 
 Test(random, strict_residency_keeps_every_byte)
 {
-    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",
-                                           "48M",
-                                           "EBBTIDE_HOST_BUDGET",
-                                           "64M",
-                                           "EBBTIDE_DISK",
-                                           "auto",
-                                           "EBBTIDE_RESIDENCY",
-                                           "strict",
-                                           0};
+    static const char settings[] =
+        "EBBTIDE_DEVICE_BUDGET=48M EBBTIDE_HOST_BUDGET=64M EBBTIDE_DISK=auto EBBTIDE_RESIDENCY=strict";
     static const struct fake_config config = {.strict = true};
     struct program program;
 
@@ -118,11 +90,9 @@ Test(random, strict_residency_keeps_every_byte)
 
 Test(random, always_needs_no_search)
 {
-    static const char *const settings[] = {
-        "EBBTIDE_DEVICE_BUDGET", "48M", "EBBTIDE_HOST_BUDGET", "48M", "EBBTIDE_DISK", "always", 0};
     struct program program;
 
-    storm(settings, NULL, 120, &program);
+    storm("EBBTIDE_DEVICE_BUDGET=48M EBBTIDE_HOST_BUDGET=48M EBBTIDE_DISK=always", NULL, 120, &program);
     cr_expect_eq(core.counters.scans, 0);
     cr_expect_gt(core.counters.moves[MOVE_HOST_TO_DISK].count, 0);
 }

@@ -3,6 +3,7 @@
  * used. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "api/object.h"
@@ -53,9 +54,10 @@ static struct ebb_block_info ask(const struct model *block)
 
 static void start(const char *host_budget)
 {
-    const char *settings[] = {
-        "EBBTIDE_DEVICE_BUDGET", "68M", "EBBTIDE_HOST_BUDGET", host_budget, "EBBTIDE_VERIFY", "1", NULL};
+    char settings[128];
 
+    snprintf(settings, sizeof(settings), "EBBTIDE_DEVICE_BUDGET=68M EBBTIDE_HOST_BUDGET=%s EBBTIDE_VERIFY=1",
+             host_budget);
     asked = failures = 0;
     world_start(&world, settings, NULL);
 }

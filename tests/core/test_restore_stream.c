@@ -17,7 +17,7 @@ TestSuite(restore_stream, .timeout = 60);
 
 static char a_stream, another_stream;
 
-static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET", "20M", "EBBTIDE_HOST_BUDGET", "100M", 0};
+static const char settings[] = "EBBTIDE_DEVICE_BUDGET=20M EBBTIDE_HOST_BUDGET=100M";
 
 static uint64_t waits(void)
 {

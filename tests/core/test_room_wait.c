@@ -19,7 +19,7 @@ TestSuite(room_wait, .timeout = 60);
 static struct world world;
 static struct program program;
 
-static void start(const char *const *settings)
+static void start(const char *settings)
 {
     world_start(&world, settings, NULL);
     core.machine_root = "/nowhere";
@@ -48,20 +48,11 @@ static void *allocate_one(void *arg)
 
 Test(room_wait, makes_room_for_all_who_wait_with_few_drains)
 {
-    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",
-                                           "40M",
-                                           "EBBTIDE_HOST_BUDGET",
-                                           "1G",
-                                           "EBBTIDE_PERIOD_MS",
-                                           "60000",
-                                           "EBBTIDE_WAIT_MS",
-                                           "20000",
-                                           0};
     static struct program others[4];
     pthread_t thread[4];
     uint64_t drains;
 
-    start(settings);
+    start("EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_HOST_BUDGET=1G EBBTIDE_PERIOD_MS=60000 EBBTIDE_WAIT_MS=20000");
     for (unsigned i = 0; i < 6; i++)
         allocate(i, 6);
     drains = core.counters.drains;
@@ -84,17 +75,7 @@ Test(room_wait, makes_room_for_all_who_wait_with_few_drains)
 
 Test(room_wait, allocation_helps_itself_when_it_is_not_served_in_time)
 {
-    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",
-                                           "40M",
-                                           "EBBTIDE_HOST_BUDGET",
-                                           "1G",
-                                           "EBBTIDE_PERIOD_MS",
-                                           "60000",
-                                           "EBBTIDE_WAIT_MS",
-                                           "1",
-                                           0};
-
-    start(settings);
+    start("EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_HOST_BUDGET=1G EBBTIDE_PERIOD_MS=60000 EBBTIDE_WAIT_MS=1");
     for (unsigned i = 0; i < 6; i++)
         allocate(i, 6);
     cr_assert(monitor_stop(&(struct timespec){.tv_sec = INT32_MAX}));
@@ -107,9 +88,7 @@ Test(room_wait, allocation_helps_itself_when_it_is_not_served_in_time)
 
 Test(room_wait, nobody_waits_for_a_monitor_that_is_off)
 {
-    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET", "40M", "EBBTIDE_HOST_BUDGET", "1G", 0};
-
-    start(settings);
+    start("EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_HOST_BUDGET=1G");
     for (unsigned i = 0; i < 8; i++)
         allocate(i, 6);
     cr_expect_eq(core.room_waits_told, 0);
@@ -152,14 +131,13 @@ static bool sleeps(int id)
 
 Test(room_wait, a_thread_that_ends_while_it_waits_leaves_no_lock_behind)
 {
-    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET", "40M", "EBBTIDE_PERIOD_MS", "60000", 0};
     pthread_t thread;
     unsigned seen = 0;
 
 #ifdef __SANITIZE_THREAD__
     cr_skip("the sanitizer does not let a thread end in a handler");
 #endif
-    start(settings);
+    start("EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_PERIOD_MS=60000");
     allocate(0, 6);
     signal(SIGUSR1, end_thread);
     mover_take(); /* so that nobody is served */

@@ -26,11 +26,9 @@ static uint64_t block[BLOCKS];
 /* LONELY is the last of the blocks, so that it is nobody's neighbour. */
 static void start(enum fake_scan scan)
 {
-    static const char *const settings[] = {
-        "EBBTIDE_DEVICE_BUDGET", "64M", "EBBTIDE_HOST_BUDGET", "64M", "EBBTIDE_DISK", "auto", NULL};
     static const unsigned order[BLOCKS] = {TARGET, 3, 4, HOLDER, 5, LONELY};
 
-    world_start(&world, settings, NULL);
+    world_start(&world, "EBBTIDE_DEVICE_BUDGET=64M EBBTIDE_HOST_BUDGET=64M EBBTIDE_DISK=auto", NULL);
     world.fake->scan = scan;
     for (unsigned i = 0; i < BLOCKS; i++)
         cr_assert_eq(core_allocate(0, 6 * MIB, 0, NULL, true, &block[order[i]]), 0);

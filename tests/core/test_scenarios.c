@@ -56,10 +56,9 @@ static void end_script(struct script *script)
 
 Test(scenarios, s1_script_of_systemds_fits_without_a_save)
 {
-    static const char *const settings[] = {C200, HOST100, 0};
     struct script script;
 
-    start(settings);
+    start(C200 " " HOST100);
     script = run_script(false);
     cr_expect_eq(core.devices[0].budget.used_peak_bytes, 124 * MIB);
     cr_expect_eq(core.counters.blocks_saved, 0);
@@ -72,11 +71,10 @@ Test(scenarios, s1_script_of_systemds_fits_without_a_save)
 
 Test(scenarios, s2_cold_buffer_leaves_first_then_the_oldest)
 {
-    static const char *const settings[] = {C200, "EBBTIDE_HOST_BUDGET", "400M", 0};
     struct script script;
     struct model b;
 
-    start(settings);
+    start(C200 " EBBTIDE_HOST_BUDGET=400M");
     b = make_named(76);
     script = run_script(true);
     cr_expect_eq(evictions(), 2);
@@ -105,10 +103,9 @@ Test(scenarios, s2_cold_buffer_leaves_first_then_the_oldest)
 
 Test(scenarios, s3_clean_copy_saves_the_second_save)
 {
-    static const char *const settings[] = {C200, "EBBTIDE_HOST_BUDGET", "400M", 0};
     struct model b;
 
-    start(settings);
+    start(C200 " EBBTIDE_HOST_BUDGET=400M");
     b = make_named(60);
     cr_assert_eq(object_evict(b.address, EBB_TIER_HOST), 60 * (long)MIB);
     cr_expect_eq(ask(&b).saves, 1);
@@ -134,7 +131,7 @@ Test(scenarios, s3_clean_copy_saves_the_second_save)
     world_finish(&world);
 }
 
-static const char *const s4_settings[] = {C200, HOST100, "EBBTIDE_DISK_BUDGET", "400M", 0};
+static const char s4_settings[] = C200 " " HOST100 " EBBTIDE_DISK_BUDGET=400M";
 
 Test(scenarios, s4_five_objects_go_down_the_tiers)
 {
@@ -166,13 +163,10 @@ Test(scenarios, s4_five_objects_go_down_the_tiers)
 /* C of the host is 100: operations none, buffers at most 70. */
 Test(scenarios, host_buffers_keep_to_their_maximum_where_areas_are_in_force)
 {
-    static const char *const off[] = {C200,  HOST100, "EBBTIDE_DISK_BUDGET", "400M", "EBBTIDE_BUFFERS",
-                                      "off", 0};
-
     for (unsigned shares = 0; shares < 2; shares++) {
         struct model b[3], loose;
 
-        start(shares ? s4_settings : off);
+        start(shares ? s4_settings : C200 " " HOST100 " EBBTIDE_DISK_BUDGET=400M EBBTIDE_BUFFERS=off");
         loose = make(40);
         for (unsigned i = 0; i < 3; i++)
             b[i] = make_named(20);
@@ -204,12 +198,11 @@ Test(scenarios, host_buffers_keep_to_their_maximum_where_areas_are_in_force)
 
 Test(scenarios, s4b_object_that_cannot_be_saved_stays_and_the_next_allocation_is_refused)
 {
-    static const char *const settings[] = {C200, HOST100, "EBBTIDE_DISK_BUDGET", "100M", 0};
     struct model b[5];
     uint64_t address = 1;
     struct ebb_block_info before[5], after;
 
-    start(settings);
+    start(C200 " " HOST100 " EBBTIDE_DISK_BUDGET=100M");
     for (unsigned i = 0; i < 5; i++)
         b[i] = make_named(60);
     for (unsigned i = 0; i < 5; i++)
@@ -233,12 +226,10 @@ Test(scenarios, s4b_object_that_cannot_be_saved_stays_and_the_next_allocation_is
 
 Test(scenarios, s5_six_blocks_in_three_tiers_and_a_touch_moves_nothing)
 {
-    static const char *const settings[] = {
-        "EBBTIDE_DEVICE_BUDGET", "18M", "EBBTIDE_HOST_BUDGET", "18M", "EBBTIDE_OPERATIONS", "off", 0};
     struct model b[6];
     uint64_t bytes;
 
-    start(settings);
+    start("EBBTIDE_DEVICE_BUDGET=18M EBBTIDE_HOST_BUDGET=18M EBBTIDE_OPERATIONS=off");
     for (unsigned i = 0; i < 6; i++)
         b[i] = make_named(8);
     for (unsigned i = 0; i < 6; i++)
@@ -260,12 +251,11 @@ Test(scenarios, s5_six_blocks_in_three_tiers_and_a_touch_moves_nothing)
 
 Test(scenarios, s6_reservations_push_buffers_out_up_to_their_maximum)
 {
-    static const char *const settings[] = {C200, "EBBTIDE_HOST_BUDGET", "400M", 0};
     struct model b[8];
     ebb_reservation first, second, third = 7;
     uint64_t over = 7;
 
-    start(settings);
+    start(C200 " EBBTIDE_HOST_BUDGET=400M");
     for (unsigned i = 0; i < 7; i++)
         b[i] = make_named(20);
     cr_expect_eq(evictions(), 0);

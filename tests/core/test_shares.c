@@ -12,7 +12,7 @@
 TestSuite(shares, .timeout = 60);
 
 /* C is 20 MiB, in chunks of 2: 14 for operations, 14 for buffers. */
-static const char *const c20[] = {"EBBTIDE_DEVICE_BUDGET", "22M", "EBBTIDE_HOST_BUDGET", "1G", 0};
+static const char c20[] = "EBBTIDE_DEVICE_BUDGET=22M EBBTIDE_HOST_BUDGET=1G";
 
 static uint64_t here(const struct model *block)
 {
@@ -54,11 +54,10 @@ static void end(struct model *list, unsigned count)
 
 Test(shares, reservation_has_buffers_leave_though_the_bytes_fit_beside_the_staging_chunk)
 {
-    static const char *const settings[] = {C200, "EBBTIDE_HOST_BUDGET", "1G", 0};
     ebb_reservation reservation;
     struct model block[2];
 
-    start(settings);
+    start(C200 " EBBTIDE_HOST_BUDGET=1G");
     block[0] = make_named(70);
     block[1] = output(70);
     reservation = reserve(68);

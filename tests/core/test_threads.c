@@ -46,7 +46,7 @@ static void *tick(void *arg)
     return arg;
 }
 
-static void storm(const char *const *settings, const struct fake_config *config)
+static void storm(const char *settings, const struct fake_config *config)
 {
     struct program *first = &program[THREADS];
     pthread_t thread[THREADS], ticker;
@@ -85,32 +85,15 @@ static uint64_t refused(void)
 
 Test(threads, share_a_device_that_swaps_with_mapped_host_memory)
 {
-    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",
-                                           "32M",
-                                           "EBBTIDE_HOST_BUDGET",
-                                           "400M",
-                                           "EBBTIDE_DISK",
-                                           "off",
-                                           "EBBTIDE_COLD_MS",
-                                           "0",
-                                           0};
-
-    storm(settings, NULL);
+    storm("EBBTIDE_DEVICE_BUDGET=32M EBBTIDE_HOST_BUDGET=400M EBBTIDE_DISK=off EBBTIDE_COLD_MS=0", NULL);
     cr_expect_gt(core.counters.evictions, 0);
     cr_expect_eq(refused(), 0);
 }
 
 Test(threads, share_a_device_that_places_their_memory)
 {
-    static const char *const settings[] = {"EBBTIDE_ALLOCATOR",
-                                           "managed",
-                                           "EBBTIDE_DEVICE_BUDGET",
-                                           "32M",
-                                           "EBBTIDE_HOST_BUDGET",
-                                           "400M",
-                                           "EBBTIDE_COLD_MS",
-                                           "0",
-                                           0};
+    static const char settings[] =
+        "EBBTIDE_ALLOCATOR=managed EBBTIDE_DEVICE_BUDGET=32M EBBTIDE_HOST_BUDGET=400M EBBTIDE_COLD_MS=0";
     static const struct fake_config places = {.places = true};
 
 #ifdef __SANITIZE_THREAD__
@@ -122,17 +105,8 @@ Test(threads, share_a_device_that_places_their_memory)
 
 Test(threads, share_a_device_under_strict_residency)
 {
-    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",
-                                           "40M",
-                                           "EBBTIDE_HOST_BUDGET",
-                                           "32M",
-                                           "EBBTIDE_DISK",
-                                           "auto",
-                                           "EBBTIDE_COLD_MS",
-                                           "0",
-                                           "EBBTIDE_RESIDENCY",
-                                           "strict",
-                                           0};
+    static const char settings[] = "EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_HOST_BUDGET=32M EBBTIDE_DISK=auto "
+                                   "EBBTIDE_COLD_MS=0 EBBTIDE_RESIDENCY=strict";
     static const struct fake_config config = {.strict = true};
 
     storm(settings, &config);
@@ -141,17 +115,7 @@ Test(threads, share_a_device_under_strict_residency)
 
 Test(threads, share_a_device_and_a_disk)
 {
-    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",
-                                           "32M",
-                                           "EBBTIDE_HOST_BUDGET",
-                                           "32M",
-                                           "EBBTIDE_DISK",
-                                           "always",
-                                           "EBBTIDE_COLD_MS",
-                                           "0",
-                                           0};
-
-    storm(settings, NULL);
+    storm("EBBTIDE_DEVICE_BUDGET=32M EBBTIDE_HOST_BUDGET=32M EBBTIDE_DISK=always EBBTIDE_COLD_MS=0", NULL);
     cr_expect_eq(core.counters.scans, 0);
     cr_expect_gt(core.counters.moves[MOVE_HOST_TO_DISK].count, 0);
 }

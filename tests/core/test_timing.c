@@ -9,9 +9,8 @@
 
 TestSuite(timing, .timeout = 60);
 
-static const char *const s7_settings[] = {C200,  "EBBTIDE_HOST_BUDGET", "400M", "EBBTIDE_OPERATIONS",
-                                          "off", "EBBTIDE_HIGH",        "0.8",  "EBBTIDE_LOW",
-                                          "0.5", "EBBTIDE_COLD_MS",     "0",    0};
+static const char s7_settings[] = C200
+    " EBBTIDE_HOST_BUDGET=400M EBBTIDE_OPERATIONS=off EBBTIDE_HIGH=0.8 EBBTIDE_LOW=0.5 EBBTIDE_COLD_MS=0";
 
 Test(timing, s7_monitor_evicts_to_the_low_mark_and_leaves_the_band_alone)
 {
@@ -54,15 +53,8 @@ Test(timing, s7_monitor_evicts_nothing_that_is_pinned)
 
 Test(timing, s8_driver_that_is_full_is_asked_again_after_an_eviction)
 {
-    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET",
-                                           "off",
-                                           "EBBTIDE_OPERATIONS",
-                                           "off",
-                                           "EBBTIDE_HOST_BUDGET",
-                                           "400M",
-                                           "EBBTIDE_RESIDENCY",
-                                           "strict",
-                                           0};
+    static const char settings[] =
+        "EBBTIDE_DEVICE_BUDGET=off EBBTIDE_OPERATIONS=off EBBTIDE_HOST_BUDGET=400M EBBTIDE_RESIDENCY=strict";
     const struct fake_config config = {.capacity_bytes = 64 * MIB};
     struct model b, other;
     uint64_t calls, address;
@@ -87,12 +79,10 @@ Test(timing, s8_driver_that_is_full_is_asked_again_after_an_eviction)
 
 Test(timing, s9_batch_of_three_costs_one_drain_and_one_synchronisation)
 {
-    static const char *const settings[] = {
-        "EBBTIDE_DEVICE_BUDGET", "26M", "EBBTIDE_HOST_BUDGET", "100M", "EBBTIDE_OPERATIONS", "off", 0};
     struct model b[3], wide;
     uint64_t drains, copied;
 
-    start(settings);
+    start("EBBTIDE_DEVICE_BUDGET=26M EBBTIDE_HOST_BUDGET=100M EBBTIDE_OPERATIONS=off");
     for (unsigned i = 0; i < 3; i++)
         b[i] = make_named(8);
     fake_launch(world.fake, b[0].address, b[0].bytes, NULL, NULL);
@@ -113,9 +103,7 @@ Test(timing, s9_batch_of_three_costs_one_drain_and_one_synchronisation)
 
 Test(timing, s15_what_is_freed_in_time_is_never_saved)
 {
-    static const char *const settings[] = {"EBBTIDE_DEVICE_BUDGET", "100M", "EBBTIDE_HOST_BUDGET", "200M", 0};
-
-    start(settings);
+    start("EBBTIDE_DEVICE_BUDGET=100M EBBTIDE_HOST_BUDGET=200M");
     for (unsigned i = 0; i < 500; i++) {
         struct model block = make(20);
 

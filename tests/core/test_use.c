@@ -6,7 +6,7 @@
 
 TestSuite(use, .timeout = 60);
 
-static const char *const settings[] = {C200, 0};
+static const char settings[] = C200;
 
 static _Atomic uint64_t *stamp_of(const struct model *block)
 {

@@ -10,13 +10,27 @@
 #include "invariants.h"
 #include "ledger/state.h"
 
-void world_start(struct world *world, const char *const *settings, const struct fake_config *config)
+static void set_options(struct options *options, const char *settings)
+{
+    char text[512], *rest = text;
+
+    cr_assert_lt(strlen(settings), sizeof(text));
+    strcpy(text, settings);
+    for (char *name; (name = strtok_r(rest, " ", &rest));) {
+        char *value = strchr(name, '=');
+
+        cr_assert_not_null(value, "%s", name);
+        *value++ = '\0';
+        cr_assert_eq(options_set(options, name, value), 0, "%s", name);
+    }
+}
+
+void world_start(struct world *world, const char *settings, const struct fake_config *config)
 {
     memset(world, 0, sizeof(*world));
     options_init(&world->options);
-    cr_assert_eq(options_set(&world->options, "EBBTIDE_PERIOD_MS", "0"), 0);
-    for (; *settings; settings += 2)
-        cr_assert_eq(options_set(&world->options, settings[0], settings[1]), 0, "%s", settings[0]);
+    set_options(&world->options, "EBBTIDE_PERIOD_MS=0");
+    set_options(&world->options, settings);
     world->fake = fake_create(config);
     cr_assert_eq(core_start(&world->options, &world->fake->device), 0);
 }

@@ -48,8 +48,9 @@ struct program {
     uint64_t launches, launches_refused, allocations, allocations_refused;
 };
 
-/* Start the core. @settings  variable, value, ..., NULL; the monitor's thread is off unless they say otherwise */
-void world_start(struct world *world, const char *const *settings, const struct fake_config *config);
+/* Start the core. @settings  "VARIABLE=VALUE VARIABLE=VALUE", read in that order; the monitor's thread is off unless they
+ * say otherwise */
+void world_start(struct world *world, const char *settings, const struct fake_config *config);
 
 /* Stop it. Every block was freed: nothing may be left. */
 void world_finish(struct world *world);
