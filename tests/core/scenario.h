@@ -11,6 +11,7 @@
 #include <criterion/criterion.h>
 
 #include "api/object.h"
+#include "engine/mover.h"
 #include "engine/reservation.h"
 #include "ledger/state.h"
 #include "world.h"
@@ -63,6 +64,22 @@ static inline void pin(const struct model *block, unsigned flags)
 static inline void unpin(const struct model *block, unsigned flags)
 {
     cr_assert_eq(object_unpin(block->address, flags), 0);
+}
+
+static inline uint32_t first_of(const struct model *block)
+{
+    return address_granule(&core.blocks, block->address);
+}
+
+/* Off the device, as the mover sends it: how many bytes left. */
+static inline uint64_t send_off(const struct model *block, bool to_disk)
+{
+    uint64_t sent;
+
+    mover_take();
+    sent = mover_send(first_of(block), to_disk);
+    mover_give();
+    return sent;
 }
 
 static inline ebb_reservation reserve(uint64_t mib)

@@ -4,17 +4,13 @@
 #include <criterion/criterion.h>
 
 #include "engine/mover.h"
+#include "moment.h"
 #include "scenario.h"
 
 TestSuite(copies, .timeout = 60);
 
 static const char settings[] =
     "EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_HOST_BUDGET=200M EBBTIDE_DISK=always EBBTIDE_OPERATIONS=off";
-
-static uint32_t first_of(const struct model *block)
-{
-    return address_granule(&core.blocks, block->address);
-}
 
 static const struct chunk *chunk_of(const struct model *block)
 {
@@ -33,9 +29,7 @@ static bool runs_from_host(const struct model *block)
 
 static void send(const struct model *block, bool to_disk)
 {
-    mover_take();
-    cr_assert_gt(mover_send(first_of(block), to_disk), 0);
-    mover_give();
+    cr_assert_gt(send_off(block, to_disk), 0);
 }
 
 static void launch(const struct model *const *block, unsigned count, bool writes, void *stream)
@@ -55,28 +49,6 @@ static void write(struct model *block)
 {
     block->seed++;
     model_write(block);
-}
-
-/* What happens when the device is asked something for the nth time. */
-static struct {
-    void (*happens)(void);
-    enum fake_call call;
-    unsigned left;
-} moment;
-
-static void at_moment(struct fake_device *fake, enum fake_call call, void *arg)
-{
-    (void)fake, (void)arg;
-    if (call == moment.call && moment.left && !--moment.left)
-        moment.happens();
-}
-
-static void at(enum fake_call call, unsigned nth, void (*happens)(void))
-{
-    moment.call = call;
-    moment.left = nth;
-    moment.happens = happens;
-    world.fake->before = at_moment;
 }
 
 static struct model a, b;
@@ -113,9 +85,10 @@ Test(copies, slot_of_a_mapped_block_that_was_written_is_not_kept_when_it_is_unma
     finish();
 }
 
-static void write_another(void)
+static void *write_another(void *unused)
 {
     launch((const struct model *const[]){&b}, 1, true, NULL);
+    return unused;
 }
 
 Test(copies, launch_between_the_mapping_of_a_block_and_its_being_known_counts)
@@ -124,7 +97,8 @@ Test(copies, launch_between_the_mapping_of_a_block_and_its_being_known_counts)
     a = make(2);
     b = make(2);
     send(&a, true);
-    at(FAKE_GRANT, 2, write_another); /* first for the private address that it is copied to */
+    moment_at(world.fake, FAKE_GRANT, 2, write_another,
+              NULL); /* first for the private address that it is copied to */
     cr_assert(intact(&a));
     cr_assert_eq(moment.left, 0);
     write(&a);
@@ -133,9 +107,10 @@ Test(copies, launch_between_the_mapping_of_a_block_and_its_being_known_counts)
     finish();
 }
 
-static void unpin_it(void)
+static void *unpin_it(void *unused)
 {
     unpin(&a, EBB_CLEAN);
+    return unused;
 }
 
 Test(copies, launch_that_writes_waits_until_copies_are_void_that_come_to_count_meanwhile)
@@ -149,7 +124,7 @@ Test(copies, launch_that_writes_waits_until_copies_are_void_that_come_to_count_m
     pin(&a, EBB_RO);
     cr_assert_gt(core.blocks.object[first_of(&a)].copies, 0);
     send(&b, true);
-    at(FAKE_COPY, 1, unpin_it);
+    moment_at(world.fake, FAKE_COPY, 1, unpin_it, NULL);
     launch(both, 2, true, NULL);
     cr_assert_eq(moment.left, 0);
     cr_expect_eq(core.blocks.object[first_of(&a)].copies, 0);

@@ -50,9 +50,7 @@ static void send(const struct model *block, bool registered)
 {
     if (registered)
         name(block);
-    mover_take();
-    cr_assert_gt(mover_send(address_granule(&core.blocks, block->address), false), 0);
-    mover_give();
+    cr_assert_gt(send_off(block, false), 0);
 }
 
 static uint64_t pins(void)

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "ledger/state.h"
+#include "moment.h"
 #include "world.h"
 
 #define MIB ((uint64_t)1 << 20)
@@ -77,42 +78,15 @@ Test(races, launch_pins_of_a_freed_block_do_not_harm_the_next_one_there)
     world_finish(&world);
 }
 
-static struct {
-    pthread_t thread;
-    _Atomic unsigned freed;
-    unsigned copies;
-    bool started;
-} victim;
-
-static void *free_victim(void *arg)
-{
-    program_free(arg);
-    atomic_store(&victim.freed, 1);
-    return NULL;
-}
-
-/* A search is about to copy from the second block: free that, and let it come as far as it can. */
-static void free_while_searching(struct fake_device *fake, enum fake_call call, void *arg)
-{
-    (void)fake;
-    if (call != FAKE_COPY || ++victim.copies != 5)
-        return;
-    victim.started = true;
-    pthread_create(&victim.thread, NULL, free_victim, arg);
-    wait_until(&victim.freed, 1, 100);
-}
-
 Test(races, block_freed_during_a_search_stays_until_the_search_is_over)
 {
     start("EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_HOST_BUDGET=200M EBBTIDE_DISK=auto EBBTIDE_RESIDENCY=strict");
     allocate(0, 8 * MIB);
     allocate(1, 16 * MIB);
     world.fake->scan = FAKE_NO_SCAN;
-    world.fake->before = free_while_searching;
-    world.fake->before_arg = &program.model[1];
+    moment_meet(world.fake, FAKE_COPY, 5, free_block, &program.model[1]); /* about to copy from it */
     allocate(2, 24 * MIB);
-    cr_assert(victim.started);
-    pthread_join(victim.thread, NULL);
+    moment_part();
     world_check(&world);
     program_free_all(&program);
     world_finish(&world);
