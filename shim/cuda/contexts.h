@@ -10,7 +10,7 @@
 #ifndef EBB_CONTEXTS_H
 #define EBB_CONTEXTS_H
 
-#include "hook/hooks.h"
+#include "cuda/real.h"
 #include "tier/device.h"
 
 /** Directions that overlap, each with its stream. */

@@ -15,7 +15,7 @@
 #define EBB_CROSSING_H
 
 #include "engine/core.h"
-#include "hook/hooks.h"
+#include "cuda/real.h"
 
 /** What a call copies, as far as it could be a copy between devices. */
 enum cross_device_form {

@@ -13,7 +13,7 @@
 
 #include "base/table.h"
 #include "engine/core.h"
-#include "hook/hooks.h"
+#include "cuda/real.h"
 
 /** What a record stands for; each kind has its own keys. */
 enum driver_kind {

@@ -12,7 +12,7 @@
 #define EBB_GRAPH_H
 
 #include "engine/core.h"
-#include "hook/hooks.h"
+#include "cuda/real.h"
 
 struct graph_pin {
     uint64_t address;

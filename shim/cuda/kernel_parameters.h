@@ -12,7 +12,7 @@
 #define EBB_PARAMETERS_H
 
 #include "engine/core.h"
-#include "hook/hooks.h"
+#include "cuda/real.h"
 
 /** Note what a launch's parameters point at. `function` may be a CUkernel cast to CUfunction. */
 void kernel_parameters_use(struct use *use, CUfunction function, void **kernel_params, void **extra);

@@ -20,15 +20,15 @@ static bool show_class(FILE *out, enum hook_class class)
     unsigned known = 0, live = 0, named = 0;
     char lost[200] = "";
 
-    for (const struct hook_row *row = hook_rows; row->name; row++) {
-        if (row->library != HOOK_LIBRARY_driver || row->class != class || !*row->real)
+    for (const struct hook_row *row = hook_rows; row->real; row++) {
+        if (row->real->library != REAL_driver || row->class != class || !*row->real->function)
             continue;
         known++;
         if (!self_test_passed_by(row))
             live++;
         else if (named++ < 3) {
             strncat(lost, named == 1 ? "; not " : ", ", sizeof lost - strlen(lost) - 1);
-            strncat(lost, row->name, sizeof lost - strlen(lost) - 1);
+            strncat(lost, row->real->name, sizeof lost - strlen(lost) - 1);
         }
     }
     doctor_line(out, class_words[class], "%u of %u live%s%s", live, known, lost, named > 3 ? ", ..." : "");
@@ -39,8 +39,8 @@ static unsigned count_runtime(void)
 {
     unsigned count = 0;
 
-    for (const struct hook_row *row = hook_rows; row->name; row++)
-        count += row->library == HOOK_LIBRARY_runtime && row->hook;
+    for (const struct hook_row *row = hook_rows; row->real; row++)
+        count += row->real->library == REAL_runtime;
     return count;
 }
 

@@ -20,9 +20,6 @@ struct loader_route {
     void *value;  /**< of dlopen and dlmopen: the mode to pass on */
 };
 
-/** libc's own dlsym, asked from here: RTLD_NEXT is what comes after this library. Fails in silence but for dlerror. */
-void *loader_symbol(void *handle, const char *name);
-
 struct loader_route loader_dlsym(struct loader_call *call);
 struct loader_route loader_dlopen(int mode);
 struct loader_route loader_dlmopen(int mode);

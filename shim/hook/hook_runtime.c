@@ -10,14 +10,14 @@
     {                                                                                                        \
         const void *call_site = __builtin_return_address(0);                                                 \
         cudaError_t result = cudaErrorNoDevice;                                                              \
-        struct hook_call call;                                                                               \
-        __typeof__(name) *next = hooks_enter(&call, HOOKS_ROW(name), call_site);                             \
+        struct real_call call;                                                                               \
+        __typeof__(name) *next = real_enter(&call, REAL_ROW(name), call_site);                               \
         const void *before = call_site_enter(call_site);                                                     \
                                                                                                              \
         if (next)                                                                                            \
             result = next arguments;                                                                         \
         call_site_leave(before);                                                                             \
-        hooks_leave(&call);                                                                                  \
+        real_leave(&call);                                                                                   \
         return result;                                                                                       \
     }
 #include "hook/hook_table.def"

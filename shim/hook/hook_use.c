@@ -6,6 +6,7 @@
 #include "engine/core.h"
 #include "hook/copy_operands.h"
 #include "hook/hooks.h"
+#include "hook/lifecycle.h"
 
 /* The words of the operand column. */
 #define DEVICE(address)      use_word(&use, address);
@@ -47,9 +48,9 @@
         struct cross_device crossing;                                                                        \
         struct use use;                                                                                      \
                                                                                                              \
-        if (__builtin_expect(!real.name, 0) && !hooks_find(hooks_row(#name)))                                \
+        if (__builtin_expect(!real.name, 0) && !real_find(REAL_ROW(name)))                                   \
             return CUDA_ERROR_NO_DEVICE;                                                                     \
-        if (__builtin_expect(!hooks_managing, 0))                                                            \
+        if (__builtin_expect(!lifecycle_manages, 0))                                                         \
             return real.name arguments;                                                                      \
         use_init(&use, writes);                                                                              \
         cross_device_init(&crossing, is_per_thread);                                                         \

@@ -2,29 +2,25 @@
 /* The tables that hook_table.def makes, and the exported functions with handwritten bodies. */
 #include "hook/hooks.h"
 
-#include "base/cancel_guard.h"
-#include "base/log.h"
-
 #include <errno.h>
 #include <string.h>
 
-#define EXPORT __attribute__((visibility("default")))
+#include "base/cancel_guard.h"
+#include "hook/lifecycle.h"
 
-struct real real;
-bool hooks_managing;
+#define EXPORT __attribute__((visibility("default")))
 
 const struct hook_row hook_rows[] = {
 #define ROW(library, class, result, name, body, parameters, arguments)                                       \
-    {#name, HOOK_LIBRARY_##library, HOOK_CLASS_##class, (void *)name, (void **)&real.name},
-#define CALL_ROW(library, name) {#name, HOOK_LIBRARY_##library, HOOK_CLASS_call, NULL, (void **)&real.name},
+    {REAL_ROW(name), HOOK_CLASS_##class, (void *)name},
 #include "hook/hook_table.def"
-    {NULL, HOOK_LIBRARY_driver, HOOK_CLASS_call, NULL, NULL},
+    {NULL, HOOK_CLASS_loader, NULL},
 };
 
 const struct hook_row *hooks_row(const char *name)
 {
-    for (const struct hook_row *row = hook_rows; row->name; row++)
-        if (row->hook && strcmp(row->name, name) == 0)
+    for (const struct hook_row *row = hook_rows; row->real; row++)
+        if (strcmp(row->real->name, name) == 0)
             return row;
     return NULL;
 }
@@ -33,8 +29,8 @@ const struct hook_row *hooks_row_of(const void *function)
 {
     if (!function)
         return NULL;
-    for (const struct hook_row *row = hook_rows; row->name; row++)
-        if (row->hook && (row->hook == function || __atomic_load_n(row->real, __ATOMIC_RELAXED) == function))
+    for (const struct hook_row *row = hook_rows; row->real; row++)
+        if (row->hook == function || __atomic_load_n(row->real->function, __ATOMIC_RELAXED) == function)
             return row;
     return NULL;
 }
@@ -86,9 +82,9 @@ CUresult hooks_result(int error)
 #define DIRECT(absent, class, result, name, body, parameters, arguments)                                     \
     EXPORT result name parameters                                                                            \
     {                                                                                                        \
-        if (__builtin_expect(!real.name, 0) && !hooks_find(HOOKS_ROW(name)))                                 \
+        if (__builtin_expect(!real.name, 0) && !real_find(REAL_ROW(name)))                                   \
             return absent;                                                                                   \
-        if (!ALWAYS_##class && __builtin_expect(!hooks_managing, 0))                                         \
+        if (!ALWAYS_##class && __builtin_expect(!lifecycle_manages, 0))                                      \
             return real.name arguments;                                                                      \
         if (!HAS_DOOR_##class)                                                                               \
             return hook_##body(real.name, PASS_##class HOOK_BARE arguments);                                 \
@@ -106,12 +102,12 @@ CUresult hooks_result(int error)
     EXPORT result name parameters                                                                            \
     {                                                                                                        \
         result answer = cudaErrorNoDevice;                                                                   \
-        struct hook_call call;                                                                               \
-        __typeof__(name) *next = hooks_enter(&call, HOOKS_ROW(name), __builtin_return_address(0));           \
+        struct real_call call;                                                                               \
+        __typeof__(name) *next = real_enter(&call, REAL_ROW(name), __builtin_return_address(0));             \
                                                                                                              \
         if (next)                                                                                            \
             answer = hook_##body(next, PASS_##class HOOK_BARE arguments);                                    \
-        hooks_leave(&call);                                                                                  \
+        real_leave(&call);                                                                                   \
         return answer;                                                                                       \
     }
 #define ROW(library, class, result, name, body, parameters, arguments)                                       \

@@ -34,6 +34,8 @@ enum load_state {
     LOADED
 };
 
+bool lifecycle_manages;
+
 static struct options options;
 static int load_state; /* enum load_state */
 static pthread_once_t start_once = PTHREAD_ONCE_INIT;
@@ -111,7 +113,7 @@ static void start(void)
 
     if (options.disable || is_forked)
         return;
-    hooks_complete();
+    real_complete();
     int error = device_cuda_init(&options, &device);
 
     if (error == -ENOTSUP && options_have_blocks(&options)) {
@@ -132,7 +134,7 @@ static void start(void)
     }
     self_test_start();
     has_started = true;
-    __atomic_store_n(&hooks_managing, true, __ATOMIC_RELEASE);
+    __atomic_store_n(&lifecycle_manages, true, __ATOMIC_RELEASE);
 }
 
 bool lifecycle_is_reduced(void)
@@ -182,7 +184,7 @@ static void fork_child(void)
     host_block_fork_child();
     if (core_host_active()) {
         is_forked = has_started;
-        hooks_managing = false;
+        lifecycle_manages = false;
         ipc_forked();
         core_forked();
     }
@@ -292,7 +294,7 @@ __attribute__((destructor)) static void unload(void)
         return;
     cancel_guard_enter(&guard);
     core_leave();
-    __atomic_store_n(&hooks_managing, false, __ATOMIC_RELEASE);
+    __atomic_store_n(&lifecycle_manages, false, __ATOMIC_RELEASE);
     ipc_stop();
     if (ipc_was_in_vain())
         log_line(LOG_WARN,

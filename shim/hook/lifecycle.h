@@ -13,6 +13,9 @@
 
 struct options;
 
+/** Blocks are managed: between a successful core_start and core_finish, and not in a forked child. */
+extern bool lifecycle_manages;
+
 /** The options, read from the environment at the first call (nothing of it when the process is privileged).
  *  Any thread, any time, also before our constructor has run. */
 const struct options *lifecycle_options(void);

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "hook/self_test.h"
 
+#include <dlfcn.h>
+#include <string.h>
+
 #include "base/entry_name.h"
+#include "base/loader.h"
 #include "base/log.h"
 #include "engine/core.h"
 #include "hook/hooks.h"
 #include "hook/unhooked.h"
-
-#include <dlfcn.h>
-#include <string.h>
 
 static char reason[160];
 static bool is_taken, is_written;
 
 static bool is_essential(const struct hook_row *row)
 {
-    return row->library == HOOK_LIBRARY_driver &&
+    return row->real->library == REAL_driver &&
            (row->class == HOOK_CLASS_allocate || row->class == HOOK_CLASS_free ||
             row->class == HOOK_CLASS_use || row->class == HOOK_CLASS_loader);
 }
@@ -32,18 +33,18 @@ void self_test_doubt(const char *why, const char *entry)
 
 const char *self_test_passed_by(const struct hook_row *row)
 {
-    if (hooks_is_driver(hooks_bound(row->name)))
+    if (real_is_driver(loader_symbol(RTLD_DEFAULT, row->real->name)))
         return "the driver itself comes before this library";
     return hooks_is_passed_on(row) ? NULL : "another library answers dlsym before this one";
 }
 
 static void ask_for_all(void)
 {
-    for (const struct hook_row *row = hook_rows; row->name; row++) {
-        const char *why = is_essential(row) && *row->real ? self_test_passed_by(row) : NULL;
+    for (const struct hook_row *row = hook_rows; row->real; row++) {
+        const char *why = is_essential(row) && *row->real->function ? self_test_passed_by(row) : NULL;
 
         if (why)
-            self_test_doubt(why, row->name);
+            self_test_doubt(why, row->real->name);
     }
 }
 
@@ -57,9 +58,9 @@ void self_test_start(void)
 /* An entry that managing rests on, or a newer form of it. */
 static const char *doubt_about(const char *symbol)
 {
-    for (const struct hook_row *row = hook_rows; row->name; row++)
-        if (is_essential(row) && entry_name_follows(symbol, row->name))
-            return strcmp(row->name, symbol) == 0
+    for (const struct hook_row *row = hook_rows; row->real; row++)
+        if (is_essential(row) && entry_name_follows(symbol, row->real->name))
+            return strcmp(row->real->name, symbol) == 0
                        ? "there is a second copy of the driver"
                        : "the driver has a newer form of an entry than this library";
     return NULL;
@@ -68,8 +69,8 @@ static const char *doubt_about(const char *symbol)
 /* A name without its version stands for every form of it, the one that managing rests on among them. */
 static const char *doubt_about_nameless(const char *base)
 {
-    for (const struct hook_row *row = hook_rows; row->name; row++)
-        if (is_essential(row) && entry_name_is_form(base, row->name))
+    for (const struct hook_row *row = hook_rows; row->real; row++)
+        if (is_essential(row) && entry_name_is_form(base, row->real->name))
             return "the driver hands out an entry that it does not export";
     return NULL;
 }
@@ -79,7 +80,7 @@ void self_test_passed(const char *name, const void *function)
     const char *symbol = NULL, *why;
     Dl_info info;
 
-    if (!function || hooks_is_ours(function) || hooks_is_in_front(function))
+    if (!function || loader_is_ours(function) || hooks_is_in_front(function))
         return;
     /* cuGetProcAddress: name and version together stand for one of several symbols, and the loader knows which. */
     if (dladdr(function, &info) && info.dli_sname && info.dli_saddr == function)
@@ -95,7 +96,7 @@ void self_test_passed(const char *name, const void *function)
 
 void self_test_finish(void)
 {
-    if (core_active() || !hooks_find(hooks_row("cuInit")))
+    if (core_active() || !real_find(REAL_ROW(cuInit)))
         return;
     ask_for_all();
     if (__atomic_load_n(&is_written, __ATOMIC_ACQUIRE))

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* loader.c - see loader.h. */
+#include "base/loader.h"
+
+#include <dlfcn.h>
+#include <link.h>
+
+#include "base/libc_version.h"
+
+/* The one function that came later. */
+#if defined(__x86_64__)
+#define DLMOPEN_VERSION "GLIBC_2.3.4"
+#else
+#define DLMOPEN_VERSION LIBC_VERSION
+#endif
+
+static struct loader_next next;
+static struct loader_libc libc;
+
+const struct loader_next *loader_next(void)
+{
+    if (__builtin_expect(!!__atomic_load_n(&next.dlsym, __ATOMIC_ACQUIRE), 1))
+        return &next;
+    __atomic_store_n(&next.dlopen, dlvsym(RTLD_NEXT, "dlopen", LIBC_VERSION), __ATOMIC_RELAXED);
+    __atomic_store_n(&next.dlmopen, dlvsym(RTLD_NEXT, "dlmopen", DLMOPEN_VERSION), __ATOMIC_RELAXED);
+    /* dlsym last, since it says that all is there. */
+    __atomic_store_n(&next.dlsym, dlvsym(RTLD_NEXT, "dlsym", LIBC_VERSION), __ATOMIC_RELEASE);
+    return &next;
+}
+
+const struct loader_libc *loader_libc(void)
+{
+    void *handle;
+
+    if (__builtin_expect(!__atomic_load_n(&libc.dlsym, __ATOMIC_ACQUIRE), 0)) {
+        handle = loader_next()->dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+        __atomic_store_n(&libc.handle, handle, __ATOMIC_RELAXED);
+        __atomic_store_n(&libc.dlsym, dlvsym(handle, "dlsym", LIBC_VERSION), __ATOMIC_RELEASE);
+    }
+    return &libc;
+}
+
+void *loader_symbol(void *handle, const char *name)
+{
+    return loader_libc()->dlsym(handle, name);
+}
+
+bool loader_is_ours(const void *function)
+{
+    extern const char __ehdr_start[] __attribute__((visibility("hidden"))); /* of the linker's making */
+    Dl_info info;
+
+    return dladdr(function, &info) && info.dli_fbase == __ehdr_start;
+}
