@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* driver_memory.c - see driver_memory.h. */
 #include "cuda/driver_memory.h"
+
+#include <stdatomic.h>
+#include <unistd.h>
 
 #include "base/lock.h"
 #include "host/host_block.h"
-#include "tier/device.h"
-
-#include <pthread.h>
-#include <unistd.h>
 
 /* The driver serves up to this from slabs of a granule. */
 #define SLAB_LARGEST_BYTES ((uint64_t)1 << 20)
@@ -47,6 +47,22 @@ static bool record_take(enum driver_kind kind, uint64_t key, struct driver_memor
     return taken;
 }
 
+size_t driver_memory_pitch(unsigned ordinal)
+{
+    static _Atomic size_t known[DEVICE_MAX];
+    size_t pitch = atomic_load_explicit(&known[ordinal], memory_order_relaxed);
+    CUdeviceptr probe;
+
+    if (pitch)
+        return pitch;
+    if (real.cuMemAllocPitch_v2(&probe, &pitch, 1, 1, 4) != CUDA_SUCCESS)
+        return 0;
+    if (real.cuMemFree_v2(probe) != CUDA_SUCCESS)
+        real.cuMemFree_v2(probe);
+    atomic_store_explicit(&known[ordinal], pitch, memory_order_relaxed);
+    return pitch;
+}
+
 uint64_t driver_memory_cost(uint64_t bytes)
 {
     return (bytes + GRANULE_BYTES - 1) / GRANULE_BYTES * GRANULE_BYTES;
@@ -76,6 +92,14 @@ int driver_memory_charge(unsigned ordinal, enum device_class class, uint64_t byt
 void driver_memory_refund(unsigned ordinal, enum device_class class, uint64_t bytes)
 {
     core_credit(ordinal, class, driver_memory_cost(bytes));
+}
+
+void driver_memory_adjust(unsigned ordinal, enum device_class class, uint64_t charged, uint64_t held)
+{
+    if (charged > held)
+        core_credit(ordinal, class, charged - held);
+    else
+        core_charge_held(ordinal, class, held - charged);
 }
 
 static uint64_t slab_key(uint64_t address)

@@ -12,8 +12,8 @@
 #define EBB_NATIVE_H
 
 #include "base/table.h"
-#include "engine/core.h"
 #include "cuda/real.h"
+#include "engine/core.h"
 
 /** What a record stands for; each kind has its own keys. */
 enum driver_kind {
@@ -36,6 +36,9 @@ struct driver_memory {
     CUmemoryPool pool; /**< of DRIVER_ASYNC */
 };
 
+/** The driver's own alignment of rows, which only it knows: asked for once per device with one byte. 0: unknown. */
+size_t driver_memory_pitch(unsigned ordinal);
+
 /** The most that an allocation of `bytes` can cost. */
 uint64_t driver_memory_cost(uint64_t bytes);
 
@@ -53,6 +56,9 @@ void driver_memory_registered_settle(const void *memory, uint64_t bytes);
 int driver_memory_charge(unsigned ordinal, enum device_class class, uint64_t bytes);
 /** The real call failed: give back what driver_memory_charge charged. */
 void driver_memory_refund(unsigned ordinal, enum device_class class, uint64_t bytes);
+
+/** The driver holds so much for what so much was charged for: charge or give back the difference. */
+void driver_memory_adjust(unsigned ordinal, enum device_class class, uint64_t charged, uint64_t held);
 
 /** Between the two no record is removed: its memory can be read. Not nested; the driver may be called. */
 void driver_memory_visit_begin(void);

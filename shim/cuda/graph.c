@@ -65,17 +65,16 @@ static void add_word(struct graph_uses *uses, uint64_t word)
 
 static int pin(struct graph_uses *uses, uint64_t address)
 {
-    struct block_info block;
-
-    if (core_find(address, &block))
-        return 0;
-    if (!make_room((void **)&uses->pin, uses->pin_count, &uses->pin_room, sizeof *uses->pin))
-        return -ENOMEM;
-    int error = core_pin(address, PIN_GRAPH);
+    struct pin taken;
+    int error = pin_take(address, PIN_GRAPH, &taken);
 
     if (error)
         return error == -ENOENT ? 0 : error;
-    uses->pin[uses->pin_count++] = (struct graph_pin){address, block.id};
+    if (!make_room((void **)&uses->pin, uses->pin_count, &uses->pin_room, sizeof *uses->pin)) {
+        pin_drop(&taken, PIN_GRAPH);
+        return -ENOMEM;
+    }
+    uses->pin[uses->pin_count++] = taken;
     add_word(uses, address);
     return 0;
 }
@@ -260,14 +259,10 @@ struct graph_uses *graph_read(CUgraph graph, int *out_error)
 
 void graph_free(struct graph_uses *uses)
 {
-    struct block_info block;
-
     if (!uses)
         return;
-    /* A block that was freed took its pins along; another may lie there now. */
     for (uint32_t i = 0; i < uses->pin_count; i++)
-        if (core_find(uses->pin[i].address, &block) == 0 && block.id == uses->pin[i].block_id)
-            core_unpin(uses->pin[i].address, PIN_GRAPH);
+        pin_drop(&uses->pin[i], PIN_GRAPH);
     free(uses->granule);
     free(uses->pin);
     free(uses->source);

@@ -11,13 +11,8 @@
 #ifndef EBB_GRAPH_H
 #define EBB_GRAPH_H
 
-#include "engine/core.h"
+#include "cuda/pins.h"
 #include "cuda/real.h"
-
-struct graph_pin {
-    uint64_t address;
-    uint64_t block_id;
-};
 
 /** A copy's source in host memory, read anew at each launch. */
 struct graph_source {
@@ -28,7 +23,7 @@ struct graph_source {
 struct graph_uses {
     uint32_t *granule; /**< no duplicates */
     uint32_t granule_count, granule_room;
-    struct graph_pin *pin;
+    struct pin *pin;
     uint32_t pin_count, pin_room;
     struct graph_source *source;
     uint32_t source_count, source_room;

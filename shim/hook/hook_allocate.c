@@ -2,12 +2,12 @@
 /* Device memory by address: cuMemAlloc and its relatives, which become blocks where they are large enough. */
 #include "base/log.h"
 #include "base/options.h"
+#include "cuda/call_site.h"
 #include "cuda/contexts.h"
 #include "cuda/device_cuda.h"
 #include "cuda/driver_memory.h"
 #include "cuda/pools.h"
 #include "engine/core.h"
-#include "hook/call_site.h"
 #include "hook/hooks.h"
 #include "hook/lifecycle.h"
 
@@ -96,23 +96,6 @@ CUresult hook_cuMemAlloc_v2(__typeof__(cuMemAlloc_v2) *next, const void *call_si
     return result;
 }
 
-/* The driver's own alignment of rows, which only it knows: asked for once per device with one byte. 0: unknown. */
-static size_t pitch_alignment(__typeof__(cuMemAllocPitch_v2) *next, unsigned ordinal)
-{
-    static size_t known[DEVICE_MAX];
-    size_t pitch = __atomic_load_n(&known[ordinal], __ATOMIC_RELAXED);
-    CUdeviceptr probe;
-
-    if (pitch)
-        return pitch;
-    if (next(&probe, &pitch, 1, 1, 4) != CUDA_SUCCESS)
-        return 0;
-    if (real.cuMemFree_v2(probe) != CUDA_SUCCESS)
-        real.cuMemFree_v2(probe);
-    __atomic_store_n(&known[ordinal], pitch, __ATOMIC_RELAXED);
-    return pitch;
-}
-
 CUresult hook_cuMemAllocPitch_v2(__typeof__(cuMemAllocPitch_v2) *next, const void *call_site,
                                  CUdeviceptr *dptr, size_t *pPitch, size_t WidthInBytes, size_t Height,
                                  unsigned int ElementSizeBytes)
@@ -125,7 +108,7 @@ CUresult hook_cuMemAllocPitch_v2(__typeof__(cuMemAllocPitch_v2) *next, const voi
         (ElementSizeBytes != 4 && ElementSizeBytes != 8 && ElementSizeBytes != 16) || !contexts_here(&place))
         return next(dptr, pPitch, WidthInBytes, Height, ElementSizeBytes);
     pools_settle();
-    size_t alignment = pitch_alignment(next, place.ordinal);
+    size_t alignment = driver_memory_pitch(place.ordinal);
     size_t pitch = alignment ? (WidthInBytes + alignment - 1) / alignment * alignment : WidthInBytes;
 
     if (pitch < WidthInBytes || __builtin_mul_overflow(pitch, Height, &bytes))

@@ -94,10 +94,7 @@ static void settle(const struct making *making, uint64_t key, CUresult told,
     uint64_t exact = told == CUDA_SUCCESS && needs->size ? driver_memory_cost(needs->size) : charged;
     unsigned ordinal = making->place.ordinal;
 
-    if (exact > charged)
-        core_charge_held(ordinal, CLASS_ARRAY, exact - charged);
-    else
-        core_credit(ordinal, CLASS_ARRAY, charged - exact);
+    driver_memory_adjust(ordinal, CLASS_ARRAY, charged, exact);
     const struct driver_memory record = {
         .charged = exact, .class = CLASS_ARRAY, .ordinal = ordinal, .context = making->place.context};
 

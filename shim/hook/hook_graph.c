@@ -1,90 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Executable graphs: what they use is read when they are made or changed, and is there when they are launched. */
-#include "base/cancel_guard.h"
-#include "base/lock.h"
-#include "base/table.h"
 #include "cuda/capture.h"
-#include "cuda/contexts.h"
-#include "cuda/graph.h"
+#include "cuda/graph_exec.h"
 #include "engine/core.h"
 #include "hook/hooks.h"
 
-#include <errno.h>
-
-struct executable {
-    struct graph_uses *uses;
-};
-
-static struct table executables = TABLE_INIT(struct executable);
-
-/* Bytes charged for graphs' own memory, per device. */
-static uint64_t charged[DEVICE_MAX];
-
-static uint64_t key_of(CUgraphExec graph)
-{
-    return (uint64_t)(uintptr_t)graph;
-}
-
-static struct graph_uses *uses_of(CUgraphExec graph)
-{
-    struct executable executable;
-
-    return graph && table_get(&executables, key_of(graph), &executable) ? executable.uses : NULL;
-}
-
-/* Some graph has had memory of its own: only then there is something to settle. */
-static bool any_allocates;
-
-static void settle_device(unsigned ordinal)
-{
-    static struct lock settling = LOCK_INIT(LOCK_GRAPHS); /* so that no late figure is the last */
-    cuuint64_t held;
-
-    lock_acquire(&settling);
-    if (real.cuDeviceGetGraphMemAttribute(contexts_device(ordinal), CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT,
-                                          &held) == CUDA_SUCCESS) {
-        if (charged[ordinal] > held)
-            core_credit(ordinal, CLASS_GRAPH, charged[ordinal] - held);
-        else
-            core_charge_held(ordinal, CLASS_GRAPH, held - charged[ordinal]);
-        charged[ordinal] = held;
-    }
-    lock_release(&settling);
-}
-
-/* Charge what the driver holds for graphs. It takes that by itself, at instantiation or launch. */
-static void settle_memory(void)
-{
-    struct cancel_guard guard;
-
-    if (!__atomic_load_n(&any_allocates, __ATOMIC_RELAXED) || !real.cuDeviceGetGraphMemAttribute)
-        return;
-    cancel_guard_enter(&guard);
-    for (unsigned i = 0; i < contexts_device_count(); i++)
-        settle_device(i);
-    cancel_guard_leave(&guard);
-}
-
 /* ---- instantiation ---------------------------------------------------------------------------------------- */
-
-/* What came of an instantiation that was read before. */
-static CUresult instantiated(CUresult result, const CUgraphExec *graph, struct graph_uses *uses)
-{
-    const struct executable executable = {uses};
-
-    if (result != CUDA_SUCCESS || !graph) {
-        graph_free(uses);
-        return result;
-    }
-    if (uses->allocates) {
-        core_roots_unknown("a graph allocates memory of its own");
-        __atomic_store_n(&any_allocates, true, __ATOMIC_RELAXED);
-        settle_memory();
-    }
-    /* Without memory for the record every block counts as used at launch, and the pins stay. */
-    table_put(&executables, key_of(*graph), &executable);
-    return result;
-}
 
 CUresult hook_cuGraphInstantiate(__typeof__(cuGraphInstantiate) *next, CUgraphExec *phGraphExec,
                                  CUgraph hGraph, CUgraphNode *phErrorNode, char *logBuffer, size_t bufferSize)
@@ -92,8 +13,8 @@ CUresult hook_cuGraphInstantiate(__typeof__(cuGraphInstantiate) *next, CUgraphEx
     int error;
     struct graph_uses *uses = graph_read(hGraph, &error);
 
-    return uses ? instantiated(next(phGraphExec, hGraph, phErrorNode, logBuffer, bufferSize), phGraphExec,
-                               uses)
+    return uses ? graph_exec_made(next(phGraphExec, hGraph, phErrorNode, logBuffer, bufferSize), phGraphExec,
+                                  uses)
                 : hooks_result(error);
 }
 
@@ -103,7 +24,7 @@ CUresult hook_cuGraphInstantiateWithFlags(__typeof__(cuGraphInstantiateWithFlags
     int error;
     struct graph_uses *uses = graph_read(hGraph, &error);
 
-    return uses ? instantiated(next(phGraphExec, hGraph, flags), phGraphExec, uses) : hooks_result(error);
+    return uses ? graph_exec_made(next(phGraphExec, hGraph, flags), phGraphExec, uses) : hooks_result(error);
 }
 
 CUresult hook_cuGraphInstantiateWithParams(__typeof__(cuGraphInstantiateWithParams) *next,
@@ -113,39 +34,16 @@ CUresult hook_cuGraphInstantiateWithParams(__typeof__(cuGraphInstantiateWithPara
     int error;
     struct graph_uses *uses = graph_read(hGraph, &error);
 
-    return uses ? instantiated(next(phGraphExec, hGraph, instantiateParams), phGraphExec, uses)
+    return uses ? graph_exec_made(next(phGraphExec, hGraph, instantiateParams), phGraphExec, uses)
                 : hooks_result(error);
 }
 
 CUresult hook_cuGraphExecDestroy(__typeof__(cuGraphExecDestroy) *next, CUgraphExec hGraphExec)
 {
-    struct executable executable = {NULL};
-    bool known = hGraphExec && table_take(&executables, key_of(hGraphExec), &executable);
-    CUresult result = next(hGraphExec);
-
-    if (known && result == CUDA_SUCCESS)
-        graph_free(executable.uses);
-    else if (known)
-        table_put(&executables, key_of(hGraphExec), &executable);
-    settle_memory();
-    return result;
+    return graph_exec_destroy(next, hGraphExec);
 }
 
 /* ---- updates ---------------------------------------------------------------------------------------------- */
-
-/* The whole graph anew: on success in place of what was known. */
-static CUresult updated(CUresult result, CUgraphExec graph, struct graph_uses *uses)
-{
-    struct executable before = {NULL};
-
-    if (result != CUDA_SUCCESS) {
-        graph_free(uses);
-        return result;
-    }
-    table_take(&executables, key_of(graph), &before);
-    graph_free(before.uses);
-    return instantiated(result, &graph, uses);
-}
 
 CUresult hook_cuGraphExecUpdate(__typeof__(cuGraphExecUpdate) *next, CUgraphExec hGraphExec, CUgraph hGraph,
                                 CUgraphNode *hErrorNode_out, CUgraphExecUpdateResult *updateResult_out)
@@ -153,7 +51,8 @@ CUresult hook_cuGraphExecUpdate(__typeof__(cuGraphExecUpdate) *next, CUgraphExec
     int error;
     struct graph_uses *uses = graph_read(hGraph, &error);
 
-    return uses ? updated(next(hGraphExec, hGraph, hErrorNode_out, updateResult_out), hGraphExec, uses)
+    return uses ? graph_exec_updated(next(hGraphExec, hGraph, hErrorNode_out, updateResult_out), hGraphExec,
+                                     uses)
                 : hooks_result(error);
 }
 
@@ -163,14 +62,15 @@ CUresult hook_cuGraphExecUpdate_v2(__typeof__(cuGraphExecUpdate_v2) *next, CUgra
     int error;
     struct graph_uses *uses = graph_read(hGraph, &error);
 
-    return uses ? updated(next(hGraphExec, hGraph, resultInfo), hGraphExec, uses) : hooks_result(error);
+    return uses ? graph_exec_updated(next(hGraphExec, hGraph, resultInfo), hGraphExec, uses)
+                : hooks_result(error);
 }
 
 CUresult hook_cuGraphExecKernelNodeSetParams(__typeof__(cuGraphExecKernelNodeSetParams) *next,
                                              CUgraphExec hGraphExec, CUgraphNode hNode,
                                              const CUDA_KERNEL_NODE_PARAMS_v1 *nodeParams)
 {
-    struct graph_uses *uses = uses_of(hGraphExec);
+    struct graph_uses *uses = graph_exec_uses(hGraphExec);
 
     if (uses && nodeParams) {
         const CUDA_KERNEL_NODE_PARAMS_v2 params = {
@@ -185,7 +85,7 @@ CUresult hook_cuGraphExecKernelNodeSetParams_v2(__typeof__(cuGraphExecKernelNode
                                                 CUgraphExec hGraphExec, CUgraphNode hNode,
                                                 const CUDA_KERNEL_NODE_PARAMS *nodeParams)
 {
-    struct graph_uses *uses = uses_of(hGraphExec);
+    struct graph_uses *uses = graph_exec_uses(hGraphExec);
 
     if (uses && nodeParams)
         graph_add_kernel(uses, nodeParams);
@@ -196,7 +96,7 @@ CUresult hook_cuGraphExecMemcpyNodeSetParams(__typeof__(cuGraphExecMemcpyNodeSet
                                              CUgraphExec hGraphExec, CUgraphNode hNode,
                                              const CUDA_MEMCPY3D *copyParams, CUcontext ctx)
 {
-    struct graph_uses *uses = uses_of(hGraphExec);
+    struct graph_uses *uses = graph_exec_uses(hGraphExec);
     int error = uses && copyParams ? graph_add_copy(uses, copyParams) : 0;
 
     return error ? hooks_result(error) : next(hGraphExec, hNode, copyParams, ctx);
@@ -206,7 +106,7 @@ CUresult hook_cuGraphExecMemsetNodeSetParams(__typeof__(cuGraphExecMemsetNodeSet
                                              CUgraphExec hGraphExec, CUgraphNode hNode,
                                              const CUDA_MEMSET_NODE_PARAMS *memsetParams, CUcontext ctx)
 {
-    struct graph_uses *uses = uses_of(hGraphExec);
+    struct graph_uses *uses = graph_exec_uses(hGraphExec);
     int error = uses && memsetParams ? graph_add_set(uses, memsetParams->dst) : 0;
 
     return error ? hooks_result(error) : next(hGraphExec, hNode, memsetParams, ctx);
@@ -216,7 +116,7 @@ CUresult hook_cuGraphExecChildGraphNodeSetParams(__typeof__(cuGraphExecChildGrap
                                                  CUgraphExec hGraphExec, CUgraphNode hNode,
                                                  CUgraph childGraph)
 {
-    struct graph_uses *uses = uses_of(hGraphExec);
+    struct graph_uses *uses = graph_exec_uses(hGraphExec);
     int error = uses && childGraph ? graph_add_graph(uses, childGraph) : 0;
 
     return error ? hooks_result(error) : next(hGraphExec, hNode, childGraph);
@@ -226,7 +126,7 @@ CUresult hook_cuGraphExecBatchMemOpNodeSetParams(__typeof__(cuGraphExecBatchMemO
                                                  CUgraphExec hGraphExec, CUgraphNode hNode,
                                                  const CUDA_BATCH_MEM_OP_NODE_PARAMS *nodeParams)
 {
-    struct graph_uses *uses = uses_of(hGraphExec);
+    struct graph_uses *uses = graph_exec_uses(hGraphExec);
     int error = uses && nodeParams ? graph_add_operations(uses, nodeParams) : 0;
 
     return error ? hooks_result(error) : next(hGraphExec, hNode, nodeParams);
@@ -263,7 +163,7 @@ static int add_node_params(struct graph_uses *uses, const CUgraphNodeParams *par
 CUresult hook_cuGraphExecNodeSetParams(__typeof__(cuGraphExecNodeSetParams) *next, CUgraphExec hGraphExec,
                                        CUgraphNode hNode, CUgraphNodeParams *nodeParams)
 {
-    struct graph_uses *uses = uses_of(hGraphExec);
+    struct graph_uses *uses = graph_exec_uses(hGraphExec);
     int error = uses && nodeParams ? add_node_params(uses, nodeParams) : 0;
 
     return error ? hooks_result(error) : next(hGraphExec, hNode, nodeParams);
@@ -311,7 +211,7 @@ static void note_uses(struct use *use, const struct graph_uses *uses)
 
 CUresult hook_cuGraphLaunch(__typeof__(cuGraphLaunch) *next, CUgraphExec hGraph, CUstream hStream)
 {
-    struct graph_uses *uses = uses_of(hGraph);
+    struct graph_uses *uses = graph_exec_uses(hGraph);
     struct use use;
 
     if (capture_records(hStream, next == real.cuGraphLaunch_ptsz))
@@ -326,17 +226,17 @@ CUresult hook_cuGraphLaunch(__typeof__(cuGraphLaunch) *next, CUgraphExec hGraph,
 
     use_end(&use);
     if (uses && uses->allocates)
-        settle_memory();
+        graph_exec_settle();
     return result;
 }
 
 CUresult hook_cuGraphUpload(__typeof__(cuGraphUpload) *next, CUgraphExec hGraph, CUstream hStream)
 {
-    struct graph_uses *uses = uses_of(hGraph);
+    struct graph_uses *uses = graph_exec_uses(hGraph);
     CUresult result = next(hGraph, hStream);
 
     if (uses && uses->allocates)
-        settle_memory();
+        graph_exec_settle();
     return result;
 }
 
@@ -344,7 +244,7 @@ CUresult hook_cuGraphDestroy(__typeof__(cuGraphDestroy) *next, CUgraph hGraph)
 {
     CUresult result = next(hGraph);
 
-    settle_memory();
+    graph_exec_settle();
     return result;
 }
 
@@ -352,6 +252,6 @@ CUresult hook_cuDeviceGraphMemTrim(__typeof__(cuDeviceGraphMemTrim) *next, CUdev
 {
     CUresult result = next(device);
 
-    settle_memory();
+    graph_exec_settle();
     return result;
 }

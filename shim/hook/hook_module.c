@@ -1,214 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Modules and libraries: their functions have parameter layouts, their images have global data. */
-#include "base/elf_image.h"
-#include "base/lock.h"
-#include "cuda/contexts.h"
 #include "cuda/kernel_parameters.h"
 #include "cuda/modules.h"
-#include "engine/core.h"
 #include "hook/hooks.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-struct global {
-    struct global *next;
-    bool is_required; /* the driver must know it */
-    char name[];
-};
-
-struct loaded {
-    struct loaded *next;
-    const void *handle; /* CUmodule or CUlibrary */
-    bool is_library;
-    CUcontext context; /* of a module */
-    struct global *globals;
-    bool is_short; /* a name found no memory */
-};
-
-/* The list, which nobody changes while its globals are visited. Held across calls to the driver and the core's
- * visitor, neither of which loads an image. */
-static struct lock lock = LOCK_INIT(LOCK_MODULES);
-static struct loaded *list;
-
-static void keep_global(const char *name, uint64_t bytes, bool is_required, void *arg)
-{
-    struct loaded *loaded = arg;
-    struct global *global = malloc(sizeof *global + strlen(name) + 1);
-
-    (void)bytes; /* the driver tells the size together with the address */
-    if (!global) {
-        loaded->is_short = true;
-        return;
-    }
-    global->is_required = is_required;
-    strcpy(global->name, name);
-    global->next = loaded->globals;
-    loaded->globals = global;
-}
-
-static void free_loaded(struct loaded *loaded)
-{
-    while (loaded->globals) {
-        struct global *global = loaded->globals;
-
-        loaded->globals = global->next;
-        free(global);
-    }
-    free(loaded);
-}
-
-static void note_image(const void *handle, bool is_library, const void *image, size_t bytes)
-{
-    struct loaded *loaded = calloc(1, sizeof *loaded);
-    struct place place = {0};
-    bool uses_heap = false;
-
-    if (!loaded) {
-        core_roots_unknown("no memory to read an image");
-        return;
-    }
-    contexts_here(&place);
-    loaded->handle = handle;
-    loaded->is_library = is_library;
-    loaded->context = place.context;
-    int error = bytes ? elf_image_read(image, bytes, keep_global, loaded, &uses_heap) : -ENOTSUP;
-
-    if (error || loaded->is_short) {
-        free_loaded(loaded);
-        core_roots_unknown("an image is loaded whose symbols cannot be read (PTX, or a fat binary)");
-        return;
-    }
-    if (uses_heap)
-        core_roots_unknown("a kernel allocates on the device's heap");
-    lock_acquire(&lock);
-    loaded->next = list;
-    list = loaded;
-    lock_release(&lock);
-}
-
-static CUresult from_memory(CUresult result, const void *handle, bool is_library, const void *image)
-{
-    if (result == CUDA_SUCCESS && image)
-        note_image(handle, is_library, image, image_bytes(image));
-    return result;
-}
-
-static CUresult from_file(CUresult result, const void *handle, bool is_library, const char *path)
-{
-    struct stat status = {0};
-    void *image = MAP_FAILED;
-
-    if (result != CUDA_SUCCESS || !path)
-        return result;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-    if (fd >= 0 && fstat(fd, &status) == 0 && status.st_size > 0)
-        image = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    note_image(handle, is_library, image, image == MAP_FAILED ? 0 : (size_t)status.st_size);
-    if (image != MAP_FAILED)
-        munmap(image, (size_t)status.st_size);
-    if (fd >= 0)
-        close(fd);
-    return result;
-}
-
-static void forget(const void *handle)
-{
-    struct loaded *found = NULL;
-
-    lock_acquire(&lock);
-    for (struct loaded **at = &list; *at; at = &(*at)->next)
-        if ((*at)->handle == handle) {
-            found = *at;
-            *at = found->next;
-            break;
-        }
-    lock_release(&lock);
-    if (found)
-        free_loaded(found);
-}
-
-/* -ENOENT: the driver knows no such global. */
-static int locate(const struct loaded *loaded, const struct global *global, unsigned ordinal,
-                  struct root *out)
-{
-    CUdeviceptr address;
-    size_t bytes;
-    CUresult result =
-        loaded->is_library
-            ? real.cuLibraryGetGlobal(&address, &bytes, (CUlibrary)loaded->handle, global->name)
-            : real.cuModuleGetGlobal_v2(&address, &bytes, (CUmodule)loaded->handle, global->name);
-
-    if (result != CUDA_SUCCESS)
-        return -ENOENT;
-    *out = (struct root){.address = address, .bytes = bytes, .ordinal = ordinal};
-    return 0;
-}
-
-/* The globals of one image on one device, whose context is entered. */
-static int visit_image(const struct loaded *loaded, unsigned ordinal, root_visit_fn visit, void *arg,
-                       const char **out_why)
-{
-    int error = 0;
-
-    for (const struct global *global = loaded->globals; !error && global; global = global->next) {
-        struct root root;
-
-        if (locate(loaded, global, ordinal, &root) == 0) {
-            error = visit(&root, arg);
-        } else if (global->is_required) {
-            *out_why = "an image has a variable that the driver does not locate";
-            error = -ENOTSUP;
-        }
-    }
-    return error;
-}
-
-static int visit_device(unsigned ordinal, root_visit_fn visit, void *arg, const char **out_why)
-{
-    struct entered entered;
-    unsigned own;
-    int error = context_enter(ordinal, &entered);
-
-    if (error)
-        return error == -ENOTSUP ? 0 : error; /* no context, nothing loaded */
-    for (const struct loaded *loaded = list; !error && loaded; loaded = loaded->next)
-        if (loaded->is_library || (contexts_ordinal_of(loaded->context, &own) && own == ordinal))
-            error = visit_image(loaded, ordinal, visit, arg, out_why);
-    context_leave(&entered);
-    return error;
-}
-
-int modules_roots(root_visit_fn visit, void *arg, const char **out_why)
-{
-    int error = 0;
-
-    lock_acquire(&lock);
-    for (unsigned i = 0; !error && list && i < contexts_device_count(); i++)
-        error = visit_device(i, visit, arg, out_why);
-    lock_release(&lock);
-    return error;
-}
 
 CUresult hook_cuModuleLoad(__typeof__(cuModuleLoad) *next, CUmodule *module, const char *fname)
 {
     CUresult result = next(module, fname);
 
-    return from_file(result, result == CUDA_SUCCESS ? *module : NULL, false, fname);
+    return modules_from_file(result, result == CUDA_SUCCESS ? *module : NULL, false, fname);
 }
 
 CUresult hook_cuModuleLoadData(__typeof__(cuModuleLoadData) *next, CUmodule *module, const void *image)
 {
     CUresult result = next(module, image);
 
-    return from_memory(result, result == CUDA_SUCCESS ? *module : NULL, false, image);
+    return modules_from_memory(result, result == CUDA_SUCCESS ? *module : NULL, false, image);
 }
 
 CUresult hook_cuModuleLoadDataEx(__typeof__(cuModuleLoadDataEx) *next, CUmodule *module, const void *image,
@@ -216,7 +23,7 @@ CUresult hook_cuModuleLoadDataEx(__typeof__(cuModuleLoadDataEx) *next, CUmodule 
 {
     CUresult result = next(module, image, numOptions, options, optionValues);
 
-    return from_memory(result, result == CUDA_SUCCESS ? *module : NULL, false, image);
+    return modules_from_memory(result, result == CUDA_SUCCESS ? *module : NULL, false, image);
 }
 
 CUresult hook_cuModuleLoadFatBinary(__typeof__(cuModuleLoadFatBinary) *next, CUmodule *module,
@@ -224,13 +31,13 @@ CUresult hook_cuModuleLoadFatBinary(__typeof__(cuModuleLoadFatBinary) *next, CUm
 {
     CUresult result = next(module, fatCubin);
 
-    return from_memory(result, result == CUDA_SUCCESS ? *module : NULL, false, fatCubin);
+    return modules_from_memory(result, result == CUDA_SUCCESS ? *module : NULL, false, fatCubin);
 }
 
 CUresult hook_cuModuleUnload(__typeof__(cuModuleUnload) *next, CUmodule hmod)
 {
     kernel_parameters_forget_module(hmod);
-    forget(hmod);
+    modules_forget(hmod);
     return next(hmod);
 }
 
@@ -242,7 +49,7 @@ CUresult hook_cuLibraryLoadData(__typeof__(cuLibraryLoadData) *next, CUlibrary *
     CUresult result = next(library, code, jitOptions, jitOptionsValues, numJitOptions, libraryOptions,
                            libraryOptionValues, numLibraryOptions);
 
-    return from_memory(result, result == CUDA_SUCCESS ? *library : NULL, true, code);
+    return modules_from_memory(result, result == CUDA_SUCCESS ? *library : NULL, true, code);
 }
 
 CUresult hook_cuLibraryLoadFromFile(__typeof__(cuLibraryLoadFromFile) *next, CUlibrary *library,
@@ -253,12 +60,12 @@ CUresult hook_cuLibraryLoadFromFile(__typeof__(cuLibraryLoadFromFile) *next, CUl
     CUresult result = next(library, fileName, jitOptions, jitOptionsValues, numJitOptions, libraryOptions,
                            libraryOptionValues, numLibraryOptions);
 
-    return from_file(result, result == CUDA_SUCCESS ? *library : NULL, true, fileName);
+    return modules_from_file(result, result == CUDA_SUCCESS ? *library : NULL, true, fileName);
 }
 
 CUresult hook_cuLibraryUnload(__typeof__(cuLibraryUnload) *next, CUlibrary library)
 {
     kernel_parameters_forget_library(library);
-    forget(library);
+    modules_forget(library);
     return next(library);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The runtime's allocation functions: they remember who called, and go on. The driver's hooks do the rest. */
-#include "hook/call_site.h"
+#include "cuda/call_site.h"
 #include "hook/hooks.h"
 
 #define ROW(library, class, result, name, body, parameters, arguments)

@@ -1,81 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Objects that hide an address from us: what they name stays on the device. */
-#include "base/table.h"
+/* Objects that remember an address: textures, and tensor maps that do not show it. The block stays on the device. */
+#include "cuda/textures.h"
 #include "engine/core.h"
 #include "hook/hooks.h"
 
 #include <errno.h>
 
-struct texture {
-    uint64_t address;
-    uint64_t block_id;
-};
-
-static struct table textures = TABLE_INIT(struct texture);
-
-/* -ENOENT: no block. */
-static int pin(uint64_t address, struct texture *out)
-{
-    struct block_info block;
-    int error = core_find(address, &block);
-
-    if (!error)
-        error = core_pin(address, PIN_TEXTURE);
-    if (!error)
-        *out = (struct texture){address, block.id};
-    return error;
-}
-
-static void unpin(const struct texture *texture)
-{
-    struct block_info block;
-
-    /* A block that was freed took its pins along; another may lie there now. */
-    if (core_find(texture->address, &block) == 0 && block.id == texture->block_id)
-        core_unpin(texture->address, PIN_TEXTURE);
-}
-
-static uint64_t address_of(const CUDA_RESOURCE_DESC *desc)
-{
-    switch (desc->resType) {
-    case CU_RESOURCE_TYPE_LINEAR:
-        return desc->res.linear.devPtr;
-    case CU_RESOURCE_TYPE_PITCH2D:
-        return desc->res.pitch2D.devPtr;
-    default: /* arrays are never blocks */
-        return 0;
-    }
-}
-
 CUresult hook_cuTexObjectCreate(__typeof__(cuTexObjectCreate) *next, CUtexObject *pTexObject,
                                 const CUDA_RESOURCE_DESC *pResDesc, const CUDA_TEXTURE_DESC *pTexDesc,
                                 const CUDA_RESOURCE_VIEW_DESC *pResViewDesc)
 {
-    struct texture texture;
-    int error = pTexObject && pResDesc ? pin(address_of(pResDesc), &texture) : -ENOENT;
+    struct pin pin;
+    int error = pTexObject && pResDesc ? textures_pin(pResDesc, &pin) : -ENOENT;
 
     if (error && error != -ENOENT)
         return hooks_result(error);
     CUresult result = next(pTexObject, pResDesc, pTexDesc, pResViewDesc);
 
-    if (!error && result != CUDA_SUCCESS)
-        unpin(&texture);
-    else if (!error) /* without memory for the record the pin stays as long as the block */
-        table_put(&textures, *pTexObject, &texture);
-    return result;
+    return error ? result : textures_made(result, pTexObject, &pin);
 }
 
 CUresult hook_cuTexObjectDestroy(__typeof__(cuTexObjectDestroy) *next, CUtexObject texObject)
 {
-    struct texture texture;
-    bool known = texObject && table_take(&textures, texObject, &texture);
-    CUresult result = next(texObject);
-
-    if (known && result == CUDA_SUCCESS)
-        unpin(&texture);
-    else if (known)
-        table_put(&textures, texObject, &texture);
-    return result;
+    return textures_destroy(next, texObject);
 }
 
 /* Pinned for good: nothing tells when the hidden address was last used. */
@@ -117,4 +64,77 @@ CUresult hook_cuMulticastBindAddr(__typeof__(cuMulticastBindAddr) *next,
     CUresult result = pin_for_good(memptr);
 
     return result == CUDA_SUCCESS ? made(next(mcHandle, mcOffset, memptr, size, flags), memptr) : result;
+}
+
+/*
+ * Tensor maps. One that holds the address among its words is an argument like any other: launches that take it by
+ * value, and copies of it, name the block. Where the driver hides the address, nothing tells who uses the map, or
+ * until when: the block is pinned for good.
+ */
+
+static bool shows(const CUtensorMap *map, uint64_t address)
+{
+    for (unsigned i = 0; i < CU_TENSOR_MAP_NUM_QWORDS; i++)
+        if (map->opaque[i] == address)
+            return true;
+    return false;
+}
+
+static CUresult encoded(CUresult result, const CUtensorMap *map, const void *memory)
+{
+    uint64_t address = (uint64_t)(uintptr_t)memory;
+
+    if (result != CUDA_SUCCESS || shows(map, address))
+        return result;
+    return pin_for_good(address);
+}
+
+CUresult hook_cuTensorMapEncodeTiled(__typeof__(cuTensorMapEncodeTiled) *next, CUtensorMap *tensorMap,
+                                     CUtensorMapDataType tensorDataType, cuuint32_t tensorRank,
+                                     void *globalAddress, const cuuint64_t *globalDim,
+                                     const cuuint64_t *globalStrides, const cuuint32_t *boxDim,
+                                     const cuuint32_t *elementStrides, CUtensorMapInterleave interleave,
+                                     CUtensorMapSwizzle swizzle, CUtensorMapL2promotion l2Promotion,
+                                     CUtensorMapFloatOOBfill oobFill)
+{
+    return encoded(next(tensorMap, tensorDataType, tensorRank, globalAddress, globalDim, globalStrides,
+                        boxDim, elementStrides, interleave, swizzle, l2Promotion, oobFill),
+                   tensorMap, globalAddress);
+}
+
+CUresult hook_cuTensorMapEncodeIm2col(__typeof__(cuTensorMapEncodeIm2col) *next, CUtensorMap *tensorMap,
+                                      CUtensorMapDataType tensorDataType, cuuint32_t tensorRank,
+                                      void *globalAddress, const cuuint64_t *globalDim,
+                                      const cuuint64_t *globalStrides, const int *pixelBoxLowerCorner,
+                                      const int *pixelBoxUpperCorner, cuuint32_t channelsPerPixel,
+                                      cuuint32_t pixelsPerColumn, const cuuint32_t *elementStrides,
+                                      CUtensorMapInterleave interleave, CUtensorMapSwizzle swizzle,
+                                      CUtensorMapL2promotion l2Promotion, CUtensorMapFloatOOBfill oobFill)
+{
+    return encoded(next(tensorMap, tensorDataType, tensorRank, globalAddress, globalDim, globalStrides,
+                        pixelBoxLowerCorner, pixelBoxUpperCorner, channelsPerPixel, pixelsPerColumn,
+                        elementStrides, interleave, swizzle, l2Promotion, oobFill),
+                   tensorMap, globalAddress);
+}
+
+CUresult hook_cuTensorMapEncodeIm2colWide(__typeof__(cuTensorMapEncodeIm2colWide) *next,
+                                          CUtensorMap *tensorMap, CUtensorMapDataType tensorDataType,
+                                          cuuint32_t tensorRank, void *globalAddress,
+                                          const cuuint64_t *globalDim, const cuuint64_t *globalStrides,
+                                          int pixelBoxLowerCornerWidth, int pixelBoxUpperCornerWidth,
+                                          cuuint32_t channelsPerPixel, cuuint32_t pixelsPerColumn,
+                                          const cuuint32_t *elementStrides, CUtensorMapInterleave interleave,
+                                          CUtensorMapIm2ColWideMode mode, CUtensorMapSwizzle swizzle,
+                                          CUtensorMapL2promotion l2Promotion, CUtensorMapFloatOOBfill oobFill)
+{
+    return encoded(next(tensorMap, tensorDataType, tensorRank, globalAddress, globalDim, globalStrides,
+                        pixelBoxLowerCornerWidth, pixelBoxUpperCornerWidth, channelsPerPixel, pixelsPerColumn,
+                        elementStrides, interleave, mode, swizzle, l2Promotion, oobFill),
+                   tensorMap, globalAddress);
+}
+
+CUresult hook_cuTensorMapReplaceAddress(__typeof__(cuTensorMapReplaceAddress) *next, CUtensorMap *tensorMap,
+                                        void *globalAddress)
+{
+    return encoded(next(tensorMap, globalAddress), tensorMap, globalAddress);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "hook/call_site.h"
+#include "cuda/call_site.h"
 
 #include "base/table.h"
 

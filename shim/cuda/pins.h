@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pins.h - a block that stays where it is because something of the driver's remembers its address.
+ *
+ * Threads  any.
+ */
+#ifndef EBB_PINS_H
+#define EBB_PINS_H
+
+#include "engine/core.h"
+
+struct pin {
+    uint64_t address;
+    uint64_t block_id;
+};
+
+/** Pin the block at an address. 0; -ENOENT no block, -ENOMEM refused. */
+int pin_take(uint64_t address, enum pin_reason reason, struct pin *out);
+
+/** Unpin it. A block that was freed took its pins along; another may lie there now. */
+void pin_drop(const struct pin *pin, enum pin_reason reason);
+
+#endif
