@@ -6,6 +6,8 @@
 #include "engine/core.h"
 #include "hook/hooks.h"
 
+#include <string.h>
+
 static uint64_t key_of(const void *handle)
 {
     return (uint64_t)(uintptr_t)handle;
@@ -35,6 +37,7 @@ static uint64_t format_bytes(CUarray_format format)
 struct making {
     struct place place;
     uint64_t bytes; /* charged ahead; 0: it is mapped later, or nothing of ours */
+    bool is_mipmapped;
 };
 
 /* The whole of a mipmap chain is less than 8/7 of its first level in three dimensions and 4/3 in two. */
@@ -67,7 +70,7 @@ static uint64_t descriptor_bytes(const CUDA_ARRAY3D_DESCRIPTOR *desc, bool is_mi
 static bool begin(const void *handle, const CUDA_ARRAY3D_DESCRIPTOR *desc, bool is_mipmapped,
                   struct making *out)
 {
-    *out = (struct making){0};
+    *out = (struct making){.is_mipmapped = is_mipmapped};
     if (!handle || !desc || !contexts_here(&out->place) || desc->Flags & CUDA_ARRAY3D_DEFERRED_MAPPING)
         return true;
     uint64_t bytes = descriptor_bytes(desc, is_mipmapped);
@@ -79,42 +82,45 @@ static bool begin(const void *handle, const CUDA_ARRAY3D_DESCRIPTOR *desc, bool 
     return true;
 }
 
-/* There is one now, and it is ours to charge. */
-static bool is_made(CUresult result, const struct making *making)
-{
-    return result == CUDA_SUCCESS && making->bytes;
-}
-
-/* The real call has been made: charged is what the driver says that the array takes; what was charged where it does not
- * say. */
-static void settle(const struct making *making, uint64_t key, CUresult told,
-                   const CUDA_ARRAY_MEMORY_REQUIREMENTS *needs)
-{
-    uint64_t charged = driver_memory_cost(making->bytes);
-    uint64_t exact = told == CUDA_SUCCESS && needs->size ? driver_memory_cost(needs->size) : charged;
-    unsigned ordinal = making->place.ordinal;
-
-    driver_memory_adjust(ordinal, CLASS_ARRAY, charged, exact);
-    const struct driver_memory record = {
-        .charged = exact, .class = CLASS_ARRAY, .ordinal = ordinal, .context = making->place.context};
-
-    driver_memory_add(DRIVER_ARRAY, key, &record);
-}
-
-static CUresult made(CUresult result, const struct making *making, const CUarray *array)
+/* Bytes that the driver says the array takes; 0 where it does not say. */
+static uint64_t told_bytes(const struct making *making, uint64_t key)
 {
     CUDA_ARRAY_MEMORY_REQUIREMENTS needs = {0};
     CUdevice device = contexts_device(making->place.ordinal);
+    CUresult result = CUDA_ERROR_NOT_SUPPORTED;
 
-    if (is_made(result, making))
-        settle(making, key_of(*array),
-               real.cuArrayGetMemoryRequirements ? real.cuArrayGetMemoryRequirements(&needs, *array, device)
-                                                 : CUDA_ERROR_NOT_SUPPORTED,
-               &needs);
-    else
+    if (making->is_mipmapped && real.cuMipmappedArrayGetMemoryRequirements)
+        result = real.cuMipmappedArrayGetMemoryRequirements(&needs, (CUmipmappedArray)(uintptr_t)key, device);
+    else if (!making->is_mipmapped && real.cuArrayGetMemoryRequirements)
+        result = real.cuArrayGetMemoryRequirements(&needs, (CUarray)(uintptr_t)key, device);
+    return result == CUDA_SUCCESS ? needs.size : 0;
+}
+
+/* The real call answered `result`. Charged is what the driver says that the array takes; where it does not say, what was
+ * charged ahead. `handle` is what the program gets. */
+static CUresult made(CUresult result, const struct making *making, const void *handle)
+{
+    uint64_t charged = driver_memory_cost(making->bytes), key, bytes;
+
+    if (result != CUDA_SUCCESS || !making->bytes) {
         driver_memory_refund(making->place.ordinal, CLASS_ARRAY, making->bytes);
+        return result;
+    }
+    memcpy(&key, handle, sizeof(key));
+    bytes = told_bytes(making, key);
+    const struct driver_memory record = {.charged = bytes ? driver_memory_cost(bytes) : charged,
+                                         .class = CLASS_ARRAY,
+                                         .ordinal = making->place.ordinal,
+                                         .context = making->place.context};
+
+    driver_memory_adjust(record.ordinal, CLASS_ARRAY, charged, record.charged);
+    driver_memory_add(DRIVER_ARRAY, key, &record);
     return result;
 }
+
+#define CREATE(descriptor, is_mipmapped, call)                                                               \
+    (begin(pHandle, descriptor, is_mipmapped, &making) ? made(call, &making, pHandle)                        \
+                                                       : CUDA_ERROR_OUT_OF_MEMORY)
 
 CUresult hook_cuArrayCreate_v2(__typeof__(cuArrayCreate_v2) *next, const void *call_site, CUarray *pHandle,
                                const CUDA_ARRAY_DESCRIPTOR *pAllocateArray)
@@ -122,9 +128,7 @@ CUresult hook_cuArrayCreate_v2(__typeof__(cuArrayCreate_v2) *next, const void *c
     struct making making;
 
     (void)call_site;
-    return begin(pHandle, PLANE(pAllocateArray), false, &making)
-               ? made(next(pHandle, pAllocateArray), &making, pHandle)
-               : CUDA_ERROR_OUT_OF_MEMORY;
+    return CREATE(PLANE(pAllocateArray), false, next(pHandle, pAllocateArray));
 }
 
 CUresult hook_cuArrayCreate(__typeof__(cuArrayCreate) *next, const void *call_site, CUarray *pHandle,
@@ -133,9 +137,7 @@ CUresult hook_cuArrayCreate(__typeof__(cuArrayCreate) *next, const void *call_si
     struct making making;
 
     (void)call_site;
-    return begin(pHandle, PLANE(pAllocateArray), false, &making)
-               ? made(next(pHandle, pAllocateArray), &making, pHandle)
-               : CUDA_ERROR_OUT_OF_MEMORY;
+    return CREATE(PLANE(pAllocateArray), false, next(pHandle, pAllocateArray));
 }
 
 CUresult hook_cuArray3DCreate_v2(__typeof__(cuArray3DCreate_v2) *next, const void *call_site,
@@ -144,9 +146,7 @@ CUresult hook_cuArray3DCreate_v2(__typeof__(cuArray3DCreate_v2) *next, const voi
     struct making making;
 
     (void)call_site;
-    return begin(pHandle, pAllocateArray, false, &making)
-               ? made(next(pHandle, pAllocateArray), &making, pHandle)
-               : CUDA_ERROR_OUT_OF_MEMORY;
+    return CREATE(pAllocateArray, false, next(pHandle, pAllocateArray));
 }
 
 CUresult hook_cuArray3DCreate(__typeof__(cuArray3DCreate) *next, const void *call_site, CUarray *pHandle,
@@ -155,9 +155,7 @@ CUresult hook_cuArray3DCreate(__typeof__(cuArray3DCreate) *next, const void *cal
     struct making making;
 
     (void)call_site;
-    return begin(pHandle, VOLUME(pAllocateArray), false, &making)
-               ? made(next(pHandle, pAllocateArray), &making, pHandle)
-               : CUDA_ERROR_OUT_OF_MEMORY;
+    return CREATE(VOLUME(pAllocateArray), false, next(pHandle, pAllocateArray));
 }
 
 CUresult hook_cuMipmappedArrayCreate(__typeof__(cuMipmappedArrayCreate) *next, const void *call_site,
@@ -165,24 +163,10 @@ CUresult hook_cuMipmappedArrayCreate(__typeof__(cuMipmappedArrayCreate) *next, c
                                      const CUDA_ARRAY3D_DESCRIPTOR *pMipmappedArrayDesc,
                                      unsigned int numMipmapLevels)
 {
-    CUDA_ARRAY_MEMORY_REQUIREMENTS needs = {0};
-    CUresult told = CUDA_ERROR_NOT_SUPPORTED;
     struct making making;
 
     (void)call_site;
-    if (!begin(pHandle, pMipmappedArrayDesc, true, &making))
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    CUresult result = next(pHandle, pMipmappedArrayDesc, numMipmapLevels);
-
-    if (!is_made(result, &making)) {
-        driver_memory_refund(making.place.ordinal, CLASS_ARRAY, making.bytes);
-        return result;
-    }
-    if (real.cuMipmappedArrayGetMemoryRequirements)
-        told = real.cuMipmappedArrayGetMemoryRequirements(&needs, *pHandle,
-                                                          contexts_device(making.place.ordinal));
-    settle(&making, key_of(*pHandle), told, &needs);
-    return result;
+    return CREATE(pMipmappedArrayDesc, true, next(pHandle, pMipmappedArrayDesc, numMipmapLevels));
 }
 
 CUresult hook_cuArrayDestroy(__typeof__(cuArrayDestroy) *next, CUarray hArray)

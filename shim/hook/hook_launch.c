@@ -1,10 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Kernel launches. One that a capture records touches no memory: the graph is read when it is instantiated.
- */
+/* Kernel launches. One that a capture records touches no memory: the graph is read when it is instantiated. */
 #include "cuda/capture.h"
 #include "cuda/kernel_parameters.h"
 #include "engine/core.h"
 #include "hook/hooks.h"
+
+/* Enter the gate with the blocks that a launch names. 0: `leave` after the real call. */
+static inline int enter(struct use *use, CUstream stream, CUfunction function, void **parameters,
+                        void **extra)
+{
+    use_init(use, true);
+    use->stream = stream;
+    kernel_parameters_use(use, function, parameters, extra);
+    return use_begin(use);
+}
+
+static inline CUresult leave(struct use *use, CUresult result)
+{
+    use_end(use);
+    return result;
+}
 
 CUresult hook_cuLaunchKernel(__typeof__(cuLaunchKernel) *next, CUfunction f, unsigned int gridDimX,
                              unsigned int gridDimY, unsigned int gridDimZ, unsigned int blockDimX,
@@ -16,18 +31,11 @@ CUresult hook_cuLaunchKernel(__typeof__(cuLaunchKernel) *next, CUfunction f, uns
     if (__builtin_expect(capture_records(hStream, next == real.cuLaunchKernel_ptsz), 0))
         return next(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes, hStream,
                     kernelParams, extra);
-    use_init(&use, true);
-    use.stream = hStream;
-    kernel_parameters_use(&use, f, kernelParams, extra);
-    int error = use_begin(&use);
+    int error = enter(&use, hStream, f, kernelParams, extra);
 
-    if (error)
-        return hooks_result(error);
-    CUresult result = next(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes,
-                           hStream, kernelParams, extra);
-
-    use_end(&use);
-    return result;
+    return error ? hooks_result(error)
+                 : leave(&use, next(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ,
+                                    sharedMemBytes, hStream, kernelParams, extra));
 }
 
 CUresult hook_cuLaunchKernelEx(__typeof__(cuLaunchKernelEx) *next, const CUlaunchConfig *config, CUfunction f,
@@ -37,17 +45,9 @@ CUresult hook_cuLaunchKernelEx(__typeof__(cuLaunchKernelEx) *next, const CUlaunc
 
     if (!config || __builtin_expect(capture_records(config->hStream, next == real.cuLaunchKernelEx_ptsz), 0))
         return next(config, f, kernelParams, extra);
-    use_init(&use, true);
-    use.stream = config->hStream;
-    kernel_parameters_use(&use, f, kernelParams, extra);
-    int error = use_begin(&use);
+    int error = enter(&use, config->hStream, f, kernelParams, extra);
 
-    if (error)
-        return hooks_result(error);
-    CUresult result = next(config, f, kernelParams, extra);
-
-    use_end(&use);
-    return result;
+    return error ? hooks_result(error) : leave(&use, next(config, f, kernelParams, extra));
 }
 
 CUresult hook_cuLaunchCooperativeKernel(__typeof__(cuLaunchCooperativeKernel) *next, CUfunction f,
@@ -61,18 +61,11 @@ CUresult hook_cuLaunchCooperativeKernel(__typeof__(cuLaunchCooperativeKernel) *n
     if (__builtin_expect(capture_records(hStream, next == real.cuLaunchCooperativeKernel_ptsz), 0))
         return next(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes, hStream,
                     kernelParams);
-    use_init(&use, true);
-    use.stream = hStream;
-    kernel_parameters_use(&use, f, kernelParams, NULL);
-    int error = use_begin(&use);
+    int error = enter(&use, hStream, f, kernelParams, NULL);
 
-    if (error)
-        return hooks_result(error);
-    CUresult result = next(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes,
-                           hStream, kernelParams);
-
-    use_end(&use);
-    return result;
+    return error ? hooks_result(error)
+                 : leave(&use, next(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ,
+                                    sharedMemBytes, hStream, kernelParams));
 }
 
 CUresult hook_cuLaunchCooperativeKernelMultiDevice(__typeof__(cuLaunchCooperativeKernelMultiDevice) *next,
@@ -86,10 +79,5 @@ CUresult hook_cuLaunchCooperativeKernelMultiDevice(__typeof__(cuLaunchCooperativ
         kernel_parameters_use(&use, launchParamsList[i].function, launchParamsList[i].kernelParams, NULL);
     int error = use_begin(&use);
 
-    if (error)
-        return hooks_result(error);
-    CUresult result = next(launchParamsList, numDevices, flags);
-
-    use_end(&use);
-    return result;
+    return error ? hooks_result(error) : leave(&use, next(launchParamsList, numDevices, flags));
 }

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Copies, sets and the like: note the operands, enter the gate, make the call. The bodies come from the
- * table. */
+/*
+ * The bodies that come from the table. Copies, sets and the like note the operands, enter the gate and make the call; the
+ * runtime's allocation functions remember who called, and go on: the driver's hooks do the rest.
+ */
+#include "cuda/call_site.h"
 #include "cuda/capture.h"
 #include "cuda/cross_device.h"
 #include "engine/core.h"
@@ -40,7 +43,21 @@
     use.device_only = capture_records(to, is_per_thread);
 
 #define ROW(library, class, result, name, body, parameters, arguments)
-#define MARK_ROW(name, parameters, arguments)
+#define MARK_ROW(name, parameters, arguments)                                                                \
+    __attribute__((visibility("default"))) cudaError_t name parameters                                       \
+    {                                                                                                        \
+        const void *call_site = __builtin_return_address(0);                                                 \
+        cudaError_t result = cudaErrorNoDevice;                                                              \
+        struct real_call call;                                                                               \
+        __typeof__(name) *next = real_enter(&call, REAL_ROW(name), call_site);                               \
+        const void *before = call_site_enter(call_site);                                                     \
+                                                                                                             \
+        if (next)                                                                                            \
+            result = next arguments;                                                                         \
+        call_site_leave(before);                                                                             \
+        real_leave(&call);                                                                                   \
+        return result;                                                                                       \
+    }
 #define USE_ROW(name, own, per_thread, parameters, arguments, writes, operands)                              \
     __attribute__((visibility("default"))) CUresult name parameters                                          \
     {                                                                                                        \
