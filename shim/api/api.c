@@ -10,7 +10,6 @@
 #include "ebbtide.h"
 
 #include "api/figures.h"
-#include "api/host_object.h"
 #include "api/object.h"
 #include "base/cancel_guard.h"
 #include "base/log.h"
@@ -234,14 +233,14 @@ static int inner_set_priority(void *ptr, int priority)
 {
     int r = check_registered(ptr);
 
-    return r ? r : core_set_priority(address_of(ptr), priority);
+    return r ? r : object_set_priority(address_of(ptr), priority);
 }
 
 static int inner_set_stage(void *ptr, int stage)
 {
     int r = check_registered(ptr);
 
-    return r ? r : core_set_stage(address_of(ptr), stage);
+    return r ? r : object_set_stage(address_of(ptr), stage);
 }
 
 static int query_host(void *ptr, struct ebb_block_info *out)

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* host_object.c - see host_object.h. */
-#include "api/host_object.h"
+/* host_object.c - objects in host memory. See object.h. */
+#include "api/object.h"
 
 #include <errno.h>
 
-#include "ebbtide.h"
 #include "engine/mover.h"
 #include "engine/pressure_callback.h"
 #include "host/host_block.h"

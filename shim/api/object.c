@@ -5,7 +5,6 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "api/placement.h"
 #include "base/log.h"
 #include "engine/copies.h"
 #include "engine/mover.h"
@@ -44,6 +43,30 @@ static void describe(struct object *object, uint64_t bytes, unsigned flags, cons
     log_print(object->name, sizeof(object->name), "%s", name ? name : "");
 }
 
+/* Would the budget be over its high mark with so much more? */
+static bool over_mark(const struct budget *budget, uint64_t more_bytes)
+{
+    const struct size_spec high = {.kind = SIZE_FRACTION, .ppm = core.options->high_ppm};
+    bool over;
+
+    lock_acquire(&core.lock);
+    over = budget->limit_bytes != BUDGET_NO_LIMIT &&
+           budget->used_bytes + more_bytes > size_resolve(&high, budget->limit_bytes);
+    lock_release(&core.lock);
+    return over;
+}
+
+/* A block that was just registered begins in the first tier whose ledger, the block included, is under its high mark
+ * (BlazingSQL's CacheMachine): what enters a device that is nearly full goes on at once, and does not push others out.
+ * Without a monitor there are no marks. Role held; what cannot go stays. */
+static void place(uint32_t first)
+{
+    const struct block *block = &core.blocks.block[first];
+
+    if (core.options->period_ms && over_mark(&core.devices[block->ordinal].budget, 0))
+        mover_send(first, over_mark(&core.host_budget, block->granules * GRANULE_BYTES));
+}
+
 int object_register(uint64_t address, uint64_t bytes, unsigned flags, const char *name)
 {
     uint32_t first;
@@ -66,7 +89,7 @@ int object_register(uint64_t address, uint64_t bytes, unsigned flags, const char
     if (!r)
         share_settle(core.blocks.block[first].ordinal, first);
     if (!r && flags & EBB_CACHEABLE)
-        placement_enter(first);
+        place(first);
     mover_give();
     return r;
 }

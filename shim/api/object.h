@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * object.h - what a program says about its device blocks: the core's half of the public API.
+ * object.h - what a program says about its memory: the public API behind its checks.
  *
- * An address stands for the live block it lies in. Whatever is not said here is as ebbtide.h says it of the function
- * of the same name.
+ * On a device an address stands for the live block it lies in. Whatever is not said here is as ebbtide.h says it of the
+ * function of the same name.
  *
  * Threads  any; none of ours is locked.
  * Errors   0 or negative errno; a failed call has changed nothing. -ENOENT: no block there, or not a registered one.
  */
-#ifndef EBB_OPERAND_H
-#define EBB_OPERAND_H
+#ifndef EBB_OBJECT_H
+#define EBB_OBJECT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "ebbtide.h"
@@ -43,5 +44,17 @@ uint64_t object_age_ns(uint64_t stamp);
 
 /** Fills all of *out but struct_bytes. */
 int object_query(uint64_t address, struct ebb_block_info *out);
+
+/** Lower stages and higher priorities stay longer: see policies.h. Of any block; -EINVAL out of range. */
+int object_set_stage(uint64_t address, int stage);
+int object_set_priority(uint64_t address, int priority);
+
+/* ---- host memory (host_object.c); what is not here goes to host_block.h as it is ----------------------------- */
+
+int host_object_register(void *ptr, size_t bytes, const char *name);
+/** `flags` of ebb_pin. */
+int host_object_pin(void *ptr, unsigned flags);
+int host_object_unpin(void *ptr);
+int host_object_prefetch(void *ptr);
 
 #endif

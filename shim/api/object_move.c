@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* object_move.c - objects that are moved by hand. See object.h. */
+/* object_move.c - objects that are moved by hand, and how soon they leave. See object.h. */
 #include <stddef.h>
 
 #include "engine/mover.h"
 #include "engine/object_state.h"
 #include "engine/pressure_callback.h"
 #include "ledger/limit.h"
+#include "policy/policies.h"
 
 void object_hold(uint32_t first)
 {
@@ -84,4 +85,33 @@ long object_evict_any(unsigned ordinal, uint64_t bytes, int tier)
     }
     mover_give();
     return (long)moved;
+}
+
+int object_set_stage(uint64_t address, int stage)
+{
+    uint32_t first;
+
+    if (stage < 0 || stage > STAGE_MAX)
+        return -EINVAL;
+    if (object_at(address, &first) < 0)
+        return -ENOENT;
+    lock_acquire(&core.lock);
+    core.blocks.block[first].stage = (uint16_t)stage;
+    lock_release(&core.lock);
+    return 0;
+}
+
+int object_set_priority(uint64_t address, int priority)
+{
+    uint32_t first;
+
+    if (priority < PRIORITY_MIN || priority > PRIORITY_MAX)
+        return -EINVAL;
+    if (object_at(address, &first) < 0)
+        return -ENOENT;
+    lock_acquire(&core.lock);
+    core.blocks.block[first].priority = (int8_t)priority;
+    core.is_ranked = core.is_ranked || priority;
+    lock_release(&core.lock);
+    return 0;
 }

@@ -6,7 +6,6 @@
 #include "base/cancel_guard.h"
 #include "engine/mover.h"
 #include "ledger/state.h"
-#include "policy/policies.h"
 
 /* First granule of the live block at an address; -ENOENT. */
 static int first_at(uint64_t address, uint32_t *out_first)
@@ -108,33 +107,4 @@ int core_share(uint64_t address, unsigned index, uint64_t *out_bytes, int *out_f
     if (!r)
         *out_bytes = bytes;
     return r;
-}
-
-int core_set_stage(uint64_t address, int stage)
-{
-    uint32_t first;
-
-    if (stage < 0 || stage > STAGE_MAX)
-        return -EINVAL;
-    if (first_at(address, &first) < 0)
-        return -ENOENT;
-    lock_acquire(&core.lock);
-    core.blocks.block[first].stage = (uint16_t)stage;
-    lock_release(&core.lock);
-    return 0;
-}
-
-int core_set_priority(uint64_t address, int priority)
-{
-    uint32_t first;
-
-    if (priority < PRIORITY_MIN || priority > PRIORITY_MAX)
-        return -EINVAL;
-    if (first_at(address, &first) < 0)
-        return -ENOENT;
-    lock_acquire(&core.lock);
-    core.blocks.block[first].priority = (int8_t)priority;
-    core.is_ranked = core.is_ranked || priority;
-    lock_release(&core.lock);
-    return 0;
 }

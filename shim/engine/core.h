@@ -308,8 +308,4 @@ void core_capture_end(void);
  *  it counts as if. A "yes" after a "no" comes too late once host memory of the other sort is in use. */
 void core_residency(bool can_map);
 
-/** Lower stages and higher priorities stay longer: see policies.h. -ENOENT no block, -EINVAL out of range. */
-int core_set_stage(uint64_t address, int stage);
-int core_set_priority(uint64_t address, int priority);
-
 #endif

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "api/object.h"
 #include "ledger/block.h"
 #include "ledger/state.h"
 #include "world.h"
@@ -122,7 +123,7 @@ Test(eviction_order, stage_sends_the_last_stage_first)
 {
     start("stage");
     for (unsigned i = 0; i < 5; i++)
-        cr_assert_eq(core_set_stage(allocate(i, 8)->address, i == 3 ? 7 : 1), 0);
+        cr_assert_eq(object_set_stage(allocate(i, 8)->address, i == 3 ? 7 : 1), 0);
     allocate(5, 8);
     cr_expect_eq(away(6), 1u << 3);
     finish();
@@ -135,7 +136,7 @@ Test(eviction_order, higher_priority_stays_under_every_policy)
     for (unsigned i = 0; i < 4; i++) {
         start(policy[i]);
         for (unsigned block = 0; block < 5; block++)
-            cr_assert_eq(core_set_priority(allocate(block, 8)->address, block == 4 ? -1 : 1), 0);
+            cr_assert_eq(object_set_priority(allocate(block, 8)->address, block == 4 ? -1 : 1), 0);
         allocate(5, 8);
         cr_expect_eq(away(6), 1u << 4, "%s", policy[i]);
         finish();
@@ -148,12 +149,12 @@ Test(eviction_order, stage_and_priority_out_of_range_change_nothing)
     uint64_t address = allocate(0, 8)->address;
     const struct block *block = &core.blocks.block[address_granule(&core.blocks, address)];
 
-    cr_expect_eq(core_set_stage(address, -1), -EINVAL);
-    cr_expect_eq(core_set_stage(address, 32768), -EINVAL);
-    cr_expect_eq(core_set_priority(address, -129), -EINVAL);
-    cr_expect_eq(core_set_priority(address, 128), -EINVAL);
-    cr_expect_eq(core_set_priority(address + 512 * MIB, 1), -ENOENT);
-    cr_expect_eq(core_set_stage(1, 1), -ENOENT);
+    cr_expect_eq(object_set_stage(address, -1), -EINVAL);
+    cr_expect_eq(object_set_stage(address, 32768), -EINVAL);
+    cr_expect_eq(object_set_priority(address, -129), -EINVAL);
+    cr_expect_eq(object_set_priority(address, 128), -EINVAL);
+    cr_expect_eq(object_set_priority(address + 512 * MIB, 1), -ENOENT);
+    cr_expect_eq(object_set_stage(1, 1), -ENOENT);
     cr_expect_eq(block->stage, 0);
     cr_expect_eq(block->priority, 0);
     finish();
@@ -170,8 +171,8 @@ Test(eviction_order, every_policy_keeps_every_byte)
 
             program_step(&program);
             if (block->address && step % 4 == 0) {
-                cr_assert_eq(core_set_stage(block->address, (int)program_draw(&program, 5)), 0);
-                cr_assert_eq(core_set_priority(block->address, (int)program_draw(&program, 3) - 1), 0);
+                cr_assert_eq(object_set_stage(block->address, (int)program_draw(&program, 5)), 0);
+                cr_assert_eq(object_set_priority(block->address, (int)program_draw(&program, 3) - 1), 0);
             }
         }
         cr_expect_gt(core.counters.evictions, 0);

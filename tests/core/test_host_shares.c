@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "api/host_object.h"
+#include "api/object.h"
 #include "ledger/host_share.h"
 #include "ledger/share.h"
 #include "ledger/state.h"
