@@ -41,7 +41,7 @@ static CUstream handle_of(CUstream stream, bool per_thread)
 /* The per-thread stream is another one in each thread. */
 static uint64_t key_of(CUstream stream)
 {
-    uint64_t key = (uint64_t)(uintptr_t)stream;
+    uint64_t key = real_key(stream);
 
     return stream == CU_STREAM_PER_THREAD ? key | (uint64_t)gettid() << 8 : key;
 }

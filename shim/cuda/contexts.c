@@ -60,17 +60,12 @@ unsigned contexts_ordinal(CUdevice device)
     return DEVICE_MAX;
 }
 
-static uint64_t key_of(const void *handle)
-{
-    return (uint64_t)(uintptr_t)handle;
-}
-
 void contexts_add(CUcontext handle, CUdevice device)
 {
     struct context context = {.handle = handle, .ordinal = contexts_ordinal(device)};
 
     if (handle && context.ordinal < DEVICE_MAX)
-        table_put(&table, key_of(handle), &context);
+        table_put(&table, real_key(handle), &context);
 }
 
 void contexts_add_green(CUgreenCtx green, CUdevice device)
@@ -78,7 +73,7 @@ void contexts_add_green(CUgreenCtx green, CUdevice device)
     struct context context = {.green = green, .ordinal = contexts_ordinal(device)};
 
     if (green && context.ordinal < DEVICE_MAX)
-        table_put(&table, key_of(green), &context);
+        table_put(&table, real_key(green), &context);
 }
 
 void contexts_retained(CUcontext handle, CUdevice device)
@@ -128,7 +123,7 @@ bool contexts_ordinal_of(CUcontext handle, unsigned *out)
 {
     struct context context;
 
-    if (!handle || !table_get(&table, key_of(handle), &context))
+    if (!handle || !table_get(&table, real_key(handle), &context))
         return false;
     *out = context.ordinal;
     return true;
@@ -146,7 +141,7 @@ void contexts_gone(CUcontext handle)
     struct context context;
 
     lock_shared_write(&alive);
-    if (table_take(&table, key_of(handle), &context)) {
+    if (table_take(&table, real_key(handle), &context)) {
         struct home *home = &homes[context.ordinal];
 
         for (unsigned i = 0; home->context == handle && i < STREAM_WAYS; i++)
@@ -162,7 +157,7 @@ void contexts_green_gone(CUgreenCtx green)
     struct context context;
 
     lock_shared_write(&alive);
-    table_take(&table, key_of(green), &context);
+    table_take(&table, real_key(green), &context);
     lock_shared_release(&alive);
 }
 
@@ -205,7 +200,7 @@ static CUcontext some_context(unsigned ordinal)
     CUcontext found = NULL;
 
     /* Only what is in the table: a primary context that was reset may be retained, and dead. */
-    if (table_get(&table, key_of(primaries[ordinal].context), &primary))
+    if (table_get(&table, real_key(primaries[ordinal].context), &primary))
         return primary.handle;
     if (table_copy(&table, &copy))
         return NULL;

@@ -4,7 +4,7 @@
 #include "cuda/capture.h"
 #include "cuda/contexts.h"
 #include "cuda/device_cuda.h"
-#include "hook/copy_operands.h"
+#include "cuda/driver_memory.h"
 
 /* The stream that the call goes to, by a name that means the same in every entry. */
 static CUstream stream_of(const struct cross_device *crossing)
@@ -73,7 +73,7 @@ static CUcontext context_of(CUdeviceptr address, CUcontext otherwise)
 static bool is_on_device(CUmemorytype type, CUdeviceptr address)
 {
     return type == CU_MEMORYTYPE_DEVICE || type == CU_MEMORYTYPE_ARRAY ||
-           (type == CU_MEMORYTYPE_UNIFIED && (core_owns(address) || !copy_operands_is_on_host(address)));
+           (type == CU_MEMORYTYPE_UNIFIED && (core_owns(address) || !driver_memory_is_on_host(address)));
 }
 
 static CUDA_MEMCPY3D_PEER of_plane(const CUDA_MEMCPY2D *plane)

@@ -226,6 +226,18 @@ void driver_memory_registered_settle(const void *memory, uint64_t bytes)
     table_copy_free(&copy);
 }
 
+bool driver_memory_is_on_host(CUdeviceptr address)
+{
+    unsigned type = 0;
+
+    if (!real.cuPointerGetAttribute)
+        return false;
+    CUresult result = real.cuPointerGetAttribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, address);
+
+    /* The driver has never heard of memory that malloc gave out. */
+    return result == CUDA_ERROR_INVALID_VALUE || (result == CUDA_SUCCESS && type == CU_MEMORYTYPE_HOST);
+}
+
 bool driver_memory_find(enum driver_kind kind, uint64_t key, struct driver_memory *out)
 {
     return key && table_get(&records[kind], key, out);

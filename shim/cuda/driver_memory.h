@@ -76,6 +76,9 @@ void driver_memory_restore(enum driver_kind kind, uint64_t key, const struct dri
 CUresult driver_memory_freed(CUresult result, bool known, enum driver_kind kind, uint64_t key,
                              const struct driver_memory *record);
 
+/** An address that the CPU may read: pinned, registered or plain host memory, and nothing on a device. */
+bool driver_memory_is_on_host(CUdeviceptr address);
+
 bool driver_memory_find(enum driver_kind kind, uint64_t key, struct driver_memory *out);
 /** All records of a kind. 0 or -ENOMEM. */
 int driver_memory_copy(enum driver_kind kind, struct table_copy *out);

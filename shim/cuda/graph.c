@@ -18,7 +18,7 @@ void graph_note_conditional(CUgraphNode node, CUgraph *bodies, unsigned count)
 {
     const struct conditional conditional = {bodies, count};
 
-    table_put(&conditionals, (uint64_t)(uintptr_t)node, &conditional);
+    table_put(&conditionals, real_key(node), &conditional);
 }
 
 /* Room for one more element. False without memory. */
@@ -151,7 +151,7 @@ static int add_bodies(struct graph_uses *uses, CUgraphNode node)
     struct conditional conditional;
     int error = 0;
 
-    if (!table_get(&conditionals, (uint64_t)(uintptr_t)node, &conditional))
+    if (!table_get(&conditionals, real_key(node), &conditional))
         return -EIO;
     for (uint64_t i = 0; !error && i < conditional.count; i++)
         error = graph_add_graph(uses, conditional.bodies[i]);

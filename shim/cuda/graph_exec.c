@@ -20,16 +20,11 @@ static struct table executables = TABLE_INIT(struct executable);
 /* Bytes charged for graphs' own memory, per device. */
 static uint64_t charged[DEVICE_MAX];
 
-static uint64_t key_of(CUgraphExec graph)
-{
-    return (uint64_t)(uintptr_t)graph;
-}
-
 struct graph_uses *graph_exec_uses(CUgraphExec graph)
 {
     struct executable executable;
 
-    return graph && table_get(&executables, key_of(graph), &executable) ? executable.uses : NULL;
+    return graph && table_get(&executables, real_key(graph), &executable) ? executable.uses : NULL;
 }
 
 /* Some graph has had memory of its own: only then there is something to settle. */
@@ -75,7 +70,7 @@ CUresult graph_exec_made(CUresult result, const CUgraphExec *graph, struct graph
         graph_exec_settle();
     }
     /* Without memory for the record every block counts as used at launch, and the pins stay. */
-    table_put(&executables, key_of(*graph), &executable);
+    table_put(&executables, real_key(*graph), &executable);
     return result;
 }
 
@@ -87,7 +82,7 @@ CUresult graph_exec_updated(CUresult result, CUgraphExec graph, struct graph_use
         graph_free(uses);
         return result;
     }
-    table_take(&executables, key_of(graph), &before);
+    table_take(&executables, real_key(graph), &before);
     graph_free(before.uses);
     return graph_exec_made(result, &graph, uses);
 }
@@ -95,13 +90,13 @@ CUresult graph_exec_updated(CUresult result, CUgraphExec graph, struct graph_use
 CUresult graph_exec_destroy(__typeof__(cuGraphExecDestroy) *next, CUgraphExec graph)
 {
     struct executable executable = {NULL};
-    bool known = graph && table_take(&executables, key_of(graph), &executable);
+    bool known = graph && table_take(&executables, real_key(graph), &executable);
     CUresult result = next(graph);
 
     if (known && result == CUDA_SUCCESS)
         graph_free(executable.uses);
     else if (known)
-        table_put(&executables, key_of(graph), &executable);
+        table_put(&executables, real_key(graph), &executable);
     graph_exec_settle();
     return result;
 }

@@ -185,10 +185,10 @@ static uint64_t owner_of(CUfunction function, bool is_kernel)
     if (is_kernel)
         return real.cuKernelGetLibrary &&
                        real.cuKernelGetLibrary(&library, (CUkernel)function) == CUDA_SUCCESS
-                   ? (uint64_t)(uintptr_t)library
+                   ? real_key(library)
                    : 0;
     return real.cuFuncGetModule && real.cuFuncGetModule(&module, function) == CUDA_SUCCESS
-               ? (uint64_t)(uintptr_t)module
+               ? real_key(module)
                : 0;
 }
 
@@ -216,7 +216,7 @@ static const struct layout *learn(CUfunction function)
     }
     if (runs < 0)
         say_unknown();
-    struct entry entry = {.key = (uint64_t)(uintptr_t)function,
+    struct entry entry = {.key = real_key(function),
                           .layout = &unknown_layout,
                           .owner = owner_of(function, is_kernel),
                           .is_kernel = is_kernel};
@@ -267,7 +267,7 @@ void kernel_parameters_use(struct use *use, CUfunction function, void **kernel_p
     }
     if (!function)
         return;
-    const struct layout *layout = look_up((uint64_t)(uintptr_t)function);
+    const struct layout *layout = look_up(real_key(function));
 
     if (__builtin_expect(!layout, 0))
         layout = learn_apart(function);
@@ -312,12 +312,12 @@ static bool of_any(const struct entry *entry, uint64_t owner)
 
 void kernel_parameters_forget_module(CUmodule module)
 {
-    forget(of_module, (uint64_t)(uintptr_t)module);
+    forget(of_module, real_key(module));
 }
 
 void kernel_parameters_forget_library(CUlibrary library)
 {
-    forget(of_library, (uint64_t)(uintptr_t)library);
+    forget(of_library, real_key(library));
 }
 
 void kernel_parameters_forget_all(void)

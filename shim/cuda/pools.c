@@ -21,11 +21,6 @@ static atomic_bool any_pool;
  * Nothing that waits for it holds any other lock. */
 static struct lock settling = LOCK_INIT(LOCK_POOLS);
 
-static uint64_t key_of(CUmemoryPool pool)
-{
-    return (uint64_t)(uintptr_t)pool;
-}
-
 static bool ask_held(CUmemoryPool pool, uint64_t *out)
 {
     cuuint64_t bytes = 0;
@@ -56,14 +51,14 @@ static void settle(CUmemoryPool pool, uint64_t ahead)
     uint64_t held;
 
     lock_acquire(&settling);
-    if (table_get(&pools, key_of(pool), &known)) {
+    if (table_get(&pools, real_key(pool), &known)) {
         struct pool settled = {known.charged + ahead, known.ordinal};
 
         if (ask_held(pool, &held)) {
             driver_memory_adjust(known.ordinal, CLASS_POOL, settled.charged, held);
             settled.charged = held;
         }
-        table_put(&pools, key_of(pool), &settled);
+        table_put(&pools, real_key(pool), &settled);
     }
     lock_release(&settling);
 }
@@ -89,7 +84,7 @@ unsigned pools_ordinal(CUmemoryPool pool, unsigned fallback)
     struct pool known;
     CUmemoryPool own;
 
-    if (table_get(&pools, key_of(pool), &known))
+    if (table_get(&pools, real_key(pool), &known))
         return known.ordinal;
     for (unsigned i = 0; real.cuDeviceGetDefaultMemPool && i < contexts_device_count(); i++)
         if (real.cuDeviceGetDefaultMemPool(&own, contexts_device(i)) == CUDA_SUCCESS && own == pool)
@@ -100,7 +95,7 @@ unsigned pools_ordinal(CUmemoryPool pool, unsigned fallback)
 bool pools_remember(CUmemoryPool pool, unsigned ordinal)
 {
     table_lock(&pools);
-    struct pool *known = table_add(&pools, key_of(pool));
+    struct pool *known = table_add(&pools, real_key(pool));
 
     if (known)
         known->ordinal = ordinal;
@@ -168,11 +163,11 @@ CUresult pools_destroy(__typeof__(cuMemPoolDestroy) *next, CUmemoryPool pool)
     struct pool known;
 
     lock_acquire(&settling);
-    bool is_known = pool && table_take(&pools, key_of(pool), &known);
+    bool is_known = pool && table_take(&pools, real_key(pool), &known);
     CUresult result = next(pool);
 
     if (is_known && result != CUDA_SUCCESS) {
-        table_put(&pools, key_of(pool), &known);
+        table_put(&pools, real_key(pool), &known);
     } else if (is_known) {
         core_credit(known.ordinal, CLASS_POOL, known.charged);
         charge_orphans(pool);

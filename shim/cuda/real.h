@@ -62,6 +62,12 @@ enum {
 };
 #define REAL_ROW(name) (&real_rows[REAL_INDEX_##name])
 
+/** A handle of the driver's as a key of tables. */
+static inline uint64_t real_key(const void *handle)
+{
+    return (uint64_t)(uintptr_t)handle;
+}
+
 /** Find the libraries that are loaded and fill `real`; a function that is in none of them is looked for in all objects,
  *  whatever they are called. Loads nothing. Returns whether the row's function is known. */
 bool real_find(const struct real_row *row);

@@ -1,24 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* copy_operands.c - see copy_operands.h. */
 #include "hook/copy_operands.h"
 
-bool copy_operands_is_on_host(CUdeviceptr address)
-{
-    unsigned type = 0;
-
-    if (!real.cuPointerGetAttribute)
-        return false;
-    CUresult result = real.cuPointerGetAttribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, address);
-
-    /* The driver has never heard of memory that malloc gave out. */
-    return result == CUDA_ERROR_INVALID_VALUE || (result == CUDA_SUCCESS && type == CU_MEMORYTYPE_HOST);
-}
+#include "cuda/driver_memory.h"
 
 static void source(struct use *use, CUdeviceptr from, size_t bytes)
 {
     use_host(use, (const void *)(uintptr_t)from, bytes);
     if (core_owns(from))
         use_word(use, from);
-    else if (from && bytes && copy_operands_is_on_host(from))
+    else if (from && bytes && driver_memory_is_on_host(from))
         use_source(use, (const void *)(uintptr_t)from, bytes);
 }
 

@@ -11,9 +11,6 @@
 #include "engine/core.h"
 #include "hook/hooks.h"
 
-/** An address that the CPU may read: pinned, registered or plain host memory, and nothing on a device. */
-bool copy_operands_is_on_host(CUdeviceptr address);
-
 /** A copy between two addresses, either of which may be on the host or on a device. */
 void copy_operands_either(struct use *use, CUdeviceptr to, CUdeviceptr from, size_t bytes);
 void copy_operands_batch(struct use *use, const CUdeviceptr *to, const CUdeviceptr *from, const size_t *bytes,

@@ -8,11 +8,6 @@
 
 #include <string.h>
 
-static uint64_t key_of(const void *handle)
-{
-    return (uint64_t)(uintptr_t)handle;
-}
-
 /* Bytes of one element by its format; 16 where the format is none that this version knows. */
 static uint64_t format_bytes(CUarray_format format)
 {
@@ -172,16 +167,16 @@ CUresult hook_cuMipmappedArrayCreate(__typeof__(cuMipmappedArrayCreate) *next, c
 CUresult hook_cuArrayDestroy(__typeof__(cuArrayDestroy) *next, CUarray hArray)
 {
     struct driver_memory record;
-    bool known = driver_memory_remove(DRIVER_ARRAY, key_of(hArray), &record);
+    bool known = driver_memory_remove(DRIVER_ARRAY, real_key(hArray), &record);
 
-    return driver_memory_freed(next(hArray), known, DRIVER_ARRAY, key_of(hArray), &record);
+    return driver_memory_freed(next(hArray), known, DRIVER_ARRAY, real_key(hArray), &record);
 }
 
 CUresult hook_cuMipmappedArrayDestroy(__typeof__(cuMipmappedArrayDestroy) *next,
                                       CUmipmappedArray hMipmappedArray)
 {
     struct driver_memory record;
-    bool known = driver_memory_remove(DRIVER_ARRAY, key_of(hMipmappedArray), &record);
+    bool known = driver_memory_remove(DRIVER_ARRAY, real_key(hMipmappedArray), &record);
 
-    return driver_memory_freed(next(hMipmappedArray), known, DRIVER_ARRAY, key_of(hMipmappedArray), &record);
+    return driver_memory_freed(next(hMipmappedArray), known, DRIVER_ARRAY, real_key(hMipmappedArray), &record);
 }

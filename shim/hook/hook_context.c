@@ -20,7 +20,7 @@ static CUresult created(CUresult result, CUcontext *context, CUdevice device)
 /* Everything that dies with the context. Afterwards nothing of ours touches it. */
 static void going(CUcontext context)
 {
-    core_context_gone((uint64_t)(uintptr_t)context);
+    core_context_gone(real_key(context));
     driver_memory_context_gone(context);
     kernel_parameters_forget_all();
     contexts_gone(context);

@@ -20,7 +20,7 @@ static CUresult note(CUresult result, enum host_class class, void *const *addres
     struct driver_memory record = {
         .bytes = bytes, .charged = charged, .class = class, .on_host = true, .context = place.context};
 
-    driver_memory_add(DRIVER_HOST, (uint64_t)(uintptr_t)*address, &record);
+    driver_memory_add(DRIVER_HOST, real_key(*address), &record);
     return result;
 }
 
@@ -89,16 +89,16 @@ CUresult hook_cuMemHostRegister_v2(__typeof__(cuMemHostRegister_v2) *next, const
 CUresult hook_cuMemFreeHost(__typeof__(cuMemFreeHost) *next, void *p)
 {
     struct driver_memory record;
-    bool known = driver_memory_remove(DRIVER_HOST, (uint64_t)(uintptr_t)p, &record);
+    bool known = driver_memory_remove(DRIVER_HOST, real_key(p), &record);
 
-    return driver_memory_freed(next(p), known, DRIVER_HOST, (uint64_t)(uintptr_t)p, &record);
+    return driver_memory_freed(next(p), known, DRIVER_HOST, real_key(p), &record);
 }
 
 CUresult hook_cuMemHostUnregister(__typeof__(cuMemHostUnregister) *next, void *p)
 {
     struct driver_memory record;
-    bool known = driver_memory_remove(DRIVER_HOST, (uint64_t)(uintptr_t)p, &record);
-    CUresult result = driver_memory_freed(next(p), known, DRIVER_HOST, (uint64_t)(uintptr_t)p, &record);
+    bool known = driver_memory_remove(DRIVER_HOST, real_key(p), &record);
+    CUresult result = driver_memory_freed(next(p), known, DRIVER_HOST, real_key(p), &record);
 
     if (known && result == CUDA_SUCCESS)
         host_block_drop(p, record.bytes);
