@@ -41,8 +41,8 @@ struct real {
 #include "hook/hook_table.def"
 };
 
-/** The real functions. NULL: not found yet, or not in this driver. */
-extern struct real real;
+/** The real functions. NULL: not found yet, or not in this driver. Hidden, so that no call goes through the GOT. */
+extern struct real real __attribute__((visibility("hidden")));
 
 struct real_row {
     const char *name;
@@ -51,7 +51,7 @@ struct real_row {
 };
 
 /** Every row, ended by one whose name is NULL. */
-extern const struct real_row real_rows[];
+extern const struct real_row real_rows[] __attribute__((visibility("hidden")));
 
 /** The place of each row in it. */
 enum {

@@ -6,15 +6,15 @@
  * the first successful cuInit. A forked child of a process that had started manages nothing and passes everything
  * through; one that had not may start by itself.
  */
-#ifndef EBB_LIFE_H
-#define EBB_LIFE_H
+#ifndef EBB_LIFECYCLE_H
+#define EBB_LIFECYCLE_H
 
 #include <stdbool.h>
 
 struct options;
 
 /** Blocks are managed: between a successful core_start and core_finish, and not in a forked child. */
-extern bool lifecycle_manages;
+extern bool lifecycle_manages __attribute__((visibility("hidden")));
 
 /** The options, read from the environment at the first call (nothing of it when the process is privileged).
  *  Any thread, any time, also before our constructor has run. */
