@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Device memory by address: cuMemAlloc and its relatives, which become blocks where they are large enough. */
+#include <errno.h>
+
 #include "base/log.h"
 #include "base/options.h"
 #include "cuda/call_site.h"
@@ -11,20 +13,18 @@
 #include "hook/hooks.h"
 #include "hook/lifecycle.h"
 
-#include <errno.h>
-
 /* An allocation that the driver refused although the budget had room is tried again while blocks can leave. */
 enum {
     RELIEF_ROUNDS = 3
 };
 
-static bool is_movable(const void *site)
+static bool is_movable(const void *call_site)
 {
     switch (lifecycle_options()->cacheable) {
     case CACHEABLE_NONE:
         return false;
     default:
-        return !call_site_is_nvidia(site);
+        return !call_site_is_nvidia(call_site);
     }
 }
 
@@ -33,8 +33,8 @@ static uint64_t owner_of(const struct place *place)
     return (uint64_t)(uintptr_t)place->context;
 }
 
-/* -ENOTSUP: allocate natively. */
-static int allocate_block(const struct place *place, size_t bytes, const void *site, CUdeviceptr *out)
+/* -ENOTSUP: leave it to the driver. */
+static int allocate_block(const struct place *place, size_t bytes, const void *call_site, CUdeviceptr *out)
 {
     uint64_t address;
 
@@ -44,23 +44,32 @@ static int allocate_block(const struct place *place, size_t bytes, const void *s
         (options->allocator != ALLOCATOR_MANAGED && !device_cuda_maps(place->ordinal)))
         return -ENOTSUP;
     device_cuda_host_ready();
-    int error = core_allocate(place->ordinal, bytes, owner_of(place), site, is_movable(site), &address);
+    int error =
+        core_allocate(place->ordinal, bytes, owner_of(place), call_site, is_movable(call_site), &address);
 
     if (!error)
         *out = address;
     return error;
 }
 
-static struct driver_memory record_of(const struct place *place, enum device_class class, uint64_t bytes)
+/* The real call answered `result`, with `bytes` charged. */
+static CUresult allocated(CUresult result, const struct place *place, enum device_class class,
+                          const CUdeviceptr *address, size_t bytes)
 {
-    return (struct driver_memory){.bytes = bytes,
-                                  .charged = driver_memory_cost(bytes),
-                                  .class = class,
-                                  .ordinal = place->ordinal,
-                                  .context = place->context};
+    const struct driver_memory record = {.bytes = bytes,
+                                         .charged = driver_memory_cost(bytes),
+                                         .class = class,
+                                         .ordinal = place->ordinal,
+                                         .context = place->context};
+
+    if (result == CUDA_SUCCESS)
+        driver_memory_add(DRIVER_MEMORY, *address, &record);
+    else
+        driver_memory_refund(place->ordinal, class, bytes);
+    return result;
 }
 
-/* Whether it is worth asking the driver again after it said that it is full. */
+/* True when it is worth asking the driver again after it said that it is full. */
 static bool relieve(const struct place *place, CUresult result, size_t bytes, int round)
 {
     return result == CUDA_ERROR_OUT_OF_MEMORY && round < RELIEF_ROUNDS &&
@@ -70,13 +79,13 @@ static bool relieve(const struct place *place, CUresult result, size_t bytes, in
 CUresult hook_cuMemAlloc_v2(__typeof__(cuMemAlloc_v2) *next, const void *call_site, CUdeviceptr *dptr,
                             size_t bytesize)
 {
-    const void *site = call_site_of(call_site);
     struct place place;
 
     if (!dptr || !bytesize || !contexts_here(&place))
         return next(dptr, bytesize);
+    call_site = call_site_of(call_site);
     pools_settle();
-    int error = allocate_block(&place, bytesize, site, dptr);
+    int error = allocate_block(&place, bytesize, call_site, dptr);
 
     if (error != -ENOTSUP)
         return hooks_result(error);
@@ -86,34 +95,27 @@ CUresult hook_cuMemAlloc_v2(__typeof__(cuMemAlloc_v2) *next, const void *call_si
 
     for (int round = 0; relieve(&place, result, bytesize, round); round++)
         result = next(dptr, bytesize);
-    if (result == CUDA_SUCCESS) {
-        struct driver_memory record = record_of(&place, CLASS_NATIVE, bytesize);
-
-        driver_memory_add(DRIVER_MEMORY, *dptr, &record);
-    } else {
-        driver_memory_refund(place.ordinal, CLASS_NATIVE, bytesize);
-    }
-    return result;
+    return allocated(result, &place, CLASS_NATIVE, dptr, bytesize);
 }
 
 CUresult hook_cuMemAllocPitch_v2(__typeof__(cuMemAllocPitch_v2) *next, const void *call_site,
                                  CUdeviceptr *dptr, size_t *pPitch, size_t WidthInBytes, size_t Height,
                                  unsigned int ElementSizeBytes)
 {
-    const void *site = call_site_of(call_site);
     struct place place;
     size_t bytes;
 
     if (!dptr || !pPitch || !WidthInBytes || !Height ||
         (ElementSizeBytes != 4 && ElementSizeBytes != 8 && ElementSizeBytes != 16) || !contexts_here(&place))
         return next(dptr, pPitch, WidthInBytes, Height, ElementSizeBytes);
+    call_site = call_site_of(call_site);
     pools_settle();
     size_t alignment = driver_memory_pitch(place.ordinal);
     size_t pitch = alignment ? (WidthInBytes + alignment - 1) / alignment * alignment : WidthInBytes;
 
     if (pitch < WidthInBytes || __builtin_mul_overflow(pitch, Height, &bytes))
         return next(dptr, pPitch, WidthInBytes, Height, ElementSizeBytes);
-    int error = alignment ? allocate_block(&place, bytes, site, dptr) : -ENOTSUP;
+    int error = alignment ? allocate_block(&place, bytes, call_site, dptr) : -ENOTSUP;
 
     if (!error)
         *pPitch = pitch;
@@ -125,14 +127,7 @@ CUresult hook_cuMemAllocPitch_v2(__typeof__(cuMemAllocPitch_v2) *next, const voi
 
     for (int round = 0; relieve(&place, result, bytes, round); round++)
         result = next(dptr, pPitch, WidthInBytes, Height, ElementSizeBytes);
-    if (result == CUDA_SUCCESS) {
-        struct driver_memory record = record_of(&place, CLASS_NATIVE, bytes);
-
-        driver_memory_add(DRIVER_MEMORY, *dptr, &record);
-    } else {
-        driver_memory_refund(place.ordinal, CLASS_NATIVE, bytes);
-    }
-    return result;
+    return allocated(result, &place, CLASS_NATIVE, dptr, bytes);
 }
 
 CUresult hook_cuMemAllocManaged(__typeof__(cuMemAllocManaged) *next, const void *call_site, CUdeviceptr *dptr,
@@ -146,16 +141,7 @@ CUresult hook_cuMemAllocManaged(__typeof__(cuMemAllocManaged) *next, const void 
     pools_settle();
     if (driver_memory_charge(place.ordinal, CLASS_MANAGED, bytesize))
         return CUDA_ERROR_OUT_OF_MEMORY;
-    CUresult result = next(dptr, bytesize, flags);
-
-    if (result == CUDA_SUCCESS) {
-        struct driver_memory record = record_of(&place, CLASS_MANAGED, bytesize);
-
-        driver_memory_add(DRIVER_MEMORY, *dptr, &record);
-    } else {
-        driver_memory_refund(place.ordinal, CLASS_MANAGED, bytesize);
-    }
-    return result;
+    return allocated(next(dptr, bytesize, flags), &place, CLASS_MANAGED, dptr, bytesize);
 }
 
 CUresult hook_cuMemFree_v2(__typeof__(cuMemFree_v2) *next, CUdeviceptr dptr)

@@ -66,6 +66,14 @@ CUresult hook_cuGraphExecUpdate_v2(__typeof__(cuGraphExecUpdate_v2) *next, CUgra
                 : hooks_result(error);
 }
 
+/* A node is changed once what its new parameters use is known, and stays where it must. */
+#define CHANGE(params, add, call)                                                                            \
+    ({                                                                                                       \
+        struct graph_uses *uses = graph_exec_uses(hGraphExec);                                               \
+        int error = uses && (params) ? add : 0;                                                              \
+        error ? hooks_result(error) : call;                                                                  \
+    })
+
 CUresult hook_cuGraphExecKernelNodeSetParams(__typeof__(cuGraphExecKernelNodeSetParams) *next,
                                              CUgraphExec hGraphExec, CUgraphNode hNode,
                                              const CUDA_KERNEL_NODE_PARAMS_v1 *nodeParams)
@@ -85,51 +93,36 @@ CUresult hook_cuGraphExecKernelNodeSetParams_v2(__typeof__(cuGraphExecKernelNode
                                                 CUgraphExec hGraphExec, CUgraphNode hNode,
                                                 const CUDA_KERNEL_NODE_PARAMS *nodeParams)
 {
-    struct graph_uses *uses = graph_exec_uses(hGraphExec);
-
-    if (uses && nodeParams)
-        graph_add_kernel(uses, nodeParams);
-    return next(hGraphExec, hNode, nodeParams);
+    return CHANGE(nodeParams, graph_add_kernel(uses, nodeParams), next(hGraphExec, hNode, nodeParams));
 }
 
 CUresult hook_cuGraphExecMemcpyNodeSetParams(__typeof__(cuGraphExecMemcpyNodeSetParams) *next,
                                              CUgraphExec hGraphExec, CUgraphNode hNode,
                                              const CUDA_MEMCPY3D *copyParams, CUcontext ctx)
 {
-    struct graph_uses *uses = graph_exec_uses(hGraphExec);
-    int error = uses && copyParams ? graph_add_copy(uses, copyParams) : 0;
-
-    return error ? hooks_result(error) : next(hGraphExec, hNode, copyParams, ctx);
+    return CHANGE(copyParams, graph_add_copy(uses, copyParams), next(hGraphExec, hNode, copyParams, ctx));
 }
 
 CUresult hook_cuGraphExecMemsetNodeSetParams(__typeof__(cuGraphExecMemsetNodeSetParams) *next,
                                              CUgraphExec hGraphExec, CUgraphNode hNode,
                                              const CUDA_MEMSET_NODE_PARAMS *memsetParams, CUcontext ctx)
 {
-    struct graph_uses *uses = graph_exec_uses(hGraphExec);
-    int error = uses && memsetParams ? graph_add_set(uses, memsetParams->dst) : 0;
-
-    return error ? hooks_result(error) : next(hGraphExec, hNode, memsetParams, ctx);
+    return CHANGE(memsetParams, graph_add_set(uses, memsetParams->dst),
+                  next(hGraphExec, hNode, memsetParams, ctx));
 }
 
 CUresult hook_cuGraphExecChildGraphNodeSetParams(__typeof__(cuGraphExecChildGraphNodeSetParams) *next,
                                                  CUgraphExec hGraphExec, CUgraphNode hNode,
                                                  CUgraph childGraph)
 {
-    struct graph_uses *uses = graph_exec_uses(hGraphExec);
-    int error = uses && childGraph ? graph_add_graph(uses, childGraph) : 0;
-
-    return error ? hooks_result(error) : next(hGraphExec, hNode, childGraph);
+    return CHANGE(childGraph, graph_add_graph(uses, childGraph), next(hGraphExec, hNode, childGraph));
 }
 
 CUresult hook_cuGraphExecBatchMemOpNodeSetParams(__typeof__(cuGraphExecBatchMemOpNodeSetParams) *next,
                                                  CUgraphExec hGraphExec, CUgraphNode hNode,
                                                  const CUDA_BATCH_MEM_OP_NODE_PARAMS *nodeParams)
 {
-    struct graph_uses *uses = graph_exec_uses(hGraphExec);
-    int error = uses && nodeParams ? graph_add_operations(uses, nodeParams) : 0;
-
-    return error ? hooks_result(error) : next(hGraphExec, hNode, nodeParams);
+    return CHANGE(nodeParams, graph_add_operations(uses, nodeParams), next(hGraphExec, hNode, nodeParams));
 }
 
 static int add_node_params(struct graph_uses *uses, const CUgraphNodeParams *params)
@@ -163,10 +156,7 @@ static int add_node_params(struct graph_uses *uses, const CUgraphNodeParams *par
 CUresult hook_cuGraphExecNodeSetParams(__typeof__(cuGraphExecNodeSetParams) *next, CUgraphExec hGraphExec,
                                        CUgraphNode hNode, CUgraphNodeParams *nodeParams)
 {
-    struct graph_uses *uses = graph_exec_uses(hGraphExec);
-    int error = uses && nodeParams ? add_node_params(uses, nodeParams) : 0;
-
-    return error ? hooks_result(error) : next(hGraphExec, hNode, nodeParams);
+    return CHANGE(nodeParams, add_node_params(uses, nodeParams), next(hGraphExec, hNode, nodeParams));
 }
 
 /* ---- nodes that cannot be read back ----------------------------------------------------------------------- */
