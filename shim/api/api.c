@@ -9,6 +9,9 @@
 #define EBB_IMPLEMENTATION
 #include "ebbtide.h"
 
+#include <limits.h>
+#include <string.h>
+
 #include "api/figures.h"
 #include "api/object.h"
 #include "base/cancel_guard.h"
@@ -22,9 +25,6 @@
 #include "hook/lifecycle.h"
 #include "host/host_block.h"
 #include "ledger/limit.h"
-
-#include <limits.h>
-#include <string.h>
 
 /* The host is managed from the first call on that asks for it, be it before any device is used. */
 static bool is_here(void)
@@ -47,13 +47,13 @@ static int check_here(void)
     return is_here() ? 0 : -ENOSYS;
 }
 
-/* Whose block is it? 1 the device's, 0 the host's, negative: nobody's. */
+/* The owner of a block: 1 the device, 0 the host, negative: nobody. */
 static int is_device(const void *ptr)
 {
-    int r = check_here();
+    int error = check_here();
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     if (!ptr)
         return -EINVAL;
     return core_owns(address_of(ptr));
@@ -63,14 +63,14 @@ static int is_device(const void *ptr)
 static int host_register(void *ptr, size_t bytes, const char *name)
 {
     struct driver_memory record;
-    int r;
+    int error;
 
     if (driver_memory_find(DRIVER_MEMORY, address_of(ptr), &record))
         return -ENOTSUP;
-    r = host_object_register(ptr, bytes, name);
-    if (!r)
+    error = host_object_register(ptr, bytes, name);
+    if (!error)
         driver_memory_registered_settle(ptr, bytes);
-    return r;
+    return error;
 }
 
 static int inner_register(void *ptr, size_t bytes, unsigned flags, const char *name)
@@ -82,7 +82,7 @@ static int inner_register(void *ptr, size_t bytes, unsigned flags, const char *n
         return on_device;
     if (!bytes || flags & ~(unsigned)(EBB_CACHEABLE | EBB_RELOADABLE))
         return -EINVAL;
-    log_print(own, sizeof own, "%s", name ? name : "");
+    log_print(own, sizeof(own), "%s", name ? name : "");
     if (on_device)
         return object_register(address_of(ptr), bytes, flags, own);
     return flags & EBB_RELOADABLE ? -ENOTSUP : host_register(ptr, bytes, own);
@@ -92,14 +92,14 @@ static int inner_register(void *ptr, size_t bytes, unsigned flags, const char *n
 static int inner_set_reload_callback(void *ptr, ebb_reload_fn fn, void *arg)
 {
     struct host_block_info host;
-    int on_device = is_device(ptr), r;
+    int on_device = is_device(ptr), error;
 
     if (on_device < 0)
         return on_device;
     if (on_device)
         return reload_callback_set(address_of(ptr), fn, arg);
-    r = host_block_query(ptr, &host);
-    return r ? r : -EINVAL;
+    error = host_block_query(ptr, &host);
+    return error ? error : -EINVAL;
 }
 
 static int inner_unregister(void *ptr)
@@ -117,20 +117,20 @@ static int inner_reserve(size_t bytes, unsigned flags, unsigned timeout_ms, ebb_
     ebb_reservation made = 0;
     uint64_t overbooked = 0;
     struct place place;
-    int r = check_here();
+    int error = check_here();
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     if (!bytes || flags > EBB_OVERBOOK_ASK || !out)
         return -EINVAL;
     if (!core_active() || !contexts_here(&place))
         return -ENODEV;
-    r = reservation_make(place.ordinal, bytes, flags, timeout_ms, &made, &overbooked);
+    error = reservation_make(place.ordinal, bytes, flags, timeout_ms, &made, &overbooked);
     if (made)
         *out = made;
-    if (!r && out_overbooked_bytes)
+    if (!error && out_overbooked_bytes)
         *out_overbooked_bytes = overbooked;
-    return r;
+    return error;
 }
 
 static int inner_reserve_commit(ebb_reservation reservation, void *ptr)
@@ -144,10 +144,10 @@ static int inner_reserve_commit(ebb_reservation reservation, void *ptr)
 
 static int inner_reserve_release(ebb_reservation reservation, size_t bytes)
 {
-    int r = check_here();
+    int error = check_here();
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     return reservation_release(reservation, bytes);
 }
 
@@ -166,14 +166,14 @@ static int inner_prefetch(void *ptr, int tier, void *stream)
 static long evict_host(void *ptr)
 {
     struct host_block_info info;
-    int r = host_block_query(ptr, &info);
+    int error = host_block_query(ptr, &info);
 
-    if (!r && info.pins)
-        r = -EBUSY;
-    return r ? r : host_block_evict(ptr, 0);
+    if (!error && info.pins)
+        error = -EBUSY;
+    return error ? error : host_block_evict(ptr, 0);
 }
 
-/* Of the device first, then of the host: that is where they are wanted last. */
+/* Blocks of the device first, then of the host: bytes are wanted there last. */
 static long evict_any(size_t bytes, int tier)
 {
     struct place place;
@@ -189,10 +189,10 @@ static long evict_any(size_t bytes, int tier)
 
 static long inner_evict(void *ptr_or_null, size_t bytes, int tier)
 {
-    int r = check_here();
+    int error = check_here();
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     if (tier != EBB_TIER_HOST && tier != EBB_TIER_DISK)
         return -EINVAL;
     if (!ptr_or_null)
@@ -205,10 +205,10 @@ static long inner_evict(void *ptr_or_null, size_t bytes, int tier)
 static int inner_set_budget(int tier, int device, int64_t bytes)
 {
     uint64_t limit_bytes = bytes == INT64_MAX ? UINT64_MAX : (uint64_t)bytes;
-    int r = check_here();
+    int error = check_here();
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     if (tier == EBB_TIER_DISK)
         return -ENOTSUP;
     if (bytes <= 0 || (tier != EBB_TIER_DEVICE && tier != EBB_TIER_HOST))
@@ -218,7 +218,7 @@ static int inner_set_budget(int tier, int device, int64_t bytes)
     return device < 0 ? -EINVAL : limit_set_device((unsigned)device, limit_bytes);
 }
 
-/* Both are of registered blocks, and of no use to host memory, which leaves least recent first. */
+/* Priority and stage are of registered blocks, and of no use to host memory, which leaves least recent first. */
 static int check_registered(void *ptr)
 {
     struct ebb_block_info info = {.struct_bytes = sizeof(info)};
@@ -231,25 +231,25 @@ static int check_registered(void *ptr)
 
 static int inner_set_priority(void *ptr, int priority)
 {
-    int r = check_registered(ptr);
+    int error = check_registered(ptr);
 
-    return r ? r : object_set_priority(address_of(ptr), priority);
+    return error ? error : object_set_priority(address_of(ptr), priority);
 }
 
 static int inner_set_stage(void *ptr, int stage)
 {
-    int r = check_registered(ptr);
+    int error = check_registered(ptr);
 
-    return r ? r : object_set_stage(address_of(ptr), stage);
+    return error ? error : object_set_stage(address_of(ptr), stage);
 }
 
 static int query_host(void *ptr, struct ebb_block_info *out)
 {
     struct host_block_info host;
-    int r = host_block_query(ptr, &host);
+    int error = host_block_query(ptr, &host);
 
-    if (r)
-        return r;
+    if (error)
+        return error;
     *out = (struct ebb_block_info){
         .struct_bytes = out->struct_bytes,
         .bytes = host.bytes,
@@ -286,10 +286,10 @@ static unsigned ordinal_here(void)
 static int inner_get_stats(struct ebb_stats *out)
 {
     struct ebb_stats stats = {.struct_bytes = sizeof(stats)};
-    int r = check_here();
+    int error = check_here();
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     if (!out || out->struct_bytes != sizeof(*out))
         return -EINVAL;
     figures_now(ordinal_here(), &stats);
@@ -299,60 +299,60 @@ static int inner_get_stats(struct ebb_stats *out)
 
 static int inner_push_peak(void)
 {
-    int r = check_here();
+    int error = check_here();
 
-    return r < 0 ? r : figures_push();
+    return error < 0 ? error : figures_push();
 }
 
 static int inner_pop_peak(struct ebb_stats *out)
 {
     struct ebb_stats stats = {.struct_bytes = sizeof(stats)};
-    int r = check_here();
+    int error = check_here();
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     if (out && out->struct_bytes != sizeof(*out))
         return -EINVAL;
-    r = figures_pop(ordinal_here(), out ? &stats : NULL);
-    if (!r && out)
+    error = figures_pop(ordinal_here(), out ? &stats : NULL);
+    if (!error && out)
         *out = stats;
-    return r;
+    return error;
 }
 
 static int inner_set_pressure_callback(ebb_pressure_fn fn, void *arg)
 {
-    int r = check_here();
+    int error = check_here();
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     pressure_callback_set(fn, arg);
     return 0;
 }
 
 /* ---- what is called all the time -------------------------------------------------------------------------------- */
 
-/* For these a door is dear: what waits of them has one further in. */
+/* A cancel guard is dear for these: those that wait have one further in. */
 
 static int pin_host(void *ptr, unsigned flags)
 {
     struct cancel_guard guard;
-    int r;
+    int error;
 
     cancel_guard_enter(&guard);
-    r = host_object_pin(ptr, flags);
+    error = host_object_pin(ptr, flags);
     cancel_guard_leave(&guard);
-    return r;
+    return error;
 }
 
 static int unpin_host(void *ptr)
 {
     struct cancel_guard guard;
-    int r;
+    int error;
 
     cancel_guard_enter(&guard);
-    r = host_object_unpin(ptr);
+    error = host_object_unpin(ptr);
     cancel_guard_leave(&guard);
-    return r;
+    return error;
 }
 
 int ebb_pin(void *ptr, unsigned flags, void *stream)
@@ -386,9 +386,9 @@ int ebb_touch(void *ptr)
     return on_device ? object_touch(address_of(ptr)) : host_block_touch(ptr);
 }
 
-/* ---- all others, each behind a door ------------------------------------------------------------------------------- */
+/* ---- all others, each in a cancel guard --------------------------------------------------------------------------- */
 
-#define BEHIND_DOOR(result, name, parameters, arguments)                                                     \
+#define GUARDED(result, name, parameters, arguments)                                                         \
     result ebb_##name parameters                                                                             \
     {                                                                                                        \
         struct cancel_guard guard;                                                                           \
@@ -400,23 +400,22 @@ int ebb_touch(void *ptr)
         return answer;                                                                                       \
     }
 
-BEHIND_DOOR(int, register, (void *ptr, size_t bytes, unsigned flags, const char *name),
-            (ptr, bytes, flags, name))
-BEHIND_DOOR(int, set_reload_callback, (void *ptr, ebb_reload_fn fn, void *arg), (ptr, fn, arg))
-BEHIND_DOOR(int, unregister, (void *ptr), (ptr))
-BEHIND_DOOR(int, reserve,
-            (size_t bytes, unsigned flags, unsigned timeout_ms, ebb_reservation *out,
-             size_t *out_overbooked_bytes),
-            (bytes, flags, timeout_ms, out, out_overbooked_bytes))
-BEHIND_DOOR(int, reserve_commit, (ebb_reservation reservation, void *ptr), (reservation, ptr))
-BEHIND_DOOR(int, reserve_release, (ebb_reservation reservation, size_t bytes), (reservation, bytes))
-BEHIND_DOOR(int, prefetch, (void *ptr, int tier, void *stream), (ptr, tier, stream))
-BEHIND_DOOR(long, evict, (void *ptr_or_null, size_t bytes, int tier), (ptr_or_null, bytes, tier))
-BEHIND_DOOR(int, set_budget, (int tier, int device, int64_t bytes), (tier, device, bytes))
-BEHIND_DOOR(int, set_priority, (void *ptr, int priority), (ptr, priority))
-BEHIND_DOOR(int, set_stage, (void *ptr, int stage), (ptr, stage))
-BEHIND_DOOR(int, query, (void *ptr, struct ebb_block_info *out), (ptr, out))
-BEHIND_DOOR(int, get_stats, (struct ebb_stats * out), (out))
-BEHIND_DOOR(int, push_peak, (void), ())
-BEHIND_DOOR(int, pop_peak, (struct ebb_stats * out), (out))
-BEHIND_DOOR(int, set_pressure_callback, (ebb_pressure_fn fn, void *arg), (fn, arg))
+GUARDED(int, register, (void *ptr, size_t bytes, unsigned flags, const char *name), (ptr, bytes, flags, name))
+GUARDED(int, set_reload_callback, (void *ptr, ebb_reload_fn fn, void *arg), (ptr, fn, arg))
+GUARDED(int, unregister, (void *ptr), (ptr))
+GUARDED(int, reserve,
+        (size_t bytes, unsigned flags, unsigned timeout_ms, ebb_reservation *out,
+         size_t *out_overbooked_bytes),
+        (bytes, flags, timeout_ms, out, out_overbooked_bytes))
+GUARDED(int, reserve_commit, (ebb_reservation reservation, void *ptr), (reservation, ptr))
+GUARDED(int, reserve_release, (ebb_reservation reservation, size_t bytes), (reservation, bytes))
+GUARDED(int, prefetch, (void *ptr, int tier, void *stream), (ptr, tier, stream))
+GUARDED(long, evict, (void *ptr_or_null, size_t bytes, int tier), (ptr_or_null, bytes, tier))
+GUARDED(int, set_budget, (int tier, int device, int64_t bytes), (tier, device, bytes))
+GUARDED(int, set_priority, (void *ptr, int priority), (ptr, priority))
+GUARDED(int, set_stage, (void *ptr, int stage), (ptr, stage))
+GUARDED(int, query, (void *ptr, struct ebb_block_info *out), (ptr, out))
+GUARDED(int, get_stats, (struct ebb_stats * out), (out))
+GUARDED(int, push_peak, (void), ())
+GUARDED(int, pop_peak, (struct ebb_stats * out), (out))
+GUARDED(int, set_pressure_callback, (ebb_pressure_fn fn, void *arg), (fn, arg))

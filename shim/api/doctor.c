@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* doctor.c - see doctor.h. */
 #include "base/doctor.h"
-
-#include "base/machine.h"
-#include "base/size.h"
-#include "ledger/limit.h"
-#include "ledger/state.h"
 
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -12,6 +8,11 @@
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "base/machine.h"
+#include "base/size.h"
+#include "ledger/limit.h"
+#include "ledger/state.h"
 
 struct amount {
     char text[SIZE_TEXT_BYTES];
@@ -21,7 +22,7 @@ static struct amount amount_of(uint64_t bytes)
 {
     struct amount amount;
 
-    size_format(bytes, amount.text, sizeof amount.text);
+    size_format(bytes, amount.text, sizeof(amount.text));
     return amount;
 }
 
@@ -30,7 +31,7 @@ static void show_device(FILE *out, unsigned ordinal)
     char name[24];
 
     limit_ready(ordinal);
-    snprintf(name, sizeof name, "device %u", ordinal);
+    snprintf(name, sizeof(name), "device %u", ordinal);
     doctor_line(out, name, "budget %s of %s", amount_of(core.devices[ordinal].configured_bytes).text,
                 amount_of(core.devices[ordinal].total_bytes).text);
 }

@@ -8,7 +8,7 @@ enum {
     BRACKETS = 64
 };
 
-/* What was outside of a bracket when it began. */
+/* Counts and peaks from outside of a bracket, when it began. */
 static struct bracket {
     struct ebb_stats before; /* counts */
     uint64_t device_bytes[DEVICE_MAX], host_bytes, disk_bytes;
@@ -90,7 +90,7 @@ static uint64_t restart(struct budget *budget)
 int figures_push(void)
 {
     struct bracket *fresh;
-    int r = -ENOSPC;
+    int error = -ENOSPC;
 
     lock_acquire(&lock);
     if (depth < BRACKETS) {
@@ -102,10 +102,10 @@ int figures_push(void)
         fresh->host_bytes = restart(&core.host_budget);
         lock_release(&core.lock);
         fresh->disk_bytes = disk_peak(&core.disk, true, 0);
-        r = 0;
+        error = 0;
     }
     lock_release(&lock);
-    return r;
+    return error;
 }
 
 static void raise(struct budget *budget, uint64_t peak_bytes)
@@ -130,7 +130,7 @@ static void subtract(struct ebb_stats *out, const struct ebb_stats *before)
 int figures_pop(unsigned ordinal, struct ebb_stats *out)
 {
     const struct bracket *inner;
-    int r = -EINVAL;
+    int error = -EINVAL;
 
     lock_acquire(&lock);
     if (depth) {
@@ -145,8 +145,8 @@ int figures_pop(unsigned ordinal, struct ebb_stats *out)
         raise(&core.host_budget, inner->host_bytes);
         lock_release(&core.lock);
         disk_peak(&core.disk, false, inner->disk_bytes);
-        r = 0;
+        error = 0;
     }
     lock_release(&lock);
-    return r;
+    return error;
 }

@@ -7,8 +7,8 @@
  *
  * Threads  any. Figures of one call are exact one by one, not one instant.
  */
-#ifndef EBB_PEAKS_H
-#define EBB_PEAKS_H
+#ifndef EBB_FIGURES_H
+#define EBB_FIGURES_H
 
 #include "ebbtide.h"
 

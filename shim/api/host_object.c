@@ -21,36 +21,36 @@ static void keep_to_share(void)
 
 int host_object_register(void *ptr, size_t bytes, const char *name)
 {
-    int r = host_block_register(ptr, bytes, 0, name);
+    int error = host_block_register(ptr, bytes, 0, name);
 
-    if (!r) {
+    if (!error) {
         share_begin();
         keep_to_share();
     }
-    return r;
+    return error;
 }
 
-/* Some of it is away. Once its pin counts, what is too much with it can be told. */
+/* A part of the block is away. Once its pin counts, the bytes that are too many with it are known. */
 static int pin_away(void *ptr)
 {
     struct host_block_info info;
-    int r;
+    int error;
 
     if (pressure_callback_asking())
         return -EDEADLK;
     mover_take();
-    r = host_block_pin(ptr, HOST_PIN_COUNT);
-    if (!r) {
-        r = host_block_query(ptr, &info);
-        r = r ? r : host_share_make_room(info.away_bytes);
-        r = r ? r : host_block_pin(ptr, 0);
+    error = host_block_pin(ptr, HOST_PIN_COUNT);
+    if (!error) {
+        error = host_block_query(ptr, &info);
+        error = error ? error : host_share_make_room(info.away_bytes);
+        error = error ? error : host_block_pin(ptr, 0);
         host_block_unpin(ptr);
     }
     mover_give();
-    return r;
+    return error;
 }
 
-/* What it would need, to be told to who may have some. */
+/* The bytes that it needs are asked of a program that may have some. */
 static bool ask_for(void *ptr)
 {
     struct host_block_info info;
@@ -61,33 +61,33 @@ static bool ask_for(void *ptr)
 int host_object_pin(void *ptr, unsigned flags)
 {
     unsigned tries = 0;
-    int r;
+    int error;
 
     do {
-        r = host_block_pin(ptr, flags & EBB_NOWAIT ? HOST_PIN_NOWAIT : HOST_PIN_COMPLETE);
-        if (r == -EAGAIN && !(flags & EBB_NOWAIT))
-            r = pin_away(ptr);
-    } while (r == -ENOSPC && tries++ < PRESSURE_TRIES && ask_for(ptr));
-    return r;
+        error = host_block_pin(ptr, flags & EBB_NOWAIT ? HOST_PIN_NOWAIT : HOST_PIN_COMPLETE);
+        if (error == -EAGAIN && !(flags & EBB_NOWAIT))
+            error = pin_away(ptr);
+    } while (error == -ENOSPC && tries++ < PRESSURE_TRIES && ask_for(ptr));
+    return error;
 }
 
 int host_object_unpin(void *ptr)
 {
-    int r = host_block_unpin(ptr);
+    int error = host_block_unpin(ptr);
 
-    if (!r)
+    if (!error)
         keep_to_share();
-    return r;
+    return error;
 }
 
 int host_object_prefetch(void *ptr)
 {
-    int r;
+    int error;
 
     if (pressure_callback_asking())
         return -EDEADLK;
     (void)host_block_touch(ptr); /* as on a device: it is about to be used */
-    r = host_block_bring(ptr);
+    error = host_block_bring(ptr);
     keep_to_share();
-    return r;
+    return error;
 }

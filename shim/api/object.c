@@ -43,7 +43,7 @@ static void describe(struct object *object, uint64_t bytes, unsigned flags, cons
     log_print(object->name, sizeof(object->name), "%s", name ? name : "");
 }
 
-/* Would the budget be over its high mark with so much more? */
+/* True when the budget would be over its high mark with so much more. */
 static bool over_mark(const struct budget *budget, uint64_t more_bytes)
 {
     const struct size_spec high = {.kind = SIZE_FRACTION, .ppm = core.options->high_ppm};
@@ -70,12 +70,12 @@ static void place(uint32_t first)
 int object_register(uint64_t address, uint64_t bytes, unsigned flags, const char *name)
 {
     uint32_t first;
-    int r;
+    int error;
 
     mover_take();
     lock_acquire(&core.lock);
-    r = begin(address, bytes, &first);
-    if (!r) {
+    error = begin(address, bytes, &first);
+    if (!error) {
         chunks_each(g, &core.blocks, first)
             if (core.blocks.chunk[g].state != CHUNK_RESIDENT && !core.blocks.chunk[g].mapped)
                 atomic_fetch_sub(&core.away_unproven, 1);
@@ -86,32 +86,32 @@ int object_register(uint64_t address, uint64_t bytes, unsigned flags, const char
         share_begin();
     }
     lock_release(&core.lock);
-    if (!r)
+    if (!error)
         share_settle(core.blocks.block[first].ordinal, first);
-    if (!r && flags & EBB_CACHEABLE)
+    if (!error && flags & EBB_CACHEABLE)
         place(first);
     mover_give();
-    return r;
+    return error;
 }
 
 int object_unregister(uint64_t address)
 {
     struct block *block;
     uint32_t first;
-    int r;
+    int error;
 
     mover_take();
-    r = object_lock(address, &first);
-    if (!r) {
-        r = object_pins(first) ? -EBUSY : 0;
+    error = object_lock(address, &first);
+    if (!error) {
+        error = object_pins(first) ? -EBUSY : 0;
         lock_release(&core.lock);
     }
-    if (!r) {
+    if (!error) {
         object_hold(first);
-        r = restore_blocks(&first, 1) < 0 ? -ENOMEM : 0;
+        error = restore_blocks(&first, 1) < 0 ? -ENOMEM : 0;
         object_let_go(first);
     }
-    if (!r) {
+    if (!error) {
         copies_void(first);
         block = &core.blocks.block[first];
         lock_acquire(&core.lock);
@@ -123,7 +123,7 @@ int object_unregister(uint64_t address)
         lock_release(&core.lock);
     }
     mover_give();
-    return r;
+    return error;
 }
 
 /* Where its chunks are; under the lock. */
@@ -153,10 +153,10 @@ int object_query(uint64_t address, struct ebb_block_info *out)
     const struct object *object;
     uint64_t stamp;
     uint32_t first;
-    int r = object_lock(address, &first);
+    int error = object_lock(address, &first);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     object = &core.blocks.object[first];
     info.bytes = object->bytes;
     info.device = core.blocks.block[first].ordinal;

@@ -22,53 +22,53 @@ void object_let_go(uint32_t first)
 int object_bring(uint32_t first)
 {
     struct object *object = &core.blocks.object[first];
-    int r;
+    int error;
 
     object_hold(first);
     object->flags |= OPERAND_KEEP;
-    r = mover_bring(first);
+    error = mover_bring(first);
     object->flags &= (uint8_t)~OPERAND_KEEP;
     object_let_go(first);
-    return r;
+    return error;
 }
 
 int object_prefetch(uint64_t address)
 {
     uint32_t first;
-    int r;
+    int error;
 
     if (pressure_callback_asking())
         return -EDEADLK;
     mover_take();
-    r = object_lock(address, &first);
-    if (!r) {
+    error = object_lock(address, &first);
+    if (!error) {
         object_stamp(first);
-        r = share_has_place(first) ? 0 : -ENOSPC;
+        error = share_has_place(first) ? 0 : -ENOSPC;
         lock_release(&core.lock);
-        if (!r)
-            r = object_bring(first);
-        if (!r)
+        if (!error)
+            error = object_bring(first);
+        if (!error)
             share_settle(core.blocks.block[first].ordinal, first);
     }
     mover_give();
-    return r;
+    return error;
 }
 
 long object_evict(uint64_t address, int tier)
 {
     uint32_t first;
-    long r;
+    long moved;
 
     mover_take();
-    r = object_lock(address, &first);
-    if (!r) {
-        r = object_pins(first) ? -EBUSY : 0;
+    moved = object_lock(address, &first);
+    if (!moved) {
+        moved = object_pins(first) ? -EBUSY : 0;
         lock_release(&core.lock);
     }
-    if (!r)
-        r = (long)mover_send(first, tier == EBB_TIER_DISK);
+    if (!moved)
+        moved = (long)mover_send(first, tier == EBB_TIER_DISK);
     mover_give();
-    return r;
+    return moved;
 }
 
 long object_evict_any(unsigned ordinal, uint64_t bytes, int tier)

@@ -19,7 +19,7 @@ static bool settled(uint32_t first)
     return true;
 }
 
-/* Between none and one; under the lock. While it is pinned its copies stand in nobody's way. */
+/* Pins went from none to one or back; under the lock. Copies of a pinned block stand in nobody's way. */
 static void pins_changed(uint32_t first)
 {
     if (core.blocks.object[first].copies)
@@ -30,7 +30,7 @@ static void pins_changed(uint32_t first)
 static inline int count_pin(uint32_t first)
 {
     struct block *block = &core.blocks.block[first];
-    int r;
+    int error;
 
     if (block->pins[PIN_API] == UINT16_MAX)
         return -EOVERFLOW;
@@ -38,13 +38,13 @@ static inline int count_pin(uint32_t first)
         block->pins[PIN_API]++;
         return 0;
     }
-    r = share_pin(first);
-    if (!r)
+    error = share_pin(first);
+    if (!error)
         pins_changed(first);
-    return r;
+    return error;
 }
 
-/* What the last pin leaves behind when it goes. */
+/* Consequences of a pin that goes. */
 enum last_pin {
     PIN_NOT_LAST,
     PIN_LAST,
@@ -67,16 +67,16 @@ static inline enum last_pin uncount_pin(uint32_t first)
 }
 
 /* Behind the stream, if that can be. What is written on it has no good copy any more. */
-static int arrive(uint32_t first, unsigned flags, void *stream)
+static int restore_behind(uint32_t first, unsigned flags, void *stream)
 {
     struct object *object = &core.blocks.object[first];
-    int r;
+    int error;
 
     if (flags & EBB_RO)
         object->flags |= OPERAND_KEEP;
-    r = restore_stream_begin(first, stream);
+    error = restore_stream_begin(first, stream);
     object->flags &= (uint8_t)~OPERAND_KEEP;
-    return r;
+    return error;
 }
 
 /* Bytes of it that are not on the device. */
@@ -90,64 +90,64 @@ static uint64_t bytes_away(uint32_t first)
     return bytes;
 }
 
-/* What others must leave for is waited for; the copy only where nobody else can. */
+/* Room that others must leave is waited for here; the copy only if the stream cannot wait for it. */
 static int bring_behind(uint32_t first, unsigned flags, void *stream)
 {
     unsigned ordinal = core.blocks.block[first].ordinal;
     uint64_t bytes;
 
-    if (!arrive(first, flags, stream))
+    if (!restore_behind(first, flags, stream))
         return 0;
     restore_streams_settle();
     bytes = bytes_away(first);
-    if (bytes && !mover_make_room(ordinal, bytes, bytes, UINT64_MAX) && !arrive(first, flags, stream))
+    if (bytes && !mover_make_room(ordinal, bytes, bytes, UINT64_MAX) && !restore_behind(first, flags, stream))
         return 0;
     return object_bring(first);
 }
 
-/* It is away, or on its way. */
+/* The block is away, or on its way. */
 static __attribute__((noinline)) int pin_away(uint64_t address, unsigned flags, void *stream)
 {
     uint32_t first;
-    int r;
+    int error;
 
     if (stream)
         mover_take_beside();
     else
         mover_take();
-    r = object_lock(address, &first);
-    if (!r) {
-        r = count_pin(first);
+    error = object_lock(address, &first);
+    if (!error) {
+        error = count_pin(first);
         lock_release(&core.lock);
-        if (!r && (r = stream ? bring_behind(first, flags, stream) : object_bring(first)) < 0) {
+        if (!error && (error = stream ? bring_behind(first, flags, stream) : object_bring(first)) < 0) {
             lock_acquire(&core.lock);
             uncount_pin(first);
             lock_release(&core.lock);
         }
     }
     mover_give();
-    if (!r && !(flags & EBB_RO))
+    if (!error && !(flags & EBB_RO))
         copies_void(first);
-    return r;
+    return error;
 }
 
 /* 1: it is away, nothing was done. */
 static inline int pin_here(uint64_t address, unsigned flags)
 {
     uint32_t first, copies;
-    int r = object_lock(address, &first);
+    int error = object_lock(address, &first);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     copies = core.blocks.object[first].copies;
-    r = settled(first) ? count_pin(first) : 1;
+    error = settled(first) ? count_pin(first) : 1;
     lock_release(&core.lock);
-    if (__builtin_expect(!r && copies && !(flags & EBB_RO), 0))
+    if (__builtin_expect(!error && copies && !(flags & EBB_RO), 0))
         copies_void(first);
-    return r;
+    return error;
 }
 
-/* What it would need, to be told to who may have some. */
+/* The bytes that it needs are asked of a program that may have some. */
 static bool ask_for(uint64_t address)
 {
     struct block_info info;
@@ -157,31 +157,31 @@ static bool ask_for(uint64_t address)
                                  (info.bytes + GRANULE_BYTES - 1) & -GRANULE_BYTES);
 }
 
-/* pin_here has said `r`, which is not 0. */
-static __attribute__((noinline)) int pin_later(uint64_t address, unsigned flags, void *stream, int r)
+/* pin_here has said `error`, which is not 0. */
+static __attribute__((noinline)) int pin_later(uint64_t address, unsigned flags, void *stream, int error)
 {
     unsigned tries = 0;
     struct cancel_guard guard;
 
     cancel_guard_enter(&guard);
     for (;;) {
-        if (r == 1)
-            r = flags & EBB_NOWAIT           ? -EAGAIN
-                : pressure_callback_asking() ? -EDEADLK
-                                             : pin_away(address, flags, stream);
-        if (r != -ENOSPC || tries++ == PRESSURE_TRIES || !ask_for(address))
+        if (error == 1)
+            error = flags & EBB_NOWAIT           ? -EAGAIN
+                    : pressure_callback_asking() ? -EDEADLK
+                                                 : pin_away(address, flags, stream);
+        if (error != -ENOSPC || tries++ == PRESSURE_TRIES || !ask_for(address))
             break;
-        r = pin_here(address, flags);
+        error = pin_here(address, flags);
     }
     cancel_guard_leave(&guard);
-    return r;
+    return error;
 }
 
 int object_pin(uint64_t address, unsigned flags, void *stream)
 {
-    int r = pin_here(address, flags);
+    int error = pin_here(address, flags);
 
-    return __builtin_expect(!r, 1) ? 0 : pin_later(address, flags, stream, r);
+    return __builtin_expect(!error, 1) ? 0 : pin_later(address, flags, stream, error);
 }
 
 /* The last pin went, and buffers passed their maximum: this block goes when it can go for nothing, else the oldest. */
@@ -203,7 +203,7 @@ static void settle_buffers(uint32_t first)
     cancel_guard_leave(&guard);
 }
 
-/* What is on its way has come, or will not. */
+/* Chunks that are on their way have come after this, or will not. */
 static void settle_restore_streams(void)
 {
     struct cancel_guard guard;
@@ -218,21 +218,21 @@ int object_unpin(uint64_t address, unsigned flags)
 {
     enum last_pin last;
     uint32_t first;
-    int r = object_lock(address, &first);
+    int error = object_lock(address, &first);
 
-    if (!r && __builtin_expect(restore_stream_any() && !settled(first), 0)) {
+    if (!error && __builtin_expect(restore_stream_any() && !settled(first), 0)) {
         lock_release(&core.lock);
         settle_restore_streams();
-        r = object_lock(address, &first);
+        error = object_lock(address, &first);
     }
     /* Copies of what was written go before the pin: without it an eviction could take them for good. */
-    if (!r && !(flags & EBB_CLEAN) && core.blocks.object[first].copies && object_pins(first)) {
+    if (!error && !(flags & EBB_CLEAN) && core.blocks.object[first].copies && object_pins(first)) {
         lock_release(&core.lock);
         copies_void(first);
-        r = object_lock(address, &first);
+        error = object_lock(address, &first);
     }
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     if (!object_pins(first)) {
         lock_release(&core.lock);
         return -EINVAL;

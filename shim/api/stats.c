@@ -286,10 +286,10 @@ int stats_write_json(const char *path, const char *const *unhooked, unsigned unh
 {
     char name[1100], temporary[1200];
     struct sheet sheet = {0};
-    int r = expand(path, name, sizeof(name));
+    int error = expand(path, name, sizeof(name));
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     if (!core.device && !strstr(path, "%p") && access(name, F_OK) == 0)
         return 0;
     log_print(temporary, sizeof(temporary), "%s.%d.new", name, (int)getpid());

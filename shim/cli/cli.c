@@ -2,12 +2,12 @@
 /* Entry of the command: picks the subcommand. */
 #include "cli/cli.h"
 
-#include "base/versions.h"
-
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "base/versions.h"
 
 int cli_fail(const char *format, ...)
 {

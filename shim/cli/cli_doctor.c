@@ -5,16 +5,16 @@
  */
 #include "cli/cli.h"
 
-#include "base/doctor.h"
-#include "base/versions.h"
-
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-/* What the command is started again with; not for people. */
+#include "base/doctor.h"
+#include "base/versions.h"
+
+/* The argument that the command is started again with; not for people. */
 #define INSIDE "--inside"
 
 typedef int (*driver_version_fn)(int *out);
@@ -29,7 +29,7 @@ static void say_version(int version)
                                           : "");
 }
 
-/* Whether CUDA could be started. */
+/* True when CUDA could be started. */
 static bool start_cuda(void)
 {
     void *driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);

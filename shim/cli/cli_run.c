@@ -2,8 +2,6 @@
 /* ebbtide run: flags into the environment, the library into LD_PRELOAD, then the command. */
 #include "cli/cli.h"
 
-#include "base/options.h"
-
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
@@ -11,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "base/options.h"
 
 #define LIBRARY_NAME "libebbtide.so"
 
@@ -59,7 +59,7 @@ static int fail_unknown_flag(const char *flag)
     return CLI_FAILED;
 }
 
-/* Is it a value of a flag that needs none? Any other word may be the command, and no command is called 0 or 1. */
+/* A value of a flag that needs none. Any other word may be the command, and no command is called 0 or 1. */
 static bool is_switch(const char *word)
 {
     return word && (strcmp(word, "0") == 0 || strcmp(word, "1") == 0);

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* call_site.c - see call_site.h. */
 #include "cuda/call_site.h"
 
-#include "base/table.h"
-
 #include <dlfcn.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 
+#include "base/table.h"
+
 static __thread const void *entered __attribute__((tls_model("initial-exec")));
 
-/* One word a site: its address times two, and the answer in bit 0. Lost entries are asked for again. */
+/* One word a call site: its address times two, and the answer in bit 0. Lost entries are asked for again. */
 enum {
     REMEMBERED = 1024
 };
-static uint64_t remembered[REMEMBERED];
+static _Atomic uint64_t remembered[REMEMBERED];
 
 const void *call_site_enter(const void *call_site)
 {
@@ -41,25 +43,25 @@ static bool is_nvidia_library(const char *path)
     const char *slash = strrchr(path, '/');
     const char *name = slash ? slash + 1 : path;
 
-    for (unsigned i = 0; i < sizeof prefix / sizeof *prefix; i++)
+    for (unsigned i = 0; i < sizeof(prefix) / sizeof(*prefix); i++)
         if (strncmp(name, prefix[i], strlen(prefix[i])) == 0)
             return true;
     return false;
 }
 
-bool call_site_is_nvidia(const void *site)
+bool call_site_is_nvidia(const void *call_site)
 {
-    uint64_t key = (uint64_t)(uintptr_t)site << 1;
-    uint64_t *place = &remembered[table_hash(key) & (REMEMBERED - 1)];
-    uint64_t seen = __atomic_load_n(place, __ATOMIC_RELAXED);
+    uint64_t key = (uint64_t)(uintptr_t)call_site << 1;
+    _Atomic uint64_t *place = &remembered[table_hash(key) & (REMEMBERED - 1)];
+    uint64_t seen = atomic_load_explicit(place, memory_order_relaxed);
     Dl_info info;
 
-    if (!site)
+    if (!call_site)
         return false;
     if ((seen & ~(uint64_t)1) == key)
         return seen & 1;
-    bool is = dladdr(site, &info) && info.dli_fname && is_nvidia_library(info.dli_fname);
+    bool is = dladdr(call_site, &info) && info.dli_fname && is_nvidia_library(info.dli_fname);
 
-    __atomic_store_n(place, key | is, __ATOMIC_RELAXED);
+    atomic_store_explicit(place, key | is, memory_order_relaxed);
     return is;
 }

@@ -5,8 +5,8 @@
  * With a shared runtime its functions leave the program's call site here before they go on into the driver; with a
  * static one the driver's hooks see the caller themselves.
  */
-#ifndef EBB_SITE_H
-#define EBB_SITE_H
+#ifndef EBB_CALL_SITE_H
+#define EBB_CALL_SITE_H
 
 #include <stdbool.h>
 
@@ -17,8 +17,8 @@ void call_site_leave(const void *before);
 /** The program's call site: what a runtime function of this thread has left, else the driver's own caller. */
 const void *call_site_of(const void *call_site);
 
-/** True when the code at `site` belongs to one of NVIDIA's own libraries (cuBLAS, cuDNN, NCCL, ...), whose internal
+/** True when the code at `call_site` belongs to one of NVIDIA's own libraries (cuBLAS, cuDNN, NCCL, ...), whose internal
  *  memory never moves. The answer for an address is remembered. */
-bool call_site_is_nvidia(const void *site);
+bool call_site_is_nvidia(const void *call_site);
 
 #endif

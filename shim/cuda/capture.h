@@ -9,7 +9,7 @@
 
 #include "cuda/real.h"
 
-/** Whether any capture is open. One load. */
+/** True while any capture is open. One load. */
 bool capture_open(void);
 
 /** Around a call that would break an open capture: none begins meanwhile. False: one is open, do not call. Short, since
@@ -17,7 +17,7 @@ bool capture_open(void);
 bool capture_hold_off(void);
 void capture_let_begin(void);
 
-/** Whether what is submitted to the stream now is recorded instead of run. One load while no capture is open.
+/** True when work that is submitted to the stream now is recorded instead of run. One load while no capture is open.
  *  `per_thread`: stream 0 is the thread's own. */
 bool capture_records(CUstream stream, bool per_thread);
 

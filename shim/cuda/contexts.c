@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* contexts.c - see contexts.h. */
 #include "cuda/contexts.h"
+
+#include <errno.h>
 
 #include "base/lock.h"
 #include "base/table.h"
-
-#include <errno.h>
 
 struct home {
     CUcontext context; /* NULL: no streams */

@@ -60,7 +60,7 @@ bool contexts_here(struct place *out);
 struct entered {
     CUcontext context;
     CUstream stream[STREAM_WAYS];
-    CUfunction *kernel;       /**< of the search, in this context; device_scan.c loads it, NULL before */
+    CUfunction *kernel;       /**< of the scan, in this context; device_scan.c loads it, NULL before */
     CUstreamCaptureMode mode; /**< the thread's own */
 };
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* cross_device.c - see cross_device.h. */
 #include "cuda/cross_device.h"
 
 #include "cuda/capture.h"
@@ -7,20 +8,20 @@
 #include "cuda/driver_memory.h"
 
 /* The stream that the call goes to, by a name that means the same in every entry. */
-static CUstream stream_of(const struct cross_device *crossing)
+static CUstream stream_of(const struct cross_device *cross)
 {
-    CUstream stream = crossing->stream ? *crossing->stream : NULL;
+    CUstream stream = cross->stream ? *cross->stream : NULL;
 
     if (stream)
         return stream;
-    return crossing->per_thread ? CU_STREAM_PER_THREAD : CU_STREAM_LEGACY;
+    return cross->per_thread ? CU_STREAM_PER_THREAD : CU_STREAM_LEGACY;
 }
 
 /* Which context makes the call: its stream's. A default stream is the current context's, and so is one that captures,
  * which does not tell. */
-static bool place_of(const struct cross_device *crossing, struct place *out)
+static bool place_of(const struct cross_device *cross, struct place *out)
 {
-    CUstream stream = stream_of(crossing);
+    CUstream stream = stream_of(cross);
 
     if (!contexts_here(out))
         return false;
@@ -46,12 +47,12 @@ static bool find_far(const struct use *use, unsigned ordinal, struct block_info 
     return false;
 }
 
-bool cross_device_is(const struct cross_device *crossing, const struct use *use)
+bool cross_device_is(const struct cross_device *cross, const struct use *use)
 {
     struct block_info far;
     struct place place;
 
-    return contexts_device_count() > 1 && use->count && place_of(crossing, &place) &&
+    return contexts_device_count() > 1 && use->count && place_of(cross, &place) &&
            find_far(use, place.ordinal, &far);
 }
 
@@ -124,39 +125,39 @@ static CUDA_MEMCPY3D_PEER of_volume(const CUDA_MEMCPY3D *volume)
     };
 }
 
-static CUDA_MEMCPY3D_PEER of_flat(const struct cross_device *crossing)
+static CUDA_MEMCPY3D_PEER of_flat(const struct cross_device *cross)
 {
     return (CUDA_MEMCPY3D_PEER){
         .srcMemoryType = CU_MEMORYTYPE_UNIFIED,
-        .srcDevice = crossing->from,
+        .srcDevice = cross->from,
         .dstMemoryType = CU_MEMORYTYPE_UNIFIED,
-        .dstDevice = crossing->to,
-        .WidthInBytes = crossing->bytes,
+        .dstDevice = cross->to,
+        .WidthInBytes = cross->bytes,
         .Height = 1,
         .Depth = 1,
     };
 }
 
 /* A copy between two places on devices, which the caller does not wait for in any of its forms. */
-static bool copy_between(struct cross_device *crossing, const struct place *place)
+static bool copy_between(struct cross_device *cross, const struct place *place)
 {
     CUDA_MEMCPY3D_PEER copy;
 
-    if (crossing->form == CROSS_DEVICE_NONE)
+    if (cross->form == CROSS_DEVICE_NONE)
         return false;
-    copy = crossing->form == CROSS_DEVICE_PLANE    ? of_plane(crossing->plane)
-           : crossing->form == CROSS_DEVICE_VOLUME ? of_volume(crossing->volume)
-                                                   : of_flat(crossing);
+    copy = cross->form == CROSS_DEVICE_PLANE    ? of_plane(cross->plane)
+           : cross->form == CROSS_DEVICE_VOLUME ? of_volume(cross->volume)
+                                                : of_flat(cross);
     if (!is_on_device(copy.dstMemoryType, copy.dstDevice) ||
         !is_on_device(copy.srcMemoryType, copy.srcDevice))
         return false;
     copy.dstContext = context_of(copy.dstDevice, place->context);
     copy.srcContext = context_of(copy.srcDevice, place->context);
-    if (crossing->form != CROSS_DEVICE_FLAT && real.cuMemcpy3DPeerAsync)
-        crossing->result = real.cuMemcpy3DPeerAsync(&copy, stream_of(crossing));
-    else if (crossing->form == CROSS_DEVICE_FLAT && real.cuMemcpyPeerAsync)
-        crossing->result = real.cuMemcpyPeerAsync(copy.dstDevice, copy.dstContext, copy.srcDevice,
-                                                  copy.srcContext, crossing->bytes, stream_of(crossing));
+    if (cross->form != CROSS_DEVICE_FLAT && real.cuMemcpy3DPeerAsync)
+        cross->result = real.cuMemcpy3DPeerAsync(&copy, stream_of(cross));
+    else if (cross->form == CROSS_DEVICE_FLAT && real.cuMemcpyPeerAsync)
+        cross->result = real.cuMemcpyPeerAsync(copy.dstDevice, copy.dstContext, copy.srcDevice,
+                                               copy.srcContext, cross->bytes, stream_of(cross));
     else
         return false;
     return true;
@@ -188,96 +189,96 @@ static CUresult mark_in(CUcontext context, CUstream stream, CUevent *out)
 }
 
 /* The stream for the call in the block's context, which is current. */
-static bool detour_stream(struct cross_device *crossing)
+static bool detour_stream(struct cross_device *cross)
 {
-    crossing->detour = CU_STREAM_PER_THREAD;
-    if (crossing->stream && real.cuStreamCreate(&crossing->detour, CU_STREAM_NON_BLOCKING) != CUDA_SUCCESS)
+    cross->detour = CU_STREAM_PER_THREAD;
+    if (cross->stream && real.cuStreamCreate(&cross->detour, CU_STREAM_NON_BLOCKING) != CUDA_SUCCESS)
         return false;
-    if (real.cuStreamWaitEvent(crossing->detour, crossing->before, 0) == CUDA_SUCCESS)
+    if (real.cuStreamWaitEvent(cross->detour, cross->before, 0) == CUDA_SUCCESS)
         return true;
-    if (crossing->stream)
-        real.cuStreamDestroy_v2(crossing->detour);
+    if (cross->stream)
+        real.cuStreamDestroy_v2(cross->detour);
     return false;
 }
 
 /* Into the block's context, behind what the program's stream has. False: as if it had not been tried. */
-static bool detour_begin(struct cross_device *crossing, const struct place *place, CUcontext owner)
+static bool detour_begin(struct cross_device *cross, const struct place *place, CUcontext owner)
 {
     CUcontext popped;
     bool is_ready;
 
     if (!real.cuEventRecord || !real.cuStreamWaitEvent ||
-        mark_in(place->context, stream_of(crossing), &crossing->before) != CUDA_SUCCESS)
+        mark_in(place->context, stream_of(cross), &cross->before) != CUDA_SUCCESS)
         return false;
     is_ready = real.cuCtxPushCurrent_v2(owner) == CUDA_SUCCESS;
-    if (is_ready && !detour_stream(crossing)) {
+    if (is_ready && !detour_stream(cross)) {
         real.cuCtxPopCurrent_v2(&popped);
         is_ready = false;
     }
     if (!is_ready) {
-        real.cuEventDestroy_v2(crossing->before);
+        real.cuEventDestroy_v2(cross->before);
         return false;
     }
-    crossing->owner = owner;
-    crossing->home = place->context;
-    if (crossing->stream) {
-        crossing->instead_of = *crossing->stream;
-        *crossing->stream = crossing->detour;
+    cross->owner = owner;
+    cross->home = place->context;
+    if (cross->stream) {
+        cross->instead_of = *cross->stream;
+        *cross->stream = cross->detour;
     }
     return true;
 }
 
-bool cross_device_begin(struct cross_device *crossing, const struct use *use)
+bool cross_device_begin(struct cross_device *cross, const struct use *use)
 {
     struct block_info far;
     struct place place;
     CUstreamCaptureMode mode;
 
-    if (!place_of(crossing, &place) || !find_far(use, place.ordinal, &far))
+    if (!place_of(cross, &place) || !find_far(use, place.ordinal, &far))
         return false;
-    if (copy_between(crossing, &place))
+    if (copy_between(cross, &place))
         return true;
-    if (capture_records(crossing->stream ? *crossing->stream : NULL, crossing->per_thread))
+    if (capture_records(cross->stream ? *cross->stream : NULL, cross->per_thread))
         return false;
     mode = quiet_begin();
-    detour_begin(crossing, &place, (CUcontext)(uintptr_t)far.context);
+    detour_begin(cross, &place, (CUcontext)(uintptr_t)far.context);
     quiet_end(mode);
     return false;
 }
 
 /* The program's stream waits for the call. The block's context is current. */
-static bool join(const struct cross_device *crossing)
+static bool join(const struct cross_device *cross)
 {
     CUcontext popped;
     CUevent after;
     bool is_joined;
 
-    if (mark(crossing->detour, &after) != CUDA_SUCCESS)
+    if (mark(cross->detour, &after) != CUDA_SUCCESS)
         return false;
-    is_joined = real.cuCtxPushCurrent_v2(crossing->home) == CUDA_SUCCESS;
+    is_joined = real.cuCtxPushCurrent_v2(cross->home) == CUDA_SUCCESS;
     if (is_joined) {
-        is_joined = real.cuStreamWaitEvent(stream_of(crossing), after, 0) == CUDA_SUCCESS;
+        is_joined = real.cuStreamWaitEvent(stream_of(cross), after, 0) == CUDA_SUCCESS;
         real.cuCtxPopCurrent_v2(&popped);
     }
     real.cuEventDestroy_v2(after);
     return is_joined;
 }
 
-void cross_device_end(struct cross_device *crossing)
+void cross_device_end(struct cross_device *cross)
 {
     CUstreamCaptureMode mode;
     CUcontext popped;
 
-    if (!crossing->owner)
+    if (!cross->owner)
         return;
     mode = quiet_begin();
-    if (crossing->stream)
-        *crossing->stream = crossing->instead_of;
-    if (!join(crossing)) /* what cannot wait there is waited for here */
-        real.cuStreamSynchronize(crossing->detour);
-    if (crossing->stream)
-        real.cuStreamDestroy_v2(crossing->detour);
+    if (cross->stream)
+        *cross->stream = cross->instead_of;
+    if (!join(cross)) /* a stream that cannot wait is waited for here */
+        real.cuStreamSynchronize(cross->detour);
+    if (cross->stream)
+        real.cuStreamDestroy_v2(cross->detour);
     real.cuCtxPopCurrent_v2(&popped);
-    real.cuEventDestroy_v2(crossing->before);
+    real.cuEventDestroy_v2(cross->before);
     quiet_end(mode);
 }

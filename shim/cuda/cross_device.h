@@ -11,13 +11,13 @@
  *
  * Threads  any. cross_device_begin and cross_device_end stand around the real call, inside the user section.
  */
-#ifndef EBB_CROSSING_H
-#define EBB_CROSSING_H
+#ifndef EBB_CROSS_DEVICE_H
+#define EBB_CROSS_DEVICE_H
 
-#include "engine/core.h"
 #include "cuda/real.h"
+#include "engine/core.h"
 
-/** What a call copies, as far as it could be a copy between devices. */
+/** The shape of a call that could be a copy between devices. */
 enum cross_device_form {
     CROSS_DEVICE_NONE, /**< a set, or one side is an address of the host's by the call's name */
     CROSS_DEVICE_FLAT,
@@ -40,29 +40,29 @@ struct cross_device {
     CUstream detour, instead_of;
 };
 
-static inline void cross_device_init(struct cross_device *crossing, bool per_thread)
+static inline void cross_device_init(struct cross_device *cross, bool per_thread)
 {
-    crossing->form = CROSS_DEVICE_NONE;
-    crossing->per_thread = per_thread;
-    crossing->stream = NULL;
-    crossing->owner = NULL;
+    cross->form = CROSS_DEVICE_NONE;
+    cross->per_thread = per_thread;
+    cross->stream = NULL;
+    cross->owner = NULL;
 }
 
-static inline void cross_device_flat(struct cross_device *crossing, CUdeviceptr to, CUdeviceptr from,
+static inline void cross_device_flat(struct cross_device *cross, CUdeviceptr to, CUdeviceptr from,
                                      size_t bytes)
 {
-    crossing->form = CROSS_DEVICE_FLAT;
-    crossing->to = to;
-    crossing->from = from;
-    crossing->bytes = bytes;
+    cross->form = CROSS_DEVICE_FLAT;
+    cross->to = to;
+    cross->from = from;
+    cross->bytes = bytes;
 }
 
 /** True for a call with a block that the device which makes it has no access to. */
-bool cross_device_is(const struct cross_device *crossing, const struct use *use);
+bool cross_device_is(const struct cross_device *cross, const struct use *use);
 
 /** Make the call, or have the program's call made in the right context. True: it was made, with `result`. False: the
  *  caller makes it, in the thread's own default stream where `owner` is set, and then calls cross_device_end. */
-bool cross_device_begin(struct cross_device *crossing, const struct use *use);
-void cross_device_end(struct cross_device *crossing);
+bool cross_device_begin(struct cross_device *cross, const struct use *use);
+void cross_device_end(struct cross_device *cross);
 
 #endif

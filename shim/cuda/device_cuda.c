@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* device_cuda.c - see device_cuda.h. */
 #include "cuda/device_cuda.h"
-
-#include "base/options.h"
 
 #include <errno.h>
 #include <time.h>
+
+#include "base/options.h"
 
 int device_cuda_error(CUresult result)
 {
@@ -124,7 +125,7 @@ static bool granularity_fits(unsigned ordinal)
            bytes && GRANULE_BYTES % bytes == 0;
 }
 
-/* What movable blocks need of every device. */
+/* Capabilities that movable blocks need of every device. */
 static bool has_vmm(void)
 {
     for (unsigned i = 0; i < contexts_device_count(); i++) {

@@ -27,7 +27,7 @@ struct options;
  *  -ENOTSUP: a driver without what blocks need. */
 int device_cuda_init(const struct options *options, struct device **out);
 
-/** Does the driver let us map memory of the device, and use it? Tried at the first call, in the current context: before
+/** True when the driver lets us map memory of the device, and use it. Tried at the first call, in the current context: before
  *  the device's first block. False, said once: its memory is the driver's affair. Not while anything is locked. */
 bool device_cuda_maps(unsigned ordinal);
 
@@ -35,7 +35,7 @@ bool device_cuda_maps(unsigned ordinal);
  *  has followed a "no". Not while anything is locked. */
 void device_cuda_host_ready(void);
 
-/** May that device touch the blocks of `owner`: it is the owner, or a peer that was let in. */
+/** True when that device may touch the blocks of `owner`: it is the owner, or a peer that was let in. */
 bool device_cuda_reaches(unsigned ordinal, unsigned owner);
 
 /** A peer may or may no longer reach the memory of `owner`: every block there is granted anew. */
@@ -61,7 +61,7 @@ int device_map_reserve(struct device *self, uint64_t bytes, uint64_t *out_base);
 void device_map_unreserve(struct device *self, uint64_t base, uint64_t bytes);
 int device_map_create(struct device *self, unsigned ordinal, uint64_t bytes, uint64_t *out_handle);
 
-/** What a handle can do besides being mapped. */
+/** Abilities of a handle besides being mapped. */
 struct device_kind {
     bool
         is_shareable; /**< any cudaMalloc memory may be exported later, and a handle is shareable from birth or not */
@@ -84,7 +84,7 @@ bool device_map_in_arena(uint64_t address);
 
 int device_host_create(struct device *self, uint64_t bytes, bool mappable, struct host_memory *out);
 void device_host_destroy(struct device *self, struct host_memory *memory);
-/** Is it worth trying whether host memory can be mapped? */
+/** True when it is worth trying whether host memory can be mapped. */
 bool device_host_is_open(const struct options *options);
 
 int device_copy(struct device *self, unsigned ordinal, uint64_t to, uint64_t from, uint64_t bytes);

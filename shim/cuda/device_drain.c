@@ -4,15 +4,15 @@
  * cuCtxRecordEvent has each context synchronised by a thread that we wait for no longer than the deadline. What a
  * wait ran out of time on, event or thread, is kept: it tells when the work has ended after all.
  */
-#include "base/lock.h"
 #include "cuda/device_cuda.h"
-
-#include "cuda/capture.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
+
+#include "base/lock.h"
+#include "cuda/capture.h"
 
 enum {
     FIRST_NAP_NS = 2000,
@@ -98,7 +98,7 @@ static int wait_event(const struct drain *drain, CUevent event)
     return error_of(result);
 }
 
-/* What the synchronising thread and the waiter share; the last of the two frees it. */
+/* State that the synchronising thread and the waiter share; the last of the two frees it. */
 struct sync {
     struct lock lock;
     pthread_cond_t ended;
@@ -143,7 +143,7 @@ static void *synchronise(void *arg)
 
 static struct sync *sync_start(CUcontext context)
 {
-    struct sync *sync = calloc(1, sizeof *sync);
+    struct sync *sync = calloc(1, sizeof(*sync));
     pthread_t thread;
 
     if (!sync)

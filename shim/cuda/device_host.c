@@ -2,16 +2,17 @@
 /* Host memory that blocks go to: physical memory that maps at a block's address, or plain pinned memory. */
 #include "cuda/device_cuda.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "base/log.h"
 #include "base/options.h"
 #include "base/table.h"
 #include "engine/core.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 enum trip {
     UNTRIED,
@@ -21,7 +22,7 @@ enum trip {
 
 /* Where host memory that can be mapped comes from; found before anyone asks for it. */
 static CUmemLocation host_location;
-static int answer = WORKS; /* enum trip: can it be mapped at all */
+static atomic_int answer = WORKS; /* enum trip: can it be mapped at all */
 
 /* Memory of ours that is pinned. */
 struct pinned {
@@ -31,7 +32,7 @@ struct pinned {
 
 static struct table slabs = TABLE_INIT(struct pinned);
 
-static int round_trip; /* enum trip, of a copy through a mapped address */
+static atomic_int round_trip; /* enum trip, of a copy through a mapped address */
 
 static int create_at(CUmemLocation location, uint64_t bytes, uint64_t *out_handle)
 {
@@ -179,7 +180,8 @@ void device_host_context_new(void)
     struct table_copy copy;
     int refused = BROKEN;
 
-    __atomic_compare_exchange_n(&answer, &refused, UNTRIED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    atomic_compare_exchange_strong_explicit(&answer, &refused, UNTRIED, memory_order_acq_rel,
+                                            memory_order_relaxed);
     if (table_copy(&slabs, &copy))
         return;
     for (uint32_t i = 0; i < copy.count; i++) {
@@ -221,8 +223,8 @@ static enum trip copies_through(const struct host_memory *memory)
         same = false;
     else {
         same = !device_map_grant(NULL, ordinal, address, memory->bytes) &&
-               !device_copy(NULL, ordinal, address + half, address, WORDS * sizeof *from) &&
-               !device_copied(NULL, ordinal) && memcmp(from, to, WORDS * sizeof *from) == 0;
+               !device_copy(NULL, ordinal, address + half, address, WORDS * sizeof(*from)) &&
+               !device_copied(NULL, ordinal) && memcmp(from, to, WORDS * sizeof(*from)) == 0;
         device_map_unmap(NULL, address, memory->bytes);
     }
     device_map_unreserve(NULL, address, memory->bytes);
@@ -242,9 +244,9 @@ int device_host_create(struct device *self, uint64_t bytes, bool mappable, struc
 
     if (error)
         return error;
-    if (__atomic_load_n(&round_trip, __ATOMIC_RELAXED) == UNTRIED)
-        __atomic_store_n(&round_trip, (int)copies_through(&memory), __ATOMIC_RELAXED);
-    if (__atomic_load_n(&round_trip, __ATOMIC_RELAXED) == BROKEN) {
+    if (atomic_load_explicit(&round_trip, memory_order_relaxed) == UNTRIED)
+        atomic_store_explicit(&round_trip, (int)copies_through(&memory), memory_order_relaxed);
+    if (atomic_load_explicit(&round_trip, memory_order_relaxed) == BROKEN) {
         self->host_mappable = false;
         device_host_destroy(self, &memory);
         log_line(LOG_WARN,
@@ -297,8 +299,8 @@ static bool has_bare_node(void)
     char online[256];
     char memory[256];
 
-    read_nodes("/sys/devices/system/node/online", online, sizeof online);
-    read_nodes("/sys/devices/system/node/has_memory", memory, sizeof memory);
+    read_nodes("/sys/devices/system/node/online", online, sizeof(online));
+    read_nodes("/sys/devices/system/node/has_memory", memory, sizeof(memory));
     return online[0] && memory[0] && strcmp(online, memory) != 0;
 }
 
@@ -342,12 +344,12 @@ void device_cuda_host_ready(void)
     CUmemLocation location;
     bool works;
 
-    if (__atomic_load_n(&answer, __ATOMIC_ACQUIRE) != UNTRIED)
+    if (atomic_load_explicit(&answer, memory_order_acquire) != UNTRIED)
         return;
     /* Two threads that come here at once find the same. */
     works = find_location(&location);
     if (works)
         host_location = location;
     core_residency(works);
-    __atomic_store_n(&answer, works ? WORKS : BROKEN, __ATOMIC_RELEASE);
+    atomic_store_explicit(&answer, works ? WORKS : BROKEN, memory_order_release);
 }

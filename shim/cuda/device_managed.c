@@ -12,15 +12,15 @@
  */
 #include "cuda/device_cuda.h"
 
+#include <errno.h>
+
 #include "base/log.h"
 #include "base/table.h"
-
-#include <errno.h>
 
 /* Names of places: device i is i + 1. */
 #define HOST_HANDLE ((uint64_t)DEVICE_MAX + 1)
 
-/* What stands for host memory where a transfer wants an address: no processor has addresses like it. */
+/* Stand-in for host memory where a transfer wants an address: no processor has addresses like it. */
 #define HOST_ALIAS ((uint64_t)1 << 62)
 
 /* Ranges that begin behind the start of what the driver gave, which was not aligned; to that start. */
@@ -145,8 +145,8 @@ static int send(unsigned ordinal, uint64_t address, uint64_t bytes, bool leaves)
     return error;
 }
 
-/* What is mapped there is in memory from the start, as cudaMalloc's is, so what the driver has free is the limit
- * where no budget is. The driver would make room by itself, of pages that it chooses. */
+/* Mapped memory is there from the start, as cudaMalloc's is, so the driver's free memory is the limit where no budget
+ * is. The driver would make room by itself, of pages that it chooses. */
 static int device_create(struct device *self, unsigned ordinal, uint64_t bytes, uint64_t *out_handle)
 {
     uint64_t free_bytes, total_bytes;

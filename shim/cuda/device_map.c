@@ -2,9 +2,10 @@
 /* Address space, physical memory, and what is mapped where for whom. */
 #include "cuda/device_cuda.h"
 
-#include "base/table.h"
-
 #include <errno.h>
+#include <stdatomic.h>
+
+#include "base/table.h"
 
 struct grant {
     uint64_t bytes;
@@ -14,7 +15,7 @@ struct grant {
 /* Every range that is granted now, so that a new peer can be let in. */
 static struct table grants = TABLE_INIT(struct grant);
 /* Bit p of peers[owner]: device p reaches the memory of owner. */
-static uint32_t peers[DEVICE_MAX];
+static _Atomic uint32_t peers[DEVICE_MAX];
 
 static uint64_t arena_base;
 static uint64_t arena_bytes;
@@ -139,7 +140,7 @@ int device_map_unmap(struct device *self, uint64_t address, uint64_t bytes)
 
 static uint32_t reachers_of(unsigned ordinal)
 {
-    return __atomic_load_n(&peers[ordinal], __ATOMIC_ACQUIRE) | 1u << ordinal;
+    return atomic_load_explicit(&peers[ordinal], memory_order_acquire) | 1u << ordinal;
 }
 
 uint32_t device_map_reachers(struct device *self, unsigned ordinal)
@@ -186,7 +187,7 @@ bool device_cuda_reaches(unsigned ordinal, unsigned owner)
 {
     /* Without an arena of mappings blocks are managed memory, which everybody reaches. */
     return ordinal == owner || !arena_bytes || owner >= DEVICE_MAX || ordinal >= DEVICE_MAX ||
-           __atomic_load_n(&peers[owner], __ATOMIC_ACQUIRE) >> ordinal & 1;
+           atomic_load_explicit(&peers[owner], memory_order_acquire) >> ordinal & 1;
 }
 
 void device_cuda_peer(unsigned owner, unsigned peer, bool enabled)
@@ -200,9 +201,9 @@ void device_cuda_peer(unsigned owner, unsigned peer, bool enabled)
     if (owner >= DEVICE_MAX || peer >= DEVICE_MAX || owner == peer)
         return;
     if (enabled)
-        __atomic_or_fetch(&peers[owner], 1u << peer, __ATOMIC_ACQ_REL);
+        atomic_fetch_or_explicit(&peers[owner], 1u << peer, memory_order_acq_rel);
     else
-        __atomic_and_fetch(&peers[owner], ~(1u << peer), __ATOMIC_ACQ_REL);
+        atomic_fetch_and_explicit(&peers[owner], ~(1u << peer), memory_order_acq_rel);
     if (table_copy(&grants, &copy))
         return;
     CUstreamCaptureMode mode = quiet_begin();

@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What kind of memory a device's driver lets us map. A driver may say that it can and fail only when access is granted,
+ * Kinds of memory that a device's driver lets us map. A driver may say that it can and fail only when access is granted,
  * as WSL2 does with memory for GPUDirect RDMA: so the first block of a device waits for one granule of each kind to be
  * created, mapped, granted and written. All memory of the device is of the first kind that works, since what is shared
  * with a network card as one range must be of one kind.
  */
 #include "cuda/device_cuda.h"
 
+#include <errno.h>
+#include <stdatomic.h>
+
 #include "base/log.h"
 #include "cuda/capture.h"
 #include "engine/core.h"
-
-#include <errno.h>
 
 enum {
     UNTRIED = 0,
     NONE = -1 /* else: one more than the kind */
 };
 
-/* In the order in which they are tried: what cudaMalloc's memory can do before what blocks cannot do without. */
+/* Kinds in the order in which they are tried: abilities of cudaMalloc's memory before those that blocks must have. */
 static const struct device_kind kinds[] = {
     {.is_shareable = true, .has_rdma = true},
     {.has_rdma = true},
@@ -27,10 +28,10 @@ static const struct device_kind kinds[] = {
 };
 
 enum {
-    KINDS = sizeof kinds / sizeof *kinds
+    KINDS = sizeof(kinds) / sizeof(*kinds)
 };
 
-static int chosen[DEVICE_MAX];
+static atomic_int chosen[DEVICE_MAX];
 
 static bool is_offered(unsigned ordinal, const struct device_kind *kind)
 {
@@ -46,7 +47,7 @@ static bool is_offered(unsigned ordinal, const struct device_kind *kind)
 
 struct device_kind device_probe_kind(unsigned ordinal)
 {
-    int found = __atomic_load_n(&chosen[ordinal], __ATOMIC_ACQUIRE);
+    int found = atomic_load_explicit(&chosen[ordinal], memory_order_acquire);
 
     for (int i = 0; found <= 0 && i < KINDS; i++)
         if (is_offered(ordinal, &kinds[i]))
@@ -101,7 +102,7 @@ static int choose(unsigned ordinal)
 
 bool device_cuda_maps(unsigned ordinal)
 {
-    int found = __atomic_load_n(&chosen[ordinal], __ATOMIC_ACQUIRE);
+    int found = atomic_load_explicit(&chosen[ordinal], memory_order_acquire);
 
     if (found || capture_open())
         return found != NONE;
@@ -112,7 +113,7 @@ bool device_cuda_maps(unsigned ordinal)
     core_credit(ordinal, CLASS_BLOCK, GRANULE_BYTES);
     if (found == UNTRIED)
         return true;
-    if (__atomic_exchange_n(&chosen[ordinal], found, __ATOMIC_ACQ_REL) == UNTRIED && found == NONE)
+    if (atomic_exchange_explicit(&chosen[ordinal], found, memory_order_acq_rel) == UNTRIED && found == NONE)
         log_line(LOG_WARN,
                  "memory of device %u is accounted and nothing of it is moved: its driver gives no access to "
                  "what it "

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* All memory that a kernel could read a pointer from and that is no block: what the hooks have seen allocated. */
+/* Memory that a kernel could read a pointer from and that is no block: all that the hooks have seen allocated. */
 #include "cuda/device_cuda.h"
+
+#include <errno.h>
 
 #include "cuda/driver_memory.h"
 #include "cuda/modules.h"
-
-#include <errno.h>
 
 struct walk {
     bool cpu_writable_only;
@@ -73,7 +73,7 @@ int device_roots(struct device *self, bool cpu_writable_only, root_visit_fn visi
         return -ENOTSUP;
     }
     driver_memory_visit_begin();
-    for (unsigned i = 0; !error && i < sizeof kinds / sizeof *kinds; i++)
+    for (unsigned i = 0; !error && i < sizeof(kinds) / sizeof(*kinds); i++)
         error = visit_kind(&walk, kinds[i]);
     driver_memory_visit_end();
     return error || cpu_writable_only ? error : modules_roots(visit, arg, out_why);

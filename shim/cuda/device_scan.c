@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A device searches its own memory, with the kernel of scan_kernel.ptx. */
+/* A device scans its own memory, with the kernel of scan_kernel.ptx. */
 #include "cuda/device_cuda.h"
 
 #include <errno.h>

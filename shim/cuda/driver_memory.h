@@ -8,14 +8,14 @@
  *          the record says.
  * Threads  any. Nothing here calls malloc or the driver.
  */
-#ifndef EBB_NATIVE_H
-#define EBB_NATIVE_H
+#ifndef EBB_DRIVER_MEMORY_H
+#define EBB_DRIVER_MEMORY_H
 
 #include "base/table.h"
 #include "cuda/real.h"
 #include "engine/core.h"
 
-/** What a record stands for; each kind has its own keys. */
+/** Kinds of memory that a record stands for; each has its own keys. */
 enum driver_kind {
     DRIVER_MEMORY, /**< cuMemAlloc and the like, managed and imported memory: by address */
     DRIVER_ASYNC,  /**< from a pool: by address; the pool is charged, not the allocation */
@@ -42,10 +42,10 @@ size_t driver_memory_pitch(unsigned ordinal);
 /** The most that an allocation of `bytes` can cost. */
 uint64_t driver_memory_cost(uint64_t bytes);
 
-/** What it costs to pin a range of host memory: whole pages. */
+/** Cost of pinning a range of host memory: whole pages. */
 uint64_t driver_memory_pinned_cost(const void *memory, uint64_t bytes);
 
-/** What it costs to register a range: what host blocks have of it is charged as theirs. */
+/** Cost of registering a range; parts that host blocks have are charged as theirs. */
 uint64_t driver_memory_registered_cost(const void *memory, uint64_t bytes);
 
 /** A range was registered with the driver or as a host block. Where that makes some of it both, the record gives back

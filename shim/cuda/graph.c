@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* graph.c - see graph.h. */
 #include "cuda/graph.h"
-
-#include "base/table.h"
-#include "cuda/kernel_parameters.h"
 
 #include <errno.h>
 #include <stdlib.h>
+
+#include "base/table.h"
+#include "cuda/kernel_parameters.h"
 
 struct conditional {
     CUgraph *bodies;
@@ -41,7 +42,7 @@ static void add_granule(struct graph_uses *uses, uint32_t granule)
     for (uint32_t i = 0; i < uses->granule_count; i++)
         if (uses->granule[i] == granule)
             return;
-    if (make_room((void **)&uses->granule, uses->granule_count, &uses->granule_room, sizeof *uses->granule))
+    if (make_room((void **)&uses->granule, uses->granule_count, &uses->granule_room, sizeof(*uses->granule)))
         uses->granule[uses->granule_count++] = granule;
     else
         uses->all = true;
@@ -70,7 +71,7 @@ static int pin(struct graph_uses *uses, uint64_t address)
 
     if (error)
         return error == -ENOENT ? 0 : error;
-    if (!make_room((void **)&uses->pin, uses->pin_count, &uses->pin_room, sizeof *uses->pin)) {
+    if (!make_room((void **)&uses->pin, uses->pin_count, &uses->pin_room, sizeof(*uses->pin))) {
         pin_drop(&taken, PIN_GRAPH);
         return -ENOMEM;
     }
@@ -83,7 +84,7 @@ static int add_source(struct graph_uses *uses, const void *memory, size_t bytes)
 {
     if (!memory || !bytes)
         return 0;
-    if (!make_room((void **)&uses->source, uses->source_count, &uses->source_room, sizeof *uses->source))
+    if (!make_room((void **)&uses->source, uses->source_count, &uses->source_room, sizeof(*uses->source)))
         return -ENOMEM;
     uses->source[uses->source_count++] = (struct graph_source){memory, bytes};
     return 0;
@@ -225,7 +226,7 @@ int graph_add_graph(struct graph_uses *uses, CUgraph graph)
         uses->all = true;
         return 0;
     }
-    CUgraphNode *nodes = calloc(count ? count : 1, sizeof *nodes);
+    CUgraphNode *nodes = calloc(count ? count : 1, sizeof(*nodes));
 
     if (!nodes)
         return -ENOMEM;
@@ -246,7 +247,7 @@ int graph_add_graph(struct graph_uses *uses, CUgraph graph)
 
 struct graph_uses *graph_read(CUgraph graph, int *out_error)
 {
-    struct graph_uses *uses = calloc(1, sizeof *uses);
+    struct graph_uses *uses = calloc(1, sizeof(*uses));
     int error = uses ? graph_add_graph(uses, graph) : -ENOMEM;
 
     if (error) {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* ipc.c - see ipc.h. */
 #include "cuda/ipc.h"
 
 #include <errno.h>
@@ -28,7 +29,7 @@ static uint64_t token;
 static ipc_share_fn share_piece;
 static bool has_exported, has_served;
 
-/* What travels with each descriptor; bytes 0: the end, and why in `error`. */
+/* Message with each descriptor; bytes 0: the end, and why in `error`. */
 struct answer {
     uint64_t bytes;
     int32_t error;
@@ -40,7 +41,7 @@ static socklen_t address_of(int32_t pid, uint64_t number, struct sockaddr_un *ou
     size_t length;
 
     *out = (struct sockaddr_un){.sun_family = AF_UNIX};
-    length = log_print(out->sun_path + 1, sizeof out->sun_path - 1, "ebbtide-%d-%llx", (int)pid,
+    length = log_print(out->sun_path + 1, sizeof(out->sun_path) - 1, "ebbtide-%d-%llx", (int)pid,
                        (unsigned long long)number);
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length);
 }
@@ -48,7 +49,7 @@ static socklen_t address_of(int32_t pid, uint64_t number, struct sockaddr_un *ou
 static bool is_own_user(int fd)
 {
     struct ucred peer;
-    socklen_t length = sizeof peer;
+    socklen_t length = sizeof(peer);
 
     return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
            (peer.uid == geteuid() || peer.uid == 0);
@@ -68,20 +69,20 @@ static bool send_answer(int to, const struct answer *answer, int fd)
         struct cmsghdr header;
         char space[CMSG_SPACE(sizeof(int))];
     } control = {0};
-    struct iovec part = {(void *)(uintptr_t)answer, sizeof *answer};
+    struct iovec part = {(void *)(uintptr_t)answer, sizeof(*answer)};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
 
     if (fd >= 0) {
         message.msg_control = &control;
-        message.msg_controllen = sizeof control.space;
+        message.msg_controllen = sizeof(control.space);
         struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 
         header->cmsg_level = SOL_SOCKET;
         header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(sizeof fd);
-        memcpy(CMSG_DATA(header), &fd, sizeof fd);
+        header->cmsg_len = CMSG_LEN(sizeof(fd));
+        memcpy(CMSG_DATA(header), &fd, sizeof(fd));
     }
-    return is_ready(to, POLLOUT) && sendmsg(to, &message, MSG_NOSIGNAL) == (ssize_t)sizeof *answer;
+    return is_ready(to, POLLOUT) && sendmsg(to, &message, MSG_NOSIGNAL) == (ssize_t)sizeof(*answer);
 }
 
 static int receive_answer(int from, struct answer *out, int *out_fd)
@@ -90,17 +91,17 @@ static int receive_answer(int from, struct answer *out, int *out_fd)
         struct cmsghdr header;
         char space[CMSG_SPACE(sizeof(int))];
     } control;
-    struct iovec part = {out, sizeof *out};
+    struct iovec part = {out, sizeof(*out)};
     struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.space};
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control.space)};
 
     *out_fd = -1;
-    if (!is_ready(from, POLLIN) || recvmsg(from, &message, MSG_CMSG_CLOEXEC) != (ssize_t)sizeof *out)
+    if (!is_ready(from, POLLIN) || recvmsg(from, &message, MSG_CMSG_CLOEXEC) != (ssize_t)sizeof(*out))
         return -EIO;
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 
     if (header && header->cmsg_type == SCM_RIGHTS)
-        memcpy(out_fd, CMSG_DATA(header), sizeof *out_fd);
+        memcpy(out_fd, CMSG_DATA(header), sizeof(*out_fd));
     return 0;
 }
 
@@ -110,7 +111,7 @@ static void serve(int peer)
     struct ipc_piece piece;
     int error = 0;
 
-    if (!is_ready(peer, POLLIN) || recv(peer, &name, sizeof name, 0) != (ssize_t)sizeof name)
+    if (!is_ready(peer, POLLIN) || recv(peer, &name, sizeof(name), 0) != (ssize_t)sizeof(name))
         return;
     error = !is_own_user(peer) || name.token != token ? -EPERM : 0;
     for (unsigned i = 0; !error && i < IPC_PIECES_MAX; i++) {
@@ -154,7 +155,7 @@ static int start(ipc_share_fn share)
 
     if (fd < 0)
         return -errno;
-    if (getrandom(&token, sizeof token, 0) != (ssize_t)sizeof token)
+    if (getrandom(&token, sizeof(token), 0) != (ssize_t)sizeof(token))
         error = -EAGAIN;
     socklen_t length = address_of(getpid(), token, &address);
 
@@ -185,15 +186,15 @@ int ipc_export(uint64_t address, uint64_t id, uint64_t bytes, ipc_share_fn share
         return error;
     has_exported = true;
     *out = (struct ipc_name){.pid = getpid(), .token = token, .address = address, .id = id, .bytes = bytes};
-    memcpy(out->magic, magic, sizeof magic);
+    memcpy(out->magic, magic, sizeof(magic));
     return 0;
 }
 
 bool ipc_is_name(const void *handle, struct ipc_name *out)
 {
-    if (memcmp(handle, magic, sizeof magic) != 0)
+    if (memcmp(handle, magic, sizeof(magic)) != 0)
         return false;
-    memcpy(out, handle, sizeof *out);
+    memcpy(out, handle, sizeof(*out));
     return true;
 }
 
@@ -207,7 +208,7 @@ static int connect_to(const struct ipc_name *name)
     if (fd < 0)
         return -errno;
     if (connect(fd, (struct sockaddr *)&address, length) == 0 &&
-        send(fd, name, sizeof *name, MSG_NOSIGNAL) == (ssize_t)sizeof *name)
+        send(fd, name, sizeof(*name), MSG_NOSIGNAL) == (ssize_t)sizeof(*name))
         return fd;
     close(fd);
     return -ECONNREFUSED;

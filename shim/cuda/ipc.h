@@ -19,7 +19,7 @@ enum {
     IPC_PIECES_MAX = 4096
 };
 
-/** What lies in a handle. */
+/** Contents of a handle. */
 struct ipc_name {
     char magic[8];
     int32_t pid;
@@ -41,7 +41,7 @@ typedef int (*ipc_share_fn)(const struct ipc_name *name, unsigned index, struct 
 /** Make a name for a block of this process; starts the thread. 0, -EAGAIN or -ENOMEM from the system. */
 int ipc_export(uint64_t address, uint64_t id, uint64_t bytes, ipc_share_fn share, struct ipc_name *out);
 
-/** Is this a name of ours, of whatever process? */
+/** True for a name of ours, of whatever process. */
 bool ipc_is_name(const void *handle, struct ipc_name *out);
 
 /**

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* kernel_parameters.c - see kernel_parameters.h. */
 #include "cuda/kernel_parameters.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
 
 #include "base/cancel_guard.h"
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/table.h"
-
-#include <pthread.h>
-#include <string.h>
-#include <sys/mman.h>
 
 /* Consecutive words of one parameter. */
 struct run {
@@ -27,8 +29,8 @@ struct layout {
 
 /* A free entry has no key, a forgotten one GONE. The layout is written before the key. */
 struct entry {
-    uint64_t key;
-    const struct layout *layout;
+    _Atomic uint64_t key;
+    const struct layout *_Atomic layout;
     uint64_t owner; /* module or library; 0: not known */
     bool is_kernel; /* of a library, without a context */
 };
@@ -49,7 +51,7 @@ enum {
 
 static const struct layout unknown_layout;
 
-static struct cache *cache;
+static struct cache *_Atomic cache;
 static struct lock lock = LOCK_INIT(LOCK_KERNELS); /* for everything below, and for writing */
 static const struct layout *buckets[BUCKETS];
 static unsigned char *arena;
@@ -64,15 +66,15 @@ static void *pages(size_t bytes)
 
 static const struct layout *look_up(uint64_t key)
 {
-    const struct cache *now = __atomic_load_n(&cache, __ATOMIC_ACQUIRE);
+    const struct cache *now = atomic_load_explicit(&cache, memory_order_acquire);
 
     if (!now)
         return NULL;
     for (uint32_t i = (uint32_t)table_hash(key) & now->mask;; i = (i + 1) & now->mask) {
-        uint64_t found = __atomic_load_n(&now->entry[i].key, __ATOMIC_ACQUIRE);
+        uint64_t found = atomic_load_explicit(&now->entry[i].key, memory_order_acquire);
 
         if (found == key)
-            return __atomic_load_n(&now->entry[i].layout, __ATOMIC_RELAXED);
+            return atomic_load_explicit(&now->entry[i].layout, memory_order_relaxed);
         if (!found)
             return NULL;
     }
@@ -111,7 +113,7 @@ static int read_layout(CUfunction function, bool is_kernel, struct run *out)
 static const struct layout *intern(const struct run *run, uint32_t runs)
 {
     uint64_t hash = runs;
-    size_t bytes = sizeof(struct layout) + runs * sizeof *run;
+    size_t bytes = sizeof(struct layout) + runs * sizeof(*run);
 
     for (uint32_t i = 0; i < runs; i++)
         hash = table_hash(
@@ -119,7 +121,7 @@ static const struct layout *intern(const struct run *run, uint32_t runs)
     const struct layout **bucket = &buckets[hash % BUCKETS];
 
     for (const struct layout *layout = *bucket; layout; layout = layout->next)
-        if (layout->runs == runs && memcmp(layout->run, run, runs * sizeof *run) == 0)
+        if (layout->runs == runs && memcmp(layout->run, run, runs * sizeof(*run)) == 0)
             return layout;
     bytes = (bytes + 7) / 8 * 8;
     if (arena_left < bytes) {
@@ -138,7 +140,7 @@ static const struct layout *intern(const struct run *run, uint32_t runs)
     layout->is_plain = true;
     for (uint32_t i = 0; i < runs; i++)
         layout->is_plain &= run[i].parameter == i && run[i].first_byte == 0 && run[i].words == 1;
-    memcpy(layout->run, run, runs * sizeof *run);
+    memcpy(layout->run, run, runs * sizeof(*run));
     *bucket = layout;
     return layout;
 }
@@ -152,8 +154,8 @@ static void insert(struct cache *into, const struct entry *entry)
     into->used += !into->entry[i].key;
     into->entry[i].owner = entry->owner;
     into->entry[i].is_kernel = entry->is_kernel;
-    __atomic_store_n(&into->entry[i].layout, entry->layout, __ATOMIC_RELAXED);
-    __atomic_store_n(&into->entry[i].key, entry->key, __ATOMIC_RELEASE);
+    atomic_store_explicit(&into->entry[i].layout, entry->layout, memory_order_relaxed);
+    atomic_store_explicit(&into->entry[i].key, entry->key, memory_order_release);
 }
 
 /* Room for one more. The table that is left behind stays for those who still read it; all such tables together are
@@ -165,7 +167,7 @@ static bool make_room(void)
     if (cache && (cache->used + 1) * 2 <= capacity)
         return true;
     capacity = capacity ? capacity * 2 : FIRST_CAPACITY;
-    struct cache *bigger = pages(sizeof *bigger + capacity * sizeof(struct entry));
+    struct cache *bigger = pages(sizeof(*bigger) + capacity * sizeof(struct entry));
 
     if (!bigger)
         return false;
@@ -173,7 +175,7 @@ static bool make_room(void)
     for (uint32_t i = 0; cache && i <= cache->mask; i++)
         if (cache->entry[i].key > GONE)
             insert(bigger, &cache->entry[i]);
-    __atomic_store_n(&cache, bigger, __ATOMIC_RELEASE);
+    atomic_store_explicit(&cache, bigger, memory_order_release);
     return true;
 }
 
@@ -187,16 +189,15 @@ static uint64_t owner_of(CUfunction function, bool is_kernel)
                        real.cuKernelGetLibrary(&library, (CUkernel)function) == CUDA_SUCCESS
                    ? real_key(library)
                    : 0;
-    return real.cuFuncGetModule && real.cuFuncGetModule(&module, function) == CUDA_SUCCESS
-               ? real_key(module)
-               : 0;
+    return real.cuFuncGetModule && real.cuFuncGetModule(&module, function) == CUDA_SUCCESS ? real_key(module)
+                                                                                           : 0;
 }
 
 static void say_unknown(void)
 {
-    static bool is_said;
+    static atomic_bool is_said;
 
-    if (!__atomic_exchange_n(&is_said, true, __ATOMIC_RELAXED))
+    if (!atomic_exchange_explicit(&is_said, true, memory_order_relaxed))
         log_line(LOG_WARN,
                  "the driver does not tell the parameters of kernels%s: such launches may use every block, "
                  "and bring back what they do not need",
@@ -289,7 +290,7 @@ static void forget(bool (*matches)(const struct entry *entry, uint64_t owner), u
     lock_acquire(&lock);
     for (uint32_t i = 0; cache && i <= cache->mask; i++)
         if (cache->entry[i].key > GONE && matches(&cache->entry[i], owner))
-            __atomic_store_n(&cache->entry[i].key, GONE, __ATOMIC_RELEASE);
+            atomic_store_explicit(&cache->entry[i].key, GONE, memory_order_release);
     lock_release(&lock);
 }
 

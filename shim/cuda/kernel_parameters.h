@@ -8,11 +8,11 @@
  *          are one, and there are few.
  * Threads  any.
  */
-#ifndef EBB_PARAMETERS_H
-#define EBB_PARAMETERS_H
+#ifndef EBB_KERNEL_PARAMETERS_H
+#define EBB_KERNEL_PARAMETERS_H
 
-#include "engine/core.h"
 #include "cuda/real.h"
+#include "engine/core.h"
 
 /** Note what a launch's parameters point at. `function` may be a CUkernel cast to CUfunction. */
 void kernel_parameters_use(struct use *use, CUfunction function, void **kernel_params, void **extra);

@@ -38,7 +38,7 @@ static struct loaded *list;
 static void keep_global(const char *name, uint64_t bytes, bool is_required, void *arg)
 {
     struct loaded *loaded = arg;
-    struct global *global = malloc(sizeof *global + strlen(name) + 1);
+    struct global *global = malloc(sizeof(*global) + strlen(name) + 1);
 
     (void)bytes; /* the driver tells the size together with the address */
     if (!global) {
@@ -64,7 +64,7 @@ static void free_loaded(struct loaded *loaded)
 
 static void note_image(const void *handle, bool is_library, const void *image, size_t bytes)
 {
-    struct loaded *loaded = calloc(1, sizeof *loaded);
+    struct loaded *loaded = calloc(1, sizeof(*loaded));
     struct place place = {0};
     bool uses_heap = false;
 

@@ -17,7 +17,7 @@ struct pool {
 static struct table pools = TABLE_INIT(struct pool);
 static atomic_bool any_pool;
 
-/* For charged: held across the question to the driver and the answer to the core, so that no late figure is the last.
+/* Lock of `charged`: held across the question to the driver and the answer to the core, so that no late figure is the last.
  * Nothing that waits for it holds any other lock. */
 static struct lock settling = LOCK_INIT(LOCK_POOLS);
 
@@ -32,7 +32,7 @@ static bool ask_held(CUmemoryPool pool, uint64_t *out)
     return true;
 }
 
-/* Whether the driver tells what pools hold: it has done so once, or does so now. */
+/* True when the driver tells what pools hold: it has done so once, or does so now. */
 static bool is_told(CUmemoryPool pool)
 {
     static atomic_bool has_told;
@@ -137,7 +137,7 @@ CUresult pools_allocated(CUresult result, const struct place *place, CUmemoryPoo
     return result;
 }
 
-/* What is allocated from a destroyed pool lives on, and nobody can ask the pool any more. */
+/* Allocations of a destroyed pool live on, and nobody can ask the pool any more. */
 static void charge_orphans(CUmemoryPool pool)
 {
     struct table_copy copy;

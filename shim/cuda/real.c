@@ -165,21 +165,21 @@ void *real_driver(void)
 
 /* ---- by the place that a call comes from --------------------------------------------------------------------- */
 
-/* Sites are only added: a place that is taken keeps its function, and what finds no place is asked for again. */
+/* Call sites are only added: a place that is taken keeps its function, and one that finds no place is asked for again. */
 enum {
-    SITES = 1024,
+    CALL_SITES = 1024,
     TRIES = 8,
     ROW_BITS = 10 /* of a key; the rest is the address, which has 52 bits at most */
 };
 
 _Static_assert(REAL_INDEX_COUNT <= 1 << ROW_BITS, "a row's place fits into a key");
 
-struct site {
+struct call_site {
     _Atomic uint64_t key; /* 0: free */
     void *_Atomic next;   /* NULL: not written yet */
 };
 
-static struct site sites[SITES];
+static struct call_site call_sites[CALL_SITES];
 static __thread struct real_call *innermost __attribute__((tls_model("initial-exec")));
 
 static uint64_t key_of(const struct real_row *row, const void *call_site)
@@ -192,11 +192,11 @@ static void *recall(uint64_t key)
     uint64_t at = table_hash(key);
 
     for (unsigned i = 0; i < TRIES; i++) {
-        const struct site *site = &sites[(at + i) % SITES];
-        uint64_t found = atomic_load_explicit(&site->key, memory_order_relaxed);
+        const struct call_site *place = &call_sites[(at + i) % CALL_SITES];
+        uint64_t found = atomic_load_explicit(&place->key, memory_order_relaxed);
 
         if (found == key)
-            return atomic_load_explicit(&site->next, memory_order_acquire);
+            return atomic_load_explicit(&place->next, memory_order_acquire);
         if (!found)
             return NULL;
     }
@@ -208,13 +208,13 @@ static void remember(uint64_t key, void *next)
     uint64_t at = table_hash(key);
 
     for (unsigned i = 0; i < TRIES; i++) {
-        struct site *site = &sites[(at + i) % SITES];
+        struct call_site *place = &call_sites[(at + i) % CALL_SITES];
         uint64_t free = 0;
 
-        if (atomic_compare_exchange_strong_explicit(&site->key, &free, key, memory_order_relaxed,
+        if (atomic_compare_exchange_strong_explicit(&place->key, &free, key, memory_order_relaxed,
                                                     memory_order_relaxed) ||
             free == key) {
-            atomic_store_explicit(&site->next, next, memory_order_release);
+            atomic_store_explicit(&place->next, next, memory_order_release);
             return;
         }
     }

@@ -5,8 +5,8 @@
  * Each notes its operands in `use`; sources in host memory are looked into for addresses. NULL operands are
  * the driver's to refuse. Threads: any. Outside of a user section.
  */
-#ifndef EBB_OPERANDS_H
-#define EBB_OPERANDS_H
+#ifndef EBB_COPY_OPERANDS_H
+#define EBB_COPY_OPERANDS_H
 
 #include "engine/core.h"
 #include "hook/hooks.h"

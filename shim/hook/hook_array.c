@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Arrays and mipmaps: opaque layouts in device memory, never moved. */
+#include <string.h>
+
 #include "cuda/contexts.h"
 #include "cuda/driver_memory.h"
 #include "cuda/pools.h"
 #include "engine/core.h"
 #include "hook/hooks.h"
-
-#include <string.h>
 
 /* Bytes of one element by its format; 16 where the format is none that this version knows. */
 static uint64_t format_bytes(CUarray_format format)
@@ -45,7 +45,7 @@ static uint64_t descriptor_bytes(const CUDA_ARRAY3D_DESCRIPTOR *desc, bool is_mi
     return is_mipmapped ? bytes + bytes / 3 + 1 : bytes;
 }
 
-/* What each descriptor says, as the most general one. NULL stays NULL. */
+/* Each descriptor as the most general one. NULL stays NULL. */
 #define PLANE(from)                                                                                          \
     ((from) ? &(const CUDA_ARRAY3D_DESCRIPTOR){.Width = (from)->Width,                                       \
                                                .Height = (from)->Height,                                     \
@@ -178,5 +178,6 @@ CUresult hook_cuMipmappedArrayDestroy(__typeof__(cuMipmappedArrayDestroy) *next,
     struct driver_memory record;
     bool known = driver_memory_remove(DRIVER_ARRAY, real_key(hMipmappedArray), &record);
 
-    return driver_memory_freed(next(hMipmappedArray), known, DRIVER_ARRAY, real_key(hMipmappedArray), &record);
+    return driver_memory_freed(next(hMipmappedArray), known, DRIVER_ARRAY, real_key(hMipmappedArray),
+                               &record);
 }

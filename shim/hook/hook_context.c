@@ -104,7 +104,7 @@ CUresult hook_cuDevicePrimaryCtxReset_v2(__typeof__(cuDevicePrimaryCtxReset_v2) 
         going(context);
     CUresult result = next(dev);
 
-    /* Whoever had retained it still has it to release, and finds it dead until it is retained once more. */
+    /* A program that had retained it still has it to release, and finds it dead until it is retained once more. */
     capture_context_gone(context);
     return result;
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The hooks' part of `ebbtide doctor`. */
+#include <string.h>
+
 #include "base/doctor.h"
 #include "cuda/device_cuda.h"
 #include "hook/hooks.h"
 #include "hook/lifecycle.h"
 #include "hook/self_test.h"
-
-#include <string.h>
 
 static const char *const class_words[] = {
     [HOOK_CLASS_loader] = "hooks: start", [HOOK_CLASS_allocate] = "hooks: allocate",
@@ -27,8 +27,8 @@ static bool show_class(FILE *out, enum hook_class class)
         if (!self_test_passed_by(row))
             live++;
         else if (named++ < 3) {
-            strncat(lost, named == 1 ? "; not " : ", ", sizeof lost - strlen(lost) - 1);
-            strncat(lost, row->real->name, sizeof lost - strlen(lost) - 1);
+            strncat(lost, named == 1 ? "; not " : ", ", sizeof(lost) - strlen(lost) - 1);
+            strncat(lost, row->real->name, sizeof(lost) - strlen(lost) - 1);
         }
     }
     doctor_line(out, class_words[class], "%u of %u live%s%s", live, known, lost, named > 3 ? ", ..." : "");
@@ -48,7 +48,7 @@ __attribute__((visibility("default"))) bool ebb_doctor(FILE *out, bool has_start
 {
     bool is_good = has_started;
 
-    for (int class = 0; has_started && class < (int)(sizeof class_words / sizeof *class_words); class ++)
+    for (int class = 0; has_started && class < (int)(sizeof(class_words) / sizeof(*class_words)); class ++)
         is_good = show_class(out, (enum hook_class) class) && is_good;
     device_cuda_host_ready();
     doctor_line(out, "hooks: runtime", "%u, for a shared one; a static one comes through the driver's",

@@ -5,9 +5,8 @@
  * The driver is asked first, and the pointer that it returned decides: name, version and flags together choose an
  * ABI, and only the driver knows which.
  */
-#include "hook/hooks.h"
-
 #include "base/options.h"
+#include "hook/hooks.h"
 #include "hook/lifecycle.h"
 #include "hook/self_test.h"
 

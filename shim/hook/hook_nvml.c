@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What NVIDIA's management library tells of memory: the same story as the driver's queries. Devices are numbered
+ * Memory as NVIDIA's management library tells it: the same story as the driver's queries. Devices are numbered
  * differently there, so one is known by its place on the bus.
  *
  * Before CUDA is up there is no story yet, and the real one is told: which of its devices are ours, and under which
  * number a budget was set for them, only cuInit decides (CUDA_VISIBLE_DEVICES, CUDA_DEVICE_ORDER); and a monitor that
  * a program starts inherits the preload, while it asks for what all processes use.
  */
+#include <stdio.h>
+#include <unistd.h>
+
 #include "base/options.h"
 #include "cuda/contexts.h"
 #include "cuda/pools.h"
 #include "engine/core.h"
 #include "hook/hooks.h"
 #include "hook/lifecycle.h"
-
-#include <stdio.h>
-#include <unistd.h>
 
 /* Our number of a device; DEVICE_MAX when the process does not use it. */
 static unsigned ordinal_of(nvmlDevice_t device)
@@ -28,7 +28,7 @@ static unsigned ordinal_of(nvmlDevice_t device)
         real.nvmlDeviceGetPciInfo_v3(device, &there) != NVML_SUCCESS)
         return DEVICE_MAX;
     for (unsigned i = 0; i < contexts_device_count(); i++)
-        if (real.cuDeviceGetPCIBusId(here, sizeof here, contexts_device(i)) == CUDA_SUCCESS &&
+        if (real.cuDeviceGetPCIBusId(here, sizeof(here), contexts_device(i)) == CUDA_SUCCESS &&
             sscanf(here, "%x:%x:%x", &domain, &bus, &slot) == 3 && domain == there.domain &&
             bus == there.bus && slot == there.device)
             return i;
@@ -104,12 +104,12 @@ nvmlReturn_t hook_nvmlDeviceGetComputeRunningProcesses(__typeof__(nvmlDeviceGetC
                                                        nvmlDevice_t device, unsigned int *infoCount,
                                                        nvmlProcessInfo_v1_t *infos)
 {
-    return tell_own(next(device, infoCount, infos), device, infoCount, infos, sizeof *infos);
+    return tell_own(next(device, infoCount, infos), device, infoCount, infos, sizeof(*infos));
 }
 
 nvmlReturn_t hook_nvmlDeviceGetComputeRunningProcesses_v2(
     __typeof__(nvmlDeviceGetComputeRunningProcesses_v2) *next, nvmlDevice_t device, unsigned int *infoCount,
     nvmlProcessInfo_v2_t *infos)
 {
-    return tell_own(next(device, infoCount, infos), device, infoCount, infos, sizeof *infos);
+    return tell_own(next(device, infoCount, infos), device, infoCount, infos, sizeof(*infos));
 }

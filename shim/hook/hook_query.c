@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the program asks about memory: a block answers as the cudaMalloc memory that it stands for, wherever it is. */
+/* Questions of the program about memory: a block answers as the cudaMalloc memory that it stands for, wherever it is. */
+#include <errno.h>
+
 #include "base/log.h"
 #include "base/options.h"
 #include "cuda/contexts.h"
@@ -7,8 +9,6 @@
 #include "engine/core.h"
 #include "hook/hooks.h"
 #include "hook/lifecycle.h"
-
-#include <errno.h>
 
 CUresult hook_cuMemGetInfo_v2(__typeof__(cuMemGetInfo_v2) *next, size_t *free, size_t *total)
 {
@@ -109,7 +109,7 @@ static CUresult block_attribute(const struct block_info *block, CUpointer_attrib
         *(size_t *)data = block->bytes;
         return CUDA_SUCCESS;
     case CU_POINTER_ATTRIBUTE_MAPPED:
-    case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE: /* hook_ipc.c sees to that */
+    case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE: /* ipc_block.c sees to that */
         *(unsigned *)data = 1;
         return CUDA_SUCCESS;
     case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES:
@@ -126,7 +126,7 @@ static CUresult block_attribute(const struct block_info *block, CUpointer_attrib
     }
 }
 
-/* What makes others reach the memory behind the driver's back keeps the block where it is. */
+/* Attributes that let others reach the memory behind the driver's back keep the block where it is. */
 static bool is_export(CUpointer_attribute attribute)
 {
     return attribute == CU_POINTER_ATTRIBUTE_P2P_TOKENS;

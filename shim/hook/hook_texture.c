@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Objects that remember an address: textures, and tensor maps that do not show it. The block stays on the device. */
+#include <errno.h>
+
 #include "cuda/textures.h"
 #include "engine/core.h"
 #include "hook/hooks.h"
-
-#include <errno.h>
 
 CUresult hook_cuTexObjectCreate(__typeof__(cuTexObjectCreate) *next, CUtexObject *pTexObject,
                                 const CUDA_RESOURCE_DESC *pResDesc, const CUDA_TEXTURE_DESC *pTexDesc,
@@ -33,7 +33,7 @@ static CUresult pin_for_good(uint64_t address)
     return error == -ENOENT ? CUDA_SUCCESS : hooks_result(error);
 }
 
-/* Of what was pinned for good and then refused by the driver. */
+/* A pin for good goes again when the driver refuses the object. */
 static CUresult made(CUresult result, uint64_t address)
 {
     if (result != CUDA_SUCCESS)

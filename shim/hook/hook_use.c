@@ -17,19 +17,19 @@
 #define SOURCE(host, bytes)  use_source(&use, host, bytes);
 #define EITHER(to, from, bytes)                                                                              \
     copy_operands_either(&use, to, from, bytes);                                                             \
-    cross_device_flat(&crossing, to, from, bytes);
+    cross_device_flat(&cross, to, from, bytes);
 #define BETWEEN(to, from, bytes)                                                                             \
     DEVICE(to)                                                                                               \
     DEVICE(from)                                                                                             \
-    cross_device_flat(&crossing, to, from, bytes);
+    cross_device_flat(&cross, to, from, bytes);
 #define PLANE(copy)                                                                                          \
     copy_operands_plane(&use, copy);                                                                         \
-    crossing.form = (copy) ? CROSS_DEVICE_PLANE : CROSS_DEVICE_NONE;                                         \
-    crossing.plane = copy;
+    cross.form = (copy) ? CROSS_DEVICE_PLANE : CROSS_DEVICE_NONE;                                            \
+    cross.plane = copy;
 #define VOLUME(copy)                                                                                         \
     copy_operands_volume(&use, copy);                                                                        \
-    crossing.form = (copy) ? CROSS_DEVICE_VOLUME : CROSS_DEVICE_NONE;                                        \
-    crossing.volume = copy;
+    cross.form = (copy) ? CROSS_DEVICE_VOLUME : CROSS_DEVICE_NONE;                                           \
+    cross.volume = copy;
 #define VOLUME_PEER(copy)             copy_operands_volume_peer(&use, copy);
 #define VOLUMES(list, count)          copy_operands_volumes(&use, list, count);
 #define BATCH(to, from, bytes, count) copy_operands_batch(&use, to, from, bytes, count);
@@ -39,7 +39,7 @@
 /* A recorded copy touches nothing yet, but a driver may look at where its blocks are: they come back if they can. */
 #define ON(to)                                                                                               \
     use.stream = to;                                                                                         \
-    crossing.stream = &to;                                                                                   \
+    cross.stream = &to;                                                                                      \
     use.device_only = capture_records(to, is_per_thread);
 
 #define ROW(library, class, result, name, body, parameters, arguments)
@@ -62,7 +62,7 @@
     __attribute__((visibility("default"))) CUresult name parameters                                          \
     {                                                                                                        \
         const bool is_per_thread = per_thread;                                                               \
-        struct cross_device crossing;                                                                        \
+        struct cross_device cross;                                                                           \
         struct use use;                                                                                      \
                                                                                                              \
         if (__builtin_expect(!real.name, 0) && !real_find(REAL_ROW(name)))                                   \
@@ -70,17 +70,17 @@
         if (__builtin_expect(!lifecycle_manages, 0))                                                         \
             return real.name arguments;                                                                      \
         use_init(&use, writes);                                                                              \
-        cross_device_init(&crossing, is_per_thread);                                                         \
+        cross_device_init(&cross, is_per_thread);                                                            \
         operands;                                                                                            \
         int error = use_begin(&use);                                                                         \
         if (error && !use.device_only)                                                                       \
             return hooks_result(error);                                                                      \
-        bool is_far = __builtin_expect(cross_device_is(&crossing, &use), 0);                                 \
-        if (!is_far || !cross_device_begin(&crossing, &use))                                                 \
-            crossing.result = crossing.owner ? real.own arguments : real.name arguments;                     \
+        bool is_far = __builtin_expect(cross_device_is(&cross, &use), 0);                                    \
+        if (!is_far || !cross_device_begin(&cross, &use))                                                    \
+            cross.result = cross.owner ? real.own arguments : real.name arguments;                           \
         if (is_far)                                                                                          \
-            cross_device_end(&crossing);                                                                     \
-        CUresult result = crossing.result;                                                                   \
+            cross_device_end(&cross);                                                                        \
+        CUresult result = cross.result;                                                                      \
         if (!error)                                                                                          \
             use_end(&use);                                                                                   \
         else if (result != CUDA_SUCCESS)                                                                     \

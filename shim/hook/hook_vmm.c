@@ -91,7 +91,7 @@ CUresult hook_cuMemAddressFree(__typeof__(cuMemAddressFree) *next, CUdeviceptr p
     return core_owns(ptr) ? CUDA_ERROR_INVALID_VALUE : next(ptr, size);
 }
 
-/* Who may use a block is decided where it is mapped, anew with each move. */
+/* Access to a block is decided where it is mapped, anew with each move. */
 CUresult hook_cuMemSetAccess(__typeof__(cuMemSetAccess) *next, CUdeviceptr ptr, size_t size,
                              const CUmemAccessDesc *desc, size_t count)
 {

@@ -63,13 +63,13 @@ CUresult hooks_result(int error)
 #define ALWAYS_query     false
 #define ALWAYS_lifecycle false
 
-/* A launch, a copy: these have theirs where they wait. */
-#define HAS_DOOR_loader    true
-#define HAS_DOOR_allocate  true
-#define HAS_DOOR_free      true
-#define HAS_DOOR_use       false
-#define HAS_DOOR_query     true
-#define HAS_DOOR_lifecycle true
+/* A cancel guard around the body. Launches and copies have theirs where they wait. */
+#define GUARDED_loader    true
+#define GUARDED_allocate  true
+#define GUARDED_free      true
+#define GUARDED_use       false
+#define GUARDED_query     true
+#define GUARDED_lifecycle true
 
 #define PASS_loader
 #define PASS_allocate __builtin_return_address(0),
@@ -78,7 +78,7 @@ CUresult hooks_result(int error)
 #define PASS_query
 #define PASS_lifecycle
 
-/* Without a library behind it, it answers as a machine without a device. */
+/* A function without a library behind it answers as a machine without a device. */
 #define DIRECT(absent, class, result, name, body, parameters, arguments)                                     \
     EXPORT result name parameters                                                                            \
     {                                                                                                        \
@@ -86,7 +86,7 @@ CUresult hooks_result(int error)
             return absent;                                                                                   \
         if (!ALWAYS_##class && __builtin_expect(!lifecycle_manages, 0))                                      \
             return real.name arguments;                                                                      \
-        if (!HAS_DOOR_##class)                                                                               \
+        if (!GUARDED_##class)                                                                                \
             return hook_##body(real.name, PASS_##class HOOK_BARE arguments);                                 \
         struct cancel_guard guard;                                                                           \
                                                                                                              \

@@ -49,8 +49,8 @@ void *hooks_replace(void *function);
 /** True when another library answers dlsym before us, and this is a function that it may have put before ours: one
  *  of another library than the driver. */
 bool hooks_is_in_front(const void *function);
-/** What the first dlsym of the process answers for the row's name in the driver is our hook, or a function of another
- *  library that stands in front of us. */
+/** True when the first dlsym of the process answers for the row's name in the driver with our hook, or with a function of
+ *  another library that stands in front of us. */
 bool hooks_is_passed_on(const struct hook_row *row);
 
 /** The driver's word for one of our errors; 0 is CUDA_SUCCESS. The only such mapping. */

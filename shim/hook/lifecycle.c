@@ -1,5 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* lifecycle.c - see lifecycle.h. */
 #include "hook/lifecycle.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "api/stats.h"
 #include "base/cancel_guard.h"
@@ -15,16 +26,6 @@
 #include "hook/self_test.h"
 #include "hook/unhooked.h"
 #include "host/host_block.h"
-
-#include <dlfcn.h>
-#include <errno.h>
-#include <pthread.h>
-#include <sched.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/auxv.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -48,7 +49,7 @@ static void complain(const struct options_complaint *complaint, void *arg)
     char text[OPTIONS_TEXT_BYTES];
 
     (void)arg;
-    options_describe(complaint, text, sizeof text);
+    options_describe(complaint, text, sizeof(text));
     log_line(LOG_WARN, "%s; the default is used", text);
 }
 
@@ -57,7 +58,7 @@ static void make_absolute(void)
 {
     char folder[OPTIONS_PATH_BYTES];
 
-    if (syscall(SYS_getcwd, folder, sizeof folder) > 0 && *folder == '/')
+    if (syscall(SYS_getcwd, folder, sizeof(folder)) > 0 && *folder == '/')
         options_make_absolute(&options, folder);
 }
 

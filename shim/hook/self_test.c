@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* self_test.c - see self_test.h. */
 #include "hook/self_test.h"
 
 #include <dlfcn.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/entry_name.h"
@@ -12,7 +14,7 @@
 #include "hook/unhooked.h"
 
 static char reason[160];
-static bool is_taken, is_written;
+static atomic_bool is_taken, is_written;
 
 static bool is_essential(const struct hook_row *row)
 {
@@ -23,10 +25,10 @@ static bool is_essential(const struct hook_row *row)
 
 void self_test_doubt(const char *why, const char *entry)
 {
-    if (__atomic_exchange_n(&is_taken, true, __ATOMIC_ACQ_REL))
+    if (atomic_exchange_explicit(&is_taken, true, memory_order_acq_rel))
         return;
-    log_print(reason, sizeof reason, entry ? "%s: %s" : "%s", why, entry);
-    __atomic_store_n(&is_written, true, __ATOMIC_RELEASE);
+    log_print(reason, sizeof(reason), entry ? "%s: %s" : "%s", why, entry);
+    atomic_store_explicit(&is_written, true, memory_order_release);
     if (core_active())
         core_account_only(reason);
 }
@@ -51,7 +53,7 @@ static void ask_for_all(void)
 void self_test_start(void)
 {
     ask_for_all();
-    if (__atomic_load_n(&is_written, __ATOMIC_ACQUIRE))
+    if (atomic_load_explicit(&is_written, memory_order_acquire))
         core_account_only(reason);
 }
 
@@ -99,6 +101,6 @@ void self_test_finish(void)
     if (core_active() || !real_find(REAL_ROW(cuInit)))
         return;
     ask_for_all();
-    if (__atomic_load_n(&is_written, __ATOMIC_ACQUIRE))
+    if (atomic_load_explicit(&is_written, memory_order_acquire))
         log_line(LOG_WARN, "CUDA may have been used past this library: %s", reason);
 }

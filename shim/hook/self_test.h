@@ -7,8 +7,8 @@
  * ours, a driver that is newer than the hook table, a second copy of the driver, and RTLD_DEEPBIND left as it is.
  * Threads  any. Nothing here calls malloc while the core is locked.
  */
-#ifndef EBB_LIVE_H
-#define EBB_LIVE_H
+#ifndef EBB_SELF_TEST_H
+#define EBB_SELF_TEST_H
 
 /** Ask for every entry as a linked program and as one that uses dlsym would. Once the driver has been found and the
  *  core has started. */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* unhooked.c - see unhooked.h. */
 #include "hook/unhooked.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 
 struct name {
-    bool is_taken;
-    bool is_written;
+    atomic_bool is_taken;
+    atomic_bool is_written;
     char text[UNHOOKED_NAME_BYTES];
 };
 
@@ -22,24 +24,24 @@ static const struct {
 
 const char *unhooked_reason(const char *name)
 {
-    for (unsigned i = 0; i < sizeof reasons / sizeof *reasons; i++) {
+    for (unsigned i = 0; i < sizeof(reasons) / sizeof(*reasons); i++) {
         size_t length = strcspn(reasons[i].name, "*");
 
         if (strncmp(name, reasons[i].name, length) == 0 && (reasons[i].name[length] == '*' || !name[length]))
             return reasons[i].reason;
     }
-    return 0;
+    return NULL;
 }
 
 void unhooked_note(const char *name)
 {
     for (unsigned i = 0; i < UNHOOKED_MAX; i++) {
-        if (!__atomic_exchange_n(&names[i].is_taken, true, __ATOMIC_ACQ_REL)) {
+        if (!atomic_exchange_explicit(&names[i].is_taken, true, memory_order_acq_rel)) {
             strncpy(names[i].text, name, UNHOOKED_NAME_BYTES - 1);
-            __atomic_store_n(&names[i].is_written, true, __ATOMIC_RELEASE);
+            atomic_store_explicit(&names[i].is_written, true, memory_order_release);
             return;
         }
-        if (__atomic_load_n(&names[i].is_written, __ATOMIC_ACQUIRE) &&
+        if (atomic_load_explicit(&names[i].is_written, memory_order_acquire) &&
             strncmp(names[i].text, name, UNHOOKED_NAME_BYTES - 1) == 0)
             return;
     }
@@ -47,7 +49,7 @@ void unhooked_note(const char *name)
 
 const char *unhooked_name(unsigned index)
 {
-    return index < UNHOOKED_MAX && __atomic_load_n(&names[index].is_written, __ATOMIC_ACQUIRE)
+    return index < UNHOOKED_MAX && atomic_load_explicit(&names[index].is_written, memory_order_acquire)
                ? names[index].text
-               : 0;
+               : NULL;
 }
