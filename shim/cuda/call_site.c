@@ -31,9 +31,9 @@ void call_site_leave(const void *before)
     entered = before;
 }
 
-const void *call_site_of(const void *call_site)
+const void *call_site_here(void)
 {
-    return entered ? entered : call_site;
+    return entered;
 }
 
 static bool is_nvidia_library(const char *path)

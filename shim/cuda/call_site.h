@@ -10,12 +10,12 @@
 
 #include <stdbool.h>
 
-/** Enter or leave a runtime function of this thread: the outermost call counts. Returns what to give call_site_leave. */
+/** Enter or leave an allocation of this thread: the outermost call counts. Returns what to give call_site_leave. */
 const void *call_site_enter(const void *call_site);
 void call_site_leave(const void *before);
 
-/** The program's call site: what a runtime function of this thread has left, else the driver's own caller. */
-const void *call_site_of(const void *call_site);
+/** The program's call site, within an allocation. */
+const void *call_site_here(void);
 
 /** True when the code at `call_site` belongs to one of NVIDIA's own libraries (cuBLAS, cuDNN, NCCL, ...), whose internal
  *  memory never moves. The answer for an address is remembered. */

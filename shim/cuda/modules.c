@@ -62,7 +62,7 @@ static void free_loaded(struct loaded *loaded)
     free(loaded);
 }
 
-static void note_image(const void *handle, bool is_library, const void *image, size_t bytes)
+static void note_image(const void *out, bool is_library, const void *image, size_t bytes)
 {
     struct loaded *loaded = calloc(1, sizeof(*loaded));
     struct place place = {0};
@@ -73,7 +73,7 @@ static void note_image(const void *handle, bool is_library, const void *image, s
         return;
     }
     contexts_here(&place);
-    loaded->handle = handle;
+    memcpy(&loaded->handle, out, sizeof(loaded->handle));
     loaded->is_library = is_library;
     loaded->context = place.context;
     int error = bytes ? elf_image_read(image, bytes, keep_global, loaded, &uses_heap) : -ENOTSUP;
@@ -91,14 +91,14 @@ static void note_image(const void *handle, bool is_library, const void *image, s
     lock_release(&lock);
 }
 
-CUresult modules_from_memory(CUresult result, const void *handle, bool is_library, const void *image)
+CUresult modules_from_memory(CUresult result, const void *out, bool is_library, const void *image)
 {
     if (result == CUDA_SUCCESS && image)
-        note_image(handle, is_library, image, image_bytes(image));
+        note_image(out, is_library, image, image_bytes(image));
     return result;
 }
 
-CUresult modules_from_file(CUresult result, const void *handle, bool is_library, const char *path)
+CUresult modules_from_file(CUresult result, const void *out, bool is_library, const char *path)
 {
     struct stat status = {0};
     void *image = MAP_FAILED;
@@ -109,7 +109,7 @@ CUresult modules_from_file(CUresult result, const void *handle, bool is_library,
 
     if (fd >= 0 && fstat(fd, &status) == 0 && status.st_size > 0)
         image = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    note_image(handle, is_library, image, image == MAP_FAILED ? 0 : (size_t)status.st_size);
+    note_image(out, is_library, image, image == MAP_FAILED ? 0 : (size_t)status.st_size);
     if (image != MAP_FAILED)
         munmap(image, (size_t)status.st_size);
     if (fd >= 0)

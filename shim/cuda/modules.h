@@ -11,9 +11,9 @@
 #include "tier/device.h"
 
 /** A load of `image`, or of the file at `path`, answered `result`, which is returned: after a success the names of the
- *  global data are remembered with `handle`, a CUmodule of the current context or a CUlibrary. NULL is ignored. */
-CUresult modules_from_memory(CUresult result, const void *handle, bool is_library, const void *image);
-CUresult modules_from_file(CUresult result, const void *handle, bool is_library, const char *path);
+ *  global data are remembered with what `out` points at, a CUmodule of the current context or a CUlibrary. */
+CUresult modules_from_memory(CUresult result, const void *out, bool is_library, const void *image);
+CUresult modules_from_file(CUresult result, const void *out, bool is_library, const char *path);
 
 /** The image is about to be unloaded. Waits for a visit of its globals. */
 void modules_forget(const void *handle);

@@ -83,6 +83,17 @@ static void pitched(struct use *use, const struct pitched *to, const struct pitc
     }
 }
 
+/* Both sides of a pitched copy in three dimensions, which two structures of the driver's name alike. */
+#define VOLUME(use, copy)                                                                                    \
+    pitched(use,                                                                                             \
+            &(const struct pitched){(copy)->dstMemoryType, (copy)->dstHost, (copy)->dstDevice,               \
+                                    (copy)->dstXInBytes, (copy)->dstY, (copy)->dstZ, (copy)->dstPitch,       \
+                                    (copy)->dstHeight},                                                      \
+            &(const struct pitched){(copy)->srcMemoryType, (copy)->srcHost, (copy)->srcDevice,               \
+                                    (copy)->srcXInBytes, (copy)->srcY, (copy)->srcZ, (copy)->srcPitch,       \
+                                    (copy)->srcHeight},                                                      \
+            (copy)->WidthInBytes, (copy)->Height, (copy)->Depth)
+
 void copy_operands_plane(struct use *use, const CUDA_MEMCPY2D *copy)
 {
     if (!copy)
@@ -101,26 +112,14 @@ void copy_operands_plane(struct use *use, const CUDA_MEMCPY2D *copy)
 
 void copy_operands_volume(struct use *use, const CUDA_MEMCPY3D *copy)
 {
-    if (!copy)
-        return;
-    const struct pitched to = {copy->dstMemoryType, copy->dstHost, copy->dstDevice, copy->dstXInBytes,
-                               copy->dstY,          copy->dstZ,    copy->dstPitch,  copy->dstHeight};
-    const struct pitched from = {copy->srcMemoryType, copy->srcHost, copy->srcDevice, copy->srcXInBytes,
-                                 copy->srcY,          copy->srcZ,    copy->srcPitch,  copy->srcHeight};
-
-    pitched(use, &to, &from, copy->WidthInBytes, copy->Height, copy->Depth);
+    if (copy)
+        VOLUME(use, copy);
 }
 
 void copy_operands_volume_peer(struct use *use, const CUDA_MEMCPY3D_PEER *copy)
 {
-    if (!copy)
-        return;
-    const struct pitched to = {copy->dstMemoryType, copy->dstHost, copy->dstDevice, copy->dstXInBytes,
-                               copy->dstY,          copy->dstZ,    copy->dstPitch,  copy->dstHeight};
-    const struct pitched from = {copy->srcMemoryType, copy->srcHost, copy->srcDevice, copy->srcXInBytes,
-                                 copy->srcY,          copy->srcZ,    copy->srcPitch,  copy->srcHeight};
-
-    pitched(use, &to, &from, copy->WidthInBytes, copy->Height, copy->Depth);
+    if (copy)
+        VOLUME(use, copy);
 }
 
 void copy_operands_volumes(struct use *use, const CUDA_MEMCPY3D_BATCH_OP *list, size_t count)

@@ -76,14 +76,14 @@ static bool relieve(const struct place *place, CUresult result, size_t bytes, in
            core_relieve(place->ordinal, bytes) > 0;
 }
 
-CUresult hook_cuMemAlloc_v2(__typeof__(cuMemAlloc_v2) *next, const void *call_site, CUdeviceptr *dptr,
-                            size_t bytesize)
+CUresult hook_cuMemAlloc_v2(__typeof__(cuMemAlloc_v2) *next, CUdeviceptr *dptr, size_t bytesize)
 {
     struct place place;
 
     if (!dptr || !bytesize || !contexts_here(&place))
         return next(dptr, bytesize);
-    call_site = call_site_of(call_site);
+    const void *call_site = call_site_here();
+
     pools_settle();
     int error = allocate_block(&place, bytesize, call_site, dptr);
 
@@ -98,9 +98,8 @@ CUresult hook_cuMemAlloc_v2(__typeof__(cuMemAlloc_v2) *next, const void *call_si
     return allocated(result, &place, CLASS_NATIVE, dptr, bytesize);
 }
 
-CUresult hook_cuMemAllocPitch_v2(__typeof__(cuMemAllocPitch_v2) *next, const void *call_site,
-                                 CUdeviceptr *dptr, size_t *pPitch, size_t WidthInBytes, size_t Height,
-                                 unsigned int ElementSizeBytes)
+CUresult hook_cuMemAllocPitch_v2(__typeof__(cuMemAllocPitch_v2) *next, CUdeviceptr *dptr, size_t *pPitch,
+                                 size_t WidthInBytes, size_t Height, unsigned int ElementSizeBytes)
 {
     struct place place;
     size_t bytes;
@@ -108,7 +107,8 @@ CUresult hook_cuMemAllocPitch_v2(__typeof__(cuMemAllocPitch_v2) *next, const voi
     if (!dptr || !pPitch || !WidthInBytes || !Height ||
         (ElementSizeBytes != 4 && ElementSizeBytes != 8 && ElementSizeBytes != 16) || !contexts_here(&place))
         return next(dptr, pPitch, WidthInBytes, Height, ElementSizeBytes);
-    call_site = call_site_of(call_site);
+    const void *call_site = call_site_here();
+
     pools_settle();
     size_t alignment = driver_memory_pitch(place.ordinal);
     size_t pitch = alignment ? (WidthInBytes + alignment - 1) / alignment * alignment : WidthInBytes;
@@ -130,12 +130,11 @@ CUresult hook_cuMemAllocPitch_v2(__typeof__(cuMemAllocPitch_v2) *next, const voi
     return allocated(result, &place, CLASS_NATIVE, dptr, bytes);
 }
 
-CUresult hook_cuMemAllocManaged(__typeof__(cuMemAllocManaged) *next, const void *call_site, CUdeviceptr *dptr,
-                                size_t bytesize, unsigned int flags)
+CUresult hook_cuMemAllocManaged(__typeof__(cuMemAllocManaged) *next, CUdeviceptr *dptr, size_t bytesize,
+                                unsigned int flags)
 {
     struct place place;
 
-    (void)call_site;
     if (!dptr || !bytesize || !contexts_here(&place))
         return next(dptr, bytesize, flags);
     pools_settle();
@@ -163,25 +162,22 @@ CUresult hook_cuMemFree_v2(__typeof__(cuMemFree_v2) *next, CUdeviceptr dptr)
 }
 
 CUresult hook_cuExternalMemoryGetMappedBuffer(__typeof__(cuExternalMemoryGetMappedBuffer) *next,
-                                              const void *call_site, CUdeviceptr *devPtr,
-                                              CUexternalMemory extMem,
+                                              CUdeviceptr *devPtr, CUexternalMemory extMem,
                                               const CUDA_EXTERNAL_MEMORY_BUFFER_DESC *bufferDesc)
 {
     CUresult result = next(devPtr, extMem, bufferDesc);
 
-    (void)call_site;
     if (result == CUDA_SUCCESS)
         core_roots_unknown("memory of a graphics API was imported");
     return result;
 }
 
 CUresult hook_cuGraphicsResourceGetMappedPointer_v2(__typeof__(cuGraphicsResourceGetMappedPointer_v2) *next,
-                                                    const void *call_site, CUdeviceptr *pDevPtr,
-                                                    size_t *pSize, CUgraphicsResource resource)
+                                                    CUdeviceptr *pDevPtr, size_t *pSize,
+                                                    CUgraphicsResource resource)
 {
     CUresult result = next(pDevPtr, pSize, resource);
 
-    (void)call_site;
     if (result == CUDA_SUCCESS)
         core_roots_unknown("memory of a graphics API was imported");
     return result;

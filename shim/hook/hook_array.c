@@ -117,50 +117,44 @@ static CUresult made(CUresult result, const struct making *making, const void *h
     (begin(pHandle, descriptor, is_mipmapped, &making) ? made(call, &making, pHandle)                        \
                                                        : CUDA_ERROR_OUT_OF_MEMORY)
 
-CUresult hook_cuArrayCreate_v2(__typeof__(cuArrayCreate_v2) *next, const void *call_site, CUarray *pHandle,
+CUresult hook_cuArrayCreate_v2(__typeof__(cuArrayCreate_v2) *next, CUarray *pHandle,
                                const CUDA_ARRAY_DESCRIPTOR *pAllocateArray)
 {
     struct making making;
 
-    (void)call_site;
     return CREATE(PLANE(pAllocateArray), false, next(pHandle, pAllocateArray));
 }
 
-CUresult hook_cuArrayCreate(__typeof__(cuArrayCreate) *next, const void *call_site, CUarray *pHandle,
+CUresult hook_cuArrayCreate(__typeof__(cuArrayCreate) *next, CUarray *pHandle,
                             const CUDA_ARRAY_DESCRIPTOR_v1 *pAllocateArray)
 {
     struct making making;
 
-    (void)call_site;
     return CREATE(PLANE(pAllocateArray), false, next(pHandle, pAllocateArray));
 }
 
-CUresult hook_cuArray3DCreate_v2(__typeof__(cuArray3DCreate_v2) *next, const void *call_site,
-                                 CUarray *pHandle, const CUDA_ARRAY3D_DESCRIPTOR *pAllocateArray)
+CUresult hook_cuArray3DCreate_v2(__typeof__(cuArray3DCreate_v2) *next, CUarray *pHandle,
+                                 const CUDA_ARRAY3D_DESCRIPTOR *pAllocateArray)
 {
     struct making making;
 
-    (void)call_site;
     return CREATE(pAllocateArray, false, next(pHandle, pAllocateArray));
 }
 
-CUresult hook_cuArray3DCreate(__typeof__(cuArray3DCreate) *next, const void *call_site, CUarray *pHandle,
+CUresult hook_cuArray3DCreate(__typeof__(cuArray3DCreate) *next, CUarray *pHandle,
                               const CUDA_ARRAY3D_DESCRIPTOR_v1 *pAllocateArray)
 {
     struct making making;
 
-    (void)call_site;
     return CREATE(VOLUME(pAllocateArray), false, next(pHandle, pAllocateArray));
 }
 
-CUresult hook_cuMipmappedArrayCreate(__typeof__(cuMipmappedArrayCreate) *next, const void *call_site,
-                                     CUmipmappedArray *pHandle,
+CUresult hook_cuMipmappedArrayCreate(__typeof__(cuMipmappedArrayCreate) *next, CUmipmappedArray *pHandle,
                                      const CUDA_ARRAY3D_DESCRIPTOR *pMipmappedArrayDesc,
                                      unsigned int numMipmapLevels)
 {
     struct making making;
 
-    (void)call_site;
     return CREATE(pMipmappedArrayDesc, true, next(pHandle, pMipmappedArrayDesc, numMipmapLevels));
 }
 

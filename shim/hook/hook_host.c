@@ -31,46 +31,39 @@ static int charge_pinned(void *const *address, size_t bytes, uint64_t *out_charg
     return core_host_charge(HOST_PINNED, *out_charged);
 }
 
-CUresult hook_cuMemHostAlloc(__typeof__(cuMemHostAlloc) *next, const void *call_site, void **pp,
-                             size_t bytesize, unsigned int Flags)
+CUresult hook_cuMemHostAlloc(__typeof__(cuMemHostAlloc) *next, void **pp, size_t bytesize, unsigned int Flags)
 {
     uint64_t charged;
 
-    (void)call_site;
     return charge_pinned(pp, bytesize, &charged)
                ? CUDA_ERROR_OUT_OF_MEMORY
                : note(next(pp, bytesize, Flags), HOST_PINNED, pp, bytesize, charged);
 }
 
-CUresult hook_cuMemAllocHost_v2(__typeof__(cuMemAllocHost_v2) *next, const void *call_site, void **pp,
-                                size_t bytesize)
+CUresult hook_cuMemAllocHost_v2(__typeof__(cuMemAllocHost_v2) *next, void **pp, size_t bytesize)
 {
     uint64_t charged;
 
-    (void)call_site;
     return charge_pinned(pp, bytesize, &charged)
                ? CUDA_ERROR_OUT_OF_MEMORY
                : note(next(pp, bytesize), HOST_PINNED, pp, bytesize, charged);
 }
 
-CUresult hook_cuMemAllocHost(__typeof__(cuMemAllocHost) *next, const void *call_site, void **pp,
-                             unsigned int bytesize)
+CUresult hook_cuMemAllocHost(__typeof__(cuMemAllocHost) *next, void **pp, unsigned int bytesize)
 {
     uint64_t charged;
 
-    (void)call_site;
     return charge_pinned(pp, bytesize, &charged)
                ? CUDA_ERROR_OUT_OF_MEMORY
                : note(next(pp, bytesize), HOST_PINNED, pp, bytesize, charged);
 }
 
-CUresult hook_cuMemHostRegister_v2(__typeof__(cuMemHostRegister_v2) *next, const void *call_site, void *p,
-                                   size_t bytesize, unsigned int Flags)
+CUresult hook_cuMemHostRegister_v2(__typeof__(cuMemHostRegister_v2) *next, void *p, size_t bytesize,
+                                   unsigned int Flags)
 {
     CUresult result = CUDA_ERROR_OUT_OF_MEMORY;
     uint64_t charged;
 
-    (void)call_site;
     if (!p || !bytesize)
         return next(p, bytesize, Flags);
     /* The driver takes the pages as they are, and no block goes that has some of them. */

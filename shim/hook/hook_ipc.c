@@ -37,12 +37,11 @@ static CUresult imported(CUresult result, const CUdeviceptr *address)
     return result;
 }
 
-CUresult hook_cuIpcOpenMemHandle(__typeof__(cuIpcOpenMemHandle) *next, const void *call_site,
-                                 CUdeviceptr *pdptr, CUipcMemHandle handle, unsigned int Flags)
+CUresult hook_cuIpcOpenMemHandle(__typeof__(cuIpcOpenMemHandle) *next, CUdeviceptr *pdptr,
+                                 CUipcMemHandle handle, unsigned int Flags)
 {
     struct ipc_name name;
 
-    (void)call_site;
     if (pdptr && ipc_is_name(&handle, &name))
         return ipc_block_open(&name, pdptr);
     return imported(next(pdptr, handle, Flags), pdptr);

@@ -6,32 +6,24 @@
 
 CUresult hook_cuModuleLoad(__typeof__(cuModuleLoad) *next, CUmodule *module, const char *fname)
 {
-    CUresult result = next(module, fname);
-
-    return modules_from_file(result, result == CUDA_SUCCESS ? *module : NULL, false, fname);
+    return modules_from_file(next(module, fname), module, false, fname);
 }
 
 CUresult hook_cuModuleLoadData(__typeof__(cuModuleLoadData) *next, CUmodule *module, const void *image)
 {
-    CUresult result = next(module, image);
-
-    return modules_from_memory(result, result == CUDA_SUCCESS ? *module : NULL, false, image);
+    return modules_from_memory(next(module, image), module, false, image);
 }
 
 CUresult hook_cuModuleLoadDataEx(__typeof__(cuModuleLoadDataEx) *next, CUmodule *module, const void *image,
                                  unsigned int numOptions, CUjit_option *options, void **optionValues)
 {
-    CUresult result = next(module, image, numOptions, options, optionValues);
-
-    return modules_from_memory(result, result == CUDA_SUCCESS ? *module : NULL, false, image);
+    return modules_from_memory(next(module, image, numOptions, options, optionValues), module, false, image);
 }
 
 CUresult hook_cuModuleLoadFatBinary(__typeof__(cuModuleLoadFatBinary) *next, CUmodule *module,
                                     const void *fatCubin)
 {
-    CUresult result = next(module, fatCubin);
-
-    return modules_from_memory(result, result == CUDA_SUCCESS ? *module : NULL, false, fatCubin);
+    return modules_from_memory(next(module, fatCubin), module, false, fatCubin);
 }
 
 CUresult hook_cuModuleUnload(__typeof__(cuModuleUnload) *next, CUmodule hmod)
@@ -46,10 +38,9 @@ CUresult hook_cuLibraryLoadData(__typeof__(cuLibraryLoadData) *next, CUlibrary *
                                 CUlibraryOption *libraryOptions, void **libraryOptionValues,
                                 unsigned int numLibraryOptions)
 {
-    CUresult result = next(library, code, jitOptions, jitOptionsValues, numJitOptions, libraryOptions,
-                           libraryOptionValues, numLibraryOptions);
-
-    return modules_from_memory(result, result == CUDA_SUCCESS ? *library : NULL, true, code);
+    return modules_from_memory(next(library, code, jitOptions, jitOptionsValues, numJitOptions,
+                                    libraryOptions, libraryOptionValues, numLibraryOptions),
+                               library, true, code);
 }
 
 CUresult hook_cuLibraryLoadFromFile(__typeof__(cuLibraryLoadFromFile) *next, CUlibrary *library,
@@ -57,10 +48,9 @@ CUresult hook_cuLibraryLoadFromFile(__typeof__(cuLibraryLoadFromFile) *next, CUl
                                     unsigned int numJitOptions, CUlibraryOption *libraryOptions,
                                     void **libraryOptionValues, unsigned int numLibraryOptions)
 {
-    CUresult result = next(library, fileName, jitOptions, jitOptionsValues, numJitOptions, libraryOptions,
-                           libraryOptionValues, numLibraryOptions);
-
-    return modules_from_file(result, result == CUDA_SUCCESS ? *library : NULL, true, fileName);
+    return modules_from_file(next(library, fileName, jitOptions, jitOptionsValues, numJitOptions,
+                                  libraryOptions, libraryOptionValues, numLibraryOptions),
+                             library, true, fileName);
 }
 
 CUresult hook_cuLibraryUnload(__typeof__(cuLibraryUnload) *next, CUlibrary library)

@@ -7,13 +7,12 @@
 #include "engine/core.h"
 #include "hook/hooks.h"
 
-CUresult hook_cuMemAllocAsync(__typeof__(cuMemAllocAsync) *next, const void *call_site, CUdeviceptr *dptr,
-                              size_t bytesize, CUstream hStream)
+CUresult hook_cuMemAllocAsync(__typeof__(cuMemAllocAsync) *next, CUdeviceptr *dptr, size_t bytesize,
+                              CUstream hStream)
 {
     struct place place;
     CUmemoryPool pool = NULL;
 
-    (void)call_site;
     if (!dptr || !bytesize || capture_records(hStream, next == real.cuMemAllocAsync_ptsz) ||
         !pools_place(hStream, &place))
         return next(dptr, bytesize, hStream);
@@ -26,12 +25,11 @@ CUresult hook_cuMemAllocAsync(__typeof__(cuMemAllocAsync) *next, const void *cal
     return pools_allocated(next(dptr, bytesize, hStream), &place, pool, dptr, bytesize);
 }
 
-CUresult hook_cuMemAllocFromPoolAsync(__typeof__(cuMemAllocFromPoolAsync) *next, const void *call_site,
-                                      CUdeviceptr *dptr, size_t bytesize, CUmemoryPool pool, CUstream hStream)
+CUresult hook_cuMemAllocFromPoolAsync(__typeof__(cuMemAllocFromPoolAsync) *next, CUdeviceptr *dptr,
+                                      size_t bytesize, CUmemoryPool pool, CUstream hStream)
 {
     struct place place;
 
-    (void)call_site;
     if (!dptr || !bytesize || !pool || capture_records(hStream, next == real.cuMemAllocFromPoolAsync_ptsz) ||
         !pools_place(hStream, &place))
         return next(dptr, bytesize, pool, hStream);
@@ -68,12 +66,11 @@ CUresult hook_cuMemFreeAsync(__typeof__(cuMemFreeAsync) *next, CUdeviceptr dptr,
     return result;
 }
 
-CUresult hook_cuMemPoolCreate(__typeof__(cuMemPoolCreate) *next, const void *call_site, CUmemoryPool *pool,
+CUresult hook_cuMemPoolCreate(__typeof__(cuMemPoolCreate) *next, CUmemoryPool *pool,
                               const CUmemPoolProps *poolProps)
 {
     CUresult result = next(pool, poolProps);
 
-    (void)call_site;
     if (result == CUDA_SUCCESS && pool && poolProps &&
         poolProps->location.type == CU_MEM_LOCATION_TYPE_DEVICE &&
         (unsigned)poolProps->location.id < contexts_device_count())
@@ -104,13 +101,11 @@ CUresult hook_cuMemPoolDestroy(__typeof__(cuMemPoolDestroy) *next, CUmemoryPool 
     return pools_destroy(next, pool);
 }
 
-CUresult hook_cuMemPoolImportPointer(__typeof__(cuMemPoolImportPointer) *next, const void *call_site,
-                                     CUdeviceptr *ptr_out, CUmemoryPool pool,
-                                     CUmemPoolPtrExportData *shareData)
+CUresult hook_cuMemPoolImportPointer(__typeof__(cuMemPoolImportPointer) *next, CUdeviceptr *ptr_out,
+                                     CUmemoryPool pool, CUmemPoolPtrExportData *shareData)
 {
     CUresult result = next(ptr_out, pool, shareData);
 
-    (void)call_site;
     if (result == CUDA_SUCCESS)
         core_roots_unknown("memory of another process's pool was imported");
     return result;

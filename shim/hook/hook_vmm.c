@@ -6,11 +6,9 @@
 #include "engine/core.h"
 #include "hook/hooks.h"
 
-CUresult hook_cuMemCreate(__typeof__(cuMemCreate) *next, const void *call_site,
-                          CUmemGenericAllocationHandle *handle, size_t size, const CUmemAllocationProp *prop,
-                          unsigned long long flags)
+CUresult hook_cuMemCreate(__typeof__(cuMemCreate) *next, CUmemGenericAllocationHandle *handle, size_t size,
+                          const CUmemAllocationProp *prop, unsigned long long flags)
 {
-    (void)call_site;
     if (!handle || !size || !prop)
         return next(handle, size, prop, flags);
     struct vmm_memory memory = {
@@ -34,13 +32,12 @@ CUresult hook_cuMemCreate(__typeof__(cuMemCreate) *next, const void *call_site,
 }
 
 CUresult hook_cuMemImportFromShareableHandle(__typeof__(cuMemImportFromShareableHandle) *next,
-                                             const void *call_site, CUmemGenericAllocationHandle *handle,
-                                             void *osHandle, CUmemAllocationHandleType shHandleType)
+                                             CUmemGenericAllocationHandle *handle, void *osHandle,
+                                             CUmemAllocationHandleType shHandleType)
 {
     const struct vmm_memory memory = {.handles = 1};
     CUresult result = next(handle, osHandle, shHandleType);
 
-    (void)call_site;
     if (result == CUDA_SUCCESS && handle)
         vmm_add(*handle, &memory);
     return result;
@@ -64,12 +61,11 @@ CUresult hook_cuMemRelease(__typeof__(cuMemRelease) *next, CUmemGenericAllocatio
     return vmm_release(next, handle);
 }
 
-CUresult hook_cuMemMap(__typeof__(cuMemMap) *next, const void *call_site, CUdeviceptr ptr, size_t size,
-                       size_t offset, CUmemGenericAllocationHandle handle, unsigned long long flags)
+CUresult hook_cuMemMap(__typeof__(cuMemMap) *next, CUdeviceptr ptr, size_t size, size_t offset,
+                       CUmemGenericAllocationHandle handle, unsigned long long flags)
 {
     CUresult result = next(ptr, size, offset, handle, flags);
 
-    (void)call_site;
     if (result == CUDA_SUCCESS)
         vmm_mapped(ptr, size, handle);
     return result;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cancel_guard.h"
+#include "cuda/call_site.h"
 #include "hook/lifecycle.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -56,43 +57,27 @@ CUresult hooks_result(int error)
     }
 }
 
-#define ALWAYS_loader    true
-#define ALWAYS_allocate  false
-#define ALWAYS_free      false
-#define ALWAYS_use       false
-#define ALWAYS_query     false
-#define ALWAYS_lifecycle false
+#define IS(this, class) (HOOK_CLASS_##this == HOOK_CLASS_##class)
 
-/* A cancel guard around the body. Launches and copies have theirs where they wait. */
-#define GUARDED_loader    true
-#define GUARDED_allocate  true
-#define GUARDED_free      true
-#define GUARDED_use       false
-#define GUARDED_query     true
-#define GUARDED_lifecycle true
-
-#define PASS_loader
-#define PASS_allocate __builtin_return_address(0),
-#define PASS_free
-#define PASS_use
-#define PASS_query
-#define PASS_lifecycle
-
-/* A function without a library behind it answers as a machine without a device. */
+/* A function without a library behind it answers as a machine without a device. The guard keeps the thread from being
+ * cancelled; launches and copies have theirs where they wait. */
 #define DIRECT(absent, class, result, name, body, parameters, arguments)                                     \
     EXPORT result name parameters                                                                            \
     {                                                                                                        \
         if (__builtin_expect(!real.name, 0) && !real_find(REAL_ROW(name)))                                   \
             return absent;                                                                                   \
-        if (!ALWAYS_##class && __builtin_expect(!lifecycle_manages, 0))                                      \
+        if (!IS(class, loader) && __builtin_expect(!lifecycle_manages, 0))                                   \
             return real.name arguments;                                                                      \
-        if (!GUARDED_##class)                                                                                \
-            return hook_##body(real.name, PASS_##class HOOK_BARE arguments);                                 \
+        if (IS(class, use))                                                                                  \
+            return hook_##body(real.name, HOOK_BARE arguments);                                              \
         struct cancel_guard guard;                                                                           \
                                                                                                              \
         cancel_guard_enter(&guard);                                                                          \
-        result answer = hook_##body(real.name, PASS_##class HOOK_BARE arguments);                            \
+        const void *before = IS(class, allocate) ? call_site_enter(__builtin_return_address(0)) : NULL;      \
+        result answer = hook_##body(real.name, HOOK_BARE arguments);                                         \
                                                                                                              \
+        if (IS(class, allocate))                                                                             \
+            call_site_leave(before);                                                                         \
         cancel_guard_leave(&guard);                                                                          \
         return answer;                                                                                       \
     }
@@ -106,7 +91,7 @@ CUresult hooks_result(int error)
         __typeof__(name) *next = real_enter(&call, REAL_ROW(name), __builtin_return_address(0));             \
                                                                                                              \
         if (next)                                                                                            \
-            answer = hook_##body(next, PASS_##class HOOK_BARE arguments);                                    \
+            answer = hook_##body(next, HOOK_BARE arguments);                                                 \
         real_leave(&call);                                                                                   \
         return answer;                                                                                       \
     }

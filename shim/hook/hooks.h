@@ -56,16 +56,10 @@ bool hooks_is_passed_on(const struct hook_row *row);
 /** The driver's word for one of our errors; 0 is CUDA_SUCCESS. The only such mapping. */
 CUresult hooks_result(int error);
 
-/* The bodies. Those of class allocate also get the address that the program called from. */
-#define HOOK_LEAD_loader
-#define HOOK_LEAD_allocate const void *call_site,
-#define HOOK_LEAD_free
-#define HOOK_LEAD_use
-#define HOOK_LEAD_query
-#define HOOK_LEAD_lifecycle
+/* The bodies. */
 #define HOOK_BARE(...) __VA_ARGS__
 #define ROW(library, class, result, name, body, parameters, arguments)                                       \
-    result hook_##body(__typeof__(name) *next, HOOK_LEAD_##class HOOK_BARE parameters);
+    result hook_##body(__typeof__(name) *next, HOOK_BARE parameters);
 #define USE_ROW(name, own, per_thread, parameters, arguments, writes, operands)
 #define MARK_ROW(name, parameters, arguments)
 #include "hook/hook_table.def"
