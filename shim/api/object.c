@@ -9,6 +9,7 @@
 #include "engine/copies.h"
 #include "engine/mover.h"
 #include "engine/object_state.h"
+#include "engine/restore.h"
 
 uint64_t object_age_ns(uint64_t stamp)
 {

@@ -5,6 +5,8 @@
 #include "engine/mover.h"
 #include "engine/object_state.h"
 #include "engine/pressure_callback.h"
+#include "engine/restore.h"
+#include "engine/spill.h"
 #include "ledger/limit.h"
 #include "policy/policies.h"
 
@@ -26,7 +28,7 @@ int object_bring(uint32_t first)
 
     object_hold(first);
     object->flags |= OPERAND_KEEP;
-    error = mover_bring(first);
+    error = restore_block(first);
     object->flags &= (uint8_t)~OPERAND_KEEP;
     object_let_go(first);
     return error;
@@ -81,7 +83,7 @@ long object_evict_any(unsigned ordinal, uint64_t bytes, int tier)
     moved = mover_evict(ordinal, bytes < INT64_MAX ? bytes : INT64_MAX, UINT64_MAX, true);
     if (tier == EBB_TIER_DISK) {
         most += moved;
-        mover_spill(bytes < most ? bytes : most, UINT64_MAX);
+        spill_make_room(bytes < most ? bytes : most);
     }
     mover_give();
     return (long)moved;

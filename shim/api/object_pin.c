@@ -8,7 +8,7 @@
 #include "engine/mover.h"
 #include "engine/object_state.h"
 #include "engine/pressure_callback.h"
-#include "engine/restore_stream.h"
+#include "engine/restore.h"
 
 /* Every chunk on the device, and none about to leave. */
 static bool settled(uint32_t first)
@@ -100,7 +100,7 @@ static int bring_behind(uint32_t first, unsigned flags, void *stream)
         return 0;
     restore_streams_settle();
     bytes = bytes_away(first);
-    if (bytes && !mover_make_room(ordinal, bytes, bytes, UINT64_MAX) && !restore_behind(first, flags, stream))
+    if (bytes && !mover_make_room(ordinal, bytes, bytes) && !restore_behind(first, flags, stream))
         return 0;
     return object_bring(first);
 }

@@ -7,6 +7,7 @@
 #include "engine/allocate.h"
 #include "engine/mover.h"
 #include "engine/room_wait.h"
+#include "engine/spill.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"
 
@@ -35,9 +36,9 @@ static int take_in_turn(unsigned ordinal, uint64_t bytes, uint64_t rest_bytes, u
         if (tries)
             core_wait_change();
         others = others_in_the_way();
-        r = mover_make_room(ordinal, rest_bytes, 0, UINT64_MAX);
+        r = mover_make_room(ordinal, rest_bytes, 0);
         if (r < 0)
-            r = mover_make_room(ordinal, bytes, 0, UINT64_MAX);
+            r = mover_make_room(ordinal, bytes, 0);
         if (!r)
             r = allocate_take(ordinal, bytes, headroom_device_keep(ordinal), out_handle);
     }
@@ -66,7 +67,7 @@ static int slab_back(struct chunk *chunk)
 
     if (r == -ENOSPC && headroom_disk_open() && !atomic_load(&core.captures)) {
         mover_take();
-        r = mover_spill(bytes + headroom_host_staging(), UINT64_MAX);
+        r = spill_make_room(bytes + headroom_host_staging());
         r = r < 0 ? r : recycler_take(&core.slabs, bytes, headroom_host_staging(), &item);
         mover_give();
     }

@@ -5,6 +5,7 @@
 
 #include "base/cancel_guard.h"
 #include "engine/mover.h"
+#include "engine/restore.h"
 #include "ledger/state.h"
 
 /* First granule of the live block at an address; -ENOENT. */
@@ -50,7 +51,7 @@ static int pin_and_bring(uint64_t address, uint32_t first, enum pin_reason reaso
     if (reason == PIN_REFERENCED)
         r = owner_entry(&core.blocks, first) & OWNER_GONE ? restore_blocks(&first, 1) : 0;
     else
-        r = mover_bring(first);
+        r = restore_block(first);
     if (r < 0)
         core_unpin(address, reason);
     mover_give();

@@ -9,6 +9,7 @@
 #include "engine/mover.h"
 #include "engine/pressure_callback.h"
 #include "engine/refusal.h"
+#include "engine/spill.h"
 #include "heap/heap.h"
 #include "ledger/headroom.h"
 #include "ledger/limit.h"
@@ -64,7 +65,7 @@ static int charge_with_room(unsigned ordinal, enum device_class class, uint64_t 
         if (core_capturing())
             return r;
         mover_take();
-        r = mover_make_room(ordinal, bytes, 0, UINT64_MAX);
+        r = mover_make_room(ordinal, bytes, 0);
         mover_give();
         if (r < 0)
             return -ENOMEM;
@@ -133,7 +134,7 @@ int core_host_charge(enum host_class class, uint64_t bytes)
         r = charge(&core.host_budget, class, bytes, headroom_host_staging());
     if (r < 0) {
         mover_take();
-        mover_spill(bytes + headroom_host_staging(), UINT64_MAX);
+        spill_make_room(bytes + headroom_host_staging());
         mover_give();
         recycler_trim(&core.slabs, bytes + headroom_host_staging());
         r = charge(&core.host_budget, class, bytes, headroom_host_staging());

@@ -15,7 +15,7 @@
 #include "engine/monitor.h"
 #include "engine/mover.h"
 #include "engine/pressure_callback.h"
-#include "engine/restore_stream.h"
+#include "engine/restore.h"
 #include "heap/heap.h"
 #include "heap/heap_room.h"
 #include "host/host_block.h"

@@ -15,7 +15,7 @@
 #include "engine/mover.h"
 #include "engine/remap.h"
 #include "engine/reservation.h"
-#include "engine/restore_stream.h"
+#include "engine/restore.h"
 #include "ledger/address.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"

@@ -10,8 +10,9 @@
 #include "engine/allocate.h"
 #include "engine/drain.h"
 #include "engine/mover.h"
-#include "engine/restore_stream.h"
+#include "engine/restore.h"
 #include "engine/room_wait.h"
+#include "engine/spill.h"
 #include "heap/heap.h"
 #include "ledger/headroom.h"
 #include "ledger/limit.h"
@@ -231,7 +232,7 @@ static void tick_host(uint64_t newest)
         int r;
 
         mover_take();
-        r = mover_spill(bytes, newest);
+        r = spill_cold(bytes, newest);
         mover_give();
         if (r < 0)
             break;

@@ -7,7 +7,8 @@
 #include "engine/allocate.h"
 #include "engine/pause.h"
 #include "engine/pause_steps.h"
-#include "engine/restore_stream.h"
+#include "engine/restore.h"
+#include "engine/spill.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"
 
@@ -124,17 +125,17 @@ uint64_t mover_ready_host(unsigned ordinal, uint64_t bytes, uint64_t from_host_b
     if (all > host_room && spill < all - host_room)
         spill = all - host_room;
     if (spill)
-        mover_spill(spill, UINT64_MAX);
+        spill_make_room(spill);
     return leave;
 }
 
-int mover_make_room(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes, uint64_t newest)
+int mover_make_room(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes)
 {
     uint64_t lacked = UINT64_MAX, lacks;
     bool whole = true;
 
     for (;; lacked = lacks) {
-        struct pause pause = {.ordinal = ordinal, .newest = newest, .whole = whole, .patient = true};
+        struct pause pause = {.ordinal = ordinal, .newest = UINT64_MAX, .whole = whole, .patient = true};
         uint64_t keep = headroom_device_keep(ordinal);
         int r;
 
@@ -207,7 +208,7 @@ static uint64_t evict(struct pause *pause, uint64_t bytes)
         return 0;
     room = headroom_host();
     if (room < leave + staging && headroom_disk_open())
-        mover_spill(leave + staging - room, pause->newest);
+        spill_cold(leave + staging - room, pause->newest);
     room = headroom_host();
     if (room > staging && room - staging < bytes)
         pause->evict_bytes = room - staging;
@@ -246,5 +247,5 @@ uint64_t mover_send(uint32_t first, bool to_disk)
 
     if (!to_disk)
         return moved;
-    return mover_spill_block(first) + (pause.save_bytes ? 0 : moved); /* what was dropped came by itself */
+    return spill_block(first) + (pause.save_bytes ? 0 : moved); /* what was dropped came by itself */
 }

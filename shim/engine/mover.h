@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * mover.h - the role under which blocks are moved, and the three things it does.
+ * mover.h - the role under which blocks are moved, and making room on a device.
  *
  * One thread at a time holds the role; it is handed on first come first served. Holding it is not holding a lock:
  * every step inside is plan under core.lock, act without it, commit or roll back under it.
@@ -30,11 +30,10 @@ void mover_give(void);
  * Evict until `bytes` more could be charged to the device. Role held.
  *
  * @from_host_bytes  so much of it comes from the host tier, which has that room again afterwards
- * @newest           only blocks with a stamp up to here are victims
  * Returns  0; -ENOSPC it cannot be had, what could leave has; -EBUSY a capture is open; -ETIMEDOUT the device
  *          did not come to rest
  */
-int mover_make_room(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes, uint64_t newest);
+int mover_make_room(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes);
 
 /** Is any block, or any registered one, with a stamp up to `newest` on the device that could leave it, if a search
  *  allowed that? */
@@ -61,34 +60,5 @@ uint64_t mover_ready_host(unsigned ordinal, uint64_t bytes, uint64_t from_host_b
 /** Would a new block of `bytes` fit if no launch ran and nobody built or freed a block? Everything that may leave the
  *  device counts, as long as the other tiers have room for it. core.lock not held. */
 bool mover_could_ever(unsigned ordinal, uint64_t bytes);
-
-/**
- * Bring blocks back so that the device can reach every one of them. Role held.
- *
- * Those that fit become resident; of the others, those that are mapped host memory stay there, those that are
- * unmapped become mapped host memory.
- * Returns  0: all are reachable; -ENOSPC: some are not (the caller may retry when launch pins are dropped)
- */
-int restore_blocks(const uint32_t *firsts, uint32_t count);
-
-/** Host memory is full, and the reserve of both tiers lies with the device: some chunk comes back there, so that its
- *  slab can be read into. Role held. False: the host has its reserve, or nothing came back. */
-bool mover_lend_slab(unsigned ordinal);
-
-/** Make every chunk of one block resident. Role held. 0, -ENOSPC, -EBUSY, -ETIMEDOUT. */
-int mover_bring(uint32_t first);
-
-/**
- * Free `bytes` of the host budget by writing unmapped slabs to disk, unmapping more if need be. Role held.
- * Returns  0; -ENOSPC not everything could go
- */
-int mover_spill(uint64_t bytes, uint64_t newest);
-
-/** The same of registered memory only, and no more than that: nothing is unmapped for it. Returns the bytes that
- *  left. */
-uint64_t mover_demote(uint64_t bytes);
-
-/** Write what one block has in host memory to disk. Role held. Returns the bytes. */
-uint64_t mover_spill_block(uint32_t first);
 
 #endif

@@ -9,6 +9,7 @@
 #include "engine/object_state.h"
 #include "engine/pressure_callback.h"
 #include "engine/reservation_ask.h"
+#include "engine/restore.h"
 #include "ledger/limit.h"
 #include "ledger/state.h"
 
@@ -115,7 +116,7 @@ static int try_to_make(unsigned ordinal, uint64_t bytes, bool over, ebb_reservat
 static void make_room(unsigned ordinal, uint64_t bytes)
 {
     mover_take();
-    mover_make_room(ordinal, bytes, 0, UINT64_MAX);
+    mover_make_room(ordinal, bytes, 0);
     mover_give();
     allocate_trim(ordinal, bytes, keep_free(ordinal));
 }
@@ -384,7 +385,7 @@ int reservation_commit(ebb_reservation id, uint64_t address)
         r = commit_begin(reservation, first);
     lock_release(&core.lock);
     if (!r) {
-        r = mover_bring(first);
+        r = restore_block(first);
         commit_end(id, first, !r);
     }
     mover_give();

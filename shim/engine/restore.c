@@ -1,49 +1,59 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * restore.c - bring blocks back. See mover.h.
- *
- * What is mapped host memory comes back in a pause of the gate; what is unmapped, in flights with the gate open.
- */
-#include "engine/mover.h"
+/* restore.c - who comes back, and how. See restore.h. */
+#include "engine/restore.h"
 
 #include <errno.h>
 #include <stddef.h>
 
-#include "base/log.h"
+#include "engine/mover.h"
 #include "engine/pause.h"
-#include "engine/restore_wait.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"
 
-struct restore_need {
+/* What of a list is away, by the way that it comes back. */
+struct away {
     uint64_t mapped_bytes, host_bytes, disk_bytes;
     uint64_t smallest_bytes; /* mapped chunk: no pause is worth less room */
 };
 
-static struct restore_need need_of(const uint32_t *firsts, uint32_t count, unsigned ordinal)
+static uint64_t unmapped_bytes(const struct away *away)
 {
-    struct restore_need need = {.smallest_bytes = UINT64_MAX};
+    return away->host_bytes + away->disk_bytes;
+}
+
+static uint64_t away_bytes(const struct away *away)
+{
+    return away->mapped_bytes + unmapped_bytes(away);
+}
+
+static void add_chunk(struct away *away, const struct chunk *chunk)
+{
+    uint64_t bytes = chunk_bytes(chunk);
+
+    if (chunk->state == CHUNK_DISK)
+        away->disk_bytes += bytes;
+    else if (chunk->state == CHUNK_HOST && !chunk->mapped)
+        away->host_bytes += bytes;
+    else if (chunk->state == CHUNK_HOST) {
+        away->mapped_bytes += bytes;
+        if (away->smallest_bytes > bytes)
+            away->smallest_bytes = bytes;
+    }
+}
+
+static struct away away_of(const uint32_t *firsts, uint32_t count, unsigned ordinal)
+{
+    struct away away = {.smallest_bytes = UINT64_MAX};
 
     lock_acquire(&core.lock);
     for (uint32_t i = 0; i < count; i++) {
         if (!block_alive(&core.blocks.block[firsts[i]]) || core.blocks.block[firsts[i]].ordinal != ordinal)
             continue;
-        chunks_each(g, &core.blocks, firsts[i]) {
-            const struct chunk *chunk = &core.blocks.chunk[g];
-
-            if (chunk->state == CHUNK_DISK)
-                need.disk_bytes += chunk_bytes(chunk);
-            else if (chunk->state == CHUNK_HOST && !chunk->mapped)
-                need.host_bytes += chunk_bytes(chunk);
-            else if (chunk->state == CHUNK_HOST) {
-                need.mapped_bytes += chunk_bytes(chunk);
-                if (need.smallest_bytes > chunk_bytes(chunk))
-                    need.smallest_bytes = chunk_bytes(chunk);
-            }
-        }
+        chunks_each(g, &core.blocks, firsts[i])
+            add_chunk(&away, &core.blocks.chunk[g]);
     }
     lock_release(&core.lock);
-    return need;
+    return away;
 }
 
 /* ---- broken chunks --------------------------------------------------------------------------------------- */
@@ -66,13 +76,13 @@ static bool take_broken(uint32_t first, uint32_t *out_granule)
 static void repair(uint32_t first)
 {
     uint32_t granule;
-    bool broken;
+    bool is_broken;
 
     do {
         lock_acquire(&core.lock);
-        broken = take_broken(first, &granule);
+        is_broken = take_broken(first, &granule);
         lock_release(&core.lock);
-        if (!broken)
+        if (!is_broken)
             return;
         core.device->unmap(core.device, granule_address(&core.blocks, granule),
                            chunk_bytes(&core.blocks.chunk[granule]));
@@ -80,41 +90,10 @@ static void repair(uint32_t first)
         chunk_move(&core.blocks.chunk[granule], CHUNK_HOST);
         pthread_cond_broadcast(&core.changed);
         lock_release(&core.lock);
-    } while (broken);
+    } while (is_broken);
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------------- */
-
-/* -ENOSPC when a block of the list cannot be reached. */
-static int unreachable(const uint32_t *firsts, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++)
-        if (owner_entry(&core.blocks, firsts[i]) & OWNER_GONE)
-            return -ENOSPC;
-    return 0;
-}
-
-/* A pause that makes room for all that is needed and swaps in what is mapped. Objects leave as a whole for it, unless
- * there is no room for a whole one: with a swap at a time it always fits. */
-static void restore_mapped(unsigned ordinal, const uint32_t *firsts, uint32_t count, struct restore_need need)
-{
-    uint64_t bytes = need.mapped_bytes + need.host_bytes + need.disk_bytes;
-    bool moved = false;
-
-    for (int whole = 1; whole >= 0 && !moved; whole--) {
-        struct pause pause = {
-            .ordinal = ordinal,
-            .newest = UINT64_MAX,
-            .whole = whole,
-            .patient = need.host_bytes + need.disk_bytes != 0,
-            .restore = firsts,
-            .restore_count = count,
-            .evict_bytes = mover_ready_host(ordinal, bytes, bytes - need.disk_bytes),
-        };
-
-        moved = pause_run(&pause) < 0 || pause.evicted_bytes || pause.restored_bytes;
-    }
-}
+/* ---- lending a slab -------------------------------------------------------------------------------------- */
 
 /* Any block with a chunk in host memory. */
 static bool find_in_host(unsigned ordinal, uint32_t *out_first, bool *out_mapped)
@@ -135,7 +114,7 @@ static bool find_in_host(unsigned ordinal, uint32_t *out_first, bool *out_mapped
     return found;
 }
 
-bool mover_lend_slab(unsigned ordinal)
+bool restore_lend_slab(unsigned ordinal)
 {
     struct pause pause = {.ordinal = ordinal, .patient = true, .restore_count = 1, .restore_bytes = 1};
     uint32_t first;
@@ -149,39 +128,80 @@ bool mover_lend_slab(unsigned ordinal)
     return pause_run(&pause) == 0 && pause.restored_bytes;
 }
 
-/* Unmapped chunks come back as long as that helps. */
-static void return_all(unsigned ordinal, const uint32_t *firsts, uint32_t count, bool allow_mapped)
-{
-    struct restore_need need;
+/* ---- the whole ------------------------------------------------------------------------------------------- */
 
-    do
-        need = need_of(firsts, count, ordinal);
-    while (need.host_bytes + need.disk_bytes &&
-           (restore_wait(firsts, count, RESTORE_CHUNKS_MOST, allow_mapped) ||
-            (need.disk_bytes && mover_lend_slab(ordinal))));
+/* A pause that makes room for all that is away and restores what is mapped. Objects leave as a whole for it, unless
+ * there is no room for a whole one: a chunk for a chunk always fits. */
+static void restore_mapped(unsigned ordinal, const uint32_t *firsts, uint32_t count, const struct away *away)
+{
+    bool moved = false;
+
+    for (int whole = 1; whole >= 0 && !moved; whole--) {
+        struct pause pause = {
+            .ordinal = ordinal,
+            .newest = UINT64_MAX,
+            .whole = whole,
+            .patient = unmapped_bytes(away) != 0,
+            .restore = firsts,
+            .restore_count = count,
+            .evict_bytes = mover_ready_host(ordinal, away_bytes(away), away_bytes(away) - away->disk_bytes),
+        };
+
+        moved = pause_run(&pause) < 0 || pause.evicted_bytes || pause.restored_bytes;
+    }
 }
 
+/* Unmapped chunks come back as long as that helps. */
+static void restore_unmapped(unsigned ordinal, const uint32_t *firsts, uint32_t count, bool allow_mapped)
+{
+    struct away away;
+
+    do
+        away = away_of(firsts, count, ordinal);
+    while (unmapped_bytes(&away) && (restore_wait(firsts, count, RESTORE_BATCH, allow_mapped) ||
+                                     (away.disk_bytes && restore_lend_slab(ordinal))));
+}
+
+/*
+ * Restore what one device has of the list, in rounds.
+ *
+ * A round makes room for all that is away: in a pause, which restores the chunks mapped in host memory as well, or, where
+ * none is mapped or a pause could move nothing, by itself. Then unmapped chunks come back, a batch at a time with the gate
+ * open, as long as any does. Each of them gives its slab back, and that may be the room in host memory that the next victim
+ * lacked: so another round follows while one brings anything. Chunks mapped in host memory that are all that is left stay
+ * where they are: the device reaches them. At last unmapped chunks may become mapped host memory, too, since the caller needs
+ * every block reachable and not resident.
+ */
 static void restore_on(unsigned ordinal, const uint32_t *firsts, uint32_t count)
 {
-    struct restore_need need = need_of(firsts, count, ordinal);
-    bool returned = true;
+    struct away away = away_of(firsts, count, ordinal);
+    bool is_nearer = true;
 
-    while (returned && need.host_bytes + need.disk_bytes + need.mapped_bytes) {
-        uint64_t before = need.host_bytes + need.disk_bytes + need.mapped_bytes;
+    while (is_nearer && away_bytes(&away)) {
+        uint64_t before = away_bytes(&away);
 
-        if (need.mapped_bytes && !atomic_load(&core.captures) &&
-            (headroom_device(ordinal) >= need.smallest_bytes ||
+        if (away.mapped_bytes && !atomic_load(&core.captures) &&
+            (headroom_device(ordinal) >= away.smallest_bytes ||
              mover_anything_leaves(ordinal, UINT64_MAX, false)))
-            restore_mapped(ordinal, firsts, count, need);
-        else if (need.host_bytes + need.disk_bytes)
-            mover_make_room(ordinal, need.host_bytes + need.disk_bytes, need.host_bytes, UINT64_MAX);
-        return_all(ordinal, firsts, count, false);
-        need = need_of(firsts, count, ordinal);
-        returned = need.host_bytes + need.disk_bytes + need.mapped_bytes < before;
-        if (need.mapped_bytes && !(need.host_bytes + need.disk_bytes))
+            restore_mapped(ordinal, firsts, count, &away);
+        else if (unmapped_bytes(&away))
+            mover_make_room(ordinal, unmapped_bytes(&away), away.host_bytes);
+        restore_unmapped(ordinal, firsts, count, false);
+        away = away_of(firsts, count, ordinal);
+        is_nearer = away_bytes(&away) < before;
+        if (away.mapped_bytes && !unmapped_bytes(&away))
             break;
     }
-    return_all(ordinal, firsts, count, true);
+    restore_unmapped(ordinal, firsts, count, true);
+}
+
+/* -ENOSPC when a block of the list cannot be reached. */
+static int unreachable(const uint32_t *firsts, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (owner_entry(&core.blocks, firsts[i]) & OWNER_GONE)
+            return -ENOSPC;
+    return 0;
 }
 
 int restore_blocks(const uint32_t *firsts, uint32_t count)
@@ -195,7 +215,7 @@ int restore_blocks(const uint32_t *firsts, uint32_t count)
     return unreachable(firsts, count);
 }
 
-int mover_bring(uint32_t first)
+int restore_block(uint32_t first)
 {
     uint64_t before;
 

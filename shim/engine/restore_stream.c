@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* restore_stream.c - see restore_stream.h. */
-#include "engine/restore_stream.h"
+/* restore_stream.c - behind a stream. See restore.h. */
+#include "engine/remap.h"
+#include "engine/restore.h"
 
 #include <errno.h>
 #include <stddef.h>
 
 #include "base/log.h"
-#include "engine/allocate.h"
-#include "engine/remap.h"
 #include "engine/restore_chunk.h"
 #include "ledger/headroom.h"
 
@@ -17,7 +16,7 @@ enum {
 
 /* Written with the role and the lock. */
 static struct {
-    struct restore_chunk chunk[RESTORE_STREAMS];
+    struct step step[RESTORE_STREAMS];
     const void *stream[RESTORE_STREAMS];
 } streamed;
 
@@ -28,19 +27,9 @@ void restore_streams_forked(void)
     atomic_store(&restore_stream_count, 0);
 }
 
-static uint64_t address_of(const struct restore_chunk *restore)
-{
-    return granule_address(&core.blocks, restore->granule);
-}
-
-static unsigned ordinal_of(const struct restore_chunk *restore)
-{
-    return core.blocks.block[restore->first].ordinal;
-}
-
 /* Under the lock: chunks that are away join, if all of them are unmapped host memory. Returns how many; 0: they are
  * not. */
-static uint32_t plan(uint32_t first, struct restore_chunk *list, uint32_t most)
+static uint32_t plan(uint32_t first, struct step *list, uint32_t most)
 {
     uint32_t count = 0, i = 0;
 
@@ -61,80 +50,58 @@ static uint32_t plan(uint32_t first, struct restore_chunk *list, uint32_t most)
 }
 
 /* Take its address and its memory away again; the slab has the bytes. */
-static void undo(struct restore_chunk *restore, bool is_mapped)
+static void undo(struct step *restore, bool is_mapped)
 {
-    struct recycler *handles = &core.devices[ordinal_of(restore)].handles;
-    uint64_t bytes = chunk_bytes(restore_chunk_of(restore));
-
     if (restore->submitted)
         executors_wait(&core.executors, &restore->transfer);
-    if (is_mapped && core.device->unmap(core.device, address_of(restore), bytes) < 0)
+    if (is_mapped && core.device->unmap(core.device, step_address(restore), step_bytes(restore)) < 0)
         restore->result = -EFAULT;
-    if (restore->handle && restore->result == -EFAULT)
-        recycler_discard(handles, bytes, restore->handle);
-    else if (restore->handle)
-        recycler_return(handles, bytes, restore->handle);
-    restore->handle = 0;
+    if (restore->handle)
+        restore_chunk_give(restore, restore->result != -EFAULT);
     if (restore->result != -EFAULT)
         restore->result = -EAGAIN;
 }
 
 /* Memory at its address, on its way to be filled. False: nothing of that. */
-static bool start(struct restore_chunk *restore)
+static bool start(struct step *restore)
 {
-    struct chunk *chunk = restore_chunk_of(restore);
-    unsigned ordinal = ordinal_of(restore);
-    uint64_t bytes = chunk_bytes(chunk);
+    uint64_t address = step_address(restore);
 
-    restore->result = chunk_verify(chunk, address_of(restore));
+    restore->result = chunk_verify(step_chunk(restore), address);
     if (!restore->result)
-        restore->result = allocate_take(ordinal, bytes, 0, &restore->handle);
+        restore->result = restore_chunk_take(restore, 0);
     if (restore->result) {
-        restore->handle = 0;
         restore->result = -EAGAIN; /* whatever it is, the one who waits for it meets it again */
         return false;
     }
     restore->epoch = gate_writes();
-    restore->result = backing_map(ordinal, address_of(restore), bytes, restore->handle);
+    restore->result = backing_map(step_ordinal(restore), address, step_bytes(restore), restore->handle);
     if (restore->result) {
         undo(restore, false);
         return false;
     }
-    restore_chunk_submit(restore, TIER_HOST, TIER_DEVICE, address_of(restore));
+    step_submit(restore, TIER_HOST, TIER_DEVICE, address, SLOT_NONE);
     if (restore->result)
         undo(restore, true);
     return restore->handle != 0;
 }
 
-static void commit(struct restore_chunk *restore)
-{
-    uint64_t slab = restore->slab, bytes = chunk_bytes(restore_chunk_of(restore));
-    bool spare;
-
-    lock_acquire(&core.lock);
-    spare = restore_chunk_commit(restore);
-    pthread_cond_broadcast(&core.changed);
-    lock_release(&core.lock);
-    if (spare)
-        recycler_return(&core.slabs, bytes, slab);
-}
-
 /* Nothing of the block is on its way. */
-static void give_up(struct restore_chunk *list, uint32_t count)
+static void give_up(struct step *list, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         if (list[i].handle)
             undo(&list[i], true);
         else if (!list[i].result)
             list[i].result = -EAGAIN;
-        commit(&list[i]);
     }
+    steps_commit(list, count, restore_chunk_settle);
 }
 
 int restore_stream_begin(uint32_t first, void *stream)
 {
     uint32_t from = atomic_load(&restore_stream_count), count, started = 0;
-    struct restore_chunk *list = &streamed.chunk[from];
+    struct step *list = &streamed.step[from];
 
     if (!core.device->order || atomic_load(&core.captures))
         return -EAGAIN;
@@ -156,15 +123,15 @@ int restore_stream_begin(uint32_t first, void *stream)
     return 0;
 }
 
-/* Its stream may have written to it already: it stays where it is, whatever the driver says of the copy. An error is
- * told twice only where nothing works any more. */
-static void complete(struct restore_chunk *restore)
+/* The stream may have written to the chunk already: it stays where it is, whatever the driver says of the copy. We ask
+ * the driver again, so that an error of other work is not taken for the copy's own. */
+static void complete(struct step *restore)
 {
-    int r = executors_wait(&core.executors, &restore->transfer);
+    int error = executors_wait(&core.executors, &restore->transfer);
 
-    if (r < 0 && core.device->copied(core.device, ordinal_of(restore)) < 0)
+    if (error < 0 && core.device->copied(core.device, step_ordinal(restore)) < 0)
         log_line(LOG_ERROR, "the copy to address %llx failed: what its stream finds there is not what left",
-                 (unsigned long long)address_of(restore));
+                 (unsigned long long)step_address(restore));
     restore->result = 0;
 }
 
@@ -174,11 +141,10 @@ void restore_streams_settle(void)
     uint64_t since_ns = core_now();
 
     for (uint32_t i = 0; i < count; i++) {
-        complete(&streamed.chunk[i]);
-        stats_moved(MOVE_HOST_TO_DEVICE, streamed.chunk[i].transfer.bytes, i ? 0 : core_now() - since_ns);
+        complete(&streamed.step[i]);
+        stats_moved(MOVE_HOST_TO_DEVICE, streamed.step[i].transfer.bytes, i ? 0 : core_now() - since_ns);
     }
-    for (uint32_t i = 0; i < count; i++)
-        commit(&streamed.chunk[i]);
+    steps_commit(streamed.step, count, restore_chunk_settle);
     lock_acquire(&core.lock);
     atomic_store_explicit(&restore_stream_count, 0, memory_order_release);
     lock_release(&core.lock);
@@ -190,7 +156,7 @@ static bool comes_behind(uint32_t first, const void *stream)
     bool found = false;
 
     for (uint32_t i = 0, count = atomic_load(&restore_stream_count); i < count; i++) {
-        if (streamed.chunk[i].first != first)
+        if (streamed.step[i].first != first)
             continue;
         found = streamed.stream[i] == stream;
         if (!found)

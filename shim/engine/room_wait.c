@@ -4,6 +4,7 @@
 
 #include "engine/monitor.h"
 #include "engine/mover.h"
+#include "engine/spill.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"
 
@@ -48,7 +49,7 @@ static void serve_host(uint64_t bytes)
     if (made >= bytes)
         return;
     mover_take();
-    mover_spill(bytes - made + headroom_host_staging(), UINT64_MAX);
+    spill_make_room(bytes - made + headroom_host_staging());
     mover_give();
     recycler_trim(&core.slabs, bytes - made);
 }
@@ -70,7 +71,7 @@ void room_wait_serve(void)
         if (!bytes[i])
             continue;
         mover_take();
-        mover_make_room(i, bytes[i], 0, UINT64_MAX);
+        mover_make_room(i, bytes[i], 0);
         mover_give();
     }
     if (host_bytes)

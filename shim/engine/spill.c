@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* spill.c - host to disk. The gate stays open: what is written here no kernel can reach. See mover.h. */
-#include "engine/mover.h"
+/* spill.c - host to disk. See spill.h. */
+#include "engine/spill.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -8,21 +8,14 @@
 #include "engine/copies.h"
 #include "engine/pause.h"
 #include "engine/pick.h"
+#include "engine/restore.h"
+#include "engine/step.h"
 #include "host/host_block.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"
 
 enum {
     SPILL_BATCH = 8
-};
-
-struct spill {
-    uint32_t first, granule;
-    struct transfer transfer;
-    bool submitted;
-    bool clean;      /* its slot holds the same bytes already */
-    bool reloadable; /* and needs none */
-    int result;
 };
 
 /* What is to be written. */
@@ -48,7 +41,7 @@ static uint64_t unmapped_bytes(uint32_t first, void *arg)
 }
 
 /* Under the lock: the next chunks to be written, marked SPILLING. */
-static uint32_t plan(struct spill *batch, const struct wish *wish)
+static uint32_t plan(struct step *batch, const struct wish *wish)
 {
     const uint32_t *list;
     struct wish asked = *wish;
@@ -67,18 +60,19 @@ static uint32_t plan(struct spill *batch, const struct wish *wish)
                 continue;
             chunk_move(chunk, CHUNK_SPILLING);
             planned += chunk_bytes(chunk);
-            batch[count++] = (struct spill){
+            batch[count++] = (struct step){
                 .first = list[i], .granule = g, .reloadable = block_reloadable(&core.blocks, list[i])};
         }
     lock_release(&core.lock);
     return count;
 }
 
-static void start(struct spill *spill)
+static void start(struct step *spill)
 {
-    struct chunk *chunk = &core.blocks.chunk[spill->granule];
+    struct chunk *chunk = step_chunk(spill);
     uint64_t slot;
 
+    spill->slab = (uintptr_t)chunk->slab;
     if (chunk->slot != SLOT_NONE ||
         spill->reloadable) { /* equal since it was unmapped: nothing is saved twice */
         spill->transfer.slot = chunk->slot;
@@ -90,73 +84,60 @@ static void start(struct spill *spill)
         spill->result = disk_take(&core.disk, chunk_bytes(chunk), &slot);
     if (spill->result)
         return;
-    spill->transfer = (struct transfer){
-        .from = TIER_HOST,
-        .to = TIER_DISK,
-        .host = &chunk->slab->memory,
-        .slot = slot,
-        .bytes = chunk_bytes(chunk),
-    };
-    spill->result = executors_submit(&core.executors, &spill->transfer);
-    spill->submitted = !spill->result;
+    step_submit(spill, TIER_HOST, TIER_DISK, 0, slot);
     if (spill->result)
         disk_give(&core.disk, slot, chunk_bytes(chunk));
 }
 
-/* The chunk's new state; its bytes when they are on disk now. */
-static uint64_t settle(struct spill *spill)
+/* Under the lock: the chunk's new state. True: its bytes are on disk now. */
+static bool settle(struct step *spill)
 {
-    struct chunk *chunk = &core.blocks.chunk[spill->granule];
-    struct slab *slab = chunk->slab;
-    uint64_t bytes = chunk_bytes(chunk);
+    struct chunk *chunk = step_chunk(spill);
 
-    if (spill->submitted && spill->result)
-        disk_give(&core.disk, spill->transfer.slot, bytes);
-    lock_acquire(&core.lock);
-    if (!spill->result) {
+    if (spill->result) {
+        spill->slab = 0;
+    } else {
         chunk->slot = spill->transfer.slot;
         chunk->slot_epoch = UINT64_MAX;
         chunk->slab = NULL;
     }
     chunk_move(chunk, spill->result ? CHUNK_HOST : CHUNK_DISK);
     host_share_block(spill->first);
-    pthread_cond_broadcast(&core.changed);
-    lock_release(&core.lock);
-    if (spill->result)
-        return 0;
-    recycler_return(&core.slabs, bytes, (uintptr_t)slab);
-    return bytes;
+    return !spill->result;
 }
 
-/* Write up to a flight of chunks. Returns the bytes written. */
+/* What came of the batch. Returns whether a chunk found no slot. */
+static bool tell_batch(const struct step *batch, uint32_t count, uint64_t since_ns)
+{
+    bool is_full = false;
+
+    steps_count(MOVE_HOST_TO_DISK, batch, count, since_ns);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!batch[i].result)
+            stats_add(&core.counters.dropped_clean, batch[i].clean);
+        else if (batch[i].submitted)
+            headroom_save_failed(batch[i].result);
+        else
+            is_full = true;
+    }
+    return is_full;
+}
+
+/* Write a batch of chunks. Returns the bytes that are on disk now. */
 static uint64_t write_batch(const struct wish *wish, bool *out_full)
 {
-    struct spill batch[SPILL_BATCH];
+    struct step batch[SPILL_BATCH];
     uint32_t count = plan(batch, wish);
-    uint64_t since_ns = core_now(), written = 0;
+    uint64_t since_ns = core_now();
 
     for (uint32_t i = 0; i < count; i++)
         start(&batch[i]);
+    steps_wait(batch, count);
     for (uint32_t i = 0; i < count; i++)
-        if (batch[i].submitted)
-            batch[i].result = executors_wait(&core.executors, &batch[i].transfer);
-    since_ns = core_now() - since_ns;
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t saved = settle(&batch[i]);
-
-        if (saved && batch[i].clean) {
-            stats_add(&core.counters.dropped_clean, 1);
-        } else if (saved) {
-            stats_moved(MOVE_HOST_TO_DISK, saved, since_ns);
-            since_ns = 0;
-        } else if (batch[i].submitted) {
-            headroom_save_failed(batch[i].result);
-        } else {
-            *out_full = true;
-        }
-        written += saved;
-    }
-    return written;
+        if (batch[i].submitted && batch[i].result)
+            disk_give(&core.disk, batch[i].transfer.slot, step_bytes(&batch[i]));
+    *out_full = tell_batch(batch, count, since_ns);
+    return steps_commit(batch, count, settle);
 }
 
 /* A search reads into a slab, and without a search nothing could go to disk: where the host has no slab left, the
@@ -164,7 +145,7 @@ static uint64_t write_batch(const struct wish *wish, bool *out_full)
 static void find_slab_for_scan(void)
 {
     for (unsigned i = 0; i < core.device->count && headroom_host() < GRANULE_BYTES; i++)
-        mover_lend_slab(i);
+        restore_lend_slab(i);
 }
 
 /* Returns the bytes that went. */
@@ -194,7 +175,7 @@ static uint64_t write(struct wish wish)
     return gone;
 }
 
-int mover_spill(uint64_t bytes, uint64_t newest)
+int spill_cold(uint64_t bytes, uint64_t newest)
 {
     uint64_t gone = write((struct wish){.bytes = bytes, .newest = newest});
 
@@ -207,14 +188,19 @@ int mover_spill(uint64_t bytes, uint64_t newest)
     return gone >= bytes ? 0 : -ENOSPC;
 }
 
-uint64_t mover_demote(uint64_t bytes)
+int spill_make_room(uint64_t bytes)
+{
+    return spill_cold(bytes, UINT64_MAX);
+}
+
+uint64_t spill_registered(uint64_t bytes)
 {
     uint64_t gone = write((struct wish){.bytes = bytes, .newest = UINT64_MAX, .only_registered = true});
 
     return gone < bytes ? gone + host_block_demote(bytes - gone) : gone;
 }
 
-uint64_t mover_spill_block(uint32_t first)
+uint64_t spill_block(uint32_t first)
 {
     return write((struct wish){
         .bytes = core.blocks.block[first].granules * GRANULE_BYTES, .newest = UINT64_MAX, .only = first + 1});

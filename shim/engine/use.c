@@ -21,7 +21,7 @@
 #include "engine/mover.h"
 #include "engine/pressure_callback.h"
 #include "engine/refusal.h"
-#include "engine/restore_stream.h"
+#include "engine/restore.h"
 #include "engine/scan.h"
 #include "host/host_block.h"
 #include "ledger/state.h"

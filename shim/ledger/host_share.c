@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "engine/mover.h"
+#include "engine/spill.h"
 #include "ledger/headroom.h"
 #include "ledger/share_tier.h"
 
@@ -157,7 +158,7 @@ void host_share_settle(void)
             host->stuck_bytes = 0;
         if (!over || (host->stuck_bytes && shares.buffers_bytes <= host->stuck_bytes))
             return;
-        if (!mover_demote(over))
+        if (!spill_registered(over))
             host->stuck_bytes = shares.buffers_bytes;
     }
 }
@@ -188,6 +189,6 @@ int host_share_make_room(uint64_t coming_bytes)
     if (over_bytes < shares_over(want_bytes, headroom_host()))
         over_bytes = shares_over(want_bytes, headroom_host());
     if (over_bytes)
-        mover_spill(over_bytes, UINT64_MAX);
+        spill_make_room(over_bytes);
     return headroom_host() + replaceable(coming_bytes) < want_bytes ? -ENOSPC : 0;
 }

@@ -22,13 +22,13 @@ BUGS = [
     ('full_tiers_refuse_and_keep_every_byte', 'full tiers drop the bytes and report success',
      'shim/engine/spill.c', '''    if (spill->result)
         return;
-    spill->transfer = ''', '''    if (spill->result) {
+    step_submit(''', '''    if (spill->result) {
         spill->result = 0;
         spill->clean = true;
         spill->transfer.slot = SLOT_NONE;
         return;
     }
-    spill->transfer = '''),
+    step_submit('''),
     ('write_that_fails_is_not_tried_for_ever', 'a failed write leaves the tier open',
      'shim/ledger/headroom.c', 'if (atomic_exchange(&core.disk_off, true))', 'if (core.disk_off || error)'),
     ('allocation_that_fails_at_any_step_leaves_every_count_as_it_was', 'the charge of a failed allocation stays',

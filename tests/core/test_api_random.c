@@ -10,7 +10,7 @@
 #include "api/object.h"
 #include "engine/mover.h"
 #include "engine/reservation.h"
-#include "engine/restore_stream.h"
+#include "engine/restore.h"
 #include "ledger/state.h"
 #include "world.h"
 

@@ -6,6 +6,8 @@
 #include <time.h>
 
 #include "engine/mover.h"
+#include "engine/restore.h"
+#include "engine/spill.h"
 #include "ledger/headroom.h"
 #include "moment.h"
 #include "scenario.h"
@@ -91,7 +93,7 @@ Test(free, block_that_is_freed_while_it_is_unmapped_is_unmapped_once)
     name(&block);
     moment_meet(world.fake, FAKE_UNMAP, 1, free_it, &block);
     mover_take();
-    mover_spill(8 * MIB, UINT64_MAX);
+    spill_make_room(8 * MIB);
     mover_give();
     moment_part();
     world_check(&world);

@@ -10,7 +10,7 @@
 
 #include "engine/monitor.h"
 #include "engine/mover.h"
-#include "engine/restore_stream.h"
+#include "engine/restore.h"
 #include "scenario.h"
 
 TestSuite(restore_stream, .timeout = 60);

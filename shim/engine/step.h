@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * step.h - one chunk on its way between the tiers: copied, waited for, committed.
+ *
+ * A move is a list of steps: planned under core.lock, which marks the chunks, copied without it, committed under it.
+ *
+ * Threads  the mover's role; no lock, but where it says so.
+ */
+#ifndef EBB_STEP_H
+#define EBB_STEP_H
+
+#include "ledger/state.h"
+
+struct step {
+    uint32_t first, granule;
+    uint64_t handle; /**< device memory in its hands: taken for it, and not the chunk's; 0: none */
+    uint64_t slab;   /**< host memory that is copied to or from; 0: none */
+    struct transfer transfer;
+    bool submitted; /**< the transfer */
+    int result; /**< -EFAULT: the chunk's address is broken, and what was mapped there not to be used again */
+    /* eviction, spill */
+    bool clean;      /**< an equal copy is in a slower tier */
+    bool reloadable; /**< dropped: the program has the bytes */
+    bool saves;      /**< a chunk of its block that leaves with it is not clean */
+    bool unmap;      /**< its address stays unmapped */
+    bool whole;      /**< fails when another chunk of its block does */
+    /* restore */
+    uint64_t scratch; /**< private address of the handle; 0: none */
+    uint64_t epoch;   /**< gate_writes() before it was mapped */
+    bool from_disk;
+    bool dropped; /**< no slot: the program fills the slab */
+    bool keep;    /**< what it comes from stays good */
+};
+
+static inline struct chunk *step_chunk(const struct step *step)
+{
+    return &core.blocks.chunk[step->granule];
+}
+
+static inline uint64_t step_bytes(const struct step *step)
+{
+    return chunk_bytes(step_chunk(step));
+}
+
+static inline uint64_t step_address(const struct step *step)
+{
+    return granule_address(&core.blocks, step->granule);
+}
+
+static inline unsigned step_ordinal(const struct step *step)
+{
+    return core.blocks.block[step->first].ordinal;
+}
+
+static inline struct slab *step_slab(const struct step *step)
+{
+    return (struct slab *)(uintptr_t)step->slab;
+}
+
+/** Start a transfer between its slab and `device_address`, or its slot. The result says whether it was started. */
+void step_submit(struct step *step, enum tier from, enum tier to, uint64_t device_address, uint64_t slot);
+
+/** Wait for what was submitted. */
+void steps_wait(struct step *list, uint32_t count);
+
+/** Count the copies that succeeded, of a list that was started at `since_ns`. */
+void steps_count(enum stats_move move, const struct step *list, uint32_t count, uint64_t since_ns);
+
+/**
+ * Settle each chunk's new state under core.lock; then what the step has left over goes back.
+ *
+ * @settle  core.lock held. Leaves in `handle` and `slab` what is left over, 0 for what the chunk keeps; true: it moved
+ * Returns  the bytes that moved
+ */
+uint64_t steps_commit(struct step *list, uint32_t count, bool (*settle)(struct step *step));
+
+#endif
