@@ -80,7 +80,10 @@ long object_evict_any(unsigned ordinal, uint64_t bytes, int tier)
     limit_ready(ordinal);
     mover_take();
     most = tier == EBB_TIER_DISK ? core.host_budget.class_bytes[HOST_TIER] : 0;
-    moved = mover_evict(ordinal, bytes < INT64_MAX ? bytes : INT64_MAX, UINT64_MAX, true);
+    moved = mover_evict((struct pause_plan){.ordinal = ordinal,
+                                            .evict_bytes = bytes < INT64_MAX ? bytes : INT64_MAX,
+                                            .only_registered = true,
+                                            .patient = true});
     if (tier == EBB_TIER_DISK) {
         most += moved;
         spill_make_room(bytes < most ? bytes : most);

@@ -171,7 +171,7 @@ uint64_t core_relieve(unsigned ordinal, uint64_t bytes)
     if (given >= bytes)
         return given;
     mover_take();
-    mover_relieve(ordinal, bytes - given, UINT64_MAX, false);
+    mover_evict((struct pause_plan){.ordinal = ordinal, .evict_bytes = bytes - given});
     mover_give();
     return given + recycler_trim(&core.devices[ordinal].handles, bytes - given);
 }

@@ -78,7 +78,7 @@ uint64_t copies_reclaim(uint64_t bytes)
     uint32_t count;
 
     lock_acquire(&core.lock);
-    count = pick_blocks(bytes, UINT64_MAX, slab_bytes, NULL, &list);
+    count = pick_blocks(bytes, 0, slab_bytes, NULL, &list);
     lock_release(&core.lock);
     for (uint32_t i = 0; i < count && given < bytes; i++)
         given += void_all(list[i]);

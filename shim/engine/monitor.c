@@ -47,14 +47,13 @@ static uint64_t share(uint64_t limit_bytes, uint32_t ppm)
     return size_resolve(&spec, limit_bytes);
 }
 
-/* The newest stamp that counts as cold; 0: none does. */
-static uint64_t coldest(void)
+/* The newest stamp that counts as cold, 0 where any does. False: none can yet. */
+static bool coldest(uint64_t *out_newest)
 {
     uint64_t age = core.options->cold_ms * (core.stamp_hz / 1000), now = core_stamp();
 
-    if (!age)
-        return UINT64_MAX;
-    return now > age ? now - age : 0;
+    *out_newest = age ? now - age : 0;
+    return now > age;
 }
 
 /* Bytes over the low mark of a limit, when they are over the high one. */
@@ -187,12 +186,15 @@ static uint64_t crowded(unsigned ordinal)
 /* Send away what is cold. Returns the bytes that left. */
 static uint64_t relieve(unsigned ordinal, uint64_t bytes, uint64_t newest, bool only_registered)
 {
-    uint64_t moved;
+    uint64_t moved_bytes;
 
     mover_take();
-    moved = mover_relieve(ordinal, bytes < TICK_BYTES ? bytes : TICK_BYTES, newest, only_registered);
+    moved_bytes = mover_evict((struct pause_plan){.ordinal = ordinal,
+                                                  .evict_bytes = bytes < TICK_BYTES ? bytes : TICK_BYTES,
+                                                  .newest = newest,
+                                                  .only_registered = only_registered});
     mover_give();
-    return moved;
+    return moved_bytes;
 }
 
 /* Registered blocks keep to the marks. All else leaves for somebody who needs the room: a program that fits is left
@@ -243,7 +245,8 @@ static void tick_host(uint64_t newest)
 
 void monitor_tick(void)
 {
-    uint64_t newest = coldest();
+    uint64_t newest;
+    bool any_cold = coldest(&newest);
 
     stats_add(&core.counters.monitor_ticks, 1);
     if (core.deferred)
@@ -255,10 +258,10 @@ void monitor_tick(void)
     }
     for (unsigned ordinal = 0; ordinal < core.device->count; ordinal++) {
         limit_refresh(ordinal);
-        if (newest && core.devices[ordinal].ready && !atomic_load(&core.captures))
+        if (any_cold && core.devices[ordinal].ready && !atomic_load(&core.captures))
             tick_device(ordinal, newest);
     }
-    if (newest)
+    if (any_cold)
         tick_host(newest);
 }
 

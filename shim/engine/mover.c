@@ -6,7 +6,6 @@
 
 #include "engine/allocate.h"
 #include "engine/pause.h"
-#include "engine/pause_steps.h"
 #include "engine/restore.h"
 #include "engine/spill.h"
 #include "ledger/headroom.h"
@@ -14,7 +13,7 @@
 
 __thread bool mover_mine;
 
-/* Nested where the program's reload callback calls what it must not: no deadlock comes of it. */
+/* Re-entry from a reload callback is forbidden; counting it avoids a deadlock if it happens. */
 static __thread unsigned nested;
 
 void mover_take(void)
@@ -72,25 +71,23 @@ bool mover_settle(const struct timespec *until)
     return is_settled;
 }
 
-/* A search costs the same for one victim as for many, so that many leave at once. */
-#define SEARCH_EXTRA_MAX ((uint64_t)1 << 30)
+/* A scan costs the same for one victim as for many, so that many leave at once. */
+#define SCAN_EXTRA_MAX ((uint64_t)1 << 30)
 
 static uint64_t sum(uint64_t a, uint64_t b)
 {
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
-/* What can leave the device without being saved. */
+/* Bytes that can leave the device without being saved. */
 static uint64_t droppable(unsigned ordinal)
 {
-    struct pause pause = {.ordinal = ordinal,
-                          .evict_bytes = INT64_MAX,
-                          .newest = UINT64_MAX,
-                          .whole = true,
-                          .only_registered = true};
-    uint64_t bytes = core.shares_used ? pause_evictable(&pause) : 0;
+    struct pause_estimate all = {0};
 
-    return bytes - pause.save_bytes;
+    if (core.shares_used)
+        all = pause_evictable(
+            &(struct pause_plan){.ordinal = ordinal, .evict_bytes = INT64_MAX, .only_registered = true});
+    return all.bytes - all.save_bytes;
 }
 
 /* What both tiers together lack for `bytes` more on the device: that much must go to disk. */
@@ -108,53 +105,56 @@ uint64_t mover_ready_host(unsigned ordinal, uint64_t bytes, uint64_t from_host_b
     uint64_t keep = core.devices[ordinal].chunk_max_granules * GRANULE_BYTES;
     uint64_t room = headroom_device(ordinal), host_room = headroom_host();
     uint64_t leave = bytes + keep > room ? bytes + keep - room : 0;
-    uint64_t spill = short_of(ordinal, bytes - from_host_bytes), all = 0, dropped = 0;
+    uint64_t spill = short_of(ordinal, bytes - from_host_bytes), save;
+    struct pause_estimate all = {0};
 
     if (leave && pause_would_scan()) {
         uint64_t more = core.devices[ordinal].budget.limit_bytes / 8;
 
-        leave += more < SEARCH_EXTRA_MAX ? more : SEARCH_EXTRA_MAX;
+        leave += more < SCAN_EXTRA_MAX ? more : SCAN_EXTRA_MAX;
     }
-    if (leave && core.shares_used) {
-        struct pause pause = {.ordinal = ordinal, .evict_bytes = leave, .newest = UINT64_MAX, .whole = true};
-
-        all = pause_evictable(&pause);
-        dropped = all - pause.save_bytes;
-    }
-    all = (all > leave ? all : leave) - dropped;
-    if (all > host_room && spill < all - host_room)
-        spill = all - host_room;
+    if (leave && core.shares_used)
+        all = pause_evictable(&(struct pause_plan){.ordinal = ordinal, .evict_bytes = leave});
+    save = (all.bytes > leave ? all.bytes : leave) - (all.bytes - all.save_bytes);
+    if (save > host_room && spill < save - host_room)
+        spill = save - host_room;
     if (spill)
         spill_make_room(spill);
     return leave;
 }
 
+/*
+ * Evict in pauses until `bytes` more fit beside the reserve.
+ *
+ * What leaves the device goes to host memory, and what that has no room for must go on to disk first: mover_ready_host
+ * does so before each pause, with the gate open. But only unmapped memory can be written, and much of it is unmapped by
+ * leaving the device, so a pause may have to come before the writing it needs: the loop goes on while what both tiers
+ * together lack becomes less. Registered blocks leave as a whole at first. When none can, and what is to be restored gives
+ * its host memory back (`from_host_bytes`), they leave in parts: a chunk that leaves takes the place of one that comes,
+ * and that always fits.
+ */
 int mover_make_room(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes)
 {
+    struct pause_plan plan = {.ordinal = ordinal, .patient = true};
     uint64_t lacked = UINT64_MAX, lacks;
-    bool whole = true;
 
     for (;; lacked = lacks) {
-        struct pause pause = {.ordinal = ordinal, .newest = UINT64_MAX, .whole = whole, .patient = true};
-        uint64_t keep = headroom_device_keep(ordinal);
-        int r;
+        struct pause_result result;
 
-        if (headroom_device(ordinal) >= bytes + keep)
+        if (headroom_device(ordinal) >= bytes + headroom_device_keep(ordinal))
             return 0;
         if (!core.blocks.alive)
             return -ENOSPC;
-        pause.evict_bytes = mover_ready_host(ordinal, bytes, from_host_bytes);
+        plan.evict_bytes = mover_ready_host(ordinal, bytes, from_host_bytes);
         lacks = short_of(ordinal, bytes - from_host_bytes);
-        /* What goes to disk may have to leave the device first: as long as that helps, go on. */
         if (lacks && (lacks >= lacked || !headroom_disk_open()))
             return -ENOSPC;
-        r = pause_run(&pause);
-        if (r < 0)
-            return r;
-        if (!pause.evicted_bytes && !(whole && from_host_bytes))
+        result = pause_run(&plan);
+        if (result.error < 0)
+            return result.error;
+        if (!result.evicted_bytes && (plan.in_parts || !from_host_bytes))
             return -ENOSPC;
-        /* What comes back leaves room behind: with a swap at a time it always fits. */
-        whole = pause.evicted_bytes != 0;
+        plan.in_parts = !result.evicted_bytes;
     }
 }
 
@@ -172,7 +172,7 @@ bool mover_anything_leaves(unsigned ordinal, uint64_t newest, bool only_register
     blocks_each(g, &core.blocks) {
         uint64_t stamp = atomic_load_explicit(&core.blocks.stamp[g], memory_order_relaxed);
 
-        leaves = stamp && stamp <= newest && core.blocks.block[g].ordinal == ordinal &&
+        leaves = stamp && (!newest || stamp <= newest) && core.blocks.block[g].ordinal == ordinal &&
                  (!only_registered || core.blocks.block[g].flags & BLOCK_REGISTERED) &&
                  movable_may_evict(g, true) && partly_resident(g);
         if (leaves)
@@ -196,56 +196,36 @@ bool mover_could_ever(unsigned ordinal, uint64_t bytes)
     return sum(room, movable < elsewhere ? movable : elsewhere) >= bytes + headroom_device_keep(ordinal);
 }
 
-static uint64_t evict(struct pause *pause, uint64_t bytes)
+uint64_t mover_evict(struct pause_plan plan)
 {
-    uint64_t staging = headroom_host_staging(), room, leave;
+    struct pause_estimate all = pause_evictable(&plan);
+    uint64_t staging = headroom_host_staging(), room;
 
-    pause->evict_bytes = bytes;
-    leave = pause_evictable(pause);
-    if (leave && !pause->save_bytes)
-        return pause_run(pause) < 0 ? 0 : pause->evicted_bytes;
-    if (!leave)
+    if (!all.bytes)
         return 0;
-    room = headroom_host();
-    if (room < leave + staging && headroom_disk_open())
-        spill_cold(leave + staging - room, pause->newest);
-    room = headroom_host();
-    if (room > staging && room - staging < bytes)
-        pause->evict_bytes = room - staging;
-    if (room <= staging || pause_run(pause) < 0)
-        return 0;
-    return pause->evicted_bytes;
-}
-
-uint64_t mover_relieve(unsigned ordinal, uint64_t bytes, uint64_t newest, bool only_registered)
-{
-    struct pause pause = {
-        .ordinal = ordinal, .newest = newest, .whole = true, .only_registered = only_registered};
-
-    return evict(&pause, bytes);
-}
-
-uint64_t mover_evict(unsigned ordinal, uint64_t bytes, uint64_t newest, bool only_registered)
-{
-    struct pause pause = {.ordinal = ordinal,
-                          .newest = newest,
-                          .whole = true,
-                          .only_registered = only_registered,
-                          .patient = true};
-
-    return evict(&pause, bytes);
+    if (all.save_bytes) {
+        room = headroom_host();
+        if (room < all.bytes + staging && headroom_disk_open())
+            spill_cold(all.bytes + staging - room, plan.newest);
+        room = headroom_host();
+        if (room <= staging)
+            return 0;
+        if (room - staging < plan.evict_bytes)
+            plan.evict_bytes = room - staging;
+    }
+    return pause_run(&plan).evicted_bytes;
 }
 
 uint64_t mover_send(uint32_t first, bool to_disk)
 {
-    struct pause pause = {.ordinal = core.blocks.block[first].ordinal,
-                          .newest = UINT64_MAX,
-                          .whole = true,
-                          .only = first + 1,
-                          .patient = true};
-    uint64_t bytes = core.blocks.block[first].granules * GRANULE_BYTES, moved = evict(&pause, bytes);
+    struct pause_plan plan = {.ordinal = core.blocks.block[first].ordinal,
+                              .evict_bytes = core.blocks.block[first].granules * GRANULE_BYTES,
+                              .only = &first,
+                              .patient = true};
+    bool is_dropped = to_disk && !pause_evictable(&plan).save_bytes; /* it is on disk by leaving */
+    uint64_t moved_bytes = mover_evict(plan);
 
     if (!to_disk)
-        return moved;
-    return spill_block(first) + (pause.save_bytes ? 0 : moved); /* what was dropped came by itself */
+        return moved_bytes;
+    return spill_block(first) + (is_dropped ? moved_bytes : 0);
 }

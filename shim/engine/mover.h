@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "engine/pause.h"
+
 /** True in the thread that holds the role. */
 extern __thread bool mover_mine __attribute__((tls_model("initial-exec")));
 
@@ -35,16 +37,12 @@ void mover_give(void);
  */
 int mover_make_room(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes);
 
-/** Is any block, or any registered one, with a stamp up to `newest` on the device that could leave it, if a search
- *  allowed that? */
+/** Is any block, or any registered one, with a stamp up to `newest` (0: of any age) on the device that could leave it, if
+ *  a scan allowed that? */
 bool mover_anything_leaves(unsigned ordinal, uint64_t newest, bool only_registered);
 
-/** Evict up to `bytes`, of registered blocks only if asked so, as far as the host tier can take them. Role held. Returns
- *  the bytes that left. */
-uint64_t mover_relieve(unsigned ordinal, uint64_t bytes, uint64_t newest, bool only_registered);
-
-/** The same, waiting for the device as an allocation does. */
-uint64_t mover_evict(unsigned ordinal, uint64_t bytes, uint64_t newest, bool only_registered);
+/** Evict by a plan, as far as the host tier can take it. Role held. Returns the bytes that left. */
+uint64_t mover_evict(struct pause_plan plan);
 
 /** Send one block to host memory, or on to disk. Role held. Returns the bytes that came to that tier. */
 uint64_t mover_send(uint32_t first, bool to_disk);

@@ -4,16 +4,18 @@
 
 #include "base/log.h"
 #include "engine/drain.h"
-#include "engine/pause_steps.h"
+#include "engine/pause_step.h"
 #include "engine/scan.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"
 
+struct step pause_steps[PAUSE_STEP_MAX];
+
 /* Pages that the driver itself sends may be in use on their way. A block that goes must not be, lest it is called back:
  * then it would count where it is not. */
-static bool wants_rest(const struct pause *pause)
+static bool wants_rest(const struct pause_plan *plan)
 {
-    return !core_places() || pause->evict_bytes;
+    return !core_places() || plan->evict_bytes;
 }
 
 bool pause_could_scan(void)
@@ -55,34 +57,43 @@ bool movable_may_evict(uint32_t first, bool proven)
     return movable_could_evict(first, proven) && !block_in_launch(first);
 }
 
-int pause_run(struct pause *pause)
+bool pause_means(const struct pause_plan *plan, uint32_t first)
 {
-    bool scanning, proven;
-    int r = drain_close(wants_rest(pause), pause->patient ? core.options->drain_ms : DRAIN_MOMENT_MS);
+    if (plan->only && *plan->only != first)
+        return false;
+    return !plan->only_registered || core.blocks.block[first].flags & BLOCK_REGISTERED;
+}
 
-    if (r < 0)
-        return r;
-    scanning = (pause->evict_bytes && pause_would_scan()) || (pause->unmap_bytes && pause_could_scan());
-    proven = scanning && scan_run();
+struct pause_result pause_run(const struct pause_plan *plan)
+{
+    struct pause_plan left = *plan;
+    struct pause_result result = {
+        .error = drain_close(wants_rest(plan), plan->patient ? core.options->drain_ms : DRAIN_MOMENT_MS)};
+    bool is_scanned, is_proven;
+
+    if (result.error < 0)
+        return result;
+    is_scanned = (plan->evict_bytes && pause_would_scan()) || (plan->unmap_bytes && pause_could_scan());
+    is_proven = is_scanned && scan_run();
 
     for (;;) {
-        uint64_t evicted = pause_evict(pause, proven), restored = pause_restore(pause);
+        uint64_t evicted_bytes = pause_evict(&left, is_proven), restored_bytes = pause_restore(&left);
 
-        pause->evicted_bytes += evicted;
-        pause->restored_bytes += restored;
-        pause->evict_bytes -= evicted < pause->evict_bytes ? evicted : pause->evict_bytes;
-        if (!restored || !pause->evict_bytes)
+        result.evicted_bytes += evicted_bytes;
+        result.restored_bytes += restored_bytes;
+        left.evict_bytes -= evicted_bytes < left.evict_bytes ? evicted_bytes : left.evict_bytes;
+        if (!restored_bytes || !left.evict_bytes)
             break;
     }
-    if (pause->unmap_bytes)
-        pause->unmapped_bytes = pause_unmap(pause, proven);
+    if (plan->unmap_bytes)
+        result.unmapped_bytes = pause_unmap(plan, is_proven);
     gate_open();
     log_line(LOG_DEBUG, "device %u: %llu KiB evicted, %llu restored, %llu unmapped, %llu wanted to leave%s",
-             pause->ordinal, (unsigned long long)pause->evicted_bytes >> 10,
-             (unsigned long long)pause->restored_bytes >> 10, (unsigned long long)pause->unmapped_bytes >> 10,
-             (unsigned long long)pause->evict_bytes >> 10,
-             !scanning ? ""
-             : proven  ? ", searched"
-                       : ", the search failed");
-    return 0;
+             plan->ordinal, (unsigned long long)result.evicted_bytes >> 10,
+             (unsigned long long)result.restored_bytes >> 10, (unsigned long long)result.unmapped_bytes >> 10,
+             (unsigned long long)left.evict_bytes >> 10,
+             !is_scanned ? ""
+             : is_proven ? ", searched"
+                         : ", the search failed");
+    return result;
 }

@@ -1,42 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pause.h - what happens while the gate is closed and the device drained: blocks change places.
+ * pause.h - the world stopped, as a garbage collector stops it: the gate closed, the devices drained, blocks moved.
  *
- * Everything that a kernel could reach through a pointer nobody saw changes its backing here and nowhere else.
- * One pause evicts, unmaps and restores as much as it was asked to, with one drain.
+ * Everything that a kernel could reach through a pointer nobody saw changes its backing in a pause and nowhere else.
+ * One pause evicts, unmaps and restores as much as its plan says, with one drain.
  */
-#ifndef EBB_CLOSURE_H
-#define EBB_CLOSURE_H
+#ifndef EBB_PAUSE_H
+#define EBB_PAUSE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-struct pause {
+/** What is wanted; all zeros: nothing. */
+struct pause_plan {
     unsigned ordinal;
-    uint64_t evict_bytes; /**< to leave the device, least recent first */
-    uint64_t unmap_bytes; /**< to be unmapped of what is mapped host memory, least recent first */
-    uint64_t newest;      /**< only blocks with a stamp up to here leave */
-    bool whole;           /**< registered blocks leave as a whole or not at all */
+    uint64_t evict_bytes; /**< to leave the device, in the order of the policy */
+    uint64_t unmap_bytes; /**< to be unmapped of what is mapped host memory, likewise */
+    uint64_t newest;      /**< only blocks with a stamp up to here leave; 0: of any age */
+    const uint32_t *only; /**< only the block that starts at this granule leaves; NULL: any */
     bool only_registered; /**< nothing else leaves */
-    uint32_t only;        /**< only the block at this granule less one leaves; 0: any */
-    bool patient;         /**< wait EBBTIDE_DRAIN_MS for the device, and not only for a moment */
+    bool in_parts;        /**< registered blocks may leave in part, too; else as a whole or not at all */
+    bool patient;         /**< wait EBBTIDE_DRAIN_MS for the devices, and not only for a moment */
     const uint32_t
-        *restore; /**< first granules of blocks to bring back from mapped host memory, in this order */
+        *restore; /**< first granules of blocks to restore from mapped host memory, in this order */
     uint32_t restore_count;
-    uint64_t restore_bytes; /**< no further chunk comes back once this many have; 0: all */
-    /* results */
-    uint64_t evicted_bytes, unmapped_bytes, restored_bytes;
-    uint64_t save_bytes; /**< of pause_evictable */
+    bool restore_one; /**< one chunk of them is enough */
 };
 
-/**
- * Close, drain, move, open. Role held, gate open, no lock.
- *
- * Returns  0: the gate was closed and what could be done was (see the results); -EBUSY a capture is open;
- *          -ETIMEDOUT the device did not come to rest in time; -EIO the drain failed. Then nothing
- *          has moved.
- */
-int pause_run(struct pause *pause);
+struct pause_result {
+    int error; /**< 0: the gate was closed, and what could be done was. -EBUSY a capture is open; -ETIMEDOUT the
+                    devices did not come to rest in time; -EIO the drain failed: then nothing has moved */
+    uint64_t evicted_bytes, unmapped_bytes, restored_bytes;
+};
+
+/** Close, drain, move, open. Role held, gate open, no lock. */
+struct pause_result pause_run(const struct pause_plan *plan);
+
+struct pause_estimate {
+    uint64_t bytes;      /**< that would leave the device if every copy succeeded */
+    uint64_t save_bytes; /**< of it, that need room in host memory */
+};
+
+/** What a pause would evict, were every search successful. Role held, no lock. */
+struct pause_estimate pause_evictable(const struct pause_plan *plan);
 
 /** True if a pause that evicts would search, so as to unmap unregistered blocks at once. */
 bool pause_would_scan(void);

@@ -47,7 +47,7 @@ static uint64_t settled_stamp(void)
     return core.options->policy == POLICY_LRU || now < settle ? UINT64_MAX : now - settle;
 }
 
-uint32_t pick_blocks(uint64_t need_bytes, uint64_t newest, pick_bytes_fn bytes, void *arg,
+uint32_t pick_blocks(uint64_t want_bytes, uint64_t newest, pick_bytes_fn bytes, void *arg,
                      const uint32_t **out)
 {
     uint32_t low = extent_low(&core.blocks.arena), count;
@@ -58,7 +58,7 @@ uint32_t pick_blocks(uint64_t need_bytes, uint64_t newest, pick_bytes_fn bytes, 
             {
                 .stamp = (const uint64_t *)core.blocks.stamp + low,
                 .count = extent_high(&core.blocks.arena) - low,
-                .newest = newest,
+                .newest = newest ? newest : UINT64_MAX,
                 .movable_bytes = movable_bytes,
                 .arg = &question,
                 .scratch = scratch,
@@ -69,9 +69,9 @@ uint32_t pick_blocks(uint64_t need_bytes, uint64_t newest, pick_bytes_fn bytes, 
     };
 
     *out = picked;
-    if (!need_bytes || atomic_load(&core.account_only))
+    if (!want_bytes || atomic_load(&core.account_only))
         return 0;
-    count = (uint32_t)policies_choose(&view, need_bytes, picked, PICK_MAX);
+    count = (uint32_t)policies_choose(&view, want_bytes, picked, PICK_MAX);
     for (uint32_t i = 0; i < count; i++)
         picked[i] += low;
     return count;

@@ -4,7 +4,6 @@
 
 #include "engine/mover.h"
 #include "engine/pause.h"
-#include "engine/pause_steps.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"
 
@@ -17,12 +16,11 @@ static uint64_t could_leave(unsigned ordinal, uint64_t bytes, uint64_t away_byte
     mover_take();
     while (least < most) {
         uint64_t middle = (least + most + 1) / 2;
-        struct pause pause = {
-            .ordinal = ordinal, .evict_bytes = middle * GRANULE_BYTES, .newest = UINT64_MAX, .whole = true};
-        uint64_t could = pause_evictable(&pause);
+        struct pause_estimate could =
+            pause_evictable(&(struct pause_plan){.ordinal = ordinal, .evict_bytes = middle * GRANULE_BYTES});
 
-        if (pause.save_bytes <= away_bytes) {
-            leave = could;
+        if (could.save_bytes <= away_bytes) {
+            leave = could.bytes;
             least = middle;
         } else {
             most = middle - 1;

@@ -116,16 +116,16 @@ static bool find_in_host(unsigned ordinal, uint32_t *out_first, bool *out_mapped
 
 bool restore_lend_slab(unsigned ordinal)
 {
-    struct pause pause = {.ordinal = ordinal, .patient = true, .restore_count = 1, .restore_bytes = 1};
     uint32_t first;
+    struct pause_plan plan = {
+        .ordinal = ordinal, .patient = true, .restore = &first, .restore_count = 1, .restore_one = true};
     bool mapped = false;
 
     if (headroom_host() >= headroom_host_staging() || !find_in_host(ordinal, &first, &mapped))
         return false;
     if (!mapped)
         return restore_wait(&first, 1, 1, false) != 0;
-    pause.restore = &first;
-    return pause_run(&pause) == 0 && pause.restored_bytes;
+    return pause_run(&plan).restored_bytes;
 }
 
 /* ---- the whole ------------------------------------------------------------------------------------------- */
@@ -134,20 +134,16 @@ bool restore_lend_slab(unsigned ordinal)
  * there is no room for a whole one: a chunk for a chunk always fits. */
 static void restore_mapped(unsigned ordinal, const uint32_t *firsts, uint32_t count, const struct away *away)
 {
-    bool moved = false;
+    struct pause_plan plan = {
+        .ordinal = ordinal, .patient = unmapped_bytes(away) != 0, .restore = firsts, .restore_count = count};
+    struct pause_result result;
 
-    for (int whole = 1; whole >= 0 && !moved; whole--) {
-        struct pause pause = {
-            .ordinal = ordinal,
-            .newest = UINT64_MAX,
-            .whole = whole,
-            .patient = unmapped_bytes(away) != 0,
-            .restore = firsts,
-            .restore_count = count,
-            .evict_bytes = mover_ready_host(ordinal, away_bytes(away), away_bytes(away) - away->disk_bytes),
-        };
-
-        moved = pause_run(&pause) < 0 || pause.evicted_bytes || pause.restored_bytes;
+    for (unsigned tries = 0; tries < 2; tries++) {
+        plan.in_parts = tries;
+        plan.evict_bytes = mover_ready_host(ordinal, away_bytes(away), away_bytes(away) - away->disk_bytes);
+        result = pause_run(&plan);
+        if (result.error < 0 || result.evicted_bytes || result.restored_bytes)
+            break;
     }
 }
 
@@ -181,8 +177,7 @@ static void restore_on(unsigned ordinal, const uint32_t *firsts, uint32_t count)
         uint64_t before = away_bytes(&away);
 
         if (away.mapped_bytes && !atomic_load(&core.captures) &&
-            (headroom_device(ordinal) >= away.smallest_bytes ||
-             mover_anything_leaves(ordinal, UINT64_MAX, false)))
+            (headroom_device(ordinal) >= away.smallest_bytes || mover_anything_leaves(ordinal, 0, false)))
             restore_mapped(ordinal, firsts, count, &away);
         else if (unmapped_bytes(&away))
             mover_make_room(ordinal, unmapped_bytes(&away), away.host_bytes);

@@ -21,9 +21,9 @@ enum {
 /* What is to be written. */
 struct wish {
     uint64_t bytes;
-    uint64_t newest;
-    uint64_t room_bytes; /* of the disk: a registered block goes there as a whole */
-    uint32_t only;       /* first granule of the only block, and one; 0: any */
+    uint64_t newest;      /* only blocks with a stamp up to here; 0: of any age */
+    uint64_t room_bytes;  /* of the disk: a registered block goes there as a whole */
+    const uint32_t *only; /* first granule of the only block; NULL: any */
     bool only_registered;
 };
 
@@ -33,7 +33,7 @@ static uint64_t unmapped_bytes(uint32_t first, void *arg)
     const struct wish *wish = arg;
     uint64_t bytes;
 
-    if ((wish->only && wish->only != first + 1) || !block_alive(block) || block_in_launch(first) ||
+    if ((wish->only && *wish->only != first) || !block_alive(block) || block_in_launch(first) ||
         (wish->only_registered && !(block->flags & BLOCK_REGISTERED)))
         return 0;
     bytes = chunks_bytes(&core.blocks, first, CHUNKS_UNMAPPED(CHUNK_HOST));
@@ -140,36 +140,40 @@ static uint64_t write_batch(const struct wish *wish, bool *out_full)
     return steps_commit(batch, count, settle);
 }
 
-/* A search reads into a slab, and without a search nothing could go to disk: where the host has no slab left, the
- * reserve of both tiers lies with a device. */
+/* A scan reads into a slab, and without a scan nothing could go to disk: where the host has no slab left, the reserve of
+ * both tiers lies with a device. */
 static void find_slab_for_scan(void)
 {
     for (unsigned i = 0; i < core.device->count && headroom_host() < GRANULE_BYTES; i++)
         restore_lend_slab(i);
 }
 
+/* Have `bytes` more unmapped, in a pause. False: nothing was. */
+static bool unmap_more(const struct wish *wish, uint64_t bytes)
+{
+    struct pause_plan plan = {.unmap_bytes = bytes, .newest = wish->newest, .only = wish->only};
+
+    if (wish->only_registered || !core.mapped)
+        return false;
+    if (core.options->disk == DISK_AUTO && !wish->only) /* a scan costs the same for many blocks as for one */
+        plan.unmap_bytes += core.host_budget.used_bytes / 4;
+    if (pause_could_scan())
+        find_slab_for_scan();
+    return pause_run(&plan).unmapped_bytes;
+}
+
 /* Returns the bytes that went. */
 static uint64_t write(struct wish wish)
 {
-    uint64_t gone = 0, all = wish.bytes;
-    bool full = false;
+    uint64_t gone = 0, all = wish.bytes, written;
+    bool is_full = false;
 
-    for (; core.device && !core_places() && gone < all && !full && headroom_disk_open();
-         wish.bytes = all - gone) {
-        struct pause pause = {.unmap_bytes = all - gone, .newest = wish.newest, .only = wish.only};
-        uint64_t written = write_batch(&wish, &full);
-
+    if (!core.device || core_places())
+        return 0;
+    for (; gone < all && !is_full && headroom_disk_open(); wish.bytes = all - gone) {
+        written = write_batch(&wish, &is_full);
         gone += written;
-        if (written || full)
-            continue;
-        if (core.options->disk == DISK_AUTO &&
-            !wish.only) /* a search costs the same for many blocks as for one */
-            pause.unmap_bytes += core.host_budget.used_bytes / 4;
-        if (wish.only_registered || !core.mapped)
-            break;
-        if (pause_could_scan())
-            find_slab_for_scan();
-        if (pause_run(&pause) < 0 || !pause.unmapped_bytes)
+        if (!written && !is_full && !unmap_more(&wish, all - gone))
             break;
     }
     return gone;
@@ -180,7 +184,7 @@ int spill_cold(uint64_t bytes, uint64_t newest)
     uint64_t gone = write((struct wish){.bytes = bytes, .newest = newest});
 
     /* A timer cannot tell whether host blocks are cold: their uses are not seen. Need decides alone. */
-    if (gone < bytes && newest == UINT64_MAX)
+    if (gone < bytes && !newest)
         gone += host_block_demote(bytes - gone);
     /* Copies of what is on the device go last: without them it would be saved again. */
     if (gone < bytes && core.shares_used)
@@ -190,18 +194,17 @@ int spill_cold(uint64_t bytes, uint64_t newest)
 
 int spill_make_room(uint64_t bytes)
 {
-    return spill_cold(bytes, UINT64_MAX);
+    return spill_cold(bytes, 0);
 }
 
 uint64_t spill_registered(uint64_t bytes)
 {
-    uint64_t gone = write((struct wish){.bytes = bytes, .newest = UINT64_MAX, .only_registered = true});
+    uint64_t gone = write((struct wish){.bytes = bytes, .only_registered = true});
 
     return gone < bytes ? gone + host_block_demote(bytes - gone) : gone;
 }
 
 uint64_t spill_block(uint32_t first)
 {
-    return write((struct wish){
-        .bytes = core.blocks.block[first].granules * GRANULE_BYTES, .newest = UINT64_MAX, .only = first + 1});
+    return write((struct wish){.bytes = core.blocks.block[first].granules * GRANULE_BYTES, .only = &first});
 }

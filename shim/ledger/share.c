@@ -218,18 +218,19 @@ static struct shares_excess excess(unsigned ordinal)
 
 void share_settle(unsigned ordinal, uint32_t but)
 {
-    uint64_t newest = UINT64_MAX;
+    struct pause_plan plan = {.ordinal = ordinal, .patient = true};
 
     if (but != SHARE_NO_BLOCK)
-        newest = atomic_load_explicit(&core.blocks.stamp[but], memory_order_relaxed) - 1;
+        plan.newest = atomic_load_explicit(&core.blocks.stamp[but], memory_order_relaxed) - 1;
 
     while (in_force()) {
         struct shares_excess over = excess(ordinal);
 
         if (!over.any_bytes && !over.buffer_bytes)
             return;
-        if (!mover_evict(ordinal, over.any_bytes ? over.any_bytes : over.buffer_bytes, newest,
-                         !over.any_bytes))
+        plan.evict_bytes = over.any_bytes ? over.any_bytes : over.buffer_bytes;
+        plan.only_registered = !over.any_bytes;
+        if (!mover_evict(plan))
             return;
     }
 }

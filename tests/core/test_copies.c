@@ -160,7 +160,7 @@ static uint64_t relieve(void)
     uint64_t moved;
 
     mover_take();
-    moved = mover_relieve(0, 4 * MIB, UINT64_MAX, false);
+    moved = mover_evict((struct pause_plan){.evict_bytes = 4 * MIB});
     mover_give();
     return moved;
 }
