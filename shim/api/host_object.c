@@ -4,8 +4,8 @@
 
 #include <errno.h>
 
+#include "engine/callbacks.h"
 #include "engine/mover.h"
-#include "engine/pressure_callback.h"
 #include "host/host_block.h"
 #include "ledger/host_share.h"
 #include "ledger/share.h"

@@ -2,9 +2,9 @@
 /* object_move.c - objects that are moved by hand, and how soon they leave. See object.h. */
 #include <stddef.h>
 
+#include "engine/callbacks.h"
 #include "engine/mover.h"
 #include "engine/object_state.h"
-#include "engine/pressure_callback.h"
 #include "engine/restore.h"
 #include "engine/spill.h"
 #include "ledger/limit.h"

@@ -4,10 +4,10 @@
 
 #include "base/cancel_guard.h"
 #include "ebbtide.h"
+#include "engine/callbacks.h"
 #include "engine/copies.h"
 #include "engine/mover.h"
 #include "engine/object_state.h"
-#include "engine/pressure_callback.h"
 #include "engine/restore.h"
 
 /* Every chunk on the device, and none about to leave. */

@@ -7,11 +7,10 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "engine/backing.h"
+#include "engine/callbacks.h"
 #include "engine/drain.h"
 #include "engine/monitor.h"
 #include "engine/mover.h"
-#include "engine/pressure_callback.h"
 #include "engine/refusal.h"
 #include "engine/remap.h"
 #include "engine/reservation.h"
@@ -19,135 +18,6 @@
 #include "ledger/headroom.h"
 #include "ledger/limit.h"
 #include "ledger/state.h"
-
-/* ---- freed blocks that stay mapped ------------------------------------------------------------------------ */
-
-/* Unmap one chunk for good. Its handle is left to the caller, 0 when it must not be used again. */
-static uint64_t chunk_dismantle(uint32_t granule)
-{
-    struct chunk *chunk = &core.blocks.chunk[granule];
-    bool mapped = chunk->handle || chunk->mapped || chunk->state == CHUNK_BROKEN;
-
-    if (mapped && backing_unmap(granule_address(&core.blocks, granule), chunk_bytes(chunk)) < 0)
-        return 0;
-    return chunk->handle;
-}
-
-static uint32_t idle_pop(unsigned ordinal, unsigned granules, bool *out_found)
-{
-    struct idle_blocks *idle = &core.devices[ordinal].idle_blocks;
-    uint32_t first = 0;
-
-    *out_found = idle->count[granules] != 0;
-    if (*out_found)
-        first = idle->first[granules][--idle->count[granules]];
-    return first;
-}
-
-/* Give up one idle block of the largest size. Returns its bytes. */
-static uint64_t drop_one(unsigned ordinal)
-{
-    struct device_state *device = &core.devices[ordinal];
-    unsigned granules = RECYCLER_CLASSES;
-    bool found = false, clean = true;
-    uint32_t first = 0;
-
-    lock_acquire(&core.lock);
-    for (; granules && !found; granules -= !found)
-        first = idle_pop(ordinal, granules, &found);
-    if (found)
-        budget_unpack_idle(&device->budget, CLASS_BLOCK, granules * GRANULE_BYTES);
-    lock_release(&core.lock);
-    if (!found)
-        return 0;
-    for (uint32_t g = first, next; g < first + granules; g = next) {
-        struct chunk *chunk = &core.blocks.chunk[g];
-        uint64_t bytes = chunk_bytes(chunk), handle = chunk_dismantle(g);
-
-        next = g + chunk->granules;
-        if (handle)
-            recycler_return(&device->handles, bytes, handle);
-        else
-            recycler_discard(&device->handles, bytes, chunk->handle);
-        clean = clean && handle;
-        lock_acquire(&core.lock);
-        chunk_move(chunk, CHUNK_NONE);
-        chunk->handle = 0;
-        lock_release(&core.lock);
-    }
-    if (clean)
-        address_give(0, first, granules);
-    return granules * GRANULE_BYTES;
-}
-
-uint64_t allocate_drop_idle(unsigned ordinal, uint64_t bytes)
-{
-    uint64_t dropped = 0, one;
-
-    while (dropped < bytes && (one = drop_one(ordinal)))
-        dropped += one;
-    return dropped;
-}
-
-/* What the budget lacks for them. */
-static uint64_t lacking(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes)
-{
-    const struct budget *budget = &core.devices[ordinal].budget;
-    uint64_t lacking;
-
-    lock_acquire(&core.lock);
-    lacking = shares_over(bytes, budget_room(budget, keep_free_bytes));
-    if (lacking && budget_held(budget) + keep_free_bytes > budget->limit_bytes)
-        lacking += budget_held(budget) + keep_free_bytes - budget->limit_bytes;
-    lock_release(&core.lock);
-    return lacking;
-}
-
-bool allocate_trim(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes)
-{
-    uint64_t lack, given;
-    bool any = false;
-
-    while ((lack = lacking(ordinal, bytes, keep_free_bytes))) {
-        given = recycler_trim(&core.devices[ordinal].handles, lack);
-        any = any || given;
-        if (given < lack && !allocate_drop_idle(ordinal, lack - given))
-            break;
-    }
-    return any;
-}
-
-/* A pool takes apart what was freed before it grows. */
-static void recycle_first(unsigned ordinal, uint64_t bytes)
-{
-    bool has_none;
-
-    if (core.options->allocator != ALLOCATOR_POOL)
-        return;
-    lock_acquire(&core.lock);
-    has_none = !recycler_has(&core.devices[ordinal].handles, bytes);
-    lock_release(&core.lock);
-    if (has_none)
-        allocate_drop_idle(ordinal, bytes);
-}
-
-int allocate_take(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_handle)
-{
-    int r;
-
-    recycle_first(ordinal, bytes);
-    lock_acquire(&core.lock);
-    keep_free_bytes += limit_beyond_pool(ordinal);
-    lock_release(&core.lock);
-    while ((r = recycler_take(&core.devices[ordinal].handles, bytes, keep_free_bytes, out_handle)) < 0)
-        if (!allocate_drop_idle(ordinal, bytes) && (r != -ENOSPC || !limit_refresh(ordinal)))
-            break;
-    if (r == -ENOMEM)
-        limit_full(ordinal);
-    return r;
-}
-
-/* ---- a new block ------------------------------------------------------------------------------------------ */
 
 static int chunk_map(uint32_t first, uint32_t granule)
 {
@@ -267,30 +137,6 @@ static void block_scrub(uint32_t first, uint32_t granules)
     core.device->copied(core.device, ordinal);
 }
 
-/* A freed block of the same size that is still mapped. */
-static bool take_idle(unsigned ordinal, uint32_t granules, struct block fresh, uint32_t *out_first)
-{
-    struct budget *budget = &core.devices[ordinal].budget;
-    uint64_t bytes = granules * GRANULE_BYTES, keep_bytes = headroom_device_keep(ordinal), drawn;
-    bool found = false;
-
-    if (granules > RECYCLER_CLASSES)
-        return false;
-    lock_acquire(&core.lock);
-    drawn = reservation_drawable(bytes);
-    if (budget_may_use(budget, bytes - drawn, keep_bytes + limit_beyond_pool(ordinal)))
-        *out_first = idle_pop(ordinal, granules, &found);
-    if (found) {
-        budget_credit(budget, CLASS_RESERVED, drawn);
-        budget_from_idle(budget, CLASS_BLOCK, bytes);
-        reservation_drawn((int64_t)drawn);
-        fresh.chunk_granules = core.blocks.block[*out_first].chunk_granules;
-        block_begin(&core.blocks.block[*out_first], &fresh);
-    }
-    lock_release(&core.lock);
-    return found;
-}
-
 /* A block of fresh chunks, not known to anybody yet. */
 static int block_make(const struct block *fresh, uint32_t *out_first)
 {
@@ -341,7 +187,7 @@ static int block_allocate(const struct block *fresh, uint32_t *out_first)
     int r = 0;
 
     core_change_begin();
-    if (!take_idle(fresh->ordinal, fresh->granules, *fresh, out_first))
+    if (!idle_take_block(fresh, out_first))
         r = block_make_patiently(fresh, out_first);
     if (draws)
         reservation_draw_end(fresh->ordinal, r < 0 ? SHARE_NO_BLOCK : *out_first);
@@ -363,7 +209,7 @@ static int block_allocate_pressing(const struct block *fresh, uint32_t *out_firs
 
     do
         r = block_allocate(fresh, out_first);
-    while (r < 0 && ((core.deferred && allocate_run_deferred(core.options->drain_ms)) ||
+    while (r < 0 && ((core.deferred && free_deferred(core.options->drain_ms)) ||
                      (tries++ < PRESSURE_TRIES && pressure_callback_ask(EBB_TIER_DEVICE, (int)fresh->ordinal,
                                                                         fresh->granules * GRANULE_BYTES))));
     return r;
@@ -395,7 +241,7 @@ int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void
     }
     outer = drain_patience_begin();
     if (core.deferred)
-        allocate_run_deferred(DRAIN_MOMENT_MS);
+        free_deferred(DRAIN_MOMENT_MS);
     r = block_allocate_pressing(&fresh, &first);
     drain_patience_end(outer);
     if (r < 0 && refusal_is_waived())

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * allocate.h - the parts of allocating and freeing that other files of the core need.
+ * allocate.h - what allocating and freeing a block is made of.
+ *
+ * Threads  any; core.lock not held, but where it says so.
  */
 #ifndef EBB_ALLOCATE_H
 #define EBB_ALLOCATE_H
@@ -8,21 +10,44 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** recycler_take for the device, with freed blocks that are still mapped given up where needed. */
+struct block;
+
+/* ---- idle.c: freed blocks that stay mapped ----------------------------------------------------------------- */
+
+/** recycler_take for the device, with idle blocks taken apart where needed. */
 int allocate_take(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_handle);
 
-/** Unmap freed blocks that are kept for reuse until `bytes` of device memory are idle handles. Returns the bytes. */
-uint64_t allocate_drop_idle(unsigned ordinal, uint64_t bytes);
+/** An idle block of the size of a fresh one, whose record it gets. False: there is none, or no room in the budget. */
+bool idle_take_block(const struct block *fresh, uint32_t *out_first);
+
+/** A dead block becomes idle. False: it cannot, or there are enough. core.lock held. */
+bool idle_keep(uint32_t first);
+
+/** Take idle blocks apart until `bytes` of device memory are idle handles. Returns the bytes. */
+uint64_t idle_drop(unsigned ordinal, uint64_t bytes);
 
 /** Give idle memory of the device back to the driver until `bytes` could be charged with `keep_free_bytes` left free, or
- *  none is idle. True if any was given back. core.lock not held. */
-bool allocate_trim(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes);
+ *  none is idle. True if any was given back. */
+bool idle_trim(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes);
+
+/* ---- backing.c --------------------------------------------------------------------------------------------- */
+
+/**
+ * Device memory for a chunk that is being built, others evicted where needed; else host memory that will be mapped.
+ *
+ * @rest_bytes  of the block from this chunk on: room is made for all of them at once
+ * Returns      0, with the chunk's handle or its slab; -EAGAIN others were in the way, who will let go by themselves;
+ *              -ENOMEM. Neither the role nor a user section is held
+ */
+int backing_take(uint32_t first, uint32_t granule, uint64_t rest_bytes);
+
+/* ---- free.c ------------------------------------------------------------------------------------------------ */
 
 /** Give back blocks that were freed while their device was not at rest, waiting for that as drain_wait does. True if
  *  there was any. */
-bool allocate_run_deferred(uint64_t limit_ms);
+bool free_deferred(uint64_t limit_ms);
 
 /** Take dead blocks that could not be given back out of the ledgers; the process ends. */
-void allocate_write_off(void);
+void free_write_off(void);
 
 #endif

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* backing.c - see backing.h. */
-#include "engine/backing.h"
+/* backing.c - the memory behind a new chunk, for which others may have to leave. See allocate.h. */
+#include "engine/allocate.h"
 
 #include <errno.h>
 
-#include "engine/allocate.h"
 #include "engine/mover.h"
 #include "engine/room_wait.h"
 #include "engine/spill.h"

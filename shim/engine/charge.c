@@ -5,9 +5,9 @@
 
 #include "base/log.h"
 #include "engine/allocate.h"
+#include "engine/callbacks.h"
 #include "engine/drain.h"
 #include "engine/mover.h"
-#include "engine/pressure_callback.h"
 #include "engine/refusal.h"
 #include "engine/spill.h"
 #include "heap/heap.h"
@@ -60,7 +60,7 @@ static int charge_with_room(unsigned ordinal, enum device_class class, uint64_t 
         r = charge(&device->budget, class, bytes, headroom_device_keep(ordinal));
         if (r == 0 || tries == 3)
             return r;
-        if (allocate_trim(ordinal, bytes, headroom_device_keep(ordinal)) || limit_refresh(ordinal))
+        if (idle_trim(ordinal, bytes, headroom_device_keep(ordinal)) || limit_refresh(ordinal))
             continue;
         if (core_capturing())
             return r;
@@ -69,7 +69,7 @@ static int charge_with_room(unsigned ordinal, enum device_class class, uint64_t 
         mover_give();
         if (r < 0)
             return -ENOMEM;
-        allocate_trim(ordinal, bytes, headroom_device_keep(ordinal));
+        idle_trim(ordinal, bytes, headroom_device_keep(ordinal));
     }
 }
 
@@ -166,7 +166,7 @@ uint64_t core_relieve(unsigned ordinal, uint64_t bytes)
 
     if (!core_active() || ordinal >= core.device->count)
         return 0;
-    allocate_drop_idle(ordinal, bytes);
+    idle_drop(ordinal, bytes);
     given = recycler_trim(&core.devices[ordinal].handles, bytes);
     if (given >= bytes)
         return given;

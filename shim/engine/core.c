@@ -10,11 +10,11 @@
 #include "base/log.h"
 #include "base/machine.h"
 #include "engine/allocate.h"
+#include "engine/callbacks.h"
 #include "engine/drain.h"
 #include "engine/launch_pins.h"
 #include "engine/monitor.h"
 #include "engine/mover.h"
-#include "engine/pressure_callback.h"
 #include "engine/restore.h"
 #include "heap/heap.h"
 #include "heap/heap_room.h"
@@ -228,15 +228,15 @@ void core_settle(void)
         return;
     is_settled = core_leave();
     if (core.deferred && is_settled)
-        allocate_run_deferred(core.options->drain_ms);
+        free_deferred(core.options->drain_ms);
     if (core.deferred)
-        allocate_write_off();
+        free_write_off();
 }
 
 static void device_finish(void)
 {
     for (unsigned i = 0; i < core.device->count; i++) {
-        allocate_drop_idle(i, UINT64_MAX);
+        idle_drop(i, UINT64_MAX);
         recycler_trim(&core.devices[i].handles, UINT64_MAX);
     }
     recycler_trim(&core.slabs, UINT64_MAX);
@@ -302,5 +302,5 @@ void core_capture_end(void)
     if (atomic_load(&core.captures))
         atomic_fetch_sub(&core.captures, 1);
     if (!atomic_load(&core.captures) && core_active() && core.deferred)
-        allocate_run_deferred(DRAIN_MOMENT_MS);
+        free_deferred(DRAIN_MOMENT_MS);
 }

@@ -28,34 +28,6 @@ static bool in_motion(uint32_t first)
                             CHUNKS(CHUNK_UNMAPPING)) != 0;
 }
 
-/* A pool keeps all that it ever had. */
-static uint64_t idle_most(const struct device_state *device)
-{
-    return core.options->allocator == ALLOCATOR_POOL ? device->pool_bytes : device->configured_bytes / 4;
-}
-
-/* Under the lock: keep the block mapped for the next one of its size? */
-static bool keep_idle(uint32_t first)
-{
-    struct block *block = &core.blocks.block[first];
-    struct device_state *device = &core.devices[block->ordinal];
-    struct idle_blocks *idle = &device->idle_blocks;
-    uint64_t bytes = block->granules * GRANULE_BYTES;
-
-    if (core_places() || block->pins[PIN_EXPORTED] || block->granules > RECYCLER_CLASSES ||
-        idle->count[block->granules] == 64 || device->budget.idle_bytes + bytes > idle_most(device) ||
-        !atomic_load(&core.active) || core.blocks.object[first].copies ||
-        chunks_bytes(&core.blocks, first, CHUNKS(CHUNK_RESIDENT)) != bytes)
-        return false;
-    chunks_each(g, &core.blocks, first) {
-        chunk_drop_slot(&core.blocks.chunk[g]);
-        chunk_move(&core.blocks.chunk[g], CHUNK_IDLE);
-    }
-    budget_to_idle(&device->budget, CLASS_BLOCK, bytes);
-    idle->first[block->granules][idle->count[block->granules]++] = first;
-    return true;
-}
-
 /* Take all that a chunk has out of it, in one step: who looks at it later finds nothing to give back once more. */
 static struct chunk chunk_empty(uint32_t first, uint32_t granule)
 {
@@ -124,7 +96,7 @@ static void block_release(uint32_t first)
     lock_acquire(&core.lock);
     while (in_motion(first) || core.scanning)
         lock_wait(&core.changed, &core.lock);
-    kept = keep_idle(first);
+    kept = idle_keep(first);
     if (kept)
         block_forget(first); /* at once: it may have its next owner as soon as the lock is open */
     lock_release(&core.lock);
@@ -192,7 +164,7 @@ static bool release_deferred(unsigned ordinal)
     return any;
 }
 
-bool allocate_run_deferred(uint64_t limit_ms)
+bool free_deferred(uint64_t limit_ms)
 {
     bool any = false;
 
@@ -291,7 +263,7 @@ static void write_off(uint32_t first)
     }
 }
 
-void allocate_write_off(void)
+void free_write_off(void)
 {
     granules_each(g, &core.blocks) {
         bool mine;

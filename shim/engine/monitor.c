@@ -136,7 +136,7 @@ static void trim_device(unsigned ordinal)
 
     if (!*excess_bytes || core.options->allocator == ALLOCATOR_POOL)
         return;
-    allocate_drop_idle(ordinal, *excess_bytes);
+    idle_drop(ordinal, *excess_bytes);
     lessen(excess_bytes, recycler_trim(&core.devices[ordinal].handles, *excess_bytes));
 }
 
@@ -250,7 +250,7 @@ void monitor_tick(void)
 
     stats_add(&core.counters.monitor_ticks, 1);
     if (core.deferred)
-        allocate_run_deferred(DRAIN_MOMENT_MS);
+        free_deferred(DRAIN_MOMENT_MS);
     look_at_machine();
     if (restore_stream_any()) { /* what they came from is given back */
         mover_take();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pressure_callback.c - see pressure_callback.h. */
-#include "engine/pressure_callback.h"
+/* pressure_callback.c - see callbacks.h. */
+#include "engine/callbacks.h"
 
 #include <pthread.h>
 #include <stddef.h>

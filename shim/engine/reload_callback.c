@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* reload_callback.c - see reload_callback.h. */
-#include "engine/reload_callback.h"
+/* reload_callback.c - see callbacks.h. */
+#include "engine/callbacks.h"
 
 #include <stddef.h>
 #include <string.h>

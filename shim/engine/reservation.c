@@ -5,10 +5,9 @@
 #include <errno.h>
 
 #include "engine/allocate.h"
+#include "engine/callbacks.h"
 #include "engine/mover.h"
 #include "engine/object_state.h"
-#include "engine/pressure_callback.h"
-#include "engine/reservation_ask.h"
 #include "engine/restore.h"
 #include "ledger/limit.h"
 #include "ledger/state.h"
@@ -118,7 +117,7 @@ static void make_room(unsigned ordinal, uint64_t bytes)
     mover_take();
     mover_make_room(ordinal, bytes, 0);
     mover_give();
-    allocate_trim(ordinal, bytes, keep_free(ordinal));
+    idle_trim(ordinal, bytes, keep_free(ordinal));
 }
 
 int reservation_make(unsigned ordinal, uint64_t bytes, unsigned flags, unsigned timeout_ms,
@@ -271,7 +270,7 @@ static void draw_back(unsigned ordinal)
 {
     struct reservation *from;
 
-    allocate_trim(ordinal, drawing.bytes, keep_free(ordinal));
+    idle_trim(ordinal, drawing.bytes, keep_free(ordinal));
     lock_acquire(&core.lock);
     from = find(drawing.from);
     if (from) {

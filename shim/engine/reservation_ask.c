@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* reservation_ask.c - see reservation_ask.h. */
-#include "engine/reservation_ask.h"
+/* reservation_ask.c - what a reservation would have too much, without making it. See reservation.h. */
+#include "engine/reservation.h"
 
 #include "engine/mover.h"
 #include "engine/pause.h"

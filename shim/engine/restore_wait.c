@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <stddef.h>
 
-#include "engine/reload_callback.h"
+#include "engine/callbacks.h"
 #include "engine/remap.h"
 #include "engine/restore_chunk.h"
 #include "engine/spill.h"

@@ -15,11 +15,11 @@
 
 #include "base/cancel_guard.h"
 #include "base/log.h"
+#include "engine/callbacks.h"
 #include "engine/copies.h"
 #include "engine/drain.h"
 #include "engine/launch_pins.h"
 #include "engine/mover.h"
-#include "engine/pressure_callback.h"
 #include "engine/refusal.h"
 #include "engine/restore.h"
 #include "engine/scan.h"

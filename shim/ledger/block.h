@@ -170,7 +170,7 @@ static inline uint64_t chunk_bytes(const struct chunk *chunk)
     return chunk->granules * GRANULE_BYTES;
 }
 
-/** Nobody but the program has its bytes; see reload_callback.h. core.lock held. */
+/** Nobody but the program has its bytes; see callbacks.h. core.lock held. */
 static inline bool chunk_dropped(const struct chunk *chunk)
 {
     return chunk->state == CHUNK_DISK && chunk->slot == SLOT_NONE;

@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #include "api/object.h"
-#include "engine/pressure_callback.h"
+#include "engine/callbacks.h"
 #include "engine/reservation.h"
 #include "ledger/state.h"
 #include "world.h"

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "api/object.h"
-#include "engine/reload_callback.h"
+#include "engine/callbacks.h"
 #include "ledger/state.h"
 #include "world.h"
 

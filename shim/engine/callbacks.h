@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * callbacks.h - what the program is asked: for room before a request is refused, and for bytes that only it has.
+ */
+#ifndef EBB_CALLBACKS_H
+#define EBB_CALLBACKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ebbtide.h"
+
+/* ---- pressure_callback.c: any thread; nothing of ours is locked or held, since the program's function may call us --- */
+
+enum {
+    PRESSURE_TRIES = 16 /**< how often one request asks before it is refused all the same */
+};
+
+void pressure_callback_set(ebb_pressure_fn fn, void *arg);
+
+/** Ask. True: it has given something, so try again. Always false without a function, and inside of it. */
+bool pressure_callback_ask(int tier, int device, uint64_t bytes);
+
+/** Is this thread inside the program's function? */
+bool pressure_callback_asking(void);
+
+/** In a forked child: nobody is asked. */
+void pressure_callback_forked(void);
+
+/* ---- reload_callback.c: a chunk that was dropped is CHUNK_DISK without a slot, and the program fills its slab -------- */
+
+/** As ebb_set_reload_callback says it. */
+int reload_callback_set(uint64_t address, ebb_reload_fn fn, void *arg);
+
+/** Have a dropped chunk's bytes put into host memory of its size. Role held, no lock. 0; -EIO the program could not
+ *  (said). */
+int reload_callback_fill(uint32_t first, uint32_t granule, void *memory);
+
+/** Is this thread inside the program's function? */
+bool reload_callback_running(void);
+
+#endif

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* idle.c - freed blocks that stay mapped, and what is made of them. See allocate.h. */
+#include "engine/allocate.h"
+
+#include <errno.h>
+
+#include "engine/remap.h"
+#include "engine/reservation.h"
+#include "ledger/address.h"
+#include "ledger/headroom.h"
+#include "ledger/limit.h"
+#include "ledger/state.h"
+
+/* Unmap one chunk for good. Its handle is left to the caller, 0 when it must not be used again. */
+static uint64_t chunk_dismantle(uint32_t granule)
+{
+    struct chunk *chunk = &core.blocks.chunk[granule];
+    bool mapped = chunk->handle || chunk->mapped || chunk->state == CHUNK_BROKEN;
+
+    if (mapped && backing_unmap(granule_address(&core.blocks, granule), chunk_bytes(chunk)) < 0)
+        return 0;
+    return chunk->handle;
+}
+
+static uint32_t idle_pop(unsigned ordinal, unsigned granules, bool *out_found)
+{
+    struct idle_blocks *idle = &core.devices[ordinal].idle_blocks;
+    uint32_t first = 0;
+
+    *out_found = idle->count[granules] != 0;
+    if (*out_found)
+        first = idle->first[granules][--idle->count[granules]];
+    return first;
+}
+
+/* Give up one idle block of the largest size. Returns its bytes. */
+static uint64_t drop_one(unsigned ordinal)
+{
+    struct device_state *device = &core.devices[ordinal];
+    unsigned granules = RECYCLER_CLASSES;
+    bool found = false, clean = true;
+    uint32_t first = 0;
+
+    lock_acquire(&core.lock);
+    for (; granules && !found; granules -= !found)
+        first = idle_pop(ordinal, granules, &found);
+    if (found)
+        budget_unpack_idle(&device->budget, CLASS_BLOCK, granules * GRANULE_BYTES);
+    lock_release(&core.lock);
+    if (!found)
+        return 0;
+    for (uint32_t g = first, next; g < first + granules; g = next) {
+        struct chunk *chunk = &core.blocks.chunk[g];
+        uint64_t bytes = chunk_bytes(chunk), handle = chunk_dismantle(g);
+
+        next = g + chunk->granules;
+        if (handle)
+            recycler_return(&device->handles, bytes, handle);
+        else
+            recycler_discard(&device->handles, bytes, chunk->handle);
+        clean = clean && handle;
+        lock_acquire(&core.lock);
+        chunk_move(chunk, CHUNK_NONE);
+        chunk->handle = 0;
+        lock_release(&core.lock);
+    }
+    if (clean)
+        address_give(0, first, granules);
+    return granules * GRANULE_BYTES;
+}
+
+uint64_t idle_drop(unsigned ordinal, uint64_t bytes)
+{
+    uint64_t dropped = 0, one;
+
+    while (dropped < bytes && (one = drop_one(ordinal)))
+        dropped += one;
+    return dropped;
+}
+
+/* What the budget lacks for them. */
+static uint64_t lacking(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes)
+{
+    const struct budget *budget = &core.devices[ordinal].budget;
+    uint64_t lacking;
+
+    lock_acquire(&core.lock);
+    lacking = shares_over(bytes, budget_room(budget, keep_free_bytes));
+    if (lacking && budget_held(budget) + keep_free_bytes > budget->limit_bytes)
+        lacking += budget_held(budget) + keep_free_bytes - budget->limit_bytes;
+    lock_release(&core.lock);
+    return lacking;
+}
+
+bool idle_trim(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes)
+{
+    uint64_t lack, given;
+    bool any = false;
+
+    while ((lack = lacking(ordinal, bytes, keep_free_bytes))) {
+        given = recycler_trim(&core.devices[ordinal].handles, lack);
+        any = any || given;
+        if (given < lack && !idle_drop(ordinal, lack - given))
+            break;
+    }
+    return any;
+}
+
+/* A pool takes apart what was freed before it grows. */
+static void recycle_first(unsigned ordinal, uint64_t bytes)
+{
+    bool has_none;
+
+    if (core.options->allocator != ALLOCATOR_POOL)
+        return;
+    lock_acquire(&core.lock);
+    has_none = !recycler_has(&core.devices[ordinal].handles, bytes);
+    lock_release(&core.lock);
+    if (has_none)
+        idle_drop(ordinal, bytes);
+}
+
+int allocate_take(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_handle)
+{
+    int r;
+
+    recycle_first(ordinal, bytes);
+    lock_acquire(&core.lock);
+    keep_free_bytes += limit_beyond_pool(ordinal);
+    lock_release(&core.lock);
+    while ((r = recycler_take(&core.devices[ordinal].handles, bytes, keep_free_bytes, out_handle)) < 0)
+        if (!idle_drop(ordinal, bytes) && (r != -ENOSPC || !limit_refresh(ordinal)))
+            break;
+    if (r == -ENOMEM)
+        limit_full(ordinal);
+    return r;
+}
+
+bool idle_take_block(const struct block *fresh, uint32_t *out_first)
+{
+    struct budget *budget = &core.devices[fresh->ordinal].budget;
+    uint64_t bytes = fresh->granules * GRANULE_BYTES, keep_bytes = headroom_device_keep(fresh->ordinal),
+             drawn;
+    struct block block = *fresh;
+    bool found = false;
+
+    if (fresh->granules > RECYCLER_CLASSES)
+        return false;
+    lock_acquire(&core.lock);
+    drawn = reservation_drawable(bytes);
+    if (budget_may_use(budget, bytes - drawn, keep_bytes + limit_beyond_pool(fresh->ordinal)))
+        *out_first = idle_pop(fresh->ordinal, fresh->granules, &found);
+    if (found) {
+        budget_credit(budget, CLASS_RESERVED, drawn);
+        budget_from_idle(budget, CLASS_BLOCK, bytes);
+        reservation_drawn((int64_t)drawn);
+        block.chunk_granules = core.blocks.block[*out_first].chunk_granules;
+        block_begin(&core.blocks.block[*out_first], &block);
+    }
+    lock_release(&core.lock);
+    return found;
+}
+
+/* A pool keeps all that it ever had. */
+static uint64_t idle_most(const struct device_state *device)
+{
+    return core.options->allocator == ALLOCATOR_POOL ? device->pool_bytes : device->configured_bytes / 4;
+}
+
+bool idle_keep(uint32_t first)
+{
+    struct block *block = &core.blocks.block[first];
+    struct device_state *device = &core.devices[block->ordinal];
+    struct idle_blocks *idle = &device->idle_blocks;
+    uint64_t bytes = block->granules * GRANULE_BYTES;
+
+    if (core_places() || block->pins[PIN_EXPORTED] || block->granules > RECYCLER_CLASSES ||
+        idle->count[block->granules] == 64 || device->budget.idle_bytes + bytes > idle_most(device) ||
+        !atomic_load(&core.active) || core.blocks.object[first].copies ||
+        chunks_bytes(&core.blocks, first, CHUNKS(CHUNK_RESIDENT)) != bytes)
+        return false;
+    chunks_each(g, &core.blocks, first) {
+        chunk_drop_slot(&core.blocks.chunk[g]);
+        chunk_move(&core.blocks.chunk[g], CHUNK_IDLE);
+    }
+    budget_to_idle(&device->budget, CLASS_BLOCK, bytes);
+    idle->first[block->granules][idle->count[block->granules]++] = first;
+    return true;
+}
