@@ -50,25 +50,34 @@ static int pin_away(void *ptr)
     return error;
 }
 
-/* The bytes that it needs are asked of a program that may have some. */
-static bool ask_for(void *ptr)
+static int pin(void *ptr, unsigned flags)
 {
-    struct host_block_info info;
+    int error = host_block_pin(ptr, flags & EBB_NOWAIT ? HOST_PIN_NOWAIT : HOST_PIN_COMPLETE);
 
-    return host_block_query(ptr, &info) == 0 && pressure_callback_ask(EBB_TIER_HOST, -1, info.bytes);
+    return error == -EAGAIN && !(flags & EBB_NOWAIT) ? pin_away(ptr) : error;
+}
+
+struct request {
+    void *ptr;
+    unsigned flags;
+};
+
+static int attempt(void *arg)
+{
+    const struct request *request = arg;
+
+    return pin(request->ptr, request->flags);
 }
 
 int host_object_pin(void *ptr, unsigned flags)
 {
-    unsigned tries = 0;
-    int error;
+    struct request request = {ptr, flags};
+    struct host_block_info info;
+    int error = pin(ptr, flags);
 
-    do {
-        error = host_block_pin(ptr, flags & EBB_NOWAIT ? HOST_PIN_NOWAIT : HOST_PIN_COMPLETE);
-        if (error == -EAGAIN && !(flags & EBB_NOWAIT))
-            error = pin_away(ptr);
-    } while (error == -ENOSPC && tries++ < PRESSURE_TRIES && ask_for(ptr));
-    return error;
+    if (error != -ENOSPC || host_block_query(ptr, &info) < 0)
+        return error;
+    return room_try(-1, info.bytes, attempt, &request);
 }
 
 int host_object_unpin(void *ptr)

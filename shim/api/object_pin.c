@@ -147,32 +147,38 @@ static inline int pin_here(uint64_t address, unsigned flags)
     return error;
 }
 
-/* The bytes that it needs are asked of a program that may have some. */
-static bool ask_for(uint64_t address)
-{
-    struct block_info info;
+struct request {
+    uint64_t address;
+    unsigned flags;
+    void *stream;
+    int here; /* what pin_here has said already; 0: it was not asked */
+};
 
-    return core_find(address, &info) == 0 &&
-           pressure_callback_ask(EBB_TIER_DEVICE, (int)info.ordinal,
-                                 (info.bytes + GRANULE_BYTES - 1) & -GRANULE_BYTES);
+static int attempt(void *arg)
+{
+    struct request *request = arg;
+    int error = request->here ? request->here : pin_here(request->address, request->flags);
+
+    request->here = 0;
+    if (error != 1)
+        return error;
+    if (request->flags & EBB_NOWAIT)
+        return -EAGAIN;
+    return pressure_callback_asking() ? -EDEADLK
+                                      : pin_away(request->address, request->flags, request->stream);
 }
 
-/* pin_here has said `error`, which is not 0. */
-static __attribute__((noinline)) int pin_later(uint64_t address, unsigned flags, void *stream, int error)
+/* pin_here has said `here`, which is not 0. */
+static __attribute__((noinline)) int pin_later(uint64_t address, unsigned flags, void *stream, int here)
 {
-    unsigned tries = 0;
+    struct request request = {address, flags, stream, here};
+    struct block_info info = {0};
     struct cancel_guard guard;
+    int error;
 
     cancel_guard_enter(&guard);
-    for (;;) {
-        if (error == 1)
-            error = flags & EBB_NOWAIT           ? -EAGAIN
-                    : pressure_callback_asking() ? -EDEADLK
-                                                 : pin_away(address, flags, stream);
-        if (error != -ENOSPC || tries++ == PRESSURE_TRIES || !ask_for(address))
-            break;
-        error = pin_here(address, flags);
-    }
+    core_find(address, &info);
+    error = room_try((int)info.ordinal, (info.bytes + GRANULE_BYTES - 1) & -GRANULE_BYTES, attempt, &request);
     cancel_guard_leave(&guard);
     return error;
 }

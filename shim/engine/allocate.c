@@ -201,18 +201,21 @@ static int block_allocate(const struct block *fresh, uint32_t *out_first)
     return r;
 }
 
-/* As often as somebody makes room: the device, which has come to rest and lets go of what was freed, or the program. */
-static int block_allocate_pressing(const struct block *fresh, uint32_t *out_first)
+struct request {
+    struct block fresh;
+    uint32_t first;
+};
+
+/* As often as a device that has come to rest lets go of what was freed. */
+static int attempt(void *arg)
 {
-    unsigned tries = 0;
-    int r;
+    struct request *request = arg;
+    int error;
 
     do
-        r = block_allocate(fresh, out_first);
-    while (r < 0 && ((core.deferred && free_deferred(core.options->drain_ms)) ||
-                     (tries++ < PRESSURE_TRIES && pressure_callback_ask(EBB_TIER_DEVICE, (int)fresh->ordinal,
-                                                                        fresh->granules * GRANULE_BYTES))));
-    return r;
+        error = block_allocate(&request->fresh, &request->first);
+    while (error < 0 && core.deferred && free_deferred(core.options->drain_ms));
+    return error < 0 ? -ENOSPC : 0;
 }
 
 int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void *call_site, bool movable,
@@ -220,17 +223,17 @@ int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void
 {
     uint64_t rounded =
         bytes > UINT64_MAX - GRANULE_BYTES ? UINT64_MAX : (bytes + GRANULE_BYTES - 1) / GRANULE_BYTES;
-    struct block fresh = {
-        .bytes = bytes,
-        .context = context,
-        .call_site = call_site,
-        .granules = (uint32_t)rounded,
-        .ordinal = (uint8_t)ordinal,
-        .flags = movable && core.options->cacheable != CACHEABLE_NONE ? 0 : BLOCK_FIXED,
-    };
+    struct request request = {
+        .fresh = {
+            .bytes = bytes,
+            .context = context,
+            .call_site = call_site,
+            .granules = (uint32_t)rounded,
+            .ordinal = (uint8_t)ordinal,
+            .flags = movable && core.options->cacheable != CACHEABLE_NONE ? 0 : BLOCK_FIXED,
+        }};
     uint64_t outer;
-    uint32_t first;
-    int r;
+    int error;
 
     if (!core_active() || ordinal >= core.device->count || atomic_load(&core.account_only))
         return -ENOTSUP;
@@ -242,15 +245,15 @@ int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void
     outer = drain_patience_begin();
     if (core.deferred)
         free_deferred(DRAIN_MOMENT_MS);
-    r = block_allocate_pressing(&fresh, &first);
+    error = room_try((int)ordinal, rounded * GRANULE_BYTES, attempt, &request);
     drain_patience_end(outer);
-    if (r < 0 && refusal_is_waived())
+    if (error < 0 && refusal_is_waived())
         return -ENOTSUP;
-    if (r < 0) {
+    if (error < 0) {
         refusal_device(ordinal, bytes, "allocation");
         return -ENOMEM;
     }
     monitor_wake();
-    *out_address = granule_address(&core.blocks, first);
+    *out_address = granule_address(&core.blocks, request.first);
     return 0;
 }

@@ -12,14 +12,17 @@
 
 /* ---- pressure_callback.c: any thread; nothing of ours is locked or held, since the program's function may call us --- */
 
-enum {
-    PRESSURE_TRIES = 16 /**< how often one request asks before it is refused all the same */
-};
-
 void pressure_callback_set(ebb_pressure_fn fn, void *arg);
 
-/** Ask. True: it has given something, so try again. Always false without a function, and inside of it. */
-bool pressure_callback_ask(int tier, int device, uint64_t bytes);
+/**
+ * Try what needs room, and ask the program for some as often as it is refused: the one loop of all that may be.
+ *
+ * @device   ordinal; -1: the room is the host's
+ * @bytes    that the program is told of
+ * @attempt  makes what room it can by itself; -ENOSPC: it lacks some. Any other result ends the loop
+ * Returns   what the last attempt did. The program is not asked within its function or a move
+ */
+int room_try(int device, uint64_t bytes, int (*attempt)(void *arg), void *arg);
 
 /** Is this thread inside the program's function? */
 bool pressure_callback_asking(void);

@@ -81,20 +81,31 @@ int core_charge_quietly(unsigned ordinal, enum device_class class, uint64_t byte
     return charge_with_room(ordinal, class, bytes) == 0 ? 0 : -ENOMEM;
 }
 
+struct request {
+    unsigned ordinal;
+    enum device_class class;
+    uint64_t bytes;
+};
+
+static int attempt(void *arg)
+{
+    const struct request *request = arg;
+
+    return core_charge_quietly(request->ordinal, request->class, request->bytes) < 0 ? -ENOSPC : 0;
+}
+
 int core_charge(unsigned ordinal, enum device_class class, uint64_t bytes)
 {
-    unsigned tries = 0;
+    struct request request = {ordinal, class, bytes};
     uint64_t outer;
-    int r;
+    int error;
 
     if (!core_active() || ordinal >= core.device->count)
         return 0;
     outer = drain_patience_begin();
-    do
-        r = core_charge_quietly(ordinal, class, bytes);
-    while (r < 0 && tries++ < PRESSURE_TRIES && pressure_callback_ask(EBB_TIER_DEVICE, (int)ordinal, bytes));
+    error = room_try((int)ordinal, bytes, attempt, &request);
     drain_patience_end(outer);
-    if (r == 0)
+    if (!error)
         return 0;
     if (refusal_is_waived()) {
         charge_over(&core.devices[ordinal].budget, class, bytes);

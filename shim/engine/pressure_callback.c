@@ -2,10 +2,14 @@
 /* pressure_callback.c - see callbacks.h. */
 #include "engine/callbacks.h"
 
-#include <pthread.h>
+#include <errno.h>
 #include <stddef.h>
 
 #include "base/lock.h"
+#include "engine/mover.h"
+
+/* How often one request asks before it is refused all the same. */
+#define ASKED_MOST 16
 
 static struct {
     struct lock lock; /* of both fields, which belong together */
@@ -23,13 +27,14 @@ void pressure_callback_set(ebb_pressure_fn fn, void *arg)
     lock_release(&callback.lock);
 }
 
-bool pressure_callback_ask(int tier, int device, uint64_t bytes)
+/* True: it has given something. Always false without a function, and inside of it. */
+static bool ask(int tier, int device, uint64_t bytes)
 {
     ebb_pressure_fn fn;
     void *arg;
     int given;
 
-    if (asking)
+    if (asking || mover_mine)
         return false;
     lock_acquire(&callback.lock);
     fn = callback.fn;
@@ -41,6 +46,17 @@ bool pressure_callback_ask(int tier, int device, uint64_t bytes)
     given = fn(tier, device, bytes, arg);
     asking = false;
     return given != 0;
+}
+
+int room_try(int device, uint64_t bytes, int (*attempt)(void *arg), void *arg)
+{
+    int tier = device < 0 ? EBB_TIER_HOST : EBB_TIER_DEVICE, error;
+    unsigned asked = 0;
+
+    do
+        error = attempt(arg);
+    while (error == -ENOSPC && asked++ < ASKED_MOST && ask(tier, device, bytes));
+    return error;
 }
 
 bool pressure_callback_asking(void)

@@ -120,13 +120,43 @@ static void make_room(unsigned ordinal, uint64_t bytes)
     idle_trim(ordinal, bytes, keep_free(ordinal));
 }
 
+struct request {
+    unsigned ordinal, flags;
+    uint64_t bytes, deadline_ns;
+    ebb_reservation *out;
+    uint64_t over_bytes;
+};
+
+static int attempt(void *arg)
+{
+    struct request *request = arg;
+    int error;
+
+    for (;;) {
+        error = try_to_make(request->ordinal, request->bytes, false, request->out, &request->over_bytes);
+        if (error == -EAGAIN) {
+            make_room(request->ordinal, request->bytes);
+            error = try_to_make(request->ordinal, request->bytes, request->flags & EBB_OVERBOOK_YES,
+                                request->out, &request->over_bytes);
+        }
+        if (error != -EAGAIN)
+            return error;
+        if (core_now() >= request->deadline_ns)
+            return -ENOSPC;
+        core_wait_change();
+    }
+}
+
 int reservation_make(unsigned ordinal, uint64_t bytes, unsigned flags, unsigned timeout_ms,
                      ebb_reservation *out, uint64_t *out_overbooked_bytes)
 {
-    uint64_t rounded = (bytes + GRANULE_BYTES - 1) / GRANULE_BYTES * GRANULE_BYTES, over = 0;
-    uint64_t deadline_ns = core_now() + timeout_ms * UINT64_C(1000000);
-    unsigned tries = 0;
-    int r;
+    uint64_t rounded = (bytes + GRANULE_BYTES - 1) / GRANULE_BYTES * GRANULE_BYTES;
+    struct request request = {.ordinal = ordinal,
+                              .flags = flags,
+                              .bytes = rounded,
+                              .deadline_ns = core_now() + timeout_ms * UINT64_C(1000000),
+                              .out = out};
+    int error;
 
     if (pressure_callback_asking())
         return -EDEADLK;
@@ -135,22 +165,10 @@ int reservation_make(unsigned ordinal, uint64_t bytes, unsigned flags, unsigned 
     limit_ready(ordinal);
     if (flags & EBB_OVERBOOK_ASK)
         return reservation_ask(ordinal, rounded, out_overbooked_bytes);
-    do {
-        r = try_to_make(ordinal, rounded, false, out, &over);
-        if (r == -EAGAIN) {
-            make_room(ordinal, rounded);
-            r = try_to_make(ordinal, rounded, flags & EBB_OVERBOOK_YES, out, &over);
-        }
-        if (r == -EAGAIN && core_now() < deadline_ns)
-            core_wait_change();
-        else if ((r == -EAGAIN || r == -ENOSPC) && tries++ < PRESSURE_TRIES)
-            r = pressure_callback_ask(EBB_TIER_DEVICE, (int)ordinal, rounded) ? -EAGAIN : -ENOSPC;
-        else if (r == -EAGAIN)
-            r = -ENOSPC;
-    } while (r == -EAGAIN);
-    if (!r)
-        *out_overbooked_bytes = over;
-    return r;
+    error = room_try((int)ordinal, rounded, attempt, &request);
+    if (!error)
+        *out_overbooked_bytes = request.over_bytes;
+    return error;
 }
 
 /* ---- ending ----------------------------------------------------------------------------------------------- */

@@ -230,9 +230,10 @@ static uint64_t use_wants(const struct use *use, unsigned *out_ordinal)
     return bytes[worst];
 }
 
-/* Pin the blocks and bring them back. 0, or -ENOSPC with nothing pinned. */
-static int use_try(struct use *use)
+/* Pin the blocks and restore them. 0, or -ENOSPC with nothing pinned. */
+static int use_try(void *arg)
 {
+    struct use *use = arg;
     uint64_t since_ns = core_now();
     uint32_t changes;
     bool again, held;
@@ -241,7 +242,7 @@ static int use_try(struct use *use)
     if (mover_mine) /* a reload callback, in the middle of a move */
         return -ENOSPC;
     if (!launch_pins_ready())
-        return -ENOMEM;
+        return -ENOSPC;
     do {
         changes = atomic_load(&core.changes);
         mover_take();
@@ -268,17 +269,12 @@ static int use_try(struct use *use)
 /* The same, asking the program for room before the call is refused. 0, or -ENOMEM with nothing pinned. */
 static int use_restore(struct use *use)
 {
-    unsigned tries = 0, ordinal;
-    uint64_t bytes, outer = drain_patience_begin();
-    int r;
+    unsigned ordinal;
+    uint64_t bytes = use_wants(use, &ordinal), outer = drain_patience_begin();
+    int error = room_try((int)ordinal, bytes, use_try, use);
 
-    do {
-        r = use_try(use);
-        bytes = use_wants(use, &ordinal);
-    } while (r && !mover_mine && tries++ < PRESSURE_TRIES &&
-             pressure_callback_ask(EBB_TIER_DEVICE, (int)ordinal, bytes));
     drain_patience_end(outer);
-    if (!r)
+    if (!error)
         return 0;
     refusal_device(ordinal, bytes, "launch");
     return -ENOMEM;
