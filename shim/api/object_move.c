@@ -2,6 +2,7 @@
 /* object_move.c - objects that are moved by hand, and how soon they leave. See object.h. */
 #include <stddef.h>
 
+#include "api/object.h"
 #include "engine/callbacks.h"
 #include "engine/mover.h"
 #include "engine/object_state.h"
@@ -9,30 +10,6 @@
 #include "engine/spill.h"
 #include "ledger/limit.h"
 #include "policy/policies.h"
-
-void object_hold(uint32_t first)
-{
-    atomic_fetch_add(&core.blocks.block[first].launch_pins, 1);
-}
-
-void object_let_go(uint32_t first)
-{
-    atomic_fetch_sub(&core.blocks.block[first].launch_pins, 1);
-    core_tell_change();
-}
-
-int object_bring(uint32_t first)
-{
-    struct object *object = &core.blocks.object[first];
-    int error;
-
-    object_hold(first);
-    object->flags |= OPERAND_KEEP;
-    error = restore_block(first);
-    object->flags &= (uint8_t)~OPERAND_KEEP;
-    object_let_go(first);
-    return error;
-}
 
 int object_prefetch(uint64_t address)
 {

@@ -2,6 +2,7 @@
 /* object_pin.c - pins of the program's own, and touches: what it calls all the time. See object.h. */
 #include <stddef.h>
 
+#include "api/object.h"
 #include "base/cancel_guard.h"
 #include "ebbtide.h"
 #include "engine/callbacks.h"

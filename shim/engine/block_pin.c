@@ -5,23 +5,16 @@
 
 #include "base/cancel_guard.h"
 #include "engine/mover.h"
+#include "engine/object_state.h"
 #include "engine/restore.h"
 #include "ledger/state.h"
-
-/* First granule of the live block at an address; -ENOENT. */
-static int first_at(uint64_t address, uint32_t *out_first)
-{
-    if (!core_owns(address) || !blocks_at(&core.blocks, address_granule(&core.blocks, address), out_first))
-        return -ENOENT;
-    return 0;
-}
 
 int core_find(uint64_t address, struct block_info *out)
 {
     const struct block *block;
     uint32_t first;
 
-    if (first_at(address, &first) < 0)
+    if (object_at(address, &first) < 0)
         return -ENOENT;
     block = &core.blocks.block[first];
     if (address - granule_address(&core.blocks, first) >= block->bytes)
@@ -62,7 +55,7 @@ int core_pin(uint64_t address, enum pin_reason reason)
 {
     struct cancel_guard guard;
     uint32_t first;
-    int r = first_at(address, &first);
+    int r = object_at(address, &first);
 
     if (r < 0)
         return r;
@@ -77,7 +70,7 @@ void core_unpin(uint64_t address, enum pin_reason reason)
     uint16_t *pins;
     uint32_t first;
 
-    if (first_at(address, &first) < 0)
+    if (object_at(address, &first) < 0)
         return;
     lock_acquire(&core.lock);
     pins = &core.blocks.block[first].pins[reason];
@@ -91,7 +84,7 @@ int core_share(uint64_t address, unsigned index, uint64_t *out_bytes, int *out_f
 {
     uint64_t handle = 0, bytes = 0;
     uint32_t first, at = 0;
-    int r = first_at(address, &first);
+    int r = object_at(address, &first);
 
     if (r < 0)
         return r;

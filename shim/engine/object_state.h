@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * object_state.h - finding an object, for the files of object.h: inline, since pins and touches are called all the
- * time.
+ * object_state.h - a block that the program has registered: found, inline, since pins and touches are called all the
+ * time; held and restored.
  */
-#ifndef EBB_OPERAND_STATE_H
-#define EBB_OPERAND_STATE_H
+#ifndef EBB_OBJECT_STATE_H
+#define EBB_OBJECT_STATE_H
 
 #include <errno.h>
 
-#include "api/object.h"
 #include "ledger/state.h"
 
 /** First granule of the live block at an address; -ENOENT. Any thread, without a lock. */

@@ -56,6 +56,54 @@ uint64_t scan_span(void)
     return ((uint64_t)extent_high(&core.blocks.arena) + 1) * GRANULE_BYTES;
 }
 
+/* ---- what a call points at --------------------------------------------------------------------------------- */
+
+static void source_hit(uint64_t word, void *arg)
+{
+    use_word(arg, word);
+}
+
+/* Words at an address that is no multiple of 4, by way of a buffer that is; pieces overlap by 4 bytes. */
+static void scan_unaligned(struct use *use, const char *memory, size_t bytes)
+{
+    _Alignas(8) char piece[4096];
+
+    for (size_t at = 0; at + 8 <= bytes; at += sizeof(piece) - 4) {
+        size_t size = bytes - at < sizeof(piece) ? bytes - at : sizeof(piece);
+
+        memcpy(piece, memory + at, size);
+        scan_words(piece, size & ~(size_t)3, core.blocks.base, scan_span(), source_hit, use);
+    }
+}
+
+void use_source(struct use *use, const void *memory, size_t bytes)
+{
+    enum {
+        SMALL_BYTES = 64 << 10
+    };
+
+    if (!memory || (bytes > SMALL_BYTES && !atomic_load_explicit(&core.away_unproven, memory_order_relaxed)))
+        return;
+    if ((uintptr_t)memory & 3)
+        scan_unaligned(use, memory, bytes);
+    else
+        scan_words(memory, bytes & ~(size_t)3, core.blocks.base, scan_span(), source_hit, use);
+}
+
+static int scan_cpu_root(const struct root *root, void *arg)
+{
+    if (root->cpu)
+        scan_words(root->cpu, root->bytes & ~UINT64_C(3), core.blocks.base, scan_span(), source_hit, arg);
+    return 0;
+}
+
+void scan_cpu_roots(struct use *use)
+{
+    const char *why;
+
+    core.device->roots(core.device, true, scan_cpu_root, use, &why);
+}
+
 /* ---- everything --------------------------------------------------------------------------------------------- */
 
 /* One search. */

@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct use;
+
 typedef void (*scan_hit_fn)(uint64_t word, void *arg);
 
 /** Call `hit` for each word of [memory, memory + bytes) that lies in [base, base + span). `memory` and `bytes` are
@@ -32,6 +34,10 @@ void scan_refer(uint32_t granule);
 
 /** The block of this granule holds a word that counts: BLOCK_HOLDER. core.lock held. */
 void scan_hold(uint32_t granule);
+
+/** Note the blocks that memory points at which kernels read and the CPU writes. Before each launch while something is
+ *  unmapped; any thread. */
+void scan_cpu_roots(struct use *use);
 
 /** Search everything. False: some root cannot be known (said once), so nothing was proven. */
 bool scan_run(void);

@@ -26,38 +26,6 @@
 #include "host/host_block.h"
 #include "ledger/state.h"
 
-static void source_hit(uint64_t word, void *arg)
-{
-    use_word(arg, word);
-}
-
-/* Words at an address that is no multiple of 4, by way of a buffer that is; pieces overlap by 4 bytes. */
-static void scan_unaligned(struct use *use, const char *memory, size_t bytes)
-{
-    _Alignas(8) char piece[4096];
-
-    for (size_t at = 0; at + 8 <= bytes; at += sizeof(piece) - 4) {
-        size_t size = bytes - at < sizeof(piece) ? bytes - at : sizeof(piece);
-
-        memcpy(piece, memory + at, size);
-        scan_words(piece, size & ~(size_t)3, core.blocks.base, scan_span(), source_hit, use);
-    }
-}
-
-void use_source(struct use *use, const void *memory, size_t bytes)
-{
-    enum {
-        SMALL_BYTES = 64 << 10
-    };
-
-    if (!memory || (bytes > SMALL_BYTES && !atomic_load_explicit(&core.away_unproven, memory_order_relaxed)))
-        return;
-    if ((uintptr_t)memory & 3)
-        scan_unaligned(use, memory, bytes);
-    else
-        scan_words(memory, bytes & ~(size_t)3, core.blocks.base, scan_span(), source_hit, use);
-}
-
 /* ---- the blocks of a use ---------------------------------------------------------------------------------- */
 
 static uint32_t use_total(const struct use *use)
@@ -280,21 +248,6 @@ static int use_restore(struct use *use)
     return -ENOMEM;
 }
 
-/* Memory that kernels read and the CPU writes is searched before each launch while something is unmapped. */
-static int root_scan(const struct root *root, void *arg)
-{
-    if (root->cpu)
-        scan_words(root->cpu, root->bytes & ~UINT64_C(3), core.blocks.base, scan_span(), source_hit, arg);
-    return 0;
-}
-
-static void scan_roots(struct use *use)
-{
-    const char *why;
-
-    core.device->roots(core.device, true, root_scan, use, &why);
-}
-
 /* Copies stand in the way of what may write. */
 static uint32_t copied_flag(const struct use *use)
 {
@@ -396,7 +349,7 @@ static __attribute__((noinline)) int use_begin_searching(struct use *use)
 
     cancel_guard_enter(&guard);
     if (use->writes)
-        scan_roots(use);
+        scan_cpu_roots(use);
     cancel_guard_leave(&guard);
     return use_begin_waiting(use);
 }
