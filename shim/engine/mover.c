@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "engine/allocate.h"
+#include "engine/check.h"
 #include "engine/pause.h"
 #include "engine/restore.h"
 #include "engine/spill.h"
@@ -48,6 +49,7 @@ void mover_give(void)
         return;
     }
     host_share_settle(); /* whatever has come to the host meanwhile */
+    core_check_move();
     mover_mine = false;
     lock_acquire(&core.lock);
     core.role_now++;
