@@ -20,7 +20,7 @@ void pressure_callback_set(ebb_pressure_fn fn, void *arg);
  * @device   ordinal; -1: the room is the host's
  * @bytes    that the program is told of
  * @attempt  makes what room it can by itself; -ENOSPC: it lacks some. Any other result ends the loop
- * Returns   what the last attempt did. The program is not asked within its function or a move
+ * Returns   what the last attempt did. The program is not asked within its function
  */
 int room_try(int device, uint64_t bytes, int (*attempt)(void *arg), void *arg);
 

@@ -6,7 +6,6 @@
 #include <stddef.h>
 
 #include "base/lock.h"
-#include "engine/mover.h"
 
 /* How often one request asks before it is refused all the same. */
 #define ASKED_MOST 16
@@ -34,7 +33,7 @@ static bool ask(int tier, int device, uint64_t bytes)
     void *arg;
     int given;
 
-    if (asking || mover_mine)
+    if (asking)
         return false;
     lock_acquire(&callback.lock);
     fn = callback.fn;

@@ -208,7 +208,7 @@ static int use_try(void *arg)
     int r;
 
     if (mover_mine) /* a reload callback, in the middle of a move */
-        return -ENOSPC;
+        return -EDEADLK;
     if (!launch_pins_ready())
         return -ENOSPC;
     do {
