@@ -23,12 +23,12 @@ static int chunk_map(uint32_t first, uint32_t granule)
 {
     struct chunk *chunk = &core.blocks.chunk[granule];
     uint64_t handle = chunk->handle ? chunk->handle : chunk->slab->memory.handle;
-    int r = backing_map(core.blocks.block[first].ordinal, granule_address(&core.blocks, granule),
-                        chunk_bytes(chunk), handle);
+    int error = backing_map(core.blocks.block[first].ordinal, granule_address(&core.blocks, granule),
+                            chunk_bytes(chunk), handle);
 
-    if (r == -EFAULT) /* half mapped: neither the address nor the handle is used again */
+    if (error == -EFAULT) /* half mapped: neither the address nor the handle is used again */
         chunk_move(chunk, CHUNK_BROKEN);
-    return r;
+    return error;
 }
 
 /* Undo what was made of a block so far. */
@@ -87,13 +87,13 @@ static void chunks_cut(uint32_t first, uint32_t granules, unsigned ordinal)
 static int block_build(uint32_t first, uint32_t granules)
 {
     for (uint32_t g = first; g < first + granules; g += core.blocks.chunk[g].granules) {
-        int r = backing_take(first, g, (first + granules - g) * GRANULE_BYTES);
+        int error = backing_take(first, g, (first + granules - g) * GRANULE_BYTES);
 
-        if (!r && chunk_map(first, g) < 0)
-            r = -ENOMEM;
-        if (r < 0) {
+        if (!error && chunk_map(first, g) < 0)
+            error = -ENOMEM;
+        if (error < 0) {
             block_unmake(first, granules, g);
-            return r;
+            return error;
         }
     }
     return 0;
@@ -119,7 +119,7 @@ static void block_publish_new(uint32_t first, uint32_t granules)
     atomic_store_explicit(&core.blocks.stamp[first], core_stamp(), memory_order_relaxed);
 }
 
-/* What was in recycled memory before could be taken for pointers by a search and keep a fresh block from moving. */
+/* Recycled memory may hold words that a scan would take for pointers, which would keep a fresh block from moving. */
 static void block_scrub(uint32_t first, uint32_t granules)
 {
     unsigned ordinal = core.blocks.block[first].ordinal;
@@ -140,10 +140,10 @@ static void block_scrub(uint32_t first, uint32_t granules)
 /* A block of fresh chunks, not known to anybody yet. */
 static int block_make(const struct block *fresh, uint32_t *out_first)
 {
-    int r = address_take(fresh, out_first);
+    int error = address_take(fresh, out_first);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     lock_acquire(&core.lock);
     block_begin(&core.blocks.block[*out_first], fresh);
     chunks_cut(*out_first, fresh->granules, fresh->ordinal);
@@ -165,18 +165,18 @@ static void let_others_go(void)
 static int block_make_patiently(const struct block *fresh, uint32_t *out_first)
 {
     static struct lock patience = LOCK_INIT(LOCK_PATIENCE);
-    int r = block_make(fresh, out_first);
+    int error = block_make(fresh, out_first);
 
-    if (r != -EAGAIN)
-        return r;
+    if (error != -EAGAIN)
+        return error;
     core_change_end();
     lock_acquire(&patience);
     core_change_begin();
-    while ((r = block_make(fresh, out_first)) == -EAGAIN && !drain_patience_over() &&
+    while ((error = block_make(fresh, out_first)) == -EAGAIN && !drain_patience_over() &&
            mover_could_ever(fresh->ordinal, fresh->granules * GRANULE_BYTES))
         let_others_go();
     lock_release(&patience);
-    return r;
+    return error;
 }
 
 /* A block that the program can have: of freed ones, of a reservation of this thread, or of fresh memory. */
@@ -184,21 +184,21 @@ static int block_allocate(const struct block *fresh, uint32_t *out_first)
 {
     uint64_t bytes = fresh->granules * GRANULE_BYTES;
     bool draws = !(fresh->flags & BLOCK_FIXED) && reservation_draw_begin(fresh->ordinal, bytes);
-    int r = 0;
+    int error = 0;
 
     core_change_begin();
     if (!idle_take_block(fresh, out_first))
-        r = block_make_patiently(fresh, out_first);
+        error = block_make_patiently(fresh, out_first);
     if (draws)
-        reservation_draw_end(fresh->ordinal, r < 0 ? SHARE_NO_BLOCK : *out_first);
-    if (!r) {
+        reservation_draw_end(fresh->ordinal, error < 0 ? SHARE_NO_BLOCK : *out_first);
+    if (!error) {
         block_scrub(*out_first, fresh->granules);
         lock_acquire(&core.lock);
         block_publish_new(*out_first, fresh->granules);
         lock_release(&core.lock);
     }
     core_change_end();
-    return r;
+    return error;
 }
 
 struct request {

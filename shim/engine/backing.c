@@ -28,51 +28,51 @@ static int take_in_turn(unsigned ordinal, uint64_t bytes, uint64_t rest_bytes, u
 {
     uint32_t changes = atomic_load(&core.changes);
     bool others = true;
-    int r = -EAGAIN;
+    int error = -EAGAIN;
 
     mover_take();
-    for (unsigned tries = 0; r < 0 && others && tries < 2; tries++) {
+    for (unsigned tries = 0; error < 0 && others && tries < 2; tries++) {
         if (tries)
             core_wait_change();
         others = others_in_the_way();
-        r = mover_make_room(ordinal, rest_bytes, 0);
-        if (r < 0)
-            r = mover_make_room(ordinal, bytes, 0);
-        if (!r)
-            r = allocate_take(ordinal, bytes, headroom_device_keep(ordinal), out_handle);
+        error = mover_make_room(ordinal, rest_bytes, 0);
+        if (error < 0)
+            error = mover_make_room(ordinal, bytes, 0);
+        if (!error)
+            error = allocate_take(ordinal, bytes, headroom_device_keep(ordinal), out_handle);
     }
     mover_give();
-    if (r < 0 && (others || others_in_the_way() || atomic_load(&core.changes) != changes))
+    if (error < 0 && (others || others_in_the_way() || atomic_load(&core.changes) != changes))
         return -EAGAIN;
-    return r;
+    return error;
 }
 
 /* Host memory for a new chunk, where there is room. */
 static int slab_idle(struct chunk *chunk)
 {
     uint64_t item;
-    int r = recycler_take(&core.slabs, chunk_bytes(chunk), headroom_host_staging(), &item);
+    int error = recycler_take(&core.slabs, chunk_bytes(chunk), headroom_host_staging(), &item);
 
-    if (!r)
+    if (!error)
         chunk->slab = (struct slab *)(uintptr_t)item;
-    return r;
+    return error;
 }
 
 /* Host memory for a new chunk, others sent to disk where needed. */
 static int slab_back(struct chunk *chunk)
 {
     uint64_t bytes = chunk_bytes(chunk), item;
-    int r = recycler_take(&core.slabs, bytes, headroom_host_staging(), &item);
+    int error = recycler_take(&core.slabs, bytes, headroom_host_staging(), &item);
 
-    if (r == -ENOSPC && headroom_disk_open() && !atomic_load(&core.captures)) {
+    if (error == -ENOSPC && headroom_disk_open() && !atomic_load(&core.captures)) {
         mover_take();
-        r = spill_make_room(bytes + headroom_host_staging());
-        r = r < 0 ? r : recycler_take(&core.slabs, bytes, headroom_host_staging(), &item);
+        error = spill_make_room(bytes + headroom_host_staging());
+        error = error < 0 ? error : recycler_take(&core.slabs, bytes, headroom_host_staging(), &item);
         mover_give();
     }
-    if (!r)
+    if (!error)
         chunk->slab = (struct slab *)(uintptr_t)item;
-    return r;
+    return error;
 }
 
 int backing_take(uint32_t first, uint32_t granule, uint64_t rest_bytes)
@@ -80,18 +80,18 @@ int backing_take(uint32_t first, uint32_t granule, uint64_t rest_bytes)
     struct chunk *chunk = &core.blocks.chunk[granule];
     unsigned ordinal = core.blocks.block[first].ordinal;
     uint64_t bytes = chunk_bytes(chunk);
-    int r = allocate_take(ordinal, bytes, headroom_device_keep(ordinal), &chunk->handle);
+    int error = allocate_take(ordinal, bytes, headroom_device_keep(ordinal), &chunk->handle);
 
-    if (r < 0 && gate_inside()) /* of a callback of the driver: nobody is waited for */
+    if (error < 0 && gate_inside()) /* of a callback of the driver: nobody is waited for */
         return core.mapped && slab_idle(chunk) == 0 ? 0 : -ENOMEM;
-    if (r < 0 && !atomic_load(&core.captures) && room_wait(ordinal, rest_bytes, core.options->wait_ms))
-        r = allocate_take(ordinal, bytes, headroom_device_keep(ordinal), &chunk->handle);
-    if (r < 0 && !core_capturing())
-        r = take_in_turn(ordinal, bytes, rest_bytes, &chunk->handle);
-    if (!r)
+    if (error < 0 && !atomic_load(&core.captures) && room_wait(ordinal, rest_bytes, core.options->wait_ms))
+        error = allocate_take(ordinal, bytes, headroom_device_keep(ordinal), &chunk->handle);
+    if (error < 0 && !core_capturing())
+        error = take_in_turn(ordinal, bytes, rest_bytes, &chunk->handle);
+    if (!error)
         return 0;
     chunk->handle = 0;
     if (core.mapped && slab_back(chunk) == 0)
         return 0;
-    return r == -EAGAIN ? r : -ENOMEM;
+    return error == -EAGAIN ? error : -ENOMEM;
 }

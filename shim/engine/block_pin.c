@@ -33,7 +33,7 @@ int core_find(uint64_t address, struct block_info *out)
 static int pin_and_bring(uint64_t address, uint32_t first, enum pin_reason reason)
 {
     uint16_t *pins;
-    int r;
+    int error;
 
     mover_take();
     lock_acquire(&core.lock);
@@ -42,27 +42,27 @@ static int pin_and_bring(uint64_t address, uint32_t first, enum pin_reason reaso
     share_update(first);
     lock_release(&core.lock);
     if (reason == PIN_REFERENCED)
-        r = owner_entry(&core.blocks, first) & OWNER_GONE ? restore_blocks(&first, 1) : 0;
+        error = owner_entry(&core.blocks, first) & OWNER_GONE ? restore_blocks(&first, 1) : 0;
     else
-        r = restore_block(first);
-    if (r < 0)
+        error = restore_block(first);
+    if (error < 0)
         core_unpin(address, reason);
     mover_give();
-    return r < 0 ? -ENOMEM : 0;
+    return error < 0 ? -ENOMEM : 0;
 }
 
 int core_pin(uint64_t address, enum pin_reason reason)
 {
     struct cancel_guard guard;
     uint32_t first;
-    int r = object_at(address, &first);
+    int error = object_at(address, &first);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     cancel_guard_enter(&guard);
-    r = pin_and_bring(address, first, reason);
+    error = pin_and_bring(address, first, reason);
     cancel_guard_leave(&guard);
-    return r;
+    return error;
 }
 
 void core_unpin(uint64_t address, enum pin_reason reason)
@@ -84,10 +84,10 @@ int core_share(uint64_t address, unsigned index, uint64_t *out_bytes, int *out_f
 {
     uint64_t handle = 0, bytes = 0;
     uint32_t first, at = 0;
-    int r = object_at(address, &first);
+    int error = object_at(address, &first);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     lock_acquire(&core.lock);
     chunks_each(g, &core.blocks, first)
         if (at++ == index && block_alive(&core.blocks.block[first])) {
@@ -97,8 +97,8 @@ int core_share(uint64_t address, unsigned index, uint64_t *out_bytes, int *out_f
     lock_release(&core.lock);
     if (!handle)
         return -ENOENT;
-    r = core.device->share ? core.device->share(core.device, handle, out_fd) : -ENOTSUP;
-    if (!r)
+    error = core.device->share ? core.device->share(core.device, handle, out_fd) : -ENOTSUP;
+    if (!error)
         *out_bytes = bytes;
-    return r;
+    return error;
 }

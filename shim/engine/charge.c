@@ -17,12 +17,12 @@
 
 static int charge(struct budget *budget, unsigned class, uint64_t bytes, uint64_t keep_free_bytes)
 {
-    int r;
+    int error;
 
     lock_acquire(&core.lock);
-    r = budget_charge(budget, class, bytes, keep_free_bytes);
+    error = budget_charge(budget, class, bytes, keep_free_bytes);
     lock_release(&core.lock);
-    return r;
+    return error;
 }
 
 static void credit(struct budget *budget, unsigned class, uint64_t bytes)
@@ -54,20 +54,20 @@ static void charge_over(struct budget *budget, unsigned class, uint64_t bytes)
 static int charge_with_room(unsigned ordinal, enum device_class class, uint64_t bytes)
 {
     struct device_state *device = &core.devices[ordinal];
-    int r;
+    int error;
 
     for (unsigned tries = 0;; tries++) {
-        r = charge(&device->budget, class, bytes, headroom_device_keep(ordinal));
-        if (r == 0 || tries == 3)
-            return r;
+        error = charge(&device->budget, class, bytes, headroom_device_keep(ordinal));
+        if (error == 0 || tries == 3)
+            return error;
         if (idle_trim(ordinal, bytes, headroom_device_keep(ordinal)) || limit_refresh(ordinal))
             continue;
         if (core_capturing())
-            return r;
+            return error;
         mover_take();
-        r = mover_make_room(ordinal, bytes, 0);
+        error = mover_make_room(ordinal, bytes, 0);
         mover_give();
-        if (r < 0)
+        if (error < 0)
             return -ENOMEM;
         idle_trim(ordinal, bytes, headroom_device_keep(ordinal));
     }
@@ -134,29 +134,29 @@ void core_credit(unsigned ordinal, enum device_class class, uint64_t bytes)
 
 int core_host_charge(enum host_class class, uint64_t bytes)
 {
-    int r;
+    int error;
 
     if (!core_host_active() || !bytes)
         return 0;
-    r = charge(&core.host_budget, class, bytes, headroom_host_staging());
-    if (r < 0 && heap_give_back())
-        r = charge(&core.host_budget, class, bytes, headroom_host_staging());
-    if (r < 0 && recycler_trim(&core.slabs, bytes + headroom_host_staging()))
-        r = charge(&core.host_budget, class, bytes, headroom_host_staging());
-    if (r < 0) {
+    error = charge(&core.host_budget, class, bytes, headroom_host_staging());
+    if (error < 0 && heap_give_back())
+        error = charge(&core.host_budget, class, bytes, headroom_host_staging());
+    if (error < 0 && recycler_trim(&core.slabs, bytes + headroom_host_staging()))
+        error = charge(&core.host_budget, class, bytes, headroom_host_staging());
+    if (error < 0) {
         mover_take();
         spill_make_room(bytes + headroom_host_staging());
         mover_give();
         recycler_trim(&core.slabs, bytes + headroom_host_staging());
-        r = charge(&core.host_budget, class, bytes, headroom_host_staging());
+        error = charge(&core.host_budget, class, bytes, headroom_host_staging());
     }
-    if (r < 0 && refusal_is_waived()) {
+    if (error < 0 && refusal_is_waived()) {
         charge_over(&core.host_budget, class, bytes);
-        r = 0;
+        error = 0;
     }
-    if (r < 0)
+    if (error < 0)
         refusal_host(bytes, "pinned allocation");
-    return r;
+    return error;
 }
 
 void core_host_credit(enum host_class class, uint64_t bytes)

@@ -29,7 +29,7 @@
 #define ARENA_BYTES     ((uint64_t)4 << 40)
 #define ARENA_MIN_BYTES ((uint64_t)1 << 36)
 
-/* Lower half of the first block's address. A search takes two neighbouring 32-bit numbers for a pointer when they
+/* Lower half of the first block's address. A scan takes two neighbouring 32-bit numbers for a pointer when they
  * look like one; counts and indexes are small, and next to a small number this one is rare. */
 #define ARENA_LOWER_HALF UINT64_C(0xb5a00000)
 
@@ -47,10 +47,10 @@ static struct disk_executor writer;
 
 static int arena_share(void)
 {
-    int r = blocks_init(&core.blocks, SHARED_BASE, SHARED_END - SHARED_BASE);
+    int error = blocks_init(&core.blocks, SHARED_BASE, SHARED_END - SHARED_BASE);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     core_arena = (struct arena){.base = SHARED_BASE, .bytes = SHARED_END - SHARED_BASE, .is_shared = true};
     extent_init(&core.blocks.arena, NULL, core.blocks.granules);
     return 0;
@@ -60,11 +60,11 @@ static int arena_reserve(void)
 {
     uint64_t bytes = ARENA_BYTES, base = 0;
     size_t records;
-    int r;
+    int error;
 
-    while ((r = core.device->reserve(core.device, bytes, &base)) < 0 && bytes > ARENA_MIN_BYTES)
+    while ((error = core.device->reserve(core.device, bytes, &base)) < 0 && bytes > ARENA_MIN_BYTES)
         bytes /= 2;
-    if (r < 0)
+    if (error < 0)
         return -ENOTSUP;
     core.reserved_base = base;
     core.reserved_bytes = bytes;
@@ -72,14 +72,14 @@ static int arena_reserve(void)
     base += (ARENA_LOWER_HALF - base) & UINT32_MAX;
     records = extent_bytes_needed((uint32_t)(bytes / GRANULE_BYTES));
     core.arena_memory =
-        mmap(0, records, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    r = core.arena_memory == MAP_FAILED ? -ENOMEM : blocks_init(&core.blocks, base, bytes);
-    if (r < 0) {
+        mmap(NULL, records, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    error = core.arena_memory == MAP_FAILED ? -ENOMEM : blocks_init(&core.blocks, base, bytes);
+    if (error < 0) {
         if (core.arena_memory != MAP_FAILED)
             munmap(core.arena_memory, records);
         core.arena_memory = NULL;
         core.device->unreserve(core.device, core.reserved_base, core.reserved_bytes);
-        return r;
+        return error;
     }
     core_arena = (struct arena){.base = base, .bytes = bytes};
     extent_init(&core.blocks.arena, core.arena_memory, (uint32_t)(bytes / GRANULE_BYTES));
@@ -177,15 +177,15 @@ void core_host_start(const struct options *options)
 
 int core_start(const struct options *options, struct device *device)
 {
-    int r = 0;
+    int error = 0;
 
     core_host_start(options);
     core.device = device;
     if (options_have_blocks(options))
-        r = core_places() ? arena_share() : arena_reserve();
-    if (r < 0) {
+        error = core_places() ? arena_share() : arena_reserve();
+    if (error < 0) {
         core.device = NULL;
-        return r;
+        return error;
     }
     gate_init();
     gate.abandon = launch_pins_abandon;

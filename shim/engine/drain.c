@@ -82,29 +82,29 @@ static uint64_t deadline_of(uint64_t now_ns, uint64_t limit_ms)
 /* Not longer at a time than a context that goes should have to wait for us. */
 static int drain_until(uint32_t devices, uint64_t deadline_ns)
 {
-    int r;
+    int error;
 
     do {
         uint64_t now = core_now(), slice_ns = now + LONG_TRY_NS;
 
-        r = core.device->drain(core.device, devices, deadline_ns < slice_ns ? deadline_ns : slice_ns);
-    } while (r == -ETIMEDOUT && core_now() < deadline_ns && !atomic_load(&core.leaving));
-    return r;
+        error = core.device->drain(core.device, devices, deadline_ns < slice_ns ? deadline_ns : slice_ns);
+    } while (error == -ETIMEDOUT && core_now() < deadline_ns && !atomic_load(&core.leaving));
+    return error;
 }
 
 int drain_wait(uint32_t devices, uint64_t limit_ms)
 {
     uint64_t since_ns = core_now();
-    int r;
+    int error;
 
     if (atomic_load(&core.captures))
         return -EBUSY;
     if (is_vain(devices, limit_ms))
         return -ETIMEDOUT;
-    r = drain_until(devices, deadline_of(since_ns, limit_ms));
-    if (r == -ETIMEDOUT)
+    error = drain_until(devices, deadline_of(since_ns, limit_ms));
+    if (error == -ETIMEDOUT)
         note_vain(devices, (core_now() - since_ns) / MS_NS);
-    return r;
+    return error;
 }
 
 /* What the timer knows of its tries. */
@@ -169,22 +169,22 @@ static uint64_t now_of_device(void *device)
 /* One try to come to rest. Gate closed on success. `*out_met`: a thread did not come out of its section in time. */
 static int close_once(bool drains, uint64_t deadline_ns, bool *out_met)
 {
-    int r = gate_close(now_of_device, core.device, deadline_ns);
+    int error = gate_close(now_of_device, core.device, deadline_ns);
 
-    *out_met = r < 0;
-    if (r < 0)
-        return r;
+    *out_met = error < 0;
+    if (error < 0)
+        return error;
     if (core_capturing() || atomic_load(&core.leaving))
-        r = -EBUSY;
+        error = -EBUSY;
 #ifndef EBB_WITHOUT_DRAIN
     else if (drains)
-        r = core.device->drain(core.device, drain_all(), deadline_ns);
+        error = core.device->drain(core.device, drain_all(), deadline_ns);
 #endif
-    if (r < 0)
+    if (error < 0)
         gate_open();
     else if (drains)
         stats_add(&core.counters.drains, 1);
-    return r;
+    return error;
 }
 
 int drain_close(bool drains, uint64_t limit_ms)
@@ -192,23 +192,23 @@ int drain_close(bool drains, uint64_t limit_ms)
     uint64_t since_ns = core_now(), deadline_ns = deadline_of(since_ns, limit_ms);
     uint64_t try_ns = FIRST_TRY_NS, pause_ns = MS_NS;
     bool met = false;
-    int r = drains && is_vain(drain_all(), limit_ms) ? -ETIMEDOUT : 0;
+    int error = drains && is_vain(drain_all(), limit_ms) ? -ETIMEDOUT : 0;
 
     if (gate_inside())
         return -EBUSY;
     if (met_ms && met_ms >= limit_ms && deadline_ns > since_ns + FIRST_TRY_NS)
         deadline_ns = since_ns + FIRST_TRY_NS; /* it may have come out since: one try tells */
-    while (!r) {
+    while (!error) {
         uint64_t now = core_now(), until = now + try_ns < deadline_ns ? now + try_ns : deadline_ns, took_ns;
         struct timespec pause = {.tv_nsec = (long)pause_ns};
 
-        r = close_once(drains, until, &met);
-        if (r != -ETIMEDOUT || core_now() >= deadline_ns || atomic_load(&core.leaving))
+        error = close_once(drains, until, &met);
+        if (error != -ETIMEDOUT || core_now() >= deadline_ns || atomic_load(&core.leaving))
             break;
         /* The program runs on: a callback may need what a thread at the gate holds. */
-        nanosleep(&pause, 0);
+        nanosleep(&pause, NULL);
         now = core_now();
-        r = drains ? drain_until(drain_all(), deadline_ns) : 0;
+        error = drains ? drain_until(drain_all(), deadline_ns) : 0;
         took_ns = core_now() - now; /* what others have given the devices since may take as long */
         try_ns = 2 * (try_ns > took_ns ? try_ns : took_ns);
         try_ns = try_ns < LONG_TRY_NS ? try_ns : LONG_TRY_NS;
@@ -216,12 +216,12 @@ int drain_close(bool drains, uint64_t limit_ms)
     }
     if (!met)
         met_ms = 0;
-    if (r != -ETIMEDOUT)
-        return r;
+    if (error != -ETIMEDOUT)
+        return error;
     atomic_fetch_add(&core.closed_in_vain, 1);
     if (met && met_ms < limit_ms)
         met_ms = (core_now() - since_ns) / MS_NS;
     if (drains)
         note_vain(drain_all(), (core_now() - since_ns) / MS_NS);
-    return r;
+    return error;
 }

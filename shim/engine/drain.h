@@ -9,8 +9,8 @@
  * Units    devices are bits by ordinal; limits are milliseconds on the device's clock.
  * Threads  any, outside of user sections, no lock of the core held.
  */
-#ifndef EBB_REST_H
-#define EBB_REST_H
+#ifndef EBB_DRAIN_H
+#define EBB_DRAIN_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -39,7 +39,7 @@ static void slot_drop(void *arg)
     struct gate_slot *slot = arg;
 
     slot_abandon(slot);
-    gate_slot_mine = 0;
+    gate_slot_mine = NULL;
     atomic_store_explicit(&slot->taken, 0, memory_order_release);
 }
 
@@ -77,17 +77,17 @@ static struct gate_slot *slot_reuse(void)
         if (atomic_compare_exchange_strong(&slot->taken, &free, 1))
             return slot;
     }
-    return 0;
+    return NULL;
 }
 
 /* A page at a time: slots are for ever, and a thread that exits leaves its own to the next. */
 static struct gate_slot *slot_create(void)
 {
     size_t bytes = 4096;
-    struct gate_slot *page = mmap(0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct gate_slot *page = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (page == MAP_FAILED)
-        return 0;
+        return NULL;
     page[0].taken = 1;
     for (size_t i = 0; i < bytes / sizeof(*page); i++) {
         struct gate_slot *head = atomic_load(&gate.slots);
@@ -104,7 +104,7 @@ struct gate_slot *gate_join(void)
     struct gate_slot *slot = slot_reuse();
 
     if (!slot && !(slot = slot_create()))
-        return 0;
+        return NULL;
     pthread_once(&slot_key_once, slot_key_make);
     if (slot_key_made)
         pthread_setspecific(slot_key, slot);
@@ -142,7 +142,7 @@ struct gate_slot *gate_enter(const void *frame, bool *out_nested)
     if (gate_inside()) /* what gate_try began, or what was left behind */
         slot_abandon(slot);
     if (!slot && !gate_join())
-        return 0;
+        return NULL;
     while (!(slot = gate_try(frame))) {
         atomic_store_explicit(&gate_slot_mine->inside, 0, memory_order_release);
         gate_wake_owner();

@@ -21,6 +21,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct gate_slot {
@@ -84,10 +85,10 @@ static inline struct gate_slot *gate_try(const void *frame)
 
     if (__builtin_expect(!slot, 0) ||
         __builtin_expect(atomic_load_explicit(&slot->inside, memory_order_relaxed) != 0, 0))
-        return 0;
+        return NULL;
     atomic_store_explicit(&slot->inside, (uintptr_t)frame, memory_order_relaxed);
     gate_order();
-    return __builtin_expect(!atomic_load_explicit(&gate.closed, memory_order_acquire), 1) ? slot : 0;
+    return __builtin_expect(!atomic_load_explicit(&gate.closed, memory_order_acquire), 1) ? slot : NULL;
 }
 
 /** Enter a user section, waiting while the gate is closed, unless the thread is in one: then `*out_nested`, which

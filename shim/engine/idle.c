@@ -122,18 +122,18 @@ static void recycle_first(unsigned ordinal, uint64_t bytes)
 
 int allocate_take(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_handle)
 {
-    int r;
+    int error;
 
     recycle_first(ordinal, bytes);
     lock_acquire(&core.lock);
     keep_free_bytes += limit_beyond_pool(ordinal);
     lock_release(&core.lock);
-    while ((r = recycler_take(&core.devices[ordinal].handles, bytes, keep_free_bytes, out_handle)) < 0)
-        if (!idle_drop(ordinal, bytes) && (r != -ENOSPC || !limit_refresh(ordinal)))
+    while ((error = recycler_take(&core.devices[ordinal].handles, bytes, keep_free_bytes, out_handle)) < 0)
+        if (!idle_drop(ordinal, bytes) && (error != -ENOSPC || !limit_refresh(ordinal)))
             break;
-    if (r == -ENOMEM)
+    if (error == -ENOMEM)
         limit_full(ordinal);
-    return r;
+    return error;
 }
 
 bool idle_take_block(const struct block *fresh, uint32_t *out_first)

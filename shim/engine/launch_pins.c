@@ -22,7 +22,8 @@ bool launch_pins_ready(void)
 
     if (slot->held)
         return true;
-    memory = mmap(0, sizeof(struct launch_pins), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memory =
+        mmap(NULL, sizeof(struct launch_pins), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     slot->held = memory == MAP_FAILED ? NULL : memory;
     return slot->held;
 }

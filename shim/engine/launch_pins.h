@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * launch_pins.h - launch pins of a call that waits for its blocks, noted where they are found when the call never returns.
+ * launch_pins.h - launch pins of a call that waits for its blocks, noted where they are found if it never returns.
  *
  * A thread holds those of one use at a time. The note is of its slot of the gate, which keeps the memory for its next
  * owner.
  *
  * Threads  each its own.
  */
-#ifndef EBB_HELD_H
-#define EBB_HELD_H
+#ifndef EBB_LAUNCH_PINS_H
+#define EBB_LAUNCH_PINS_H
 
 #include <stdbool.h>
 

@@ -75,7 +75,7 @@ static uint64_t over(const struct budget *budget)
     return over_bytes;
 }
 
-/* What of a device is in use and not held by us: it shrinks the areas. */
+/* Memory in use on a device and not held by us shrinks the shares. */
 static void note_others(struct device_state *device, uint64_t bytes)
 {
     uint64_t held_bytes;
@@ -231,12 +231,12 @@ static void tick_host(uint64_t newest)
         left = monitor.host_excess_bytes;
     while (left && headroom_disk_open()) {
         uint64_t bytes = left < TICK_BYTES ? left : TICK_BYTES;
-        int r;
+        int error;
 
         mover_take();
-        r = spill_cold(bytes, newest);
+        error = spill_cold(bytes, newest);
         mover_give();
-        if (r < 0)
+        if (error < 0)
             break;
         left -= bytes;
     }
@@ -317,10 +317,10 @@ static void monitor_start(void)
     lock_acquire(&monitor.lock);
     if (!monitor.running && !atomic_load(&core.leaving)) {
         monitor.stop = monitor.ended = false;
-        monitor.running = pthread_create(&monitor.thread, 0, monitor_run, 0) == 0;
+        monitor.running = pthread_create(&monitor.thread, NULL, monitor_run, NULL) == 0;
     }
     lock_release(&monitor.lock);
-    pthread_sigmask(SIG_SETMASK, &old, 0);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
 void monitor_wake(void)
@@ -369,7 +369,7 @@ bool monitor_stop(const struct timespec *until)
     lock_release(&monitor.lock);
     if (!was || !ended)
         return !was;
-    pthread_join(monitor.thread, 0);
+    pthread_join(monitor.thread, NULL);
     monitor.running = false; /* not before: whoever starts it again takes `stop` back */
     return true;
 }
@@ -377,7 +377,7 @@ bool monitor_stop(const struct timespec *until)
 void monitor_forked(void)
 {
     lock_init(&monitor.lock, LOCK_MONITOR);
-    pthread_cond_init(&monitor.changed, 0);
+    pthread_cond_init(&monitor.changed, NULL);
     monitor.running = false;
     monitor.parked = false;
 }

@@ -18,12 +18,12 @@ void object_let_go(uint32_t first)
 int object_bring(uint32_t first)
 {
     struct object *object = &core.blocks.object[first];
-    int r;
+    int error;
 
     object_hold(first);
     object->flags |= OPERAND_KEEP;
-    r = restore_block(first);
+    error = restore_block(first);
     object->flags &= (uint8_t)~OPERAND_KEEP;
     object_let_go(first);
-    return r;
+    return error;
 }

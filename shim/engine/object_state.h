@@ -51,7 +51,7 @@ static inline void object_stamp(uint32_t first)
 void object_hold(uint32_t first);
 void object_let_go(uint32_t first);
 
-/** A block that is away comes back, with what it came from kept as a copy. Role held. 0, or as mover_bring. */
+/** A block that is away comes back, with what it came from kept as a copy. Role held. Errors as restore_block. */
 int object_bring(uint32_t first);
 
 #endif

@@ -93,7 +93,7 @@ struct pause_result pause_run(const struct pause_plan *plan)
              (unsigned long long)result.restored_bytes >> 10, (unsigned long long)result.unmapped_bytes >> 10,
              (unsigned long long)left.evict_bytes >> 10,
              !is_scanned ? ""
-             : is_proven ? ", searched"
-                         : ", the search failed");
+             : is_proven ? ", scanned"
+                         : ", the scan failed");
     return result;
 }

@@ -41,10 +41,10 @@ struct pause_estimate {
     uint64_t save_bytes; /**< of it, that need room in host memory */
 };
 
-/** What a pause would evict, were every search successful. Role held, no lock. */
+/** What a pause would evict, were every scan successful. Role held, no lock. */
 struct pause_estimate pause_evictable(const struct pause_plan *plan);
 
-/** True if a pause that evicts would search, so as to unmap unregistered blocks at once. */
+/** True if a pause that evicts would scan, so as to unmap unregistered blocks at once. */
 bool pause_would_scan(void);
 /** True if pointers may be searched for, now or later, so as to unmap unregistered blocks. */
 bool pause_could_scan(void);

@@ -22,7 +22,7 @@ extern struct step pause_steps[PAUSE_STEP_MAX];
 /** What a choice of blocks is asked with. */
 struct pause_question {
     const struct pause_plan *plan;
-    bool proven; /**< a search has found every pointer */
+    bool proven; /**< a scan has found every pointer */
 };
 
 /** Is the block one of those that may leave by the plan? core.lock held. */

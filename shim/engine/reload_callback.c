@@ -30,23 +30,23 @@ int reload_callback_set(uint64_t address, ebb_reload_fn fn, void *arg)
 {
     struct object *object;
     uint32_t first;
-    int r;
+    int error;
 
     mover_take();
-    r = object_lock(address, &first);
-    if (!r) {
+    error = object_lock(address, &first);
+    if (!error) {
         object = &core.blocks.object[first];
-        r = !(object->flags & OPERAND_RELOADABLE) ? -EINVAL : !fn && any_dropped(first) ? -EBUSY : 0;
-        if (!r) {
+        error = !(object->flags & OPERAND_RELOADABLE) ? -EINVAL : !fn && any_dropped(first) ? -EBUSY : 0;
+        if (!error) {
             object->reload = fn;
             object->reload_callback_arg = arg;
         }
         lock_release(&core.lock);
     }
-    if (!r) /* the program's own is the only copy from now on */
+    if (!error) /* the program's own is the only copy from now on */
         copies_void(first);
     mover_give();
-    return r;
+    return error;
 }
 
 int reload_callback_fill(uint32_t first, uint32_t granule, void *memory)
@@ -54,7 +54,7 @@ int reload_callback_fill(uint32_t first, uint32_t granule, void *memory)
     uint64_t offset = (granule - first) * GRANULE_BYTES, bytes = chunk_bytes(&core.blocks.chunk[granule]),
              all;
     struct object object;
-    int r;
+    int error;
 
     lock_acquire(&core.lock);
     object = core.blocks.object[first];
@@ -65,12 +65,12 @@ int reload_callback_fill(uint32_t first, uint32_t granule, void *memory)
         bytes = all - offset;
     }
     running = true;
-    r = object.reload((void *)(uintptr_t)granule_address(&core.blocks, first), offset, memory, bytes,
-                      object.reload_callback_arg);
+    error = object.reload((void *)(uintptr_t)granule_address(&core.blocks, first), offset, memory, bytes,
+                          object.reload_callback_arg);
     running = false;
-    if (!r)
+    if (!error)
         return 0;
     log_line(LOG_WARN, "the reload callback of %s failed (%d) for %llu bytes at %llu: it stays away",
-             object.name, r, (unsigned long long)bytes, (unsigned long long)offset);
+             object.name, error, (unsigned long long)bytes, (unsigned long long)offset);
     return -EIO;
 }

@@ -10,35 +10,35 @@
 int backing_map(unsigned ordinal, uint64_t address, uint64_t bytes, uint64_t handle)
 {
     struct device *device = core.device;
-    int r = device->map(device, address, bytes, handle);
+    int error = device->map(device, address, bytes, handle);
 
-    if (r < 0)
-        return r == -EFAULT ? -EIO : r;
-    r = device->grant(device, ordinal, address, bytes);
-    if (r < 0 && device->unmap(device, address, bytes) < 0)
+    if (error < 0)
+        return error == -EFAULT ? -EIO : error;
+    error = device->grant(device, ordinal, address, bytes);
+    if (error < 0 && device->unmap(device, address, bytes) < 0)
         return -EFAULT;
-    return r;
+    return error;
 }
 
 int backing_unmap(uint64_t address, uint64_t bytes)
 {
-    int r = core.device->unmap(core.device, address, bytes);
+    int error = core.device->unmap(core.device, address, bytes);
 
-    return r < 0 ? core.device->unmap(core.device, address, bytes) : 0;
+    return error < 0 ? core.device->unmap(core.device, address, bytes) : 0;
 }
 
 int backing_replace(unsigned ordinal, uint64_t address, uint64_t bytes, uint64_t old, uint64_t new)
 {
     struct device *device = core.device;
-    int r = device->unmap(device, address, bytes), back;
+    int error = device->unmap(device, address, bytes), back;
 
-    if (r < 0)
-        return r == -EFAULT ? -EIO : r;
+    if (error < 0)
+        return error == -EFAULT ? -EIO : error;
     if (!new)
         return 0;
-    r = backing_map(ordinal, address, bytes, new);
-    if (r == 0 || r == -EFAULT)
-        return r;
+    error = backing_map(ordinal, address, bytes, new);
+    if (error == 0 || error == -EFAULT)
+        return error;
     back = backing_map(ordinal, address, bytes, old);
     if (back < 0) {
         log_line(LOG_ERROR,
@@ -47,5 +47,5 @@ int backing_replace(unsigned ordinal, uint64_t address, uint64_t bytes, uint64_t
                  (unsigned long long)address);
         return -EFAULT;
     }
-    return r;
+    return error;
 }

@@ -4,8 +4,8 @@
  *
  * The caller has made sure that nothing can use the range meanwhile.
  */
-#ifndef EBB_SWAP_H
-#define EBB_SWAP_H
+#ifndef EBB_REMAP_H
+#define EBB_REMAP_H
 
 #include <stdint.h>
 

@@ -56,7 +56,7 @@ static struct budget *budget_of(const struct reservation *reservation)
 
 /* ---- making ----------------------------------------------------------------------------------------------- */
 
-/* Room for a reservation, under the lock: what areas keep free for swaps is not for it. */
+/* Room for a reservation, under the lock: what shares keep free for moves is not for it. */
 static uint64_t keep_free(unsigned ordinal)
 {
     return core.devices[ordinal].chunk_max_granules * GRANULE_BYTES;
@@ -94,21 +94,21 @@ static int try_to_make(unsigned ordinal, uint64_t bytes, bool over, ebb_reservat
 {
     struct reservation *place;
     struct shares shares;
-    int r;
+    int error;
 
     lock_acquire(&core.lock);
     place = find_free();
-    r = place ? share_admit(ordinal, bytes, SHARE_NO_BLOCK) : -ENOMEM;
-    if (!r && charge(ordinal, bytes, false) < 0)
-        r = over ? charge(ordinal, bytes, true) : -EAGAIN;
-    if (!r) {
+    error = place ? share_admit(ordinal, bytes, SHARE_NO_BLOCK) : -ENOMEM;
+    if (!error && charge(ordinal, bytes, false) < 0)
+        error = over ? charge(ordinal, bytes, true) : -EAGAIN;
+    if (!error) {
         *out = record(ordinal, bytes, place);
         shares = share_state(ordinal);
         *out_overbooked_bytes = shares_overbooked(&shares, 0);
         share_begin();
     }
     lock_release(&core.lock);
-    return r;
+    return error;
 }
 
 /* Evict for it. */
@@ -210,7 +210,7 @@ int reservation_release(ebb_reservation id, uint64_t bytes)
     struct reservation *reservation;
     unsigned ordinal = 0;
     bool over = false;
-    int r = -EINVAL;
+    int error = -EINVAL;
 
     lock_acquire(&core.lock);
     reservation = find(id);
@@ -225,7 +225,7 @@ int reservation_release(ebb_reservation id, uint64_t bytes)
         if (!reservation->bytes)
             end(reservation);
         over = share_unsettled(ordinal);
-        r = 0;
+        error = 0;
     }
     lock_release(&core.lock);
     core_tell_change();
@@ -234,7 +234,7 @@ int reservation_release(ebb_reservation id, uint64_t bytes)
         share_settle(ordinal, SHARE_NO_BLOCK);
         mover_give();
     }
-    return r;
+    return error;
 }
 
 /* ---- drawing ---------------------------------------------------------------------------------------------- */
@@ -332,7 +332,7 @@ static int commit_begin(struct reservation *reservation, uint32_t first)
 {
     struct block *block = &core.blocks.block[first];
     uint64_t bytes = block->granules * GRANULE_BYTES, given;
-    int r;
+    int error;
 
     if (object_pins(first))
         return -EBUSY;
@@ -345,9 +345,9 @@ static int commit_begin(struct reservation *reservation, uint32_t first)
         return 1;
     }
     given = reservation->bytes < bytes ? reservation->bytes : bytes;
-    r = share_admit(block->ordinal, bytes - given, first);
-    if (r < 0)
-        return r;
+    error = share_admit(block->ordinal, bytes - given, first);
+    if (error < 0)
+        return error;
     block->pins[PIN_API]++;
     share_update(first);
     drawing.from = reservation->id;
@@ -388,24 +388,24 @@ int reservation_commit(ebb_reservation id, uint64_t address)
 {
     struct reservation *reservation;
     uint32_t first;
-    int r;
+    int error;
 
     if (pressure_callback_asking())
         return -EDEADLK;
     mover_take();
     lock_acquire(&core.lock);
     reservation = find(id);
-    r = reservation ? object_at(address, &first) : -EINVAL;
-    if (!r && !(core.blocks.block[first].flags & BLOCK_REGISTERED))
-        r = -ENOENT;
-    if (!r)
-        r = commit_begin(reservation, first);
+    error = reservation ? object_at(address, &first) : -EINVAL;
+    if (!error && !(core.blocks.block[first].flags & BLOCK_REGISTERED))
+        error = -ENOENT;
+    if (!error)
+        error = commit_begin(reservation, first);
     lock_release(&core.lock);
-    if (!r) {
-        r = restore_block(first);
-        commit_end(id, first, !r);
+    if (!error) {
+        error = restore_block(first);
+        commit_end(id, first, !error);
     }
     mover_give();
     core_tell_change();
-    return r == 1 ? 0 : r;
+    return error == 1 ? 0 : error;
 }

@@ -3,7 +3,7 @@
  * reservation.h - device memory that a thread has announced, charged before there is anything behind it.
  *
  * Shape    reserved bytes are class CLASS_RESERVED of the device's budget. While a thread makes a block, or a block is
- *          committed, what it takes from the stock of handles comes out of a reservation as far as that goes: the
+ *          committed, what it takes from the recycler of handles comes out of a reservation as far as that goes: the
  *          bytes change their class and the budget does not move. Such a block is BLOCK_DRAWN and has a pin until it is
  *          committed or the reservation ends.
  * Threads  a reservation belongs to the thread that made it, as far as allocations draw on it by themselves; any
@@ -42,7 +42,7 @@ void reservation_draw_end(unsigned ordinal, uint32_t first);
 /** A drawn block is freed before it was committed: its bytes are nobody's. core.lock held. */
 void reservation_forget(uint32_t first);
 
-/** For the stock of handles; core.lock held. */
+/** For the recycler of handles; core.lock held. */
 uint64_t reservation_drawable(uint64_t bytes);
 void reservation_drawn(int64_t bytes);
 

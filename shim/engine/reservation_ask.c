@@ -34,14 +34,14 @@ int reservation_ask(unsigned ordinal, uint64_t bytes, uint64_t *out_overbooked_b
 {
     uint64_t away = headroom_host() + (headroom_disk_open() ? headroom_disk() / 2 : 0), over;
     struct shares shares;
-    int r;
+    int error;
 
     lock_acquire(&core.lock);
-    r = share_admit(ordinal, bytes, SHARE_NO_BLOCK);
+    error = share_admit(ordinal, bytes, SHARE_NO_BLOCK);
     shares = share_state(ordinal);
     lock_release(&core.lock);
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     over = shares_overbooked(&shares, bytes);
     away = could_leave(ordinal, over, away);
     *out_overbooked_bytes = over > away ? over - away : 0;

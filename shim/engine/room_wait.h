@@ -3,12 +3,12 @@
  * room_wait.h - room on a device, or in the host's budget, that allocations wait for.
  *
  * An allocation that finds none says so and waits, EBBTIDE_WAIT_MS or a few of them, for the monitor's thread, which
- * makes room for all who wait with one drain. Who is not served then helps himself.
+ * makes room for all who wait with one drain. A thread that is not served in time makes room itself.
  *
  * Threads  any; no lock, no role, outside of user sections.
  */
-#ifndef EBB_NEED_H
-#define EBB_NEED_H
+#ifndef EBB_ROOM_WAIT_H
+#define EBB_ROOM_WAIT_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -10,10 +10,9 @@
 #include "ledger/state.h"
 
 enum {
-    SPAN_WORDS = 64,    /* looked at together before any of them is looked at closely */
-    PIECE_GRANULES = 1, /* what is copied at a time to be searched by the CPU */
-    CPU_WRITABLE_MAX_MIB =
-        4 /* memory that the CPU writes is searched before each launch: no more than this */
+    SPAN_WORDS = 64,         /* looked at together before any of them is looked at closely */
+    PIECE_GRANULES = 1,      /* what is copied at a time to be scanned by the CPU */
+    CPU_WRITABLE_MAX_MIB = 4 /* memory that the CPU writes is scanned before each launch: no more than this */
 };
 
 /* ---- words -------------------------------------------------------------------------------------------------- */
@@ -106,11 +105,11 @@ void scan_cpu_roots(struct use *use)
 
 /* ---- everything --------------------------------------------------------------------------------------------- */
 
-/* One search. */
+/* One scan. */
 struct scan_pass {
     struct slab *slab[2]; /* pieces are copied here for the CPU; the same one twice where there is only one */
-    struct slab *results; /* of the device's own search; NULL: the CPU searches everything */
-    uint32_t holder;      /* granule of the block being searched, or SCAN_DEVICE_ROOT */
+    struct slab *results; /* of the device's own scan; NULL: the CPU scans everything */
+    uint32_t holder;      /* granule of the block being scanned, or SCAN_DEVICE_ROOT */
     uint64_t cpu_writable_bytes;
     uint64_t scanned_bytes;
 };
@@ -176,7 +175,7 @@ static int piece_start(struct transfer *transfer, unsigned ordinal, uint64_t add
     return executors_submit(&core.executors, transfer);
 }
 
-/* With two slabs the CPU searches one piece while the next is copied. */
+/* With two slabs the CPU scans one piece while the next is copied. */
 static int scan_copies(struct scan_pass *scan, unsigned ordinal, uint64_t address, uint64_t bytes)
 {
     struct slab *const *slab = scan->slab;
@@ -184,34 +183,34 @@ static int scan_copies(struct scan_pass *scan, unsigned ordinal, uint64_t addres
     bool both = slab[0] != slab[1];
     uint64_t next = 0;
     unsigned turn = 0;
-    int r = piece_start(&transfer[0], ordinal, address, bytes, slab[0], &next);
+    int error = piece_start(&transfer[0], ordinal, address, bytes, slab[0], &next);
 
-    while (!r) {
+    while (!error) {
         bool last = next >= bytes;
 
-        r = executors_wait(&core.executors, &transfer[turn]);
-        if (r < 0)
+        error = executors_wait(&core.executors, &transfer[turn]);
+        if (error < 0)
             break;
         if (!last && both)
-            r = piece_start(&transfer[turn ^ 1], ordinal, address, bytes, slab[turn ^ 1], &next);
+            error = piece_start(&transfer[turn ^ 1], ordinal, address, bytes, slab[turn ^ 1], &next);
         scan_cpu(scan, slab[turn]->memory.cpu, transfer[turn].bytes);
         if (last)
             break;
         if (!both)
-            r = piece_start(&transfer[turn], ordinal, address, bytes, slab[turn], &next);
+            error = piece_start(&transfer[turn], ordinal, address, bytes, slab[turn], &next);
         turn ^= both;
     }
-    return r;
+    return error;
 }
 
 /* Memory that a device reaches. */
 static int scan_device(struct scan_pass *scan, unsigned ordinal, uint64_t address, uint64_t bytes)
 {
-    int r = -EINVAL;
+    int error = -EINVAL;
 
     if (scan->results)
-        r = scan_device_piece(scan->results, ordinal, address, bytes, scan->holder);
-    return r == -EINVAL ? scan_copies(scan, ordinal, address, bytes) : r;
+        error = scan_device_piece(scan->results, ordinal, address, bytes, scan->holder);
+    return error == -EINVAL ? scan_copies(scan, ordinal, address, bytes) : error;
 }
 
 static int scan_root(const struct root *root, void *arg)
@@ -236,21 +235,21 @@ static int scan_chunk(struct scan_pass *scan, uint32_t first, uint32_t granule)
     const struct chunk *chunk = &core.blocks.chunk[granule];
     const unsigned ordinal = core.blocks.block[first].ordinal;
     const uint64_t bytes = chunk_bytes(chunk);
-    int r = 0;
+    int error = 0;
 
     if (chunk->state == CHUNK_BROKEN)
         return -EIO;
     scan->holder = first;
     if (chunk->state == CHUNK_RESIDENT)
-        r = scan_device(scan, ordinal, granule_address(&core.blocks, granule), bytes);
+        error = scan_device(scan, ordinal, granule_address(&core.blocks, granule), bytes);
     else if (chunk->state == CHUNK_HOST && chunk->mapped && scan->results)
-        r = scan_device(scan, ordinal, chunk->slab->memory.alias, bytes);
+        error = scan_device(scan, ordinal, chunk->slab->memory.alias, bytes);
     else if (chunk->state == CHUNK_HOST && chunk->mapped)
         scan_cpu(scan, chunk->slab->memory.cpu, bytes);
     else
         return 0;
     scan->scanned_bytes += bytes;
-    return r;
+    return error;
 }
 
 /* The next block from `first` on; false when there is none. */
@@ -276,7 +275,7 @@ static void scanning(bool on)
     lock_release(&core.lock);
 }
 
-/* What an earlier search found is void; what lies unmapped was proven when it was and has not changed since. */
+/* Flags of an earlier scan are void; unmapped blocks were proven when they were unmapped and have not changed since. */
 static void forget(void)
 {
     lock_acquire(&core.lock);
@@ -285,13 +284,13 @@ static void forget(void)
     lock_release(&core.lock);
 }
 
-/* Can everything be known that a kernel could read a pointer from? */
+/* Roots are known when everything is that a kernel could read a pointer from. */
 static int roots_known(struct scan_pass *scan, const char **out_why)
 {
-    int r = core.device->roots(core.device, true, count_root, scan, out_why);
+    int error = core.device->roots(core.device, true, count_root, scan, out_why);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     if (scan->cpu_writable_bytes > (uint64_t)CPU_WRITABLE_MAX_MIB << 20) {
         *out_why = "more than 4 MiB of pinned or managed memory, which kernels read and the CPU writes";
         return -ENOTSUP;
@@ -301,32 +300,32 @@ static int roots_known(struct scan_pass *scan, const char **out_why)
 
 static int scan_all(struct scan_pass *scan, const char **out_why)
 {
-    int r, finished = 0;
+    int error, finished = 0;
 
     forget();
     scan->holder = SCAN_DEVICE_ROOT;
-    r = core.device->roots(core.device, false, scan_root, scan, out_why);
-    for (uint32_t first = 0; r >= 0 && next_alive(&first); first++)
+    error = core.device->roots(core.device, false, scan_root, scan, out_why);
+    for (uint32_t first = 0; error >= 0 && next_alive(&first); first++)
         chunks_each(g, &core.blocks, first)
-            r = r < 0 ? r : scan_chunk(scan, first, g);
+            error = error < 0 ? error : scan_chunk(scan, first, g);
     if (scan->results)
         finished = scan_device_finish(scan->results);
-    return r < 0 ? r : finished;
+    return error < 0 ? error : finished;
 }
 
 /* By the device where that works, by the CPU otherwise. */
 static int scan_slabs(struct scan_pass *scan, const char **out_why)
 {
-    int r = roots_known(scan, out_why);
+    int error = roots_known(scan, out_why);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     if (scan->slab[0] != scan->slab[1] && !scan_device_begin(scan->slab[1])) {
         scan->results = scan->slab[1];
         scan->slab[1] = scan->slab[0];
-        r = scan_all(scan, out_why);
-        if (!r || *out_why)
-            return r;
+        error = scan_all(scan, out_why);
+        if (!error || *out_why)
+            return error;
         scan_device_refuse();
         scan->results = NULL;
     }
@@ -339,9 +338,10 @@ bool scan_run(void)
     uint64_t item[2], since_ns = core_now();
     const char *why = NULL;
     unsigned taken = 0;
-    int r;
+    int error;
 
-    while (taken < 2 && !(r = recycler_take(&core.slabs, PIECE_GRANULES * GRANULE_BYTES, 0, &item[taken]))) {
+    while (taken < 2 &&
+           !(error = recycler_take(&core.slabs, PIECE_GRANULES * GRANULE_BYTES, 0, &item[taken]))) {
         scan.slab[taken] = (struct slab *)(uintptr_t)item[taken];
         taken++;
     }
@@ -349,16 +349,16 @@ bool scan_run(void)
         scan.slab[1] = scan.slab[0];
     scanning(true);
     if (taken)
-        r = scan_slabs(&scan, &why);
+        error = scan_slabs(&scan, &why);
     scanning(false);
     for (unsigned i = 0; i < taken; i++)
         recycler_return(&core.slabs, PIECE_GRANULES * GRANULE_BYTES, item[i]);
     stats_add(&core.counters.scans, 1);
     stats_add(&core.counters.scanned_bytes, scan.scanned_bytes);
     stats_add(&core.counters.scan_ns, core_now() - since_ns);
-    if (r < 0)
-        log_line(LOG_DEBUG, "the search ended early: error %d", -r);
-    if (r == -ENOTSUP && why)
+    if (error < 0)
+        log_line(LOG_DEBUG, "the scan ended early: error %d", -error);
+    if (error == -ENOTSUP && why)
         core_roots_unknown(why);
-    return r >= 0;
+    return error >= 0;
 }

@@ -56,11 +56,11 @@ static void trial_fill(uint32_t *words)
     for (unsigned i = 0; i < TRIAL_GRANULES / 2; i++) {
         uint64_t word = base + 2 * i * GRANULE_BYTES + (i % 2 ? GRANULE_BYTES - 1 : 0);
 
-        memcpy(words + 97 * i, &word, sizeof word);
+        memcpy(words + 97 * i, &word, sizeof(word));
     }
-    memcpy(words + 8000, &end, sizeof end);
-    memcpy(words + 8003, &(uint64_t){base - 1}, sizeof base);
-    memcpy(words + TRIAL_WORDS - 2, &(uint64_t){end - 1}, sizeof end);
+    memcpy(words + 8000, &end, sizeof(end));
+    memcpy(words + 8003, &(uint64_t){base - 1}, sizeof(base));
+    memcpy(words + TRIAL_WORDS - 2, &(uint64_t){end - 1}, sizeof(end));
 }
 
 /* Does the device find in one piece just what the CPU finds? */
@@ -69,18 +69,18 @@ static int trial(struct slab *results, unsigned ordinal, uint64_t offset, uint64
     uint8_t expected[TRIAL_GRANULES] = {0}, *marks = marks_of(results),
             *hit = holders_of(results) + SCAN_DEVICE_ROOT;
     struct scan scan = piece_of(results, results->memory.alias + offset, bytes, SCAN_DEVICE_ROOT);
-    int r;
+    int error;
 
     scan.span = TRIAL_GRANULES * GRANULE_BYTES;
     memset(marks, 0, TRIAL_GRANULES);
     *hit = 0;
     scan_words(marks + offset, bytes, scan.base, scan.span, mark, expected);
-    r = core.device->scan(core.device, ordinal, &scan);
-    if (!r)
-        r = core.device->copied(core.device, ordinal);
-    if (!r && (memcmp(marks, expected, sizeof expected) || !*hit))
-        r = -EBADMSG;
-    return r;
+    error = core.device->scan(core.device, ordinal, &scan);
+    if (!error)
+        error = core.device->copied(core.device, ordinal);
+    if (!error && (memcmp(marks, expected, sizeof(expected)) || !*hit))
+        error = -EBADMSG;
+    return error;
 }
 
 /* 0: trusted. Without memory the question stays open. */
@@ -90,41 +90,40 @@ static int try_device(struct slab *results, unsigned ordinal)
         WHOLE = TRIAL_WORDS * 4,
         PART = 1000 * 4
     };
-    int r;
+    int error;
 
     if (core.scan[ordinal] != SCAN_UNTRIED)
         return core.scan[ordinal] == SCAN_TRUSTED ? 0 : -ENOTSUP;
     trial_fill((uint32_t *)(void *)(marks_of(results) + TRIAL_OFFSET));
-    r = trial(results, ordinal, TRIAL_OFFSET, WHOLE);
-    for (unsigned shift = 4; !r && shift < 16; shift += 4)
-        r = trial(results, ordinal, TRIAL_OFFSET + shift, PART);
-    if (r == -ENOMEM)
-        return r;
-    core.scan[ordinal] = r ? SCAN_REFUSED : SCAN_TRUSTED;
-    if (r == -EBADMSG)
-        log_line(LOG_WARN, "device %u does not find the pointers of a trial: the CPU searches instead",
-                 ordinal);
+    error = trial(results, ordinal, TRIAL_OFFSET, WHOLE);
+    for (unsigned shift = 4; !error && shift < 16; shift += 4)
+        error = trial(results, ordinal, TRIAL_OFFSET + shift, PART);
+    if (error == -ENOMEM)
+        return error;
+    core.scan[ordinal] = error ? SCAN_REFUSED : SCAN_TRUSTED;
+    if (error == -EBADMSG)
+        log_line(LOG_WARN, "device %u does not find the pointers of a trial: the CPU scans instead", ordinal);
     else
-        log_line(LOG_INFO, "pointers in the memory of device %u are searched by %s", ordinal,
-                 r ? "the CPU: it takes no kernel of ours" : "itself");
-    return r ? -ENOTSUP : 0;
+        log_line(LOG_INFO, "pointers in the memory of device %u are scanned for by %s", ordinal,
+                 error ? "the CPU: it takes no kernel of ours" : "itself");
+    return error ? -ENOTSUP : 0;
 }
 
-/* ---- the search --------------------------------------------------------------------------------------------- */
+/* ---- the scan --------------------------------------------------------------------------------------------- */
 
 int scan_device_begin(struct slab *results)
 {
     uint32_t high = extent_high(&core.blocks.arena);
-    int r = high + 1 < SCAN_DEVICE_ROOT ? 0 : -ENOTSUP;
+    int error = high + 1 < SCAN_DEVICE_ROOT ? 0 : -ENOTSUP;
 
-    for (unsigned i = 0; !r && i < core.device->count; i++)
+    for (unsigned i = 0; !error && i < core.device->count; i++)
         if (core.devices[i].ready)
-            r = try_device(results, i);
-    if (!r) {
+            error = try_device(results, i);
+    if (!error) {
         memset(marks_of(results), 0, high + 1);
         memset(holders_of(results), 0, high + 1);
     }
-    return r;
+    return error;
 }
 
 int scan_device_piece(struct slab *results, unsigned ordinal, uint64_t address, uint64_t bytes,
@@ -138,15 +137,15 @@ int scan_device_piece(struct slab *results, unsigned ordinal, uint64_t address, 
 int scan_device_finish(struct slab *results)
 {
     const uint8_t *marks = marks_of(results), *holders = holders_of(results);
-    int r = 0;
+    int error = 0;
 
     for (unsigned i = 0; i < core.device->count; i++) {
         int one = core.devices[i].ready ? core.device->copied(core.device, i) : 0;
 
-        r = r ? r : one;
+        error = error ? error : one;
     }
-    if (r)
-        return r;
+    if (error)
+        return error;
     lock_acquire(&core.lock);
     for (uint32_t g = extent_low(&core.blocks.arena), high = extent_high(&core.blocks.arena); g <= high;
          g++) {

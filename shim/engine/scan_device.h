@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * scan_device.h - the search for pointers, done by the device itself at the speed of its memory.
+ * scan_device.h - the scan for pointers, done by the device itself at the speed of its memory.
  *
  * Shape    pieces of memory are given to the device one after the other; what it finds arrives in a slab of host
  *          memory that it can write: a byte per granule of the arena for "something points here", and one for "the
@@ -9,8 +9,8 @@
  *          content, and one that does not find exactly what the CPU finds there is not asked again.
  * Threads  the mover's role; gate closed, device drained.
  */
-#ifndef EBB_SCAN_H
-#define EBB_SCAN_H
+#ifndef EBB_SCAN_DEVICE_H
+#define EBB_SCAN_DEVICE_H
 
 #include <stdint.h>
 

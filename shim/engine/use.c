@@ -103,7 +103,7 @@ static uint32_t *role_list(void)
 
     if (list)
         return list;
-    memory = mmap(0, (core.blocks.granules + USE_INLINE) * sizeof(*list), PROT_READ | PROT_WRITE,
+    memory = mmap(NULL, (core.blocks.granules + USE_INLINE) * sizeof(*list), PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory != MAP_FAILED)
         list = memory;
@@ -150,10 +150,10 @@ static void keep_copies(const uint32_t *list, uint32_t count, bool keep)
     }
 }
 
-static int restore_use(const struct use *use)
+static int use_restore(const struct use *use)
 {
     uint32_t *list = role_list(), count;
-    int r;
+    int error;
 
     if (!list)
         return -ENOMEM;
@@ -163,9 +163,9 @@ static int restore_use(const struct use *use)
             copies_void(list[i]);
     /* What is only read keeps the copies that it comes back from. */
     keep_copies(list, use->writes ? 0 : count, true);
-    r = restore_blocks(list, count);
+    error = restore_blocks(list, count);
     keep_copies(list, use->writes ? 0 : count, false);
-    return r;
+    return error;
 }
 
 static bool others_hold_pins(const struct use *use)
@@ -198,14 +198,23 @@ static uint64_t use_wants(const struct use *use, unsigned *out_ordinal)
     return bytes[worst];
 }
 
-/* Pin the blocks and restore them. 0, or -ENOSPC with nothing pinned. */
+/*
+ * Pin the blocks and restore them. 0, or a negative errno with nothing pinned: -ENOSPC, or -EDEADLK within a reload callback.
+ *
+ * Launch pins keep what has come back from leaving again before the call is in its section. They are taken under the role,
+ * and a thread that holds some never waits for the role: so while we have it nobody takes any, and those of other threads
+ * only become fewer. Where the blocks do not fit and others hold pins, the inner loop waits for one to be dropped and
+ * tries again. Where no pin is in the way, a block that is being built or given back may be, and its thread may need the
+ * role to finish. So the outer loop gives role and pins back, waits for that, and begins again; it also does when one was
+ * finished since it began, which may have taken the room just made. Both loops end with the thread's patience.
+ */
 static int use_try(void *arg)
 {
     struct use *use = arg;
     uint64_t since_ns = core_now();
     uint32_t changes;
     bool again, held;
-    int r;
+    int error;
 
     if (mover_mine) /* a reload callback, in the middle of a move */
         return -EDEADLK;
@@ -215,27 +224,26 @@ static int use_try(void *arg)
         changes = atomic_load(&core.changes);
         mover_take();
         launch_pins_take(use);
-        do { /* no pins are taken while we have the role: who held some before the try may have been in its way */
+        do {
             held = others_hold_pins(use);
-            r = restore_use(use);
-            if (r == -ENOSPC && held && others_hold_pins(use))
+            error = use_restore(use);
+            if (error == -ENOSPC && held && others_hold_pins(use))
                 core_wait_change();
-        } while (r == -ENOSPC && held && !drain_patience_over());
-        if (r < 0)
+        } while (error == -ENOSPC && held && !drain_patience_over());
+        if (error < 0)
             launch_pins_drop(use);
         mover_give();
-        /* What is being built or given back may need the role to come to its end, or took the room just made. */
-        again = r == -ENOSPC && !drain_patience_over() &&
+        again = error == -ENOSPC && !drain_patience_over() &&
                 (atomic_load(&core.changing) || atomic_load(&core.changes) != changes);
         if (again && atomic_load(&core.changing))
             core_wait_change();
     } while (again);
     stats_add(&core.counters.stall_ns, core_now() - since_ns);
-    return r;
+    return error;
 }
 
-/* The same, asking the program for room before the call is refused. 0, or -ENOMEM with nothing pinned. */
-static int use_restore(struct use *use)
+/* The same, with the program asked for room before the call is refused. 0, or -ENOMEM with nothing pinned. */
+static int use_make_reachable(struct use *use)
 {
     unsigned ordinal;
     uint64_t bytes = use_wants(use, &ordinal), outer = drain_patience_begin();
@@ -254,7 +262,7 @@ static uint32_t copied_flag(const struct use *use)
     return use->writes ? OWNER_COPIED : 0;
 }
 
-/* A call within another one of the thread, which nobody can move anything for: what is mapped is reached all the same. */
+/* A call within another one of its thread: nothing can be moved for it, but what is mapped is reached all the same. */
 static int use_within(struct use *use, struct gate_slot *slot)
 {
     uint32_t first;
@@ -272,8 +280,8 @@ static int use_within(struct use *use, struct gate_slot *slot)
     return 0;
 }
 
-/* Leave the section, have what is away brought back, and enter again. */
-static int use_fetch(struct use *use, struct gate_slot *slot)
+/* Leave the section, have what is away restored, and enter again. */
+static int use_reenter(struct use *use, struct gate_slot *slot)
 {
     uint32_t flags;
 
@@ -288,7 +296,7 @@ static int use_fetch(struct use *use, struct gate_slot *slot)
         gate_leave(slot);
         if (use->pinned)
             launch_pins_drop(use);
-        if (use_restore(use) < 0) {
+        if (use_make_reachable(use) < 0) {
             host_block_drop_all(use);
             return -ENOMEM;
         }
@@ -302,16 +310,16 @@ static int use_fetch(struct use *use, struct gate_slot *slot)
     return 0;
 }
 
-/* Something is away. */
+/* Some block is away. */
 static __attribute__((noinline)) int use_wait(struct use *use, struct gate_slot *slot)
 {
     struct cancel_guard guard;
-    int r;
+    int error;
 
     cancel_guard_enter(&guard);
-    r = use_fetch(use, slot);
+    error = use_reenter(use, slot);
     cancel_guard_leave(&guard);
-    return r;
+    return error;
 }
 
 /* Inside the section: go on, or leave it for what is away. */
@@ -327,23 +335,23 @@ static inline int use_go(struct use *use, struct gate_slot *slot)
 }
 
 /* The gate is closed, or this is the thread's first call. */
-static __attribute__((noinline)) int use_begin_waiting(struct use *use)
+static __attribute__((noinline)) int use_begin_slow(struct use *use)
 {
     struct gate_slot *slot;
     struct cancel_guard guard;
-    int r = -ENOMEM;
+    int error = -ENOMEM;
 
     cancel_guard_enter(&guard);
     slot = gate_enter(use, &use->nested);
     if (slot)
-        r = use_go(use, slot);
+        error = use_go(use, slot);
     else
         host_block_drop_all(use);
     cancel_guard_leave(&guard);
-    return r;
+    return error;
 }
 
-static __attribute__((noinline)) int use_begin_searching(struct use *use)
+static __attribute__((noinline)) int use_begin_scanning(struct use *use)
 {
     struct cancel_guard guard;
 
@@ -351,23 +359,23 @@ static __attribute__((noinline)) int use_begin_searching(struct use *use)
     if (use->writes)
         scan_cpu_roots(use);
     cancel_guard_leave(&guard);
-    return use_begin_waiting(use);
+    return use_begin_slow(use);
 }
 
-/* All that is seldom is called last: what is often then has no registers to save. */
+/* Rare paths are tail calls, so the common path saves no registers. */
 int use_begin(struct use *use)
 {
     struct gate_slot *slot;
 
     if (__builtin_expect(atomic_load_explicit(&core.away_unproven, memory_order_relaxed) != 0, 0))
-        return use_begin_searching(use);
+        return use_begin_scanning(use);
     slot = gate_try(use);
     if (__builtin_expect(!slot, 0))
-        return use_begin_waiting(use);
+        return use_begin_slow(use);
     return use_go(use, slot);
 }
 
-static __attribute__((noinline)) void use_end_seldom(struct use *use)
+static __attribute__((noinline)) void use_end_rare(struct use *use)
 {
     if (use->nested)
         gate_leave_nested(gate_slot_mine);
@@ -380,7 +388,7 @@ static __attribute__((noinline)) void use_end_seldom(struct use *use)
 void use_end(struct use *use)
 {
     if (__builtin_expect(use->pinned | use->nested, 0))
-        use_end_seldom(use);
+        use_end_rare(use);
     else
         gate_leave(gate_slot_mine);
     if (__builtin_expect(use->host_count, 0))

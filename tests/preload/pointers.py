@@ -24,7 +24,7 @@ def check(program, options, searcher):
         wrong.append('hash %s, expected %s: %s' % (result.hash, plain.hash, result.text()))
     elif not result.stats['evictions']:
         wrong.append('nothing was evicted')
-    elif result.stats['searches'] and 'searched by ' + searcher not in result.err:
+    elif result.stats['searches'] and 'scanned for by ' + searcher not in result.err:
         wrong.append('not searched by %s: %s' % (searcher, result.err))
     elif searcher == 'itself' and not result.stats['searches']:
         wrong.append('not searched')
