@@ -37,6 +37,8 @@ echo 'echo run' >"$work/scripts/run"
     says "so is a bare name" 1 "README.md:1: there is no gone.h"
     document '`#include "room/gone.h"`'
     says "and an include" 1 "README.md:1: there is no room/gone.h"
+    document '[It](shim/room/door.h), [there](https://host/x.h), [lost](room/lost.h)'
+    says "and where a link leads" 1 "README.md:1: there is no room/lost.h"
     document 'Run:' '' '    ./scripts/run x   as scripts/gone does' '```' 'sh scripts/lost' '```'
     says "commands are looked at, indented and fenced" 1 "README.md:3: there is no scripts/gone
 README.md:5: there is no scripts/lost"
@@ -51,7 +53,11 @@ README.md:5: there is no scripts/lost"
     rm "$work/bench/README.md"
     echo 'MAY_USE = {"room": ["base", "tier/device.h"]}' >"$work/scripts/rooms.py"
     printf '%s\n' '| room | contract | may use |' '| --- | --- | --- |' '| `shim/room/` | One. | base |' >"$work/CONTRIBUTING.md"
-    says "the table of rooms is that of the check" 1 "CONTRIBUTING.md:1: room may use base tier/device.h, and here base"
+    says "the table of rooms is that of the check, and each room has a document" 1 "CONTRIBUTING.md:1: room has no README.md
+CONTRIBUTING.md:1: room may use base tier/device.h, and here base"
+    echo 'a room' >"$work/shim/room/README.md"
+    sed -i 's/| base |/| tier\/device.h base |/' "$work/CONTRIBUTING.md"
+    says "in any order" 0 ""
 }
 
 plan
