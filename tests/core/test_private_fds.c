@@ -168,7 +168,7 @@ static int carry(enum tier from, enum tier to, const struct host_memory *host, u
 static void close_between_transfers(void (*close_them)(void))
 {
     struct host_memory host = {.bytes = BYTES, .cpu = begin_away()};
-    uint64_t slot;
+    uint64_t slot = SLOT_NONE;
 
     must(private_fds_apart(), NOT_HERE);
     for (unsigned round = 0; round < 2; round++) {
@@ -295,7 +295,7 @@ static void close_before_a_write(void (*close_them)(void))
 {
     static char bytes[MIB];
     struct host_memory host = {.cpu = bytes, .bytes = MIB};
-    uint64_t slot;
+    uint64_t slot = SLOT_NONE;
 
     forbid_close_range();
     host_world_begin(64 * MIB, NULL);
