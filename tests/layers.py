@@ -36,6 +36,9 @@ FORBIDDEN = [
     ('shim/engine/core.c', '#include <cuda.h>', 'for cuda hook only'),
     ('shim/engine/core.c', '#include "jemalloc/jemalloc.h"', 'for heap only'),
     ('tests/simgpu/planted.h', '#include "ledger/block.h"', 'the simulated GPU does not know the product'),
+    ('tests/simgpu/machine/share.h', '#include "driver/sim.h"', 'machine of the simulated GPU may use nothing'),
+    ('tests/simgpu/nvml/nvml.h', '#include "device/device.h"', 'nvml of the simulated GPU may use machine'),
+    ('tests/simgpu/runtime/runtime.h', '#include "driver/entry.h"', 'runtime of the simulated GPU may use nothing'),
 ]
 
 # The same, written so that it would be missed by who reads too little.
