@@ -49,7 +49,7 @@ def extension():
     return python('-c', 'import way_extension; print("kept")', env={'PYTHONPATH': WAYS})
 
 
-def with_other(before, program='linked', other='other.so', passes=True):
+def with_other(before, program='linked', other='preload_allocate.so', passes=True):
     library = '%s:%s' % ((way(other), runner.LIBRARY) if before else (runner.LIBRARY, way(other)))
     result = runner.run(way(program), [], OPTIONS, library=library)
     calls = result.value('other')
@@ -60,7 +60,7 @@ def leave(how):
     wrong = []
     for _ in range(TIMES):
         # A slow link, so that there is always a move under way.
-        result = runner.run(way('leaving'), [how], dict(OPTIONS, PERIOD_MS='1', COLD_MS='0'), {'LINK_GBPS': '1'}, deadline_s=60)
+        result = runner.run(way('exits'), [how], dict(OPTIONS, PERIOD_MS='1', COLD_MS='0'), {'LINK_GBPS': '1'}, deadline_s=60)
         if result.status or result.left or result.err:  # a refusal to a thread in flight is no news either
             wrong.append('left %s: %s' % (result.left, result.text()))
         elif how in ('exit', 'return') and not (result.stats and result.stats['evictions']):
@@ -78,12 +78,12 @@ def quiet():
 
 def secure():
     """Privileged: nothing of the environment counts. As a plain program the same one is managed."""
-    wrong = run('secure', library='')
+    wrong = run('privileged', library='')
     if os.geteuid() != 0:
         return wrong or runner.SKIPPED
     with tempfile.TemporaryDirectory(prefix='ebbtide-test-', dir='/var/tmp') as folder:
         os.chmod(folder, 0o777)
-        program = shutil.copy(way('secure'), folder)
+        program = shutil.copy(way('privileged'), folder)
         os.chmod(program, 0o755 | stat.S_ISUID)
         env = {'EBBTIDE_' + key: value for key, value in OPTIONS.items()}
         for name in ('EBBTIDE_STATS_JSON', 'EBBTIDE_LOG_FILE', 'SIMGPU_REPORT'):
@@ -95,7 +95,7 @@ def secure():
             return wrong or runner.SKIPPED  # the folder does not honour the bit
         left = sorted(os.listdir(folder))
         peak = runner.load(env['SIMGPU_REPORT'])['devices'][0]['peak_bytes']['device']
-    if done.stdout != 'secure 1\nkept\n' or left != ['SIMGPU_REPORT', 'way_secure'] or peak < 40 << 20:
+    if done.stdout != 'secure 1\nkept\n' or left != ['SIMGPU_REPORT', 'way_privileged'] or peak < 40 << 20:
         wrong.append('left %s, peak %d, %s%s' % (left, peak, done.stdout, done.stderr))
     return wrong
 
@@ -136,6 +136,7 @@ def of_nvidia():
     return [text + '\n' + result.text() for text in wrong]
 
 
+RUNTIMES = 'preload_allocate_runtime.so'  # in front of the runtime's own functions
 plugin, again = way('plugin_work.so'), way('plugin_again.so')
 runner.tap([
     ('static runtime', lambda: run('static')),
@@ -144,7 +145,7 @@ runner.tap([
     ('entries that a shared runtime hands out', lambda: run('entries')),
     ('entries that a static runtime hands out', lambda: run('entries_static')),
     ('entries that another preload stands in front of', lambda: run(
-        'entries', library='%s:%s' % (way('handed.so'), runner.LIBRARY), env={'HANDED': '/dev/null'})),
+        'entries', library='%s:%s' % (way('preload_recorder.so'), runner.LIBRARY), env={'HANDED': '/dev/null'})),
     ('a runtime whose file was renamed', lambda: run('renamed')),
     ('a runtime in a library of another name', lambda: run('other_name')),
     ('a library that forwards to the runtime', lambda: run('forwarded')),
@@ -163,20 +164,20 @@ runner.tap([
     ('RTLD_DEEPBIND kept: accounted only', lambda: unseen('RTLD_DEEPBIND', 'deepbind', plugin, 'local', again)),
     ('RTLD_DEEPBIND kept, later: nothing leaves any more', seen_then_unseen),
     ('another preload that answers dlsym itself, after', lambda: run(
-        'dlsym', library='%s:%s' % (runner.LIBRARY, way('answers.so')))),
+        'dlsym', library='%s:%s' % (runner.LIBRARY, way('preload_dlsym.so')))),
     ('another preload that answers dlsym itself, before: said at the end', lambda: unseen(
-        'another library answers dlsym', name='dlsym', library='%s:%s' % (way('answers.so'), runner.LIBRARY))),
+        'another library answers dlsym', name='dlsym', library='%s:%s' % (way('preload_dlsym.so'), runner.LIBRARY))),
     ('the same in a program linked to the driver: accounted only', lambda: unseen(
-        'another library answers dlsym', name='linked', library='%s:%s' % (way('answers.so'), runner.LIBRARY))),
+        'another library answers dlsym', name='linked', library='%s:%s' % (way('preload_dlsym.so'), runner.LIBRARY))),
     ("memory of NVIDIA's own libraries is never moved", of_nvidia),
     ('python with ctypes', lambda: python(os.path.join(SOURCES, 'by_ctypes.py'))),
     ('python with an extension module', extension),
     ('another preload before', lambda: with_other(True)),
     ('another preload after', lambda: with_other(False, passes=False)),
-    ("another preload before, of the runtime's functions", lambda: with_other(True, 'shared', 'other_runtime.so')),
-    ("another preload after, of the runtime's functions", lambda: with_other(False, 'shared', 'other_runtime.so')),
-    ("another preload before, of a renamed runtime's functions", lambda: with_other(True, 'other_name', 'other_runtime.so')),
-    ("another preload after, of a renamed runtime's functions", lambda: with_other(False, 'other_name', 'other_runtime.so')),
+    ("another preload before, of the runtime's functions", lambda: with_other(True, 'shared', RUNTIMES)),
+    ("another preload after, of the runtime's functions", lambda: with_other(False, 'shared', RUNTIMES)),
+    ("another preload before, of a renamed runtime's functions", lambda: with_other(True, 'other_name', RUNTIMES)),
+    ("another preload after, of a renamed runtime's functions", lambda: with_other(False, 'other_name', RUNTIMES)),
     ('LD_AUDIT', lambda: run('linked', env={'LD_AUDIT': way('audit.so')})),
     ('LD_AUDIT and dlsym', lambda: run('dlsym', env={'LD_AUDIT': way('audit.so')})),
     ('fork before CUDA: both are managed', lambda: run('children', 'fork early', managed=2)),

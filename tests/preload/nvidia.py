@@ -41,7 +41,7 @@ QUIET = ('libnvrtc.so.13', 'libnvJitLink.so.13')
 def started(program, arguments, quiet=False):
     with tempfile.TemporaryDirectory(prefix='ebbtide-test-', dir='/var/tmp') as folder:
         path = os.path.join(folder, 'handed')
-        library = '%s:%s' % (os.path.join(WAYS, 'way_handed.so'), runner.LIBRARY)
+        library = '%s:%s' % (os.path.join(WAYS, 'way_preload_recorder.so'), runner.LIBRARY)
         result = runner.run(program, arguments, {'DEVICE_BUDGET': '1G'}, library=library, env={'HANDED': path})
         handed = set()
         if os.path.exists(path):

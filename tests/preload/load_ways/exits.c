@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ends while other threads use CUDA and blocks move: usage: way_leaving exit|return|quick_exit|_exit */
+/* Ends while other threads use CUDA and blocks move: usage: way_exits exit|return|quick_exit|_exit */
 #include "way.h"
 
 #include <pthread.h>
