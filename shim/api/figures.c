@@ -21,24 +21,19 @@ static unsigned devices(void)
     return core.device ? core.device->count : 0;
 }
 
-static uint64_t count(_Atomic uint64_t *counter)
-{
-    return atomic_load_explicit(counter, memory_order_relaxed);
-}
-
 static void put_counts(struct ebb_stats *out)
 {
-    struct stats_counters *from = &core.counters;
+    struct counters *from = &core.counters;
 
-    out->evictions = count(&from->blocks_evicted);
-    out->saves = count(&from->blocks_saved);
+    out->evictions = counters_read(&from->blocks_evicted);
+    out->saves = counters_read(&from->blocks_saved);
     out->drops = out->evictions - out->saves;
-    out->to_host_bytes = count(&from->moves[MOVE_DEVICE_TO_HOST].bytes);
-    out->to_device_bytes = count(&from->moves[MOVE_HOST_TO_DEVICE].bytes);
-    out->to_disk_bytes = count(&from->moves[MOVE_HOST_TO_DISK].bytes);
-    out->from_disk_bytes = count(&from->moves[MOVE_DISK_TO_HOST].bytes);
-    out->save_failures = count(&from->save_failures);
-    out->stall_ns = count(&from->stall_ns);
+    out->to_host_bytes = counters_read(&from->moves[MOVE_DEVICE_TO_HOST].bytes);
+    out->to_device_bytes = counters_read(&from->moves[MOVE_HOST_TO_DEVICE].bytes);
+    out->to_disk_bytes = counters_read(&from->moves[MOVE_HOST_TO_DISK].bytes);
+    out->from_disk_bytes = counters_read(&from->moves[MOVE_DISK_TO_HOST].bytes);
+    out->save_failures = counters_read(&from->save_failures);
+    out->stall_ns = counters_read(&from->stall_ns);
 }
 
 static void put_budget(const struct budget *budget, struct ebb_tier_stats *out)

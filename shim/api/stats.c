@@ -55,18 +55,6 @@ static const char *const pin_words[PIN_REASON_COUNT] = {"exported", "peer", "reg
 static const char *const move_words[MOVE_COUNT] = {"device_to_host", "host_to_device", "host_to_disk",
                                                    "disk_to_host"};
 
-void stats_moved(enum stats_move move, uint64_t bytes, uint64_t ns)
-{
-    stats_add(&core.counters.moves[move].count, 1);
-    stats_add(&core.counters.moves[move].bytes, bytes);
-    stats_add(&core.counters.moves[move].ns, ns);
-}
-
-static unsigned long long value(_Atomic uint64_t *counter)
-{
-    return atomic_load_explicit(counter, memory_order_relaxed);
-}
-
 /* Bytes of live blocks by what keeps them, and of all together. */
 struct held {
     uint64_t pinned[PIN_REASON_COUNT];
@@ -206,24 +194,26 @@ static void put_command(struct sheet *sheet)
 
 static void put_events(struct sheet *sheet)
 {
-    struct stats_counters *c = &core.counters;
+    struct counters *c = &core.counters;
     struct held left = held_on(-1);
 
     put(sheet, " \"moves\": {");
     for (unsigned i = 0; i < MOVE_COUNT; i++)
         put(sheet, "%s\"%s\": {\"count\": %llu, \"bytes\": %llu, \"ns\": %llu}", i ? ",\n           " : "",
-            move_words[i], value(&c->moves[i].count), value(&c->moves[i].bytes), value(&c->moves[i].ns));
+            move_words[i], counters_read(&c->moves[i].count), counters_read(&c->moves[i].bytes),
+            counters_read(&c->moves[i].ns));
     put(sheet,
         "},\n \"evictions\": %llu, \"restores\": %llu, \"dropped_clean\": %llu, \"save_failures\": %llu,",
-        value(&c->evictions), value(&c->restores), value(&c->dropped_clean), value(&c->save_failures));
+        counters_read(&c->evictions), counters_read(&c->restores), counters_read(&c->dropped_clean),
+        counters_read(&c->save_failures));
     put(sheet,
         "\n \"zero_copy_launches\": %llu, \"drains\": %llu, \"searches\": %llu, \"search_ns\": %llu, "
         "\"searched_bytes\": %llu,",
-        value(&c->zero_copy_launches), value(&c->drains), value(&c->scans), value(&c->scan_ns),
-        value(&c->scanned_bytes));
+        counters_read(&c->zero_copy_launches), counters_read(&c->drains), counters_read(&c->scans),
+        counters_read(&c->scan_ns), counters_read(&c->scanned_bytes));
     put(sheet,
         "\n \"stall_ns\": %llu, \"monitor_ticks\": %llu, \"leaked\": {\"blocks\": %llu, \"bytes\": %llu}",
-        value(&c->stall_ns), value(&c->monitor_ticks), (unsigned long long)left.blocks,
+        counters_read(&c->stall_ns), counters_read(&c->monitor_ticks), (unsigned long long)left.blocks,
         (unsigned long long)left.bytes);
 }
 
@@ -332,12 +322,12 @@ void stats_write_table(int fd)
 {
     struct sheet sheet = {.fd = fd};
     struct disk_figures disk = disk_now();
-    struct stats_counters *c = &core.counters;
+    struct counters *c = &core.counters;
     struct budget host;
     struct shares shares;
     char name[24];
 
-    if (fd < 0 || (!core.device && !value(&c->moves[MOVE_HOST_TO_DISK].count)))
+    if (fd < 0 || (!core.device && !counters_read(&c->moves[MOVE_HOST_TO_DISK].count)))
         return;
     host_figures(&host);
     put(&sheet, "ebbtide[%d]\n  %-10s %12s %12s %12s%s\n", (int)getpid(), "tier", "budget", "used", "peak",
@@ -354,15 +344,15 @@ void stats_write_table(int fd)
     put_row(&sheet, "disk", disk.budget_bytes, disk.used_bytes, disk.peak_bytes, NULL);
     for (unsigned i = 0; i < MOVE_COUNT; i++) {
         char bytes[SIZE_TEXT_BYTES];
-        unsigned long long ns = value(&c->moves[i].ns), moved = value(&c->moves[i].bytes);
+        unsigned long long ns = counters_read(&c->moves[i].ns), moved = counters_read(&c->moves[i].bytes);
 
         size_format(moved, bytes, sizeof(bytes));
-        put(&sheet, "  %-15s %8llu moves %12s %8llu MB/s\n", move_words[i], value(&c->moves[i].count), bytes,
-            ns / 1000 ? moved / (ns / 1000) : 0);
+        put(&sheet, "  %-15s %8llu moves %12s %8llu MB/s\n", move_words[i], counters_read(&c->moves[i].count),
+            bytes, ns / 1000 ? moved / (ns / 1000) : 0);
     }
     put(&sheet,
         "  %llu drains, %llu searches, %llu launches from host memory, stalled %llu ms, refused %llu\n",
-        value(&c->drains), value(&c->scans), value(&c->zero_copy_launches), value(&c->stall_ns) / 1000000,
-        (unsigned long long)core.devices[0].budget.refused);
+        counters_read(&c->drains), counters_read(&c->scans), counters_read(&c->zero_copy_launches),
+        counters_read(&c->stall_ns) / 1000000, (unsigned long long)core.devices[0].budget.refused);
     sheet_flush(&sheet);
 }

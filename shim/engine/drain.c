@@ -183,7 +183,7 @@ static int close_once(bool drains, uint64_t deadline_ns, bool *out_met)
     if (error < 0)
         gate_open();
     else if (drains)
-        stats_add(&core.counters.drains, 1);
+        counters_add(&core.counters.drains, 1);
     return error;
 }
 

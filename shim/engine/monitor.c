@@ -248,7 +248,7 @@ void monitor_tick(void)
     uint64_t newest;
     bool any_cold = coldest(&newest);
 
-    stats_add(&core.counters.monitor_ticks, 1);
+    counters_add(&core.counters.monitor_ticks, 1);
     if (core.deferred)
         free_deferred(DRAIN_MOMENT_MS);
     look_at_machine();

@@ -164,10 +164,10 @@ static void replace(struct step *step)
 /* The block is about to leave; it was whole before. */
 static void count_departure(const struct step *step)
 {
-    stats_add(&core.counters.blocks_evicted, 1);
+    counters_add(&core.counters.blocks_evicted, 1);
     if (!step->saves)
         return;
-    stats_add(&core.counters.blocks_saved, 1);
+    counters_add(&core.counters.blocks_saved, 1);
     if (core.blocks.block[step->first].flags & BLOCK_REGISTERED)
         core.blocks.object[step->first].saves++;
 }
@@ -199,9 +199,9 @@ static bool settle(struct step *step)
     block_publish(&core.blocks, step->first);
     share_went(step->first, chunk_bytes(chunk));
     host_share_block(step->first);
-    stats_add(&core.counters.evictions, 1);
+    counters_add(&core.counters.evictions, 1);
     if (step->clean)
-        stats_add(&core.counters.dropped_clean, 1);
+        counters_add(&core.counters.dropped_clean, 1);
     return true;
 }
 

@@ -95,7 +95,7 @@ static bool settle(struct step *step)
     block_returned(step->first);
     share_came(step->first, chunk_bytes(chunk));
     host_share_block(step->first);
-    stats_add(&core.counters.restores, 1);
+    counters_add(&core.counters.restores, 1);
     return true;
 }
 

@@ -62,7 +62,7 @@ static void settle_resident(struct step *restore)
     core.devices[step_ordinal(restore)].away_bytes -= chunk_bytes(chunk);
     share_came(restore->first, chunk_bytes(chunk));
     block_returned(restore->first);
-    stats_add(&core.counters.restores, 1);
+    counters_add(&core.counters.restores, 1);
     chunk_move(chunk, CHUNK_RESIDENT);
 }
 

@@ -142,7 +142,8 @@ void restore_streams_settle(void)
 
     for (uint32_t i = 0; i < count; i++) {
         complete(&streamed.step[i]);
-        stats_moved(MOVE_HOST_TO_DEVICE, streamed.step[i].transfer.bytes, i ? 0 : core_now() - since_ns);
+        counters_moved(&core.counters, MOVE_HOST_TO_DEVICE, streamed.step[i].transfer.bytes,
+                       i ? 0 : core_now() - since_ns);
     }
     steps_commit(streamed.step, count, restore_chunk_settle);
     lock_acquire(&core.lock);

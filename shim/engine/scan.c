@@ -353,9 +353,9 @@ bool scan_run(void)
     scanning(false);
     for (unsigned i = 0; i < taken; i++)
         recycler_return(&core.slabs, PIECE_GRANULES * GRANULE_BYTES, item[i]);
-    stats_add(&core.counters.scans, 1);
-    stats_add(&core.counters.scanned_bytes, scan.scanned_bytes);
-    stats_add(&core.counters.scan_ns, core_now() - since_ns);
+    counters_add(&core.counters.scans, 1);
+    counters_add(&core.counters.scanned_bytes, scan.scanned_bytes);
+    counters_add(&core.counters.scan_ns, core_now() - since_ns);
     if (error < 0)
         log_line(LOG_DEBUG, "the scan ended early: error %d", -error);
     if (error == -ENOTSUP && why)

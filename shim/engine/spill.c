@@ -114,7 +114,7 @@ static bool tell_batch(const struct step *batch, uint32_t count, uint64_t since_
     steps_count(MOVE_HOST_TO_DISK, batch, count, since_ns);
     for (uint32_t i = 0; i < count; i++) {
         if (!batch[i].result)
-            stats_add(&core.counters.dropped_clean, batch[i].clean);
+            counters_add(&core.counters.dropped_clean, batch[i].clean);
         else if (batch[i].submitted)
             headroom_save_failed(batch[i].result);
         else

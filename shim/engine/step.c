@@ -26,13 +26,13 @@ void steps_wait(struct step *list, uint32_t count)
             list[i].result = executors_wait(&core.executors, &list[i].transfer);
 }
 
-void steps_count(enum stats_move move, const struct step *list, uint32_t count, uint64_t since_ns)
+void steps_count(enum move_kind move, const struct step *list, uint32_t count, uint64_t since_ns)
 {
     uint64_t ns = core_now() - since_ns;
 
     for (uint32_t i = 0; i < count; i++)
         if (list[i].submitted && !list[i].result) {
-            stats_moved(move, list[i].transfer.bytes, ns);
+            counters_moved(&core.counters, move, list[i].transfer.bytes, ns);
             ns = 0;
         }
 }

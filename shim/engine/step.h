@@ -64,7 +64,7 @@ void step_submit(struct step *step, enum tier from, enum tier to, uint64_t devic
 void steps_wait(struct step *list, uint32_t count);
 
 /** Count the copies that succeeded, of a list that was started at `since_ns`. */
-void steps_count(enum stats_move move, const struct step *list, uint32_t count, uint64_t since_ns);
+void steps_count(enum move_kind move, const struct step *list, uint32_t count, uint64_t since_ns);
 
 /**
  * Settle each chunk's new state under core.lock; then what the step has left over goes back.

@@ -238,7 +238,7 @@ static int use_try(void *arg)
         if (again && atomic_load(&core.changing))
             core_wait_change();
     } while (again);
-    stats_add(&core.counters.stall_ns, core_now() - since_ns);
+    counters_add(&core.counters.stall_ns, core_now() - since_ns);
     return error;
 }
 
@@ -306,7 +306,7 @@ static int use_reenter(struct use *use, struct gate_slot *slot)
     if (use->writes)
         gate_count_write(slot);
     if (flags & OWNER_AWAY)
-        stats_add(&core.counters.zero_copy_launches, 1);
+        counters_add(&core.counters.zero_copy_launches, 1);
     return 0;
 }
 

@@ -387,7 +387,7 @@ uint64_t host_leave(uint64_t base, uint64_t bytes)
         gone_bytes += commit(leaver, failed);
     }
     if (written_bytes)
-        stats_moved(MOVE_HOST_TO_DISK, written_bytes, core_clock_ns() - since_ns);
+        counters_moved(&core.counters, MOVE_HOST_TO_DISK, written_bytes, core_clock_ns() - since_ns);
     if (error)
         headroom_save_failed(error);
     return gone_bytes;

@@ -242,8 +242,8 @@ static int fetch(struct host_block *block, uint32_t index, unsigned piece, struc
     int rc = host_piece_read(block, index, piece, staging);
 
     if (rc == 0)
-        stats_moved(MOVE_DISK_TO_HOST, host_unit_bytes(block, index, UINT32_C(1) << piece),
-                    core_clock_ns() - since_ns);
+        counters_moved(&core.counters, MOVE_DISK_TO_HOST, host_unit_bytes(block, index, UINT32_C(1) << piece),
+                       core_clock_ns() - since_ns);
     return rc;
 }
 

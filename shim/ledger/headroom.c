@@ -98,7 +98,7 @@ bool headroom_disk_open(void)
 
 void headroom_save_failed(int error)
 {
-    stats_add(&core.counters.save_failures, 1);
+    counters_add(&core.counters.save_failures, 1);
     if (atomic_exchange(&core.disk_off, true))
         return;
     log_line(LOG_WARN,

@@ -14,13 +14,13 @@
 #include <stdatomic.h>
 #include <time.h>
 
-#include "api/stats.h"
 #include "base/lock.h"
 #include "base/options.h"
 #include "engine/core.h"
 #include "engine/gate.h"
 #include "ledger/block.h"
 #include "ledger/busy.h"
+#include "ledger/counters.h"
 #include "ledger/host_share.h"
 #include "ledger/recycler.h"
 #include "ledger/share.h"
@@ -115,7 +115,7 @@ struct core {
     uint64_t stamp_step;      /**< ticks in STAMP_AGE_US: a younger stamp is not written again */
     uint64_t machine_bytes;   /**< more no process can have */
     const char *machine_root; /**< where a test keeps a /proc and a /sys of its own; NULL: the machine's */
-    struct stats_counters counters;
+    struct counters counters;
     uint64_t started_ns;
 };
 

@@ -112,7 +112,7 @@ static inline struct ebb_block_info ask(const struct model *block)
     return info;
 }
 
-static inline uint64_t moved(enum stats_move move)
+static inline uint64_t moved(enum move_kind move)
 {
     return core.counters.moves[move].bytes / MIB;
 }
