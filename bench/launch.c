@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "crowd.h"
+#include "engine/core.h"
 #include "launch_preload.h"
 #include "ledger/state.h"
 #include "map.h"

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "crowd.h"
+#include "engine/core.h"
 #include "engine/monitor.h"
 #include "ledger/state.h"
 #include "link.h"

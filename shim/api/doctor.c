@@ -11,6 +11,7 @@
 
 #include "base/machine.h"
 #include "base/size.h"
+#include "ledger/busy.h"
 #include "ledger/limit.h"
 #include "ledger/state.h"
 

@@ -7,6 +7,7 @@
 #include "ebbtide.h"
 #include "engine/callbacks.h"
 #include "engine/copies.h"
+#include "engine/core.h"
 #include "engine/mover.h"
 #include "engine/object_state.h"
 #include "engine/restore.h"

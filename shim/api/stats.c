@@ -14,6 +14,7 @@
 #include "base/output.h"
 #include "base/size.h"
 #include "heap/heap_room.h"
+#include "ledger/busy.h"
 #include "ledger/state.h"
 
 /* Text on its way to a descriptor. */

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "engine/callbacks.h"
+#include "engine/core.h"
 #include "engine/drain.h"
 #include "engine/monitor.h"
 #include "engine/mover.h"

@@ -4,9 +4,11 @@
 
 #include <errno.h>
 
+#include "engine/gate.h"
 #include "engine/mover.h"
 #include "engine/room_wait.h"
 #include "engine/spill.h"
+#include "ledger/busy.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"
 

@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "base/cancel_guard.h"
+#include "engine/core.h"
 #include "engine/mover.h"
 #include "engine/object_state.h"
 #include "engine/restore.h"

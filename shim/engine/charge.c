@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "engine/allocate.h"
 #include "engine/callbacks.h"
+#include "engine/core.h"
 #include "engine/drain.h"
 #include "engine/mover.h"
 #include "engine/refusal.h"

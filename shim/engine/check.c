@@ -5,6 +5,7 @@
 #include <stdarg.h>
 
 #include "base/log.h"
+#include "ledger/busy.h"
 
 static char sentence[200];
 static bool holds;

@@ -12,6 +12,7 @@
 #include "engine/allocate.h"
 #include "engine/callbacks.h"
 #include "engine/drain.h"
+#include "engine/gate.h"
 #include "engine/launch_pins.h"
 #include "engine/monitor.h"
 #include "engine/mover.h"
@@ -37,8 +38,6 @@
  * until a block lies there. Below are counts and small numbers, which are no addresses. */
 #define SHARED_BASE ((uint64_t)1 << 32)
 #define SHARED_END  ((uint64_t)1 << 48)
-
-struct arena core_arena;
 
 static struct copy_executor copier;
 static struct disk_executor writer;
@@ -199,11 +198,6 @@ int core_start(const struct options *options, struct device *device)
     return 0;
 }
 
-bool core_has_block(uint64_t address)
-{
-    return owner_at(&core.blocks, address_granule(&core.blocks, address)) != 0;
-}
-
 bool core_leave(void)
 {
     if (!core_active())
@@ -268,6 +262,7 @@ void core_forked(void)
     lock_init(&core.lock, LOCK_CORE);
     pthread_cond_init(&core.changed, NULL);
     core.blocks.bytes = 0;
+    core.blocks.arena = (struct extents){0};
     core_arena.bytes = 0;
     restore_streams_forked();
     budget_credit(&core.host_budget, HOST_TIER, core.host_budget.class_bytes[HOST_TIER]);

@@ -16,55 +16,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "ledger/block.h"
 #include "ledger/busy.h"
-#include "tier/device.h"
 
 struct options;
-
-/** The addresses that blocks lie at: what is asked for every word of every launch. */
-struct arena {
-    uint64_t base;
-    uint64_t bytes; /**< 0: no arena */
-    bool is_shared; /**< other memory lies between the blocks: what no block is at is not ours */
-};
-
-/** Set by core_start, emptied in a forked child; read only for all others. */
-extern struct arena core_arena;
-
-/** What device memory is used for; the rows of "classes" in the statistics. */
-enum device_class {
-    CLASS_BLOCK,  /**< movable blocks */
-    CLASS_NATIVE, /**< small or unmovable allocations of the driver's own */
-    CLASS_MANAGED,
-    CLASS_POOL, /**< stream-ordered pools */
-    CLASS_ARRAY,
-    CLASS_VMM, /**< handles that the program created itself */
-    CLASS_GRAPH,
-    CLASS_RESERVED, /**< for what a thread has announced; nothing is behind it yet */
-    CLASS_COUNT
-};
-
-/** What host memory is used for. */
-enum host_class {
-    HOST_HEAP,
-    HOST_PINNED,
-    HOST_REGISTERED,
-    HOST_TIER, /**< slabs that hold blocks */
-    HOST_CLASS_COUNT
-};
-
-/** Why a block may not move. Counted, so that reasons add up and go away one by one. */
-enum pin_reason {
-    PIN_EXPORTED,
-    PIN_PEER,
-    PIN_REGISTERED,
-    PIN_TEXTURE,
-    PIN_GRAPH,
-    PIN_API,
-    PIN_LIBRARY,
-    PIN_REFERENCED, /**< keeps it out of the unmapped tiers only */
-    PIN_REASON_COUNT
-};
 
 /**
  * Start managing. Reserves the arena and starts the monitor when a period is set.
@@ -126,16 +81,6 @@ int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void
  * Returns  0; -ENOENT not inside the arena: the driver's affair; -EINVAL inside, but not the start of a block
  */
 int core_free(uint64_t address);
-
-/** Does a block lie at `address`? For an arena that has others' memory in it. */
-bool core_has_block(uint64_t address);
-
-/** True when `address` is ours: in the arena, and where that is shared in a block. */
-static inline bool core_owns(uint64_t address)
-{
-    return address - core_arena.base < core_arena.bytes &&
-           (__builtin_expect(!core_arena.is_shared, 1) || core_has_block(address));
-}
 
 /** The live block that `address` lies in. -ENOENT when there is none. */
 int core_find(uint64_t address, struct block_info *out);

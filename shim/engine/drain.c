@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <time.h>
 
+#include "engine/gate.h"
+#include "ledger/busy.h"
 #include "ledger/state.h"
 
 #define MS_NS UINT64_C(1000000)

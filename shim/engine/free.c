@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "engine/allocate.h"
+#include "engine/core.h"
 #include "engine/drain.h"
 #include "engine/mover.h"
 #include "engine/remap.h"

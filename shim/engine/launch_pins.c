@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "engine/core.h"
+#include "engine/gate.h"
 #include "ledger/state.h"
 
 struct launch_pins {

@@ -3,6 +3,7 @@
 #include "engine/object_state.h"
 
 #include "engine/restore.h"
+#include "ledger/busy.h"
 
 void object_hold(uint32_t first)
 {

@@ -4,8 +4,10 @@
 
 #include "base/log.h"
 #include "engine/drain.h"
+#include "engine/gate.h"
 #include "engine/pause_step.h"
 #include "engine/scan.h"
+#include "ledger/busy.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "engine/gate.h"
 #include "engine/pick.h"
 #include "engine/remap.h"
 #include "ledger/headroom.h"

@@ -7,6 +7,7 @@
 
 #include "engine/allocate.h"
 #include "engine/remap.h"
+#include "ledger/busy.h"
 #include "ledger/headroom.h"
 
 /* Under the lock: the chunks that come back, marked RETURNING: a free waits for them. */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pause_unmap.c - mapped host to unmapped host. See pause_step.h. */
+#include "engine/gate.h"
 #include "engine/pause_step.h"
 
 #include "engine/pick.h"
+#include "ledger/busy.h"
 #include "ledger/headroom.h"
 
 static uint64_t mapped_bytes(uint32_t first, void *arg)

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/size.h"
 #include "engine/pause.h"
+#include "ledger/busy.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"
 

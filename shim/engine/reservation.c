@@ -9,6 +9,7 @@
 #include "engine/mover.h"
 #include "engine/object_state.h"
 #include "engine/restore.h"
+#include "ledger/busy.h"
 #include "ledger/limit.h"
 #include "ledger/state.h"
 

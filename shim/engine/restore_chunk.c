@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "engine/allocate.h"
+#include "ledger/busy.h"
 
 struct step restore_chunk_begin(uint32_t first, uint32_t granule)
 {

@@ -7,6 +7,8 @@
 #include <stddef.h>
 
 #include "base/log.h"
+#include "engine/core.h"
+#include "engine/gate.h"
 #include "engine/restore_chunk.h"
 #include "ledger/headroom.h"
 

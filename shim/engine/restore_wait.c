@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "engine/callbacks.h"
+#include "engine/gate.h"
 #include "engine/remap.h"
 #include "engine/restore_chunk.h"
 #include "engine/spill.h"

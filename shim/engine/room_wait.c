@@ -5,6 +5,7 @@
 #include "engine/monitor.h"
 #include "engine/mover.h"
 #include "engine/spill.h"
+#include "ledger/busy.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "engine/core.h"
 #include "engine/scan_device.h"
 #include "ledger/state.h"
 

@@ -11,6 +11,7 @@
 #include "engine/restore.h"
 #include "engine/step.h"
 #include "host/host_block.h"
+#include "ledger/busy.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"
 

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/private_fds.h"
+#include "engine/core.h"
 #include "engine/gate.h"
 #include "engine/monitor.h"
 #include "engine/mover.h"

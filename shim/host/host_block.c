@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "host/host_state.h"
+#include "ledger/busy.h"
 #include "ledger/state.h"
 
 bool (*host_block_is_heap)(const void *ptr);

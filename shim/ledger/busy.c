@@ -7,8 +7,6 @@
 
 #define LONG_CAPTURE_NS (UINT64_C(10) * 1000 * 1000 * 1000)
 
-struct core core;
-
 bool core_host_active(void)
 {
     return atomic_load_explicit(&core.host_active, memory_order_acquire);

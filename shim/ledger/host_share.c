@@ -6,6 +6,7 @@
 
 #include "engine/mover.h"
 #include "engine/spill.h"
+#include "ledger/busy.h"
 #include "ledger/headroom.h"
 #include "ledger/share_tier.h"
 

@@ -15,7 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "engine/core.h"
+#include "ledger/block.h"
 #include "ledger/share.h"
 
 struct host_share {

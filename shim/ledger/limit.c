@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "base/log.h"
+#include "ledger/busy.h"
 #include "ledger/state.h"
 
 static bool has_pool(void)

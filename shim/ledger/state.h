@@ -16,10 +16,7 @@
 
 #include "base/lock.h"
 #include "base/options.h"
-#include "engine/core.h"
-#include "engine/gate.h"
 #include "ledger/block.h"
-#include "ledger/busy.h"
 #include "ledger/counters.h"
 #include "ledger/host_share.h"
 #include "ledger/recycler.h"

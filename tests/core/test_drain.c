@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "api/object.h"
+#include "engine/gate.h"
 #include "engine/monitor.h"
 #include "ledger/state.h"
 #include "world.h"

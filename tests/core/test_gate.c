@@ -16,6 +16,7 @@
 
 #include "engine/drain.h"
 #include "engine/mover.h"
+#include "ledger/busy.h"
 #include "scenario.h"
 
 TestSuite(gate, .timeout = 60);

@@ -9,6 +9,7 @@
 
 #include "base/machine.h"
 #include "base/options.h"
+#include "engine/core.h"
 #include "heap/heap.h"
 #include "heap/heap_room.h"
 #include "ledger/state.h"

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <time.h>
 
+#include "engine/gate.h"
 #include "ledger/state.h"
 #include "moment.h"
 #include "world.h"

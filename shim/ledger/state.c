@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* state.c - see state.h. */
+#include "ledger/state.h"
+
+struct core core;
+struct arena core_arena;
+
+bool core_has_block(uint64_t address)
+{
+    return owner_at(&core.blocks, address_granule(&core.blocks, address)) != 0;
+}
