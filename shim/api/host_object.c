@@ -6,8 +6,8 @@
 
 #include "engine/callbacks.h"
 #include "engine/mover.h"
+#include "engine/share_settle.h"
 #include "host/host_block.h"
-#include "ledger/host_share.h"
 #include "ledger/share.h"
 
 /* Buffers have grown. */

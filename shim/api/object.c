@@ -10,6 +10,7 @@
 #include "engine/mover.h"
 #include "engine/object_state.h"
 #include "engine/restore.h"
+#include "engine/share_settle.h"
 
 uint64_t object_age_ns(uint64_t stamp)
 {

@@ -7,6 +7,7 @@
 #include "engine/mover.h"
 #include "engine/object_state.h"
 #include "engine/restore.h"
+#include "engine/share_settle.h"
 #include "engine/spill.h"
 #include "ledger/limit.h"
 #include "policy/policies.h"

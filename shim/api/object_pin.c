@@ -11,6 +11,7 @@
 #include "engine/mover.h"
 #include "engine/object_state.h"
 #include "engine/restore.h"
+#include "engine/share_settle.h"
 
 /* Every chunk on the device, and none about to leave. */
 static bool settled(uint32_t first)

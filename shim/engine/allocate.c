@@ -15,7 +15,6 @@
 #include "engine/refusal.h"
 #include "engine/remap.h"
 #include "engine/reservation.h"
-#include "ledger/address.h"
 #include "ledger/headroom.h"
 #include "ledger/limit.h"
 #include "ledger/state.h"
@@ -191,7 +190,7 @@ static int block_allocate(const struct block *fresh, uint32_t *out_first)
     if (!idle_take_block(fresh, out_first))
         error = block_make_patiently(fresh, out_first);
     if (draws)
-        reservation_draw_end(fresh->ordinal, error < 0 ? SHARE_NO_BLOCK : *out_first);
+        reservation_draw_end(fresh->ordinal, error < 0 ? BLOCK_NONE : *out_first);
     if (!error) {
         block_scrub(*out_first, fresh->granules);
         lock_acquire(&core.lock);

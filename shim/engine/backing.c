@@ -56,7 +56,7 @@ static int slab_idle(struct chunk *chunk)
     int error = recycler_take(&core.slabs, chunk_bytes(chunk), headroom_host_staging(), &item);
 
     if (!error)
-        chunk->slab = (struct slab *)(uintptr_t)item;
+        chunk->slab = slab_of(item);
     return error;
 }
 
@@ -73,7 +73,7 @@ static int slab_back(struct chunk *chunk)
         mover_give();
     }
     if (!error)
-        chunk->slab = (struct slab *)(uintptr_t)item;
+        chunk->slab = slab_of(item);
     return error;
 }
 

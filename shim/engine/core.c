@@ -16,6 +16,7 @@
 #include "engine/launch_pins.h"
 #include "engine/monitor.h"
 #include "engine/mover.h"
+#include "engine/reservation.h"
 #include "engine/restore.h"
 #include "heap/heap.h"
 #include "heap/heap_room.h"
@@ -192,6 +193,7 @@ int core_start(const struct options *options, struct device *device)
     core.mapped = residency_mapped();
     core.started_ns = core_now();
     slabs_init();
+    core.drawable = reservation_drawable;
     copy_executor_init(&copier, device);
     core.executors.row[core.executors.count++] = &copier.row;
     atomic_store(&core.active, true);

@@ -17,7 +17,6 @@
 #include "engine/remap.h"
 #include "engine/reservation.h"
 #include "engine/restore.h"
-#include "ledger/address.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"
 

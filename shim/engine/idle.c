@@ -6,7 +6,6 @@
 
 #include "engine/remap.h"
 #include "engine/reservation.h"
-#include "ledger/address.h"
 #include "ledger/headroom.h"
 #include "ledger/limit.h"
 #include "ledger/state.h"
@@ -122,15 +121,20 @@ static void recycle_first(unsigned ordinal, uint64_t bytes)
 
 int allocate_take(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_handle)
 {
+    uint64_t drawn;
     int error;
 
     recycle_first(ordinal, bytes);
     lock_acquire(&core.lock);
     keep_free_bytes += limit_beyond_pool(ordinal);
+    drawn = reservation_draw(bytes);
     lock_release(&core.lock);
-    while ((error = recycler_take(&core.devices[ordinal].handles, bytes, keep_free_bytes, out_handle)) < 0)
+    while ((error = recycler_take_drawn(&core.devices[ordinal].handles, bytes, drawn, keep_free_bytes,
+                                        out_handle)) < 0)
         if (!idle_drop(ordinal, bytes) && (error != -ENOSPC || !limit_refresh(ordinal)))
             break;
+    if (error && drawn)
+        reservation_undraw(ordinal, drawn);
     if (error == -ENOMEM)
         limit_full(ordinal);
     return error;
@@ -139,21 +143,19 @@ int allocate_take(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes, ui
 bool idle_take_block(const struct block *fresh, uint32_t *out_first)
 {
     struct budget *budget = &core.devices[fresh->ordinal].budget;
-    uint64_t bytes = fresh->granules * GRANULE_BYTES, keep_bytes = headroom_device_keep(fresh->ordinal),
-             drawn;
+    uint64_t bytes = fresh->granules * GRANULE_BYTES, keep_bytes = headroom_device_keep(fresh->ordinal);
     struct block block = *fresh;
     bool found = false;
 
     if (fresh->granules > RECYCLER_CLASSES)
         return false;
     lock_acquire(&core.lock);
-    drawn = reservation_drawable(bytes);
-    if (budget_may_use(budget, bytes - drawn, keep_bytes + limit_beyond_pool(fresh->ordinal)))
+    if (budget_may_use(budget, bytes - reservation_drawable(bytes),
+                       keep_bytes + limit_beyond_pool(fresh->ordinal)))
         *out_first = idle_pop(fresh->ordinal, fresh->granules, &found);
     if (found) {
-        budget_credit(budget, CLASS_RESERVED, drawn);
+        budget_credit(budget, CLASS_RESERVED, reservation_draw(bytes));
         budget_from_idle(budget, CLASS_BLOCK, bytes);
-        reservation_drawn((int64_t)drawn);
         block.chunk_granules = core.blocks.block[*out_first].chunk_granules;
         block_begin(&core.blocks.block[*out_first], &block);
     }

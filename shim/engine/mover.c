@@ -8,8 +8,10 @@
 #include "engine/check.h"
 #include "engine/pause.h"
 #include "engine/restore.h"
+#include "engine/share_settle.h"
 #include "engine/spill.h"
 #include "ledger/headroom.h"
+#include "ledger/movable.h"
 #include "ledger/state.h"
 
 __thread bool mover_mine;

@@ -49,13 +49,4 @@ bool pause_would_scan(void);
 /** True if pointers may be searched for, now or later, so as to unmap unregistered blocks. */
 bool pause_could_scan(void);
 
-/** True when the block may leave the mapped tiers; `proven`: scan_run has just returned true. core.lock held. */
-bool movable_may_unmap(uint32_t first, bool proven);
-
-/** True when the block may leave the device once no launch uses it. core.lock held. */
-bool movable_could_evict(uint32_t first, bool proven);
-
-/** True when it may leave now. core.lock held. */
-bool movable_may_evict(uint32_t first, bool proven);
-
 #endif

@@ -10,6 +10,7 @@
 #include "engine/pause.h"
 #include "ledger/busy.h"
 #include "ledger/headroom.h"
+#include "ledger/movable.h"
 #include "ledger/state.h"
 
 enum {

@@ -9,6 +9,7 @@
 #include "engine/mover.h"
 #include "engine/object_state.h"
 #include "engine/restore.h"
+#include "engine/share_settle.h"
 #include "ledger/busy.h"
 #include "ledger/limit.h"
 #include "ledger/state.h"
@@ -99,7 +100,7 @@ static int try_to_make(unsigned ordinal, uint64_t bytes, bool over, ebb_reservat
 
     lock_acquire(&core.lock);
     place = find_free();
-    error = place ? share_admit(ordinal, bytes, SHARE_NO_BLOCK) : -ENOMEM;
+    error = place ? share_admit(ordinal, bytes, BLOCK_NONE) : -ENOMEM;
     if (!error && charge(ordinal, bytes, false) < 0)
         error = over ? charge(ordinal, bytes, true) : -EAGAIN;
     if (!error) {
@@ -232,7 +233,7 @@ int reservation_release(ebb_reservation id, uint64_t bytes)
     core_tell_change();
     if (over) {
         mover_take();
-        share_settle(ordinal, SHARE_NO_BLOCK);
+        share_settle(ordinal, BLOCK_NONE);
         mover_give();
     }
     return error;
@@ -249,13 +250,29 @@ uint64_t reservation_drawable(uint64_t bytes)
     return from->bytes < bytes ? from->bytes : bytes;
 }
 
-void reservation_drawn(int64_t bytes)
+uint64_t reservation_draw(uint64_t bytes)
 {
-    struct reservation *from = drawing.from ? find(drawing.from) : NULL;
+    uint64_t drawn = reservation_drawable(bytes);
 
-    drawing.bytes += (uint64_t)bytes;
+    if (drawn) {
+        drawing.bytes += drawn;
+        find(drawing.from)->bytes -= drawn;
+    }
+    return drawn;
+}
+
+void reservation_undraw(unsigned ordinal, uint64_t bytes)
+{
+    struct reservation *from;
+
+    lock_acquire(&core.lock);
+    from = find(drawing.from);
+    drawing.bytes -= bytes;
     if (from)
-        from->bytes -= (uint64_t)bytes;
+        from->bytes += bytes;
+    else /* it ended meanwhile, without them */
+        budget_credit(&core.devices[ordinal].budget, CLASS_RESERVED, bytes);
+    lock_release(&core.lock);
 }
 
 ebb_reservation reservation_draw_begin(unsigned ordinal, uint64_t bytes)
@@ -275,7 +292,7 @@ ebb_reservation reservation_draw_begin(unsigned ordinal, uint64_t bytes)
             (!best || one->id > best->id))
             best = one;
     }
-    if (best && (best->bytes >= bytes || !share_admit(ordinal, bytes - best->bytes, SHARE_NO_BLOCK))) {
+    if (best && (best->bytes >= bytes || !share_admit(ordinal, bytes - best->bytes, BLOCK_NONE))) {
         id = best->id;
         drawing.from = id;
         drawing.bytes = 0;
@@ -303,11 +320,11 @@ void reservation_draw_end(unsigned ordinal, uint32_t first)
 {
     struct reservation *from;
 
-    if (first == SHARE_NO_BLOCK && drawing.bytes)
+    if (first == BLOCK_NONE && drawing.bytes)
         draw_back(ordinal);
     lock_acquire(&core.lock);
     from = find(drawing.from);
-    if (from && first != SHARE_NO_BLOCK && drawing.bytes) {
+    if (from && first != BLOCK_NONE && drawing.bytes) {
         core.blocks.object[first] = (struct object){.reservation = from->id};
         core.blocks.block[first].flags |= BLOCK_DRAWN;
         core.blocks.block[first].pins[PIN_API]++;

@@ -36,14 +36,18 @@ int reservation_ask(unsigned ordinal, uint64_t bytes, uint64_t *out_overbooked_b
  * Returns  which one; 0: none, and nothing to end
  */
 ebb_reservation reservation_draw_begin(unsigned ordinal, uint64_t bytes);
-/** The block at `first` was made, or none was (SHARE_NO_BLOCK): then what was drawn goes back. core.lock not held. */
+/** The block at `first` was made, or none was (BLOCK_NONE): then what was drawn goes back. core.lock not held. */
 void reservation_draw_end(unsigned ordinal, uint32_t first);
 
 /** A drawn block is freed before it was committed: its bytes are nobody's. core.lock held. */
 void reservation_forget(uint32_t first);
 
-/** For the recycler of handles; core.lock held. */
+/** How much of `bytes` the thread can draw now, until reservation_draw_end. core.lock held. */
 uint64_t reservation_drawable(uint64_t bytes);
-void reservation_drawn(int64_t bytes);
+/** Draw that: it is out of the reservation, and stays charged as CLASS_RESERVED until the caller changes its class. core.lock
+ *  held. */
+uint64_t reservation_draw(uint64_t bytes);
+/** Nothing came of so much that was drawn. core.lock not held. */
+void reservation_undraw(unsigned ordinal, uint64_t bytes);
 
 #endif

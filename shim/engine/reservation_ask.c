@@ -37,7 +37,7 @@ int reservation_ask(unsigned ordinal, uint64_t bytes, uint64_t *out_overbooked_b
     int error;
 
     lock_acquire(&core.lock);
-    error = share_admit(ordinal, bytes, SHARE_NO_BLOCK);
+    error = share_admit(ordinal, bytes, BLOCK_NONE);
     shares = share_state(ordinal);
     lock_release(&core.lock);
     if (error < 0)

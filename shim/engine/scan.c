@@ -343,7 +343,7 @@ bool scan_run(void)
 
     while (taken < 2 &&
            !(error = recycler_take(&core.slabs, PIECE_GRANULES * GRANULE_BYTES, 0, &item[taken]))) {
-        scan.slab[taken] = (struct slab *)(uintptr_t)item[taken];
+        scan.slab[taken] = slab_of(item[taken]);
         taken++;
     }
     if (taken == 1)

@@ -54,7 +54,7 @@ static inline unsigned step_ordinal(const struct step *step)
 
 static inline struct slab *step_slab(const struct step *step)
 {
-    return (struct slab *)(uintptr_t)step->slab;
+    return slab_of(step->slab);
 }
 
 /** Start a transfer between its slab and `device_address`, or its slot. The result says whether it was started. */

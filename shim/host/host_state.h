@@ -21,7 +21,7 @@
 
 #include "base/lock.h"
 #include "host/host_block.h"
-#include "ledger/host_share.h"
+#include "ledger/share.h"
 #include "tier/device.h"
 #include "tier/disk_io.h"
 

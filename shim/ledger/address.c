@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* address.c - see address.h. */
-#include "ledger/address.h"
+/*
+ * address.c - where blocks lie: out of the arena that the core reserved, or where the driver places memory whose pages it
+ * moves itself. See block.h.
+ */
+#include "ledger/block.h"
 
 #include <errno.h>
 
@@ -10,10 +13,10 @@ static int take_placed(const struct block *fresh, uint32_t *out_first)
 {
     struct device *device = core.device;
     uint64_t bytes = fresh->granules * GRANULE_BYTES, address;
-    int r = device->place(device, fresh->ordinal, fresh->context, bytes, &address);
+    int error = device->place(device, fresh->ordinal, fresh->context, bytes, &address);
 
-    if (r < 0)
-        return r;
+    if (error)
+        return error;
     if (!blocks_own(&core.blocks, address) || !blocks_own(&core.blocks, address + bytes - 1)) {
         device->unplace(device, fresh->context, address, bytes);
         return -ENOMEM;
@@ -27,14 +30,14 @@ static int take_placed(const struct block *fresh, uint32_t *out_first)
 
 int address_take(const struct block *fresh, uint32_t *out_first)
 {
-    int r;
+    int error;
 
     if (core_places())
         return take_placed(fresh, out_first);
     lock_acquire(&core.lock);
-    r = extent_take(&core.blocks.arena, fresh->granules, out_first);
+    error = extent_take(&core.blocks.arena, fresh->granules, out_first);
     lock_release(&core.lock);
-    return r;
+    return error;
 }
 
 void address_give(uint64_t context, uint32_t first, uint32_t granules)

@@ -242,6 +242,16 @@ static inline bool block_alive(const struct block *block)
     return block->id && !(block->flags & BLOCK_DEAD);
 }
 
+/* ---- where a block lies for its whole life (address.c); any thread, core.lock not held ------------------------- */
+
+/** Addresses for `fresh->granules` of `fresh->ordinal`. 0; -ENOMEM the arena or the driver has none. */
+int address_take(const struct block *fresh, uint32_t *out_first);
+
+/** Give back what address_take gave; no block is there any more, and nothing is mapped. `context` as the block's. */
+void address_give(uint64_t context, uint32_t first, uint32_t granules);
+
+/* ---- records ------------------------------------------------------------------------------------------------- */
+
 /** Fill the record of a new block. Launch pins are the granule's and stay. */
 void block_begin(struct block *block, const struct block *fresh);
 
@@ -272,6 +282,7 @@ uint64_t chunks_bytes(const struct blocks *blocks, uint32_t first, uint32_t set)
     for (uint32_t granule = extent_low(&(blocks)->arena), granule##_end = extent_high(&(blocks)->arena);     \
          granule < granule##_end; granule++)
 
+/** Stands for no block where the first granule of one is asked for. */
 #define BLOCK_NONE UINT32_MAX
 
 /** First granule of the first block from a granule on, alive or dead; BLOCK_NONE past the last. core.lock held. */

@@ -9,7 +9,6 @@
 
 #include "base/log.h"
 #include "engine/copies.h"
-#include "engine/reservation.h"
 #include "ledger/limit.h"
 #include "ledger/share.h"
 #include "ledger/state.h"
@@ -30,7 +29,7 @@ uint64_t headroom_device(unsigned ordinal)
 
     lock_acquire(&core.lock);
     beyond = limit_beyond_pool(ordinal);
-    room += reservation_drawable(core.devices[ordinal].budget.class_bytes[CLASS_RESERVED]);
+    room += core.drawable(core.devices[ordinal].budget.class_bytes[CLASS_RESERVED]);
     lock_release(&core.lock);
     return room > beyond ? room - beyond : 0;
 }

@@ -18,55 +18,52 @@ static bool has_place(const struct recycler *recycler, unsigned class)
 }
 
 /* Take an idle item, or charge for a new one. 1: idle taken; 0: charged. */
-static int reserve(struct recycler *recycler, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_item,
-                   uint64_t *out_drawn_bytes)
+static int reserve(struct recycler *recycler, uint64_t bytes, uint64_t drawn_bytes, uint64_t keep_free_bytes,
+                   uint64_t *out_item)
 {
     struct budget *budget = recycler->budget;
     unsigned class = class_of(bytes);
-    uint64_t drawn;
-    int r;
+    int error = 1;
 
     lock_acquire(recycler->lock);
-    drawn = recycler->drawable ? recycler->drawable(bytes) : 0;
-    if (recycler->idle_count[class] && budget_may_use(budget, bytes - drawn, keep_free_bytes)) {
+    if (recycler->idle_count[class] && budget_may_use(budget, bytes - drawn_bytes, keep_free_bytes)) {
         *out_item = recycler->idle[class][--recycler->idle_count[class]];
-        budget_credit(budget, recycler->drawn_class, drawn);
+        budget_credit(budget, recycler->drawn_class, drawn_bytes);
         budget_from_idle(budget, recycler->class, bytes);
-        r = 1;
     } else {
-        r = budget_charge(budget, recycler->class, bytes - drawn, keep_free_bytes);
-        if (!r)
-            budget_shift(budget, recycler->drawn_class, recycler->class, drawn);
+        error = budget_charge(budget, recycler->class, bytes - drawn_bytes, keep_free_bytes);
+        if (!error)
+            budget_shift(budget, recycler->drawn_class, recycler->class, drawn_bytes);
     }
-    if (r >= 0 && drawn)
-        recycler->drawn((int64_t)drawn);
-    *out_drawn_bytes = drawn;
     lock_release(recycler->lock);
-    return r;
+    return error;
+}
+
+int recycler_take_drawn(struct recycler *recycler, uint64_t bytes, uint64_t drawn_bytes,
+                        uint64_t keep_free_bytes, uint64_t *out_item)
+{
+    int error;
+
+    while ((error = reserve(recycler, bytes, drawn_bytes, keep_free_bytes, out_item)) < 0)
+        if (!recycler_trim(recycler, bytes))
+            return -ENOSPC;
+    if (error == 1)
+        return 0;
+    error = recycler->create(recycler, bytes, out_item);
+    if (error == -ENOMEM && recycler_trim(recycler, bytes))
+        error = recycler->create(recycler, bytes, out_item);
+    if (error) {
+        lock_acquire(recycler->lock);
+        budget_shift(recycler->budget, recycler->class, recycler->drawn_class, drawn_bytes);
+        budget_credit(recycler->budget, recycler->class, bytes - drawn_bytes);
+        lock_release(recycler->lock);
+    }
+    return error;
 }
 
 int recycler_take(struct recycler *recycler, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_item)
 {
-    uint64_t drawn;
-    int r;
-
-    while ((r = reserve(recycler, bytes, keep_free_bytes, out_item, &drawn)) < 0)
-        if (!recycler_trim(recycler, bytes))
-            return -ENOSPC;
-    if (r == 1)
-        return 0;
-    r = recycler->create(recycler, bytes, out_item);
-    if (r == -ENOMEM && recycler_trim(recycler, bytes))
-        r = recycler->create(recycler, bytes, out_item);
-    if (r < 0) {
-        lock_acquire(recycler->lock);
-        budget_shift(recycler->budget, recycler->class, recycler->drawn_class, drawn);
-        budget_credit(recycler->budget, recycler->class, bytes - drawn);
-        if (drawn)
-            recycler->drawn(-(int64_t)drawn);
-        lock_release(recycler->lock);
-    }
-    return r;
+    return recycler_take_drawn(recycler, bytes, 0, keep_free_bytes, out_item);
 }
 
 bool recycler_has(const struct recycler *recycler, uint64_t bytes)
@@ -77,23 +74,23 @@ bool recycler_has(const struct recycler *recycler, uint64_t bytes)
 int recycler_add(struct recycler *recycler, uint64_t bytes)
 {
     uint64_t item;
-    int r;
+    int error;
 
     lock_acquire(recycler->lock);
-    r = has_place(recycler, class_of(bytes)) ? budget_charge(recycler->budget, recycler->class, bytes, 0)
-                                             : -ENOSPC;
+    error = has_place(recycler, class_of(bytes)) ? budget_charge(recycler->budget, recycler->class, bytes, 0)
+                                                 : -ENOSPC;
     lock_release(recycler->lock);
-    if (r < 0)
+    if (error)
         return -ENOSPC;
-    r = recycler->create(recycler, bytes, &item);
-    if (r == 0) {
+    error = recycler->create(recycler, bytes, &item);
+    if (!error) {
         recycler_return(recycler, bytes, item);
         return 0;
     }
     lock_acquire(recycler->lock);
     budget_credit(recycler->budget, recycler->class, bytes);
     lock_release(recycler->lock);
-    return r;
+    return error;
 }
 
 void recycler_return(struct recycler *recycler, uint64_t bytes, uint64_t item)

@@ -9,8 +9,8 @@
  *          them. Idle items count in the budget as idle.
  * Threads  the lock given at init guards budget and items; create and destroy run without it.
  */
-#ifndef EBB_STOCK_H
-#define EBB_STOCK_H
+#ifndef EBB_RECYCLER_H
+#define EBB_RECYCLER_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,12 +32,8 @@ struct recycler {
     struct device *device;
     int (*create)(struct recycler *self, uint64_t bytes, uint64_t *out_item);
     void (*destroy)(struct recycler *self, uint64_t bytes, uint64_t item);
-    /** What the calling thread may take out of class `drawn_class`, up to `bytes`, instead of new room; and that it has
-     *  taken so much, or gives it back (negative). With the lock held. NULL: nothing. */
-    uint64_t (*drawable)(uint64_t bytes);
-    void (*drawn)(int64_t bytes);
-    unsigned drawn_class;
-    bool keeps_none; /**< what comes back is destroyed */
+    unsigned drawn_class; /**< of the budget: what recycler_take_drawn draws on */
+    bool keeps_none;      /**< what comes back is destroyed */
     uint16_t idle_count[RECYCLER_CLASSES + 1];
     uint64_t idle[RECYCLER_CLASSES + 1][RECYCLER_DEPTH];
 };
@@ -50,11 +46,16 @@ struct recycler {
  */
 int recycler_take(struct recycler *recycler, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_item);
 
+/** The same, with `drawn_bytes` of it charged as `drawn_class` already, by the caller: they change their class, and are
+ *  charged as they were when the call fails. */
+int recycler_take_drawn(struct recycler *recycler, uint64_t bytes, uint64_t drawn_bytes,
+                        uint64_t keep_free_bytes, uint64_t *out_item);
+
 /** Make an item ahead: idle from now on. 0; -ENOSPC the budget has no room for it, or enough of its size wait;
  *  -ENOMEM the maker has none. */
 int recycler_add(struct recycler *recycler, uint64_t bytes);
 
-/** Does an idle item of this size wait? The stock's lock is held. */
+/** Does an idle item of this size wait? The recycler's lock is held. */
 bool recycler_has(const struct recycler *recycler, uint64_t bytes);
 
 /** Return an item: idle from now on, or destroyed when enough of its size wait. */

@@ -4,7 +4,6 @@
 
 #include <stddef.h>
 
-#include "engine/mover.h"
 #include "ledger/share_tier.h"
 
 static inline bool in_force(void)
@@ -151,7 +150,7 @@ SHARE_INLINE bool is_unsettled(struct device_state *device)
 
 int share_admit(unsigned ordinal, uint64_t bytes, uint32_t first)
 {
-    const struct block *block = first == SHARE_NO_BLOCK ? NULL : &core.blocks.block[first];
+    const struct block *block = first == BLOCK_NONE ? NULL : &core.blocks.block[first];
     bool is_buffer = block && block->share == SHARE_BUFFER;
 
     if (!in_force())
@@ -204,33 +203,4 @@ bool share_unpin(uint32_t first)
     else
         share_update(first);
     return in_force() && is_unsettled(&core.devices[block->ordinal]);
-}
-
-static struct shares_excess excess(unsigned ordinal)
-{
-    struct shares shares;
-
-    lock_acquire(&core.lock);
-    shares = share_state(ordinal);
-    lock_release(&core.lock);
-    return shares_grow_buffers(&shares, 0);
-}
-
-void share_settle(unsigned ordinal, uint32_t but)
-{
-    struct pause_plan plan = {.ordinal = ordinal, .patient = true};
-
-    if (but != SHARE_NO_BLOCK)
-        plan.newest = atomic_load_explicit(&core.blocks.stamp[but], memory_order_relaxed) - 1;
-
-    while (in_force()) {
-        struct shares_excess over = excess(ordinal);
-
-        if (!over.any_bytes && !over.buffer_bytes)
-            return;
-        plan.evict_bytes = over.any_bytes ? over.any_bytes : over.buffer_bytes;
-        plan.only_registered = !over.any_bytes;
-        if (!mover_evict(plan))
-            return;
-    }
 }

@@ -8,12 +8,13 @@
  *
  * Threads  core.lock held, but where it says otherwise.
  */
-#ifndef EBB_AREA_H
-#define EBB_AREA_H
+#ifndef EBB_SHARE_H
+#define EBB_SHARE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ledger/block.h"
 #include "policy/shares.h"
 
 /** Where a block counts. */
@@ -60,13 +61,10 @@ struct share_books {
 /** What policy asks about a device. */
 struct shares share_state(unsigned ordinal);
 
-/** No block. */
-#define SHARE_NO_BLOCK UINT32_MAX
-
 /**
  * May operations grow by `bytes`?
  *
- * @first   a block that leaves the buffers for it, or SHARE_NO_BLOCK
+ * @first   a block that leaves the buffers for it, or BLOCK_NONE
  * Returns  0; -ENOSPC they may not. Always 0 while areas are not in force
  */
 int share_admit(unsigned ordinal, uint64_t bytes, uint32_t first);
@@ -80,11 +78,57 @@ bool share_unpin(uint32_t first);
  *  force. */
 bool share_has_place(uint32_t first);
 
-/** Evict the least recent buffers until they keep to their maximum and all fits, as far as any can leave; the block at
- *  `but` stays. Role held, core.lock not. */
-void share_settle(unsigned ordinal, uint32_t but);
-
 /** Would share_settle evict? */
 bool share_unsettled(unsigned ordinal);
+
+/* ---- the host -------------------------------------------------------------------------------------------------- */
+
+/**
+ * What of the host's budget is whose.
+ *
+ * Operations are host blocks that the program has pinned; those that the driver has pinned are fixed. Buffers are the
+ * other ones, by what of them is in memory, and what registered device blocks have in host memory, unless they are on
+ * the device as well: a copy like that is loose, as is what nobody registered. The capacity is the budget without the
+ * staging reserve; the heap and what the driver has pinned shrink it.
+ */
+struct host_share {
+    struct share_books books;
+    uint64_t ranges_bytes; /**< charged for host blocks, whatever the class */
+    uint64_t stuck_bytes;  /**< the role's: buffers when nothing more of them could leave; 0: all is well */
+};
+
+/** What policy asks about the host. */
+struct shares host_share_state(void);
+
+/** Count anew what of the device block at `first` is in host memory: it has moved, or begins or ceases to be
+ *  registered. */
+void host_share_block(uint32_t first);
+
+/* ---- host blocks: `here_bytes` of `whole_bytes` are in memory; core.lock not held ----------------------------- */
+
+/** It counts elsewhere; SHARE_LOOSE: not yet, or no longer. */
+void host_share_move(enum share from, enum share to, uint64_t here_bytes, uint64_t whole_bytes);
+
+/** It becomes an operation. 0; -ENOSPC operations may not grow by that, or, without areas, all that is pinned passes
+ *  the budget. */
+int host_share_pin(enum share from, uint64_t here_bytes, uint64_t whole_bytes);
+
+/** Bytes of one came into memory, or left it (negative). The ledger has them before they come and after they left. */
+void host_share_moved(enum share share, int64_t bytes);
+
+/** In the ledger: charge what comes, if it fits now (-ENOMEM) or whatever the budget says, and give back what left.
+ *  Not in the areas' books, but what is charged here does not shrink the capacity. */
+int host_share_try(enum host_class class, uint64_t bytes);
+void host_share_force(enum host_class class, uint64_t bytes);
+void host_share_credit(enum host_class class, uint64_t bytes);
+/** So much of the heap, charged as such, belongs to a host block, or no longer does (negative). */
+void host_share_adopt(int64_t bytes);
+
+/** host_share_state; core.lock not held. */
+struct shares host_share_now(void);
+
+/** What must leave for `bytes` more of buffers, so that they keep to their maximum and all fits. 0 while areas are
+ *  not in force. */
+uint64_t host_share_over(uint64_t bytes);
 
 #endif

@@ -5,7 +5,6 @@
 #include <stddef.h>
 #include <sys/mman.h>
 
-#include "engine/reservation.h"
 #include "ledger/limit.h"
 #include "ledger/state.h"
 
@@ -76,7 +75,7 @@ static int slab_create(struct recycler *recycler, uint64_t bytes, uint64_t *out_
 
 static void slab_destroy(struct recycler *recycler, uint64_t bytes, uint64_t item)
 {
-    struct slab *slab = (struct slab *)(uintptr_t)item;
+    struct slab *slab = slab_of(item);
 
     (void)bytes;
     recycler->device->host_destroy(recycler->device, &slab->memory);
@@ -98,8 +97,6 @@ void slabs_init(void)
             .create = handle_create,
             .destroy = handle_destroy,
             .keeps_none = core_places(),
-            .drawable = reservation_drawable,
-            .drawn = reservation_drawn,
             .drawn_class = CLASS_RESERVED,
         };
     }

@@ -18,18 +18,13 @@
 #include "base/options.h"
 #include "ledger/block.h"
 #include "ledger/counters.h"
-#include "ledger/host_share.h"
 #include "ledger/recycler.h"
 #include "ledger/share.h"
+#include "ledger/slab.h"
 #include "policy/budget.h"
 #include "tier/device.h"
 #include "tier/disk.h"
 #include "tier/executor.h"
-
-/** Host memory of the host tier: an item of core.slabs is the address of one. */
-struct slab {
-    struct host_memory memory;
-};
 
 /** Freed blocks of one size that are still mapped: first granule of each. */
 struct idle_blocks {
@@ -80,6 +75,8 @@ struct core {
     struct host_share host_share;
     struct recycler slabs;
     bool mapped; /**< evicted blocks stay mapped (else strict) */
+    /** With lock: how much of `bytes` the calling thread can draw from its reservation. */
+    uint64_t (*drawable)(uint64_t bytes);
 
     struct disk disk;
     _Atomic bool disk_off; /**< after a failed save the tier takes nothing more */

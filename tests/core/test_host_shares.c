@@ -11,7 +11,6 @@
 #include <stdlib.h>
 
 #include "api/object.h"
-#include "ledger/host_share.h"
 #include "ledger/share.h"
 #include "ledger/state.h"
 
