@@ -13,8 +13,8 @@
 #include "base/log.h"
 #include "base/output.h"
 #include "base/size.h"
-#include "heap/heap_room.h"
 #include "ledger/busy.h"
+#include "ledger/headroom.h"
 #include "ledger/state.h"
 
 /* Text on its way to a descriptor. */
@@ -234,7 +234,7 @@ static void put_json(struct sheet *sheet, const char *const *unhooked, unsigned 
     struct shares shares = shares_of(-1);
     struct budget host;
 
-    host_figures(&host);
+    headroom_host_budget(&host);
     put(sheet, "{\"version\": 1, \"pid\": %d, \"command\": \"", (int)getpid());
     put_command(sheet);
     put(sheet, "\", \"duration_ns\": %llu,\n \"devices\": [",
@@ -330,7 +330,7 @@ void stats_write_table(int fd)
 
     if (fd < 0 || (!core.device && !counters_read(&c->moves[MOVE_HOST_TO_DISK].count)))
         return;
-    host_figures(&host);
+    headroom_host_budget(&host);
     put(&sheet, "ebbtide[%d]\n  %-10s %12s %12s %12s%s\n", (int)getpid(), "tier", "budget", "used", "peak",
         share_in_force() ? "   operations      buffers" : "");
     for (unsigned i = 0; core.device && i < core.device->count; i++) {

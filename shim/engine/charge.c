@@ -11,9 +11,9 @@
 #include "engine/mover.h"
 #include "engine/refusal.h"
 #include "engine/spill.h"
-#include "heap/heap.h"
 #include "ledger/headroom.h"
 #include "ledger/limit.h"
+#include "ledger/shrink.h"
 #include "ledger/state.h"
 
 static int charge(struct budget *budget, unsigned class, uint64_t bytes, uint64_t keep_free_bytes)
@@ -140,7 +140,7 @@ int core_host_charge(enum host_class class, uint64_t bytes)
     if (!core_host_active() || !bytes)
         return 0;
     error = charge(&core.host_budget, class, bytes, headroom_host_staging());
-    if (error < 0 && heap_give_back())
+    if (error < 0 && shrink_give_back())
         error = charge(&core.host_budget, class, bytes, headroom_host_staging());
     if (error < 0 && recycler_trim(&core.slabs, bytes + headroom_host_staging()))
         error = charge(&core.host_budget, class, bytes, headroom_host_staging());
@@ -158,6 +158,26 @@ int core_host_charge(enum host_class class, uint64_t bytes)
     if (error < 0)
         refusal_host(bytes, "pinned allocation");
     return error;
+}
+
+int core_host_try(enum host_class class, uint64_t bytes, uint64_t *out_room_bytes)
+{
+    uint64_t keep_bytes = headroom_host_staging();
+    int error;
+
+    *out_room_bytes = UINT64_MAX;
+    if (!core_host_active())
+        return 0;
+    lock_acquire(&core.lock);
+    error = budget_charge(&core.host_budget, class, bytes, keep_bytes);
+    *out_room_bytes = budget_room(&core.host_budget, keep_bytes);
+    lock_release(&core.lock);
+    return error;
+}
+
+void core_host_refused(uint64_t bytes, const char *what)
+{
+    refusal_host(bytes, what);
 }
 
 void core_host_credit(enum host_class class, uint64_t bytes)

@@ -18,10 +18,9 @@
 #include "engine/mover.h"
 #include "engine/reservation.h"
 #include "engine/restore.h"
-#include "heap/heap.h"
-#include "heap/heap_room.h"
 #include "host/host_block.h"
 #include "ledger/limit.h"
+#include "ledger/shrink.h"
 #include "ledger/slab.h"
 #include "ledger/state.h"
 #include "tier/copy_executor.h"
@@ -40,6 +39,7 @@
 #define SHARED_BASE ((uint64_t)1 << 32)
 #define SHARED_END  ((uint64_t)1 << 48)
 
+static struct lock host_starting = LOCK_INIT(LOCK_START);
 static struct copy_executor copier;
 static struct disk_executor writer;
 
@@ -170,8 +170,20 @@ void core_host_start(const struct options *options)
         disk_init(&core.disk, options);
         writer_start();
         atomic_store(&core.host_active, true);
-        heap_open(core.host_budget.limit_bytes);
+        shrink_open(core.host_budget.limit_bytes);
     }
+    lock_release(&host_starting);
+}
+
+void core_host_lock(void)
+{
+    lock_acquire(&host_starting);
+    lock_acquire(&core.lock);
+}
+
+void core_host_unlock(void)
+{
+    lock_release(&core.lock);
     lock_release(&host_starting);
 }
 

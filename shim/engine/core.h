@@ -113,19 +113,21 @@ void core_host_credit(enum host_class class, uint64_t bytes);
 /** Charge what is in memory whatever the budget says: never refused, the limit may be passed. */
 void core_host_force(enum host_class class, uint64_t bytes);
 
-/** Charge a lot for the heap, to be given back with core_host_credit. Never waits, moves or calls out. 0 or -ENOMEM,
- *  and the room that is left in either case. */
-int core_heap_charge(uint64_t bytes, uint64_t *out_room_bytes);
+/** Charge host memory if there is room now, and tell what room is left in either case. Never waits, moves or calls out. 0
+ *  or -ENOMEM. */
+int core_host_try(enum host_class class, uint64_t bytes, uint64_t *out_room_bytes);
 
-/** Have room made for the heap, waiting EBBTIDE_WAIT_MS many times at most; `asked`: how often this request has been
- *  here. False: none could be made, or the caller is where nobody may wait (in a user section, the mover). */
-bool core_heap_make_room(uint64_t bytes, unsigned asked);
+/** Wait up to `wait_ms` until room was made in the host's budget, by a thread that holds nothing. False: none was, or the
+ *  caller is where nobody may wait (in a user section, the mover). */
+bool core_host_wait_room(uint64_t bytes, uint64_t wait_ms);
 
-/** EBBTIDE_ON_FULL=allow: charge it though no room could be made, and say it. False: it is not to be allowed. */
-bool core_heap_pass(uint64_t bytes);
+/** Host memory was refused, `what` of it: count it, say it. */
+void core_host_refused(uint64_t bytes, const char *what);
 
-/** An allocation of the heap was refused: count it, say it. */
-void core_heap_refused(uint64_t bytes);
+/** Around fork: the host has started or has not, and its ledger is in order, in the child. Nothing else may be called
+ *  between. */
+void core_host_lock(void);
+void core_host_unlock(void);
 
 /** Evict what can be evicted so that the driver can allocate `bytes` itself after it said that it is full.
  *  Returns the bytes given back to the driver, 0 when nothing more can move. */

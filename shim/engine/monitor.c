@@ -13,9 +13,9 @@
 #include "engine/restore.h"
 #include "engine/room_wait.h"
 #include "engine/spill.h"
-#include "heap/heap.h"
 #include "ledger/headroom.h"
 #include "ledger/limit.h"
+#include "ledger/shrink.h"
 #include "ledger/state.h"
 
 /* A move of the timer's is small, so that a launch that needs the role does not wait long. */
@@ -225,7 +225,7 @@ static void tick_host(uint64_t newest)
 {
     uint64_t left = over(&core.host_budget);
 
-    heap_keep_little(headroom_host());
+    shrink_keep_little(headroom_host());
     lessen(&monitor.host_excess_bytes, recycler_trim(&core.slabs, monitor.host_excess_bytes));
     if (left < monitor.host_excess_bytes)
         left = monitor.host_excess_bytes;

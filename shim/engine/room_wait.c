@@ -2,10 +2,11 @@
 /* room_wait.c - see room_wait.h. */
 #include "engine/room_wait.h"
 
+#include "engine/core.h"
+#include "engine/gate.h"
 #include "engine/monitor.h"
 #include "engine/mover.h"
 #include "engine/spill.h"
-#include "ledger/busy.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"
 
@@ -35,6 +36,12 @@ bool room_wait(unsigned ordinal, uint64_t bytes, uint64_t wait_ms)
     served = is_served(ticket);
     lock_release(&core.lock);
     return served;
+}
+
+/* The mover waits for threads that use the device, and nobody may wait for the mover in its name. */
+bool core_host_wait_room(uint64_t bytes, uint64_t wait_ms)
+{
+    return core_active() && !mover_mine && !gate_inside() && room_wait(NEED_HOST, bytes, wait_ms);
 }
 
 bool room_wait_pending(void)

@@ -7,10 +7,11 @@
 
 #include "base/cancel_guard.h"
 #include "base/lock.h"
-#include "base/options.h"
 #include "engine/core.h"
 #include "heap/heap_pool.h"
 #include "heap/heap_recall.h"
+#include "heap/heap_room.h"
+#include "ledger/shrink.h"
 
 /* A thread's unused credit, and what is not worth giving back. */
 #define CREDIT_MOST_BYTES  ((int64_t)1 << 20)
@@ -26,7 +27,6 @@
 
 static struct {
     _Atomic uint32_t threads;
-    const struct options *options; /**< NULL: nothing is counted */
     uint64_t credits_bytes;        /**< what all threads together may hold unused */
     uint64_t slack_bytes;          /**< free memory of the allocator that no room is kept for */
     _Alignas(64) struct lock lock; /**< of the list and of what ended threads left */
@@ -85,23 +85,10 @@ void heap_enter_later(struct heap_account *account)
     } while (__atomic_load_n(&heap_recalls, __ATOMIC_ACQUIRE));
 }
 
-bool heap_give_back(void)
-{
-    if (!heap_pool_is_open())
-        return false;
-    recall(heap_pool_bytes() + CREDIT_LEAST_BYTES);
-    return heap_pool_shrink(INT64_MAX);
-}
-
 static void trim(uint64_t room_bytes, uint64_t slack_bytes)
 {
     if (heap_trim && room_bytes != UINT64_MAX)
         heap_trim(room_bytes + slack_bytes);
-}
-
-void heap_keep_little(uint64_t room_bytes)
-{
-    trim(room_bytes, heap.slack_bytes);
 }
 
 /* Out of the pool, which grows if it can: at least `bytes`, or 0. */
@@ -146,9 +133,9 @@ static bool reserve(struct heap_account *account, int64_t bytes)
     if (!got) {
         bytes += wait_without_credit(account);
         while (!(got = draw(bytes))) {
-            if (recall(bytes) || core_heap_make_room((uint64_t)bytes, asked++))
+            if (recall(bytes) || heap_room_make((uint64_t)bytes, asked++))
                 continue;
-            if (core_heap_pass((uint64_t)bytes)) {
+            if (heap_room_pass((uint64_t)bytes)) {
                 heap_pool_charged_add(bytes);
                 got = bytes;
             }
@@ -195,7 +182,7 @@ bool heap_take_more(struct heap_account *account, uint64_t bytes)
     cancel_guard_enter(&guard);
     is_there = reserve(account, short_by);
     if (!is_there)
-        core_heap_refused(bytes);
+        core_host_refused(bytes, "allocation");
     cancel_guard_leave(&guard);
     return is_there;
 }
@@ -310,31 +297,47 @@ uint64_t heap_bytes(void)
     return sum > 0 ? (uint64_t)sum : 0;
 }
 
-uint64_t heap_unused(void)
+/* ---- what others ask of it (ledger/shrink.h) -------------------------------------------------------------- */
+
+/* What is held already is charged, even if the budget has less. */
+static void open_to(uint64_t limit_bytes)
 {
-    int64_t unused = heap_pool_charged() - (int64_t)heap_bytes();
-
-    return unused > 0 ? (uint64_t)unused : 0;
-}
-
-/* ---- life ------------------------------------------------------------------------------------------------ */
-
-void heap_start(const struct options *options)
-{
-    heap.options = options;
-    core_host_start(options);
-}
-
-void heap_open(uint64_t limit_bytes)
-{
-    if (!heap.options)
-        return;
     heap.recalls = limit_bytes == UINT64_MAX || heap_recall_start();
     if (limit_bytes != UINT64_MAX)
         heap.credits_bytes =
             limit_bytes / (heap.recalls ? CREDIT_SHARE_OF_LIMIT : CREDIT_LOST_SHARE_OF_LIMIT);
     heap.slack_bytes = limit_bytes / SLACK_SHARE_OF_LIMIT;
     heap_pool_open(limit_bytes);
+}
+
+static bool give_back(void)
+{
+    if (!heap_pool_is_open())
+        return false;
+    recall(heap_pool_bytes() + CREDIT_LEAST_BYTES);
+    return heap_pool_shrink(INT64_MAX);
+}
+
+static void keep_little(uint64_t room_bytes)
+{
+    trim(room_bytes, heap.slack_bytes);
+}
+
+static uint64_t unused(void)
+{
+    int64_t bytes = heap_pool_charged() - (int64_t)heap_bytes();
+
+    return bytes > 0 ? (uint64_t)bytes : 0;
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------ */
+
+void heap_start(const struct options *options)
+{
+    static const struct shrinker heap_shrinker = {open_to, give_back, keep_little, unused};
+
+    shrinker = &heap_shrinker;
+    core_host_start(options);
 }
 
 void heap_fork_begin(void)

@@ -178,17 +178,11 @@ static inline void heap_forgo(struct heap_account *account, uint64_t bytes)
 /** The bytes that the program holds: exact while no thread allocates or frees. */
 uint64_t heap_bytes(void);
 
-/** From now on the heap is counted, and holds the budget of the host, which starts. How much the machine has is read from
+/** From now on the heap is counted, and holds the budget of the host, which starts; before it everything is admitted. It
+ *  can be asked for room (ledger/shrink.h), but not between heap_enter and heap_exit. How much the machine has is read from
  *  files, so not later, in some allocation: the program may have closed a sandbox behind itself, or be on a small stack.
  *  @options  live for ever. */
 void heap_start(const struct options *options);
-
-/**
- * The host's budget has started, and holds: charge what is held already. Before it everything is admitted.
- *
- * @limit_bytes  of the whole budget; UINT64_MAX without one
- */
-void heap_open(uint64_t limit_bytes);
 
 /** The allocator keeps no more than this of what nobody holds: the budget has no room for it. NULL: there is none. Called
  *  with no lock held, by an allocation or where one could be made; errno stays. */
@@ -197,16 +191,6 @@ extern void (*heap_trim)(uint64_t room_bytes);
 /** The unused credit of an account is taken back, and with it the memory of what the allocator keeps for its thread, which
  *  does not use it meanwhile; other threads wait. Must not allocate or wait. NULL: nothing is kept. */
 extern void (*heap_drop_kept)(struct heap_account *account);
-
-/** heap_trim by the room that the budget has now, for who has just used some of it. */
-void heap_keep_little(uint64_t room_bytes);
-
-/** Charged to the budget, and not held by the program: lots less heap_bytes. */
-uint64_t heap_unused(void);
-
-/** Another class of the budget needs room: give back what is charged and not held. True: something was. Not between
- *  heap_enter and heap_exit. */
-bool heap_give_back(void);
 
 /** Around fork; then in the child only the calling thread is left, and its account stays. */
 void heap_fork_begin(void);

@@ -73,11 +73,11 @@ void heap_pool_give(int64_t bytes)
 bool heap_pool_grow(uint64_t bytes)
 {
     uint64_t room = UINT64_MAX, lot = bytes + pool.lot_bytes;
-    int error = core_heap_charge(lot, &room);
+    int error = core_host_try(HOST_HEAP, lot, &room);
 
     if (error) {
         lot = bytes;
-        error = core_heap_charge(lot, &room);
+        error = core_host_try(HOST_HEAP, lot, &room);
     }
     atomic_store_explicit(&pool.room, room, memory_order_relaxed);
     if (error)

@@ -7,7 +7,6 @@
 
 #include "base/options.h"
 #include "engine/core.h"
-#include "heap/heap_room.h"
 #include "host/host_block.h"
 
 #include <argz.h>
@@ -17,18 +16,18 @@
 void malloc_fork_begin(void)
 {
     heap_fork_begin();
-    host_lock();
+    core_host_lock();
 }
 
 void malloc_fork_parent(void)
 {
-    host_unlock();
+    core_host_unlock();
     heap_fork_parent();
 }
 
 void malloc_fork_child(void)
 {
-    host_unlock();
+    core_host_unlock();
     malloc_thread_forked();
     heap_fork_child(malloc_has_thread() ? &malloc_thread()->account : NULL);
 }

@@ -2,8 +2,8 @@
 /* host_evict.c - the thread that sends host blocks to disk, for who asks. See host_state.h. */
 #include "host/host_state.h"
 
-#include "heap/heap.h"
 #include "ledger/headroom.h"
+#include "ledger/shrink.h"
 #include "ledger/state.h"
 
 /* What is kept free of the host budget, so that a fault rarely waits for a write. */
@@ -99,7 +99,7 @@ void *host_evict_run(void *unused)
         evictor.reserve_short = false;
         lock_release(&host_blocks.lock);
         gone = evict_some(0, reserve_lacks(false));
-        heap_keep_little(headroom_host()); /* what comes back is not charged by an allocation */
+        shrink_keep_little(headroom_host()); /* what comes back is not charged by an allocation */
         lock_acquire(&host_blocks.lock);
         evictor.reserve_short |= gone != 0; /* a flight may not have been enough */
     }

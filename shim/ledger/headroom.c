@@ -11,6 +11,7 @@
 #include "engine/copies.h"
 #include "ledger/limit.h"
 #include "ledger/share.h"
+#include "ledger/shrink.h"
 #include "ledger/state.h"
 
 static uint64_t room_of(const struct budget *budget)
@@ -37,6 +38,19 @@ uint64_t headroom_device(unsigned ordinal)
 uint64_t headroom_host(void)
 {
     return room_of(&core.host_budget);
+}
+
+void headroom_host_budget(struct budget *out)
+{
+    uint64_t unused = shrink_unused();
+
+    lock_acquire(&core.lock);
+    *out = core.host_budget;
+    lock_release(&core.lock);
+    if (unused > out->class_bytes[HOST_HEAP])
+        unused = out->class_bytes[HOST_HEAP];
+    out->class_bytes[HOST_HEAP] -= unused;
+    out->used_bytes -= unused;
 }
 
 uint64_t headroom_device_staging(unsigned ordinal)

@@ -7,12 +7,13 @@
  * divide is the rest. Only the sum of both reserves has to hold at every moment: what one
  * tier lends during a swap the other one has too much.
  */
-#ifndef EBB_TIER_H
-#define EBB_TIER_H
+#ifndef EBB_HEADROOM_H
+#define EBB_HEADROOM_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+struct budget;
 struct chunk;
 
 /** Bytes the device could take, idle ones counted as free, and those that the calling thread is drawing from a
@@ -20,6 +21,9 @@ struct chunk;
 uint64_t headroom_device(unsigned ordinal);
 /** The same for the host budget. */
 uint64_t headroom_host(void);
+
+/** What the host's budget holds, the heap to the byte instead of by lots. core.lock not held. */
+void headroom_host_budget(struct budget *out);
 
 /** Staging reserve of the device, and of the host. */
 uint64_t headroom_device_staging(unsigned ordinal);

@@ -2,7 +2,10 @@
 /* state.c - see state.h. */
 #include "ledger/state.h"
 
+#include "ledger/shrink.h"
+
 struct core core;
+const struct shrinker *shrinker;
 struct arena core_arena;
 
 bool core_has_block(uint64_t address)

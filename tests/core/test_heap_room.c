@@ -42,9 +42,9 @@ static void *take(void *arg)
     uint64_t *got_bytes = arg, room;
 
     for (unsigned asked = 0; *got_bytes == 0; asked++)
-        if (core_heap_charge(12 * MIB, &room) == 0)
+        if (core_host_try(HOST_HEAP, 12 * MIB, &room) == 0)
             *got_bytes = 12 * MIB;
-        else if (!core_heap_make_room(12 * MIB, asked))
+        else if (!heap_room_make(12 * MIB, asked))
             break;
     return NULL;
 }
@@ -89,8 +89,8 @@ Test(heap_room, heap_is_refused_what_nobody_can_make)
     uint64_t got_bytes = 0, room;
 
     start();
-    cr_expect_neq(core_heap_charge(30 * MIB, &room), 0);
-    for (unsigned asked = 0; core_heap_make_room(30 * MIB, asked); asked++)
+    cr_expect_neq(core_host_try(HOST_HEAP, 30 * MIB, &room), 0);
+    for (unsigned asked = 0; heap_room_make(30 * MIB, asked); asked++)
         cr_assert_lt(asked, 10);
     cr_expect_eq(got_bytes, 0);
     finish();
@@ -103,12 +103,12 @@ Test(heap_room, heap_that_loses_the_race_for_its_room_goes_on)
 
     start();
     for (unsigned asked = 0; asked < 20; asked++) {
-        cr_assert(core_heap_make_room(12 * MIB, asked), "asked %u times", asked);
+        cr_assert(heap_room_make(12 * MIB, asked), "asked %u times", asked);
         cr_assert_eq(core_host_charge(HOST_PINNED, 12 * MIB), 0);
-        cr_assert_neq(core_heap_charge(12 * MIB, &room), 0);
+        cr_assert_neq(core_host_try(HOST_HEAP, 12 * MIB, &room), 0);
         core_host_credit(HOST_PINNED, 12 * MIB);
     }
-    cr_assert_eq(core_heap_charge(12 * MIB, &room), 0);
+    cr_assert_eq(core_host_try(HOST_HEAP, 12 * MIB, &room), 0);
     core_host_credit(HOST_HEAP, 12 * MIB);
     finish();
 }
@@ -160,7 +160,7 @@ Test(heap_room, blocks_that_are_no_longer_pointed_at_go_to_disk_though_the_host_
     unsigned filled;
 
     world_start(&world, "EBBTIDE_DEVICE_BUDGET=16M EBBTIDE_HOST_BUDGET=24M EBBTIDE_DISK=auto", NULL);
-    cr_assert_eq(core_heap_charge(MIB / 2, &room), 0);
+    cr_assert_eq(core_host_try(HOST_HEAP, MIB / 2, &room), 0);
     while (point_at_another())
         cr_assert_lt(pointed_count, 10, "something that is pointed at went to disk");
     filled = pointed_count;
