@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* budget.c - see budget.h. */
 #include "policy/budget.h"
 
 #include <assert.h>

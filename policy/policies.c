@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* policies.c - see policies.h. */
 #include "policy/policies.h"
 
 /* Sizes are ranked by this many bytes: what device memory is handed out in. */
 #define STEP_BYTES ((uint64_t)2 << 20)
+
+/* For a rank: in steps, and not more than `most`. */
+static uint32_t steps(uint64_t bytes, uint32_t most)
+{
+    return bytes / STEP_BYTES < most ? (uint32_t)(bytes / STEP_BYTES) : most;
+}
 
 static void rank_fifo(const struct candidate *candidate, uint64_t need_bytes, uint32_t *rank, uint64_t *order)
 {
@@ -16,10 +23,9 @@ static void rank_size(const struct candidate *candidate, uint64_t need_bytes, ui
 {
     bool is_enough = candidate->bytes >= need_bytes;
     uint64_t off_bytes = is_enough ? candidate->bytes - need_bytes : need_bytes - candidate->bytes;
-    uint64_t steps = off_bytes / STEP_BYTES, most = POLICY_RANKS / 2 - 1;
 
     (void)order;
-    *rank = (uint32_t)(steps < most ? steps : most) + (is_enough ? 0 : POLICY_RANKS / 2);
+    *rank = steps(off_bytes, POLICY_RANKS / 2 - 1) + (is_enough ? 0 : POLICY_RANKS / 2);
 }
 
 static void rank_stage(const struct candidate *candidate, uint64_t need_bytes, uint32_t *rank,
@@ -30,12 +36,9 @@ static void rank_stage(const struct candidate *candidate, uint64_t need_bytes, u
     *rank = STAGE_MAX - candidate->stage;
 }
 
-const struct policy policies[POLICY_COUNT] = {
-    [POLICY_LRU] = {NULL, false},
-    [POLICY_FIFO] = {rank_fifo, false},
-    [POLICY_SIZE] = {rank_size, true},
-    [POLICY_STAGE] = {rank_stage, false},
-};
+#define POLICY_ROW(name, rank, by_bytes) {rank, by_bytes},
+const struct policy policies[POLICY_COUNT] = {POLICIES(POLICY_ROW)};
+#undef POLICY_ROW
 
 struct question {
     const struct policies *view;

@@ -22,14 +22,26 @@ enum {
     PRIORITY_MAX = 127,
 };
 
-/** In the order of the words that EBBTIDE_POLICY takes. */
+/**
+ * A row for each policy: its name, its function, whether that looks at bytes. In the order of the words that EBBTIDE_POLICY
+ * takes.
+ *
+ * LRU    least recently used first
+ * FIFO   first allocated first, however much it is used
+ * SIZE   the smallest that is enough alone; where none is, the largest and then the next
+ * STAGE  the last stage first, least recently used in it first
+ */
+#define POLICIES(ROW)                                                                                        \
+    ROW(LRU, NULL, false)                                                                                    \
+    ROW(FIFO, rank_fifo, false)                                                                              \
+    ROW(SIZE, rank_size, true)                                                                               \
+    ROW(STAGE, rank_stage, false)
+
+#define POLICY_KIND(name, rank, by_bytes) POLICY_##name,
 enum policy_kind {
-    POLICY_LRU,   /**< least recently used first */
-    POLICY_FIFO,  /**< first allocated first, however much it is used */
-    POLICY_SIZE,  /**< the smallest that is enough alone; where none is, the largest and then the next */
-    POLICY_STAGE, /**< the last stage first, least recently used in it first */
-    POLICY_COUNT
+    POLICIES(POLICY_KIND) POLICY_COUNT
 };
+#undef POLICY_KIND
 
 /** What a policy may look at. */
 struct candidate {
@@ -43,7 +55,8 @@ struct candidate {
 
 /** One policy. */
 struct policy {
-    /** The policy's own rank, below POLICY_RANKS, and order: order comes as the stamp. NULL: all of rank 0. */
+    /** The policy's own rank, below POLICY_RANKS, and order: the smaller leaves first; order decides among equal ranks, and
+     *  comes as the stamp. NULL: all of rank 0, so that they leave by use alone. */
     void (*rank)(const struct candidate *candidate, uint64_t need_bytes, uint32_t *rank, uint64_t *order);
     bool by_bytes; /**< rank looks at bytes, and depends on the need */
 };

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* shares.c - see shares.h. */
 #include "policy/shares.h"
 
 static uint64_t share(uint64_t bytes, uint32_t ppm)

@@ -44,7 +44,7 @@ static uint64_t settled_stamp(void)
 {
     uint64_t now = core_stamp(), settle = core.stamp_hz / 1000 * SETTLE_MS;
 
-    return core.options->policy == POLICY_LRU || now < settle ? UINT64_MAX : now - settle;
+    return !policies[core.options->policy].rank || now < settle ? UINT64_MAX : now - settle;
 }
 
 uint32_t pick_blocks(uint64_t want_bytes, uint64_t newest, pick_bytes_fn bytes, void *arg,

@@ -7,6 +7,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <string.h>
 
 #define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
@@ -133,12 +134,6 @@ Test(options, each_word_of_a_choice_is_its_enum)
     cr_expect_eq(o.allocator, ALLOCATOR_MANAGED);
     expect_taken(&o, "EBBTIDE_ALLOCATOR=pool");
     cr_expect_eq(o.allocator, ALLOCATOR_POOL);
-    expect_taken(&o, "EBBTIDE_POLICY=fifo");
-    cr_expect_eq(o.policy, POLICY_FIFO);
-    expect_taken(&o, "EBBTIDE_POLICY=size");
-    cr_expect_eq(o.policy, POLICY_SIZE);
-    expect_taken(&o, "EBBTIDE_POLICY=stage");
-    cr_expect_eq(o.policy, POLICY_STAGE);
     expect_taken(&o, "EBBTIDE_LOG=error");
     cr_expect_eq(o.log_level, LOG_ERROR);
     expect_taken(&o, "EBBTIDE_LOG=info");
@@ -147,6 +142,23 @@ Test(options, each_word_of_a_choice_is_its_enum)
     cr_expect_eq(o.log_level, LOG_DEBUG);
     expect_taken(&o, "EBBTIDE_LOG=trace");
     cr_expect_eq(o.log_level, LOG_TRACE);
+}
+
+#define POLICY_NAME(name, rank, by_bytes) #name,
+Test(options, the_words_of_the_policy_are_the_rows_of_its_table)
+{
+    static const char *const name[] = {POLICIES(POLICY_NAME)};
+    struct options o;
+
+    for (unsigned kind = 0; kind < POLICY_COUNT; kind++) {
+        char entry[64] = "EBBTIDE_POLICY=";
+        size_t length = strlen(entry);
+
+        for (const char *at = name[kind]; *at; at++)
+            entry[length++] = (char)(*at | 32);
+        expect_taken(&o, entry);
+        cr_expect_eq(o.policy, kind, "%s is row %u", entry, o.policy);
+    }
 }
 
 Test(options, a_device_budget_holds_for_every_device)
