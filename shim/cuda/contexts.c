@@ -61,20 +61,21 @@ unsigned contexts_ordinal(CUdevice device)
     return DEVICE_MAX;
 }
 
+static void add(uint64_t key, struct context context, CUdevice device)
+{
+    context.ordinal = contexts_ordinal(device);
+    if (key && context.ordinal < DEVICE_MAX)
+        table_put(&table, key, &context);
+}
+
 void contexts_add(CUcontext handle, CUdevice device)
 {
-    struct context context = {.handle = handle, .ordinal = contexts_ordinal(device)};
-
-    if (handle && context.ordinal < DEVICE_MAX)
-        table_put(&table, real_key(handle), &context);
+    add(real_key(handle), (struct context){.handle = handle}, device);
 }
 
 void contexts_add_green(CUgreenCtx green, CUdevice device)
 {
-    struct context context = {.green = green, .ordinal = contexts_ordinal(device)};
-
-    if (green && context.ordinal < DEVICE_MAX)
-        table_put(&table, real_key(green), &context);
+    add(real_key(green), (struct context){.green = green}, device);
 }
 
 void contexts_retained(CUcontext handle, CUdevice device)

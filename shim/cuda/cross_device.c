@@ -77,53 +77,17 @@ static bool is_on_device(CUmemorytype type, CUdeviceptr address)
            (type == CU_MEMORYTYPE_UNIFIED && (core_owns(address) || !driver_memory_is_on_host(address)));
 }
 
-static CUDA_MEMCPY3D_PEER of_plane(const CUDA_MEMCPY2D *plane)
-{
-    return (CUDA_MEMCPY3D_PEER){
-        .srcXInBytes = plane->srcXInBytes,
-        .srcY = plane->srcY,
-        .srcMemoryType = plane->srcMemoryType,
-        .srcDevice = plane->srcDevice,
-        .srcArray = plane->srcArray,
-        .srcPitch = plane->srcPitch,
-        .dstXInBytes = plane->dstXInBytes,
-        .dstY = plane->dstY,
-        .dstMemoryType = plane->dstMemoryType,
-        .dstDevice = plane->dstDevice,
-        .dstArray = plane->dstArray,
-        .dstPitch = plane->dstPitch,
-        .WidthInBytes = plane->WidthInBytes,
-        .Height = plane->Height,
-        .Depth = 1,
-    };
-}
-
-static CUDA_MEMCPY3D_PEER of_volume(const CUDA_MEMCPY3D *volume)
-{
-    return (CUDA_MEMCPY3D_PEER){
-        .srcXInBytes = volume->srcXInBytes,
-        .srcY = volume->srcY,
-        .srcZ = volume->srcZ,
-        .srcLOD = volume->srcLOD,
-        .srcMemoryType = volume->srcMemoryType,
-        .srcDevice = volume->srcDevice,
-        .srcArray = volume->srcArray,
-        .srcPitch = volume->srcPitch,
-        .srcHeight = volume->srcHeight,
-        .dstXInBytes = volume->dstXInBytes,
-        .dstY = volume->dstY,
-        .dstZ = volume->dstZ,
-        .dstLOD = volume->dstLOD,
-        .dstMemoryType = volume->dstMemoryType,
-        .dstDevice = volume->dstDevice,
-        .dstArray = volume->dstArray,
-        .dstPitch = volume->dstPitch,
-        .dstHeight = volume->dstHeight,
-        .WidthInBytes = volume->WidthInBytes,
-        .Height = volume->Height,
-        .Depth = volume->Depth,
-    };
-}
+/* Fields that a copy in two dimensions, and all that one in three, has in common with a copy between devices. */
+#define PLANE(from)                                                                                          \
+    .srcXInBytes = (from)->srcXInBytes, .srcY = (from)->srcY, .srcMemoryType = (from)->srcMemoryType,        \
+    .srcDevice = (from)->srcDevice, .srcArray = (from)->srcArray, .srcPitch = (from)->srcPitch,              \
+    .dstXInBytes = (from)->dstXInBytes, .dstY = (from)->dstY, .dstMemoryType = (from)->dstMemoryType,        \
+    .dstDevice = (from)->dstDevice, .dstArray = (from)->dstArray, .dstPitch = (from)->dstPitch,              \
+    .WidthInBytes = (from)->WidthInBytes, .Height = (from)->Height
+#define VOLUME(from)                                                                                         \
+    PLANE(from), .srcZ = (from)->srcZ, .srcLOD = (from)->srcLOD, .srcHeight = (from)->srcHeight,             \
+                 .dstZ = (from)->dstZ, .dstLOD = (from)->dstLOD, .dstHeight = (from)->dstHeight,             \
+                 .Depth = (from)->Depth
 
 static CUDA_MEMCPY3D_PEER of_flat(const struct cross_device *cross)
 {
@@ -145,8 +109,8 @@ static bool copy_between(struct cross_device *cross, const struct place *place)
 
     if (cross->form == CROSS_DEVICE_NONE)
         return false;
-    copy = cross->form == CROSS_DEVICE_PLANE    ? of_plane(cross->plane)
-           : cross->form == CROSS_DEVICE_VOLUME ? of_volume(cross->volume)
+    copy = cross->form == CROSS_DEVICE_PLANE    ? (CUDA_MEMCPY3D_PEER){PLANE(cross->plane), .Depth = 1}
+           : cross->form == CROSS_DEVICE_VOLUME ? (CUDA_MEMCPY3D_PEER){VOLUME(cross->volume)}
                                                 : of_flat(cross);
     if (!is_on_device(copy.dstMemoryType, copy.dstDevice) ||
         !is_on_device(copy.srcMemoryType, copy.srcDevice))

@@ -7,35 +7,32 @@
 
 /* ---- instantiation ---------------------------------------------------------------------------------------- */
 
+/* A graph is made executable once what it uses is known, and stays where it must. */
+#define READ(graph, call)                                                                                    \
+    ({                                                                                                       \
+        int error;                                                                                           \
+        struct graph_uses *uses = graph_read(graph, &error);                                                 \
+        uses ? call : hooks_result(error);                                                                   \
+    })
+
 CUresult hook_cuGraphInstantiate(__typeof__(cuGraphInstantiate) *next, CUgraphExec *phGraphExec,
                                  CUgraph hGraph, CUgraphNode *phErrorNode, char *logBuffer, size_t bufferSize)
 {
-    int error;
-    struct graph_uses *uses = graph_read(hGraph, &error);
-
-    return uses ? graph_exec_made(next(phGraphExec, hGraph, phErrorNode, logBuffer, bufferSize), phGraphExec,
-                                  uses)
-                : hooks_result(error);
+    return READ(hGraph, graph_exec_made(next(phGraphExec, hGraph, phErrorNode, logBuffer, bufferSize),
+                                        phGraphExec, uses));
 }
 
 CUresult hook_cuGraphInstantiateWithFlags(__typeof__(cuGraphInstantiateWithFlags) *next,
                                           CUgraphExec *phGraphExec, CUgraph hGraph, unsigned long long flags)
 {
-    int error;
-    struct graph_uses *uses = graph_read(hGraph, &error);
-
-    return uses ? graph_exec_made(next(phGraphExec, hGraph, flags), phGraphExec, uses) : hooks_result(error);
+    return READ(hGraph, graph_exec_made(next(phGraphExec, hGraph, flags), phGraphExec, uses));
 }
 
 CUresult hook_cuGraphInstantiateWithParams(__typeof__(cuGraphInstantiateWithParams) *next,
                                            CUgraphExec *phGraphExec, CUgraph hGraph,
                                            CUDA_GRAPH_INSTANTIATE_PARAMS *instantiateParams)
 {
-    int error;
-    struct graph_uses *uses = graph_read(hGraph, &error);
-
-    return uses ? graph_exec_made(next(phGraphExec, hGraph, instantiateParams), phGraphExec, uses)
-                : hooks_result(error);
+    return READ(hGraph, graph_exec_made(next(phGraphExec, hGraph, instantiateParams), phGraphExec, uses));
 }
 
 CUresult hook_cuGraphExecDestroy(__typeof__(cuGraphExecDestroy) *next, CUgraphExec hGraphExec)
@@ -48,22 +45,14 @@ CUresult hook_cuGraphExecDestroy(__typeof__(cuGraphExecDestroy) *next, CUgraphEx
 CUresult hook_cuGraphExecUpdate(__typeof__(cuGraphExecUpdate) *next, CUgraphExec hGraphExec, CUgraph hGraph,
                                 CUgraphNode *hErrorNode_out, CUgraphExecUpdateResult *updateResult_out)
 {
-    int error;
-    struct graph_uses *uses = graph_read(hGraph, &error);
-
-    return uses ? graph_exec_updated(next(hGraphExec, hGraph, hErrorNode_out, updateResult_out), hGraphExec,
-                                     uses)
-                : hooks_result(error);
+    return READ(hGraph, graph_exec_updated(next(hGraphExec, hGraph, hErrorNode_out, updateResult_out),
+                                           hGraphExec, uses));
 }
 
 CUresult hook_cuGraphExecUpdate_v2(__typeof__(cuGraphExecUpdate_v2) *next, CUgraphExec hGraphExec,
                                    CUgraph hGraph, CUgraphExecUpdateResultInfo *resultInfo)
 {
-    int error;
-    struct graph_uses *uses = graph_read(hGraph, &error);
-
-    return uses ? graph_exec_updated(next(hGraphExec, hGraph, resultInfo), hGraphExec, uses)
-                : hooks_result(error);
+    return READ(hGraph, graph_exec_updated(next(hGraphExec, hGraph, resultInfo), hGraphExec, uses));
 }
 
 /* A node is changed once what its new parameters use is known, and stays where it must. */
