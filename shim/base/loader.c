@@ -3,7 +3,7 @@
 #include "base/loader.h"
 
 #include <dlfcn.h>
-#include <link.h>
+#include <stdint.h>
 
 #include "base/libc_version.h"
 
@@ -47,8 +47,9 @@ void *loader_symbol(void *handle, const char *name)
 
 bool loader_is_ours(const void *function)
 {
-    extern const char __ehdr_start[] __attribute__((visibility("hidden"))); /* of the linker's making */
-    Dl_info info;
+    /* Both are of the linker's making. */
+    extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+    extern const char _end[] __attribute__((visibility("hidden")));
 
-    return dladdr(function, &info) && info.dli_fbase == __ehdr_start;
+    return (uintptr_t)function - (uintptr_t)__ehdr_start < (uintptr_t)_end - (uintptr_t)__ehdr_start;
 }

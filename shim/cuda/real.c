@@ -73,6 +73,7 @@ static int library_at(const Dl_info *info)
 static void fill(enum real_library library, const char *path)
 {
     void *handle = loader_next()->dlopen(path, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+    const void *base = NULL;
     Dl_info info;
 
     if (!handle)
@@ -84,9 +85,10 @@ static void fill(enum real_library library, const char *path)
         if (!function || loader_is_ours(function))
             continue;
         __atomic_store_n(row->function, function, __ATOMIC_RELEASE);
-        if (dladdr(function, &info))
-            atomic_store_explicit(&bases[library], info.dli_fbase, memory_order_relaxed);
+        if (!base && dladdr(function, &info)) /* all lie in one object */
+            base = info.dli_fbase;
     }
+    atomic_store_explicit(&bases[library], base, memory_order_relaxed);
     if (library == REAL_driver)
         atomic_store_explicit(&driver_handle, handle, memory_order_release);
     atomic_store_explicit(&is_filled[library], true, memory_order_release);
