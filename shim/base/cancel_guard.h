@@ -8,7 +8,7 @@
  * the program itself comes to such a point. errno comes out as it went in; a function that has an errno to tell sets it
  * behind cancel_guard_leave.
  *
- * Where     hooks.c, for every row but of class use; hook_next.c, for those of the runtime; api.c; heap.c, malloc_slow.c,
+ * Where     hooks.c, for every row but of class use; real.c, for those of the runtime; api.c; heap.c, malloc_slow.c,
  *           where an allocation waits or is refused; use.c, where a launch waits; object_pin.c, likewise; lifecycle.c, around fork
  *           and at the end; log.c. What is always quick, the fast paths of malloc, launches and pins, has no door.
  * Nesting   free: a door within a door finds nothing to do, and leaves it so.
