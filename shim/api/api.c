@@ -47,15 +47,9 @@ static int check_here(void)
 }
 
 /* The owner of a block: 1 the device, 0 the host, negative: nobody. */
-static int is_device(const void *ptr)
+static int owner_of(const void *ptr)
 {
-    int error = check_here();
-
-    if (error < 0)
-        return error;
-    if (!ptr)
-        return -EINVAL;
-    return core_owns(address_of(ptr));
+    return ptr ? core_owns(address_of(ptr)) : -EINVAL;
 }
 
 /* Host blocks answer in the same words, but for what they cannot do at all. */
@@ -75,7 +69,7 @@ static int host_register(void *ptr, size_t bytes, const char *name)
 static int inner_register(void *ptr, size_t bytes, unsigned flags, const char *name)
 {
     char own[sizeof((struct ebb_block_info *)0)->name];
-    int on_device = is_device(ptr);
+    int on_device = owner_of(ptr);
 
     if (on_device < 0)
         return on_device;
@@ -91,7 +85,7 @@ static int inner_register(void *ptr, size_t bytes, unsigned flags, const char *n
 static int inner_set_reload_callback(void *ptr, ebb_reload_fn fn, void *arg)
 {
     struct host_block_info host;
-    int on_device = is_device(ptr), error;
+    int on_device = owner_of(ptr), error;
 
     if (on_device < 0)
         return on_device;
@@ -103,7 +97,7 @@ static int inner_set_reload_callback(void *ptr, ebb_reload_fn fn, void *arg)
 
 static int inner_unregister(void *ptr)
 {
-    int on_device = is_device(ptr);
+    int on_device = owner_of(ptr);
 
     if (on_device < 0)
         return on_device;
@@ -116,10 +110,8 @@ static int inner_reserve(size_t bytes, unsigned flags, unsigned timeout_ms, ebb_
     ebb_reservation made = 0;
     uint64_t overbooked = 0;
     struct place place;
-    int error = check_here();
+    int error;
 
-    if (error < 0)
-        return error;
     if (!bytes || flags > EBB_OVERBOOK_ASK || !out)
         return -EINVAL;
     if (!core_active() || !contexts_here(&place))
@@ -134,25 +126,16 @@ static int inner_reserve(size_t bytes, unsigned flags, unsigned timeout_ms, ebb_
 
 static int inner_reserve_commit(ebb_reservation reservation, void *ptr)
 {
-    int on_device = is_device(ptr);
+    int on_device = owner_of(ptr);
 
     if (on_device < 0)
         return on_device;
     return on_device ? reservation_commit(reservation, address_of(ptr)) : -EXDEV;
 }
 
-static int inner_reserve_release(ebb_reservation reservation, size_t bytes)
-{
-    int error = check_here();
-
-    if (error < 0)
-        return error;
-    return reservation_release(reservation, bytes);
-}
-
 static int inner_prefetch(void *ptr, int tier, void *stream)
 {
-    int on_device = is_device(ptr);
+    int on_device = owner_of(ptr);
 
     (void)stream;
     if (on_device < 0)
@@ -188,10 +171,6 @@ static long evict_any(size_t bytes, int tier)
 
 static long inner_evict(void *ptr_or_null, size_t bytes, int tier)
 {
-    int error = check_here();
-
-    if (error < 0)
-        return error;
     if (tier != EBB_TIER_HOST && tier != EBB_TIER_DISK)
         return -EINVAL;
     if (!ptr_or_null)
@@ -204,10 +183,7 @@ static long inner_evict(void *ptr_or_null, size_t bytes, int tier)
 static int inner_set_budget(int tier, int device, int64_t bytes)
 {
     uint64_t limit_bytes = bytes == INT64_MAX ? UINT64_MAX : (uint64_t)bytes;
-    int error = check_here();
 
-    if (error < 0)
-        return error;
     if (tier == EBB_TIER_DISK)
         return -ENOTSUP;
     if (bytes <= 0 || (tier != EBB_TIER_DEVICE && tier != EBB_TIER_HOST))
@@ -221,7 +197,7 @@ static int inner_set_budget(int tier, int device, int64_t bytes)
 static int check_registered(void *ptr)
 {
     struct ebb_block_info info = {.struct_bytes = sizeof(info)};
-    int on_device = is_device(ptr);
+    int on_device = owner_of(ptr);
 
     if (on_device < 0)
         return on_device;
@@ -266,7 +242,7 @@ static int query_host(void *ptr, struct ebb_block_info *out)
 
 static int inner_query(void *ptr, struct ebb_block_info *out)
 {
-    int on_device = is_device(ptr);
+    int on_device = owner_of(ptr);
 
     if (on_device < 0)
         return on_device;
@@ -285,10 +261,7 @@ static unsigned ordinal_here(void)
 static int inner_get_stats(struct ebb_stats *out)
 {
     struct ebb_stats stats = {.struct_bytes = sizeof(stats)};
-    int error = check_here();
 
-    if (error < 0)
-        return error;
     if (!out || out->struct_bytes != sizeof(*out))
         return -EINVAL;
     figures_now(ordinal_here(), &stats);
@@ -296,36 +269,17 @@ static int inner_get_stats(struct ebb_stats *out)
     return 0;
 }
 
-static int inner_push_peak(void)
-{
-    int error = check_here();
-
-    return error < 0 ? error : figures_push();
-}
-
 static int inner_pop_peak(struct ebb_stats *out)
 {
     struct ebb_stats stats = {.struct_bytes = sizeof(stats)};
-    int error = check_here();
+    int error;
 
-    if (error < 0)
-        return error;
     if (out && out->struct_bytes != sizeof(*out))
         return -EINVAL;
     error = figures_pop(ordinal_here(), out ? &stats : NULL);
     if (!error && out)
         *out = stats;
     return error;
-}
-
-static int inner_set_pressure_callback(ebb_pressure_fn fn, void *arg)
-{
-    int error = check_here();
-
-    if (error < 0)
-        return error;
-    pressure_callback_set(fn, arg);
-    return 0;
 }
 
 /* ---- what is called all the time -------------------------------------------------------------------------------- */
@@ -354,9 +308,16 @@ static int unpin_host(void *ptr)
     return error;
 }
 
+static int owner_here(const void *ptr)
+{
+    int error = check_here();
+
+    return error < 0 ? error : owner_of(ptr);
+}
+
 int ebb_pin(void *ptr, unsigned flags, void *stream)
 {
-    int on_device = is_device(ptr);
+    int on_device = owner_here(ptr);
 
     if (on_device < 0)
         return on_device;
@@ -367,7 +328,7 @@ int ebb_pin(void *ptr, unsigned flags, void *stream)
 
 int ebb_unpin(void *ptr, unsigned flags)
 {
-    int on_device = is_device(ptr);
+    int on_device = owner_here(ptr);
 
     if (on_device < 0)
         return on_device;
@@ -378,7 +339,7 @@ int ebb_unpin(void *ptr, unsigned flags)
 
 int ebb_touch(void *ptr)
 {
-    int on_device = is_device(ptr);
+    int on_device = owner_here(ptr);
 
     if (on_device < 0)
         return on_device;
@@ -387,34 +348,39 @@ int ebb_touch(void *ptr)
 
 /* ---- all others, each in a cancel guard --------------------------------------------------------------------------- */
 
-#define GUARDED(result, name, parameters, arguments)                                                         \
+#define GUARDED(result, name, parameters, call)                                                              \
     result ebb_##name parameters                                                                             \
     {                                                                                                        \
         struct cancel_guard guard;                                                                           \
         result answer;                                                                                       \
                                                                                                              \
         cancel_guard_enter(&guard);                                                                          \
-        answer = inner_##name arguments;                                                                     \
+        answer = check_here();                                                                               \
+        if (!answer)                                                                                         \
+            answer = call;                                                                                   \
         cancel_guard_leave(&guard);                                                                          \
         return answer;                                                                                       \
     }
 
-GUARDED(int, register, (void *ptr, size_t bytes, unsigned flags, const char *name), (ptr, bytes, flags, name))
-GUARDED(int, set_reload_callback, (void *ptr, ebb_reload_fn fn, void *arg), (ptr, fn, arg))
-GUARDED(int, unregister, (void *ptr), (ptr))
+GUARDED(int, register, (void *ptr, size_t bytes, unsigned flags, const char *name),
+        inner_register(ptr, bytes, flags, name))
+GUARDED(int, set_reload_callback, (void *ptr, ebb_reload_fn fn, void *arg),
+        inner_set_reload_callback(ptr, fn, arg))
+GUARDED(int, unregister, (void *ptr), inner_unregister(ptr))
 GUARDED(int, reserve,
         (size_t bytes, unsigned flags, unsigned timeout_ms, ebb_reservation *out,
          size_t *out_overbooked_bytes),
-        (bytes, flags, timeout_ms, out, out_overbooked_bytes))
-GUARDED(int, reserve_commit, (ebb_reservation reservation, void *ptr), (reservation, ptr))
-GUARDED(int, reserve_release, (ebb_reservation reservation, size_t bytes), (reservation, bytes))
-GUARDED(int, prefetch, (void *ptr, int tier, void *stream), (ptr, tier, stream))
-GUARDED(long, evict, (void *ptr_or_null, size_t bytes, int tier), (ptr_or_null, bytes, tier))
-GUARDED(int, set_budget, (int tier, int device, int64_t bytes), (tier, device, bytes))
-GUARDED(int, set_priority, (void *ptr, int priority), (ptr, priority))
-GUARDED(int, set_stage, (void *ptr, int stage), (ptr, stage))
-GUARDED(int, query, (void *ptr, struct ebb_block_info *out), (ptr, out))
-GUARDED(int, get_stats, (struct ebb_stats * out), (out))
-GUARDED(int, push_peak, (void), ())
-GUARDED(int, pop_peak, (struct ebb_stats * out), (out))
-GUARDED(int, set_pressure_callback, (ebb_pressure_fn fn, void *arg), (fn, arg))
+        inner_reserve(bytes, flags, timeout_ms, out, out_overbooked_bytes))
+GUARDED(int, reserve_commit, (ebb_reservation reservation, void *ptr), inner_reserve_commit(reservation, ptr))
+GUARDED(int, reserve_release, (ebb_reservation reservation, size_t bytes),
+        reservation_release(reservation, bytes))
+GUARDED(int, prefetch, (void *ptr, int tier, void *stream), inner_prefetch(ptr, tier, stream))
+GUARDED(long, evict, (void *ptr_or_null, size_t bytes, int tier), inner_evict(ptr_or_null, bytes, tier))
+GUARDED(int, set_budget, (int tier, int device, int64_t bytes), inner_set_budget(tier, device, bytes))
+GUARDED(int, set_priority, (void *ptr, int priority), inner_set_priority(ptr, priority))
+GUARDED(int, set_stage, (void *ptr, int stage), inner_set_stage(ptr, stage))
+GUARDED(int, query, (void *ptr, struct ebb_block_info *out), inner_query(ptr, out))
+GUARDED(int, get_stats, (struct ebb_stats * out), inner_get_stats(out))
+GUARDED(int, push_peak, (void), figures_push())
+GUARDED(int, pop_peak, (struct ebb_stats * out), inner_pop_peak(out))
+GUARDED(int, set_pressure_callback, (ebb_pressure_fn fn, void *arg), (pressure_callback_set(fn, arg), 0))

@@ -20,12 +20,6 @@ CUresult hook_cuModuleLoadDataEx(__typeof__(cuModuleLoadDataEx) *next, CUmodule 
     return modules_from_memory(next(module, image, numOptions, options, optionValues), module, false, image);
 }
 
-CUresult hook_cuModuleLoadFatBinary(__typeof__(cuModuleLoadFatBinary) *next, CUmodule *module,
-                                    const void *fatCubin)
-{
-    return modules_from_memory(next(module, fatCubin), module, false, fatCubin);
-}
-
 CUresult hook_cuModuleUnload(__typeof__(cuModuleUnload) *next, CUmodule hmod)
 {
     kernel_parameters_forget_module(hmod);
