@@ -19,6 +19,7 @@
 #include "engine/restore.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"
+#include "tier/slot.h"
 
 /* Under the lock: any chunk between two tiers? */
 static bool in_motion(uint32_t first)
@@ -59,7 +60,7 @@ static bool chunk_release(uint32_t first, uint32_t granule)
 
     clean = clean || was.state == CHUNK_BROKEN;
     if (was.slot != SLOT_NONE)
-        disk_give(&core.disk, was.slot, bytes);
+        slot_give(&core.disk, was.slot, bytes);
     if (was.handle && clean && !block->pins[PIN_EXPORTED]) /* others may still reach what was exported */
         recycler_return(&core.devices[block->ordinal].handles, bytes, was.handle);
     else if (was.handle)
@@ -253,7 +254,7 @@ static void write_off(uint32_t first)
         const struct chunk was = chunk_empty(first, g);
 
         if (was.slot != SLOT_NONE)
-            disk_give(&core.disk, was.slot, chunk_bytes(&was));
+            slot_give(&core.disk, was.slot, chunk_bytes(&was));
         lock_acquire(&core.lock);
         if (was.handle)
             budget_credit(&core.devices[block->ordinal].budget, CLASS_BLOCK, chunk_bytes(&was));

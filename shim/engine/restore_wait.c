@@ -11,6 +11,7 @@
 #include "engine/restore_chunk.h"
 #include "engine/spill.h"
 #include "ledger/headroom.h"
+#include "tier/slot.h"
 
 /* Under the lock: chunks of one tier join the batch, marked RETURNING. Returns how many are in it now. */
 static uint32_t plan_from(bool from_disk, struct step *batch, uint32_t planned, uint32_t most,
@@ -62,7 +63,7 @@ static void acquire(struct step *restore, bool allow_mapped, bool reserves)
         error = recycler_take(&core.slabs, bytes, 0, &restore->slab);
     restore->result = error;
     if (!error && !restore->dropped)
-        step_submit(restore, TIER_DISK, TIER_HOST, 0, step_chunk(restore)->slot);
+        step_submit(restore, slot_tier(step_chunk(restore)->slot), TIER_HOST, 0, step_chunk(restore)->slot);
 }
 
 /* After the reads have been started: they go on meanwhile. */

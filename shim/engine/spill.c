@@ -14,6 +14,7 @@
 #include "ledger/busy.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"
+#include "tier/slot.h"
 
 enum {
     SPILL_BATCH = 8
@@ -80,14 +81,14 @@ static void start(struct step *spill)
         spill->clean = true;
         return;
     }
-    spill->result = disk_take(&core.disk, chunk_bytes(chunk), &slot);
+    spill->result = slot_take(&core.disk, chunk_bytes(chunk), &slot);
     if (spill->result == -ENOSPC && headroom_reclaim_slots())
-        spill->result = disk_take(&core.disk, chunk_bytes(chunk), &slot);
+        spill->result = slot_take(&core.disk, chunk_bytes(chunk), &slot);
     if (spill->result)
         return;
-    step_submit(spill, TIER_HOST, TIER_DISK, 0, slot);
+    step_submit(spill, TIER_HOST, slot_tier(slot), 0, slot);
     if (spill->result)
-        disk_give(&core.disk, slot, chunk_bytes(chunk));
+        slot_give(&core.disk, slot, chunk_bytes(chunk));
 }
 
 /* Under the lock: the chunk's new state. True: its bytes are on disk now. */
@@ -136,7 +137,7 @@ static uint64_t write_batch(const struct wish *wish, bool *out_full)
     steps_wait(batch, count);
     for (uint32_t i = 0; i < count; i++)
         if (batch[i].submitted && batch[i].result)
-            disk_give(&core.disk, batch[i].transfer.slot, step_bytes(&batch[i]));
+            slot_give(&core.disk, batch[i].transfer.slot, step_bytes(&batch[i]));
     *out_full = tell_batch(batch, count, since_ns);
     return steps_commit(batch, count, settle);
 }

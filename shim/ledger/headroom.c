@@ -13,6 +13,7 @@
 #include "ledger/share.h"
 #include "ledger/shrink.h"
 #include "ledger/state.h"
+#include "tier/slot.h"
 
 static uint64_t room_of(const struct budget *budget)
 {
@@ -77,29 +78,19 @@ uint64_t headroom_device_keep(unsigned ordinal)
     return core.devices[ordinal].away_bytes && room < host ? keep + host - room : keep;
 }
 
-static uint64_t disk_used(void)
-{
-    struct disk_figures figures;
-
-    disk_figures(&core.disk, &figures);
-    return figures.used_bytes;
-}
-
 uint64_t headroom_disk(void)
 {
-    struct disk_figures figures;
+    uint64_t used_bytes;
 
-    disk_figures(&core.disk, &figures);
-    if (!figures.budget_bytes) /* not opened yet */
-        return UINT64_MAX;
-    return figures.budget_bytes > figures.used_bytes ? figures.budget_bytes - figures.used_bytes : 0;
+    return slot_room(&core.disk, &used_bytes);
 }
 
 bool headroom_host_pressed(void)
 {
-    uint64_t limit = core.host_budget.limit_bytes, room = headroom_host();
+    uint64_t limit = core.host_budget.limit_bytes, room = headroom_host(), slots_bytes;
 
-    if (disk_used())
+    slot_room(&core.disk, &slots_bytes);
+    if (slots_bytes)
         return true;
     return limit != BUDGET_NO_LIMIT && room < limit - limit / 1000000 * core.options->high_ppm;
 }
@@ -124,7 +115,7 @@ void chunk_drop_slot(struct chunk *chunk)
 {
     if (chunk->slot == SLOT_NONE)
         return;
-    disk_give(&core.disk, chunk->slot, chunk_bytes(chunk));
+    slot_give(&core.disk, chunk->slot, chunk_bytes(chunk));
     chunk->slot = SLOT_NONE;
 }
 
