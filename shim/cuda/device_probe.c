@@ -14,11 +14,6 @@
 #include "cuda/capture.h"
 #include "engine/core.h"
 
-enum {
-    UNTRIED = 0,
-    NONE = -1 /* else: one more than the kind */
-};
-
 /* Kinds in the order in which they are tried: abilities of cudaMalloc's memory before those that blocks must have. */
 static const struct device_kind kinds[] = {
     {.is_shareable = true, .has_rdma = true},
@@ -31,7 +26,11 @@ enum {
     KINDS = sizeof(kinds) / sizeof(*kinds)
 };
 
-static atomic_int chosen[DEVICE_MAX];
+/* NULL: untried. */
+static _Atomic(const struct device_kind *) chosen[DEVICE_MAX];
+
+/* Chosen where no kind works. */
+static const struct device_kind none;
 
 static bool is_offered(unsigned ordinal, const struct device_kind *kind)
 {
@@ -47,12 +46,14 @@ static bool is_offered(unsigned ordinal, const struct device_kind *kind)
 
 struct device_kind device_probe_kind(unsigned ordinal)
 {
-    int found = atomic_load_explicit(&chosen[ordinal], memory_order_acquire);
+    const struct device_kind *found = atomic_load_explicit(&chosen[ordinal], memory_order_acquire);
 
-    for (int i = 0; found <= 0 && i < KINDS; i++)
+    if (found && found != &none)
+        return *found;
+    for (int i = 0; i < KINDS; i++)
         if (is_offered(ordinal, &kinds[i]))
             return kinds[i];
-    return found > 0 ? kinds[found - 1] : kinds[KINDS - 1];
+    return kinds[KINDS - 1];
 }
 
 static int write_through(unsigned ordinal, uint64_t address, uint64_t handle)
@@ -87,37 +88,37 @@ static int try_kind(unsigned ordinal, const struct device_kind *kind)
     return error;
 }
 
-static int choose(unsigned ordinal)
+/* NULL: a device that is full cannot tell; the next block asks again. */
+static const struct device_kind *choose(unsigned ordinal)
 {
     for (int i = 0; i < KINDS; i++) {
         int error = is_offered(ordinal, &kinds[i]) ? try_kind(ordinal, &kinds[i]) : -ENOTSUP;
 
         if (!error)
-            return i + 1;
+            return &kinds[i];
         if (error == -ENOMEM)
-            return UNTRIED; /* a device that is full: the next block asks again */
+            return NULL;
     }
-    return NONE;
+    return &none;
 }
 
 bool device_cuda_maps(unsigned ordinal)
 {
-    int found = atomic_load_explicit(&chosen[ordinal], memory_order_acquire);
+    const struct device_kind *found = atomic_load_explicit(&chosen[ordinal], memory_order_acquire);
 
     if (found || capture_open())
-        return found != NONE;
+        return found != &none;
     /* Where there is no room for it in the budget the next block asks. */
     if (core_charge_quietly(ordinal, CLASS_BLOCK, GRANULE_BYTES))
         return true;
     found = choose(ordinal);
     core_credit(ordinal, CLASS_BLOCK, GRANULE_BYTES);
-    if (found == UNTRIED)
+    if (!found)
         return true;
-    if (atomic_exchange_explicit(&chosen[ordinal], found, memory_order_acq_rel) == UNTRIED && found == NONE)
+    if (!atomic_exchange_explicit(&chosen[ordinal], found, memory_order_acq_rel) && found == &none)
         log_line(LOG_WARN,
                  "memory of device %u is accounted and nothing of it is moved: its driver gives no access to "
-                 "what it "
-                 "has mapped",
+                 "what it has mapped",
                  ordinal);
-    return found != NONE;
+    return found != &none;
 }
