@@ -26,8 +26,8 @@ bool idle_keep(uint32_t first);
 /** Take idle blocks apart until `bytes` of device memory are idle handles. Returns the bytes. */
 uint64_t idle_drop(unsigned ordinal, uint64_t bytes);
 
-/** Give idle memory of the device back to the driver until `bytes` could be charged with `keep_free_bytes` left free, or
- *  none is idle. True if any was given back. */
+/** Give idle memory of the device back to the driver until `bytes` could be charged with `keep_free_bytes` left free,
+ *  or none is idle. True if any was given back. */
 bool idle_trim(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes);
 
 /* ---- backing.c --------------------------------------------------------------------------------------------- */

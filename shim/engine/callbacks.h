@@ -10,7 +10,7 @@
 
 #include "ebbtide.h"
 
-/* ---- pressure_callback.c: any thread; nothing of ours is locked or held, since the program's function may call us --- */
+/* ---- pressure_callback.c: any thread; nothing of ours is locked or held, since the program may call us ---------- */
 
 void pressure_callback_set(ebb_pressure_fn fn, void *arg);
 
@@ -30,7 +30,7 @@ bool pressure_callback_asking(void);
 /** In a forked child: nobody is asked. */
 void pressure_callback_forked(void);
 
-/* ---- reload_callback.c: a chunk that was dropped is CHUNK_DISK without a slot, and the program fills its slab -------- */
+/* ---- reload_callback.c: a chunk that was dropped is CHUNK_DISK without a slot; the program fills its slab -------- */
 
 /** As ebb_set_reload_callback says it. */
 int reload_callback_set(uint64_t address, ebb_reload_fn fn, void *arg);

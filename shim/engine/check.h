@@ -2,8 +2,8 @@
 /*
  * check.h - what must hold in the core whenever core.lock is free, even in the middle of a move.
  *
- * Of each chunk exactly one copy counts and it is where the state says; what is charged covers what is there; the counts
- * of a device and the flags that the launch path reads agree with the states.
+ * Of each chunk exactly one copy counts and it is where the state says; what is charged covers what is there; the
+ * counts of a device and the flags that the launch path reads agree with the states.
  *
  * Threads  the mover's role, or no other thread runs: a test at rest, or a debugger (`call core_check()`).
  */

@@ -133,9 +133,9 @@ uint64_t mover_ready_host(unsigned ordinal, uint64_t bytes, uint64_t from_host_b
  * What leaves the device goes to host memory, and what that has no room for must go on to disk first: mover_ready_host
  * does so before each pause, with the gate open. But only unmapped memory can be written, and much of it is unmapped by
  * leaving the device, so a pause may have to come before the writing it needs: the loop goes on while what both tiers
- * together lack becomes less. Registered blocks leave as a whole at first. When none can, and what is to be restored gives
- * its host memory back (`from_host_bytes`), they leave in parts: a chunk that leaves takes the place of one that comes,
- * and that always fits.
+ * together lack becomes less. Registered blocks leave as a whole at first. When none can, and what is to be restored
+ * gives its host memory back (`from_host_bytes`), they leave in parts: a chunk that leaves takes the place of one
+ * that comes, and that always fits.
  */
 int mover_make_room(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes)
 {

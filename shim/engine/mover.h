@@ -37,8 +37,8 @@ void mover_give(void);
  */
 int mover_make_room(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes);
 
-/** Is any block, or any registered one, with a stamp up to `newest` (0: of any age) on the device that could leave it, if
- *  a scan allowed that? */
+/** Is any block, or any registered one, with a stamp up to `newest` (0: of any age) on the device that could leave
+ *  it, if a scan allowed that? */
 bool mover_anything_leaves(unsigned ordinal, uint64_t newest, bool only_registered);
 
 /** Evict by a plan, as far as the host tier can take it. Role held. Returns the bytes that left. */

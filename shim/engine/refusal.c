@@ -162,8 +162,8 @@ static void describe_classes(const uint64_t *class_bytes, const char *const *wor
     }
 }
 
-/* Who has the most of a device: blocks, each by itself; where there are none, what is there instead. Returns whether there
- * are some, which might go. */
+/* Who has the most of a device: blocks, each by itself; where there are none, what is there instead. Returns whether
+ * there are some, which might go. */
 static bool describe_holders(unsigned ordinal, char *buf, size_t size)
 {
     static const char *const words[CLASS_COUNT] = {

@@ -161,12 +161,12 @@ static void restore_unmapped(unsigned ordinal, const uint32_t *firsts, uint32_t 
 /*
  * Restore what one device has of the list, in rounds.
  *
- * A round makes room for all that is away: in a pause, which restores the chunks mapped in host memory as well, or, where
- * none is mapped or a pause could move nothing, by itself. Then unmapped chunks come back, a batch at a time with the gate
- * open, as long as any does. Each of them gives its slab back, and that may be the room in host memory that the next victim
- * lacked: so another round follows while one brings anything. Chunks mapped in host memory that are all that is left stay
- * where they are: the device reaches them. At last unmapped chunks may become mapped host memory, too, since the caller needs
- * every block reachable and not resident.
+ * A round makes room for all that is away: in a pause, which restores the chunks mapped in host memory as well, or,
+ * where none is mapped or a pause could move nothing, by itself. Then unmapped chunks come back, a batch at a time
+ * with the gate open, as long as any does. Each of them gives its slab back, and that may be the room in host memory
+ * that the next victim lacked: so another round follows while one brings anything. Chunks mapped in host memory that
+ * are all that is left stay where they are: the device reaches them. At last unmapped chunks may become mapped host
+ * memory, too, since the caller needs every block reachable and not resident.
  */
 static void restore_on(unsigned ordinal, const uint32_t *firsts, uint32_t count)
 {

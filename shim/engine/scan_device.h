@@ -33,8 +33,8 @@ enum {
 int scan_device_begin(struct slab *results);
 
 /** Let device `ordinal` look at [address, address + bytes), device addresses or an alias; `bytes` a multiple of 4.
- *  `holder` is the granule whose block the piece belongs to, or SCAN_DEVICE_ROOT. -EINVAL: the address is no multiple of 4;
- *  otherwise what the device says. The piece must stay as it is until scan_device_finish. */
+ *  `holder` is the granule whose block the piece belongs to, or SCAN_DEVICE_ROOT. -EINVAL: the address is no multiple
+ *  of 4; otherwise what the device says. The piece must stay as it is until scan_device_finish. */
 int scan_device_piece(struct slab *results, unsigned ordinal, uint64_t address, uint64_t bytes,
                       uint32_t holder);
 

@@ -142,8 +142,8 @@ static uint64_t write_batch(const struct wish *wish, bool *out_full)
     return steps_commit(batch, count, settle);
 }
 
-/* A scan reads into a slab, and without a scan nothing could go to disk: where the host has no slab left, the reserve of
- * both tiers lies with a device. */
+/* A scan reads into a slab, and without a scan nothing could go to disk: where the host has no slab left, the reserve
+ * of both tiers lies with a device. */
 static void find_slab_for_scan(void)
 {
     for (unsigned i = 0; i < core.device->count && headroom_host() < GRANULE_BYTES; i++)

@@ -201,14 +201,16 @@ static uint64_t use_wants(const struct use *use, unsigned *out_ordinal)
 }
 
 /*
- * Pin the blocks and restore them. 0, or a negative errno with nothing pinned: -ENOSPC, or -EDEADLK within a reload callback.
+ * Pin the blocks and restore them. 0, or a negative errno with nothing pinned: -ENOSPC, or -EDEADLK within a reload
+ * callback.
  *
- * Launch pins keep what has come back from leaving again before the call is in its section. They are taken under the role,
- * and a thread that holds some never waits for the role: so while we have it nobody takes any, and those of other threads
- * only become fewer. Where the blocks do not fit and others hold pins, the inner loop waits for one to be dropped and
- * tries again. Where no pin is in the way, a block that is being built or given back may be, and its thread may need the
- * role to finish. So the outer loop gives role and pins back, waits for that, and begins again; it also does when one was
- * finished since it began, which may have taken the room just made. Both loops end with the thread's patience.
+ * Launch pins keep what has come back from leaving again before the call is in its section. They are taken under the
+ * role, and a thread that holds some never waits for the role: so while we have it nobody takes any, and those of
+ * other threads only become fewer. Where the blocks do not fit and others hold pins, the inner loop waits for one to
+ * be dropped and tries again. Where no pin is in the way, a block that is being built or given back may be, and its
+ * thread may need the role to finish. So the outer loop gives role and pins back, waits for that, and begins again;
+ * it also does when one was finished since it began, which may have taken the room just made. Both loops end with the
+ * thread's patience.
  */
 static int use_try(void *arg)
 {
