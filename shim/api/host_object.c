@@ -50,13 +50,6 @@ static int pin_away(void *ptr)
     return error;
 }
 
-static int pin(void *ptr, unsigned flags)
-{
-    int error = host_block_pin(ptr, flags & EBB_NOWAIT ? HOST_PIN_NOWAIT : HOST_PIN_COMPLETE);
-
-    return error == -EAGAIN && !(flags & EBB_NOWAIT) ? pin_away(ptr) : error;
-}
-
 struct request {
     void *ptr;
     unsigned flags;
@@ -65,19 +58,21 @@ struct request {
 static int attempt(void *arg)
 {
     const struct request *request = arg;
+    bool waits = !(request->flags & EBB_NOWAIT);
+    int error = host_block_pin(request->ptr, waits ? HOST_PIN_COMPLETE : HOST_PIN_NOWAIT);
 
-    return pin(request->ptr, request->flags);
+    return error == -EAGAIN && waits ? pin_away(request->ptr) : error;
 }
 
 int host_object_pin(void *ptr, unsigned flags)
 {
     struct request request = {ptr, flags};
     struct host_block_info info;
-    int error = pin(ptr, flags);
+    int error = attempt(&request);
 
     if (error != -ENOSPC || host_block_query(ptr, &info) < 0)
         return error;
-    return room_try(-1, info.bytes, attempt, &request);
+    return room_try_again(-1, info.bytes, attempt, &request);
 }
 
 int host_object_unpin(void *ptr)

@@ -154,15 +154,11 @@ struct request {
     uint64_t address;
     unsigned flags;
     void *stream;
-    int here; /* what pin_here has said already; 0: it was not asked */
 };
 
-static int attempt(void *arg)
+/* pin_here has said `error`, which is not 0. */
+static int pin_on(const struct request *request, int error)
 {
-    struct request *request = arg;
-    int error = request->here ? request->here : pin_here(request->address, request->flags);
-
-    request->here = 0;
     if (error != 1)
         return error;
     if (request->flags & EBB_NOWAIT)
@@ -171,17 +167,25 @@ static int attempt(void *arg)
                                       : pin_away(request->address, request->flags, request->stream);
 }
 
-/* pin_here has said `here`, which is not 0. */
-static __attribute__((noinline)) int pin_later(uint64_t address, unsigned flags, void *stream, int here)
+static int attempt(void *arg)
 {
-    struct request request = {address, flags, stream, here};
-    struct block_info info = {0};
+    const struct request *request = arg;
+
+    return pin_on(request, pin_here(request->address, request->flags));
+}
+
+/* pin_here has said `error`, which is not 0. */
+static __attribute__((noinline)) int pin_later(uint64_t address, unsigned flags, void *stream, int error)
+{
+    struct request request = {address, flags, stream};
+    struct block_info info;
     struct cancel_guard guard;
-    int error;
 
     cancel_guard_enter(&guard);
-    core_find(address, &info);
-    error = room_try((int)info.ordinal, (info.bytes + GRANULE_BYTES - 1) & -GRANULE_BYTES, attempt, &request);
+    error = pin_on(&request, error);
+    if (error == -ENOSPC && core_find(address, &info) == 0)
+        error = room_try_again((int)info.ordinal, (info.bytes + GRANULE_BYTES - 1) & -GRANULE_BYTES, attempt,
+                               &request);
     cancel_guard_leave(&guard);
     return error;
 }

@@ -207,7 +207,7 @@ struct request {
 };
 
 /* As often as a device that has come to rest lets go of what was freed. */
-static int attempt(void *arg)
+static inline __attribute__((always_inline)) int attempt(void *arg)
 {
     struct request *request = arg;
     int error;

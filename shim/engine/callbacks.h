@@ -5,6 +5,7 @@
 #ifndef EBB_CALLBACKS_H
 #define EBB_CALLBACKS_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -14,6 +15,9 @@
 
 void pressure_callback_set(ebb_pressure_fn fn, void *arg);
 
+/** room_try after a first attempt that lacked room. */
+int room_try_again(int device, uint64_t bytes, int (*attempt)(void *arg), void *arg);
+
 /**
  * Try what needs room, and ask the program for some as often as it is refused: the one loop of all that may be.
  *
@@ -22,7 +26,12 @@ void pressure_callback_set(ebb_pressure_fn fn, void *arg);
  * @attempt  makes what room it can by itself; -ENOSPC: it lacks some. Any other result ends the loop
  * Returns   what the last attempt did. The program is not asked within its function
  */
-int room_try(int device, uint64_t bytes, int (*attempt)(void *arg), void *arg);
+static inline int room_try(int device, uint64_t bytes, int (*attempt)(void *arg), void *arg)
+{
+    int error = attempt(arg);
+
+    return __builtin_expect(error == -ENOSPC, 0) ? room_try_again(device, bytes, attempt, arg) : error;
+}
 
 /** Is this thread inside the program's function? */
 bool pressure_callback_asking(void);

@@ -24,9 +24,13 @@
 /* Under the lock: any chunk between two tiers? */
 static bool in_motion(uint32_t first)
 {
-    return chunks_bytes(&core.blocks, first,
-                        CHUNKS(CHUNK_LEAVING) | CHUNKS(CHUNK_SPILLING) | CHUNKS(CHUNK_RETURNING) |
-                            CHUNKS(CHUNK_UNMAPPING)) != 0;
+    const uint32_t moving = CHUNKS_UNMAPPED(CHUNK_LEAVING) | CHUNKS_UNMAPPED(CHUNK_SPILLING) |
+                            CHUNKS_UNMAPPED(CHUNK_RETURNING) | CHUNKS_UNMAPPED(CHUNK_UNMAPPING);
+
+    chunks_each(g, &core.blocks, first)
+        if (moving >> core.blocks.chunk[g].state & 1)
+            return true;
+    return false;
 }
 
 /* Take all that a chunk has out of it, in one step: who looks at it later finds nothing to give back once more. */

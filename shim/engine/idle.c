@@ -144,7 +144,8 @@ bool idle_take_block(const struct block *fresh, uint32_t *out_first)
 {
     struct budget *budget = &core.devices[fresh->ordinal].budget;
     uint64_t bytes = fresh->granules * GRANULE_BYTES, keep_bytes = headroom_device_keep(fresh->ordinal);
-    struct block block = *fresh;
+    struct block *block;
+    uint32_t chunk_granules;
     bool found = false;
 
     if (fresh->granules > RECYCLER_CLASSES)
@@ -156,8 +157,10 @@ bool idle_take_block(const struct block *fresh, uint32_t *out_first)
     if (found) {
         budget_credit(budget, CLASS_RESERVED, reservation_draw(bytes));
         budget_from_idle(budget, CLASS_BLOCK, bytes);
-        block.chunk_granules = core.blocks.block[*out_first].chunk_granules;
-        block_begin(&core.blocks.block[*out_first], &block);
+        block = &core.blocks.block[*out_first];
+        chunk_granules = block->chunk_granules; /* of the block that was freed: its chunks are as they were */
+        block_begin(block, fresh);
+        block->chunk_granules = chunk_granules;
     }
     lock_release(&core.lock);
     return found;
@@ -178,9 +181,11 @@ bool idle_keep(uint32_t first)
 
     if (core_places() || block->pins[PIN_EXPORTED] || block->granules > RECYCLER_CLASSES ||
         idle->count[block->granules] == 64 || device->budget.idle_bytes + bytes > idle_most(device) ||
-        !atomic_load(&core.active) || core.blocks.object[first].copies ||
-        chunks_bytes(&core.blocks, first, CHUNKS(CHUNK_RESIDENT)) != bytes)
+        !atomic_load(&core.active) || core.blocks.object[first].copies)
         return false;
+    chunks_each(g, &core.blocks, first)
+        if (core.blocks.chunk[g].state != CHUNK_RESIDENT)
+            return false;
     chunks_each(g, &core.blocks, first) {
         chunk_drop_slot(&core.blocks.chunk[g]);
         chunk_move(&core.blocks.chunk[g], CHUNK_IDLE);

@@ -47,14 +47,12 @@ static bool ask(int tier, int device, uint64_t bytes)
     return given != 0;
 }
 
-int room_try(int device, uint64_t bytes, int (*attempt)(void *arg), void *arg)
+int room_try_again(int device, uint64_t bytes, int (*attempt)(void *arg), void *arg)
 {
-    int tier = device < 0 ? EBB_TIER_HOST : EBB_TIER_DEVICE, error;
-    unsigned asked = 0;
+    int tier = device < 0 ? EBB_TIER_HOST : EBB_TIER_DEVICE, error = -ENOSPC;
 
-    do
+    for (unsigned asked = 0; error == -ENOSPC && asked < ASKED_MOST && ask(tier, device, bytes); asked++)
         error = attempt(arg);
-    while (error == -ENOSPC && asked++ < ASKED_MOST && ask(tier, device, bytes));
     return error;
 }
 
