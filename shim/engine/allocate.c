@@ -160,8 +160,8 @@ static void let_others_go(void)
     core_change_begin();
 }
 
-/* What others hold for a moment only is no reason to refuse, unless it would not fit without them. Those who wait for
- * it do so one at a time. */
+/* Memory that others hold for a moment is no reason to refuse, unless the block would not fit without them, either.
+ * Threads that wait for it do so one at a time. */
 static int block_make_patiently(const struct block *fresh, uint32_t *out_first)
 {
     static struct lock patience = LOCK_INIT(LOCK_PATIENCE);
@@ -206,7 +206,7 @@ struct request {
     uint32_t first;
 };
 
-/* As often as a device that has come to rest lets go of what was freed. */
+/* Blocks whose free was put off give room as soon as their device is at rest. */
 static inline __attribute__((always_inline)) int attempt(void *arg)
 {
     struct request *request = arg;

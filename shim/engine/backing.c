@@ -12,8 +12,8 @@
 #include "ledger/headroom.h"
 #include "ledger/state.h"
 
-/* Is somebody at work who will let go of something by himself? Whoever holds the role asks for all of a try: no launch
- * takes pins meanwhile. Blocks being built count, but for the one of the caller. */
+/* Launches with pins and blocks being built, but for the caller's own, let go of something by themselves. The holder
+ * of the role asks once for all of a try: no launch takes pins meanwhile. */
 static bool others_in_the_way(void)
 {
     bool pinned;

@@ -33,7 +33,7 @@ static inline int room_try(int device, uint64_t bytes, int (*attempt)(void *arg)
     return __builtin_expect(error == -ENOSPC, 0) ? room_try_again(device, bytes, attempt, arg) : error;
 }
 
-/** Is this thread inside the program's function? */
+/** True inside the program's function. */
 bool pressure_callback_asking(void);
 
 /** In a forked child: nobody is asked. */
@@ -41,14 +41,14 @@ void pressure_callback_forked(void);
 
 /* ---- reload_callback.c: a chunk that was dropped is CHUNK_DISK without a slot; the program fills its slab -------- */
 
-/** As ebb_set_reload_callback says it. */
+/** The core's half of ebb_set_reload_callback. */
 int reload_callback_set(uint64_t address, ebb_reload_fn fn, void *arg);
 
 /** Have a dropped chunk's bytes put into host memory of its size. Role held, no lock. 0; -EIO the program could not
  *  (said). */
 int reload_callback_fill(uint32_t first, uint32_t granule, void *memory);
 
-/** Is this thread inside the program's function? */
+/** True inside the program's function. */
 bool reload_callback_running(void);
 
 #endif

@@ -12,7 +12,7 @@
 
 #include "ledger/state.h"
 
-/** What the states add up to. */
+/** Sums over all states. */
 struct core_sums {
     uint64_t resident_bytes[DEVICE_MAX], idle_bytes[DEVICE_MAX], away_bytes[DEVICE_MAX];
     uint64_t share_bytes[DEVICE_MAX][SHARE_COUNT];

@@ -48,7 +48,7 @@ uint32_t drain_all(void)
 
 /* ---- what was waited for in vain -------------------------------------------------------------------------- */
 
-/* Has somebody waited that long, and is what he waited for still there? */
+/* True if somebody has waited that long in vain, and what was in the way still is. */
 static bool is_vain(uint32_t devices, uint64_t limit_ms)
 {
     bool vain = false;
@@ -109,7 +109,7 @@ int drain_wait(uint32_t devices, uint64_t limit_ms)
     return error;
 }
 
-/* What the timer knows of its tries. */
+/* The timer's tries. */
 static struct {
     bool asked;       /* with the gate open, and what was running then is looked at now */
     bool trusted;     /* a try was said to be worth it */

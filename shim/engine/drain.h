@@ -34,15 +34,15 @@ int drain_wait(uint32_t devices, uint64_t limit_ms);
  */
 int drain_close(bool drains, uint64_t limit_ms);
 
-/** Would a short try come to rest? Asks with the gate open, does not wait, and hears the answer the next time; where it
- *  is no, asks less and less often. The timer's. */
+/** True if a short try would come to rest. Asks with the gate open, does not wait, and hears the answer the next time;
+ *  where it is no, asks less and less often. The timer's. */
 bool drain_expected(void);
 
 /** From here to drain_patience_end the calling thread waits EBBTIDE_DRAIN_MS at most, whatever it waits for. Returns
  *  what that wants; within another one it changes nothing. */
 uint64_t drain_patience_begin(void);
 void drain_patience_end(uint64_t outer);
-/** Has the thread's patience come to its end? */
+/** True once the thread's patience has come to its end. */
 bool drain_patience_over(void);
 
 #endif

@@ -118,7 +118,7 @@ static void block_release(uint32_t first)
         address_give(context, first, granules);
 }
 
-/* Does anything of the device wait for it to be at rest? */
+/* True if any dead block waits for the device to be at rest. */
 static bool deferred_on(unsigned ordinal)
 {
     bool any = false;
@@ -149,7 +149,7 @@ static int quiesce(unsigned ordinal, uint64_t limit_ms)
     return drain_wait(core.device->reachers(core.device, ordinal), limit_ms);
 }
 
-/* What of the device waits for it to be at rest, as it is now. True: there was any. */
+/* The device is at rest: give back the dead blocks that waited for that. True: there was any. */
 static bool release_deferred(unsigned ordinal)
 {
     bool any = false;
@@ -249,7 +249,7 @@ void core_context_gone(uint64_t context)
     mover_give();
 }
 
-/* Its memory leaves the ledger, as if it had been given back. */
+/* The block's memory leaves the ledger, as if it had been given back. */
 static void write_off(uint32_t first)
 {
     const struct block *block = &core.blocks.block[first];

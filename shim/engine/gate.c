@@ -22,7 +22,7 @@ static pthread_key_t slot_key;
 static pthread_once_t slot_key_once = PTHREAD_ONCE_INIT;
 static bool slot_key_made;
 
-/* Its sections have no end of their own any more. */
+/* The slot's sections have no end of their own any more. */
 static void slot_abandon(struct gate_slot *slot)
 {
     slot->nested = 0;

@@ -97,7 +97,7 @@ static inline struct gate_slot *gate_try(const void *frame)
  *  gate_leave_nested wants. NULL only when no slot could be had. */
 struct gate_slot *gate_enter(const void *frame, bool *out_nested);
 
-/** Is the calling thread in a user section? It must not wait for the owner then. */
+/** True in a user section: the thread must not wait for the owner then. */
 static inline bool gate_inside(void)
 {
     const struct gate_slot *slot = gate_slot_mine;

@@ -77,7 +77,7 @@ uint64_t idle_drop(unsigned ordinal, uint64_t bytes)
     return dropped;
 }
 
-/* What the budget lacks for them. */
+/* Bytes that the budget lacks for `bytes` more. */
 static uint64_t lacking(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes)
 {
     const struct budget *budget = &core.devices[ordinal].budget;

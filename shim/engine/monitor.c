@@ -86,7 +86,7 @@ static void note_others(struct device_state *device, uint64_t bytes)
     atomic_store(&device->others_bytes, bytes > held_bytes ? bytes - held_bytes : 0);
 }
 
-/* What others use of a device or of the machine may bring it over a mark that our own budget is far from. */
+/* Other processes may bring a device or the machine over a mark that our own budget is far from. */
 static void look_at_machine(void)
 {
     uint64_t now_ns = core_now();
@@ -161,7 +161,7 @@ static uint64_t used_of(unsigned ordinal)
     return used_bytes;
 }
 
-/* What allocations lack before the next look, if they go on as in the last two periods: once is no rate yet. */
+/* Bytes that allocations lack before the next look, if they go on as in the last two periods: once is no rate yet. */
 static uint64_t lacks_soon(unsigned ordinal)
 {
     uint64_t used_bytes = used_of(ordinal), last_bytes = monitor.used_bytes[ordinal];
@@ -173,7 +173,7 @@ static uint64_t lacks_soon(unsigned ordinal)
     return soon_bytes > room_bytes ? soon_bytes - room_bytes : 0;
 }
 
-/* What others on the device need, who use more than the budget leaves to them. */
+/* Bytes that other processes need, which use more of the device than the budget leaves to them. */
 static uint64_t crowded(unsigned ordinal)
 {
     const struct device_state *device = &core.devices[ordinal];

@@ -18,10 +18,10 @@ void monitor_tick(void);
 /** There is something to look after: start the thread at the first call, wake it at later ones. Cheap. */
 void monitor_wake(void);
 
-/** Does the thread run? */
+/** True while the thread runs. */
 bool monitor_runs(void);
 
-/** Does it rest, because nothing is managed? */
+/** True while it rests, because nothing is managed. */
 bool monitor_is_parked(void);
 
 /** Somebody waits for what the thread does beside its ticks (room_wait.h): have it look at once. */

@@ -94,7 +94,7 @@ static uint64_t droppable(unsigned ordinal)
     return all.bytes - all.save_bytes;
 }
 
-/* What both tiers together lack for `bytes` more on the device: that much must go to disk. */
+/* Bytes that both tiers together lack for `bytes` more on the device: that much must go to disk. */
 static uint64_t short_of(unsigned ordinal, uint64_t bytes)
 {
     uint64_t have = sum(sum(headroom_device(ordinal), headroom_host()), droppable(ordinal));

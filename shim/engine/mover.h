@@ -18,7 +18,8 @@
 extern __thread bool mover_mine __attribute__((tls_model("initial-exec")));
 
 void mover_take(void);
-/** The same beside what is on its way behind a stream, which mover_take waits for: nothing of it is to be touched. */
+/** The role beside blocks that are on their way behind a stream, which mover_take waits for: they are not to be
+ *  touched. */
 void mover_take_beside(void);
 
 /** Wait, on CLOCK_MONOTONIC, until all who have the role, or wait for it now, have given it back. False: somebody has
@@ -37,8 +38,8 @@ void mover_give(void);
  */
 int mover_make_room(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes);
 
-/** Is any block, or any registered one, with a stamp up to `newest` (0: of any age) on the device that could leave
- *  it, if a scan allowed that? */
+/** True if any block, or any registered one, with a stamp up to `newest` (0: of any age) could leave the device, if a
+ *  scan allowed that. */
 bool mover_anything_leaves(unsigned ordinal, uint64_t newest, bool only_registered);
 
 /** Evict by a plan, as far as the host tier can take it. Role held. Returns the bytes that left. */
@@ -55,8 +56,8 @@ uint64_t mover_send(uint32_t first, bool to_disk);
  */
 uint64_t mover_ready_host(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes);
 
-/** Would a new block of `bytes` fit if no launch ran and nobody built or freed a block? Everything that may leave the
- *  device counts, as long as the other tiers have room for it. core.lock not held. */
+/** True if a new block of `bytes` would fit, did no launch run and nobody build or free a block. Everything that may
+ *  leave the device counts, as long as the other tiers have room for it. core.lock not held. */
 bool mover_could_ever(unsigned ordinal, uint64_t bytes);
 
 #endif

@@ -41,13 +41,13 @@ static inline unsigned object_pins(uint32_t first)
     return block->pins[PIN_API] - (block->flags & BLOCK_DRAWN ? 1u : 0u);
 }
 
-/** It is used now. core.lock held, or a stamp that is not 0. */
+/** The block is used now. core.lock held, or a stamp that is not 0. */
 static inline void object_stamp(uint32_t first)
 {
     atomic_store_explicit(&core.blocks.stamp[first], core_stamp(), memory_order_relaxed);
 }
 
-/** What is being brought back is no victim of that, from hold to let_go. Role held. */
+/** A block is no victim of its own restoring, from hold to let_go. Role held. */
 void object_hold(uint32_t first);
 void object_let_go(uint32_t first);
 

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** What is wanted; all zeros: nothing. */
+/** A plan of all zeros wants nothing. */
 struct pause_plan {
     unsigned ordinal;
     uint64_t evict_bytes; /**< to leave the device, in the order of the policy */
@@ -41,7 +41,7 @@ struct pause_estimate {
     uint64_t save_bytes; /**< of it, that need room in host memory */
 };
 
-/** What a pause would evict, were every scan successful. Role held, no lock. */
+/** Bytes that a pause would evict, were every scan successful. Role held, no lock. */
 struct pause_estimate pause_evictable(const struct pause_plan *plan);
 
 /** True if a pause that evicts would scan, so as to unmap unregistered blocks at once. */

@@ -28,7 +28,7 @@ static uint32_t chunks_of(uint32_t first)
     return (block->granules + block->chunk_granules - 1) / block->chunk_granules;
 }
 
-/* Does the block leave as a whole? One of more chunks than a batch has steps cannot. */
+/* A registered block leaves as a whole, unless it has more chunks than a batch has steps. */
 static bool leaves_whole(const struct pause_plan *plan, uint32_t first)
 {
     return !plan->in_parts && core.blocks.block[first].flags & BLOCK_REGISTERED &&

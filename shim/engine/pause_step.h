@@ -19,13 +19,13 @@ enum {
 /** The batch at work. */
 extern struct step pause_steps[PAUSE_STEP_MAX];
 
-/** What a choice of blocks is asked with. */
+/** The question that a choice of blocks answers. */
 struct pause_question {
     const struct pause_plan *plan;
     bool proven; /**< a scan has found every pointer */
 };
 
-/** Is the block one of those that may leave by the plan? core.lock held. */
+/** True when the block is one of those that may leave by the plan. core.lock held. */
 bool pause_means(const struct pause_plan *plan, uint32_t first);
 
 /** Device to host (mapped or not), or dropped where an equal copy is on disk. Returns the bytes that left. */

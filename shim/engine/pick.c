@@ -5,8 +5,8 @@
 #include "ledger/state.h"
 #include "policy/policies.h"
 
-/* What came back less than this ago leaves after all else: a policy that does not go by use would send it away before
- * it was of use. */
+/* A block that came back less than this ago leaves after all others: a policy that does not go by use would send it
+ * away before it was of use. */
 #define SETTLE_MS 100
 
 static struct victim scratch[VICTIMS_SCRATCH];
@@ -39,7 +39,8 @@ static void describe(uint32_t index, void *arg, struct candidate *out)
     out->is_settling = block->returned > question->settled;
 }
 
-/* What came back later than this has not settled. Where the policy goes by use nothing has to: coming back is a use. */
+/* Blocks that came back later than this have not settled. Where the policy goes by use none has to: coming back is
+ * one. */
 static uint64_t settled_stamp(void)
 {
     uint64_t now = core_stamp(), settle = core.stamp_hz / 1000 * SETTLE_MS;

@@ -125,7 +125,7 @@ static void list_operations(unsigned ordinal, char *buf, size_t size)
     log_print(buf + length, size - length, "%s", length ? ")" : "");
 }
 
-/* What operations hold: pinned by the program, and reserved with nothing behind it yet. Nothing when there are none. */
+/* Operations: what the program has pinned, and reserved with nothing behind it yet. Empty when there are none. */
 static void describe_operations(unsigned ordinal, char *buf, size_t size)
 {
     const struct device_state *device = &core.devices[ordinal];
@@ -145,7 +145,7 @@ static void describe_operations(unsigned ordinal, char *buf, size_t size)
     log_print(buf, size, "operations: %s pinned, %s reserved%s; ", pinned, reserved, list);
 }
 
-/* What a budget holds, by class. */
+/* The budget's use, by class. */
 static void describe_classes(const uint64_t *class_bytes, const char *const *words, unsigned count, char *buf,
                              size_t size)
 {
@@ -162,7 +162,7 @@ static void describe_classes(const uint64_t *class_bytes, const char *const *wor
     }
 }
 
-/* Who has the most of a device: blocks, each by itself; where there are none, what is there instead. Returns whether
+/* The largest holders of a device: blocks, each by itself; where there are none, what is there instead. Returns whether
  * there are some, which might go. */
 static bool describe_holders(unsigned ordinal, char *buf, size_t size)
 {
@@ -191,7 +191,7 @@ static bool describe_holders(unsigned ordinal, char *buf, size_t size)
     return false;
 }
 
-/* As a text; the most that a word holds is a number here, and not the lack of a limit. */
+/* Bytes as a text; the most that a word holds is a number here, and not the lack of a limit. */
 static void format_asked(uint64_t bytes, char *buf, size_t size)
 {
     size_format(bytes < SIZE_UNLIMITED ? bytes : SIZE_UNLIMITED - 1, buf, size);
@@ -248,7 +248,7 @@ static bool is_absurd(uint64_t bytes)
     return bytes > core.machine_bytes;
 }
 
-/* What of it operations and buffers are. Nothing when the program has made none. */
+/* Operations and buffers in host memory. Empty when the program has made none. */
 static void describe_areas(char *buf, size_t size)
 {
     char operations[SIZE_TEXT_BYTES], buffers[SIZE_TEXT_BYTES];

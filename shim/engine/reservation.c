@@ -301,7 +301,7 @@ ebb_reservation reservation_draw_begin(unsigned ordinal, uint64_t bytes)
     return id;
 }
 
-/* What it drew became idle memory when the block was undone: that makes room for the bytes again. */
+/* Memory that was drawn became idle when the block was undone: that makes room for the bytes again. */
 static void draw_back(unsigned ordinal)
 {
     struct reservation *from;

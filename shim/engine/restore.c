@@ -10,7 +10,7 @@
 #include "ledger/headroom.h"
 #include "ledger/state.h"
 
-/* What of a list is away, by the way that it comes back. */
+/* Bytes of a list that are away, by the way that they come back. */
 struct away {
     uint64_t mapped_bytes, host_bytes, disk_bytes;
     uint64_t smallest_bytes; /* mapped chunk: no pause is worth less room */

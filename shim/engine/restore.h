@@ -67,7 +67,7 @@ int restore_stream_begin(uint32_t first, void *stream);
 /** Chunks that are on their way; written by restore_stream.c. */
 extern _Atomic uint32_t restore_stream_count;
 
-/** Is any on its way? Any thread. */
+/** True while any is on its way. Any thread. */
 static inline bool restore_stream_any(void)
 {
     return atomic_load_explicit(&restore_stream_count, memory_order_acquire) != 0;
@@ -76,7 +76,7 @@ static inline bool restore_stream_any(void)
 /** Wait for all of them. */
 void restore_streams_settle(void);
 
-/** Is all that the call lacks on its way behind the stream that it goes to? Inside the user section. */
+/** True if all that the call lacks is on its way behind the stream that it goes to. Inside the user section. */
 bool restore_stream_serves(const struct use *use);
 
 /** In a forked child: there are none. */

@@ -22,7 +22,7 @@
  *  it. */
 bool room_wait(unsigned ordinal, uint64_t bytes, uint64_t wait_ms);
 
-/** Does anybody wait? */
+/** True while anybody waits. */
 bool room_wait_pending(void);
 
 /** Make room for all who wait, and wake them. The monitor's. */

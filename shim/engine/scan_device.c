@@ -9,7 +9,7 @@
 #include "engine/scan.h"
 #include "ledger/state.h"
 
-/* What a device is tried with, and where in the slab it lies: well behind the few result bytes that the trial uses. */
+/* The trial's memory, and where in the slab it lies: well behind the few result bytes that it uses. */
 enum {
     TRIAL_GRANULES = 64,
     TRIAL_WORDS = 16384 + 3, /* a whole number of quads and a rest */
@@ -63,7 +63,7 @@ static void trial_fill(uint32_t *words)
     memcpy(words + TRIAL_WORDS - 2, &(uint64_t){end - 1}, sizeof(end));
 }
 
-/* Does the device find in one piece just what the CPU finds? */
+/* A trial succeeds when the device finds in one piece just what the CPU finds. */
 static int trial(struct slab *results, unsigned ordinal, uint64_t offset, uint64_t bytes)
 {
     uint8_t expected[TRIAL_GRANULES] = {0}, *marks = marks_of(results),

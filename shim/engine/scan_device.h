@@ -16,7 +16,7 @@
 
 struct slab;
 
-/** What a device is known to do; core.scan. */
+/** Trust in a device; core.scan. */
 enum scan_trust {
     SCAN_UNTRIED,
     SCAN_TRUSTED,

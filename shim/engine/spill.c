@@ -20,7 +20,7 @@ enum {
     SPILL_BATCH = 8
 };
 
-/* What is to be written. */
+/* The bytes that are to be written. */
 struct wish {
     uint64_t bytes;
     uint64_t newest;      /* only blocks with a stamp up to here; 0: of any age */
@@ -108,7 +108,7 @@ static bool settle(struct step *spill)
     return !spill->result;
 }
 
-/* What came of the batch. Returns whether a chunk found no slot. */
+/* Count the batch and tell of failed writes. Returns whether a chunk found no slot. */
 static bool tell_batch(const struct step *batch, uint32_t count, uint64_t since_ns)
 {
     bool is_full = false;

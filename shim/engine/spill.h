@@ -13,7 +13,7 @@
  *  go, and copies of what is on the device. 0; -ENOSPC not everything could go. */
 int spill_make_room(uint64_t bytes);
 
-/** The same of device blocks with a stamp up to `newest`, and no host blocks; 0: of any age, and all. */
+/** Device blocks with a stamp up to `newest` alone, and no host blocks; 0: of any age, and all, as above. */
 int spill_cold(uint64_t bytes, uint64_t newest);
 
 /** Write registered memory to disk, device and host blocks, and no more than that: nothing is unmapped for it. Returns

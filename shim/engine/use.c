@@ -75,7 +75,7 @@ static uint32_t all_flags(void)
     return flags & OWNER_FLAGS;
 }
 
-/* What only graphs and calls of unknown use have. */
+/* Blocks that only graphs and calls of unknown use have. */
 static __attribute__((noinline)) uint32_t touch_more(const struct use *use)
 {
     uint64_t now = core_stamp();
@@ -163,7 +163,7 @@ static int use_restore(const struct use *use)
     for (uint32_t i = 0; use->writes && i < count; i++)
         if (core.blocks.object[list[i]].copies && !core.blocks.block[list[i]].pins[PIN_API])
             copies_void(list[i]);
-    /* What is only read keeps the copies that it comes back from. */
+    /* Blocks that are only read keep the copies that they come back from. */
     keep_copies(list, use->writes ? 0 : count, true);
     error = restore_blocks(list, count);
     keep_copies(list, use->writes ? 0 : count, false);
@@ -246,7 +246,7 @@ static int use_try(void *arg)
     return error;
 }
 
-/* The same, with the program asked for room before the call is refused. 0, or -ENOMEM with nothing pinned. */
+/* Restore the blocks, with the program asked for room before the call is refused. 0, or -ENOMEM with nothing pinned. */
 static int use_make_reachable(struct use *use)
 {
     unsigned ordinal;
