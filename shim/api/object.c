@@ -40,7 +40,7 @@ static int begin(uint64_t address, uint64_t bytes, uint32_t *out_first)
 static void describe(struct object *object, uint64_t bytes, unsigned flags, const char *name)
 {
     object->bytes = bytes;
-    object->flags = flags & EBB_RELOADABLE ? OPERAND_RELOADABLE : 0;
+    object->flags = flags & EBB_RELOADABLE ? OBJECT_RELOADABLE : 0;
     object->reload = NULL;
     log_print(object->name, sizeof(object->name), "%s", name ? name : "");
 }

@@ -76,9 +76,9 @@ static int restore_behind(uint32_t first, unsigned flags, void *stream)
     int error;
 
     if (flags & EBB_RO)
-        object->flags |= OPERAND_KEEP;
+        object->flags |= OBJECT_KEEP;
     error = restore_stream_begin(first, stream);
-    object->flags &= (uint8_t)~OPERAND_KEEP;
+    object->flags &= (uint8_t)~OBJECT_KEEP;
     return error;
 }
 

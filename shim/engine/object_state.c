@@ -22,9 +22,9 @@ int object_bring(uint32_t first)
     int error;
 
     object_hold(first);
-    object->flags |= OPERAND_KEEP;
+    object->flags |= OBJECT_KEEP;
     error = restore_block(first);
-    object->flags &= (uint8_t)~OPERAND_KEEP;
+    object->flags &= (uint8_t)~OBJECT_KEEP;
     object_let_go(first);
     return error;
 }

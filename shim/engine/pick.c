@@ -17,7 +17,7 @@ struct question {
     pick_bytes_fn bytes;
     void *arg;
     uint64_t settled; /* stamp: what came back later has not */
-    bool has_areas;   /* registered blocks are favoured */
+    bool has_shares;  /* registered blocks are favoured */
 };
 
 static uint64_t movable_bytes(uint32_t index, void *arg)
@@ -35,7 +35,7 @@ static void describe(uint32_t index, void *arg, struct candidate *out)
     out->arrival = block->id;
     out->stage = block->stage;
     out->priority = block->priority;
-    out->is_favoured = question->has_areas && block->flags & BLOCK_REGISTERED;
+    out->is_favoured = question->has_shares && block->flags & BLOCK_REGISTERED;
     out->is_settling = block->returned > question->settled;
 }
 
@@ -66,7 +66,7 @@ uint32_t pick_blocks(uint64_t want_bytes, uint64_t newest, pick_bytes_fn bytes, 
                 .scratch_count = VICTIMS_SCRATCH,
             },
         .describe = describe,
-        .is_ranked = core.is_ranked || question.has_areas,
+        .is_ranked = core.is_ranked || question.has_shares,
     };
 
     *out = picked;

@@ -249,7 +249,7 @@ static bool is_absurd(uint64_t bytes)
 }
 
 /* Operations and buffers in host memory. Empty when the program has made none. */
-static void describe_areas(char *buf, size_t size)
+static void describe_shares(char *buf, size_t size)
 {
     char operations[SIZE_TEXT_BYTES], buffers[SIZE_TEXT_BYTES];
     struct shares shares;
@@ -286,7 +286,7 @@ void refusal_host(uint64_t bytes, const char *what)
     size_format(budget.limit_bytes, limit, sizeof(limit));
     size_format(budget_room(&budget, keep_bytes), free, sizeof(free));
     describe_classes(budget.class_bytes, words, HOST_CLASS_COUNT, holds, sizeof(holds));
-    describe_areas(shares, sizeof(shares));
+    describe_shares(shares, sizeof(shares));
     log_line(absurd ? LOG_INFO : LOG_WARN,
              "host: %s of %s refused, budget %s has %s free; holds %s%s; raise with EBBTIDE_HOST_BUDGET",
              what, asked, limit, free, *holds ? holds : "nothing", shares);

@@ -36,10 +36,10 @@ int reload_callback_set(uint64_t address, ebb_reload_fn fn, void *arg)
     error = object_lock(address, &first);
     if (!error) {
         object = &core.blocks.object[first];
-        error = !(object->flags & OPERAND_RELOADABLE) ? -EINVAL : !fn && any_dropped(first) ? -EBUSY : 0;
+        error = !(object->flags & OBJECT_RELOADABLE) ? -EINVAL : !fn && any_dropped(first) ? -EBUSY : 0;
         if (!error) {
             object->reload = fn;
-            object->reload_callback_arg = arg;
+            object->reload_arg = arg;
         }
         lock_release(&core.lock);
     }
@@ -66,7 +66,7 @@ int reload_callback_fill(uint32_t first, uint32_t granule, void *memory)
     }
     running = true;
     error = object.reload((void *)(uintptr_t)granule_address(&core.blocks, first), offset, memory, bytes,
-                          object.reload_callback_arg);
+                          object.reload_arg);
     running = false;
     if (!error)
         return 0;

@@ -18,7 +18,7 @@ struct step restore_chunk_begin(uint32_t first, uint32_t granule)
         .slab = (uintptr_t)chunk->slab,
         .from_disk = chunk->state == CHUNK_DISK,
         .dropped = chunk_dropped(chunk),
-        .keep = core.blocks.block[first].flags & BLOCK_REGISTERED && object->flags & OPERAND_KEEP &&
+        .keep = core.blocks.block[first].flags & BLOCK_REGISTERED && object->flags & OBJECT_KEEP &&
                 !object->reload,
     };
 

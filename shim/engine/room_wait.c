@@ -20,14 +20,14 @@ bool room_wait(unsigned ordinal, uint64_t bytes, uint64_t wait_ms)
 {
     struct timespec until = core_until(wait_ms * UINT64_C(1000000));
     uint64_t ticket,
-        *need_bytes = ordinal == NEED_HOST ? &core.host_need_bytes : &core.devices[ordinal].need_bytes;
+        *wanted_bytes = ordinal == ROOM_HOST ? &core.host_wanted_bytes : &core.devices[ordinal].wanted_bytes;
     bool served;
 
     if (!wait_ms || !monitor_runs())
         return false;
     lock_acquire(&core.lock);
-    *need_bytes += bytes;
-    ticket = atomic_fetch_add(&core.room_waits_told, 1) + 1;
+    *wanted_bytes += bytes;
+    ticket = atomic_fetch_add(&core.room_waits_begun, 1) + 1;
     lock_release(&core.lock);
     monitor_call();
     lock_acquire(&core.lock);
@@ -41,12 +41,12 @@ bool room_wait(unsigned ordinal, uint64_t bytes, uint64_t wait_ms)
 /* The mover waits for threads that use the device, and nobody may wait for the mover in its name. */
 bool core_host_wait_room(uint64_t bytes, uint64_t wait_ms)
 {
-    return core_active() && !mover_mine && !gate_inside() && room_wait(NEED_HOST, bytes, wait_ms);
+    return core_active() && !mover_mine && !gate_inside() && room_wait(ROOM_HOST, bytes, wait_ms);
 }
 
 bool room_wait_pending(void)
 {
-    return atomic_load(&core.room_waits_told) != atomic_load(&core.room_waits_served);
+    return atomic_load(&core.room_waits_begun) != atomic_load(&core.room_waits_served);
 }
 
 /* Idle slabs first, then blocks to disk. */
@@ -67,12 +67,12 @@ void room_wait_serve(void)
     uint64_t bytes[DEVICE_MAX], host_bytes, ticket;
 
     lock_acquire(&core.lock);
-    ticket = atomic_load(&core.room_waits_told);
-    host_bytes = core.host_need_bytes;
-    core.host_need_bytes = 0;
+    ticket = atomic_load(&core.room_waits_begun);
+    host_bytes = core.host_wanted_bytes;
+    core.host_wanted_bytes = 0;
     for (unsigned i = 0; i < core.device->count; i++) {
-        bytes[i] = core.devices[i].need_bytes;
-        core.devices[i].need_bytes = 0;
+        bytes[i] = core.devices[i].wanted_bytes;
+        core.devices[i].wanted_bytes = 0;
     }
     lock_release(&core.lock);
     for (unsigned i = 0; i < core.device->count; i++) {

@@ -16,7 +16,7 @@
 #include "tier/device.h"
 
 /** In place of an ordinal: the host's budget. */
-#define NEED_HOST DEVICE_MAX
+#define ROOM_HOST DEVICE_MAX
 
 /** Wait up to `wait_ms` for `bytes` more on the device. False: nobody made room in time, or nobody is there to make
  *  it. */

@@ -146,9 +146,9 @@ static void keep_copies(const uint32_t *list, uint32_t count, bool keep)
         if (!(core.blocks.block[list[i]].flags & BLOCK_REGISTERED))
             continue;
         if (keep)
-            core.blocks.object[list[i]].flags |= OPERAND_KEEP;
+            core.blocks.object[list[i]].flags |= OBJECT_KEEP;
         else
-            core.blocks.object[list[i]].flags &= (uint8_t)~OPERAND_KEEP;
+            core.blocks.object[list[i]].flags &= (uint8_t)~OBJECT_KEEP;
     }
 }
 

@@ -138,8 +138,8 @@ struct block {
 #define OWNER_FLAGS  (OWNER_AWAY | OWNER_GONE | OWNER_COPIED)
 
 enum object_flag {
-    OPERAND_KEEP = 1,       /**< what comes back keeps its copy; the role's */
-    OPERAND_RELOADABLE = 2, /**< registered as such */
+    OBJECT_KEEP = 1,       /**< what comes back keeps its copy; the role's */
+    OBJECT_RELOADABLE = 2, /**< registered as such */
 };
 
 /** What the program said about a block that it registered; all zeros for others. core.lock. */
@@ -153,7 +153,7 @@ struct object {
     uint8_t flags;            /**< enum object_flag */
     char name[24];            /**< ended by NUL */
     int (*reload)(void *ptr, size_t offset, void *memory, size_t bytes, void *arg); /**< NULL: it is saved */
-    void *reload_callback_arg;
+    void *reload_arg;
 };
 
 struct blocks {

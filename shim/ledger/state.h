@@ -48,7 +48,7 @@ struct device_state {
     _Atomic uint32_t chunk_max_granules; /**< largest chunk so far: what the staging reserve is */
     _Atomic uint64_t away_bytes;         /**< bytes of blocks that are not resident */
     _Atomic uint64_t others_bytes; /**< held on the device and not by us, when the monitor last looked */
-    uint64_t need_bytes;           /**< that allocations wait for */
+    uint64_t wanted_bytes;         /**< that allocations wait for */
     _Atomic uint64_t
         waited_ms; /**< longest wait in vain for what it has not ended since; 0: none. drain.c's */
     struct share_books shares; /**< of blocks */
@@ -71,7 +71,7 @@ struct core {
     uint64_t reserved_base, reserved_bytes; /**< what the driver reserved; blocks begin a little above */
     struct device_state devices[DEVICE_MAX];
     struct budget host_budget;
-    uint64_t host_need_bytes; /**< with lock: what allocations of the heap wait for */
+    uint64_t host_wanted_bytes; /**< with lock: what allocations of the heap wait for */
     struct host_share host_share;
     struct recycler slabs;
     bool mapped; /**< evicted blocks stay mapped (else strict) */
@@ -82,9 +82,9 @@ struct core {
     _Atomic bool disk_off; /**< after a failed save the tier takes nothing more */
     struct executors executors;
 
-    uint64_t role_next, role_now;                        /**< tickets of the mover's role */
-    _Atomic uint64_t room_waits_told, room_waits_served; /**< tickets of room_wait.h; written with lock */
-    uint8_t scan[DEVICE_MAX];                            /**< the role's: enum scan_trust, of each device */
+    uint64_t role_next, role_now;                         /**< tickets of the mover's role */
+    _Atomic uint64_t room_waits_begun, room_waits_served; /**< tickets of room_wait.h; written with lock */
+    uint8_t scan[DEVICE_MAX];                             /**< the role's: enum scan_trust, of each device */
     bool unreadable; /**< the role's: some chunk's bytes could not be read back */
     bool scanning;   /**< with lock: every block is being read, none is given back meanwhile */
     _Atomic uint64_t closed_in_vain; /**< tries to come to rest that ran out of time, or were known to */

@@ -70,12 +70,12 @@ Test(heap_room, heap_is_patient_and_asks_once)
     pthread_t thread;
 
     start();
-    told = core.room_waits_told;
+    told = core.room_waits_begun;
     mover_take();
     pthread_create(&thread, NULL, take, &got_bytes);
-    cr_assert(world_grows(&core.room_waits_told, told), "somebody waits for room");
+    cr_assert(world_grows(&core.room_waits_begun, told), "somebody waits for room");
     nanosleep(&busy, NULL);
-    cr_expect_eq(core.room_waits_told, told + 1);
+    cr_expect_eq(core.room_waits_begun, told + 1);
     mover_give();
     pthread_join(thread, NULL);
     cr_expect_eq(got_bytes, 12 * MIB);
