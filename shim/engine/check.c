@@ -7,6 +7,15 @@
 #include "base/log.h"
 #include "ledger/busy.h"
 
+#define IN(state) (1u << (state))
+
+/* States of chunks: on the device, with a slab, possibly mapped host memory. */
+enum {
+    HERE = IN(CHUNK_RESIDENT) | IN(CHUNK_LEAVING),
+    SLAB = IN(CHUNK_HOST) | IN(CHUNK_SPILLING) | IN(CHUNK_UNMAPPING) | IN(CHUNK_BROKEN),
+    MAPPED = IN(CHUNK_HOST) | IN(CHUNK_RETURNING) | IN(CHUNK_UNMAPPING)
+};
+
 static char sentence[200];
 static bool holds;
 
@@ -23,9 +32,22 @@ static void __attribute__((format(printf, 2, 3))) expect(bool condition, const c
     va_end(args);
 }
 
-static bool is_here(const struct chunk *chunk)
+static void expect_equal(const char *what, unsigned of, uint64_t told, uint64_t found)
 {
-    return chunk->state == CHUNK_RESIDENT || chunk->state == CHUNK_LEAVING;
+    expect(told == found, "%s %u: %llu told, %llu found", what, of, (unsigned long long)told,
+           (unsigned long long)found);
+}
+
+/* Memory in the hands of a step or of a block that is being built is charged, too. */
+static void expect_covers(const char *what, unsigned of, uint64_t charged, uint64_t found)
+{
+    expect(charged >= found, "%s %u: %llu charged, %llu found", what, of, (unsigned long long)charged,
+           (unsigned long long)found);
+}
+
+static bool is_in(const struct chunk *chunk, uint32_t states)
+{
+    return states >> chunk->state & 1;
 }
 
 /* A chunk has what its state says, and nothing else. */
@@ -33,36 +55,32 @@ static void check_chunk(uint32_t first, uint32_t granule)
 {
     const struct block *block = &core.blocks.block[first];
     const struct chunk *chunk = &core.blocks.chunk[granule];
-    unsigned state = chunk->state;
+    bool has_slot = chunk->slot != SLOT_NONE;
 
-    expect(state < CHUNK_STATE_COUNT && state != CHUNK_IDLE &&
-               (state != CHUNK_NONE || block->flags & BLOCK_DEAD),
-           "chunk %u is in state %u", granule, state);
-    expect((chunk->handle != 0) == is_here(chunk), "chunk %u of state %u: handle %llu", granule, state,
-           (unsigned long long)chunk->handle);
-    if (state == CHUNK_HOST || state == CHUNK_SPILLING || state == CHUNK_UNMAPPING || state == CHUNK_BROKEN)
-        expect(chunk->slab, "chunk %u of state %u has no slab", granule, state);
-    if (state == CHUNK_DISK || (state == CHUNK_RESIDENT && !chunk->copied))
-        expect(!chunk->slab, "chunk %u of state %u has a slab", granule, state);
-    expect(state != CHUNK_DISK || chunk->slot != SLOT_NONE || block_reloadable(&core.blocks, first),
+    expect(is_in(chunk, HERE | SLAB | MAPPED | IN(CHUNK_DISK)) ||
+               (chunk->state == CHUNK_NONE && block->flags & BLOCK_DEAD),
+           "chunk %u is in state %u", granule, chunk->state);
+    expect(!chunk->handle == !is_in(chunk, HERE), "chunk %u of state %u: handle", granule, chunk->state);
+    expect(chunk->slab || !is_in(chunk, SLAB), "chunk %u of state %u has no slab", granule, chunk->state);
+    expect(!chunk->slab || chunk->copied || !is_in(chunk, IN(CHUNK_DISK) | IN(CHUNK_RESIDENT)),
+           "chunk %u of state %u has a slab", granule, chunk->state);
+    expect(has_slot || chunk->state != CHUNK_DISK || block_reloadable(&core.blocks, first),
            "chunk %u on disk has no slot", granule);
-    expect(!chunk->mapped || state == CHUNK_HOST || state == CHUNK_RETURNING || state == CHUNK_UNMAPPING,
-           "chunk %u of state %u: mapped", granule, state);
-    expect(!chunk->copied || (is_here(chunk) && block->flags & BLOCK_REGISTERED &&
-                              (chunk->slab || chunk->slot != SLOT_NONE)),
-           "chunk %u of state %u: copied", granule, state);
+    expect(!chunk->mapped || is_in(chunk, MAPPED), "chunk %u of state %u: mapped", granule, chunk->state);
+    expect(!chunk->copied ||
+               (is_in(chunk, HERE) && block->flags & BLOCK_REGISTERED && (chunk->slab || has_slot)),
+           "chunk %u of state %u: copied", granule, chunk->state);
 }
 
-static void add_chunk(uint32_t first, const struct chunk *chunk, struct core_sums *sums)
+static void add_chunk(const struct block *block, const struct chunk *chunk, struct core_sums *sums)
 {
-    const struct block *block = &core.blocks.block[first];
     uint64_t bytes = chunk_bytes(chunk);
 
     if (chunk->state == CHUNK_NONE)
         return;
     sums->slab_bytes += chunk->slab ? bytes : 0;
     sums->slot_bytes += chunk->slot != SLOT_NONE ? bytes : 0;
-    if (is_here(chunk)) {
+    if (is_in(chunk, HERE)) {
         sums->resident_bytes[block->ordinal] += bytes;
         if (block->share != SHARE_OPERATION)
             sums->share_bytes[block->ordinal][block->share] += bytes;
@@ -79,30 +97,26 @@ static void check_entries(uint32_t first, uint32_t copies)
     uint32_t flags = copies && !block->pins[PIN_API] ? OWNER_COPIED : 0;
 
     chunks_each(g, &core.blocks, first)
-        if (!is_here(&core.blocks.chunk[g]))
+        if (!is_in(&core.blocks.chunk[g], HERE))
             flags |= core.blocks.chunk[g].mapped ? OWNER_AWAY : OWNER_AWAY | OWNER_GONE;
-    for (uint32_t i = 0; i < block->granules; i++) {
-        uint32_t entry = owner_at(&core.blocks, first + i);
-
-        expect(entry == ((first + 1) | flags | (entry & OWNER_COPIED)),
-               "block %u: the owner entry of granule %u does not fit its chunks", first, i);
-    }
+    for (uint32_t g = first; g < first + block->granules; g++)
+        expect_equal("owner entry", g, owner_at(&core.blocks, g),
+                     (first + 1) | flags | (owner_at(&core.blocks, g) & OWNER_COPIED));
 }
 
 /* A block counts where it belongs, and is in the queue that goes with it. */
 static void check_share(uint32_t first)
 {
+    static const uint8_t queue_of[SHARE_COUNT] = {
+        [SHARE_OPERATION] = QUEUE_OPERATIONS, [SHARE_BUFFER] = QUEUE_BUFFERS};
     const struct block *block = &core.blocks.block[first];
     enum share share = block->pins[PIN_API]              ? SHARE_OPERATION
                        : block_pinned(block)             ? SHARE_FIXED
                        : block->flags & BLOCK_REGISTERED ? SHARE_BUFFER
                                                          : SHARE_LOOSE;
 
-    expect(block->share == share, "block %u counts as %u, not %u", first, block->share, share);
-    expect(core.blocks.object[first].entry.queue == (share == SHARE_OPERATION ? QUEUE_OPERATIONS
-                                                     : share == SHARE_BUFFER  ? QUEUE_BUFFERS
-                                                                              : QUEUE_NONE),
-           "block %u is in queue %u", first, core.blocks.object[first].entry.queue);
+    expect_equal("share of block", first, block->share, share);
+    expect_equal("queue of block", first, core.blocks.object[first].entry.queue, queue_of[share]);
 }
 
 static void check_block(uint32_t first, struct core_sums *sums)
@@ -116,14 +130,13 @@ static void check_block(uint32_t first, struct core_sums *sums)
         sums->share_bytes[block->ordinal][SHARE_OPERATION] += block->granules * GRANULE_BYTES;
     chunks_each(g, &core.blocks, first) {
         check_chunk(first, g);
-        add_chunk(first, &core.blocks.chunk[g], sums);
+        add_chunk(block, &core.blocks.chunk[g], sums);
         copies += core.blocks.chunk[g].copied;
     }
-    expect(core.blocks.object[first].copies == copies, "block %u: %u copies, %u found", first,
-           core.blocks.object[first].copies, copies);
+    expect_equal("copies of block", first, core.blocks.object[first].copies, copies);
     if (!block_alive(block))
         return;
-    expect(atomic_load(&core.blocks.stamp[first]) != 0, "block %u has no stamp", first);
+    expect(atomic_load(&core.blocks.stamp[first]), "block %u has no stamp", first);
     check_share(first);
     check_entries(first, copies);
 }
@@ -137,50 +150,31 @@ static uint64_t idle_items(const struct recycler *recycler)
     return bytes;
 }
 
-/* Freed blocks that are still mapped, and idle handles. */
-static void check_idle(unsigned ordinal, struct core_sums *sums)
-{
-    const struct device_state *device = &core.devices[ordinal];
-
-    for (unsigned granules = 1; granules <= RECYCLER_CLASSES; granules++)
-        for (unsigned i = 0; i < device->idle_blocks.count[granules]; i++) {
-            uint32_t first = device->idle_blocks.first[granules][i];
-
-            sums->granules += granules;
-            sums->idle_bytes[ordinal] += granules * GRANULE_BYTES;
-            for (uint32_t g = first; g < first + granules; g += core.blocks.chunk[g].granules)
-                expect(core.blocks.chunk[g].state == CHUNK_IDLE, "idle chunk %u is in state %u", g,
-                       core.blocks.chunk[g].state);
-        }
-    sums->idle_bytes[ordinal] += idle_items(&device->handles);
-}
-
 static void check_device(unsigned ordinal, struct core_sums *sums)
 {
     const struct device_state *device = &core.devices[ordinal];
-    const struct budget *budget = &device->budget;
 
-    check_idle(ordinal, sums);
-    expect(budget->class_bytes[CLASS_BLOCK] >= sums->resident_bytes[ordinal],
-           "device %u: %llu bytes charged, %llu resident", ordinal,
-           (unsigned long long)budget->class_bytes[CLASS_BLOCK],
-           (unsigned long long)sums->resident_bytes[ordinal]);
+    sums->idle_bytes[ordinal] = idle_items(&device->handles);
+    for (unsigned granules = 1; granules <= RECYCLER_CLASSES; granules++) {
+        const uint32_t *first = device->idle_blocks.first[granules],
+                       count = device->idle_blocks.count[granules];
+
+        sums->granules += count * granules;
+        sums->idle_bytes[ordinal] += count * granules * GRANULE_BYTES;
+        for (uint32_t i = 0; i < count; i++)
+            for (uint32_t g = first[i]; g < first[i] + granules; g += core.blocks.chunk[g].granules)
+                expect_equal("state of idle chunk", g, core.blocks.chunk[g].state, CHUNK_IDLE);
+    }
+    expect_covers("device", ordinal, device->budget.class_bytes[CLASS_BLOCK], sums->resident_bytes[ordinal]);
     for (unsigned share = SHARE_FIXED; share < SHARE_COUNT; share++)
-        expect(device->shares.bytes[share] == sums->share_bytes[ordinal][share],
-               "device %u: %llu bytes in share %u, %llu found", ordinal,
-               (unsigned long long)device->shares.bytes[share], share,
-               (unsigned long long)sums->share_bytes[ordinal][share]);
-    expect(budget->idle_bytes == sums->idle_bytes[ordinal], "device %u: %llu bytes idle, %llu found", ordinal,
-           (unsigned long long)budget->idle_bytes, (unsigned long long)sums->idle_bytes[ordinal]);
-    expect(!core_places() || !budget->idle_bytes, "device %u: freed memory is kept", ordinal);
-    expect(device->away_bytes == sums->away_bytes[ordinal], "device %u: %llu bytes away, %llu found", ordinal,
-           (unsigned long long)device->away_bytes, (unsigned long long)sums->away_bytes[ordinal]);
+        expect_equal("share", share, device->shares.bytes[share], sums->share_bytes[ordinal][share]);
+    expect_equal("idle on device", ordinal, device->budget.idle_bytes, sums->idle_bytes[ordinal]);
+    expect(!core_places() || !device->budget.idle_bytes, "device %u: freed memory is kept", ordinal);
+    expect_equal("away from device", ordinal, device->away_bytes, sums->away_bytes[ordinal]);
 }
 
 const char *core_check_locked(struct core_sums *out)
 {
-    const struct budget *budget = &core.host_budget;
-
     *out = (struct core_sums){0};
     holds = true;
     if (!core_active())
@@ -190,15 +184,12 @@ const char *core_check_locked(struct core_sums *out)
     for (unsigned i = 0; i < core.device->count; i++)
         check_device(i, out);
     out->idle_slab_bytes = idle_items(&core.slabs);
-    expect(budget->class_bytes[HOST_TIER] >= out->slab_bytes, "host: %llu bytes charged, %llu in slabs",
-           (unsigned long long)budget->class_bytes[HOST_TIER], (unsigned long long)out->slab_bytes);
-    expect(budget->idle_bytes == out->idle_slab_bytes, "host: %llu bytes idle, %llu found",
-           (unsigned long long)budget->idle_bytes, (unsigned long long)out->idle_slab_bytes);
-    expect(core.away_unproven == out->unproven, "away_unproven is %u, found %u", core.away_unproven,
-           out->unproven);
-    expect(core.blocks.alive == out->alive, "%u blocks alive, %u found", core.blocks.alive, out->alive);
-    expect(core_places() || core.blocks.arena.taken >= out->granules,
-           "%u granules of address taken, %u found", core.blocks.arena.taken, out->granules);
+    expect_covers("host", 0, core.host_budget.class_bytes[HOST_TIER], out->slab_bytes);
+    expect_equal("idle on host", 0, core.host_budget.idle_bytes, out->idle_slab_bytes);
+    expect_equal("away_unproven", 0, core.away_unproven, out->unproven);
+    expect_equal("blocks alive", 0, core.blocks.alive, out->alive);
+    if (!core_places())
+        expect_covers("granules", 0, core.blocks.arena.taken, out->granules);
     return holds ? NULL : sentence;
 }
 

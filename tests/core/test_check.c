@@ -109,7 +109,7 @@ static bool move_tells(const char *check)
     unlink(path);
     cr_assert_eq(core_free(address), 0);
     world_finish(&world);
-    return strstr(text, "check: device 0: 1 bytes away, 0 found");
+    return strstr(text, "check: away from device 0: 1 told, 0 found");
 }
 
 Test(check, a_move_tells_it_where_the_option_asks)
