@@ -1,78 +1,101 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lock.h - every lock of the library, and the order in which they are taken.
+ * lock.h - the library's locks, and the one order in which a thread takes them.
  *
- * A thread takes locks in the order of the list below: while it holds one it takes none that stands above it.
+ * Order    lock.def, one row a lock. It is checked at run time in debug builds (-Dbuildtype=debug) and under the
+ *          sanitizers (-Db_sanitize), which scripts/test runs the suites unit, core and fuzz with; meson.build defines
+ *          EBB_LOCK_CHECKS for them. In all other builds a lock is its mutex, and no more.
+ * Checked  a lock that is taken while one of its rank or of a later one is held; one that is released and not held; a wait
+ *          or what takes its time (lock_assert_none) while a short lock is held. A line on standard error then names
+ *          the ranks, and the process aborts.
+ * Threads  a thread's held locks are a list in its static storage: no call here allocates, and all may be called inside
+ *          malloc, in signal handlers that take only what the thread they interrupt does not hold, and around fork. A
+ *          forked child has its thread's list, and takes out of it what it makes anew with lock_init.
+ * Without  a rank are flags that nobody waits for, and a pthread_once that makes a key.
  */
 #ifndef EBB_LOCK_H
 #define EBB_LOCK_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <time.h>
 
 enum lock_rank {
-    LOCK_START,
-    LOCK_POOLS,
-    LOCK_GRAPHS,
-    LOCK_MODULES,
-    LOCK_IPC_OPENING,
-    LOCK_IPC,
-    LOCK_CAPTURE,
-    LOCK_CONTEXTS,
-    LOCK_HOME,
-    LOCK_KERNELS,
-    LOCK_DRIVER_MEMORY,
-    LOCK_PATIENCE,
-    LOCK_FAULTS_START,
-    LOCK_HOST_BLOCKS,
-    LOCK_FIGURES,
-    LOCK_HEAP_ENDED,
-    LOCK_HEAP_RECALL,
-    LOCK_HEAP,
-    LOCK_CORE,
-    LOCK_SLABS,
-    LOCK_MONITOR,
-    LOCK_PRESSURE,
-    LOCK_DISK_OPENING,
-    LOCK_DISK,
-    LOCK_DISK_EXECUTOR,
-    LOCK_COPY_EXECUTOR,
-    LOCK_UNFINISHED,
-    LOCK_SYNC,
-    LOCK_TABLE,
-    LOCK_SERVE,
-    LOCK_SLOT,
-    LOCK_DESCRIPTORS,
-    LOCK_HEAP_POOL
+#define LOCK(name, kind) LOCK_##name,
+#include "base/lock.def"
+#undef LOCK
 };
+
+/** The rank of a lock, as its holder's list has it. By itself that of something that is held like a lock. */
+struct lock_tag {
+#ifdef EBB_LOCK_CHECKS
+    enum lock_rank rank;
+    bool reads_again; /**< a thread that reads it may do so once more, wherever it stands */
+#endif
+};
+
+#ifdef EBB_LOCK_CHECKS
+#define LOCK_TAG(rank_)                                                                                      \
+    {                                                                                                        \
+        .rank = (rank_)                                                                                      \
+    }
+#define LOCK_TAG_AGAIN(rank_)                                                                                \
+    {                                                                                                        \
+        .rank = (rank_), .reads_again = true                                                                 \
+    }
+/** May the thread take it now? Then it has it, from lock_hold to lock_let_go. */
+void lock_order(const struct lock_tag *tag);
+void lock_order_read(const struct lock_tag *tag);
+void lock_hold(const struct lock_tag *tag);
+void lock_let_go(const struct lock_tag *tag);
+/** The thread has it no more, if it had. */
+void lock_forget(const struct lock_tag *tag);
+/** In front of what takes its time: the thread holds no short lock. */
+void lock_assert_none(void);
+#else
+#define LOCK_TAG(rank)                                                                                       \
+    {                                                                                                        \
+    }
+#define LOCK_TAG_AGAIN(rank) LOCK_TAG(rank)
+#define lock_order(tag)      ((void)(tag))
+#define lock_order_read(tag) ((void)(tag))
+#define lock_hold(tag)       ((void)(tag))
+#define lock_let_go(tag)     ((void)(tag))
+#define lock_forget(tag)     ((void)(tag))
+#define lock_assert_none()   ((void)0)
+#endif
 
 struct lock {
     pthread_mutex_t mutex;
+    struct lock_tag tag;
 };
 
-/** Taken by many that read, or by one that writes. */
+/** Taken by many that read, or by one that writes. A thread may read again what it reads. */
 struct lock_shared {
     pthread_rwlock_t rwlock;
+    struct lock_tag tag;
 };
 
 #define LOCK_INIT(rank)                                                                                      \
     {                                                                                                        \
-        .mutex = PTHREAD_MUTEX_INITIALIZER                                                                   \
+        .mutex = PTHREAD_MUTEX_INITIALIZER, .tag = LOCK_TAG(rank)                                            \
     }
 #define LOCK_SHARED_INIT(rank)                                                                               \
     {                                                                                                        \
-        .rwlock = PTHREAD_RWLOCK_INITIALIZER                                                                 \
+        .rwlock = PTHREAD_RWLOCK_INITIALIZER, .tag = LOCK_TAG_AGAIN(rank)                                    \
     }
-/** A writer that waits keeps new readers out. No thread reads twice. */
+/** A writer that waits keeps new readers out, and no thread reads twice. */
 #define LOCK_SHARED_INIT_FOR_WRITERS(rank)                                                                   \
     {                                                                                                        \
-        .rwlock = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP                                          \
+        .rwlock = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP, .tag = LOCK_TAG(rank)                   \
     }
 
 /** Also in a forked child, where nobody is left to release it. */
 static inline void lock_init(struct lock *lock, enum lock_rank rank)
 {
     (void)rank;
+    lock_forget(&lock->tag);
+    lock->tag = (struct lock_tag)LOCK_TAG(rank);
     pthread_mutex_init(&lock->mutex, NULL);
 }
 
@@ -83,21 +106,32 @@ static inline void lock_destroy(struct lock *lock)
 
 static inline void lock_acquire(struct lock *lock)
 {
+    lock_order(&lock->tag);
     pthread_mutex_lock(&lock->mutex);
+    lock_hold(&lock->tag);
 }
 
 static inline void lock_release(struct lock *lock)
 {
+    lock_let_go(&lock->tag);
     pthread_mutex_unlock(&lock->mutex);
 }
 
-/** 0 or EBUSY. */
+/** 0 or EBUSY. In any order, since it waits for nobody. */
 static inline int lock_try(struct lock *lock)
 {
-    return pthread_mutex_trylock(&lock->mutex);
+    int error = pthread_mutex_trylock(&lock->mutex);
+
+    if (!error)
+        lock_hold(&lock->tag);
+    return error;
 }
 
-/** Release the lock until the condition is signalled. No other lock is held. */
+#ifdef EBB_LOCK_CHECKS
+void lock_wait(pthread_cond_t *condition, struct lock *lock);
+int lock_wait_until(pthread_cond_t *condition, struct lock *lock, const struct timespec *until);
+#else
+/** Let go of the lock until the condition is told. */
 static inline void lock_wait(pthread_cond_t *condition, struct lock *lock)
 {
     pthread_cond_wait(condition, &lock->mutex);
@@ -108,19 +142,25 @@ static inline int lock_wait_until(pthread_cond_t *condition, struct lock *lock, 
 {
     return pthread_cond_clockwait(condition, &lock->mutex, CLOCK_MONOTONIC, until);
 }
+#endif
 
 static inline void lock_shared_read(struct lock_shared *lock)
 {
+    lock_order_read(&lock->tag);
     pthread_rwlock_rdlock(&lock->rwlock);
+    lock_hold(&lock->tag);
 }
 
 static inline void lock_shared_write(struct lock_shared *lock)
 {
+    lock_order(&lock->tag);
     pthread_rwlock_wrlock(&lock->rwlock);
+    lock_hold(&lock->tag);
 }
 
 static inline void lock_shared_release(struct lock_shared *lock)
 {
+    lock_let_go(&lock->tag);
     pthread_rwlock_unlock(&lock->rwlock);
 }
 

@@ -15,6 +15,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/lock.h"
+
 #define LOG_LINE_BYTES 512
 #define LOG_WARNINGS   32
 
@@ -51,7 +53,8 @@ static inline bool log_wants(enum log_level level)
 }
 
 /* Write a line if its level is wanted; the arguments are not evaluated otherwise. */
-#define log_line(_level, ...) (log_wants(_level) ? log_write(_level, __VA_ARGS__) : (void)0)
+#define log_line(_level, ...)                                                                                \
+    (lock_assert_none(), log_wants(_level) ? log_write(_level, __VA_ARGS__) : (void)0)
 
 /* The line without the check. Use log_line. */
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -253,6 +253,7 @@ static int push_home(unsigned ordinal)
 
 int context_enter(unsigned ordinal, struct entered *out)
 {
+    lock_assert_none();
     lock_shared_read(&alive);
     out->mode = quiet_begin();
     lock_acquire(&home_lock);

@@ -39,7 +39,6 @@
 #define SHARED_BASE ((uint64_t)1 << 32)
 #define SHARED_END  ((uint64_t)1 << 48)
 
-static struct lock host_starting = LOCK_INIT(LOCK_START);
 static struct copy_executor copier;
 static struct disk_executor writer;
 
@@ -154,7 +153,7 @@ void core_host_start(const struct options *options)
 {
     if (core_host_active())
         return;
-    lock_acquire(&host_starting);
+    lock_acquire(&core_starting);
     if (!core_host_active()) {
         if (core.options) /* it was started and finished before; a fresh one is zero, and large */
             core = (struct core){0};
@@ -172,19 +171,7 @@ void core_host_start(const struct options *options)
         atomic_store(&core.host_active, true);
         shrink_open(core.host_budget.limit_bytes);
     }
-    lock_release(&host_starting);
-}
-
-void core_host_lock(void)
-{
-    lock_acquire(&host_starting);
-    lock_acquire(&core.lock);
-}
-
-void core_host_unlock(void)
-{
-    lock_release(&core.lock);
-    lock_release(&host_starting);
+    lock_release(&core_starting);
 }
 
 int core_start(const struct options *options, struct device *device)

@@ -125,11 +125,6 @@ bool core_host_wait_room(uint64_t bytes, uint64_t wait_ms);
 /** Host memory was refused, `what` of it: count it, say it. */
 void core_host_refused(uint64_t bytes, const char *what);
 
-/** Around fork: the host has started or has not, and its ledger is in order, in the child. Nothing else may be called
- *  between. */
-void core_host_lock(void);
-void core_host_unlock(void);
-
 /** Evict what can be evicted so that the driver can allocate `bytes` itself after it said that it is full.
  *  Returns the bytes given back to the driver, 0 when nothing more can move. */
 uint64_t core_relieve(unsigned ordinal, uint64_t bytes);

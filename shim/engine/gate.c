@@ -13,12 +13,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/lock.h"
 #include "base/log.h"
 
 struct gate gate;
 __thread struct gate_slot *gate_slot_mine __attribute__((tls_model("initial-exec")));
 
 static pthread_key_t slot_key;
+static const struct lock_tag owner = LOCK_TAG(LOCK_GATE);
 static pthread_once_t slot_key_once = PTHREAD_ONCE_INIT;
 static bool slot_key_made;
 
@@ -186,6 +188,8 @@ static void fence_from_now_on(void)
 
 int gate_close(uint64_t (*now_ns)(void *arg), void *arg, uint64_t deadline_ns)
 {
+    lock_order(&owner);
+    lock_hold(&owner);
 #ifdef EBB_WITHOUT_GATE /* a negative control: users pass, the owner waits for nobody */
     (void)now_ns, (void)arg, (void)deadline_ns;
     return 0;
@@ -213,6 +217,7 @@ int gate_close(uint64_t (*now_ns)(void *arg), void *arg, uint64_t deadline_ns)
 
 void gate_open(void)
 {
+    lock_let_go(&owner);
     atomic_store(&gate.closed, 0);
     futex(&gate.closed, FUTEX_WAKE, INT_MAX, 0);
 }

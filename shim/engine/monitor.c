@@ -32,7 +32,7 @@ static struct {
     pthread_cond_t changed;
     pthread_t thread;
     _Atomic bool running, parked;
-    bool stop, ended, told[DEVICE_MAX];
+    bool starting, stop, ended, told[DEVICE_MAX];
     uint64_t look_ns; /* when the machine is asked again; the tick's own, as all below */
     uint64_t device_excess_bytes[DEVICE_MAX],
         host_excess_bytes;           /* what it said, less what was done about it */
@@ -311,15 +311,26 @@ static void *monitor_run(void *arg)
 static void monitor_start(void)
 {
     sigset_t all, old;
+    bool starts;
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     lock_acquire(&monitor.lock);
-    if (!monitor.running && !atomic_load(&core.leaving)) {
+    starts = !monitor.running && !monitor.starting && !atomic_load(&core.leaving);
+    if (starts) {
+        monitor.starting = true;
         monitor.stop = monitor.ended = false;
-        monitor.running = pthread_create(&monitor.thread, NULL, monitor_run, NULL) == 0;
     }
     lock_release(&monitor.lock);
+    if (starts) { /* without the lock: a new thread allocates, and that may end up here again */
+        bool runs = pthread_create(&monitor.thread, NULL, monitor_run, NULL) == 0;
+
+        lock_acquire(&monitor.lock);
+        monitor.running = runs;
+        monitor.starting = false;
+        pthread_cond_broadcast(&monitor.changed);
+        lock_release(&monitor.lock);
+    }
     pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
@@ -359,9 +370,11 @@ bool monitor_stop(const struct timespec *until)
     bool was, ended;
 
     lock_acquire(&monitor.lock);
-    was = monitor.running;
     monitor.stop = true;
     pthread_cond_broadcast(&monitor.changed);
+    while (monitor.starting && lock_wait_until(&monitor.changed, &monitor.lock, until) == 0)
+        ;
+    was = monitor.running || monitor.starting;
     while (was && !monitor.ended && !pthread_equal(monitor.thread, pthread_self()) &&
            lock_wait_until(&monitor.changed, &monitor.lock, until) == 0)
         ;
@@ -378,6 +391,6 @@ void monitor_forked(void)
 {
     lock_init(&monitor.lock, LOCK_MONITOR);
     pthread_cond_init(&monitor.changed, NULL);
-    monitor.running = false;
+    monitor.running = monitor.starting = false;
     monitor.parked = false;
 }

@@ -15,6 +15,7 @@
 #include "ledger/state.h"
 
 __thread bool mover_mine;
+static const struct lock_tag role = LOCK_TAG(LOCK_ROLE);
 
 /* Re-entry from a reload callback is forbidden; counting it avoids a deadlock if it happens. */
 static __thread unsigned nested;
@@ -36,11 +37,13 @@ void mover_take_beside(void)
         nested++;
         return;
     }
+    lock_order(&role);
     lock_acquire(&core.lock);
     ticket = core.role_next++;
     while (core.role_now != ticket)
         lock_wait(&core.changed, &core.lock);
     lock_release(&core.lock);
+    lock_hold(&role);
     mover_mine = true;
 }
 
@@ -52,6 +55,7 @@ void mover_give(void)
     }
     host_share_settle(); /* whatever has come to the host meanwhile */
     core_check_move();
+    lock_let_go(&role);
     mover_mine = false;
     lock_acquire(&core.lock);
     core.role_now++;

@@ -41,6 +41,7 @@ static bool ask(int tier, int device, uint64_t bytes)
     lock_release(&callback.lock);
     if (!fn)
         return false;
+    lock_assert_none();
     asking = true;
     given = fn(tier, device, bytes, arg);
     asking = false;

@@ -64,6 +64,7 @@ int reload_callback_fill(uint32_t first, uint32_t granule, void *memory)
         memset((char *)memory + (all - offset), 0, bytes - (all - offset));
         bytes = all - offset;
     }
+    lock_assert_none();
     running = true;
     error = object.reload((void *)(uintptr_t)granule_address(&core.blocks, first), offset, memory, bytes,
                           object.reload_arg);

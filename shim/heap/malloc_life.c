@@ -8,26 +8,31 @@
 #include "base/options.h"
 #include "engine/core.h"
 #include "host/host_block.h"
+#include "ledger/state.h"
 
 #include <argz.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* The host has started or has not, and its ledger is in order, in the child. */
 void malloc_fork_begin(void)
 {
+    lock_acquire(&core_starting);
     heap_fork_begin();
-    core_host_lock();
+    lock_acquire(&core.lock);
 }
 
 void malloc_fork_parent(void)
 {
-    core_host_unlock();
+    lock_release(&core.lock);
     heap_fork_parent();
+    lock_release(&core_starting);
 }
 
 void malloc_fork_child(void)
 {
-    core_host_unlock();
+    lock_release(&core.lock);
+    lock_release(&core_starting);
     malloc_thread_forked();
     heap_fork_child(malloc_has_thread() ? &malloc_thread()->account : NULL);
 }

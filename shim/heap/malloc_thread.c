@@ -232,8 +232,10 @@ static NO_INLINE struct heap_account *begin_first(void)
 
 struct heap_account *malloc_begin(void)
 {
-    struct heap_account *account = likely(malloc_has_thread()) ? &malloc_thread()->account : begin_first();
+    struct heap_account *account;
 
+    lock_assert_none();
+    account = likely(malloc_has_thread()) ? &malloc_thread()->account : begin_first();
     heap_enter(account);
     return account;
 }

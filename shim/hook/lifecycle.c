@@ -14,6 +14,7 @@
 
 #include "api/stats.h"
 #include "base/cancel_guard.h"
+#include "base/lock.h"
 #include "base/log.h"
 #include "base/options.h"
 #include "base/output.h"
@@ -85,8 +86,11 @@ const struct options *lifecycle_options(void)
 {
     if (__builtin_expect(__atomic_load_n(&load_state, __ATOMIC_ACQUIRE) == LOADED, 1))
         return &options;
+    static const struct lock_tag loading = LOCK_TAG(LOCK_LOAD);
     int expected = NOT_LOADED;
 
+    lock_order(&loading);
+    lock_hold(&loading);
     if (__atomic_compare_exchange_n(&load_state, &expected, LOADING, false, __ATOMIC_ACQUIRE,
                                     __ATOMIC_RELAXED)) {
         load_options();
@@ -94,6 +98,7 @@ const struct options *lifecycle_options(void)
     }
     while (__atomic_load_n(&load_state, __ATOMIC_ACQUIRE) != LOADED)
         sched_yield();
+    lock_let_go(&loading);
     return &options;
 }
 
@@ -108,7 +113,7 @@ void lifecycle_host_start(void)
     cancel_guard_leave(&guard);
 }
 
-static void start(void)
+static void start_managing(void)
 {
     struct device *device;
 
@@ -136,6 +141,16 @@ static void start(void)
     self_test_start();
     has_started = true;
     __atomic_store_n(&lifecycle_manages, true, __ATOMIC_RELEASE);
+}
+
+static void start(void)
+{
+    static const struct lock_tag once = LOCK_TAG(LOCK_ONCE);
+
+    lock_order(&once);
+    lock_hold(&once);
+    start_managing();
+    lock_let_go(&once);
 }
 
 bool lifecycle_is_reduced(void)

@@ -4,7 +4,8 @@
 
 #include "ledger/shrink.h"
 
-struct core core;
+struct core core = {.lock = LOCK_INIT(LOCK_CORE), .changed = PTHREAD_COND_INITIALIZER};
+struct lock core_starting = LOCK_INIT(LOCK_START);
 const struct shrinker *shrinker;
 struct arena core_arena;
 

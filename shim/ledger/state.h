@@ -115,6 +115,9 @@ struct core {
 
 extern struct core core;
 
+/** While the host begins to be managed. Before core.lock. */
+extern struct lock core_starting;
+
 /** Now on the clock of the stamps: the processor's time-stamp counter where it has one, never 0. */
 static inline uint64_t core_stamp(void)
 {

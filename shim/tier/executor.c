@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tier/executor.h"
 
+#include "base/lock.h"
 #include <assert.h>
 #include <errno.h>
 
 int executors_submit(struct executors *list, struct transfer *transfer)
 {
+    lock_assert_none();
     int least = -1;
     unsigned least_busy = 0;
     for (unsigned i = 0; i < list->count; i++) {
@@ -26,6 +28,7 @@ int executors_submit(struct executors *list, struct transfer *transfer)
 
 int executors_wait(struct executors *list, struct transfer *transfer)
 {
+    lock_assert_none();
     assert(transfer->executor >= 0 && (unsigned)transfer->executor < list->count);
     struct executor *row = list->row[transfer->executor];
     return row->wait(row, transfer);

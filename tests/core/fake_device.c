@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fake_device.h"
 
+#include "base/lock.h"
+
 #include "fake_map.h"
 #include "fake_memory.h"
 #include "fake_place.h"
@@ -24,6 +26,7 @@ static int usual_error(enum fake_call call)
 
 int fake_call_begin(struct fake_device *fake, enum fake_call call)
 {
+    lock_assert_none();
     if (fake->before)
         fake->before(fake, call, fake->before_arg);
     pthread_mutex_lock(&fake->lock);

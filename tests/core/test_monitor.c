@@ -18,6 +18,34 @@
 
 TestSuite(monitor, .timeout = 60);
 
+static bool watches_creation, is_asked;
+
+int __real_pthread_create(pthread_t *out, const pthread_attr_t *attributes, void *(*run)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *out, const pthread_attr_t *attributes, void *(*run)(void *), void *arg);
+
+static void *ask(void *arg)
+{
+    monitor_call();
+    return arg;
+}
+
+/* Where the allocations of a new thread find the budget full, they ask the monitor. */
+int __wrap_pthread_create(pthread_t *out, const pthread_attr_t *attributes, void *(*run)(void *), void *arg)
+{
+    struct timespec until;
+    pthread_t asker;
+
+    if (watches_creation) {
+        watches_creation = false;
+        lock_assert_none();
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += 5;
+        __real_pthread_create(&asker, NULL, ask, NULL);
+        is_asked = pthread_timedjoin_np(asker, NULL, &until) == 0;
+    }
+    return __real_pthread_create(out, attributes, run, arg);
+}
+
 static struct world world;
 static struct program program;
 
@@ -224,6 +252,17 @@ Test(monitor, nothing_managed_means_no_thread_and_then_a_parked_one)
     cr_expect_eq(core.counters.monitor_ticks, ticks);
     allocate(0, 2);
     cr_expect(world_grows(&core.counters.monitor_ticks, ticks), "it goes on");
+    finish();
+}
+
+Test(monitor, thread_is_made_with_no_lock_held)
+{
+    start("EBBTIDE_PERIOD_MS=1");
+    watches_creation = true;
+    allocate(0, 2);
+    cr_expect(monitor_runs());
+    cr_expect(is_asked);
+    cr_expect(world_grows(&core.counters.monitor_ticks, 0));
     finish();
 }
 
