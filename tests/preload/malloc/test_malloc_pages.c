@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pages: when the heap asks the system for them, and what it gives back before it fails for want of them. */
+/* Pages: what the heap gives back to the system before it fails for want of them. */
 #include <criterion/criterion.h>
 
 #include <errno.h>
@@ -11,50 +11,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define MIB     ((size_t)1 << 20)
-#define OBJECTS 4000
-#define BLOCKS  24
+#define MIB    ((size_t)1 << 20)
+#define BLOCKS 24
 
 void *mallocx(size_t bytes, int flags) __attribute__((weak));
-
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
-static bool is_resident(const void *memory)
-{
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    unsigned char there = 0;
-
-    return mincore((void *)((uintptr_t)memory / page * page), 1, &there) == 0 && there & 1;
-}
-
-/* Has the kernel a way to map many pages in one call, and does it tell which are there? */
-static bool can_map_many(void)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    char *pages = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    return pages != MAP_FAILED && !is_resident(pages) && madvise(pages, page, MADV_POPULATE_WRITE) == 0 &&
-           is_resident(pages) && !is_resident(pages + page);
-}
-
-Test(pages, of_a_much_used_class_come_many_at_a_time_and_those_of_another_when_they_are_used)
-{
-    static char *object[OBJECTS];
-    unsigned early = 0, late = 0;
-
-    if (!can_map_many())
-        cr_skip_test("the kernel maps pages one at a time");
-    for (unsigned i = 0; i < OBJECTS; i++)
-        cr_assert(object[i] = malloc(10000));
-    for (unsigned i = 0; i < 4; i++)
-        early += is_resident(object[i] + 5000);
-    for (unsigned i = OBJECTS / 2; i < OBJECTS; i++)
-        late += is_resident(object[i] + 5000);
-    cr_expect_leq(early, 1, "%u of 4", early);
-    cr_expect_geq(late, OBJECTS / 2 - OBJECTS / 20, "%u of %u", late, OBJECTS / 2);
-}
 
 /* ---- the system refuses ---------------------------------------------------------------------------------- */
 
