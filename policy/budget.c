@@ -8,7 +8,7 @@
 
 void budget_init(struct budget *budget, uint64_t limit_bytes)
 {
-    memset(budget, 0, sizeof *budget);
+    memset(budget, 0, sizeof(*budget));
     budget->limit_bytes = limit_bytes;
 }
 

@@ -2,10 +2,11 @@
 /*
  * budget.h - what one tier may hold, holds and has held.
  *
- * Shape    bytes in use, split by class, plus idle bytes: still held, but free for the program to use
- * (recycled handles, slabs made ahead). Both count against the limit. Owns     nothing. No lock and no atomic
- * in here: the caller locks. Units    bytes. Errors   a refused charge has changed nothing. Giving back more
- * than was charged is the caller's mistake: assert.
+ * Shape    bytes in use, split by class, plus idle bytes: still held, but free for the program to use (recycled handles,
+ *          slabs made ahead). Both count against the limit.
+ * Owns     nothing. No lock and no atomic in here: the caller locks.
+ * Units    bytes.
+ * Errors   a refused charge has changed nothing. Giving back more than was charged is the caller's mistake: assert.
  */
 #ifndef EBB_BUDGET_H
 #define EBB_BUDGET_H

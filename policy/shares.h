@@ -14,26 +14,25 @@
  * Owns     nothing. Pure: every function answers, and the caller acts.
  * Units    bytes; shares in parts per million, products rounded down.
  */
-#ifndef EBB_AREAS_H
-#define EBB_AREAS_H
+#ifndef EBB_SHARES_H
+#define EBB_SHARES_H
 
 #include <errno.h>
 #include <stdint.h>
 
-/** The part of a tier that an area may take; min at most max, max at most 1000000. */
+/** The part of a tier that a share may take; min at most max, max at most 1000000. */
 struct share_bounds {
     uint32_t min_ppm;
     uint32_t max_ppm;
 };
 
-/** What bounds the areas. It changes with the tier's budget and with what others use, not with what they hold. */
+/** What bounds the shares. It changes with the tier's budget and with what others use, not with what they hold. */
 struct share_limits {
     uint64_t capacity_bytes; /**< C; UINT64_MAX: no limit */
     uint64_t operations_max_bytes;
     uint64_t buffers_max_bytes; /**< what buffers should keep to */
-    uint64_t
-        buffers_min_bytes; /**< what operations leave to buffers that want it: none, unless others have taken
-                                     room from both */
+    /** What operations leave to buffers that want it: none, unless others have taken room from both. */
+    uint64_t buffers_min_bytes;
 };
 
 /**
@@ -100,9 +99,8 @@ static inline int shares_grow_operations(const struct shares *shares, uint64_t b
 /** What must leave for buffers to grow by `bytes`. */
 struct shares_excess {
     uint64_t any_bytes; /**< loose or buffers, so that all fits: without this they must not grow */
-    uint64_t
-        buffer_bytes; /**< buffers, so that they keep to their maximum: as far as any can leave. What leaves for one
-                                counts for the other, too */
+    /** Buffers, so that they keep to their maximum: as far as any can leave. What leaves for one counts for the other, too. */
+    uint64_t buffer_bytes;
 };
 
 static inline struct shares_excess shares_grow_buffers(const struct shares *shares, uint64_t bytes)

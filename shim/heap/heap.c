@@ -193,7 +193,7 @@ void heap_settle(struct heap_account *account)
 
     heap_grant(account, 0);
     spare = (int64_t)(account->limit - account->counters->allocated);
-    /* What slots keep is in memory and mostly wanted again: its credit stays with it, where it can be recalled. */
+    /* What is kept is in memory and mostly wanted again: its credit stays with it, where it can be recalled. */
     if (heap.recalls)
         spare -= account->kept;
     if (spare > CREDIT_LEAST_BYTES) {

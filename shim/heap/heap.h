@@ -7,7 +7,7 @@
  *
  *     host budget  --lots-->  pool  --credit-->  account of a thread
  *
- * Net      what a thread allocated less what it freed less what its slots keep; below 0 for one that frees what others
+ * Net      what a thread allocated less what it freed less what it keeps; below 0 for one that frees what others
  *          allocated. Sum of all nets = bytes that the program holds.
  * Exact    net <= granted in every account, sum of granted + pool = lots <= budget: taking credit is one atomic
  *          reservation, so that no number of threads passes the budget by a byte.
@@ -48,9 +48,9 @@ struct heap_account {
     bool waits;          /**< inside, without unused credit: nothing to recall */
     bool is_closed;      /**< by a recall */
     int64_t granted;     /**< credit that is ours, used and unused */
-    int64_t kept;        /**< bytes that slots keep: allocated to the allocator, free to the program */
+    int64_t kept;        /**< bytes that the thread keeps: allocated to the allocator, free to the program */
     uint64_t limit;      /**< how far counters->allocated may go with what is granted */
-    uint64_t spare_most; /**< more unused credit than this, less what slots keep, is to be settled */
+    uint64_t spare_most; /**< more unused credit than this, less what is kept, is to be settled */
     uint64_t theirs;     /**< what the allocator itself had in slow_at */
     uint64_t set;        /**< what we put there */
     struct heap_account *next, *previous;
@@ -145,7 +145,7 @@ static inline void heap_rearm(struct heap_account *account)
 /** After a free that came to us: give back credit that has become too much. */
 void heap_settle(struct heap_account *account);
 
-/** A slot takes `bytes` (the program freed them) or gives them out (after heap_take). */
+/** The thread keeps `bytes` (the program freed them), or gives them out (after heap_take). */
 static inline void heap_keep(struct heap_account *account, uint64_t bytes)
 {
     __atomic_store_n(&account->kept, account->kept + (int64_t)bytes, __ATOMIC_RELAXED);

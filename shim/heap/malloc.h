@@ -5,8 +5,8 @@
  * It serves from the first call of the loader on, and counts; limits hold from malloc_start on. Weak: the library can
  * be built without the malloc family, and then both are NULL.
  */
-#ifndef EBB_MALLOC_LIFE_H
-#define EBB_MALLOC_LIFE_H
+#ifndef EBB_MALLOC_H
+#define EBB_MALLOC_H
 
 #include <stdbool.h>
 

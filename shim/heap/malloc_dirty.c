@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * malloc_dirty.c - memory that nobody holds and that has not been given back yet: by jemalloc, and by the slots of threads.
+ * malloc_dirty.c - memory that nobody holds and that has not been given back yet: by jemalloc, and by what threads keep.
  *
  * The ledger has what the program holds. What was freed stays in memory for seconds, for whoever asks next, in the arena
  * it was freed in: where threads of different arenas take turns that is once more what the program holds, and next to
@@ -57,11 +57,11 @@ void malloc_drop_kept(struct heap_account *account)
     unsigned first = sz_size2index(SC_LARGE_MINCLASS);
     int error = errno;
 
-    if (thread->slots.is_dropped)
+    if (thread->kept.is_dropped)
         return;
     for (unsigned class = 0; class < KEEP_CLASSES; class ++)
-        for (unsigned i = 0; i < thread->slots.count[class]; i++)
-            drop(thread->slots.object[class][i], sz_index2size(class + first));
-    thread->slots.is_dropped = true;
+        for (unsigned i = 0; i < thread->kept.count[class]; i++)
+            drop(thread->kept.object[class][i], sz_index2size(class + first));
+    thread->kept.is_dropped = true;
     errno = error;
 }

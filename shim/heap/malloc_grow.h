@@ -9,8 +9,8 @@
  *          follows from that is only how much room the next object of this size at this address gets.
  * Threads  each has its own.
  */
-#ifndef EBB_MALLOC_GROWN_H
-#define EBB_MALLOC_GROWN_H
+#ifndef EBB_MALLOC_GROW_H
+#define EBB_MALLOC_GROW_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,7 +30,7 @@ struct grown {
 
 static inline void grown_init(struct grown *grown)
 {
-    memset(grown, 0, sizeof *grown);
+    memset(grown, 0, sizeof(*grown));
 }
 
 static inline unsigned grown_place(const void *memory)

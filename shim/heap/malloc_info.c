@@ -8,7 +8,7 @@
 
 static size_t figure(const char *name)
 {
-    size_t value = 0, bytes = sizeof value;
+    size_t value = 0, bytes = sizeof(value);
 
     return je_mallctl(name, &value, &bytes, NULL, 0) ? 0 : value;
 }
@@ -27,7 +27,7 @@ EXPORT struct mallinfo2 mallinfo2(void)
         return next ? next() : info;
     }
     account = malloc_begin();
-    je_mallctl("epoch", NULL, NULL, &epoch, sizeof epoch);
+    je_mallctl("epoch", NULL, NULL, &epoch, sizeof(epoch));
     info.arena = figure("stats.mapped");
     malloc_end(account, false);
     info.uordblks = heap_bytes();

@@ -3,13 +3,14 @@
  * malloc_keep.h - a few large objects that a thread has freed, for its next requests of the same class.
  *
  * Shape    classes of 16 KiB to 4 MiB; per class up to KEEP_DEPTH objects, per thread up to KEEP_BYTES_MOST.
- * Bytes    what a slot keeps counts as freed by the program.
+ * Bytes    what is kept counts as freed by the program.
  * Threads  each has its own.
  */
-#ifndef EBB_MALLOC_SLOT_H
-#define EBB_MALLOC_SLOT_H
+#ifndef EBB_MALLOC_KEEP_H
+#define EBB_MALLOC_KEEP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum {
@@ -25,31 +26,31 @@ struct kept {
     void *object[KEEP_CLASSES][KEEP_DEPTH];
 };
 
-static inline void keep_init(struct kept *slots)
+static inline void keep_init(struct kept *kept)
 {
-    slots->bytes = 0;
-    slots->is_dropped = false;
+    kept->bytes = 0;
+    kept->is_dropped = false;
     for (unsigned class = 0; class < KEEP_CLASSES; class ++)
-        slots->count[class] = 0;
+        kept->count[class] = 0;
 }
 
 /** NULL when there is none of this class. */
-static inline void *keep_take(struct kept *slots, unsigned class, uint64_t bytes)
+static inline void *keep_take(struct kept *kept, unsigned class, uint64_t bytes)
 {
-    if (!slots->count[class])
-        return 0;
-    slots->bytes -= bytes;
-    return slots->object[class][--slots->count[class]];
+    if (!kept->count[class])
+        return NULL;
+    kept->bytes -= bytes;
+    return kept->object[class][--kept->count[class]];
 }
 
 /** False when there is no room. */
-static inline bool keep_put(struct kept *slots, unsigned class, uint64_t bytes, void *object)
+static inline bool keep_put(struct kept *kept, unsigned class, uint64_t bytes, void *object)
 {
-    if (slots->count[class] == KEEP_DEPTH || slots->bytes + bytes > KEEP_BYTES_MOST)
+    if (kept->count[class] == KEEP_DEPTH || kept->bytes + bytes > KEEP_BYTES_MOST)
         return false;
-    slots->bytes += bytes;
-    slots->is_dropped = false;
-    slots->object[class][slots->count[class]++] = object;
+    kept->bytes += bytes;
+    kept->is_dropped = false;
+    kept->object[class][kept->count[class]++] = object;
     return true;
 }
 

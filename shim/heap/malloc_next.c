@@ -68,11 +68,11 @@ bool malloc_next_find(void)
     if (!base || base == libc_base())
         return false;
     has_operators = base_of(dlsym(RTLD_NEXT, "_Znwm")) == base;
-    for (size_t i = 0; has_operators && i < sizeof functions / sizeof functions[0]; i++) {
+    for (size_t i = 0; has_operators && i < sizeof(functions) / sizeof(functions[0]); i++) {
         void *function = dlsym(RTLD_NEXT, functions[i].name);
 
         if (function)
-            memcpy((char *)&malloc_next + functions[i].at, &function, sizeof function);
+            memcpy((char *)&malloc_next + functions[i].at, &function, sizeof(function));
     }
     (void)dlerror();
     if (has_operators)

@@ -10,7 +10,7 @@
 #include <dlfcn.h>
 
 /* jemalloc's settings. A thread's cache begins with begin_cache, since it costs a short thread more than it saves; the
- * rest keeps freed memory near the thread that freed it. Large objects are kept by slots, which the ledger knows of. */
+ * rest keeps freed memory near the thread that freed it. Large objects are kept by malloc_keep.h, which the ledger knows of. */
 const char *je_malloc_conf =
     "tcache:false,tcache_max:16384,slab_sizes:512-4096:32,tcache_nslots_small_max:2000,"
     "lg_tcache_nslots_mul:3,lg_tcache_flush_small_div:2,tcache_gc_incr_bytes:1048576,oversize_threshold:0,"
@@ -28,7 +28,7 @@ bool malloc_passes;
 size_t malloc_cacheable_bytes = SIZE_MAX;
 
 static uint64_t held_arenas[MALLOCX_ARENA_LIMIT / 64 + 1];
-static unsigned slot_first; /* jemalloc's index of the first slot class */
+static unsigned kept_first; /* jemalloc's index of the first class that is kept */
 
 /* jemalloc gives an arena's pages back when its last thread goes, and the next short thread faults them in again. */
 static void hold_arena(tsd_t *tsd)
@@ -89,7 +89,7 @@ void malloc_settings_once(void)
     lifecycle_watch_forks();
     /* As in glibc every object is aligned to 16 bytes: the class of 8 is not used. */
     sz_size2index_tab[0] = sz_size2index_tab[1] = sz_size2index_tab[2];
-    slot_first = sz_size2index(SC_LARGE_MINCLASS);
+    kept_first = sz_size2index(SC_LARGE_MINCLASS);
     /* The option does not reach the first arena, which is made before it is read. */
     first = arena_get(TSDN_NULL, 0, false);
     if (first)
@@ -122,7 +122,7 @@ NO_INLINE void *malloc_adopt(void *memory, size_t bytes)
     return memory;
 }
 
-/* ---- slots ----------------------------------------------------------------------------------------------- */
+/* ---- kept objects ---------------------------------------------------------------------------------------- */
 
 void *malloc_from_kept(size_t bytes)
 {
@@ -132,11 +132,11 @@ void *malloc_from_kept(size_t bytes)
 
     if (bytes <= SC_SMALL_MAXCLASS || bytes > SC_LARGE_MAXCLASS)
         return NULL;
-    class = sz_size2index(bytes) - slot_first;
+    class = sz_size2index(bytes) - kept_first;
     if (class >= KEEP_CLASSES)
         return NULL;
-    bytes = sz_index2size(class + slot_first);
-    memory = keep_take(&thread->slots, class, bytes);
+    bytes = sz_index2size(class + kept_first);
+    memory = keep_take(&thread->kept, class, bytes);
     if (memory)
         heap_unkeep(&thread->account, bytes);
     return memory;
@@ -147,10 +147,10 @@ void malloc_empty_kept(void)
     struct malloc_thread *thread = malloc_thread();
 
     for (unsigned class = 0; class < KEEP_CLASSES; class ++) {
-        uint64_t bytes = sz_index2size(class + slot_first);
+        uint64_t bytes = sz_index2size(class + kept_first);
         void *memory;
 
-        while ((memory = keep_take(&thread->slots, class, bytes))) {
+        while ((memory = keep_take(&thread->kept, class, bytes))) {
             heap_unkeep(&thread->account, bytes);
             je_free_default(memory);
         }
@@ -161,15 +161,15 @@ void malloc_empty_kept(void)
 static inline void *keep_for(size_t bytes)
 {
     struct malloc_thread *thread = malloc_thread();
-    unsigned class = sz_size2index_compute(bytes) - slot_first;
+    unsigned class = sz_size2index_compute(bytes) - kept_first;
     void *memory = NULL;
 
-    if (!malloc_has_thread() || class >= KEEP_CLASSES || !thread->slots.count[class])
+    if (!malloc_has_thread() || class >= KEEP_CLASSES || !thread->kept.count[class])
         return NULL;
-    bytes = sz_index2size_lookup_impl(class + slot_first);
+    bytes = sz_index2size_lookup_impl(class + kept_first);
     heap_enter(&thread->account);
     if (thread->account.counters->allocated + bytes <= thread->account.limit &&
-        (memory = keep_take(&thread->slots, class, bytes)))
+        (memory = keep_take(&thread->kept, class, bytes)))
         heap_unkeep(&thread->account, bytes);
     heap_exit(&thread->account);
     return malloc_adopted(memory, bytes);
@@ -188,17 +188,17 @@ static void free_object(void *memory, uint64_t absent_bytes)
     errno = error;
 }
 
-/* Into a slot, if there is one for it. */
+/* Kept, if there is room for it. */
 static inline bool keep(void *memory, unsigned class, uint64_t bytes, uint64_t absent_bytes)
 {
     struct malloc_thread *thread = malloc_thread();
     bool is_kept;
 
-    class -= slot_first;
+    class -= kept_first;
     if (class >= KEEP_CLASSES || !malloc_has_thread() || malloc_passes)
         return false;
     heap_enter(&thread->account);
-    is_kept = keep_put(&thread->slots, class, bytes, memory);
+    is_kept = keep_put(&thread->kept, class, bytes, memory);
     if (is_kept) {
         heap_forgo(&thread->account, absent_bytes);
         heap_keep(&thread->account, bytes);

@@ -7,8 +7,8 @@
  * things that its API has no fast way to: the bins of a thread for the fast path, the map from an address to its size
  * class, and the counters of a thread. They belong to version 5.3.0, which scripts/jemalloc fetches.
  */
-#ifndef EBB_MALLOC_INNER_H
-#define EBB_MALLOC_INNER_H
+#ifndef EBB_MALLOC_STATE_H
+#define EBB_MALLOC_STATE_H
 
 /* tsd_get(false) may give the template: see tsd_tls.h. */
 #define MALLOC_FAST_PATHS
@@ -64,7 +64,7 @@ void free_rest(void *memory);
 /** An object of a page class of its own, `class` being jemalloc's index. */
 void free_large(void *memory, unsigned class);
 
-/** An object of the thread's slots, after malloc_begin and heap_take; NULL when it has none for so many bytes. */
+/** An object that the thread keeps, after malloc_begin and heap_take; NULL when it has none for so many bytes. */
 void *malloc_from_kept(size_t bytes);
 
 /** realloc to another object, of `old_bytes` usable ones. NULL with errno when there is no room; then it is as it was. */

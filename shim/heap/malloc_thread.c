@@ -9,7 +9,7 @@
 #include "base/lock.h"
 
 #define POOL_BYTES (64 << 10)
-/* Sets of ended threads that wait for the next one, and what the cache and the slots of each may keep. */
+/* Sets of ended threads that wait for the next one, and what the cache and each thread may keep. */
 #define PARKED_MOST       8
 #define PARKED_BYTES_MOST ((uint64_t)1 << 20)
 /* Destructors of other keys may allocate and free after ours: the third of four passes sees nearly all of them. */
@@ -49,7 +49,7 @@ static struct malloc_thread *pool_take(void)
     }
     if (!pool.spare) {
         thread = mmap(NULL, POOL_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        for (size_t i = 0; thread != MAP_FAILED && i < POOL_BYTES / sizeof *thread; i++) {
+        for (size_t i = 0; thread != MAP_FAILED && i < POOL_BYTES / sizeof(*thread); i++) {
             thread[i].next = pool.spare;
             pool.spare = &thread[i];
         }
@@ -71,9 +71,9 @@ static void pool_give(struct malloc_thread **list, struct malloc_thread *thread)
 
 static void clear(struct malloc_thread *thread)
 {
-    memcpy(&thread->tsd, &tsd_tls, sizeof thread->tsd);
-    memset(&thread->account, 0, sizeof thread->account);
-    keep_init(&thread->slots);
+    memcpy(&thread->tsd, &tsd_tls, sizeof(thread->tsd));
+    memset(&thread->account, 0, sizeof(thread->account));
+    keep_init(&thread->kept);
     grown_init(&thread->grown);
     thread->earned_bytes = 0;
     thread->joined = thread->is_personal = false;
@@ -134,7 +134,7 @@ static uint64_t cached_bytes(tsd_t *tsd)
 static void tidy(struct malloc_thread *thread)
 {
     heap_enter(&thread->account);
-    if (thread->slots.bytes > PARKED_BYTES_MOST)
+    if (thread->kept.bytes > PARKED_BYTES_MOST)
         malloc_empty_kept();
     if (cached_bytes(&thread->tsd) > PARKED_BYTES_MOST)
         tcache_flush(&thread->tsd);

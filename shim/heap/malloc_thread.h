@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * malloc_thread.h - what the malloc family keeps for a thread: jemalloc's data, the account, the slots.
+ * malloc_thread.h - what the malloc family keeps for a thread: jemalloc's data, the account, the objects it keeps.
  *
  * Life     made at a thread's first call that no fast path can serve, taken back in the last pass of its key
  *          destructors. What it allocates and frees after that is done with one set for all ended threads, under a lock.
@@ -19,13 +19,13 @@
 struct malloc_thread {
     tsd_t tsd; /**< first: malloc_tsd points to it */
     struct heap_account account;
-    struct kept slots;
+    struct kept kept;
     struct grown grown;
-    uint64_t
-        earned_bytes; /**< towards a cache: what threads before this one allocated with it, and each call */
-    bool joined;      /**< the account is */
-    bool
-        is_personal; /**< its thread chose something for itself, an arena for example: it ends with the thread */
+    /** Towards a cache: what threads before this one allocated with it, and each call. */
+    uint64_t earned_bytes;
+    bool joined; /**< the account is */
+    /** Its thread chose something for itself, an arena for example: it ends with the thread. */
+    bool is_personal;
     struct malloc_thread *next;
 };
 
@@ -62,7 +62,7 @@ static inline void malloc_without_peaks(tsd_t *tsd)
     tsd_peak_dalloc_event_wait_set(tsd, UINT64_MAX / 2);
 }
 
-/** Give what the thread's slots keep back to jemalloc. Between malloc_begin and malloc_end. */
+/** Give what the thread keeps back to jemalloc. Between malloc_begin and malloc_end. */
 void malloc_empty_kept(void);
 
 /** The system has no memory: end the sets that wait. Not between malloc_begin and malloc_end. */

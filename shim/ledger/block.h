@@ -126,7 +126,7 @@ struct block {
     int8_t priority; /**< PRIORITY_MIN to PRIORITY_MAX */
     uint8_t ordinal;
     uint8_t flags;
-    uint8_t share; /**< enum area: where it counts; share.c writes it */
+    uint8_t share; /**< enum share: where it counts; share.c writes it */
 };
 
 /** Top bit of an owner entry: some chunk of the block is not resident. */
@@ -146,7 +146,7 @@ enum object_flag {
 struct object {
     struct queue_entry entry; /**< in the queues of its device */
     uint64_t bytes;           /**< as registered */
-    uint64_t host_bytes;      /**< of it in host memory, as the host's areas count it; host_share.c's */
+    uint64_t host_bytes;      /**< of it in host memory, as the host's shares count it; host_share.c's */
     uint64_t reservation;     /**< that it was drawn from; only with BLOCK_DRAWN */
     uint32_t copies;          /**< of its chunks that are `copied` */
     uint32_t saves;           /**< times that it left the device by being copied */

@@ -95,12 +95,12 @@ static void let_go(void *lock)
 
 int core_wait_until(const struct timespec *until)
 {
-    int r;
+    int error;
 
     pthread_cleanup_push(let_go, &core.lock);
-    r = lock_wait_until(&core.changed, &core.lock, until);
+    error = lock_wait_until(&core.changed, &core.lock, until);
     pthread_cleanup_pop(0);
-    return r;
+    return error;
 }
 
 void core_wait_change(void)

@@ -2,10 +2,10 @@
 /*
  * headroom.h - how much room the tiers have, and what must stay free of it.
  *
- * Each tier keeps a staging reserve of its largest chunk once something has left the device: a swap between two full
- * tiers needs a place for what is in the air. While areas are in force a device keeps it from the beginning: what they
+ * Each tier keeps a staging reserve of its largest chunk once something has left the device: an exchange between two full
+ * tiers needs a place for what is in the air. While shares are in force a device keeps it from the beginning: what they
  * divide is the rest. Only the sum of both reserves has to hold at every moment: what one
- * tier lends during a swap the other one has too much.
+ * tier lends during an exchange the other one has too much.
  */
 #ifndef EBB_HEADROOM_H
 #define EBB_HEADROOM_H

@@ -53,19 +53,20 @@ int host_share_pin(enum share from, uint64_t here_bytes, uint64_t whole_bytes)
 {
     struct share_books *books = &core.host_share.books;
     bool is_buffer = from == SHARE_BUFFER;
-    int r;
+    int error;
 
     lock_acquire(&core.lock);
     if (share_in_force())
-        r = shares_admit(host_share_state(), whole_bytes, is_buffer ? here_bytes : 0,
-                         is_buffer ? whole_bytes : 0);
+        error = shares_admit(host_share_state(), whole_bytes, is_buffer ? here_bytes : 0,
+                             is_buffer ? whole_bytes : 0);
     else
-        r = shares_over(core.host_budget.limit_bytes, books->bytes[SHARE_OPERATION]) < whole_bytes ? -ENOSPC
-                                                                                                   : 0;
-    if (!r)
+        error = shares_over(core.host_budget.limit_bytes, books->bytes[SHARE_OPERATION]) < whole_bytes
+                    ? -ENOSPC
+                    : 0;
+    if (!error)
         share_books_move(books, from, SHARE_OPERATION, here_bytes, whole_bytes);
     lock_release(&core.lock);
-    return r;
+    return error;
 }
 
 void host_share_moved(enum share share, int64_t bytes)
@@ -80,14 +81,14 @@ void host_share_moved(enum share share, int64_t bytes)
 int host_share_try(enum host_class class, uint64_t bytes)
 {
     uint64_t keep_bytes = headroom_host_staging();
-    int r = 0;
+    int error = 0;
 
     lock_acquire(&core.lock);
     if (core_host_active())
-        r = budget_charge(&core.host_budget, class, bytes, keep_bytes);
-    core.host_share.ranges_bytes += r ? 0 : bytes;
+        error = budget_charge(&core.host_budget, class, bytes, keep_bytes);
+    core.host_share.ranges_bytes += error ? 0 : bytes;
     lock_release(&core.lock);
-    return r;
+    return error;
 }
 
 void host_share_force(enum host_class class, uint64_t bytes)

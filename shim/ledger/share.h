@@ -2,7 +2,7 @@
 /*
  * share.h - how the blocks of a device share it: what counts as operation, as buffer, as neither.
  *
- * The arithmetic is policy's (shares.h); here is what it is about. Areas are in force once the program has used the
+ * The arithmetic is policy's (shares.h); here is what it is about. Shares are in force once the program has used the
  * API, or has set EBBTIDE_OPERATIONS or EBBTIDE_BUFFERS, unless these say `off`. The capacity of a device is its budget
  * without the staging reserve.
  *
@@ -26,7 +26,7 @@ enum share {
     SHARE_COUNT
 };
 
-/** Are areas in force? No lock needed. */
+/** Are shares in force? No lock needed. */
 bool share_in_force(void);
 
 /** The options are known. No lock needed. */
@@ -65,7 +65,7 @@ struct shares share_state(unsigned ordinal);
  * May operations grow by `bytes`?
  *
  * @first   a block that leaves the buffers for it, or BLOCK_NONE
- * Returns  0; -ENOSPC they may not. Always 0 while areas are not in force
+ * Returns  0; -ENOSPC they may not. Always 0 while shares are not in force
  */
 int share_admit(unsigned ordinal, uint64_t bytes, uint32_t first);
 
@@ -74,7 +74,7 @@ int share_admit(unsigned ordinal, uint64_t bytes, uint32_t first);
 int share_pin(uint32_t first);
 bool share_unpin(uint32_t first);
 
-/** Is the block on the device, or is there a place for it as a buffer if all others left? True while areas are not in
+/** Is the block on the device, or is there a place for it as a buffer if all others left? True while shares are not in
  *  force. */
 bool share_has_place(uint32_t first);
 
@@ -109,7 +109,7 @@ void host_share_block(uint32_t first);
 /** It counts elsewhere; SHARE_LOOSE: not yet, or no longer. */
 void host_share_move(enum share from, enum share to, uint64_t here_bytes, uint64_t whole_bytes);
 
-/** It becomes an operation. 0; -ENOSPC operations may not grow by that, or, without areas, all that is pinned passes
+/** It becomes an operation. 0; -ENOSPC operations may not grow by that, or, without shares, all that is pinned passes
  *  the budget. */
 int host_share_pin(enum share from, uint64_t here_bytes, uint64_t whole_bytes);
 
@@ -117,7 +117,7 @@ int host_share_pin(enum share from, uint64_t here_bytes, uint64_t whole_bytes);
 void host_share_moved(enum share share, int64_t bytes);
 
 /** In the ledger: charge what comes, if it fits now (-ENOMEM) or whatever the budget says, and give back what left.
- *  Not in the areas' books, but what is charged here does not shrink the capacity. */
+ *  Not in the shares' books, but what is charged here does not shrink the capacity. */
 int host_share_try(enum host_class class, uint64_t bytes);
 void host_share_force(enum host_class class, uint64_t bytes);
 void host_share_credit(enum host_class class, uint64_t bytes);
@@ -127,7 +127,7 @@ void host_share_adopt(int64_t bytes);
 /** host_share_state; core.lock not held. */
 struct shares host_share_now(void);
 
-/** What must leave for `bytes` more of buffers, so that they keep to their maximum and all fits. 0 while areas are
+/** What must leave for `bytes` more of buffers, so that they keep to their maximum and all fits. 0 while shares are
  *  not in force. */
 uint64_t host_share_over(uint64_t bytes);
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * share_tier.h - what areas see of a tier, be it a device or the host: its books, and policy's answers about them.
+ * share_tier.h - what shares see of a tier, be it a device or the host: its books, and policy's answers about them.
  *
  * Inline, since a pin asks all of it. core.lock held.
  */
-#ifndef EBB_AREA_TIER_H
-#define EBB_AREA_TIER_H
+#ifndef EBB_SHARE_TIER_H
+#define EBB_SHARE_TIER_H
 
 #include "ledger/state.h"
 
@@ -14,8 +14,8 @@
 struct share_tier {
     struct share_books *books;
     const struct budget *budget;
-    uint64_t staging_bytes;  /**< of the budget, kept for swaps: no capacity */
-    uint64_t managed_bytes;  /**< of what is used, what areas divide */
+    uint64_t staging_bytes;  /**< of the budget, kept for exchanges: no capacity */
+    uint64_t managed_bytes;  /**< of what is used, what shares divide */
     uint64_t reserved_bytes; /**< of what is used, operations with nothing behind them yet */
     uint64_t others_bytes;   /**< that the budget allows us and others have */
 };

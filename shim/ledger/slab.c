@@ -60,14 +60,14 @@ static void record_give(struct slab *slab)
 static int slab_create(struct recycler *recycler, uint64_t bytes, uint64_t *out_item)
 {
     struct slab *slab = record_take();
-    int r;
+    int error;
 
     if (!slab)
         return -ENOMEM;
-    r = recycler->device->host_create(recycler->device, bytes, core.mapped, &slab->memory);
-    if (r < 0) {
+    error = recycler->device->host_create(recycler->device, bytes, core.mapped, &slab->memory);
+    if (error < 0) {
         record_give(slab);
-        return r;
+        return error;
     }
     *out_item = (uintptr_t)slab;
     return 0;

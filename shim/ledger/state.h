@@ -49,8 +49,8 @@ struct device_state {
     _Atomic uint64_t away_bytes;         /**< bytes of blocks that are not resident */
     _Atomic uint64_t others_bytes; /**< held on the device and not by us, when the monitor last looked */
     uint64_t wanted_bytes;         /**< that allocations wait for */
-    _Atomic uint64_t
-        waited_ms; /**< longest wait in vain for what it has not ended since; 0: none. drain.c's */
+    /** Longest wait in vain for what it has not ended since; 0: none. drain.c's. */
+    _Atomic uint64_t waited_ms;
     struct share_books shares; /**< of blocks */
     struct queues queues;      /**< of what is registered or drawn */
     struct budget budget;
