@@ -6,11 +6,11 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "engine/copies.h"
 #include "engine/mover.h"
 #include "engine/object_state.h"
 #include "engine/restore.h"
 #include "engine/share_settle.h"
+#include "ledger/copies.h"
 
 uint64_t object_age_ns(uint64_t stamp)
 {

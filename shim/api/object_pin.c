@@ -6,12 +6,12 @@
 #include "base/cancel_guard.h"
 #include "ebbtide.h"
 #include "engine/callbacks.h"
-#include "engine/copies.h"
 #include "engine/core.h"
 #include "engine/mover.h"
 #include "engine/object_state.h"
 #include "engine/restore.h"
 #include "engine/share_settle.h"
+#include "ledger/copies.h"
 
 /* Every chunk on the device, and none about to leave. */
 static bool settled(uint32_t first)

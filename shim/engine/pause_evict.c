@@ -8,6 +8,7 @@
 #include "engine/gate.h"
 #include "engine/pick.h"
 #include "engine/remap.h"
+#include "engine/restore_chunk.h"
 #include "ledger/headroom.h"
 #include "ledger/movable.h"
 

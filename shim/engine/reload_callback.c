@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "engine/copies.h"
 #include "engine/mover.h"
 #include "engine/object_state.h"
+#include "ledger/copies.h"
 
 static __thread bool running;
 

@@ -5,13 +5,13 @@
 #include <errno.h>
 #include <stddef.h>
 
-#include "engine/copies.h"
 #include "engine/pause.h"
 #include "engine/pick.h"
 #include "engine/restore.h"
 #include "engine/step.h"
 #include "host/host_block.h"
 #include "ledger/busy.h"
+#include "ledger/copies.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"
 #include "tier/slot.h"
@@ -181,6 +181,37 @@ static uint64_t write(struct wish wish)
     return gone;
 }
 
+static uint64_t slab_bytes(uint32_t first, void *arg)
+{
+    uint64_t bytes = 0;
+
+    (void)arg;
+    if (!block_alive(&core.blocks.block[first]) || !core.blocks.object[first].copies)
+        return 0;
+    chunks_each(g, &core.blocks, first) {
+        const struct chunk *chunk = &core.blocks.chunk[g];
+
+        if (chunk->state == CHUNK_RESIDENT && chunk->slab)
+            bytes += chunk_bytes(chunk);
+    }
+    return bytes;
+}
+
+/* Slabs that are copies go, least recent first. Returns their bytes. */
+static uint64_t reclaim_copies(uint64_t bytes)
+{
+    const uint32_t *list;
+    uint64_t given = 0;
+    uint32_t count;
+
+    lock_acquire(&core.lock);
+    count = pick_blocks(bytes, 0, slab_bytes, NULL, &list);
+    lock_release(&core.lock);
+    for (uint32_t i = 0; i < count && given < bytes; i++)
+        given += copies_void(list[i]);
+    return given;
+}
+
 int spill_cold(uint64_t bytes, uint64_t newest)
 {
     uint64_t gone = write((struct wish){.bytes = bytes, .newest = newest});
@@ -190,7 +221,7 @@ int spill_cold(uint64_t bytes, uint64_t newest)
         gone += host_block_demote(bytes - gone);
     /* Copies of what is on the device go last: without them it would be saved again. */
     if (gone < bytes && core.shares_used)
-        gone += copies_reclaim(bytes - gone);
+        gone += reclaim_copies(bytes - gone);
     return gone >= bytes ? 0 : -ENOSPC;
 }
 

@@ -16,7 +16,6 @@
 #include "base/cancel_guard.h"
 #include "base/log.h"
 #include "engine/callbacks.h"
-#include "engine/copies.h"
 #include "engine/core.h"
 #include "engine/drain.h"
 #include "engine/gate.h"
@@ -26,6 +25,7 @@
 #include "engine/restore.h"
 #include "engine/scan.h"
 #include "host/host_block.h"
+#include "ledger/copies.h"
 #include "ledger/state.h"
 
 /* ---- the blocks of a use ---------------------------------------------------------------------------------- */

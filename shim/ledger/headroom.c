@@ -2,13 +2,8 @@
 /* headroom.c - see headroom.h. */
 #include "ledger/headroom.h"
 
-#include <errno.h>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "base/log.h"
-#include "engine/copies.h"
+#include "ledger/copies.h"
 #include "ledger/limit.h"
 #include "ledger/share.h"
 #include "ledger/shrink.h"
@@ -136,31 +131,4 @@ bool headroom_reclaim_slots(void)
     }
     lock_release(&core.lock);
     return any || copies_reclaim_slots();
-}
-
-static uint64_t checksum(const struct chunk *chunk)
-{
-    return XXH3_64bits(chunk->slab->memory.cpu, chunk_bytes(chunk));
-}
-
-/* What the driver sends from one place to another has no second copy that could be compared. */
-static bool verifies(const struct chunk *chunk)
-{
-    return core.options->verify && chunk->slab->memory.cpu;
-}
-
-void chunk_remember(struct chunk *chunk)
-{
-    if (verifies(chunk))
-        chunk->checksum = checksum(chunk);
-}
-
-int chunk_verify(const struct chunk *chunk, uint64_t address)
-{
-    if (!verifies(chunk) || chunk->checksum == checksum(chunk))
-        return 0;
-    log_line(LOG_ERROR,
-             "the bytes of address %llx changed while they were away: the block is kept out of use",
-             (unsigned long long)address);
-    return -EILSEQ;
 }

@@ -52,8 +52,4 @@ void chunk_drop_slot(struct chunk *chunk);
  *  there was any. Any thread, core.lock not held. */
 bool headroom_reclaim_slots(void);
 
-/** A checksum of what is in a slab, when EBBTIDE_VERIFY asks for it; remember, or compare (-EILSEQ, logged). */
-void chunk_remember(struct chunk *chunk);
-int chunk_verify(const struct chunk *chunk, uint64_t address);
-
 #endif

@@ -13,11 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** The block at `first` is written from now on: its copies go. */
-void copies_void(uint32_t first);
-
-/** Give back slabs that are copies, least recent first, until `bytes` are. Role held. Returns the bytes. */
-uint64_t copies_reclaim(uint64_t bytes);
+/** The block at `first` is written from now on, or their room is needed: its copies go. Returns the bytes of slabs. */
+uint64_t copies_void(uint32_t first);
 
 /** Give back every slot that is a copy. True if there was any. */
 bool copies_reclaim_slots(void);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* copies.c - see copies.h. */
-#include "engine/copies.h"
+#include "ledger/copies.h"
 
 #include <stddef.h>
 
-#include "engine/pick.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"
 
@@ -28,8 +27,7 @@ static struct slab *take_one(uint32_t first, uint64_t *out_bytes)
     return NULL;
 }
 
-/* Returns the bytes of the slabs. */
-static uint64_t void_all(uint32_t first)
+uint64_t copies_void(uint32_t first)
 {
     uint64_t bytes, given = 0;
     struct slab *slab;
@@ -50,41 +48,6 @@ static uint64_t void_all(uint32_t first)
     return given;
 }
 
-void copies_void(uint32_t first)
-{
-    void_all(first);
-}
-
-static uint64_t slab_bytes(uint32_t first, void *arg)
-{
-    uint64_t bytes = 0;
-
-    (void)arg;
-    if (!block_alive(&core.blocks.block[first]) || !core.blocks.object[first].copies)
-        return 0;
-    chunks_each(g, &core.blocks, first) {
-        const struct chunk *chunk = &core.blocks.chunk[g];
-
-        if (chunk->state == CHUNK_RESIDENT && chunk->slab)
-            bytes += chunk_bytes(chunk);
-    }
-    return bytes;
-}
-
-uint64_t copies_reclaim(uint64_t bytes)
-{
-    const uint32_t *list;
-    uint64_t given = 0;
-    uint32_t count;
-
-    lock_acquire(&core.lock);
-    count = pick_blocks(bytes, 0, slab_bytes, NULL, &list);
-    lock_release(&core.lock);
-    for (uint32_t i = 0; i < count && given < bytes; i++)
-        given += void_all(list[i]);
-    return given;
-}
-
 bool copies_reclaim_slots(void)
 {
     bool any = false;
@@ -94,7 +57,7 @@ bool copies_reclaim_slots(void)
         if (!block_alive(&core.blocks.block[g]) || !core.blocks.object[g].copies)
             continue;
         lock_release(&core.lock);
-        void_all(g);
+        copies_void(g);
         any = true;
         lock_acquire(&core.lock);
     }
