@@ -200,7 +200,7 @@ static bool settle(struct step *step)
     if (!chunk->mapped && !(block->flags & BLOCK_REGISTERED))
         atomic_fetch_add(&core.away_unproven, 1);
     block_publish(&core.blocks, step->first);
-    share_went(step->first, chunk_bytes(chunk));
+    share_moved(step->first, -(int64_t)chunk_bytes(chunk));
     host_share_block(step->first);
     counters_add(&core.counters.evictions, 1);
     if (step->clean)

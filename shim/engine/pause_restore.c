@@ -95,7 +95,7 @@ static bool settle(struct step *step)
     core.devices[block->ordinal].away_bytes -= chunk_bytes(chunk);
     block_publish(&core.blocks, step->first);
     block_returned(step->first);
-    share_came(step->first, chunk_bytes(chunk));
+    share_moved(step->first, (int64_t)chunk_bytes(chunk));
     host_share_block(step->first);
     counters_add(&core.counters.restores, 1);
     return true;

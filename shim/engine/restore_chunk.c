@@ -65,7 +65,7 @@ static void settle_resident(struct step *restore)
     else
         chunk->slab = NULL;
     core.devices[step_ordinal(restore)].away_bytes -= chunk_bytes(chunk);
-    share_came(restore->first, chunk_bytes(chunk));
+    share_moved(restore->first, (int64_t)chunk_bytes(chunk));
     block_returned(restore->first);
     counters_add(&core.counters.restores, 1);
     chunk_move(chunk, CHUNK_RESIDENT);

@@ -10,30 +10,27 @@
 #include "ledger/state.h"
 #include "tier/slot.h"
 
-static uint64_t room_of(const struct budget *budget)
+uint64_t headroom_device(unsigned ordinal)
 {
+    const struct budget *budget = &core.devices[ordinal].budget;
     uint64_t room;
 
     lock_acquire(&core.lock);
-    room = budget->limit_bytes > budget->used_bytes ? budget->limit_bytes - budget->used_bytes : 0;
+    room = shares_over(budget->limit_bytes, budget->used_bytes) +
+           core.drawable(budget->class_bytes[CLASS_RESERVED]);
+    room = shares_over(room, limit_beyond_pool(ordinal));
     lock_release(&core.lock);
     return room;
 }
 
-uint64_t headroom_device(unsigned ordinal)
-{
-    uint64_t room = room_of(&core.devices[ordinal].budget), beyond;
-
-    lock_acquire(&core.lock);
-    beyond = limit_beyond_pool(ordinal);
-    room += core.drawable(core.devices[ordinal].budget.class_bytes[CLASS_RESERVED]);
-    lock_release(&core.lock);
-    return room > beyond ? room - beyond : 0;
-}
-
 uint64_t headroom_host(void)
 {
-    return room_of(&core.host_budget);
+    uint64_t room;
+
+    lock_acquire(&core.lock);
+    room = shares_over(core.host_budget.limit_bytes, core.host_budget.used_bytes);
+    lock_release(&core.lock);
+    return room;
 }
 
 void headroom_host_budget(struct budget *out)

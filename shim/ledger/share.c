@@ -6,14 +6,9 @@
 
 #include "ledger/share_tier.h"
 
-static inline bool in_force(void)
-{
-    return atomic_load_explicit(&core.shares_in_force, memory_order_relaxed);
-}
-
 bool share_in_force(void)
 {
-    return in_force();
+    return atomic_load_explicit(&core.shares_in_force, memory_order_relaxed);
 }
 
 void share_start(void)
@@ -82,30 +77,12 @@ void share_update(uint32_t first)
     host_share_block(first);
 }
 
-/* What counts by its resident bytes. */
-static uint64_t *counter(uint32_t first)
+void share_moved(uint32_t first, int64_t bytes)
 {
     const struct block *block = &core.blocks.block[first];
 
-    if (block->share != SHARE_BUFFER && block->share != SHARE_FIXED)
-        return NULL;
-    return &core.devices[block->ordinal].shares.bytes[block->share];
-}
-
-void share_came(uint32_t first, uint64_t bytes)
-{
-    uint64_t *count = counter(first);
-
-    if (count)
-        *count += bytes;
-}
-
-void share_went(uint32_t first, uint64_t bytes)
-{
-    uint64_t *count = counter(first);
-
-    if (count)
-        *count -= bytes;
+    if (block->share == SHARE_BUFFER || block->share == SHARE_FIXED) /* what counts by its resident bytes */
+        core.devices[block->ordinal].shares.bytes[block->share] += (uint64_t)bytes;
 }
 
 SHARE_INLINE struct share_tier tier_of(struct device_state *device)
@@ -153,7 +130,7 @@ int share_admit(unsigned ordinal, uint64_t bytes, uint32_t first)
     const struct block *block = first == BLOCK_NONE ? NULL : &core.blocks.block[first];
     bool is_buffer = block && block->share == SHARE_BUFFER;
 
-    if (!in_force())
+    if (!share_in_force())
         return 0;
     return shares_admit(share_state(ordinal), bytes, is_buffer ? resident(first) : 0,
                         is_buffer ? block->granules * GRANULE_BYTES : 0);
@@ -166,13 +143,13 @@ bool share_has_place(uint32_t first)
     uint64_t bytes = block->granules * GRANULE_BYTES;
 
     shares.buffers_bytes = shares.loose_bytes = 0;
-    return !in_force() || block->share == SHARE_OPERATION || resident(first) == bytes ||
+    return !share_in_force() || block->share == SHARE_OPERATION || resident(first) == bytes ||
            !shares_overbooked(&shares, bytes);
 }
 
 bool share_unsettled(unsigned ordinal)
 {
-    return in_force() && is_unsettled(&core.devices[ordinal]);
+    return share_in_force() && is_unsettled(&core.devices[ordinal]);
 }
 
 /* Both are called all the time, and for blocks that are buffers otherwise. */
@@ -182,8 +159,8 @@ int share_pin(uint32_t first)
     uint64_t bytes = block->granules * GRANULE_BYTES, here_bytes = resident(first);
     bool is_buffer = block->share == SHARE_BUFFER;
 
-    if (in_force() && shares_admit(state_of(&core.devices[block->ordinal]), bytes, is_buffer ? here_bytes : 0,
-                                   is_buffer ? bytes : 0) < 0)
+    if (share_in_force() && shares_admit(state_of(&core.devices[block->ordinal]), bytes,
+                                         is_buffer ? here_bytes : 0, is_buffer ? bytes : 0) < 0)
         return -ENOSPC;
     block->pins[PIN_API]++;
     if (is_buffer)
@@ -202,5 +179,5 @@ bool share_unpin(uint32_t first)
         recount(first, SHARE_OPERATION, SHARE_BUFFER, resident(first));
     else
         share_update(first);
-    return in_force() && is_unsettled(&core.devices[block->ordinal]);
+    return share_in_force() && is_unsettled(&core.devices[block->ordinal]);
 }

@@ -38,9 +38,8 @@ void share_begin(void);
 /** After a change of pins, registration or life: count the block where it belongs, at the end of the queue there. */
 void share_update(uint32_t first);
 
-/** `bytes` of the block came to the device, or left it. */
-void share_came(uint32_t first, uint64_t bytes);
-void share_went(uint32_t first, uint64_t bytes);
+/** `bytes` of the block came to the device, or left it (negative). */
+void share_moved(uint32_t first, int64_t bytes);
 
 /** The block's bytes on the device. */
 uint64_t share_resident(uint32_t first);
