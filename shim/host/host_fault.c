@@ -11,7 +11,6 @@
 
 #include "base/log.h"
 #include "base/private_fds.h"
-#include "ledger/state.h"
 
 /* Of Linux 6.1, newer than some headers. */
 #ifndef USERFAULTFD_IOC_NEW

@@ -16,7 +16,6 @@
 #include <time.h>
 
 #include "base/private_fds.h"
-#include "ledger/state.h"
 
 enum {
     SERVERS = 2,    /* one reads from the disk while another one does */
