@@ -3,7 +3,9 @@
  * once, and what was written stays. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "engine/mover.h"
 #include "engine/restore.h"
@@ -143,6 +145,53 @@ Test(free, unpin_of_what_was_written_voids_its_copies_before_it_can_leave)
     unpin(&block, EBB_DIRTY);
     moment_part();
     cr_expect(intact(&block));
+    program_free(&block);
+    world_finish(&world);
+}
+
+/* ---- what ends meanwhile --------------------------------------------------------------------------------------- */
+
+static void *end_reservation(void *arg)
+{
+    cr_assert_eq(reservation_release(*(ebb_reservation *)arg, UINT64_MAX), 0);
+    return NULL;
+}
+
+Test(free, reservation_that_ends_while_the_driver_refuses_what_was_drawn_of_it_leaves_nothing_charged)
+{
+    ebb_reservation reservation;
+    struct model block = {.bytes = 8 * MIB};
+
+    start("EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_HOST_BUDGET=off");
+    reservation = reserve(8);
+    moment_at(world.fake, FAKE_CREATE, 1, end_reservation, &reservation);
+    fake_fail(world.fake, FAKE_CREATE, 1, UINT64_MAX, -ENOMEM);
+    if (core_allocate(0, block.bytes, 0, NULL, true, &block.address) < 0)
+        block.address = 0;
+    moment_end();
+    fake_fail(world.fake, FAKE_CREATE, 1, 0, 0);
+    cr_expect_eq(moment.left, 0, "nothing was drawn");
+    cr_expect_eq(core.devices[0].budget.class_bytes[CLASS_RESERVED], 0);
+    if (block.address)
+        program_free(&block);
+    world_finish(&world);
+}
+
+Test(free, forked_child_has_no_blocks)
+{
+    struct model block;
+    int status;
+    pid_t child;
+
+    start(mapped_settings);
+    block = make_named(8);
+    child = fork();
+    if (child == 0) {
+        core_forked();
+        _exit(blocks_next(&core.blocks, 0) == BLOCK_NONE ? 0 : 1);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_expect_eq(status, 0, "the child sees blocks of its parent");
     program_free(&block);
     world_finish(&world);
 }
