@@ -18,7 +18,7 @@ static void rank_fifo(const struct candidate *candidate, uint64_t need_bytes, ui
     *order = candidate->arrival;
 }
 
-/* What is enough comes before what is not: the former by what it has too much, the latter by what it lacks. */
+/* A block that is enough comes before one that is not: the former by what it has too much, the latter by what it lacks. */
 static void rank_size(const struct candidate *candidate, uint64_t need_bytes, uint32_t *rank, uint64_t *order)
 {
     bool is_enough = candidate->bytes >= need_bytes;
@@ -92,7 +92,7 @@ static bool is_among(uint32_t index, const uint32_t *list, size_t count)
     return count != 0;
 }
 
-/* What the last one has too much may be less with another in its place. */
+/* The last one may have less too much with another in its place. */
 static void refine_last(const struct policies *view, uint64_t need_bytes, uint32_t *out, size_t count)
 {
     struct question question = {view, need_bytes};

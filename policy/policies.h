@@ -43,7 +43,7 @@ enum policy_kind {
 };
 #undef POLICY_KIND
 
-/** What a policy may look at. */
+/** A candidate, as far as a policy may look at it. */
 struct candidate {
     uint64_t arrival; /**< grows with each block allocated */
     uint64_t bytes;   /**< that would leave; 0 unless `by_bytes` */

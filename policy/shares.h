@@ -26,12 +26,12 @@ struct share_bounds {
     uint32_t max_ppm;
 };
 
-/** What bounds the shares. It changes with the tier's budget and with what others use, not with what they hold. */
+/** Bounds of the shares. They change with the tier's budget and with what others use, not with what they hold. */
 struct share_limits {
     uint64_t capacity_bytes; /**< C; UINT64_MAX: no limit */
     uint64_t operations_max_bytes;
     uint64_t buffers_max_bytes; /**< what buffers should keep to */
-    /** What operations leave to buffers that want it: none, unless others have taken room from both. */
+    /** Bytes that operations leave to buffers that want them: none, unless others have taken room from both. */
     uint64_t buffers_min_bytes;
 };
 
@@ -96,10 +96,10 @@ static inline int shares_grow_operations(const struct shares *shares, uint64_t b
     return 0;
 }
 
-/** What must leave for buffers to grow by `bytes`. */
+/** Bytes that must leave for buffers to grow by `bytes`. */
 struct shares_excess {
     uint64_t any_bytes; /**< loose or buffers, so that all fits: without this they must not grow */
-    /** Buffers, so that they keep to their maximum: as far as any can leave. What leaves for one counts for the other, too. */
+    /** Buffers, so that they keep to their maximum: as far as any can leave. They count for both. */
     uint64_t buffer_bytes;
 };
 

@@ -17,7 +17,7 @@
 #define CREDIT_MOST_BYTES  ((int64_t)1 << 20)
 #define CREDIT_EARLY_BYTES ((int64_t)64 << 10)
 #define CREDIT_LEAST_BYTES ((int64_t)16 << 10)
-/* What all threads together may hold unused: a fraction of the limit, and of the room that is left. */
+/* Credit that all threads together may hold unused: a fraction of the limit, and of the room that is left. */
 #define CREDIT_SHARE_OF_LIMIT 512
 #define CREDIT_SHARE          4
 /* The same where credit cannot be recalled: 99.9 % of a budget are to be used when the first request is refused. */
@@ -101,7 +101,7 @@ static int64_t draw(int64_t bytes)
 
         if (!heap_pool_grow((uint64_t)(bytes - (has < bytes ? has : 0))))
             break;
-        /* What was just charged is taken out of what lies free, more often than not. */
+        /* Bytes that were just charged are taken out of what lies free, more often than not. */
         trim(heap_pool_room(), (uint64_t)bytes > heap.slack_bytes ? (uint64_t)bytes : heap.slack_bytes);
     }
     return got;
@@ -147,7 +147,7 @@ static bool reserve(struct heap_account *account, int64_t bytes)
     return got;
 }
 
-/* What is left unused after frees have made room may be little, and would bring the thread here again and again. */
+/* Credit that is left after frees have made room may be little, and would bring the thread here again and again. */
 static void top_up(struct heap_account *account, int64_t unused)
 {
     int64_t credit = credit_now(), got;
@@ -193,7 +193,7 @@ void heap_settle(struct heap_account *account)
 
     heap_grant(account, 0);
     spare = (int64_t)(account->limit - account->counters->allocated);
-    /* What is kept is in memory and mostly wanted again: its credit stays with it, where it can be recalled. */
+    /* Kept objects are in memory and mostly wanted again: their credit stays with them, where it can be recalled. */
     if (heap.recalls)
         spare -= account->kept;
     if (spare > CREDIT_LEAST_BYTES) {
@@ -266,7 +266,7 @@ static void unlink_account(struct heap_account *account)
         heap.accounts = account->next;
 }
 
-/* Its net becomes that of an ended thread, and its unused credit the pool's. */
+/* The account's net becomes that of an ended thread, and its unused credit the pool's. */
 static void fold(struct heap_account *account)
 {
     int64_t net = heap_net(account);
@@ -299,7 +299,7 @@ uint64_t heap_bytes(void)
 
 /* ---- what others ask of it (ledger/shrink.h) -------------------------------------------------------------- */
 
-/* What is held already is charged, even if the budget has less. */
+/* Bytes that are held already are charged, even if the budget has less. */
 static void open_to(uint64_t limit_bytes)
 {
     heap.recalls = limit_bytes == UINT64_MAX || heap_recall_start();
@@ -356,7 +356,7 @@ void heap_fork_child(struct heap_account *mine)
 {
     struct heap_account *account = heap.accounts, *next;
 
-    /* What the other threads held is held by nobody that could free its thread's credit: it is as if they had ended. */
+    /* Bytes of the other threads are held by nobody that could free its thread's credit: it is as if they had ended. */
     heap.accounts = NULL;
     atomic_store_explicit(&heap.threads, 0, memory_order_relaxed);
     lock_init(&heap.lock, LOCK_HEAP);

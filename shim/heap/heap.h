@@ -56,7 +56,7 @@ struct heap_account {
     struct heap_account *next, *previous;
 };
 
-/** What the program holds of it, in bytes; below 0 for a thread that frees what others allocated. */
+/** Bytes that the program holds of it; below 0 for a thread that frees what others allocated. */
 static inline int64_t heap_net(const struct heap_account *account)
 {
     return (int64_t)(__atomic_load_n(&account->counters->allocated, __ATOMIC_RELAXED) -
@@ -107,8 +107,8 @@ static inline void heap_exit(struct heap_account *account)
     __atomic_store_n(&account->inside, account->inside - 1, __ATOMIC_RELEASE);
 }
 
-/** Its thread has ended, maybe between heap_enter and heap_exit: a signal handler may end one anywhere. What it was granted
- *  stays granted. */
+/** The account's thread has ended, maybe between heap_enter and heap_exit: a signal handler may end one
+ *  anywhere. Its credit stays granted. */
 static inline void heap_forsaken(struct heap_account *account)
 {
     __atomic_store_n(&account->waits, false, __ATOMIC_RELAXED);
@@ -166,9 +166,9 @@ static inline void heap_unkeep(struct heap_account *account, uint64_t bytes)
 /** heap_forgo with something to forgo. */
 void heap_forgo_some(struct heap_account *account, uint64_t bytes);
 
-/** Of what the thread is about to free so much is not in the ledger: what of a host block was not in memory. No credit
- *  comes of it. Right before the free is counted, between the same heap_enter and heap_exit: until then the limit means
- *  nothing. */
+/** So much of the object that the thread is about to free is not in the ledger: of a host block it was not
+ *  in memory. No credit comes of it. Right before the free is counted, between the same heap_enter and heap_exit: until
+ *  then the limit means nothing. */
 static inline void heap_forgo(struct heap_account *account, uint64_t bytes)
 {
     if (__builtin_expect(bytes != 0, 0))

@@ -113,7 +113,7 @@ void heap_pool_open(uint64_t limit_bytes)
     if (pool.lot_bytes < LOT_LEAST_BYTES)
         pool.lot_bytes = LOT_LEAST_BYTES;
     atomic_store_explicit(&pool.open, true, memory_order_release);
-    /* What was granted before may be more than the budget: it stays, and nothing more is admitted until it shrinks. */
+    /* Credit that was granted before may pass the budget: it stays, and nothing more is admitted until it shrinks. */
     has = heap_pool_bytes();
     if (has < 0)
         heap_pool_grow((uint64_t)-has);

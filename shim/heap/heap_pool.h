@@ -18,13 +18,13 @@
 void heap_pool_open(uint64_t limit_bytes);
 bool heap_pool_is_open(void);
 
-/** What it has now; below 0: what is owed. */
+/** Bytes in it now; below 0: that are owed. */
 int64_t heap_pool_bytes(void);
 /** Charged to the budget, in the pool or granted. */
 int64_t heap_pool_charged(void);
-/** What the budget had left when it was last asked. */
+/** Room of the budget when it was last asked. */
 uint64_t heap_pool_room(void);
-/** Is that so much that a lot more is nothing to others? */
+/** True if the budget can spare one more lot. */
 bool heap_pool_has_ample_room(void);
 
 /** Between `least` and `most` bytes out of it, all that it has up to that; 0 when it has less than `least`. */

@@ -44,7 +44,7 @@ bool heap_room_make(uint64_t bytes, unsigned asked)
 {
     size_t made;
 
-    /* Who makes room may wait for these threads. */
+    /* A thread that makes room may wait for these. */
     if (!core_host_active() || asked >= RACES_MOST || private_fds_mine())
         return false;
     made = host_block_demote(bytes);
@@ -52,6 +52,6 @@ bool heap_room_make(uint64_t bytes, unsigned asked)
         return true;
     if (asked < TRIES_MOST && core_host_wait_room(bytes, core.options->wait_ms * WAITS_MOST))
         return true;
-    /* It may have come late, or between two tries in which blocks were faster. */
+    /* Room may have come late, or between two tries in which blocks were faster. */
     return has_room(bytes);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * jemalloc_api.c - jemalloc's own API, from the copy that serves malloc: a program that is linked to libjemalloc must not
- * end up with two heaps. The prototypes are those of jemalloc(3). What is left to libjemalloc altogether (malloc_next.h) has its objects there.
+ * end up with two heaps. The prototypes are those of jemalloc(3). What is left to
+ * libjemalloc altogether (malloc_next.h) has its objects there.
  */
 #include "heap/malloc_next.h"
 #include "heap/malloc_thread.h"
@@ -46,7 +47,7 @@ EXPORT void *mallocx(size_t bytes, int flags)
 
 EXPORT void dallocx(void *memory, int flags);
 
-/* What is away of a host block comes back for the copy, and goes with the old object. */
+/* A part of a host block that is away comes back for the copy, and goes with the old object. */
 static void *move_blocks(void *memory, size_t old_bytes, size_t bytes, int flags)
 {
     void *moved = mallocx(bytes, flags);
@@ -155,7 +156,7 @@ EXPORT void sdallocx(void *memory, size_t bytes, int flags)
     malloc_end(account, true);
 }
 
-/* What is set may be the thread's alone: another one does not begin with it. */
+/* A setting may be the thread's alone: another one does not begin with it. */
 static void chosen(const void *new)
 {
     malloc_thread()->is_personal |= new != NULL;

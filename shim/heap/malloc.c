@@ -115,7 +115,7 @@ EXPORT void *realloc(void *memory, size_t bytes)
     if (malloc_class_bytes(bytes) == old_bytes ||
         (bytes < old_bytes && malloc_has_grown(memory, old_bytes, bytes)))
         return memory;
-    /* What is away of a host block comes back for the copy, and goes with the old object. */
+    /* A part of a host block that is away comes back for the copy, and goes with the old object. */
     if (malloc_may_hold_blocks(old_bytes))
         return malloc_move(memory, old_bytes, bytes);
     if (bytes > old_bytes)

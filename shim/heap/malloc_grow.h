@@ -40,7 +40,7 @@ static inline unsigned grown_place(const void *memory)
     return (unsigned)(address >> 4 ^ address >> 7 ^ address >> 12) % GROWN_MOST;
 }
 
-/** What was asked for when it grew; SIZE_MAX when it did not, as far as is known. */
+/** Bytes that were asked for when it grew; SIZE_MAX when it did not, as far as is known. */
 static inline size_t grown_bytes(const struct grown *grown, const void *memory, size_t usable_bytes)
 {
     unsigned place = grown_place(memory);

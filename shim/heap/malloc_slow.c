@@ -10,7 +10,8 @@
 #include <dlfcn.h>
 
 /* jemalloc's settings. A thread's cache begins with begin_cache, since it costs a short thread more than it saves; the
- * rest keeps freed memory near the thread that freed it. Large objects are kept by malloc_keep.h, which the ledger knows of. */
+ * rest keeps freed memory near the thread that freed it. Large objects are kept by malloc_keep.h, and
+ * the ledger knows of them. */
 const char *je_malloc_conf =
     "tcache:false,tcache_max:16384,slab_sizes:512-4096:32,tcache_nslots_small_max:2000,"
     "lg_tcache_nslots_mul:3,lg_tcache_flush_small_div:2,tcache_gc_incr_bytes:1048576,oversize_threshold:0,"
@@ -109,7 +110,7 @@ NO_INLINE uint64_t malloc_abandon(void *memory, size_t bytes)
     return absent_bytes;
 }
 
-/* Where it cannot be a block it stays in memory, like any other. */
+/* An object that cannot be a block stays in memory, like any other. */
 NO_INLINE void *malloc_adopt(void *memory, size_t bytes)
 {
     struct cancel_guard guard;
@@ -220,7 +221,7 @@ void free_large(void *memory, unsigned class)
 {
     uint64_t bytes = sz_index2size_lookup_impl(class);
 
-    /* Of memory that is not ours the map says nothing, which reads as the smallest class. */
+    /* The map says nothing of memory that is not ours, which reads as the smallest class. */
     if (class < SC_NBINS)
         free_rest(memory);
     else if (malloc_may_hold_blocks(bytes))

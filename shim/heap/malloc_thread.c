@@ -130,7 +130,7 @@ static uint64_t cached_bytes(tsd_t *tsd)
     return sum;
 }
 
-/* Its thread ends, and another begins with it as it is. */
+/* The set's thread ends, and another begins with it as it is. */
 static void tidy(struct malloc_thread *thread)
 {
     heap_enter(&thread->account);
@@ -140,7 +140,7 @@ static void tidy(struct malloc_thread *thread)
         tcache_flush(&thread->tsd);
     thread->earned_bytes += thread->account.counters->allocated;
     heap_rest(&thread->account);
-    /* What jemalloc does each so many bytes counts from 0 as well. */
+    /* Events that jemalloc has each so many bytes count from 0 as well. */
     tsd_te_init(&thread->tsd);
     peak_event_zero(&thread->tsd);
     malloc_without_peaks(&thread->tsd);

@@ -24,7 +24,7 @@ struct malloc_thread {
     /** Towards a cache: what threads before this one allocated with it, and each call. */
     uint64_t earned_bytes;
     bool joined; /**< the account is */
-    /** Its thread chose something for itself, an arena for example: it ends with the thread. */
+    /** The thread chose something for itself, an arena for example: it ends with the thread. */
     bool is_personal;
     struct malloc_thread *next;
 };

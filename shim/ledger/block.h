@@ -30,7 +30,7 @@ struct arena {
 /** Set by core_start, emptied in a forked child; read only for all others. */
 extern struct arena core_arena;
 
-/** What device memory is used for; the rows of "classes" in the statistics. */
+/** Uses of device memory; the rows of "classes" in the statistics. */
 enum device_class {
     CLASS_BLOCK,  /**< movable blocks */
     CLASS_NATIVE, /**< small or unmovable allocations of the driver's own */
@@ -43,7 +43,7 @@ enum device_class {
     CLASS_COUNT
 };
 
-/** What host memory is used for. */
+/** Uses of host memory. */
 enum host_class {
     HOST_HEAP,
     HOST_PINNED,
@@ -67,7 +67,7 @@ enum pin_reason {
 
 struct slab;
 
-/** Where the authoritative bytes of a chunk are. Written by chunk_move only (block.c). */
+/** Place of the authoritative bytes of a chunk. Written by chunk_move only (block.c). */
 enum chunk_state {
     CHUNK_NONE,      /**< no chunk */
     CHUNK_RESIDENT,  /**< device memory at its address */
@@ -142,7 +142,7 @@ enum object_flag {
     OBJECT_RELOADABLE = 2, /**< registered as such */
 };
 
-/** What the program said about a block that it registered; all zeros for others. core.lock. */
+/** The program's words about a block that it registered; all zeros for others. core.lock. */
 struct object {
     struct queue_entry entry; /**< in the queues of its device */
     uint64_t bytes;           /**< as registered */

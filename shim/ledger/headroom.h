@@ -22,14 +22,14 @@ uint64_t headroom_device(unsigned ordinal);
 /** The same for the host budget. */
 uint64_t headroom_host(void);
 
-/** What the host's budget holds, the heap to the byte instead of by lots. core.lock not held. */
+/** The host's budget with all that it holds, the heap to the byte instead of by lots. core.lock not held. */
 void headroom_host_budget(struct budget *out);
 
 /** Staging reserve of the device, and of the host. */
 uint64_t headroom_device_staging(unsigned ordinal);
 uint64_t headroom_host_staging(void);
 
-/** What a new chunk on the device must leave free there: its reserve, and what the host's reserve is short of. */
+/** Room that a new chunk on the device must leave free there: its reserve, and what the host's reserve is short of. */
 uint64_t headroom_device_keep(unsigned ordinal);
 
 /** The host tier is over its high mark, or blocks are on disk already: what leaves the device had better be

@@ -128,7 +128,7 @@ struct shares host_share_now(void)
     return shares;
 }
 
-/* What leaves so that all fits counts for the maximum, too. */
+/* Bytes that leave so that all fits count for the maximum, too. */
 static uint64_t excess(const struct shares *shares, uint64_t bytes)
 {
     struct shares_excess over = shares_grow_buffers(shares, bytes);

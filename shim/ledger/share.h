@@ -17,7 +17,7 @@
 #include "ledger/block.h"
 #include "policy/shares.h"
 
-/** Where a block counts. */
+/** The share that a block counts in. */
 enum share {
     SHARE_LOOSE,     /**< movable and not registered, or not alive */
     SHARE_FIXED,     /**< pinned for a reason of ours, or a library's own: its resident bytes */
@@ -50,14 +50,14 @@ struct share_memo {
     struct share_limits limits;
 };
 
-/** What a tier has, by where it counts. */
+/** Books of a tier: its bytes by share. */
 struct share_books {
     uint64_t bytes[SHARE_COUNT];
     uint64_t wanted_bytes;  /**< whole size of what is SHARE_BUFFER */
     struct share_memo memo; /**< share_tier.h's */
 };
 
-/** What policy asks about a device. */
+/** The figures that policy asks for, of a device. */
 struct shares share_state(unsigned ordinal);
 
 /**
@@ -96,7 +96,7 @@ struct host_share {
     uint64_t stuck_bytes;  /**< the role's: buffers when nothing more of them could leave; 0: all is well */
 };
 
-/** What policy asks about the host. */
+/** The same of the host. */
 struct shares host_share_state(void);
 
 /** Count anew what of the device block at `first` is in host memory: it has moved, or begins or ceases to be
@@ -105,11 +105,11 @@ void host_share_block(uint32_t first);
 
 /* ---- host blocks: `here_bytes` of `whole_bytes` are in memory; core.lock not held ----------------------------- */
 
-/** It counts elsewhere; SHARE_LOOSE: not yet, or no longer. */
+/** The block counts elsewhere; SHARE_LOOSE: not yet, or no longer. */
 void host_share_move(enum share from, enum share to, uint64_t here_bytes, uint64_t whole_bytes);
 
-/** It becomes an operation. 0; -ENOSPC operations may not grow by that, or, without shares, all that is pinned passes
- *  the budget. */
+/** The block becomes an operation. 0; -ENOSPC operations may not grow by that, or, without shares, all that is pinned
+ *  passes the budget. */
 int host_share_pin(enum share from, uint64_t here_bytes, uint64_t whole_bytes);
 
 /** Bytes of one came into memory, or left it (negative). The ledger has them before they come and after they left. */
@@ -126,7 +126,7 @@ void host_share_adopt(int64_t bytes);
 /** host_share_state; core.lock not held. */
 struct shares host_share_now(void);
 
-/** What must leave for `bytes` more of buffers, so that they keep to their maximum and all fits. 0 while shares are
+/** Bytes that must leave for `bytes` more of buffers, so that they keep to their maximum and all fits. 0 while shares are
  *  not in force. */
 uint64_t host_share_over(uint64_t bytes);
 

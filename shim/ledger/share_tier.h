@@ -50,7 +50,7 @@ SHARE_INLINE struct shares share_tier_state(const struct share_tier *tier)
         .limits = *share_tier_limits(tier),
         .operations_bytes = books->bytes[SHARE_OPERATION] + tier->reserved_bytes,
         .buffers_bytes = books->bytes[SHARE_BUFFER],
-        /* What is on its way counts as loose; what is pinned and not back yet counts already. */
+        /* Bytes on their way count as loose; a block that is pinned and not back yet counts already. */
         .loose_bytes = shares_over(tier->managed_bytes, counted),
         .demand_bytes = books->wanted_bytes,
     };
@@ -67,7 +67,7 @@ SHARE_INLINE int shares_admit(struct shares shares, uint64_t bytes, uint64_t buf
     return shares_grow_operations(&shares, bytes, &evict_bytes);
 }
 
-/** What is `here_bytes` of `whole_bytes` in the tier counts elsewhere: operations count as a whole, all else by what is
+/** A block, `here_bytes` of `whole_bytes` in the tier, counts elsewhere: operations count as a whole, all else by what is
  *  here. */
 SHARE_INLINE void share_books_move(struct share_books *books, enum share from, enum share to,
                                    uint64_t here_bytes, uint64_t whole_bytes)

@@ -2,8 +2,8 @@
 /*
  * shrink.h - what is charged to the host's budget in lots, and can be asked to hold less of it: the heap, once it counts.
  *
- * The heap stands above all who need room, so it registers what they ask of it, as caches do with a kernel. Without it every
- * question is answered by nothing.
+ * The heap stands above all who need room, so it registers what they ask of it, as caches do with a kernel. Without it
+ * every question is answered by nothing.
  *
  * Threads  any, no lock held. The shrinker is set before the host's budget starts, and stays.
  */
