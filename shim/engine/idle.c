@@ -6,6 +6,7 @@
 
 #include "engine/remap.h"
 #include "engine/reservation.h"
+#include "ledger/copies.h"
 #include "ledger/headroom.h"
 #include "ledger/limit.h"
 #include "ledger/state.h"

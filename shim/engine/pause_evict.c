@@ -9,7 +9,7 @@
 #include "engine/pick.h"
 #include "engine/remap.h"
 #include "engine/restore_chunk.h"
-#include "ledger/headroom.h"
+#include "ledger/copies.h"
 #include "ledger/movable.h"
 
 static uint64_t resident_bytes(uint32_t first, void *arg)

@@ -5,7 +5,7 @@
 
 #include "engine/pick.h"
 #include "ledger/busy.h"
-#include "ledger/headroom.h"
+#include "ledger/copies.h"
 #include "ledger/movable.h"
 
 static uint64_t mapped_bytes(uint32_t first, void *arg)

@@ -82,7 +82,7 @@ static void start(struct step *spill)
         return;
     }
     spill->result = slot_take(&core.disk, chunk_bytes(chunk), &slot);
-    if (spill->result == -ENOSPC && headroom_reclaim_slots())
+    if (spill->result == -ENOSPC && copies_reclaim_slots())
         spill->result = slot_take(&core.disk, chunk_bytes(chunk), &slot);
     if (spill->result)
         return;

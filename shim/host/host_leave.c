@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "ledger/copies.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"
 
@@ -244,7 +245,7 @@ static bool slot_take(struct leaver *leaver)
     if (!wanted)
         return true;
     if (host_slot_take(leaver->block, leaver->index, &slot) < 0 &&
-        (!headroom_reclaim_slots() || host_slot_take(leaver->block, leaver->index, &slot) < 0))
+        (!copies_reclaim_slots() || host_slot_take(leaver->block, leaver->index, &slot) < 0))
         return false;
     lock_acquire(&host_blocks.lock);
     unit->slot = slot;

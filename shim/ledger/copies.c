@@ -4,8 +4,16 @@
 
 #include <stddef.h>
 
-#include "ledger/headroom.h"
 #include "ledger/state.h"
+#include "tier/slot.h"
+
+void chunk_drop_slot(struct chunk *chunk)
+{
+    if (chunk->slot == SLOT_NONE)
+        return;
+    slot_give(&core.disk, chunk->slot, chunk_bytes(chunk));
+    chunk->slot = SLOT_NONE;
+}
 
 /* One copy less; under the lock. Returns the slab that is left over. */
 static struct slab *take_one(uint32_t first, uint64_t *out_bytes)
@@ -48,7 +56,8 @@ uint64_t copies_void(uint32_t first)
     return given;
 }
 
-bool copies_reclaim_slots(void)
+/* Copies that the program answers for. */
+static bool void_all(void)
 {
     bool any = false;
 
@@ -63,4 +72,23 @@ bool copies_reclaim_slots(void)
     }
     lock_release(&core.lock);
     return any;
+}
+
+bool copies_reclaim_slots(void)
+{
+    bool any = false;
+
+    lock_acquire(&core.lock);
+    granules_each(g, &core.blocks) {
+        struct chunk *chunk = &core.blocks.chunk[g];
+
+        if (!owner_at(&core.blocks, g) ||
+            (chunk->state != CHUNK_RESIDENT && (chunk->state != CHUNK_HOST || !chunk->mapped)) ||
+            chunk->slot == SLOT_NONE || chunk->copied)
+            continue;
+        chunk_drop_slot(chunk);
+        any = true;
+    }
+    lock_release(&core.lock);
+    return any || void_all();
 }

@@ -3,7 +3,6 @@
 #include "ledger/headroom.h"
 
 #include "base/log.h"
-#include "ledger/copies.h"
 #include "ledger/limit.h"
 #include "ledger/share.h"
 #include "ledger/shrink.h"
@@ -101,31 +100,4 @@ void headroom_save_failed(int error)
              "cannot write to the spill directory (error %d): blocks stay in memory; EBBTIDE_SPILL_DIR names "
              "another place",
              -error);
-}
-
-void chunk_drop_slot(struct chunk *chunk)
-{
-    if (chunk->slot == SLOT_NONE)
-        return;
-    slot_give(&core.disk, chunk->slot, chunk_bytes(chunk));
-    chunk->slot = SLOT_NONE;
-}
-
-bool headroom_reclaim_slots(void)
-{
-    bool any = false;
-
-    lock_acquire(&core.lock);
-    granules_each(g, &core.blocks) {
-        struct chunk *chunk = &core.blocks.chunk[g];
-
-        if (!owner_at(&core.blocks, g) ||
-            (chunk->state != CHUNK_RESIDENT && (chunk->state != CHUNK_HOST || !chunk->mapped)) ||
-            chunk->slot == SLOT_NONE || chunk->copied)
-            continue;
-        chunk_drop_slot(chunk);
-        any = true;
-    }
-    lock_release(&core.lock);
-    return any || copies_reclaim_slots();
 }

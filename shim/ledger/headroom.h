@@ -14,7 +14,6 @@
 #include <stdint.h>
 
 struct budget;
-struct chunk;
 
 /** Bytes the device could take, idle ones counted as free, and those that the calling thread is drawing from a
  *  reservation. core.lock not held. */
@@ -44,12 +43,5 @@ bool headroom_disk_open(void);
 
 /** A write failed: the disk takes nothing more, what it holds stays readable. Counted, and said once. */
 void headroom_save_failed(int error);
-
-/** A chunk's disk copy, if it has one, is given back. core.lock held. */
-void chunk_drop_slot(struct chunk *chunk);
-
-/** Give back the disk copies of all chunks that the device can reach: they are a convenience, room is not. True if
- *  there was any. Any thread, core.lock not held. */
-bool headroom_reclaim_slots(void);
 
 #endif

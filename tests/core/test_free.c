@@ -10,7 +10,7 @@
 #include "engine/mover.h"
 #include "engine/restore.h"
 #include "engine/spill.h"
-#include "ledger/headroom.h"
+#include "ledger/copies.h"
 #include "moment.h"
 #include "scenario.h"
 
@@ -18,7 +18,7 @@ TestSuite(free, .timeout = 60);
 
 static void *reclaim(void *arg)
 {
-    headroom_reclaim_slots();
+    copies_reclaim_slots();
     return arg;
 }
 
