@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_split.c - what the moving boundary is for: SystemDS' script on 200 MiB, with a static split and with areas.
+ * test_split.c - what the moving boundary is for: SystemDS' script on 200 MiB, with a static split and with shares.
  *
  * The static split has 140 for operations and a pool of 30; what is larger than the pool is written through when it is
  * unpinned, and read back when it is pinned.

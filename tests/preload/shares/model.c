@@ -15,7 +15,7 @@ static uint64_t above(uint64_t a, uint64_t b)
     return a > b ? a - b : 0;
 }
 
-/* Seven tenths, the maximum of either area. */
+/* Seven tenths, the maximum of either share. */
 static uint64_t most(const struct model *model)
 {
     return model->capacity_bytes / 10 * 7 + model->capacity_bytes % 10 * 7 / 10;

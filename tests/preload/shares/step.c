@@ -53,12 +53,12 @@ void steps_draw(uint64_t seed, struct step *steps, unsigned count)
 static uint64_t size_of(const struct step *step)
 {
     const struct model *model = &run.model;
-    uint64_t capacity = model->capacity_bytes, area = capacity / 10 * 7;
+    uint64_t capacity = model->capacity_bytes, share = capacity / 10 * 7;
     uint64_t left[] = {capacity - model_used(model),
-                       area - model_operations(model),
-                       area - model_buffers(model),
+                       share - model_operations(model),
+                       share - model_buffers(model),
                        capacity - model_operations(model),
-                       area,
+                       share,
                        run.size.staging_granules * GRANULE};
     unsigned most = run.size.most_granules;
     uint64_t granules = 1 + step->size % most;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Preloaded, without a device: random sequences of calls on registered host memory, held against a model of the two
- * areas after each. SHARES_SEED=N runs the sequence of one seed, EBBTIDE_TEST_LONG=1 a hundred times as many.
+ * shares after each. SHARES_SEED=N runs the sequence of one seed, EBBTIDE_TEST_LONG=1 a hundred times as many.
  */
 #include <criterion/criterion.h>
 #include <ebbtide.h>
@@ -20,7 +20,7 @@
 #define SEEDS          300
 #define RESERVE_PIECES 8
 #define MOST_PIECES    10           /* of a range */
-#define C_BYTES        (20 * PIECE) /* an area has 14 pieces at most */
+#define C_BYTES        (20 * PIECE) /* a share has 14 pieces at most */
 
 static char *memory;
 static struct host_model model;
@@ -80,7 +80,7 @@ static void step_pin(int index, unsigned flags, uint64_t seed)
         same("ebb_pin", got, host_pin(&model, index, true), seed);
 }
 
-/* Registered where operations leave it a place: what becomes of others is not for the areas to say. */
+/* Registered where operations leave it a place: what becomes of others is not for the shares to say. */
 static void step_register(int index, uint64_t seed)
 {
     uint64_t bytes = (1 + draw(MOST_PIECES)) * PIECE;

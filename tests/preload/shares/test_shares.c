@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Preloaded on the simulated driver: random sequences of calls, held against a model of the two areas after each. A
+ * Preloaded on the simulated driver: random sequences of calls, held against a model of the two shares after each. A
  * sequence that fails is made shorter as long as it fails, and printed with its seed.
  *
  * EBBTIDE_TEST_LONG=1 runs a hundred times as many; SHARES_SEED=N runs the sequence of one seed.
@@ -158,7 +158,7 @@ static void run_seeds(struct size size, uint64_t first, uint64_t count)
 
     run.size = size;
     world_make();
-    /* Chunks are as large as they get from now on, and areas in force. */
+    /* Chunks are as large as they get from now on, and shares in force. */
     cr_assert_eq(ebb_set_budget(EBB_TIER_DEVICE, 0, (int64_t)(size.budget_granules * GRANULE)), 0);
     OK(cuMemAlloc(&largest, size.most_granules * GRANULE));
     cr_assert_eq(ebb_register((void *)(uintptr_t)largest, GRANULE, 0, NULL), 0);
@@ -175,7 +175,7 @@ static void run_seeds(struct size size, uint64_t first, uint64_t count)
 
 TestSuite(shares, .timeout = 3600);
 
-/* Chunks of one granule. C is 10 of them, of which an area has at most 7: the boundaries are met to the byte. */
+/* Chunks of one granule. C is 10 of them, of which a share has at most 7: the boundaries are met to the byte. */
 Test(shares, blocks_are_where_the_model_has_them)
 {
     run_seeds((struct size){11, 1, 5}, 0, 1000);
