@@ -6,7 +6,7 @@
 SIMGPU_KERNEL3(fill, uint64_t *, words, uint64_t, count, uint64_t, seed)
 {
     SIMGPU_TOUCH(words, count * sizeof(*words));
-    EACH (uint64_t, i, count)
+    EACH(uint64_t, i, count)
         words[i] = random_at(seed, i);
 }
 
@@ -16,7 +16,7 @@ SIMGPU_KERNEL5(check, const uint64_t *, words, uint64_t, count, uint64_t, seed, 
 {
     SIMGPU_TOUCH(words, count * sizeof(*words));
     SIMGPU_TOUCH(wrong, sizeof(*wrong));
-    EACH (uint64_t, i, count) {
+    EACH(uint64_t, i, count) {
         if (words[i] != random_at(seed, i) + more)
             FETCH_ADD(wrong, 1);
     }
@@ -26,7 +26,7 @@ SIMGPU_KERNEL5(check, const uint64_t *, words, uint64_t, count, uint64_t, seed, 
 SIMGPU_KERNEL3(add, uint64_t *, words, uint64_t, count, uint64_t, more)
 {
     SIMGPU_TOUCH(words, count * sizeof(*words));
-    EACH (uint64_t, i, count)
+    EACH(uint64_t, i, count)
         words[i] += more;
 }
 
@@ -34,7 +34,7 @@ SIMGPU_KERNEL3(add, uint64_t *, words, uint64_t, count, uint64_t, more)
 SIMGPU_KERNEL3(atomics, uint64_t *, words, uint64_t, slots, uint64_t, times)
 {
     SIMGPU_TOUCH(words, slots * sizeof(*words));
-    EACH (uint64_t, i, times)
+    EACH(uint64_t, i, times)
         FETCH_ADD(&words[i % slots], 1);
 }
 
@@ -43,7 +43,7 @@ SIMGPU_KERNEL3(churn, volatile uint64_t *, words, uint64_t, count, uint64_t, rou
 {
     SIMGPU_TOUCH((const void *)words, count * sizeof(*words));
     for (uint64_t round = 0; round < rounds; round++) {
-        EACH (uint64_t, i, count)
+        EACH(uint64_t, i, count)
             words[i] = words[i] * 3 + round;
     }
 }
@@ -55,7 +55,7 @@ SIMGPU_KERNEL3(stream_read, const uint64_t *, words, uint64_t, count, uint64_t *
 
     SIMGPU_TOUCH(words, count * sizeof(*words));
     SIMGPU_TOUCH(sum, sizeof(*sum));
-    EACH (uint64_t, i, count)
+    EACH(uint64_t, i, count)
         mine += words[i];
     FETCH_ADD(sum, mine);
 }
@@ -67,7 +67,7 @@ SIMGPU_KERNEL4(random_read, const uint64_t *, words, uint64_t, count, uint64_t, 
 
     SIMGPU_TOUCH(words, count * sizeof(*words));
     SIMGPU_TOUCH(sum, sizeof(*sum));
-    EACH (uint64_t, i, times)
+    EACH(uint64_t, i, times)
         mine += words[random_at(times, i) & (count - 1)];
     FETCH_ADD(sum, mine);
 }
@@ -78,7 +78,7 @@ SIMGPU_KERNEL4(layer, uint64_t *, out, const uint64_t *, in, const uint64_t *, w
     SIMGPU_TOUCH(out, count * sizeof(*out));
     SIMGPU_TOUCH(in, count * sizeof(*in));
     SIMGPU_TOUCH(weights, count * sizeof(*weights));
-    EACH (uint64_t, i, count) {
+    EACH(uint64_t, i, count) {
         uint64_t sum = i;
 
         for (uint64_t k = 0; k < 8; k++)

@@ -12,7 +12,7 @@ SIMGPU_KERNEL4(column_means, float *RESTRICT, out, const float *RESTRICT, left, 
     SIMGPU_TOUCH(out, COLUMNS * sizeof(*out));
     SIMGPU_TOUCH(left, rows * COLUMNS * sizeof(*left));
     SIMGPU_TOUCH(right, COLUMNS * sizeof(*right));
-    EACH (uint32_t, column, COLUMNS) {
+    EACH(uint32_t, column, COLUMNS) {
         double sum = 0;
 
         for (uint64_t row = 0; row < rows; row++)
@@ -28,7 +28,7 @@ SIMGPU_KERNEL4(column_deviations, float *RESTRICT, out, const float *RESTRICT, l
     SIMGPU_TOUCH(out, COLUMNS * sizeof(*out));
     SIMGPU_TOUCH(left, rows * COLUMNS * sizeof(*left));
     SIMGPU_TOUCH(right, COLUMNS * sizeof(*right));
-    EACH (uint32_t, column, COLUMNS) {
+    EACH(uint32_t, column, COLUMNS) {
         double sum = 0;
 
         for (uint64_t row = 0; row < rows; row++)
@@ -44,7 +44,7 @@ SIMGPU_KERNEL4(subtract, float *RESTRICT, out, const float *RESTRICT, left, cons
     SIMGPU_TOUCH(out, rows * COLUMNS * sizeof(*out));
     SIMGPU_TOUCH(left, rows * COLUMNS * sizeof(*left));
     SIMGPU_TOUCH(right, COLUMNS * sizeof(*right));
-    EACH (uint64_t, i, rows * COLUMNS)
+    EACH(uint64_t, i, rows * COLUMNS)
         out[i] = left[i] - right[i % COLUMNS];
 }
 
@@ -55,6 +55,6 @@ SIMGPU_KERNEL4(divide, float *RESTRICT, out, const float *RESTRICT, left, const 
     SIMGPU_TOUCH(out, rows * COLUMNS * sizeof(*out));
     SIMGPU_TOUCH(left, rows * COLUMNS * sizeof(*left));
     SIMGPU_TOUCH(right, COLUMNS * sizeof(*right));
-    EACH (uint64_t, i, rows * COLUMNS)
+    EACH(uint64_t, i, rows * COLUMNS)
         out[i] = left[i] / right[i % COLUMNS];
 }

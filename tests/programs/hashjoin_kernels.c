@@ -28,7 +28,7 @@ SIMGPU_KERNEL6(scan, struct row *RESTRICT, rows, uint64_t, count, uint32_t, tabl
                table_rows, uint64_t, seed)
 {
     SIMGPU_TOUCH(rows, count * sizeof(*rows));
-    EACH (uint64_t, i, count)
+    EACH(uint64_t, i, count)
         rows[i] = row_at(table, first + i, table_rows, seed);
 }
 
@@ -38,7 +38,7 @@ SIMGPU_KERNEL4(count_rows, const struct row *RESTRICT, rows, uint64_t, count, ui
 {
     SIMGPU_TOUCH(rows, count * sizeof(*rows));
     SIMGPU_TOUCH(counts, (uint64_t)partitions * SLICES * sizeof(*counts));
-    EACH (uint32_t, s, SLICES) {
+    EACH(uint32_t, s, SLICES) {
         for (uint32_t p = 0; p < partitions; p++)
             counts[p * SLICES + s] = 0;
         for (uint64_t i = slice_start(count, s); i < slice_start(count, s + 1); i++)
@@ -52,7 +52,7 @@ SIMGPU_KERNEL3(place_rows, uint32_t *RESTRICT, counts, uint32_t, partitions, uin
 {
     SIMGPU_TOUCH(counts, (uint64_t)partitions * SLICES * sizeof(*counts));
     SIMGPU_TOUCH(starts, (partitions + 1) * sizeof(*starts));
-    EACH (uint32_t, once, 1) {
+    EACH(uint32_t, once, 1) {
         uint32_t place = once;
 
         for (uint32_t p = 0; p < partitions; p++) {
@@ -75,7 +75,7 @@ SIMGPU_KERNEL5(scatter, const struct row *RESTRICT, rows, uint64_t, count, uint3
     SIMGPU_TOUCH(rows, count * sizeof(*rows));
     SIMGPU_TOUCH(places, (uint64_t)partitions * SLICES * sizeof(*places));
     SIMGPU_TOUCH(sorted, count * sizeof(*sorted));
-    EACH (uint32_t, s, SLICES)
+    EACH(uint32_t, s, SLICES)
         for (uint64_t i = slice_start(count, s); i < slice_start(count, s + 1); i++)
             sorted[places[partition_of(rows[i].key, partitions) * SLICES + s]++] = rows[i];
 }
@@ -86,7 +86,7 @@ SIMGPU_KERNEL4(build, const struct row *RESTRICT, rows, uint64_t, count, uint32_
 {
     SIMGPU_TOUCH(rows, count * sizeof(*rows));
     SIMGPU_TOUCH(table, slots * sizeof(*table));
-    EACH (uint64_t, i, count) {
+    EACH(uint64_t, i, count) {
         uint32_t slot = slot_of(rows[i].key, slots);
 
         while (CLAIM(&table[slot], i + 1))
@@ -100,7 +100,7 @@ SIMGPU_KERNEL5(probe, struct row *RESTRICT, rows, uint64_t, count, const struct 
 {
     SIMGPU_TOUCH(rows, count * sizeof(*rows));
     SIMGPU_TOUCH(table, slots * sizeof(*table));
-    EACH (uint64_t, i, count) {
+    EACH(uint64_t, i, count) {
         uint32_t slot = slot_of(rows[i].key, slots);
 
         while (table[slot] && partners[table[slot] - 1].key != rows[i].key)
@@ -113,7 +113,7 @@ SIMGPU_KERNEL3(aggregate, const struct row *RESTRICT, rows, uint64_t, count, str
 {
     SIMGPU_TOUCH(rows, count * sizeof(*rows));
     SIMGPU_TOUCH(groups, GROUPS * sizeof(*groups));
-    EACH (uint64_t, i, count) {
+    EACH(uint64_t, i, count) {
         if (rows[i].key == no_group)
             continue;
         FETCH_ADD(&groups[rows[i].key].count, 1);
@@ -125,7 +125,7 @@ SIMGPU_KERNEL2(merge, struct group *RESTRICT, to, const struct group *RESTRICT, 
 {
     SIMGPU_TOUCH(to, GROUPS * sizeof(*to));
     SIMGPU_TOUCH(from, GROUPS * sizeof(*from));
-    EACH (uint32_t, g, GROUPS) {
+    EACH(uint32_t, g, GROUPS) {
         to[g].count += from[g].count;
         to[g].sum += from[g].sum;
     }
@@ -136,7 +136,7 @@ SIMGPU_KERNEL3(add_up, const struct row *RESTRICT, rows, uint64_t, count, struct
 {
     SIMGPU_TOUCH(rows, count * sizeof(*rows));
     SIMGPU_TOUCH(sum, sizeof(*sum));
-    EACH (uint32_t, group, SIMGPU_STEP) {
+    EACH(uint32_t, group, SIMGPU_STEP) {
         struct row part = {0, 0};
 
         for (uint64_t i = group; i < count; i += SIMGPU_STEP) {

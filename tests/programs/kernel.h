@@ -35,8 +35,8 @@
 #else
 
 #define EACH(type, i, count)        for (type i = 0; i < (count); i++)
-#define EACH_BLOCK(type, i, count)  EACH (type, i, count)
-#define EACH_THREAD(type, i, count) EACH (type, i, count)
+#define EACH_BLOCK(type, i, count)  EACH(type, i, count)
+#define EACH_THREAD(type, i, count) EACH(type, i, count)
 #define LANES(n)                    (n)
 #define RESTRICT                    restrict
 #define FUNCTION                    static inline

@@ -21,7 +21,7 @@ SIMGPU_KERNEL4(make, struct node *, first, struct node *, second, struct node *,
     SIMGPU_TOUCH(first, LINKED_BLOCK_BYTES);
     SIMGPU_TOUCH(second, LINKED_BLOCK_BYTES);
     SIMGPU_TOUCH(third, LINKED_BLOCK_BYTES);
-    EACH (uint64_t, s, count) {
+    EACH(uint64_t, s, count) {
         struct node *node = node_at(blocks, s);
 
         node->value = random_at(seed, s);
@@ -34,7 +34,7 @@ SIMGPU_KERNEL4(make, struct node *, first, struct node *, second, struct node *,
 /* Follows the list from the root. It takes no pointer: what it reads, only the memory tells. */
 SIMGPU_KERNEL1(walk, uint64_t, most)
 {
-    EACH (uint32_t, once, 1) {
+    EACH(uint32_t, once, 1) {
         struct found sum = {once, 0};
 
         for (const struct node *node = root; node && sum.count < most; node = node->next) {

@@ -14,7 +14,7 @@ SIMGPU_KERNEL3(widen, const uint8_t *RESTRICT, bytes, float *RESTRICT, block, ui
 {
     SIMGPU_TOUCH(bytes, count);
     SIMGPU_TOUCH(block, count * sizeof(*block));
-    EACH (uint64_t, i, count)
+    EACH(uint64_t, i, count)
         block[i] = bytes[i];
 }
 
@@ -23,7 +23,7 @@ SIMGPU_KERNEL3(column_sums, const float *RESTRICT, block, uint64_t, rows, double
 {
     SIMGPU_TOUCH(block, rows * COLUMNS * sizeof(*block));
     SIMGPU_TOUCH(sums, COLUMNS * sizeof(*sums));
-    EACH (uint32_t, group, COLUMNS / SUMMED) {
+    EACH(uint32_t, group, COLUMNS / SUMMED) {
         const float *at = block + group * SUMMED;
         double sum[SUMMED];
 
@@ -42,7 +42,7 @@ SIMGPU_KERNEL3(column_squares, const float *RESTRICT, block, uint64_t, rows, dou
 {
     SIMGPU_TOUCH(block, rows * COLUMNS * sizeof(*block));
     SIMGPU_TOUCH(squares, COLUMNS * sizeof(*squares));
-    EACH (uint32_t, group, COLUMNS / SUMMED) {
+    EACH(uint32_t, group, COLUMNS / SUMMED) {
         const float *at = block + group * SUMMED;
         double sum[SUMMED];
 
@@ -60,7 +60,7 @@ SIMGPU_KERNEL3(means_of_sums, const double *RESTRICT, sums, uint64_t, rows, floa
 {
     SIMGPU_TOUCH(sums, COLUMNS * sizeof(*sums));
     SIMGPU_TOUCH(means, COLUMNS * sizeof(*means));
-    EACH (uint32_t, column, COLUMNS)
+    EACH(uint32_t, column, COLUMNS)
         means[column] = (float)(sums[column] / (double)rows);
 }
 
@@ -70,7 +70,7 @@ SIMGPU_KERNEL3(deviations_of_squares, const double *RESTRICT, squares, uint64_t,
 {
     SIMGPU_TOUCH(squares, COLUMNS * sizeof(*squares));
     SIMGPU_TOUCH(deviations, COLUMNS * sizeof(*deviations));
-    EACH (uint32_t, column, COLUMNS) {
+    EACH(uint32_t, column, COLUMNS) {
         float deviation = (float)sqrt(squares[column] / (double)(rows > 1 ? rows - 1 : 1));
 
         deviations[column] = deviation > 0 ? deviation : 1;
@@ -83,8 +83,8 @@ SIMGPU_KERNEL4(subtract, const float *RESTRICT, from, const float *RESTRICT, mea
     SIMGPU_TOUCH(from, rows * COLUMNS * sizeof(*from));
     SIMGPU_TOUCH(means, COLUMNS * sizeof(*means));
     SIMGPU_TOUCH(to, rows * COLUMNS * sizeof(*to));
-    EACH_BLOCK (uint64_t, row, rows)
-        EACH_THREAD (uint32_t, column, COLUMNS)
+    EACH_BLOCK(uint64_t, row, rows)
+        EACH_THREAD(uint32_t, column, COLUMNS)
             to[row * COLUMNS + column] = from[row * COLUMNS + column] - means[column];
 }
 
@@ -94,7 +94,7 @@ SIMGPU_KERNEL4(divide, const float *RESTRICT, from, const float *RESTRICT, devia
     SIMGPU_TOUCH(from, rows * COLUMNS * sizeof(*from));
     SIMGPU_TOUCH(deviations, COLUMNS * sizeof(*deviations));
     SIMGPU_TOUCH(to, rows * COLUMNS * sizeof(*to));
-    EACH_BLOCK (uint64_t, row, rows)
-        EACH_THREAD (uint32_t, column, COLUMNS)
+    EACH_BLOCK(uint64_t, row, rows)
+        EACH_THREAD(uint32_t, column, COLUMNS)
             to[row * COLUMNS + column] = from[row * COLUMNS + column] / deviations[column];
 }

@@ -10,7 +10,7 @@ SIMGPU_KERNEL4(put, uint64_t *const *, blocks, uint64_t, count, uint64_t, words,
         uint64_t *block = blocks[b];
 
         SIMGPU_TOUCH(block, words * sizeof(*block));
-        EACH (uint64_t, i, words)
+        EACH(uint64_t, i, words)
             block[i] = random_at(seed, b * words + i);
     }
 }
@@ -23,7 +23,7 @@ SIMGPU_KERNEL4(change, uint64_t *const *, blocks, uint64_t, count, uint64_t, wor
         uint64_t *block = blocks[b];
 
         SIMGPU_TOUCH(block, words * sizeof(*block));
-        EACH (uint64_t, i, words)
+        EACH(uint64_t, i, words)
             block[i] = block[i] * 0x9e3779b97f4a7c15U + seed + b;
     }
 }

@@ -25,7 +25,7 @@ SIMGPU_KERNEL4(initialise, struct layer, layer, uint64_t, count, uint64_t, seed,
     SIMGPU_TOUCH(layer.weights, count * sizeof(float));
     SIMGPU_TOUCH(layer.gradient, count * sizeof(float));
     SIMGPU_TOUCH(layer.momentum, count * sizeof(float));
-    EACH (uint64_t, i, count) {
+    EACH(uint64_t, i, count) {
         layer.weights[i] = uniform(seed, i) * scale;
         layer.gradient[i] = 0;
         layer.momentum[i] = 0;
@@ -39,7 +39,7 @@ SIMGPU_KERNEL5(sample, const uint64_t *RESTRICT, step, float *RESTRICT, input, f
     SIMGPU_TOUCH(step, sizeof(*step));
     SIMGPU_TOUCH(input, width * sizeof(*input));
     SIMGPU_TOUCH(target, width * sizeof(*target));
-    EACH (uint32_t, i, width) {
+    EACH(uint32_t, i, width) {
         input[i] = uniform(seed, *step * width + i);
         target[i] = input[i] * 0.5F;
     }
@@ -51,16 +51,16 @@ SIMGPU_KERNEL5(forward, const float *RESTRICT, weights, const float *RESTRICT, i
     SIMGPU_TOUCH(weights, (uint64_t)width * width * sizeof(*weights));
     SIMGPU_TOUCH(sums, width * sizeof(*sums));
     SIMGPU_TOUCH(output, width * sizeof(*output));
-    EACH (uint32_t, i, width)
+    EACH(uint32_t, i, width)
         sums[i] = 0;
     for (uint32_t k = 0; k < width; k++) {
         const float *row = weights + (uint64_t)k * width;
         float in = input[k];
 
-        EACH (uint32_t, i, width)
+        EACH(uint32_t, i, width)
             sums[i] += row[i] * in;
     }
-    EACH (uint32_t, i, width)
+    EACH(uint32_t, i, width)
         output[i] = input[i] + 0.5F * (sums[i] / (1 + fabsf(sums[i])));
 }
 
@@ -69,9 +69,9 @@ SIMGPU_KERNEL6(loss, const uint64_t *RESTRICT, step, const float *RESTRICT, outp
 {
     SIMGPU_TOUCH(delta, width * sizeof(*delta));
     SIMGPU_TOUCH(losses + *step, sizeof(*losses));
-    EACH (uint32_t, i, width)
+    EACH(uint32_t, i, width)
         delta[i] = output[i] - target[i];
-    EACH (uint32_t, once, 1) {
+    EACH(uint32_t, once, 1) {
         float sum = 0;
 
         for (uint32_t i = 0; i < width; i++)
@@ -84,7 +84,7 @@ SIMGPU_KERNEL4(slope, const float *RESTRICT, sums, const float *RESTRICT, delta,
                uint32_t, width)
 {
     SIMGPU_TOUCH(slopes, width * sizeof(*slopes));
-    EACH (uint32_t, i, width) {
+    EACH(uint32_t, i, width) {
         float size = 1 + fabsf(sums[i]);
 
         slopes[i] = delta[i] * 0.5F / (size * size);
@@ -98,7 +98,7 @@ SIMGPU_KERNEL6(backward, const float *RESTRICT, weights, const float *RESTRICT, 
     SIMGPU_TOUCH(weights, (uint64_t)width * width * sizeof(*weights));
     SIMGPU_TOUCH(gradient, (uint64_t)width * width * sizeof(*gradient));
     SIMGPU_TOUCH(delta, width * sizeof(*delta));
-    EACH (uint32_t, k, width) {
+    EACH(uint32_t, k, width) {
         const float *row = weights + (uint64_t)k * width;
         float *out = gradient + (uint64_t)k * width;
         float in = input[k], parts[PARTS] = {0};
@@ -127,7 +127,7 @@ SIMGPU_KERNEL5(update, const struct layer *RESTRICT, layers, uint32_t, layer_cou
         SIMGPU_TOUCH(weights, count * sizeof(*weights));
         SIMGPU_TOUCH(momentum, count * sizeof(*momentum));
         SIMGPU_TOUCH(gradient, count * sizeof(*gradient));
-        EACH (uint64_t, i, count) {
+        EACH(uint64_t, i, count) {
             float moved = 0.9F * momentum[i] + gradient[i] + decay * weights[i];
 
             momentum[i] = moved;
@@ -139,6 +139,6 @@ SIMGPU_KERNEL5(update, const struct layer *RESTRICT, layers, uint32_t, layer_cou
 SIMGPU_KERNEL1(advance, uint64_t *, step)
 {
     SIMGPU_TOUCH(step, sizeof(*step));
-    EACH (uint32_t, once, 1)
+    EACH(uint32_t, once, 1)
         step[once]++;
 }
