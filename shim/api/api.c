@@ -21,7 +21,6 @@
 #include "engine/callbacks.h"
 #include "engine/core.h"
 #include "engine/reservation.h"
-#include "hook/lifecycle.h"
 #include "host/host_block.h"
 #include "ledger/limit.h"
 
@@ -29,7 +28,7 @@
 static bool is_here(void)
 {
     if (__builtin_expect(!core_manages(), 0))
-        lifecycle_host_start();
+        core_host_begin();
     return core_manages();
 }
 

@@ -198,4 +198,11 @@ const struct option_row *options_find_flag(const char *flag);
  */
 size_t options_describe(const struct options_complaint *complaint, char *buf, size_t buf_bytes);
 
+/* Those of this process, read from its environment at the first call (nothing of it when the process is privileged), which
+ * opens the log. Any thread, any time, also before our constructor has run. */
+const struct options *options_of_process(void);
+
+/* The driver lacks what the allocator that was asked for needs: from now on it is the driver's own. Before core_start. */
+void options_account_only(void);
+
 #endif

@@ -13,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/fork.h"
 #include "base/lock.h"
 #include "base/log.h"
 
@@ -261,7 +262,7 @@ void ipc_stop(void)
     lock_release(&lock);
 }
 
-void ipc_forked(void)
+static void forked(void)
 {
     if (listener >= 0)
         close(listener);
@@ -269,3 +270,5 @@ void ipc_forked(void)
     has_exported = false;
     lock_init(&lock, LOCK_IPC);
 }
+
+FORK_HANDLERS(.turn = FORK_CUDA, .child = forked);

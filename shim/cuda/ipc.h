@@ -54,8 +54,7 @@ int ipc_import(const struct ipc_name *name, struct ipc_piece *out, unsigned room
 /** True when blocks were exported and nobody ever asked for one. */
 bool ipc_was_in_vain(void);
 
-/** End the thread. In a forked child, which has none: only forget. */
+/** End the thread. A forked child has none, and only forgets. */
 void ipc_stop(void);
-void ipc_forked(void);
 
 #endif

@@ -7,8 +7,11 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "base/cancel_guard.h"
+#include "base/fork.h"
 #include "base/log.h"
 #include "base/machine.h"
+#include "base/options.h"
 #include "engine/allocate.h"
 #include "engine/callbacks.h"
 #include "engine/drain.h"
@@ -174,6 +177,17 @@ void core_host_start(const struct options *options)
     lock_release(&core_starting);
 }
 
+void core_host_begin(void)
+{
+    const struct options *options = options_of_process();
+    struct cancel_guard guard;
+
+    cancel_guard_enter(&guard);
+    if (!options->disable)
+        core_host_start(options);
+    cancel_guard_leave(&guard);
+}
+
 int core_start(const struct options *options, struct device *device)
 {
     int error = 0;
@@ -277,6 +291,8 @@ void core_forked(void)
     pressure_callback_forked();
     gate_forked();
 }
+
+FORK_HANDLERS(.turn = FORK_ENGINE, .child = core_forked);
 
 /* ---- captures -------------------------------------------------------------------------------------------- */
 

@@ -34,6 +34,9 @@ int core_start(const struct options *options, struct device *device);
  *  does it too. @options live until core_finish. Does nothing the second time. */
 void core_host_start(const struct options *options);
 
+/** The same as the options of the process say, unless they say EBBTIDE_DISABLE. */
+void core_host_begin(void);
+
 /** The process ends: on return nothing moves, and nothing moves any more that a kernel could reach meanwhile. Before
  *  calls of the program may pass us by. What is unmapped still comes back; what finds no room is the driver's affair.
  *  False: a move has not come to its end within EBBTIDE_DRAIN_MS, and is not waited for. */

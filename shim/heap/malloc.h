@@ -16,14 +16,9 @@ struct options;
  *  own, runs under a sanitizer or Valgrind, or EBBTIDE_DISABLE is set. Once, from the library's constructor. */
 void malloc_start(const struct options *options) __attribute__((weak));
 
-/** There may be a fork from now on: jemalloc's handlers are registered, and then lifecycle_watch_forks was called; nothing
+/** There may be a fork from now on: jemalloc's handlers are registered, and then fork_watch was called; nothing
  *  while that is being done. Any time. */
 void malloc_first(void) __attribute__((weak));
-
-/** Around fork: nobody allocates meanwhile, and the child has one thread. */
-void malloc_fork_begin(void) __attribute__((weak));
-void malloc_fork_parent(void) __attribute__((weak));
-void malloc_fork_child(void) __attribute__((weak));
 
 /** Does the address lie in an object of the heap, which is counted already? Microseconds for most that do not. */
 bool malloc_counts(const void *memory) __attribute__((weak));

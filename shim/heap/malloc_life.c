@@ -5,6 +5,7 @@
 #include "heap/malloc_next.h"
 #include "heap/malloc_thread.h"
 
+#include "base/fork.h"
 #include "base/options.h"
 #include "engine/core.h"
 #include "host/host_block.h"
@@ -14,28 +15,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The host has started or has not, and its ledger is in order, in the child. */
-void malloc_fork_begin(void)
+/* Nobody allocates meanwhile. The host has started or has not, and its ledger is in order, in the child. */
+static void fork_prepare(void)
 {
     lock_acquire(&core_starting);
     heap_fork_begin();
     lock_acquire(&core.lock);
 }
 
-void malloc_fork_parent(void)
+static void fork_parent(void)
 {
     lock_release(&core.lock);
     heap_fork_parent();
     lock_release(&core_starting);
 }
 
-void malloc_fork_child(void)
+static void fork_child(void)
 {
     lock_release(&core.lock);
     lock_release(&core_starting);
     malloc_thread_forked();
     heap_fork_child(malloc_has_thread() ? &malloc_thread()->account : NULL);
 }
+
+FORK_HANDLERS(.turn = FORK_HEAP, .prepare = fork_prepare, .parent = fork_parent, .child = fork_child);
 
 void malloc_first(void)
 {

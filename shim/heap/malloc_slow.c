@@ -4,8 +4,8 @@
 #include "heap/malloc_thread.h"
 
 #include "base/cancel_guard.h"
+#include "base/fork.h"
 #include "base/libc_version.h"
-#include "hook/lifecycle.h"
 
 #include <dlfcn.h>
 
@@ -87,7 +87,7 @@ void malloc_settings_once(void)
     if (__atomic_exchange_n(&is_set, true, __ATOMIC_RELAXED))
         return;
     je_free_default(je_malloc_default(1));
-    lifecycle_watch_forks();
+    fork_watch();
     /* As in glibc every object is aligned to 16 bytes: the class of 8 is not used. */
     sz_size2index_tab[0] = sz_size2index_tab[1] = sz_size2index_tab[2];
     kept_first = sz_size2index(SC_LARGE_MINCLASS);

@@ -11,7 +11,6 @@
 #include "cuda/pools.h"
 #include "engine/core.h"
 #include "hook/hooks.h"
-#include "hook/lifecycle.h"
 
 /* An allocation that the driver refused although the budget had room is tried again while blocks can leave. */
 enum {
@@ -20,7 +19,7 @@ enum {
 
 static bool is_movable(const void *call_site)
 {
-    switch (lifecycle_options()->cacheable) {
+    switch (options_of_process()->cacheable) {
     case CACHEABLE_NONE:
         return false;
     default:
@@ -38,7 +37,7 @@ static int allocate_block(const struct place *place, size_t bytes, const void *c
 {
     uint64_t address;
 
-    const struct options *options = lifecycle_options();
+    const struct options *options = options_of_process();
 
     if (bytes < options->min_block_bytes || options->allocator == ALLOCATOR_NATIVE ||
         (options->allocator != ALLOCATOR_MANAGED && !device_cuda_maps(place->ordinal)))

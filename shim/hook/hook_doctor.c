@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/doctor.h"
+#include "base/options.h"
 #include "cuda/device_cuda.h"
 #include "hook/hooks.h"
 #include "hook/lifecycle.h"
@@ -53,5 +54,5 @@ __attribute__((visibility("default"))) bool ebb_doctor(FILE *out, bool has_start
     device_cuda_host_ready();
     doctor_line(out, "hooks: runtime", "%u, for a shared one; a static one comes through the driver's",
                 count_runtime());
-    return doctor_core(out, lifecycle_options()) && is_good && !lifecycle_is_reduced();
+    return doctor_core(out, options_of_process()) && is_good && !lifecycle_is_reduced();
 }

@@ -12,7 +12,7 @@
 
 static void replace(const char *symbol, void **function)
 {
-    if (!function || !*function || lifecycle_options()->disable)
+    if (!function || !*function || options_of_process()->disable)
         return;
     void *hook = hooks_replace(*function);
 

@@ -13,7 +13,6 @@
 #include "base/loader.h"
 #include "base/options.h"
 #include "hook/hooks.h"
-#include "hook/lifecycle.h"
 #include "hook/self_test.h"
 
 /* A checker of memory that is linked into the program asks for libc's functions before it has them, and stands in front
@@ -101,7 +100,7 @@ static struct loader_route route_cuda(struct loader_call *call, const struct loa
 {
     struct loader_route jump = {(void *)loader->dlsym, NULL};
 
-    if (lifecycle_options()->disable)
+    if (options_of_process()->disable)
         return jump;
     if (call->handle == RTLD_DEFAULT || call->handle == RTLD_NEXT)
         return route_pseudo(call, loader);
@@ -143,10 +142,10 @@ static int open_mode(int mode)
     struct cancel_guard guard;
 
     cancel_guard_enter(&guard);
-    if (mode & RTLD_DEEPBIND && lifecycle_options()->deepbind != DEEPBIND_CLEAR &&
-        !lifecycle_options()->disable)
+    if (mode & RTLD_DEEPBIND && options_of_process()->deepbind != DEEPBIND_CLEAR &&
+        !options_of_process()->disable)
         self_test_doubt("a library was opened with RTLD_DEEPBIND (EBBTIDE_DEEPBIND=keep)", NULL);
-    mode = lifecycle_options()->deepbind == DEEPBIND_CLEAR ? mode & ~RTLD_DEEPBIND : mode;
+    mode = options_of_process()->deepbind == DEEPBIND_CLEAR ? mode & ~RTLD_DEEPBIND : mode;
     cancel_guard_leave(&guard);
     return mode;
 }

@@ -15,7 +15,6 @@
 #include "cuda/pools.h"
 #include "engine/core.h"
 #include "hook/hooks.h"
-#include "hook/lifecycle.h"
 
 /* Our number of a device; DEVICE_MAX when the process does not use it. */
 static unsigned ordinal_of(nvmlDevice_t device)
@@ -45,7 +44,7 @@ static bool story_of(nvmlReturn_t result, nvmlDevice_t device, struct story *out
     unsigned ordinal;
     uint64_t free_bytes;
 
-    if (result != NVML_SUCCESS || lifecycle_options()->meminfo == MEMINFO_REAL)
+    if (result != NVML_SUCCESS || options_of_process()->meminfo == MEMINFO_REAL)
         return false;
     ordinal = ordinal_of(device);
     if (ordinal == DEVICE_MAX)

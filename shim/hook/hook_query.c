@@ -8,14 +8,13 @@
 #include "cuda/pools.h"
 #include "engine/core.h"
 #include "hook/hooks.h"
-#include "hook/lifecycle.h"
 
 CUresult hook_cuMemGetInfo_v2(__typeof__(cuMemGetInfo_v2) *next, size_t *free, size_t *total)
 {
     struct place place;
     CUresult result = next(free, total);
 
-    if (result != CUDA_SUCCESS || !free || !total || lifecycle_options()->meminfo == MEMINFO_REAL ||
+    if (result != CUDA_SUCCESS || !free || !total || options_of_process()->meminfo == MEMINFO_REAL ||
         !contexts_here(&place))
         return result;
     uint64_t free_bytes = *free;
@@ -35,7 +34,7 @@ CUresult hook_cuDeviceTotalMem_v2(__typeof__(cuDeviceTotalMem_v2) *next, size_t 
     unsigned ordinal = contexts_ordinal(dev);
     CUresult result = next(bytes, dev);
 
-    if (result != CUDA_SUCCESS || !bytes || lifecycle_options()->meminfo == MEMINFO_REAL ||
+    if (result != CUDA_SUCCESS || !bytes || options_of_process()->meminfo == MEMINFO_REAL ||
         ordinal == DEVICE_MAX)
         return result;
     if (core_memory(ordinal, &free_bytes, &total_bytes))

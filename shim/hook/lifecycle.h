@@ -11,21 +11,8 @@
 
 #include <stdbool.h>
 
-struct options;
-
 /** Blocks are managed: between a successful core_start and core_finish, and not in a forked child. */
 extern bool lifecycle_manages __attribute__((visibility("hidden")));
-
-/** The options, read from the environment at the first call (nothing of it when the process is privileged).
- *  Any thread, any time, also before our constructor has run. */
-const struct options *lifecycle_options(void);
-
-/** Hold host memory to its budget from now on, with or without CUDA. Cheap the second time. */
-void lifecycle_host_start(void);
-
-/** Have our handlers run around fork. Once: right behind those of our malloc, so that handlers of everybody else, which
- *  run before ours in the parent and after them in both, may allocate and use registered memory. */
-void lifecycle_watch_forks(void);
 
 /** cuInit has succeeded: start managing, once. Returns when it has been decided. */
 void lifecycle_cuda_started(void);

@@ -20,6 +20,7 @@
 #include <poll.h>
 #include <sys/mman.h>
 
+#include "base/fork.h"
 #include "base/log.h"
 #include "base/private_fds.h"
 #include "ledger/state.h"
@@ -220,6 +221,9 @@ void host_block_fork_child(void)
     }
     reset();
 }
+
+FORK_HANDLERS(.turn = FORK_HOST, .prepare = host_block_fork_prepare, .parent = host_block_fork_parent,
+              .child = host_block_fork_child);
 
 void host_block_fork_late(void)
 {
