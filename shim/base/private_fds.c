@@ -4,10 +4,10 @@
 
 #include "base/lock.h"
 #include "base/log.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -24,9 +24,6 @@
 #ifndef SYS_pidfd_getfd
 #define SYS_pidfd_getfd 438
 #endif
-
-/* It opens files, and calls into libc and our log only. */
-#define STACK_BYTES ((size_t)256 << 10)
 
 /* On the stack of who waits for it. */
 struct job {
@@ -101,7 +98,6 @@ static void *keep(void *unused)
 {
     bool ready = leave();
 
-    pthread_setname_np(pthread_self(), "ebbtide-files");
     lock_acquire(&keeper.lock);
     mine = ready;
     keeper.state = ready ? READY : NEVER;
@@ -127,21 +123,11 @@ static void *keep(void *unused)
 /* Without the lock: a new thread allocates, and that may end up here again. */
 static bool create(void)
 {
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    pthread_t thread;
-    int error;
+    static const struct thread thread = {
+        .name = "ebbtide-files", .run = keep, .stack_bytes = THREAD_SMALL_BYTES};
 
     log_borrow = borrow;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&thread, &attributes, keep, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return !error;
+    return thread_start(&thread, NULL) == 0;
 }
 
 /* In a child nobody has the lock who could give it back. */

@@ -3,7 +3,8 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
+
+#include "base/pages.h"
 
 enum {
     FIRST_CAPACITY = 256
@@ -39,26 +40,18 @@ static uint64_t *probe(const struct table *table, uint64_t key)
     return slot(table, index);
 }
 
-static void *pages(size_t bytes)
-{
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    return memory == MAP_FAILED ? NULL : memory;
-}
-
 static int grow(struct table *table)
 {
     struct table bigger = *table;
 
     bigger.capacity = table->capacity ? table->capacity * 2 : FIRST_CAPACITY;
-    bigger.slots = pages(bigger.capacity * slot_bytes(table));
+    bigger.slots = pages_take(bigger.capacity * slot_bytes(table));
     if (!bigger.slots)
         return -ENOMEM;
     for (uint32_t i = 0; i < table->capacity; i++)
         if (*slot(table, i))
             memcpy(probe(&bigger, *slot(table, i)), slot(table, i), slot_bytes(table));
-    if (table->slots)
-        munmap(table->slots, table->capacity * slot_bytes(table));
+    pages_give(table->slots, table->capacity * slot_bytes(table));
     table->slots = bigger.slots;
     table->capacity = bigger.capacity;
     return 0;
@@ -147,7 +140,7 @@ int table_copy(struct table *table, struct table_copy *out)
 
     table_lock(table);
     if (table->count) {
-        copy.slots = pages((size_t)table->count * copy.slot_bytes);
+        copy.slots = pages_take((size_t)table->count * copy.slot_bytes);
         error = copy.slots ? 0 : -ENOMEM;
     }
     for (uint32_t i = 0; copy.slots && i < table->capacity; i++)
@@ -161,7 +154,6 @@ int table_copy(struct table *table, struct table_copy *out)
 
 void table_copy_free(struct table_copy *copy)
 {
-    if (copy->slots)
-        munmap(copy->slots, (size_t)copy->count * copy->slot_bytes);
+    pages_give(copy->slots, (size_t)copy->count * copy->slot_bytes);
     copy->slots = NULL;
 }

@@ -6,6 +6,7 @@
  */
 #include "cuda/device_cuda.h"
 
+#include "base/thread.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -102,6 +103,7 @@ static int wait_event(const struct drain *drain, CUevent event)
 struct sync {
     struct lock lock;
     pthread_cond_t ended;
+    struct thread thread;
     CUcontext context;
     CUresult result;
     bool is_ended;
@@ -144,18 +146,17 @@ static void *synchronise(void *arg)
 static struct sync *sync_start(CUcontext context)
 {
     struct sync *sync = calloc(1, sizeof(*sync));
-    pthread_t thread;
 
     if (!sync)
         return NULL;
     sync->context = context;
+    sync->thread = (struct thread){.name = "ebbtide-drain", .run = synchronise, .arg = sync};
     lock_init(&sync->lock, LOCK_SYNC);
     pthread_cond_init(&sync->ended, NULL);
-    if (pthread_create(&thread, NULL, synchronise, sync)) {
+    if (thread_start(&sync->thread, NULL) < 0) {
         sync_free(sync);
         return NULL;
     }
-    pthread_detach(thread);
     return sync;
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/options.h"
+#include "base/pages.h"
 #include "base/table.h"
 #include "engine/core.h"
 
@@ -125,9 +126,9 @@ static int pin(void *cpu, uint64_t bytes, CUcontext *out)
 static int create_pinned(uint64_t bytes, struct host_memory *out)
 {
     struct pinned pinned = {.bytes = bytes};
-    void *cpu = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *cpu = pages_take(bytes);
 
-    if (cpu == MAP_FAILED)
+    if (!cpu)
         return -ENOMEM;
     /* A fork would copy every page that is pinned (Linux since 5.9, copy_present_page), and no child can use them. */
     madvise(cpu, bytes, MADV_DONTFORK);
@@ -138,7 +139,7 @@ static int create_pinned(uint64_t bytes, struct host_memory *out)
     if (error) {
         if (pinned.context)
             real.cuMemHostUnregister(cpu);
-        munmap(cpu, bytes);
+        pages_give(cpu, bytes);
         return error;
     }
     *out = (struct host_memory){.alias = (uint64_t)(uintptr_t)cpu, .cpu = cpu, .bytes = bytes};
@@ -277,7 +278,7 @@ void device_host_destroy(struct device *self, struct host_memory *memory)
             real.cuMemHostUnregister(memory->cpu);
             real.cuCtxPopCurrent_v2(&popped);
         }
-        munmap(memory->cpu, memory->bytes);
+        pages_give(memory->cpu, memory->bytes);
     }
     quiet_end(mode);
 }

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/random.h>
@@ -16,6 +15,7 @@
 #include "base/fork.h"
 #include "base/lock.h"
 #include "base/log.h"
+#include "base/thread.h"
 
 enum {
     PATIENCE_MS = 5000 /* for a peer that connects and says nothing */
@@ -130,15 +130,15 @@ static void serve(int peer)
     send_answer(peer, &end, -1);
 }
 
-static void *work(void *arg)
+static void *work(void *unused)
 {
-    int fd = (int)(intptr_t)arg;
+    int fd = listener;
 
     for (;;) {
         int peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 
         if (peer < 0 && errno != EINTR && errno != ECONNABORTED)
-            return NULL; /* shut down */
+            return unused; /* shut down */
         if (peer < 0)
             continue;
         serve(peer);
@@ -150,7 +150,7 @@ static void *work(void *arg)
 static int start(ipc_share_fn share)
 {
     struct sockaddr_un address;
-    sigset_t all, before;
+    static const struct thread server = {.name = "ebbtide-ipc", .run = work};
     int error = 0;
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
@@ -163,15 +163,13 @@ static int start(ipc_share_fn share)
     if (!error && (bind(fd, (struct sockaddr *)&address, length) < 0 || listen(fd, 64) < 0))
         error = -errno;
     share_piece = share;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    listener = fd;
     if (!error)
-        error = -pthread_create(&thread, NULL, work, (void *)(intptr_t)fd);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error)
+        error = thread_start(&server, &thread);
+    if (error) {
         close(fd);
-    else
-        listener = fd;
+        listener = -1;
+    }
     return error;
 }
 

@@ -5,11 +5,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/cancel_guard.h"
 #include "base/lock.h"
 #include "base/log.h"
+#include "base/pages.h"
 #include "base/table.h"
 
 /* Consecutive words of one parameter. */
@@ -56,13 +56,6 @@ static struct lock lock = LOCK_INIT(LOCK_KERNELS); /* for everything below, and 
 static const struct layout *buckets[BUCKETS];
 static unsigned char *arena;
 static size_t arena_left;
-
-static void *pages(size_t bytes)
-{
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    return memory == MAP_FAILED ? NULL : memory;
-}
 
 static const struct layout *look_up(uint64_t key)
 {
@@ -125,7 +118,7 @@ static const struct layout *intern(const struct run *run, uint32_t runs)
             return layout;
     bytes = (bytes + 7) / 8 * 8;
     if (arena_left < bytes) {
-        arena = pages(ARENA_BYTES);
+        arena = pages_take(ARENA_BYTES);
         arena_left = arena ? ARENA_BYTES : 0;
         if (!arena)
             return &unknown_layout;
@@ -167,7 +160,7 @@ static bool make_room(void)
     if (cache && (cache->used + 1) * 2 <= capacity)
         return true;
     capacity = capacity ? capacity * 2 : FIRST_CAPACITY;
-    struct cache *bigger = pages(sizeof(*bigger) + capacity * sizeof(struct entry));
+    struct cache *bigger = pages_take(sizeof(*bigger) + capacity * sizeof(struct entry));
 
     if (!bigger)
         return false;

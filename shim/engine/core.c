@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <stddef.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #include "base/cancel_guard.h"
@@ -12,6 +11,7 @@
 #include "base/log.h"
 #include "base/machine.h"
 #include "base/options.h"
+#include "base/pages.h"
 #include "engine/allocate.h"
 #include "engine/callbacks.h"
 #include "engine/drain.h"
@@ -73,12 +73,10 @@ static int arena_reserve(void)
     bytes -= (ARENA_LOWER_HALF - base) & UINT32_MAX;
     base += (ARENA_LOWER_HALF - base) & UINT32_MAX;
     records = extent_bytes_needed((uint32_t)(bytes / GRANULE_BYTES));
-    core.arena_memory =
-        mmap(NULL, records, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    error = core.arena_memory == MAP_FAILED ? -ENOMEM : blocks_init(&core.blocks, base, bytes);
+    core.arena_memory = pages_reserve(records);
+    error = core.arena_memory ? blocks_init(&core.blocks, base, bytes) : -ENOMEM;
     if (error < 0) {
-        if (core.arena_memory != MAP_FAILED)
-            munmap(core.arena_memory, records);
+        pages_give(core.arena_memory, records);
         core.arena_memory = NULL;
         core.device->unreserve(core.device, core.reserved_base, core.reserved_bytes);
         return error;

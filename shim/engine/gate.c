@@ -8,13 +8,13 @@
 #include <linux/membarrier.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/lock.h"
 #include "base/log.h"
+#include "base/pages.h"
 
 struct gate gate;
 __thread struct gate_slot *gate_slot_mine __attribute__((tls_model("initial-exec")));
@@ -86,9 +86,9 @@ static struct gate_slot *slot_reuse(void)
 static struct gate_slot *slot_create(void)
 {
     size_t bytes = 4096;
-    struct gate_slot *page = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct gate_slot *page = pages_take(bytes);
 
-    if (page == MAP_FAILED)
+    if (!page)
         return NULL;
     page[0].taken = 1;
     for (size_t i = 0; i < bytes / sizeof(*page); i++) {

@@ -4,8 +4,8 @@
 
 #include <stddef.h>
 #include <string.h>
-#include <sys/mman.h>
 
+#include "base/pages.h"
 #include "engine/core.h"
 #include "engine/gate.h"
 #include "ledger/state.h"
@@ -20,13 +20,9 @@ struct launch_pins {
 bool launch_pins_ready(void)
 {
     struct gate_slot *slot = gate_slot_mine;
-    void *memory;
 
-    if (slot->held)
-        return true;
-    memory =
-        mmap(NULL, sizeof(struct launch_pins), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    slot->held = memory == MAP_FAILED ? NULL : memory;
+    if (!slot->held)
+        slot->held = pages_take(sizeof(struct launch_pins));
     return slot->held;
 }
 

@@ -2,11 +2,11 @@
 /* monitor.c - see monitor.h. */
 #include "engine/monitor.h"
 
-#include <signal.h>
 #include <time.h>
 
 #include "base/log.h"
 #include "base/machine.h"
+#include "base/thread.h"
 #include "engine/allocate.h"
 #include "engine/drain.h"
 #include "engine/mover.h"
@@ -310,11 +310,9 @@ static void *monitor_run(void *arg)
 
 static void monitor_start(void)
 {
-    sigset_t all, old;
+    static const struct thread timer = {.name = "ebbtide-timer", .run = monitor_run};
     bool starts;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
     lock_acquire(&monitor.lock);
     starts = !monitor.running && !monitor.starting && !atomic_load(&core.leaving);
     if (starts) {
@@ -323,7 +321,7 @@ static void monitor_start(void)
     }
     lock_release(&monitor.lock);
     if (starts) { /* without the lock: a new thread allocates, and that may end up here again */
-        bool runs = pthread_create(&monitor.thread, NULL, monitor_run, NULL) == 0;
+        bool runs = thread_start(&timer, &monitor.thread) == 0;
 
         lock_acquire(&monitor.lock);
         monitor.running = runs;
@@ -331,7 +329,6 @@ static void monitor_start(void)
         pthread_cond_broadcast(&monitor.changed);
         lock_release(&monitor.lock);
     }
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
 void monitor_wake(void)

@@ -10,12 +10,12 @@
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #include "base/cancel_guard.h"
 #include "base/log.h"
 #include "engine/callbacks.h"
+#include "base/pages.h"
 #include "engine/core.h"
 #include "engine/drain.h"
 #include "engine/gate.h"
@@ -101,14 +101,9 @@ static inline uint32_t use_touch(const struct use *use)
 static uint32_t *role_list(void)
 {
     static uint32_t *list;
-    void *memory;
 
-    if (list)
-        return list;
-    memory = mmap(NULL, (core.blocks.granules + USE_INLINE) * sizeof(*list), PROT_READ | PROT_WRITE,
-                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory != MAP_FAILED)
-        list = memory;
+    if (!list)
+        list = pages_reserve((core.blocks.granules + USE_INLINE) * sizeof(*list));
     return list;
 }
 

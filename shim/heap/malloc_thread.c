@@ -4,9 +4,9 @@
 
 #include <pthread.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/lock.h"
+#include "base/pages.h"
 
 #define POOL_BYTES (64 << 10)
 /* Sets of ended threads that wait for the next one, and what the cache and each thread may keep. */
@@ -48,8 +48,8 @@ static struct malloc_thread *pool_take(void)
         pool.spare = &pool.first;
     }
     if (!pool.spare) {
-        thread = mmap(NULL, POOL_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        for (size_t i = 0; thread != MAP_FAILED && i < POOL_BYTES / sizeof(*thread); i++) {
+        thread = pages_take(POOL_BYTES);
+        for (size_t i = 0; thread && i < POOL_BYTES / sizeof(*thread); i++) {
             thread[i].next = pool.spare;
             pool.spare = &thread[i];
         }

@@ -81,7 +81,6 @@ void *host_evict_run(void *unused)
     uint64_t gone;
 
     host_fault_enter();
-    pthread_setname_np(pthread_self(), "ebbtide-ebb");
     lock_acquire(&host_blocks.lock);
     for (;;) {
         if (host_blocks.forking && !host_blocks.busy) {

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 
 #include "base/log.h"
+#include "base/pages.h"
 #include "base/private_fds.h"
 
 /* Of Linux 6.1, newer than some headers. */
@@ -239,9 +240,9 @@ void host_fault_enter(void)
 /* A page that is empty in a child, however that came to be. */
 static bool mark_make(void)
 {
-    void *page = mmap(NULL, host_page_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *page = pages_take(host_page_bytes());
 
-    if (page == MAP_FAILED)
+    if (!page)
         return false;
     madvise(page, host_page_bytes(), MADV_WIPEONFORK);
     faults.running = page;

@@ -3,10 +3,10 @@
 #include "host/host_state.h"
 
 #include <errno.h>
-#include <sys/mman.h>
 
 #include "base/cancel_guard.h"
 #include "base/log.h"
+#include "base/pages.h"
 #include "engine/core.h"
 
 /* Each range as often as it is held; the order means nothing. A call that is about to be made holds what it names, and
@@ -50,12 +50,8 @@ static bool hold_add(const struct hold *range)
 {
     struct hold *hold = hold_find(range);
 
-    if (!holds) {
-        void *memory = mmap(NULL, HOLDS_MAX * sizeof(*holds), PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-        holds = memory == MAP_FAILED ? NULL : memory;
-    }
+    if (!holds)
+        holds = pages_reserve(HOLDS_MAX * sizeof(*holds));
     if (!hold && holds && hold_count < HOLDS_MAX) {
         hold = &holds[hold_count++];
         *hold = (struct hold){.start = range->start, .end = range->end};

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/pages.h"
 #include "ledger/copies.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"
@@ -397,21 +398,20 @@ uint64_t host_leave(uint64_t base, uint64_t bytes)
 int host_leave_init(void)
 {
     size_t bytes = (LEAVE_UNITS + 1) * HOST_UNIT_BYTES;
-    char *memory =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *memory = pages_reserve(bytes);
     void *page;
     int rc;
 
-    if (memory == MAP_FAILED)
+    if (!memory)
         return -ENOMEM;
     /* Aligned like the units, so that whole tables of pages are moved at once. */
     windows = memory + (-(uintptr_t)memory & (HOST_UNIT_BYTES - 1));
-    page = mmap(NULL, host_page_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (page == MAP_FAILED)
+    page = pages_take(host_page_bytes());
+    if (!page)
         return -ENOMEM;
     rc = host_detach_probe((uint64_t)(uintptr_t)windows, (uint64_t)(uintptr_t)page);
     if (rc == 0)
         rc = host_staging_init(&staging);
-    munmap(page, host_page_bytes());
+    pages_give(page, host_page_bytes());
     return rc;
 }

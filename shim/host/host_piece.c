@@ -11,6 +11,7 @@
 #include <xxhash.h>
 
 #include "base/log.h"
+#include "base/pages.h"
 #include "base/private_fds.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"
@@ -56,9 +57,9 @@ uint32_t host_piece_untouched(const struct host_block *block, uint32_t index)
 
 int host_staging_init(struct host_staging *staging)
 {
-    void *memory = mmap(NULL, HOST_PIECE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *memory = pages_take(HOST_PIECE_BYTES);
 
-    if (memory == MAP_FAILED)
+    if (!memory)
         return -ENOMEM;
     *staging = (struct host_staging){.piece = memory};
     return 0;
@@ -66,7 +67,7 @@ int host_staging_init(struct host_staging *staging)
 
 void host_staging_finish(struct host_staging *staging)
 {
-    munmap(staging->piece, HOST_PIECE_BYTES);
+    pages_give(staging->piece, HOST_PIECE_BYTES);
     disk_bounce_finish(&staging->bounce);
 }
 

@@ -12,10 +12,10 @@
 #include <errno.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
-#include <signal.h>
 #include <time.h>
 
 #include "base/private_fds.h"
+#include "base/thread.h"
 
 enum {
     SERVERS = 2,    /* one reads from the disk while another one does */
@@ -24,9 +24,6 @@ enum {
     BROKEN_MOST = 64,
     WAITING_MOST = 1024 /* faults; more of them fault again */
 };
-
-/* They call into libc and our log only. */
-#define STACK_BYTES ((size_t)256 << 10)
 
 static struct {
     struct lock lock; /* a leaf */
@@ -102,7 +99,6 @@ static void *reader_run(void *unused)
     struct pollfd events = {.events = POLLIN};
 
     host_fault_enter();
-    pthread_setname_np(pthread_self(), "ebbtide-fault");
     while ((events.fd = host_fault_file()) >= 0) {
         if (poll(&events, 1, -1) < 0)
             continue;
@@ -119,7 +115,6 @@ static void *holder_run(void *unused)
 {
     struct pollfd nothing = {.fd = host_fault_file()};
 
-    pthread_setname_np(pthread_self(), "ebbtide-fault");
     while (poll(&nothing, 1, -1) < 0)
         ;
     return unused;
@@ -219,7 +214,6 @@ static void *server_run(void *argument)
     uint64_t address;
 
     host_fault_enter();
-    pthread_setname_np(pthread_self(), "ebbtide-fault");
     for (;;) {
         if (next_fault(&broken, &address))
             serve(address, 0, mine, &broken);
@@ -231,29 +225,24 @@ static void *server_run(void *argument)
 
 int host_serve_start(bool apart, pthread_t *out_evictor)
 {
-    int (*create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) =
-        apart ? private_fds_thread : pthread_create;
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    pthread_t thread;
+    /* The evictor, the servers, the reader, and the holder, of which a thread with descriptors of our own needs none. */
+    static struct thread threads[SERVERS + 3];
+    unsigned count = 0;
     int error = 0;
 
     for (unsigned i = 0; i <= SERVERS; i++)
         if (host_staging_init(&staging[i]) < 0)
             return -ENOMEM;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = create(out_evictor, &attributes, host_evict_run, NULL);
-    for (unsigned i = 0; i < SERVERS && !error; i++)
-        error = create(&thread, &attributes, server_run, &staging[i]);
-    if (!error)
-        error = create(&thread, &attributes, reader_run, NULL);
-    if (!error && !apart)
-        error = create(&thread, &attributes, holder_run, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return -error;
+    threads[count++] = (struct thread){.name = "ebbtide-ebb", .run = host_evict_run};
+    for (unsigned i = 0; i < SERVERS; i++)
+        threads[count++] = (struct thread){.name = "ebbtide-fault", .run = server_run, .arg = &staging[i]};
+    threads[count++] = (struct thread){.name = "ebbtide-fault", .run = reader_run};
+    if (!apart)
+        threads[count++] = (struct thread){.name = "ebbtide-fault", .run = holder_run};
+    for (unsigned i = 0; i < count && !error; i++) {
+        threads[i].stack_bytes = THREAD_SMALL_BYTES;
+        threads[i].create = apart ? private_fds_thread : NULL;
+        error = thread_start(&threads[i], i ? NULL : out_evictor);
+    }
+    return error;
 }

@@ -4,8 +4,8 @@
 #include "host/host_state.h"
 
 #include <errno.h>
-#include <sys/mman.h>
 
+#include "base/pages.h"
 #include "ledger/state.h"
 #include "tier/disk.h"
 
@@ -86,12 +86,8 @@ static bool add_shared(uint64_t slot, unsigned count)
     bool added;
 
     lock_acquire(&shared.lock);
-    if (!shared.slot) {
-        void *memory = mmap(NULL, SHARED_MAX * sizeof(*shared.slot), PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-        shared.slot = memory == MAP_FAILED ? NULL : memory;
-    }
+    if (!shared.slot)
+        shared.slot = pages_reserve(SHARED_MAX * sizeof(*shared.slot));
     added = shared.slot && shared.count < SHARED_MAX;
     if (added) {
         shared.hint = shared.count++;
@@ -176,12 +172,8 @@ static bool keep(const struct place *place)
     bool kept_it;
 
     lock_acquire(&shared.lock);
-    if (!kept.place) {
-        void *memory = mmap(NULL, SHARED_MAX * sizeof(*kept.place), PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-        kept.place = memory == MAP_FAILED ? NULL : memory;
-    }
+    if (!kept.place)
+        kept.place = pages_reserve(SHARED_MAX * sizeof(*kept.place));
     kept_it = kept.place && kept.count < SHARED_MAX;
     if (kept_it)
         kept.place[kept.count++] = *place;

@@ -58,7 +58,6 @@ struct host_block {
     bool complained;       /**< a failed read was logged */
     bool armed;            /**< its faults come to us; else it stays in memory */
     bool dying;            /**< being forgotten: nobody else may do that, or pin it */
-    struct host_block *next_spare;
     char name[HOST_NAME_BYTES];
 };
 
@@ -68,9 +67,8 @@ enum {
 
 struct host_blocks {
     struct lock lock;
-    pthread_cond_t changed;  /**< a piece came to rest, a block is no longer busy, a request was served */
-    struct host_block **row; /**< sorted by base; room for HOST_BLOCKS_MAX */
-    struct host_block *spare;
+    pthread_cond_t changed;      /**< a piece came to rest, a block is no longer busy, a request was served */
+    struct host_block **row;     /**< sorted by base; room for HOST_BLOCKS_MAX */
     uint32_t busy;               /**< sum over the blocks */
     uint64_t armed;              /**< blocks */
     unsigned late_children;      /**< forked, and yet to read what was away then */

@@ -4,53 +4,30 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/pages.h"
 #include "ledger/state.h"
 
 struct host_blocks host_blocks = {.lock = LOCK_INIT(LOCK_HOST_BLOCKS), .changed = PTHREAD_COND_INITIALIZER};
 _Atomic uint32_t host_block_count;
 
-/* Records are made this many at a time. */
-#define POOL_BYTES ((size_t)64 << 10)
-
-static void *pages(size_t bytes)
-{
-    void *memory =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    return memory == MAP_FAILED ? NULL : memory;
-}
+static struct pages_pool records = PAGES_POOL(struct host_block);
 
 static struct host_block *record_take(void)
 {
-    struct host_block *record, *pool;
+    struct host_block *record;
 
     host_books_lock();
-    record = host_blocks.spare;
-    if (record)
-        host_blocks.spare = record->next_spare;
+    record = pages_pool_take(&records);
     lock_release(&host_blocks.lock);
-    if (record)
-        return record;
-    pool = pages(POOL_BYTES);
-    if (!pool)
-        return NULL;
-    host_books_lock();
-    for (size_t i = 1; i < POOL_BYTES / sizeof(*pool); i++) {
-        pool[i].next_spare = host_blocks.spare;
-        host_blocks.spare = &pool[i];
-    }
-    lock_release(&host_blocks.lock);
-    return pool;
+    return record;
 }
 
 static void record_give(struct host_block *record)
 {
     host_books_lock();
-    record->next_spare = host_blocks.spare;
-    host_blocks.spare = record;
+    pages_pool_give(&records, record);
     lock_release(&host_blocks.lock);
 }
 
@@ -76,9 +53,9 @@ struct host_block *host_table_create(uint64_t base, uint64_t bytes)
             (uint32_t)((end + HOST_UNIT_BYTES - 1) / HOST_UNIT_BYTES - first / HOST_UNIT_BYTES);
     block->unit = block->own_unit;
     if (block->unit_count > sizeof(block->own_unit) / sizeof(*block->own_unit))
-        block->unit = pages(block->unit_count * sizeof(*block->unit));
+        block->unit = pages_reserve(block->unit_count * sizeof(*block->unit));
     if (core.options->verify && block->unit_count)
-        block->checksum = pages(checksum_bytes(block));
+        block->checksum = pages_reserve(checksum_bytes(block));
     if (!block->unit || (core.options->verify && block->unit_count && !block->checksum)) {
         host_table_destroy(block);
         return NULL;
@@ -90,10 +67,9 @@ struct host_block *host_table_create(uint64_t base, uint64_t bytes)
 
 void host_table_destroy(struct host_block *block)
 {
-    if (block->checksum)
-        munmap(block->checksum, checksum_bytes(block));
-    if (block->unit && block->unit != block->own_unit)
-        munmap(block->unit, block->unit_count * sizeof(*block->unit));
+    pages_give(block->checksum, checksum_bytes(block));
+    if (block->unit != block->own_unit)
+        pages_give(block->unit, block->unit_count * sizeof(*block->unit));
     record_give(block);
 }
 
@@ -144,7 +120,7 @@ int host_table_insert(struct host_block *block)
     if (rc)
         return rc;
     if (!host_blocks.row)
-        host_blocks.row = pages(HOST_BLOCKS_MAX * sizeof(struct host_block *));
+        host_blocks.row = pages_reserve(HOST_BLOCKS_MAX * sizeof(struct host_block *));
     if (!host_blocks.row || count == HOST_BLOCKS_MAX)
         return -ENOMEM;
     index = host_table_above(block->base);

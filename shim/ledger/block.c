@@ -5,32 +5,20 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
-static void *table_create(uint64_t bytes)
-{
-    void *table = mmap(0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    return table == MAP_FAILED ? 0 : table;
-}
-
-static void table_destroy(void *table, uint64_t bytes)
-{
-    if (table)
-        munmap(table, bytes);
-}
+#include "base/pages.h"
 
 int blocks_init(struct blocks *blocks, uint64_t base, uint64_t bytes)
 {
     struct blocks made = {.base = base, .bytes = bytes, .granules = (uint32_t)(bytes / GRANULE_BYTES)};
 
     assert(bytes / GRANULE_BYTES < OWNER_COPIED - 1);
-    made.owner = table_create(made.granules * sizeof(*made.owner));
-    made.stamp = table_create((made.granules + UINT64_C(1)) * sizeof(*made.stamp));
+    made.owner = pages_reserve(made.granules * sizeof(*made.owner));
+    made.stamp = pages_reserve((made.granules + UINT64_C(1)) * sizeof(*made.stamp));
     made.stamp += made.stamp != NULL;
-    made.block = table_create(made.granules * sizeof(*made.block));
-    made.chunk = table_create(made.granules * sizeof(*made.chunk));
-    made.object = table_create(made.granules * sizeof(*made.object));
+    made.block = pages_reserve(made.granules * sizeof(*made.block));
+    made.chunk = pages_reserve(made.granules * sizeof(*made.chunk));
+    made.object = pages_reserve(made.granules * sizeof(*made.object));
     if (!made.owner || !made.stamp || !made.block || !made.chunk || !made.object) {
         blocks_finish(&made);
         return -ENOMEM;
@@ -41,12 +29,12 @@ int blocks_init(struct blocks *blocks, uint64_t base, uint64_t bytes)
 
 void blocks_finish(struct blocks *blocks)
 {
-    table_destroy((void *)blocks->owner, blocks->granules * sizeof(*blocks->owner));
-    table_destroy((void *)(blocks->stamp - (blocks->stamp != NULL)),
-                  (blocks->granules + UINT64_C(1)) * sizeof(*blocks->stamp));
-    table_destroy(blocks->block, blocks->granules * sizeof(*blocks->block));
-    table_destroy(blocks->object, blocks->granules * sizeof(*blocks->object));
-    table_destroy(blocks->chunk, blocks->granules * sizeof(*blocks->chunk));
+    pages_give((void *)blocks->owner, blocks->granules * sizeof(*blocks->owner));
+    pages_give((void *)(blocks->stamp - (blocks->stamp != NULL)),
+               (blocks->granules + UINT64_C(1)) * sizeof(*blocks->stamp));
+    pages_give(blocks->block, blocks->granules * sizeof(*blocks->block));
+    pages_give(blocks->object, blocks->granules * sizeof(*blocks->object));
+    pages_give(blocks->chunk, blocks->granules * sizeof(*blocks->chunk));
     *blocks = (struct blocks){0};
 }
 

@@ -3,8 +3,9 @@
 #include "ledger/slab.h"
 
 #include <stddef.h>
-#include <sys/mman.h>
 
+#include "base/pages.h"
+#include "engine/reservation.h"
 #include "ledger/limit.h"
 #include "ledger/state.h"
 
@@ -20,40 +21,26 @@ static void handle_destroy(struct recycler *recycler, uint64_t bytes, uint64_t i
     limit_freed(recycler->ordinal);
 }
 
-/* Slab records never move and are never given back to the system: a page holds many, and a spare is used again. */
+/* Slab records never move: an item is the address of one. */
 static struct {
     struct lock lock;
-    struct slab *spare[1 << 16];
-    unsigned count;
-} slab_records = {.lock = LOCK_INIT(LOCK_SLABS)};
+    struct pages_pool pool;
+} slab_records = {.lock = LOCK_INIT(LOCK_SLABS), .pool = PAGES_POOL(struct slab)};
 
 static struct slab *record_take(void)
 {
-    struct slab *slab = NULL, *page;
-    size_t bytes = 4096, each = bytes / sizeof(*page);
+    struct slab *slab;
 
     lock_acquire(&slab_records.lock);
-    if (slab_records.count)
-        slab = slab_records.spare[--slab_records.count];
+    slab = pages_pool_take(&slab_records.pool);
     lock_release(&slab_records.lock);
-    if (slab)
-        return slab;
-    page = mmap(0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (page == MAP_FAILED)
-        return NULL;
-    lock_acquire(&slab_records.lock);
-    for (size_t i = 1;
-         i < each && slab_records.count < sizeof(slab_records.spare) / sizeof(*slab_records.spare); i++)
-        slab_records.spare[slab_records.count++] = &page[i];
-    lock_release(&slab_records.lock);
-    return page;
+    return slab;
 }
 
 static void record_give(struct slab *slab)
 {
     lock_acquire(&slab_records.lock);
-    if (slab_records.count < sizeof(slab_records.spare) / sizeof(*slab_records.spare))
-        slab_records.spare[slab_records.count++] = slab;
+    pages_pool_give(&slab_records.pool, slab);
     lock_release(&slab_records.lock);
 }
 

@@ -2,6 +2,7 @@
 #include "tier/disk.h"
 
 #include "base/log.h"
+#include "base/pages.h"
 #include "base/size.h"
 #include "tier/device.h"
 #include "tier/disk_file.h"
@@ -73,8 +74,7 @@ void disk_finish(struct disk *disk)
         private_fds_run(close_all, disk);
     for (unsigned i = 0; i < OPTIONS_DIRS; i++) {
         struct disk_dir *dir = &disk->dir[i];
-        if (dir->records)
-            munmap(dir->records, dir->records_bytes);
+        pages_give(dir->records, dir->records_bytes);
         dir_reset(dir);
     }
     pthread_cond_destroy(&disk->grown);
@@ -158,11 +158,9 @@ static void dir_open(struct disk_dir *dir, const struct spill_dir *option, const
     dir->records_bytes = extent_bytes_needed(granules);
     if (dir->records_bytes == 0)
         return;
-    dir->records = mmap(NULL, dir->records_bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (dir->records == MAP_FAILED) {
+    dir->records = pages_reserve(dir->records_bytes);
+    if (!dir->records) {
         log_line(LOG_WARN, "no address space for the records of spill directory %s: not used", option->path);
-        dir->records = NULL;
         dir_close(dir);
         return;
     }

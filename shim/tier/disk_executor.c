@@ -6,11 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
-
-/* They call into libc and our log only. */
-#define STACK_BYTES ((size_t)256 << 10)
 
 static struct disk_executor *of(const struct executor *self)
 {
@@ -73,7 +69,6 @@ static void *work(void *arg)
     struct disk_executor *executor = arg;
     struct disk_bounce bounce = {0};
     private_fds_enter();
-    pthread_setname_np(pthread_self(), "ebbtide-disk");
     lock_acquire(&executor->lock);
     for (;;) {
         while (!executor->first && !executor->stopping)
@@ -99,18 +94,17 @@ static void *work(void *arg)
  */
 static unsigned threads_create(struct disk_executor *executor, int *out_error)
 {
-    pthread_attr_t attributes;
-    sigset_t all, before;
     unsigned count = 0;
-    sigfillset(&all);
-    pthread_attr_init(&attributes);
-    int error = pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = 0;
+
+    executor->worker = (struct thread){.name = "ebbtide-disk",
+                                       .run = work,
+                                       .arg = executor,
+                                       .stack_bytes = THREAD_SMALL_BYTES,
+                                       .create = private_fds_thread};
     while (count < executor->wanted &&
-           (error = private_fds_thread(&executor->thread[count], &attributes, work, executor)) == 0)
+           (error = thread_start(&executor->worker, &executor->thread[count])) == 0)
         count++;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
     *out_error = error;
     return count;
 }
@@ -132,12 +126,12 @@ static void threads_start(struct disk_executor *executor)
     executor->thread_count = count;
     if (count == 0) {
         executor->started = false;
-        queue_fail(executor, -error);
+        queue_fail(executor, error);
     }
     lock_release(&executor->lock);
     if (count < executor->wanted)
         log_line(LOG_WARN, "only %u of %u threads for the disk could be made (errno %d)", count,
-                 executor->wanted, error);
+                 executor->wanted, -error);
 }
 
 static bool is_sound(const struct transfer *transfer)

@@ -11,6 +11,7 @@
 #define EBB_DISK_EXECUTOR_H
 
 #include "base/lock.h"
+#include "base/thread.h"
 #include "tier/disk.h"
 #include "tier/executor.h"
 
@@ -34,6 +35,7 @@ struct disk_executor {
     unsigned begun;                /**< pieces of the first that were begun */
     bool started, stopping;
     unsigned thread_count;
+    struct thread worker;
     pthread_t thread[DISK_THREADS_MAX];
 };
 

@@ -2,10 +2,10 @@
 #include "tier/disk_io.h"
 
 #include "base/log.h"
+#include "base/pages.h"
 
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
 /* The bytes of one call, with the direction. The memory is only written to when reading. */
 struct piece {
@@ -38,13 +38,10 @@ static int run(const struct piece *piece, int file)
 
 static int run_bounced(const struct piece *piece, int file, struct disk_bounce *bounce)
 {
-    if (!bounce->memory) {
-        void *memory =
-            mmap(NULL, DISK_PIECE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (memory == MAP_FAILED)
-            return -ENOMEM;
-        bounce->memory = memory;
-    }
+    if (!bounce->memory)
+        bounce->memory = pages_take(DISK_PIECE_BYTES);
+    if (!bounce->memory)
+        return -ENOMEM;
     struct piece bounced = *piece;
     bounced.memory = bounce->memory;
     if (piece->writing)
@@ -107,7 +104,6 @@ int disk_read(struct disk *disk, uint64_t slot, void *memory, uint64_t bytes, st
 
 void disk_bounce_finish(struct disk_bounce *bounce)
 {
-    if (bounce->memory)
-        munmap(bounce->memory, DISK_PIECE_BYTES);
+    pages_give(bounce->memory, DISK_PIECE_BYTES);
     bounce->memory = NULL;
 }
