@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* elf_image.c - see elf_image.h. */
 #include "base/elf_image.h"
 
 #include <elf.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* entry_name.c - see entry_name.h. */
 #include "base/entry_name.h"
 
 #include <string.h>

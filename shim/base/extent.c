@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* extent.c - see extent.h. */
 #include "base/extent.h"
 
 #include <assert.h>

@@ -2,9 +2,9 @@
 /*
  * extent.h - runs of granules in a linear space: addresses in the arena, slots in a spill file.
  *
- * Shape    one record of 12 bytes per granule; a run keeps its length at both ends (boundary tags), free runs
- * are in lists by size. Nothing above the highest run ever taken is touched, so a vast space costs only
- * addresses. Owns     nothing: the records lie in memory of the caller, zeroed as from mmap. Never allocates.
+ * Shape    one record of 12 bytes per granule; a run keeps its length at both ends (boundary tags), free runs are in
+ *          lists by size. Nothing above the highest run ever taken is touched, so a vast space costs only addresses.
+ * Owns     nothing: the records lie in memory of the caller, zeroed as from pages_reserve. Never allocates.
  * Threads  none of its own: the caller locks.
  * Units    granules.
  */

@@ -2,11 +2,11 @@
 /*
  * log.h - one line out, also from inside malloc, a fork child or a dying process.
  *
- * Shape    a line is `ebbtide[pid]: warn: text`, at most LOG_LINE_BYTES, one write(2); longer text ends in
- * "...". Warnings are capped at LOG_WARNINGS, then one line says that more were suppressed. Owns     the
- * level, the file and the count of warnings of the process. Never allocates, never locks. Threads  any, at
- * any time after log_init; before it, warnings go to standard error. errno is kept. Text     lower case,
- * exact cause, what happens instead, units always. Never logged while a lock is held.
+ * Shape    a line is `ebbtide[pid]: warn: text`, at most LOG_LINE_BYTES, one write(2); longer text ends in "...".
+ *          Warnings are capped at LOG_WARNINGS, then one line says that more were suppressed.
+ * Owns     the level, the file and the count of warnings of the process. Never allocates, never locks.
+ * Threads  any, at any time after log_init; before it, warnings go to standard error. errno is kept.
+ * Text     lower case, exact cause, what happens instead, units always. Never logged while a lock is held.
  */
 #ifndef EBB_LOG_H
 #define EBB_LOG_H
@@ -62,9 +62,9 @@ void log_write(enum log_level level, const char *format, ...) __attribute__((for
 /**
  * printf into a buffer without libc, whose own may allocate. Any program text of ours uses this one.
  *
- * @format  %d %i %u %x %c %s %p %%, with l, ll or z for the integers, flags - and 0, a width (digits or *),
- * and for %s a precision; any other conversion ends the formatting and the rest of the format comes out as it
- * is Returns  the length written, at most size - 1; always ended by NUL when size > 0
+ * @format  %d %i %u %x %c %s %p %%, with l, ll or z for the integers, flags - and 0, a width (digits or *), and for %s a
+ *          precision; any other conversion ends the formatting and the rest of the format comes out as it is
+ * Returns  the length written, at most size - 1; always ended by NUL when size > 0
  */
 size_t log_format(char *buf, size_t size, const char *format, va_list args)
     __attribute__((format(printf, 3, 0)));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Readers of option values. Lists are cut into items on the stack, since strtok would write into the
  * environment. */
-#include "base/option_value.h"
+#include "base/options.h"
 
 #include <errno.h>
 #include <string.h>

@@ -3,7 +3,6 @@
 #include "base/options.h"
 
 #include "base/log.h"
-#include "base/option_value.h"
 
 #include <assert.h>
 #include <errno.h>

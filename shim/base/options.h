@@ -2,10 +2,11 @@
 /*
  * options.h - what the user asked for, read from EBBTIDE_ variables.
  *
- * Shape    one struct, one field per OPTION row of options.def; everything is copied in, nothing points
- * outside, since programs overwrite their environment. Owns     no memory of its own, never allocates, no
- * stdio: it runs before the program's first malloc returns. Threads  pure functions on the caller's struct;
- * read-only once loaded. Units    in the names; shares in parts per million of SIZE_PPM_WHOLE.
+ * Shape    one struct, one field per OPTION row of options.def; everything is copied in, nothing points outside, since
+ *          programs overwrite their environment.
+ * Owns     no memory of its own, never allocates, no stdio: it runs before the program's first malloc returns.
+ * Threads  pure functions on the caller's struct; read-only once loaded.
+ * Units    in the names; shares in parts per million of SIZE_PPM_WHOLE.
  */
 #ifndef EBB_OPTIONS_H
 #define EBB_OPTIONS_H
@@ -185,6 +186,15 @@ int options_parse(struct options *out, const char *const *environ_like, options_
  *            then nothing has changed
  */
 int options_set(struct options *o, const char *variable, const char *value);
+
+/**
+ * Read the text of one option into its field.
+ *
+ * @text    not empty, but for a PATH
+ * @field   the field of struct options that the row names
+ * Returns  0, or -EINVAL; then the field is untouched
+ */
+int option_value_read(const struct option_row *row, const char *text, void *field);
 
 /* The row of a variable (with EBBTIDE_) or of a flag (without --), or NULL. Both end at NUL or =. */
 const struct option_row *options_find(const char *variable);

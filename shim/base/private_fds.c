@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <utlist.h>
 
 /* Newer than some headers. */
 #define CLOSE_UNSHARE 2u /* CLOSE_RANGE_UNSHARE, of Linux 5.9 */
@@ -109,7 +110,7 @@ static void *keep(void *unused)
             lock_wait(&keeper.wanted, &keeper.lock);
             continue;
         }
-        keeper.first = job->next;
+        LL_DELETE(keeper.first, job);
         lock_release(&keeper.lock);
         job->act(job->arg);
         lock_acquire(&keeper.lock);
@@ -184,7 +185,7 @@ bool private_fds_apart(void)
 
 int private_fds_run(void (*act)(void *arg), void *arg)
 {
-    struct job job = {.act = act, .arg = arg}, **last = &keeper.first;
+    struct job job = {.act = act, .arg = arg}, *pending = &job;
     int rc = 0;
     bool here = mine;
 
@@ -194,9 +195,7 @@ int private_fds_run(void (*act)(void *arg), void *arg)
         rc = start();
         here = keeper.state != READY;
         if (!rc && !here) {
-            while (*last)
-                last = &(*last)->next;
-            *last = &job;
+            LL_APPEND(keeper.first, pending);
             pthread_cond_signal(&keeper.wanted);
             while (!job.done)
                 lock_wait(&keeper.changed, &keeper.lock);

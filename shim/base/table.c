@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* table.c - see table.h. */
 #include "base/table.h"
 
 #include <errno.h>

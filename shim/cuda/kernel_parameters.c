@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "base/cancel_guard.h"
 #include "base/lock.h"
@@ -111,11 +112,11 @@ static const struct layout *intern(const struct run *run, uint32_t runs)
     for (uint32_t i = 0; i < runs; i++)
         hash = table_hash(
             hash ^ ((uint64_t)run[i].words << 32 | (uint64_t)run[i].parameter << 16 | run[i].first_byte));
-    const struct layout **bucket = &buckets[hash % BUCKETS];
+    const struct layout **bucket = &buckets[hash % BUCKETS], *known;
 
-    for (const struct layout *layout = *bucket; layout; layout = layout->next)
-        if (layout->runs == runs && memcmp(layout->run, run, runs * sizeof(*run)) == 0)
-            return layout;
+    LL_FOREACH (*bucket, known)
+        if (known->runs == runs && memcmp(known->run, run, runs * sizeof(*run)) == 0)
+            return known;
     bytes = (bytes + 7) / 8 * 8;
     if (arena_left < bytes) {
         arena = pages_take(ARENA_BYTES);
@@ -127,14 +128,13 @@ static const struct layout *intern(const struct run *run, uint32_t runs)
 
     arena += bytes;
     arena_left -= bytes;
-    layout->next = *bucket;
     layout->runs = runs;
     layout->is_known = true;
     layout->is_plain = true;
     for (uint32_t i = 0; i < runs; i++)
         layout->is_plain &= run[i].parameter == i && run[i].first_byte == 0 && run[i].words == 1;
     memcpy(layout->run, run, runs * sizeof(*run));
-    *bucket = layout;
+    LL_PREPEND(*bucket, layout);
     return layout;
 }
 

@@ -26,8 +26,7 @@
 #include "ledger/shrink.h"
 #include "ledger/slab.h"
 #include "ledger/state.h"
-#include "tier/copy_executor.h"
-#include "tier/disk_executor.h"
+#include "tier/executor.h"
 
 /* Enough for two million blocks; halved until the driver grants it. */
 #define ARENA_BYTES     ((uint64_t)4 << 40)

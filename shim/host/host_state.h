@@ -23,7 +23,7 @@
 #include "host/host_block.h"
 #include "ledger/share.h"
 #include "tier/device.h"
-#include "tier/disk_io.h"
+#include "tier/disk_state.h"
 
 #define HOST_UNIT_BYTES  GRANULE_BYTES
 #define HOST_PAGE_LEAST  4096u

@@ -5,7 +5,6 @@
 #include <stddef.h>
 
 #include "base/pages.h"
-#include "engine/reservation.h"
 #include "ledger/limit.h"
 #include "ledger/state.h"
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tier/copy_executor.h"
+/* copy_executor.c - copies by the device. See executor.h. */
+#include "tier/executor.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <utlist.h>
 
 /* How far a transfer is, in its pieces_left. */
 enum {
@@ -45,8 +47,7 @@ static int submit(struct executor *self, struct transfer *transfer)
     transfer->pieces_left = STARTED;
     atomic_fetch_add_explicit(&executor->busy, 1, memory_order_relaxed);
     lock_acquire(&executor->lock);
-    transfer->next = executor->started[transfer->ordinal];
-    executor->started[transfer->ordinal] = transfer;
+    LL_PREPEND(executor->started[transfer->ordinal], transfer);
     lock_release(&executor->lock);
     return 0;
 }
@@ -54,16 +55,15 @@ static int submit(struct executor *self, struct transfer *transfer)
 /* Wait for everything that was started on a device. Wants the lock, and lets go of it meanwhile. */
 static void batch_wait(struct copy_executor *executor, unsigned ordinal)
 {
-    struct transfer *batch = executor->started[ordinal];
+    struct transfer *batch = executor->started[ordinal], *transfer, *next;
+
     executor->started[ordinal] = NULL;
-    for (struct transfer *transfer = batch; transfer; transfer = transfer->next)
+    LL_FOREACH (batch, transfer)
         transfer->pieces_left = WAITED_FOR;
     lock_release(&executor->lock);
     int rc = executor->device->copied(executor->device, ordinal);
     lock_acquire(&executor->lock);
-    while (batch) {
-        struct transfer *transfer = batch;
-        batch = transfer->next;
+    LL_FOREACH_SAFE (batch, transfer, next) {
         transfer->result = rc;
         transfer->pieces_left = ENDED;
         atomic_fetch_sub_explicit(&executor->busy, 1, memory_order_relaxed);

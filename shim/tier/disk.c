@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* disk.c - see disk.h. */
 #include "tier/disk.h"
 
 #include "base/log.h"
 #include "base/pages.h"
 #include "base/size.h"
 #include "tier/device.h"
-#include "tier/disk_file.h"
+#include "tier/disk_state.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,12 +2,12 @@
 /*
  * disk.h - the disk tier's store: slots in files that nobody else can see.
  *
- * Shape    one file without a name in each spill directory, opened at the first use, handed out in runs of
- * granules. It disappears with the process, however that ends. A slot is one number: the directory in its top
- * byte, the offset in bytes below; 0 is a slot like any other. Owns     the files and the records of what is
- * taken. Grows a file before anybody may write to the new part. Threads  any. A leaf lock, held for the books
- * only: files are opened and grown without it. Errors   negative errno, see each function. A directory that
- * cannot be used costs one warning and is left out.
+ * Shape    one file without a name in each spill directory, opened at the first use, handed out in runs of granules. It
+ *          disappears with the process, however that ends. A slot is one number: the directory in its top byte, the
+ *          offset in bytes below; 0 is a slot like any other.
+ * Owns     the files and the records of what is taken. Grows a file before anybody may write to the new part.
+ * Threads  any. A leaf lock, held for the books only: files are opened and grown without it.
+ * Errors   negative errno, see each function. A directory that cannot be used costs one warning and is left out.
  */
 #ifndef EBB_DISK_H
 #define EBB_DISK_H
@@ -71,8 +71,7 @@ void disk_init(struct disk *disk, const struct options *options);
 /** Close the files; what is in them is gone. Nobody else uses the disk any more. */
 void disk_finish(struct disk *disk);
 
-/** In a forked child: close the files, which belong to the parent. Async-signal-safe; the disk is of no use
- * after. */
+/** In a forked child: close the files, which belong to the parent. Async-signal-safe; the disk is of no use after. */
 void disk_forked(struct disk *disk);
 
 /** Descriptors for a child that is about to be forked, in the caller's table: it has none of `apart`. */
@@ -88,8 +87,8 @@ void disk_borrow(struct disk *disk, const struct disk_loan *loan);
  * Take a slot; the files are opened if this is the first.
  *
  * @bytes    > 0; rounded up to whole granules
- * Returns   0, and the slot can be written without the file growing; -ENOSPC when no directory has room in
- * its budget or on its disk
+ * Returns   0, and the slot can be written without the file growing; -ENOSPC when no directory has room in its budget or
+ *           on its disk
  */
 int disk_take(struct disk *disk, uint64_t bytes, uint64_t *out_slot);
 

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tier/disk_executor.h"
+/* disk_executor.c - threads that write and read. See executor.h. */
+#include "tier/executor.h"
 
 #include "base/log.h"
-#include "tier/disk_io.h"
+#include "base/private_fds.h"
+#include "tier/disk_state.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <utlist.h>
 
 static struct disk_executor *of(const struct executor *self)
 {
@@ -58,7 +61,7 @@ static struct transfer *piece_begin(struct disk_executor *executor, unsigned *ou
     struct transfer *transfer = executor->first;
     *out_piece = executor->begun++;
     if (executor->begun == pieces_of(transfer)) {
-        executor->first = transfer->next;
+        DL_DELETE(executor->first, transfer);
         executor->begun = 0;
     }
     return transfer;
@@ -147,15 +150,10 @@ static int submit(struct executor *self, struct transfer *transfer)
     if (!is_sound(transfer))
         return -EINVAL;
     transfer->result = 0;
-    transfer->next = NULL;
     transfer->pieces_left = pieces_of(transfer);
     atomic_fetch_add_explicit(&executor->busy, 1, memory_order_relaxed);
     lock_acquire(&executor->lock);
-    if (executor->first)
-        executor->last->next = transfer;
-    else
-        executor->first = transfer;
-    executor->last = transfer;
+    DL_APPEND(executor->first, transfer);
     bool start = !executor->started;
     executor->started = true;
     pthread_cond_broadcast(&executor->work);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tier/disk_file.h"
+/* disk_file.c - see disk_state.h. */
+#include "tier/disk_state.h"
 
 #include "base/log.h"
 

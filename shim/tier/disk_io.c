@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tier/disk_io.h"
+/* disk_io.c - see disk_state.h. */
+#include "tier/disk_state.h"
 
 #include "base/log.h"
 #include "base/pages.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* executor.c - see executor.h. */
 #include "tier/executor.h"
 
 #include "base/lock.h"

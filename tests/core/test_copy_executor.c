@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tier/copy_executor.h"
+#include "tier/executor.h"
 
 #include "fake_device.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tier/disk_executor.h"
+#include "tier/executor.h"
 
 #include "spill_folder.h"
-#include "tier/disk_io.h"
+#include "tier/disk_state.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

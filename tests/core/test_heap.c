@@ -34,7 +34,7 @@ static void begin(uint64_t bytes)
     limit_bytes = bytes;
 }
 
-struct thread {
+struct heap_thread {
     pthread_t thread;
     struct heap_account account;
     struct heap_counters counters;
@@ -43,9 +43,9 @@ struct thread {
     unsigned ways_out;        /* requests that the fast path could not serve */
     uint32_t object[OBJECTS]; /* bytes, 0: none */
 };
-static struct thread threads[THREADS + 1];
+static struct heap_thread threads[THREADS + 1];
 
-static void join(struct thread *thread, unsigned seed)
+static void join(struct heap_thread *thread, unsigned seed)
 {
     thread->seed = seed;
     thread->counters = (struct heap_counters){.slow_at = UINT64_MAX, .free_slow_at = UINT64_MAX};
@@ -56,7 +56,7 @@ static void join(struct thread *thread, unsigned seed)
 }
 
 /* The budget of the host is a share of the machine's memory, as by default. */
-static void start_with_a_share(struct thread *first)
+static void start_with_a_share(struct heap_thread *first)
 {
     options_init(&options);
     heap_start(&options);
@@ -69,14 +69,14 @@ static void add(uint64_t *counter, uint64_t bytes)
 }
 
 /* Lose the processor now and then, where it could matter. */
-static void dawdle(struct thread *thread)
+static void dawdle(struct heap_thread *thread)
 {
     if (thread->dawdles && rand_r(&thread->seed) % 16 == 0)
         sched_yield();
 }
 
 /* An allocator's fast path, and its way out of it. */
-static bool take(struct thread *thread, uint64_t bytes)
+static bool take(struct heap_thread *thread, uint64_t bytes)
 {
     struct heap_counters *counters = &thread->counters;
     bool is_admitted;
@@ -98,7 +98,7 @@ static bool take(struct thread *thread, uint64_t bytes)
     return is_admitted;
 }
 
-static void settle(struct thread *thread)
+static void settle(struct heap_thread *thread)
 {
     heap_enter(&thread->account);
     heap_settle(&thread->account);
@@ -121,7 +121,7 @@ static pthread_barrier_t have_credit, may_end;
 
 static void *take_a_little(void *arg)
 {
-    struct thread *thread = arg;
+    struct heap_thread *thread = arg;
 
     join(thread, 1);
     cr_expect(take(thread, 1000));
@@ -150,7 +150,7 @@ static void end_sleepers(void)
 
 Test(heap, credit_of_threads_that_sleep_is_used_before_one_is_refused)
 {
-    struct thread *mine = &threads[THREADS];
+    struct heap_thread *mine = &threads[THREADS];
     uint64_t taken = 0;
 
     begin(1024 * MIB);
@@ -188,7 +188,7 @@ Test(heap, gives_all_that_nobody_holds_to_another_class)
 /* What is away of an object is not charged while others have the room, and not when the object is freed either. */
 Test(heap, what_is_away_of_a_freed_object_comes_back_as_room_for_nobody)
 {
-    struct thread *mine = &threads[0], *other = &threads[1];
+    struct heap_thread *mine = &threads[0], *other = &threads[1];
 
     begin(64 * MIB);
     join(mine, 1);
@@ -219,7 +219,7 @@ Test(heap, what_is_away_of_a_freed_object_comes_back_as_room_for_nobody)
 /* ---- a thread that is busy with little ------------------------------------------------------------------- */
 
 /* How often it leaves the fast path for 64 MiB, 4 KiB at a time. */
-static unsigned leaves(struct thread *thread)
+static unsigned leaves(struct heap_thread *thread)
 {
     thread->ways_out = 0;
     for (unsigned i = 0; i < 16 * KIB; i++) {
@@ -231,7 +231,7 @@ static unsigned leaves(struct thread *thread)
 
 Test(heap, a_busy_thread_leaves_the_fast_path_rarely)
 {
-    struct thread *mine = &threads[THREADS];
+    struct heap_thread *mine = &threads[THREADS];
 
     join(mine, 1);
     cr_expect_leq(leaves(mine), 150, "before the budget starts: %u", mine->ways_out);
@@ -243,7 +243,7 @@ Test(heap, a_busy_thread_leaves_the_fast_path_rarely)
 
 Test(heap, a_busy_thread_is_topped_up_when_its_credit_has_shrunk)
 {
-    struct thread *mine = &threads[THREADS];
+    struct heap_thread *mine = &threads[THREADS];
 
     begin(1024 * MIB);
     join(mine, 1);
@@ -260,7 +260,7 @@ static _Atomic uint64_t refusals, passed_by;
 static unsigned long operations;
 
 /* Half of an object goes to disk, and then it is freed. */
-static void free_half_away(struct thread *thread, uint32_t bytes)
+static void free_half_away(struct heap_thread *thread, uint32_t bytes)
 {
     uint32_t away_bytes = bytes / 2;
 
@@ -278,7 +278,7 @@ static void free_half_away(struct thread *thread, uint32_t bytes)
 
 static void *race(void *arg)
 {
-    struct thread *thread = arg;
+    struct heap_thread *thread = arg;
 
     join(thread, (unsigned)(thread - threads) + 1);
     thread->dawdles = true;
@@ -338,7 +338,7 @@ Test(heap, threads_that_race_at_the_budget_never_pass_it_and_lose_no_byte)
 /* Later the program may be in a sandbox, or on a small stack. */
 Test(heap, a_share_of_the_machine_is_looked_up_when_the_heap_starts)
 {
-    struct thread *mine = &threads[THREADS];
+    struct heap_thread *mine = &threads[THREADS];
     struct budget figures;
 
     start_with_a_share(mine);
@@ -353,7 +353,7 @@ Test(heap, a_share_of_the_machine_is_looked_up_when_the_heap_starts)
 Test(heap, slots_serve_large_objects_without_settling_before_the_budget_starts)
 {
     const uint64_t untouched = UINT64_MAX - 1, bytes = 16 * KIB;
-    struct thread *mine = &threads[0];
+    struct heap_thread *mine = &threads[0];
     unsigned settled = 0;
 
     join(mine, 1);
@@ -371,7 +371,7 @@ Test(heap, slots_serve_large_objects_without_settling_before_the_budget_starts)
 
 Test(heap, the_first_request_of_all_can_be_over_a_share)
 {
-    struct thread *mine = &threads[THREADS];
+    struct heap_thread *mine = &threads[THREADS];
 
     start_with_a_share(mine);
     cr_expect_not(take(mine, machine_memory_bytes()));
@@ -380,7 +380,7 @@ Test(heap, the_first_request_of_all_can_be_over_a_share)
 
 Test(heap, whoever_starts_the_host_opens_the_heap)
 {
-    struct thread *mine = &threads[THREADS];
+    struct heap_thread *mine = &threads[THREADS];
     struct budget figures;
 
     start_with_a_share(mine);
