@@ -14,8 +14,8 @@
  * Nesting   free: a door within a door finds nothing to do, and leaves it so.
  * Threads   any. Our own have no use for one: nobody has their names, and cannot cancel them.
  */
-#ifndef EBB_DOOR_H
-#define EBB_DOOR_H
+#ifndef EBB_CANCEL_GUARD_H
+#define EBB_CANCEL_GUARD_H
 
 /** On the caller's stack. */
 struct cancel_guard {

@@ -33,12 +33,12 @@ static bool read_section(const struct image *image, unsigned index, Elf64_Shdr *
     uint64_t offset;
     const void *at =
         index < image->header.e_shnum &&
-                !__builtin_add_overflow(image->header.e_shoff, (uint64_t)index * sizeof *out, &offset)
-            ? range(image, offset, sizeof *out)
+                !__builtin_add_overflow(image->header.e_shoff, (uint64_t)index * sizeof(*out), &offset)
+            ? range(image, offset, sizeof(*out))
             : NULL;
 
     if (at)
-        memcpy(out, at, sizeof *out);
+        memcpy(out, at, sizeof(*out));
     return at != NULL;
 }
 
@@ -64,7 +64,7 @@ static int read_symbols(const struct image *image, const Elf64_Shdr *table, elf_
     for (uint64_t i = 0; i < table->sh_size / sizeof(Elf64_Sym); i++) {
         Elf64_Sym symbol;
 
-        memcpy(&symbol, symbols + i * sizeof symbol, sizeof symbol);
+        memcpy(&symbol, symbols + i * sizeof(symbol), sizeof(symbol));
         const char *name = read_string(image, &strings, symbol.st_name);
 
         if (!name)
@@ -84,9 +84,9 @@ int elf_image_read(const void *bytes, size_t size, elf_image_visit_fn visit, voi
     bool has_table = false;
     int error = 0;
 
-    if (size < sizeof image.header)
+    if (size < sizeof(image.header))
         return -ENOTSUP;
-    memcpy(&image.header, bytes, sizeof image.header);
+    memcpy(&image.header, bytes, sizeof(image.header));
     if (!is_elf(&image.header))
         return -ENOTSUP;
     if (image.header.e_shentsize != sizeof(Elf64_Shdr))
@@ -119,7 +119,7 @@ size_t image_bytes(const void *bytes)
     memcpy(&header, bytes, SELFMAG);
     if (memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
         return 0;
-    memcpy(&header, bytes, sizeof header);
+    memcpy(&header, bytes, sizeof(header));
     if (!is_elf(&header) || header.e_shentsize != sizeof(Elf64_Shdr) ||
         __builtin_add_overflow(header.e_shoff, (uint64_t)header.e_shnum * sizeof(Elf64_Shdr), &end))
         return 0;
@@ -127,7 +127,8 @@ size_t image_bytes(const void *bytes)
     for (unsigned i = 0; i < header.e_shnum; i++) {
         Elf64_Shdr section;
 
-        memcpy(&section, (const unsigned char *)bytes + header.e_shoff + i * sizeof section, sizeof section);
+        memcpy(&section, (const unsigned char *)bytes + header.e_shoff + i * sizeof(section),
+               sizeof(section));
         if (section.sh_type != SHT_NOBITS && section.sh_offset + section.sh_size > end)
             end = section.sh_offset + section.sh_size;
     }

@@ -6,8 +6,8 @@
  *          usually compressed) is unknown.
  * Owns     nothing; pure. Never reads outside of the given bytes, whatever they are.
  */
-#ifndef EBB_IMAGE_H
-#define EBB_IMAGE_H
+#ifndef EBB_ELF_IMAGE_H
+#define EBB_ELF_IMAGE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -29,7 +29,7 @@ size_t extent_bytes_needed(uint32_t count)
 void extent_init(struct extents *extents, void *memory, uint32_t count)
 {
     assert(count <= EXTENT_MAX);
-    memset(extents, 0, sizeof *extents);
+    memset(extents, 0, sizeof(*extents));
     extents->record = memory;
     extents->count = count;
 }

@@ -2,9 +2,6 @@
 /* Lines out, and the formatter behind them. */
 #include "base/log.h"
 
-#include "base/cancel_guard.h"
-#include "base/output.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -12,6 +9,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/cancel_guard.h"
+#include "base/output.h"
 
 enum log_level log_threshold = LOG_WARN;
 int (*log_borrow)(int file);
@@ -28,14 +28,15 @@ static struct {
 static int open_path(const char *path, int flag)
 {
     struct stat st;
-    int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | flag, 0600), r;
+    int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | flag, 0600),
+        error;
 
     if (fd < 0)
         return -errno;
-    r = fstat(fd, &st) < 0 ? -errno : S_ISREG(st.st_mode) || S_ISCHR(st.st_mode) ? 0 : -EINVAL;
-    if (r < 0)
+    error = fstat(fd, &st) < 0 ? -errno : S_ISREG(st.st_mode) || S_ISCHR(st.st_mode) ? 0 : -EINVAL;
+    if (error < 0)
         close(fd);
-    return r < 0 ? r : fd;
+    return error < 0 ? error : fd;
 }
 
 static int open_file(const char *path)
@@ -52,7 +53,7 @@ static int open_file(const char *path)
 int log_init(enum log_level level, const char *path)
 {
     struct cancel_guard guard;
-    int r = 0;
+    int error = 0, fd;
 
     cancel_guard_enter(&guard);
     log_finish();
@@ -60,15 +61,16 @@ int log_init(enum log_level level, const char *path)
     log_threshold = level;
     atomic_store(&state.warnings, 0);
     if (path && *path) {
-        r = open_file(path);
-        if (r >= 0) {
+        fd = open_file(path);
+        if (fd >= 0) {
             state.path = path;
-            atomic_store(&state.fd, r);
-            r = 0;
+            atomic_store(&state.fd, fd);
+        } else {
+            error = fd;
         }
     }
     cancel_guard_leave(&guard);
-    return r;
+    return error;
 }
 
 void log_finish(void)

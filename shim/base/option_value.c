@@ -187,7 +187,7 @@ static int read_dirs(const char *text, struct spill_dirs *out)
         dirs.count++;
     }
     out->count = dirs.count;
-    memcpy(out->of, dirs.of, dirs.count * sizeof dirs.of[0]); /* the rest is large, and of no meaning */
+    memcpy(out->of, dirs.of, dirs.count * sizeof(dirs.of[0])); /* the rest is large, and of no meaning */
     return 0;
 }
 

@@ -2,11 +2,11 @@
 /* The options table, and reading an environment against it. */
 #include "base/options.h"
 
-#include "base/log.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
+
+#include "base/log.h"
 
 #define PREFIX          "EBBTIDE_"
 #define NAME_BYTES_MAX  40 /* longer names are not compared for likeness */
@@ -114,7 +114,7 @@ static int set_row(struct options *o, const struct option_row *row, const char *
 int options_make_absolute(struct options *options, const char *folder)
 {
     size_t room, length = strlen(folder);
-    int r = 0;
+    int error = 0;
 
     for (const struct option_row *row = options_rows; row->variable; row++) {
         char *path = (char *)options + row->field_offset;
@@ -123,23 +123,23 @@ int options_make_absolute(struct options *options, const char *folder)
             continue;
         room = OPTIONS_PATH_BYTES - strlen(path) - 1;
         if (length + 1 > room) {
-            r = -ENAMETOOLONG;
+            error = -ENAMETOOLONG;
             continue;
         }
         memmove(path + length + 1, path, strlen(path) + 1);
         memcpy(path, folder, length);
         path[length] = '/';
     }
-    return r;
+    return error;
 }
 
 void options_init(struct options *out)
 {
     memset(out, 0, sizeof(*out));
     for (const struct option_row *row = options_rows; row->variable; row++) {
-        int r = set_row(out, row, "");
-        assert(r == 0);
-        (void)r;
+        int error = set_row(out, row, "");
+        assert(error == 0);
+        (void)error;
     }
 }
 

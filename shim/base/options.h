@@ -11,11 +11,11 @@
 #ifndef EBB_OPTIONS_H
 #define EBB_OPTIONS_H
 
-#include "base/size.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/size.h"
 
 #define OPTIONS_DEVICES    16
 #define OPTIONS_DIRS       8

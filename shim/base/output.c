@@ -64,7 +64,7 @@ bool output_is_error(int fd)
 static const int raised[] = {SIGPIPE, SIGXFSZ};
 
 enum {
-    RAISED = sizeof raised / sizeof *raised
+    RAISED = sizeof(raised) / sizeof(*raised)
 };
 
 /* Of these, what was pending before: the program has blocked it, and it stays the program's. Otherwise nothing is asked,

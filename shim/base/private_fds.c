@@ -2,10 +2,6 @@
 /* private_fds.c - see private_fds.h. */
 #include "base/private_fds.h"
 
-#include "base/lock.h"
-#include "base/log.h"
-#include "base/thread.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/eventfd.h>
@@ -13,6 +9,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <utlist.h>
+
+#include "base/compiler.h"
+#include "base/lock.h"
+#include "base/log.h"
+#include "base/thread.h"
 
 /* Newer than some headers. */
 #define CLOSE_UNSHARE 2u /* CLOSE_RANGE_UNSHARE, of Linux 5.9 */
@@ -65,7 +66,7 @@ int private_fds_to_program(int file)
 {
     char path[64];
 
-    log_print(path, sizeof path, "/proc/self/task/%d/fd/%d", keeper.thread, file);
+    log_print(path, sizeof(path), "/proc/self/task/%d/fd/%d", keeper.thread, file);
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 
@@ -186,15 +187,15 @@ bool private_fds_apart(void)
 int private_fds_run(void (*act)(void *arg), void *arg)
 {
     struct job job = {.act = act, .arg = arg}, *pending = &job;
-    int rc = 0;
+    int error = 0;
     bool here = mine;
 
     if (!here) {
         look_for_fork();
         lock_acquire(&keeper.lock);
-        rc = start();
+        error = start();
         here = keeper.state != READY;
-        if (!rc && !here) {
+        if (!error && !here) {
             LL_APPEND(keeper.first, pending);
             pthread_cond_signal(&keeper.wanted);
             while (!job.done)
@@ -202,9 +203,9 @@ int private_fds_run(void (*act)(void *arg), void *arg)
         }
         lock_release(&keeper.lock);
     }
-    if (!rc && here)
+    if (!error && here)
         act(arg);
-    return rc;
+    return error;
 }
 
 /* ---- threads ------------------------------------------------------------------------------------------------ */
@@ -227,9 +228,9 @@ static void create_thread(void *arg)
 int private_fds_thread(pthread_t *out, const pthread_attr_t *attributes, void *(*run)(void *), void *arg)
 {
     struct creation creation = {out, attributes, run, arg, 0};
-    int rc = private_fds_run(create_thread, &creation);
+    int error = private_fds_run(create_thread, &creation);
 
-    return rc < 0 ? -rc : creation.error;
+    return error < 0 ? -error : creation.error;
 }
 
 void private_fds_enter(void)

@@ -11,8 +11,8 @@
  * Errors   where there can be no such table (an old kernel, a sandbox), everything runs in the program's: private_fds_apart is
  *          false, and who keeps a descriptor looks whether it is still his before each use.
  */
-#ifndef EBB_FILES_H
-#define EBB_FILES_H
+#ifndef EBB_PRIVATE_FDS_H
+#define EBB_PRIVATE_FDS_H
 
 #include <pthread.h>
 #include <stdbool.h>

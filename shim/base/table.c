@@ -5,20 +5,32 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/pages.h"
+/* uthash would take its buckets from malloc, which is hooked by us, and end the program where it has none left. */
+#define HASH_NONFATAL_OOM                    1
+#define HASH_FUNCTION(pointer, bytes, value) ((value) = hash_of(pointer))
+#define uthash_malloc(bytes)                 pages_take(bytes)
+#define uthash_free(memory, bytes)           pages_give(memory, bytes)
+#include <uthash.h>
 
-enum {
-    FIRST_CAPACITY = 256
+struct table_record {
+    UT_hash_handle hh; /* its `tbl` is NULL where there was no memory for one more */
+    uint64_t key;
+    unsigned char bytes[] __attribute__((aligned(8)));
 };
 
-static size_t slot_bytes(const struct table *table)
+_Static_assert(offsetof(struct table_record, bytes) == TABLE_HEAD_BYTES, "as TABLE_INIT has it");
+
+static unsigned hash_of(const void *key)
 {
-    return sizeof(uint64_t) + table->record_bytes;
+    return (unsigned)table_hash(*(const uint64_t *)key);
 }
 
-static uint64_t *slot(const struct table *table, uint32_t index)
+static struct table_record *find(const struct table *table, uint64_t key)
 {
-    return (uint64_t *)(table->slots + (size_t)index * slot_bytes(table));
+    struct table_record *found;
+
+    HASH_FIND(hh, table->first, &key, sizeof(key), found);
+    return found;
 }
 
 void table_lock(struct table *table)
@@ -31,72 +43,37 @@ void table_unlock(struct table *table)
     lock_release(&table->lock);
 }
 
-/* The slot of the key, or the free one where it belongs. */
-static uint64_t *probe(const struct table *table, uint64_t key)
-{
-    uint32_t index = (uint32_t)table_hash(key) & (table->capacity - 1);
-
-    while (*slot(table, index) && *slot(table, index) != key)
-        index = (index + 1) & (table->capacity - 1);
-    return slot(table, index);
-}
-
-static int grow(struct table *table)
-{
-    struct table bigger = *table;
-
-    bigger.capacity = table->capacity ? table->capacity * 2 : FIRST_CAPACITY;
-    bigger.slots = pages_take(bigger.capacity * slot_bytes(table));
-    if (!bigger.slots)
-        return -ENOMEM;
-    for (uint32_t i = 0; i < table->capacity; i++)
-        if (*slot(table, i))
-            memcpy(probe(&bigger, *slot(table, i)), slot(table, i), slot_bytes(table));
-    pages_give(table->slots, table->capacity * slot_bytes(table));
-    table->slots = bigger.slots;
-    table->capacity = bigger.capacity;
-    return 0;
-}
-
 void *table_find(struct table *table, uint64_t key)
 {
-    if (!table->count)
-        return NULL;
-    uint64_t *found = probe(table, key);
+    struct table_record *found = find(table, key);
 
-    return *found ? found + 1 : NULL;
+    return found ? found->bytes : NULL;
 }
 
 void *table_add(struct table *table, uint64_t key)
 {
-    if (table->count * 4 >= table->capacity * 3 && grow(table))
-        return NULL;
-    uint64_t *found = probe(table, key);
+    struct table_record *record = find(table, key);
 
-    if (!*found) {
-        memset(found + 1, 0, table->record_bytes);
-        *found = key;
-        table->count++;
-    }
-    return found + 1;
+    if (record)
+        return record->bytes;
+    record = pages_pool_take(&table->pool);
+    if (!record)
+        return NULL;
+    memset(record, 0, table->pool.record_bytes);
+    record->key = key;
+    HASH_ADD(hh, table->first, key, sizeof(key), record);
+    if (record->hh.tbl)
+        return record->bytes;
+    pages_pool_give(&table->pool, record);
+    return NULL;
 }
 
 void table_remove(struct table *table, uint64_t key)
 {
-    uint32_t mask = table->capacity - 1;
-    uint32_t hole = (uint32_t)(((unsigned char *)probe(table, key) - table->slots) / slot_bytes(table));
+    struct table_record *record = find(table, key);
 
-    /* Move back what was pushed past the hole, so that no search stops there too early. */
-    for (uint32_t i = (hole + 1) & mask; *slot(table, i); i = (i + 1) & mask) {
-        uint32_t home = (uint32_t)table_hash(*slot(table, i)) & mask;
-
-        if (((i - home) & mask) >= ((i - hole) & mask)) {
-            memcpy(slot(table, hole), slot(table, i), slot_bytes(table));
-            hole = i;
-        }
-    }
-    *slot(table, hole) = 0;
-    table->count--;
+    HASH_DELETE(hh, table->first, record);
+    pages_pool_give(&table->pool, record);
 }
 
 int table_put(struct table *table, uint64_t key, const void *record)
@@ -136,17 +113,19 @@ bool table_take(struct table *table, uint64_t key, void *out)
 
 int table_copy(struct table *table, struct table_copy *out)
 {
-    struct table_copy copy = {.slot_bytes = (uint32_t)slot_bytes(table)};
+    struct table_copy copy = {.slot_bytes =
+                                  (uint32_t)(table->pool.record_bytes - offsetof(struct table_record, key))};
+    const struct table_record *record, *next;
     int error = 0;
 
     table_lock(table);
-    if (table->count) {
-        copy.slots = pages_take((size_t)table->count * copy.slot_bytes);
+    if (table->first) {
+        copy.slots = pages_take((size_t)HASH_COUNT(table->first) * copy.slot_bytes);
         error = copy.slots ? 0 : -ENOMEM;
     }
-    for (uint32_t i = 0; copy.slots && i < table->capacity; i++)
-        if (*slot(table, i))
-            memcpy(copy.slots + (size_t)copy.count++ * copy.slot_bytes, slot(table, i), copy.slot_bytes);
+    if (copy.slots)
+        HASH_ITER (hh, table->first, record, next)
+            memcpy(copy.slots + (size_t)copy.count++ * copy.slot_bytes, &record->key, copy.slot_bytes);
     table_unlock(table);
     if (!error)
         *out = copy;

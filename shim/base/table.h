@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * table.h - records by address or handle: what the hooks know about things that the driver owns.
+ * table.h - records by address or handle: what we know about things that the driver owns.
  *
- * Shape    open addressing with linear probing; a record lies in its slot. Keys are never 0.
- * Owns     pages of its own (mmap): it grows while its lock is held, where nothing may call malloc.
- * Threads  any; one mutex. table_find and what it returns are valid between table_lock and table_unlock.
- * Errors   -ENOMEM from the system. Records are moved by adding and removing.
+ * Shape    uthash, over records that stay where they are from table_add to table_remove. Keys are never 0.
+ * Owns     pages of its own: it grows while its lock is held, where nothing may call malloc.
+ * Threads  any; one lock. What table_find returns is valid between table_lock and table_unlock.
+ * Errors   -ENOMEM from the system: then the table is as it was.
  */
 #ifndef EBB_TABLE_H
 #define EBB_TABLE_H
@@ -15,18 +15,25 @@
 #include <stdint.h>
 
 #include "base/lock.h"
+#include "base/pages.h"
+
+struct table_record;
 
 struct table {
     struct lock lock;
-    unsigned char *slots; /**< capacity times an 8-byte key and the record */
-    uint32_t capacity;    /**< power of two, or 0 */
-    uint32_t count;
-    uint32_t record_bytes; /**< multiple of 8 */
+    struct table_record *first; /**< uthash's head */
+    struct pages_pool pool;
+    uint32_t record_bytes;
 };
+
+/** Bytes of uthash before each record. */
+#define TABLE_HEAD_BYTES 64
 
 #define TABLE_INIT(type)                                                                                     \
     {                                                                                                        \
-        .lock = LOCK_INIT(LOCK_TABLE), .record_bytes = (sizeof(type) + 7) / 8 * 8                            \
+        .lock = LOCK_INIT(LOCK_TABLE), .record_bytes = sizeof(type), .pool = {                               \
+            .record_bytes = TABLE_HEAD_BYTES + (sizeof(type) + 7) / 8 * 8                                    \
+        }                                                                                                    \
     }
 
 void table_lock(struct table *table);
@@ -45,7 +52,7 @@ bool table_get(struct table *table, uint64_t key, void *out);
 /** Copy out and forget. False when there is none. */
 bool table_take(struct table *table, uint64_t key, void *out);
 
-/** A copy of all keys and records, so that they can be gone through without the lock. */
+/** A copy of all keys and records, in the order they came in, so that they can be gone through without the lock. */
 struct table_copy {
     unsigned char *slots;
     uint32_t count;

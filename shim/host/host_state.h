@@ -11,8 +11,8 @@
  *          change mappings, and not across anything that waits: no disk, no copy, no log line.
  * Memory   of mmap's own, kept for the next block when one goes.
  */
-#ifndef EBB_HOST_BLOCK_STATE_H
-#define EBB_HOST_BLOCK_STATE_H
+#ifndef EBB_HOST_STATE_H
+#define EBB_HOST_STATE_H
 
 #include <pthread.h>
 #include <stdbool.h>

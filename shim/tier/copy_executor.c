@@ -40,9 +40,9 @@ static int submit(struct executor *self, struct transfer *transfer)
     uint64_t alias = transfer->host->alias;
     uint64_t to = transfer->to == TIER_HOST ? alias : transfer->device_address;
     uint64_t from = transfer->from == TIER_HOST ? alias : transfer->device_address;
-    int rc = device->copy(device, transfer->ordinal, to, from, transfer->bytes);
-    if (rc != 0)
-        return rc;
+    int error = device->copy(device, transfer->ordinal, to, from, transfer->bytes);
+    if (error != 0)
+        return error;
     transfer->result = 0;
     transfer->pieces_left = STARTED;
     atomic_fetch_add_explicit(&executor->busy, 1, memory_order_relaxed);
@@ -61,10 +61,10 @@ static void batch_wait(struct copy_executor *executor, unsigned ordinal)
     LL_FOREACH (batch, transfer)
         transfer->pieces_left = WAITED_FOR;
     lock_release(&executor->lock);
-    int rc = executor->device->copied(executor->device, ordinal);
+    int error = executor->device->copied(executor->device, ordinal);
     lock_acquire(&executor->lock);
     LL_FOREACH_SAFE (batch, transfer, next) {
-        transfer->result = rc;
+        transfer->result = error;
         transfer->pieces_left = ENDED;
         atomic_fetch_sub_explicit(&executor->busy, 1, memory_order_relaxed);
     }
@@ -86,7 +86,7 @@ static int wait_for(struct executor *self, struct transfer *transfer)
 
 void copy_executor_init(struct copy_executor *executor, struct device *device)
 {
-    memset(executor, 0, sizeof *executor);
+    memset(executor, 0, sizeof(*executor));
     executor->row = (struct executor){
         .name = "copy", .can = can_run, .busy = count_busy, .submit = submit, .wait = wait_for};
     executor->device = device;

@@ -2,18 +2,18 @@
 /* disk.c - see disk.h. */
 #include "tier/disk.h"
 
-#include "base/log.h"
-#include "base/pages.h"
-#include "base/size.h"
-#include "tier/device.h"
-#include "tier/disk_state.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#include "base/log.h"
+#include "base/pages.h"
+#include "base/size.h"
+#include "tier/device.h"
+#include "tier/disk_state.h"
 
 /* Growing takes time and locks inside the file system: rarely, but never so much that a small user fills the
  * disk. */
@@ -29,14 +29,14 @@ static void dir_reset(struct disk_dir *dir)
     atomic_store(&dir->buffered, false);
     dir->growing = false;
     dir->grown_bytes = 0;
-    memset(&dir->slots, 0, sizeof dir->slots);
+    memset(&dir->slots, 0, sizeof(dir->slots));
     dir->records = NULL;
     dir->records_bytes = 0;
 }
 
 void disk_init(struct disk *disk, const struct options *options)
 {
-    memset(disk, 0, sizeof *disk);
+    memset(disk, 0, sizeof(*disk));
     disk->options = options;
     lock_init(&disk->opening, LOCK_DISK_OPENING);
     lock_init(&disk->lock, LOCK_DISK);
@@ -167,7 +167,7 @@ static void dir_open(struct disk_dir *dir, const struct spill_dir *option, const
     }
     extent_init(&dir->slots, dir->records, granules);
     char text[SIZE_TEXT_BYTES];
-    size_format(granules * GRANULE_BYTES, text, sizeof text);
+    size_format(granules * GRANULE_BYTES, text, sizeof(text));
     log_line(LOG_INFO, "spilling to %s, up to %s", option->path, text);
 }
 
@@ -211,14 +211,14 @@ struct growth {
 
 static int lengthen(const struct growth *growth)
 {
-    int file = growth->dir->file, rc;
+    int file = growth->dir->file, error;
     off_t from = (off_t)growth->from_bytes, to = (off_t)growth->to_bytes;
     if (!growth->dir->apart && !private_fds_is(file, &growth->dir->identity))
         return -EBADF;
     do {
-        rc = growth->disk->fallocate(file, 0, from, to - from);
-    } while (rc != 0 && errno == EINTR);
-    if (rc == 0)
+        error = growth->disk->fallocate(file, 0, from, to - from);
+    } while (error != 0 && errno == EINTR);
+    if (error == 0)
         return 0;
     if (errno != EOPNOTSUPP && errno != ENOSYS)
         return -errno;
@@ -237,8 +237,8 @@ static int file_grow(const struct disk *disk, const struct disk_dir *dir, uint64
                      uint64_t to_bytes)
 {
     struct growth growth = {.disk = disk, .dir = dir, .from_bytes = from_bytes, .to_bytes = to_bytes};
-    int rc = private_fds_run(grow, &growth);
-    return rc ? rc : growth.result;
+    int error = private_fds_run(grow, &growth);
+    return error ? error : growth.result;
 }
 
 /* See that the file reaches to `end_bytes`. Wants the lock, and lets go of it meanwhile. */
@@ -259,18 +259,18 @@ static int dir_grow(struct disk *disk, struct disk_dir *dir, uint64_t end_bytes)
     dir->growing = true;
     lock_release(&disk->lock);
 
-    int rc = file_grow(disk, dir, from_bytes, to_bytes);
-    if (rc != 0 && to_bytes > end_bytes) {
+    int error = file_grow(disk, dir, from_bytes, to_bytes);
+    if (error != 0 && to_bytes > end_bytes) {
         to_bytes = end_bytes;
-        rc = file_grow(disk, dir, from_bytes, to_bytes);
+        error = file_grow(disk, dir, from_bytes, to_bytes);
     }
 
     lock_acquire(&disk->lock);
-    if (rc == 0)
+    if (error == 0)
         dir->grown_bytes = to_bytes;
     dir->growing = false;
     pthread_cond_broadcast(&disk->grown);
-    return rc;
+    return error;
 }
 
 /* Wants the lock, and lets go of it meanwhile. */
@@ -279,10 +279,10 @@ static int dir_take(struct disk *disk, struct disk_dir *dir, uint32_t granules, 
     uint32_t first;
     if (extent_take(&dir->slots, granules, &first) != 0)
         return -ENOSPC;
-    int rc = dir_grow(disk, dir, (first + (uint64_t)granules) * GRANULE_BYTES);
-    if (rc != 0) {
+    int error = dir_grow(disk, dir, (first + (uint64_t)granules) * GRANULE_BYTES);
+    if (error != 0) {
         extent_give(&dir->slots, first, granules);
-        return rc;
+        return error;
     }
     *out_first = first;
     return 0;
@@ -294,16 +294,16 @@ int disk_take(struct disk *disk, uint64_t bytes, uint64_t *out_slot)
     if (granules == 0 || granules > EXTENT_MAX)
         return -ENOSPC;
     disk_open(disk);
-    int rc = -ENOSPC, error = 0;
+    int error = -ENOSPC, failure = 0;
     unsigned tried = 0;
     struct disk_dir *dir;
     lock_acquire(&disk->lock);
-    while (rc != 0 && (dir = dir_choose(disk, tried))) {
+    while (error != 0 && (dir = dir_choose(disk, tried))) {
         uint32_t first;
-        rc = dir_take(disk, dir, (uint32_t)granules, &first);
+        error = dir_take(disk, dir, (uint32_t)granules, &first);
         tried |= 1u << (dir - disk->dir);
-        if (rc != 0) {
-            error = rc;
+        if (error != 0) {
+            failure = error;
             continue;
         }
         disk->used_bytes += granules * GRANULE_BYTES;
@@ -314,9 +314,9 @@ int disk_take(struct disk *disk, uint64_t bytes, uint64_t *out_slot)
         *out_slot = (uint64_t)(dir - disk->dir) << DISK_OFFSET_BITS | first * GRANULE_BYTES;
     }
     lock_release(&disk->lock);
-    if (rc != 0 && error != 0 && error != -ENOSPC)
-        log_line(LOG_DEBUG, "spill file cannot grow (errno %d)", -error);
-    return rc == 0 ? 0 : -ENOSPC;
+    if (error != 0 && failure != 0 && failure != -ENOSPC)
+        log_line(LOG_DEBUG, "spill file cannot grow (errno %d)", -failure);
+    return error == 0 ? 0 : -ENOSPC;
 }
 
 void disk_give(struct disk *disk, uint64_t slot, uint64_t bytes)

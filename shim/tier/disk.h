@@ -12,17 +12,17 @@
 #ifndef EBB_DISK_H
 #define EBB_DISK_H
 
-#include "base/extent.h"
-#include "base/lock.h"
-#include "base/options.h"
-#include "base/private_fds.h"
-
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+#include "base/extent.h"
+#include "base/lock.h"
+#include "base/options.h"
+#include "base/private_fds.h"
 
 /** Address, offset and length of direct I/O are multiples of this. */
 #define DISK_ALIGN_BYTES 4096

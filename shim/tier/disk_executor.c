@@ -2,14 +2,14 @@
 /* disk_executor.c - threads that write and read. See executor.h. */
 #include "tier/executor.h"
 
-#include "base/log.h"
-#include "base/private_fds.h"
-#include "tier/disk_state.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <utlist.h>
+
+#include "base/log.h"
+#include "base/private_fds.h"
+#include "tier/disk_state.h"
 
 static struct disk_executor *of(const struct executor *self)
 {
@@ -45,10 +45,10 @@ static int piece_carry(struct disk *disk, const struct transfer *transfer, unsig
 
 /* A piece has ended, or will never begin. Wants the lock. Once no piece is left the transfer is its owner's
  * again. */
-static void piece_end(struct disk_executor *executor, struct transfer *transfer, int rc)
+static void piece_end(struct disk_executor *executor, struct transfer *transfer, int error)
 {
-    if (rc != 0 && transfer->result == 0)
-        transfer->result = rc;
+    if (error != 0 && transfer->result == 0)
+        transfer->result = error;
     if (--transfer->pieces_left > 0)
         return;
     atomic_fetch_sub_explicit(&executor->busy, 1, memory_order_relaxed);
@@ -80,13 +80,13 @@ static void *work(void *arg)
             break;
         unsigned piece;
         struct transfer *transfer = piece_begin(executor, &piece);
-        int rc = transfer->result;
-        if (rc == 0) {
+        int error = transfer->result;
+        if (error == 0) {
             lock_release(&executor->lock);
-            rc = piece_carry(executor->disk, transfer, piece, &bounce);
+            error = piece_carry(executor->disk, transfer, piece, &bounce);
             lock_acquire(&executor->lock);
         }
-        piece_end(executor, transfer, rc);
+        piece_end(executor, transfer, error);
     }
     lock_release(&executor->lock);
     disk_bounce_finish(&bounce);
@@ -113,11 +113,11 @@ static unsigned threads_create(struct disk_executor *executor, int *out_error)
 }
 
 /* Nobody will carry what is queued. Wants the lock. */
-static void queue_fail(struct disk_executor *executor, int rc)
+static void queue_fail(struct disk_executor *executor, int error)
 {
     while (executor->first) {
         unsigned piece;
-        piece_end(executor, piece_begin(executor, &piece), rc);
+        piece_end(executor, piece_begin(executor, &piece), error);
     }
 }
 
@@ -178,7 +178,7 @@ static int wait_for(struct executor *self, struct transfer *transfer)
 void disk_executor_init(struct disk_executor *executor, struct disk *disk, unsigned threads)
 {
     assert(threads >= 1 && threads <= DISK_THREADS_MAX);
-    memset(executor, 0, sizeof *executor);
+    memset(executor, 0, sizeof(*executor));
     executor->row = (struct executor){
         .name = "disk", .can = can_run, .busy = count_busy, .submit = submit, .wait = wait_for};
     executor->disk = disk;

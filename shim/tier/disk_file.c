@@ -2,8 +2,6 @@
 /* disk_file.c - see disk_state.h. */
 #include "tier/disk_state.h"
 
-#include "base/log.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -14,6 +12,8 @@
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+
+#include "base/log.h"
 
 enum {
     NAME_BYTES = 64,
@@ -26,9 +26,9 @@ static int create_and_unlink(int dir)
     for (unsigned tries = 0; tries < NAME_TRIES; tries++) {
         char name[NAME_BYTES];
         uint64_t random;
-        if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
+        if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
             return -EIO;
-        log_print(name, sizeof name, ".ebbtide-%d-%llx", (int)getpid(), (unsigned long long)random);
+        log_print(name, sizeof(name), ".ebbtide-%d-%llx", (int)getpid(), (unsigned long long)random);
         int file = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (file >= 0) {
             if (unlinkat(dir, name, 0) == 0)
@@ -58,7 +58,7 @@ static int create_nameless(int dir)
 static int open_direct(int file)
 {
     char path[NAME_BYTES];
-    log_print(path, sizeof path, "/proc/thread-self/fd/%d", file);
+    log_print(path, sizeof(path), "/proc/thread-self/fd/%d", file);
     return open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
 }
 

@@ -2,11 +2,11 @@
 /* disk_io.c - see disk_state.h. */
 #include "tier/disk_state.h"
 
-#include "base/log.h"
-#include "base/pages.h"
-
 #include <errno.h>
 #include <string.h>
+
+#include "base/log.h"
+#include "base/pages.h"
 
 /* The bytes of one call, with the direction. The memory is only written to when reading. */
 struct piece {
@@ -47,19 +47,19 @@ static int run_bounced(const struct piece *piece, int file, struct disk_bounce *
     bounced.memory = bounce->memory;
     if (piece->writing)
         memcpy(bounced.memory, piece->memory, piece->bytes);
-    int rc = run(&bounced, file);
-    if (rc == 0 && !piece->writing)
+    int error = run(&bounced, file);
+    if (error == 0 && !piece->writing)
         memcpy(piece->memory, bounced.memory, piece->bytes);
-    return rc;
+    return error;
 }
 
 static int run_direct(const struct piece *piece, int file, struct disk_bounce *bounce)
 {
-    int rc = -EFAULT;
+    int error = -EFAULT;
     if ((uintptr_t)piece->memory % DISK_ALIGN_BYTES == 0)
-        rc = run(piece, file);
+        error = run(piece, file);
     /* Pages that the kernel cannot pin, as a driver's may be: the CPU can copy them. */
-    return rc == -EFAULT ? run_bounced(piece, file, bounce) : rc;
+    return error == -EFAULT ? run_bounced(piece, file, bounce) : error;
 }
 
 /* The program may have closed it, and opened a file of its own under the number. */
@@ -71,15 +71,15 @@ static int usable(const struct disk_dir *dir, int file)
 static int transfer(const struct piece *piece, struct disk_dir *dir, struct disk_bounce *bounce)
 {
     if (dir->direct_file >= 0 && !atomic_load_explicit(&dir->buffered, memory_order_relaxed)) {
-        int rc = usable(dir, dir->direct_file);
-        rc = rc ? rc : run_direct(piece, dir->direct_file, bounce);
-        if (rc != -EINVAL && rc != -ENOMEM)
-            return rc;
-        if (rc == -EINVAL && !atomic_exchange(&dir->buffered, true))
+        int error = usable(dir, dir->direct_file);
+        error = error ? error : run_direct(piece, dir->direct_file, bounce);
+        if (error != -EINVAL && error != -ENOMEM)
+            return error;
+        if (error == -EINVAL && !atomic_exchange(&dir->buffered, true))
             log_line(LOG_DEBUG, "direct i/o to the spill file was refused: buffered from now on");
     }
-    int rc = usable(dir, dir->file);
-    return rc ? rc : run(piece, dir->file);
+    int error = usable(dir, dir->file);
+    return error ? error : run(piece, dir->file);
 }
 
 int disk_write(struct disk *disk, uint64_t slot, const void *memory, uint64_t bytes,

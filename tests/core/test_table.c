@@ -3,7 +3,9 @@
 #include "base/table.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <pthread.h>
+#include <sys/mman.h>
 
 enum {
     KEYS = 3000,
@@ -15,6 +17,20 @@ struct record {
     uint64_t value;
     uint32_t more;
 };
+
+/* The pages of the system, which are asked for by the name for large files: as many as a test allows. */
+static unsigned mappings_left = UINT32_MAX;
+
+void *__real_mmap64(void *address, size_t bytes, int protection, int flags, int file, off_t offset);
+void *__wrap_mmap64(void *address, size_t bytes, int protection, int flags, int file, off_t offset);
+
+void *__wrap_mmap64(void *address, size_t bytes, int protection, int flags, int file, off_t offset)
+{
+    if (mappings_left && mappings_left-- > 0)
+        return __real_mmap64(address, bytes, protection, flags, file, offset);
+    errno = ENOMEM;
+    return MAP_FAILED;
+}
 
 static uint64_t key_of(uint32_t i)
 {
@@ -99,5 +115,48 @@ Test(table, keeps_what_each_thread_put)
         pthread_join(thread[i], &failed);
         cr_expect_null(failed);
     }
-    cr_expect_eq(shared.count, 0);
+    cr_expect_null(shared.first);
+}
+
+/* Whether the table has just the first `count` keys. */
+static bool has_just(struct table *table, uint32_t count)
+{
+    struct table_copy copy;
+    struct record got;
+    bool right = true;
+
+    for (uint32_t i = 0; i < count; i++)
+        right &= table_get(table, key_of(i), &got) && got.value == i;
+    right &= !table_get(table, key_of(count), &got);
+    if (table_copy(table, &copy))
+        return false;
+    right &= copy.count == count;
+    table_copy_free(&copy);
+    return right;
+}
+
+Test(table, without_memory_is_as_it_was)
+{
+    /* Every place where it asks for some: the first records, the table, its buckets, more records, more buckets. */
+    for (unsigned allowed = 0; allowed < 24; allowed++) {
+        struct table table = TABLE_INIT(struct record);
+        uint32_t count = 0;
+        int error;
+
+        mappings_left = allowed;
+        for (struct record record = {0}; !(error = table_put(&table, key_of(count), &record));
+             record.value = count) {
+            count++;
+            cr_assert_lt(count, 1000000, "it never asks the system");
+        }
+        mappings_left = UINT32_MAX;
+        cr_expect_eq(error, -ENOMEM);
+        cr_assert(has_just(&table, count), "%u mappings, %u records", allowed, count);
+        for (uint32_t more = 0; more < 100; more++, count++) {
+            struct record record = {.value = count};
+
+            cr_assert_eq(table_put(&table, key_of(count), &record), 0);
+        }
+        cr_assert(has_just(&table, count), "%u mappings, then %u records", allowed, count);
+    }
 }
