@@ -11,6 +11,10 @@ static uint32_t steps(uint64_t bytes, uint32_t most)
     return bytes / STEP_BYTES < most ? (uint32_t)(bytes / STEP_BYTES) : most;
 }
 
+/* What came back less than this ago leaves after all else: a policy that does not go by use would send it away before
+ * it was of use. */
+#define SETTLE_MS 100
+
 static void rank_fifo(const struct candidate *candidate, uint64_t need_bytes, uint32_t *rank, uint64_t *order)
 {
     (void)need_bytes;
@@ -52,12 +56,35 @@ static uint64_t movable_bytes(uint32_t index, void *arg)
     return question->view->victims.movable_bytes(index, question->view->victims.arg);
 }
 
+static void rank(const struct policy *policy, const struct candidate *candidate, uint64_t need_bytes,
+                 struct victim *victim)
+{
+    uint32_t ranked = 0;
+
+    if (policy->rank)
+        policy->rank(candidate, need_bytes, &ranked, &victim->order);
+    ranked += (uint32_t)(candidate->priority - PRIORITY_MIN) * POLICY_RANKS;
+    victim->rank = ranked | (uint32_t)candidate->is_settling << 30 | (uint32_t)candidate->is_favoured << 31;
+}
+
+void policies_turn(enum policy_kind kind, const struct candidate *candidate, uint64_t need_bytes,
+                   struct victim *turn)
+{
+    rank(&policies[kind], candidate, need_bytes, turn);
+}
+
+uint64_t policies_settled(enum policy_kind kind, uint64_t now, uint64_t stamp_hz)
+{
+    uint64_t settle = stamp_hz / 1000 * SETTLE_MS;
+
+    return !policies[kind].rank || now < settle ? UINT64_MAX : now - settle;
+}
+
 static bool turn(struct victim *victim, uint64_t stamp, void *arg)
 {
     const struct question *question = arg;
     const struct policies *view = question->view;
     struct candidate candidate = {0};
-    uint32_t rank = 0;
 
     victim->order = stamp;
     view->describe(victim->index, view->victims.arg, &candidate);
@@ -65,10 +92,7 @@ static bool turn(struct victim *victim, uint64_t stamp, void *arg)
         candidate.bytes = movable_bytes(victim->index, arg);
     if (view->policy->by_bytes && !candidate.bytes)
         return false;
-    if (view->policy->rank)
-        view->policy->rank(&candidate, question->need_bytes, &rank, &victim->order);
-    rank += (uint32_t)(candidate.priority - PRIORITY_MIN) * POLICY_RANKS;
-    victim->rank = rank | (uint32_t)candidate.is_settling << 30 | (uint32_t)candidate.is_favoured << 31;
+    rank(view->policy, &candidate, question->need_bytes, victim);
     return true;
 }
 

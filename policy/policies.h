@@ -74,6 +74,15 @@ struct policies {
     bool is_ranked;
 };
 
+/** The turn of one candidate, for who looks at them one by one and keeps the first few: victims_before orders them.
+ *  @turn  its stamp as order, and an index */
+void policies_turn(enum policy_kind kind, const struct candidate *candidate, uint64_t need_bytes,
+                   struct victim *turn);
+
+/** The newest stamp that has settled: what came back later `is_settling`. Where a policy goes by use nothing has to: coming
+ *  back is a use. @stamp_hz  stamps in a second */
+uint64_t policies_settled(enum policy_kind kind, uint64_t now, uint64_t stamp_hz);
+
 /**
  * Choose victims until their bytes reach `need_bytes`, as few and as little too much as the policy allows.
  *

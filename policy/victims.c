@@ -26,13 +26,6 @@ struct span {
     uint64_t high;
 };
 
-static bool is_older(const struct victim *a, const struct victim *b)
-{
-    if (a->rank != b->rank)
-        return a->rank < b->rank;
-    return a->order != b->order ? a->order < b->order : a->index < b->index;
-}
-
 static void swap(struct victim *a, struct victim *b)
 {
     struct victim old = *a;
@@ -48,9 +41,9 @@ static void select_rank(struct victim *list, size_t count, size_t rank)
         struct victim pivot = list[first + (last - first) / 2];
         size_t left = first, right = last;
         while (left <= right) {
-            while (is_older(&list[left], &pivot))
+            while (victims_before(&list[left], &pivot))
                 left++;
-            while (is_older(&pivot, &list[right]))
+            while (victims_before(&pivot, &list[right]))
                 right--;
             if (left > right)
                 break;
@@ -73,7 +66,7 @@ static void sift_down(struct victim *heap, size_t count, size_t at)
     for (;;) {
         size_t oldest = at;
         for (size_t child = 2 * at + 1; child <= 2 * at + 2 && child < count; child++)
-            if (is_older(&heap[child], &heap[oldest]))
+            if (victims_before(&heap[child], &heap[oldest]))
                 oldest = child;
         if (oldest == at)
             return;
@@ -191,14 +184,14 @@ static size_t round_by_turn(const struct victims *view, uint64_t newest, bool is
         uint64_t stamp = view->stamp[i];
         struct victim one = {stamp, 0, (uint32_t)i};
         if (stamp - 1 >= newest || !view->turn(&one, stamp, view->arg) ||
-            (!is_first && !is_older(after, &one)) || is_older(&last, &one))
+            (!is_first && !victims_before(after, &one)) || victims_before(&last, &one))
             continue;
         if (found == view->scratch_count) {
             found /= 2;
             select_rank(view->scratch, view->scratch_count, found);
             last = view->scratch[found];
             all = false;
-            if (is_older(&last, &one))
+            if (victims_before(&last, &one))
                 continue;
         }
         view->scratch[found++] = one;
@@ -236,7 +229,7 @@ size_t victims_choose(const struct victims *view, uint64_t need_bytes, uint32_t 
             out[chosen++] = after.index;
             got_bytes = bytes > UINT64_MAX - got_bytes ? UINT64_MAX : got_bytes + bytes;
         }
-        if (is_older(&after, &end))
+        if (victims_before(&after, &end))
             after = end;
     }
     return chosen;

@@ -36,6 +36,14 @@ struct victim {
     uint32_t index;
 };
 
+/** Does `a` leave before `b`? */
+static inline bool victims_before(const struct victim *a, const struct victim *b)
+{
+    if (a->rank != b->rank)
+        return a->rank < b->rank;
+    return a->order != b->order ? a->order < b->order : a->index < b->index;
+}
+
 struct victims {
     const uint64_t *stamp; /**< when each was last used, at most VICTIMS_STAMP_MAX; 0: not a candidate */
     size_t count;          /**< of stamps, at most 2^32 */

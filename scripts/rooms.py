@@ -14,7 +14,7 @@ MAY_USE = {
     "base": "",
     "tier": "base",
     "ledger": "base tier policy",
-    "host": "base tier ledger",
+    "host": "base tier ledger policy",
     "engine": "base tier ledger host policy",
     "heap": "base ledger host engine/core.h",
     "cuda": "base tier/device.h ledger/block.h ledger/busy.h host engine/core.h hook/hook_table.def",

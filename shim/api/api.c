@@ -192,7 +192,7 @@ static int inner_set_budget(int tier, int device, int64_t bytes)
     return device < 0 ? -EINVAL : limit_set_device((unsigned)device, limit_bytes);
 }
 
-/* Priority and stage are of registered blocks, and of no use to host memory, which leaves least recent first. */
+/* Priority and stage are of registered blocks: host memory is all of one priority and one stage. */
 static int check_registered(void *ptr)
 {
     struct ebb_block_info info = {.struct_bytes = sizeof(info)};

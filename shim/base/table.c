@@ -124,7 +124,7 @@ int table_copy(struct table *table, struct table_copy *out)
         error = copy.slots ? 0 : -ENOMEM;
     }
     if (copy.slots)
-        HASH_ITER (hh, table->first, record, next)
+        HASH_ITER(hh, table->first, record, next)
             memcpy(copy.slots + (size_t)copy.count++ * copy.slot_bytes, &record->key, copy.slot_bytes);
     table_unlock(table);
     if (!error)

@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "host/host_block.h"
 #include "ledger/block.h"
 #include "ledger/busy.h"
 
@@ -139,14 +140,7 @@ bool core_memory(unsigned ordinal, uint64_t *out_free_bytes, uint64_t *out_total
 /* ---- uses: the gate --------------------------------------------------------------------------------------- */
 
 enum {
-    USE_INLINE = 64,
-    USE_HOSTS = 2
-};
-
-/** Host memory that a call to the driver names. */
-struct host_range {
-    const void *memory;
-    size_t bytes;
+    USE_INLINE = 64
 };
 
 /** The blocks that one call to the driver uses. On the caller's stack. */
@@ -161,8 +155,7 @@ struct use {
     const void *stream;           /**< that the call goes to; NULL: not told, or the default one */
     const uint32_t *more;         /**< a graph's own list of such, or NULL */
     uint32_t more_count;
-    uint32_t host_count;
-    struct host_range host[USE_HOSTS]; /**< held until use_end; see host_block_hold */
+    struct host_ranges host; /**< held until use_end */
 };
 
 static inline void use_init(struct use *use, bool writes)
@@ -176,7 +169,7 @@ static inline void use_init(struct use *use, bool writes)
     use->stream = 0;
     use->more = 0;
     use->more_count = 0;
-    use->host_count = 0;
+    use->host.count = 0;
 }
 
 /** Note that the call may use the block that `word` points into, if there is one. Never fails: past USE_INLINE words
@@ -242,7 +235,10 @@ void use_source(struct use *use, const void *memory, size_t bytes);
 
 /** The call reads or writes this host memory: what of it is registered is in memory until use_end. Before use_begin,
  *  which lets go of it when it fails. */
-void use_host(struct use *use, const void *memory, size_t bytes);
+static inline void use_host(struct use *use, const void *memory, size_t bytes)
+{
+    host_hold_add(&use->host, memory, bytes);
+}
 
 /* ---- lifecycle -------------------------------------------------------------------------------------------- */
 

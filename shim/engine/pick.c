@@ -5,10 +5,6 @@
 #include "ledger/state.h"
 #include "policy/policies.h"
 
-/* A block that came back less than this ago leaves after all others: a policy that does not go by use would send it
- * away before it was of use. */
-#define SETTLE_MS 100
-
 static struct victim scratch[VICTIMS_SCRATCH];
 static uint32_t picked[PICK_MAX];
 
@@ -39,20 +35,14 @@ static void describe(uint32_t index, void *arg, struct candidate *out)
     out->is_settling = block->returned > question->settled;
 }
 
-/* Blocks that came back later than this have not settled. Where the policy goes by use none has to: coming back is
- * one. */
-static uint64_t settled_stamp(void)
-{
-    uint64_t now = core_stamp(), settle = core.stamp_hz / 1000 * SETTLE_MS;
-
-    return !policies[core.options->policy].rank || now < settle ? UINT64_MAX : now - settle;
-}
-
 uint32_t pick_blocks(uint64_t want_bytes, uint64_t newest, pick_bytes_fn bytes, void *arg,
                      const uint32_t **out)
 {
     uint32_t low = extent_low(&core.blocks.arena), count;
-    struct question question = {low, bytes, arg, settled_stamp(), share_in_force()};
+    struct question question = {
+        low, bytes, arg,
+        policies_settled((enum policy_kind)core.options->policy, core_stamp(), core.stamp_hz),
+        share_in_force()};
     const struct policies view = {
         .policy = &policies[core.options->policy],
         .victims =

@@ -271,7 +271,7 @@ static int use_within(struct use *use, struct gate_slot *slot)
             copies_void(first);
     if (use_touch(use) & (OWNER_GONE | copied_flag(use))) {
         gate_leave_nested(slot);
-        host_block_drop_all(use);
+        host_hold_drop_all(&use->host);
         return -ENOMEM;
     }
     if (use->writes)
@@ -296,7 +296,7 @@ static int use_reenter(struct use *use, struct gate_slot *slot)
         if (use->pinned)
             launch_pins_drop(use);
         if (use_make_reachable(use) < 0) {
-            host_block_drop_all(use);
+            host_hold_drop_all(&use->host);
             return -ENOMEM;
         }
         gate_enter(use, &use->nested);
@@ -345,7 +345,7 @@ static __attribute__((noinline)) int use_begin_slow(struct use *use)
     if (slot)
         error = use_go(use, slot);
     else
-        host_block_drop_all(use);
+        host_hold_drop_all(&use->host);
     cancel_guard_leave(&guard);
     return error;
 }
@@ -390,6 +390,6 @@ void use_end(struct use *use)
         use_end_rare(use);
     else
         gate_leave(gate_slot_mine);
-    if (__builtin_expect(use->host_count, 0))
-        host_block_drop_all(use);
+    if (__builtin_expect(use->host.count, 0))
+        host_hold_drop_all(&use->host);
 }

@@ -144,9 +144,24 @@ uint64_t host_block_covered(const void *ptr, size_t bytes);
 /** Blocks that are registered. Written by this module only. */
 extern _Atomic uint32_t host_block_count;
 
-/** Let go of what use_host held. */
-struct use;
-void host_block_drop_all(struct use *use);
+enum {
+    HOST_RANGES = 2
+};
+
+/** Host memory that a call names. */
+struct host_ranges {
+    uint32_t count;
+    struct host_range {
+        const void *memory;
+        size_t bytes;
+    } of[HOST_RANGES];
+};
+
+/** Hold what of a range is registered, as host_block_hold does; more ranges than the list has room for become one that
+ *  covers them. Quick where nothing is registered. */
+void host_hold_add(struct host_ranges *ranges, const void *memory, size_t bytes);
+/** Let go of all of them. */
+void host_hold_drop_all(struct host_ranges *ranges);
 
 /** Is any host block registered? A load. */
 static inline bool host_block_any(void)

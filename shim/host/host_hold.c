@@ -7,7 +7,6 @@
 #include "base/cancel_guard.h"
 #include "base/log.h"
 #include "base/pages.h"
-#include "engine/core.h"
 
 /* Each range as often as it is held; the order means nothing. A call that is about to be made holds what it names, and
  * that is over soon: what the driver has pinned is fixed beyond that. */
@@ -90,7 +89,7 @@ static void mark(const struct hold *range, int64_t change)
     }
 }
 
-/* Every block that the range meets is in memory. What cannot be read is waited for by who touches it. */
+/* Every block that the range meets is in memory. If a page cannot be read, the next access to it blocks and retries. */
 static void bring(const struct hold *range)
 {
     uint64_t at = range->start;
@@ -161,17 +160,17 @@ uint64_t host_block_covered(const void *ptr, size_t bytes)
     return covered;
 }
 
-void use_host(struct use *use, const void *memory, size_t bytes)
+void host_hold_add(struct host_ranges *ranges, const void *memory, size_t bytes)
 {
     struct host_range range = {memory, bytes};
-    bool full = use->host_count == USE_HOSTS;
+    bool full = ranges->count == HOST_RANGES;
     struct cancel_guard guard;
 
     if (!host_block_any() || !memory || !bytes)
         return;
     cancel_guard_enter(&guard);
     if (full) { /* one range from here on, over all that are named */
-        struct host_range last = use->host[--use->host_count];
+        struct host_range last = ranges->of[--ranges->count];
         const char *start = (const char *)last.memory, *end = start + last.bytes;
 
         give(last.memory, last.bytes, false);
@@ -182,14 +181,14 @@ void use_host(struct use *use, const void *memory, size_t bytes)
         range = (struct host_range){start, (size_t)(end - start)};
     }
     if (take(range.memory, range.bytes, false))
-        use->host[use->host_count++] = range;
+        ranges->of[ranges->count++] = range;
     cancel_guard_leave(&guard);
 }
 
-void host_block_drop_all(struct use *use)
+void host_hold_drop_all(struct host_ranges *ranges)
 {
-    while (use->host_count) {
-        const struct host_range *range = &use->host[--use->host_count];
+    while (ranges->count) {
+        const struct host_range *range = &ranges->of[--ranges->count];
 
         give(range->memory, range->bytes, false);
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* host_leave.c - some pieces of host blocks leave, coldest first. See host_state.h. */
+/* host_leave.c - some pieces of host blocks leave, in the order of EBBTIDE_POLICY. See host_state.h. */
 #include "host/host_state.h"
 
 #include <errno.h>
@@ -11,6 +11,7 @@
 #include "ledger/copies.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"
+#include "policy/policies.h"
 
 enum {
     LEAVE_UNITS = 16,
@@ -31,6 +32,7 @@ struct run {
 struct leaver {
     struct host_block *block;
     uint32_t index;
+    struct victim turn;
     uint32_t planned; /* pieces */
     char *window;
     uint32_t zero; /* pieces of nothing but zeros: they are not written */
@@ -71,30 +73,58 @@ static uint32_t settled(const struct host_block *block, uint32_t index, uint32_t
     return pieces;
 }
 
-/* Keep the coldest units, coldest first. */
-static void consider(struct leave_batch *leave, struct host_block *block, uint32_t index)
+/* Keep those whose turn comes first, in their turn. */
+static void consider(struct leave_batch *leave, struct host_block *block, uint32_t index,
+                     const struct victim *turn)
 {
-    uint64_t stamp = block->unit[index].stamp;
     unsigned at = leave->count;
 
-    if (at == LEAVE_UNITS) {
-        const struct leaver *warmest = &leave->leaver[--at];
-
-        if (warmest->block->unit[warmest->index].stamp <= stamp)
-            return;
-    } else {
-        leave->count++;
-    }
-    for (; at > 0; at--) {
-        const struct leaver *before = &leave->leaver[at - 1];
-
-        if (before->block->unit[before->index].stamp <= stamp)
-            break;
-        leave->leaver[at].block = before->block;
-        leave->leaver[at].index = before->index;
+    if (at == LEAVE_UNITS && !victims_before(turn, &leave->leaver[--at].turn))
+        return;
+    leave->count = at + 1;
+    for (; at > 0 && victims_before(turn, &leave->leaver[at - 1].turn); at--) {
+        leave->leaver[at].block = leave->leaver[at - 1].block;
+        leave->leaver[at].index = leave->leaver[at - 1].index;
+        leave->leaver[at].turn = leave->leaver[at - 1].turn;
     }
     leave->leaver[at].block = block;
     leave->leaver[at].index = index;
+    leave->leaver[at].turn = *turn;
+}
+
+/* What could leave of a block. */
+static uint64_t movable_bytes(const struct host_block *block)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t index = 0; index < block->unit_count; index++)
+        bytes += host_unit_bytes(block, index, movable(block, index));
+    return bytes;
+}
+
+/* A policy ranks blocks, and a block leaves unit by unit: by its stamps where blocks go by use, from its start else. */
+static void consider_all(struct leave_batch *leave)
+{
+    enum policy_kind kind = (enum policy_kind)core.options->policy;
+    uint64_t settled = policies_settled(kind, core_stamp(), core.stamp_hz);
+    struct victim turn = {.index = 0};
+
+    for (uint32_t i = 0; i < host_block_count; i++) {
+        struct host_block *block = host_blocks.row[i];
+        struct candidate candidate = {.arrival = block->arrival};
+
+        if (leave->base && block->base != leave->base)
+            continue;
+        if (policies[kind].by_bytes)
+            candidate.bytes = movable_bytes(block);
+        for (uint32_t index = 0; index < block->unit_count; index++, turn.index++)
+            if (movable(block, index)) {
+                turn.order = block->unit[index].stamp;
+                candidate.is_settling = block->unit[index].returned > settled;
+                policies_turn(kind, &candidate, leave->bytes, &turn);
+                consider(leave, block, index, &turn);
+            }
+    }
 }
 
 /* As many of the pieces as are wanted, lowest first; what is still wanted after them. */
@@ -118,15 +148,7 @@ static void plan(struct leave_batch *leave)
 
     leave->count = 0;
     lock_acquire(&host_blocks.lock); /* a fork may wait for those who wait for us */
-    for (uint32_t i = 0; i < host_block_count; i++) {
-        struct host_block *block = host_blocks.row[i];
-
-        if (leave->base && block->base != leave->base)
-            continue;
-        for (uint32_t index = 0; index < block->unit_count; index++)
-            if (movable(block, index))
-                consider(leave, block, index);
-    }
+    consider_all(leave);
     for (unsigned i = 0; i < leave->count; i++) {
         struct leaver *leaver = &leave->leaver[i];
 
@@ -217,8 +239,11 @@ static void leave_all(struct leaver *leaver)
         lock_release(&host_blocks.lock);
     }
     lock_acquire(&host_blocks.lock);
-    if (leave(leaver, busy)) /* the kernel has it: try others first */
-        leaver->block->unit[leaver->index].stamp = core_stamp();
+    if (leave(leaver, busy)) { /* the kernel has it: try others first */
+        struct host_unit *unit = &leaver->block->unit[leaver->index];
+
+        unit->stamp = unit->returned = core_stamp();
+    }
     lock_release(&host_blocks.lock);
 }
 

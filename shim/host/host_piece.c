@@ -224,6 +224,8 @@ static uint64_t settle(struct host_block *block, uint32_t index, uint32_t bit, e
     unit->leaving &= ~bit;
     unit->away &= ~bit;
     unit->stamp = core_stamp();
+    if (source != NOWHERE)
+        unit->returned = unit->stamp;
     if (source == DISK)
         host_blocks.away_bytes -= bytes;
     if (source == DISK || source == NOWHERE) {

@@ -37,10 +37,11 @@ struct host_unit {
     uint32_t stuck; /**< cannot be taken out of the program's mapping */
     /** Pages that the program has given up, and that have not been seen missing since, nor filled: a bit each. */
     uint64_t gone[HOST_UNIT_BYTES / HOST_PAGE_LEAST / 64];
-    bool writing;   /**< the slot is being written to */
-    char *alias;    /**< where the unit's first byte would be, while anything is leaving */
-    uint64_t slot;  /**< where its first byte would be on disk; SLOT_NONE: none */
-    uint64_t stamp; /**< core_stamp() of the last use */
+    bool writing;      /**< the slot is being written to */
+    char *alias;       /**< where the unit's first byte would be, while anything is leaving */
+    uint64_t slot;     /**< where its first byte would be on disk; SLOT_NONE: none */
+    uint64_t stamp;    /**< core_stamp() of the last use */
+    uint64_t returned; /**< that of when a piece of it last came back from the disk */
 };
 
 struct host_block {
@@ -51,6 +52,7 @@ struct host_block {
     uint64_t *checksum; /**< of each piece when it left, under EBBTIDE_VERIFY; else NULL */
     uint32_t unit_count;
     uint32_t flags;
+    uint64_t arrival; /**< grows with each block registered */
     uint64_t pins, saves;
     uint64_t holds, fixed; /**< by host_block_hold or a call; of these, by the former */
     uint64_t absent_bytes; /**< fresh or away: not in the host ledger */
@@ -72,6 +74,7 @@ struct host_blocks {
     uint32_t busy;               /**< sum over the blocks */
     uint64_t armed;              /**< blocks */
     unsigned late_children;      /**< forked, and yet to read what was away then */
+    uint64_t arrivals;           /**< blocks registered so far */
     bool forking;                /**< nobody begins to work on a block until the fork is over */
     _Atomic uint64_t away_bytes; /**< on disk, of all blocks */
 };

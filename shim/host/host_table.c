@@ -127,6 +127,7 @@ int host_table_insert(struct host_block *block)
     memmove(&host_blocks.row[index + 1], &host_blocks.row[index], (count - index) * sizeof(*host_blocks.row));
     host_blocks.row[index] = block;
     host_block_count = count + 1;
+    block->arrival = ++host_blocks.arrivals;
     return 0;
 }
 

@@ -58,12 +58,12 @@ static void batch_wait(struct copy_executor *executor, unsigned ordinal)
     struct transfer *batch = executor->started[ordinal], *transfer, *next;
 
     executor->started[ordinal] = NULL;
-    LL_FOREACH (batch, transfer)
+    LL_FOREACH(batch, transfer)
         transfer->pieces_left = WAITED_FOR;
     lock_release(&executor->lock);
     int error = executor->device->copied(executor->device, ordinal);
     lock_acquire(&executor->lock);
-    LL_FOREACH_SAFE (batch, transfer, next) {
+    LL_FOREACH_SAFE(batch, transfer, next) {
         transfer->result = error;
         transfer->pieces_left = ENDED;
         atomic_fetch_sub_explicit(&executor->busy, 1, memory_order_relaxed);

@@ -49,9 +49,9 @@ Test(host_block, host_memory_that_a_copy_names_stays_until_it_has_ended)
     use_host(&use, words + MIB / 2, MIB);
     use_host(&use, words + MIB / 8, MIB);
     cr_expect_eq(host_block_evict(words, 0), 0);
-    host_block_drop_all(&use);
+    host_hold_drop_all(&use.host);
     range_evict(words, 12 * MIB);
-    cr_expect_eq(use.host_count, 0);
+    cr_expect_eq(use.host.count, 0);
     range_release(words, 12 * MIB);
     host_world_end();
 }

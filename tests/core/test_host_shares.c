@@ -163,7 +163,7 @@ Test(host_shares, what_the_driver_has_pinned_is_no_buffer_and_what_a_call_names_
     cr_expect_eq(host_share_now().limits.capacity_bytes, 28 * MIB);
     cr_expect_eq(buf(), 12);
     cr_expect_eq(host_share_now().demand_bytes, 12 * MIB);
-    host_block_drop_all(&use);
+    host_hold_drop_all(&use.host);
     cr_expect_eq(buf(), 12);
     cr_assert_eq(host_object_pin(two, 0), 0, "12 of 19");
     cr_expect_eq(op(), 12);

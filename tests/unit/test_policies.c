@@ -164,3 +164,42 @@ Test(policies, favoured_block_stays_until_nothing_else_can_leave)
                                      : (const int[]){4, 5, 2, 1, -1});
     }
 }
+
+/* One by one and all together: the same order. */
+Test(policies, turns_of_single_candidates_give_the_order_of_the_choice)
+{
+    for (unsigned kind = 0; kind < POLICY_COUNT; kind++) {
+        struct world world = world_of(mixed);
+        struct victim turn[BLOCKS];
+        int expected[BLOCKS + 1];
+
+        for (unsigned i = 0; i < BLOCKS; i++) {
+            world.candidate[i].stage = i % 3;
+            world.candidate[i].priority = i == 4 ? -1 : 0;
+            world.candidate[i].is_settling = i == 3;
+            turn[i] = (struct victim){.order = stamp[i], .index = i};
+            policies_turn((enum policy_kind)kind, &world.candidate[i], 1000 * MIB, &turn[i]);
+        }
+        for (unsigned place = 0; place < BLOCKS; place++) {
+            unsigned first = place;
+
+            for (unsigned i = place; i < BLOCKS; i++)
+                if (victims_before(&turn[i], &turn[first]))
+                    first = i;
+            struct victim next = turn[first];
+
+            turn[first] = turn[place];
+            turn[place] = next;
+            expected[place] = (int)next.index;
+        }
+        expected[BLOCKS] = -1;
+        expect(&world, (enum policy_kind)kind, 1000 * MIB, expected);
+    }
+}
+
+Test(policies, under_lru_everything_has_settled)
+{
+    cr_expect_eq(policies_settled(POLICY_LRU, 5000, 10000), UINT64_MAX);
+    cr_expect_eq(policies_settled(POLICY_FIFO, 5000, 10000), 4000, "100 ms ago");
+    cr_expect_eq(policies_settled(POLICY_FIFO, 500, 10000), UINT64_MAX, "there was no such time");
+}
