@@ -79,7 +79,7 @@ uint64_t driver_memory_pinned_cost(const void *memory, uint64_t bytes)
 
 uint64_t driver_memory_registered_cost(const void *memory, uint64_t bytes)
 {
-    uint64_t covered = host_block_covered(memory, bytes);
+    uint64_t covered = host_hold_covered(memory, bytes);
 
     return covered == bytes ? 0 : driver_memory_pinned_cost(memory, bytes) - covered;
 }
@@ -263,7 +263,7 @@ void driver_memory_context_gone(CUcontext context)
                 !driver_memory_remove((enum driver_kind)kind, table_copy_key(&copy, i), &removed))
                 continue;
             if (kind == DRIVER_HOST && removed.class == HOST_REGISTERED)
-                host_block_drop((const void *)(uintptr_t)table_copy_key(&copy, i), removed.bytes);
+                host_hold_drop((const void *)(uintptr_t)table_copy_key(&copy, i), removed.bytes);
         }
         table_copy_free(&copy);
     }

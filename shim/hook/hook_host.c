@@ -67,7 +67,7 @@ CUresult hook_cuMemHostRegister_v2(__typeof__(cuMemHostRegister_v2) *next, void 
     if (!p || !bytesize)
         return next(p, bytesize, Flags);
     /* The driver takes the pages as they are, and no block goes that has some of them. */
-    host_block_hold(p, bytesize);
+    host_hold(p, bytesize);
     /* The heap is in the ledger as what it is. */
     charged = malloc_counts && malloc_counts(p) ? 0 : driver_memory_registered_cost(p, bytesize);
     if (!core_host_charge(HOST_REGISTERED, charged))
@@ -75,7 +75,7 @@ CUresult hook_cuMemHostRegister_v2(__typeof__(cuMemHostRegister_v2) *next, void 
     if (result == CUDA_SUCCESS)
         driver_memory_registered_settle(p, bytesize);
     else
-        host_block_drop(p, bytesize);
+        host_hold_drop(p, bytesize);
     return result;
 }
 
@@ -94,6 +94,6 @@ CUresult hook_cuMemHostUnregister(__typeof__(cuMemHostUnregister) *next, void *p
     CUresult result = driver_memory_freed(next(p), known, DRIVER_HOST, real_key(p), &record);
 
     if (known && result == CUDA_SUCCESS)
-        host_block_drop(p, record.bytes);
+        host_hold_drop(p, record.bytes);
     return result;
 }

@@ -141,18 +141,18 @@ EXPORT pid_t _Fork(void)
     }
     if (!away)
         return bare_fork();
-    if (host_block_fork_told()) {
+    if (host_fork_told()) {
         child = bare_fork();
         if (child > 0)
-            host_block_fork_settle();
+            host_fork_settle();
         return child;
     }
-    host_block_fork_prepare();
+    host_fork_prepare();
     child = bare_fork();
     if (child)
-        host_block_fork_parent();
+        host_fork_parent();
     else
-        host_block_fork_child();
+        host_fork_child();
     return child;
 }
 

@@ -49,7 +49,7 @@ static uint64_t take_room(struct host_block *block)
         return 0;
     for (uint32_t index = 0; block->armed && index < block->unit_count; index++)
         bytes -= host_unit_bytes(block, index, host_piece_untouched(block, index));
-    host_room_take(block, bytes, 0);
+    host_evict_make_room(block, bytes, 0);
     return bytes;
 }
 
@@ -57,12 +57,12 @@ static uint64_t take_room(struct host_block *block)
  * is in the table. */
 static int begin(struct host_block *block, uint64_t charged_bytes)
 {
-    int rc;
+    int error;
 
     if (block->armed) {
-        rc = host_fault_arm(block->first, block->end);
-        if (rc < 0)
-            return rc;
+        error = host_fault_arm(block->first, block->end);
+        if (error < 0)
+            return error;
         host_blocks.armed++;
         for (uint32_t index = 0; index < block->unit_count; index++) {
             struct host_unit *unit = &block->unit[index];
@@ -72,17 +72,17 @@ static int begin(struct host_block *block, uint64_t charged_bytes)
             block->absent_bytes += host_unit_bytes(block, index, unit->fresh);
         }
     }
-    host_holds_on(block);
+    host_hold_count(block);
     if (block->flags & HOST_BLOCK_HEAP) {
         host_share_adopt((int64_t)block->bytes);
-        host_account_out(block, block->absent_bytes);
+        host_share_credit(host_block_class(block), block->absent_bytes);
     } else {
         uint64_t here_bytes = block->bytes - block->absent_bytes;
 
         if (here_bytes > charged_bytes) /* touched meanwhile */
-            host_account_in(block, here_bytes - charged_bytes);
+            host_share_force(host_block_class(block), here_bytes - charged_bytes);
         else
-            host_account_out(block, charged_bytes - here_bytes);
+            host_share_credit(host_block_class(block), charged_bytes - here_bytes);
     }
     host_block_recount(block, SHARE_LOOSE);
     return 0;
@@ -112,7 +112,7 @@ static int add(void *ptr, size_t bytes, unsigned flags, const char *name)
 {
     struct host_block *block;
     uint64_t charged_bytes = 0;
-    int rc;
+    int error;
 
     if (!core_host_active())
         return -ENOTSUP;
@@ -129,38 +129,38 @@ static int add(void *ptr, size_t bytes, unsigned flags, const char *name)
     for (size_t i = 0; name && name[i] && i + 1 < sizeof(block->name); i++)
         block->name[i] = name[i];
     host_books_lock();
-    rc = host_table_check(block);
+    error = host_table_check(block);
     lock_release(&host_blocks.lock);
-    if (!rc)
+    if (!error)
         charged_bytes = take_room(block);
     host_books_lock();
-    rc = rc ? rc : host_table_insert(block);
-    if (!rc) {
-        rc = begin(block, charged_bytes);
-        if (rc < 0)
+    error = error ? error : host_table_insert(block);
+    if (!error) {
+        error = begin(block, charged_bytes);
+        if (error < 0)
             host_table_remove(block);
     }
     lock_release(&host_blocks.lock);
-    if (rc < 0) {
-        host_account_out(block, charged_bytes);
+    if (error < 0) {
+        host_share_credit(host_block_class(block), charged_bytes);
         host_table_destroy(block);
     } else {
         host_evict_excess();
     }
-    return rc;
+    return error;
 }
 
 int host_block_register(void *ptr, size_t bytes, unsigned flags, const char *name)
 {
     uint64_t base = address_of(ptr);
-    int rc;
+    int error;
 
     if (!ptr || !bytes || base + bytes < base)
         return -EINVAL;
-    rc = host_maps_check(base, base + bytes);
+    error = host_maps_check(base, base + bytes);
     if (host_block_is_heap && host_block_is_heap(ptr))
         flags |= HOST_BLOCK_HEAP;
-    return rc < 0 ? rc : add(ptr, bytes, flags, name);
+    return error < 0 ? error : add(ptr, bytes, flags, name);
 }
 
 int host_block_adopt(void *ptr, size_t bytes)
@@ -200,7 +200,7 @@ static uint64_t forget(struct host_block *block)
         absent_bytes = block->absent_bytes;
         host_share_adopt(-(int64_t)(block->bytes - absent_bytes));
     } else {
-        host_account_out(block, block->bytes - block->absent_bytes);
+        host_share_credit(host_block_class(block), block->bytes - block->absent_bytes);
     }
     host_table_destroy(block);
     return absent_bytes;
@@ -211,33 +211,33 @@ static void charge_all(struct host_block *block)
 {
     if (!(block->flags & HOST_BLOCK_HEAP) || !block->absent_bytes)
         return;
-    host_room_take(block, block->absent_bytes, 0);
+    host_evict_make_room(block, block->absent_bytes, 0);
     block->absent_bytes = 0;
 }
 
 int host_block_unregister(void *ptr)
 {
     struct host_block *block;
-    int rc = 0;
+    int error = 0;
 
     host_books_lock();
     block = find(ptr);
     if (!block || block->pins || block->holds) {
-        rc = block ? -EBUSY : -ENOENT;
+        error = block ? -EBUSY : -ENOENT;
     } else {
         block->dying = true;
-        rc = host_piece_bring_all(block, false);
-        if (rc < 0)
+        error = host_piece_bring_all(block, false);
+        if (error < 0)
             block->dying = false;
         else
             end(block);
     }
     lock_release(&host_blocks.lock);
-    if (!rc) {
+    if (!error) {
         charge_all(block);
         forget(block);
     }
-    return rc;
+    return error;
 }
 
 /* One that begins there; adds what the ledger has not got of it. */
@@ -294,7 +294,7 @@ static void unpin(struct host_block *block)
 /* Lock held. 0, and it has one pin more; else as host_block_pin. */
 static int pin(struct host_block *block, unsigned flags)
 {
-    int rc = 0;
+    int error = 0;
 
     if (flags & HOST_PIN_COMPLETE && block->absent_bytes)
         return -EAGAIN;
@@ -303,55 +303,55 @@ static int pin(struct host_block *block, unsigned flags)
             if (block->unit[index].away | block->unit[index].leaving | block->unit[index].returning)
                 return -EAGAIN;
     if (!block->pins)
-        rc = host_share_pin(host_block_share(block), block->bytes - block->absent_bytes, block->bytes);
-    block->pins += !rc;
-    return rc;
+        error = host_share_pin(host_block_share(block), block->bytes - block->absent_bytes, block->bytes);
+    block->pins += !error;
+    return error;
 }
 
 int host_block_pin(void *ptr, unsigned flags)
 {
     struct host_block *block;
-    int rc;
+    int error;
 
     host_books_lock();
     block = find(ptr);
-    rc = block ? pin(block, flags) : -ENOENT;
-    if (!rc && !(flags & HOST_PIN_COUNT)) {
-        rc = host_piece_bring_all(block, true);
-        if (rc < 0)
+    error = block ? pin(block, flags) : -ENOENT;
+    if (!error && !(flags & HOST_PIN_COUNT)) {
+        error = host_piece_bring_all(block, true);
+        if (error < 0)
             unpin(block);
     }
     lock_release(&host_blocks.lock);
-    return rc;
+    return error;
 }
 
 int host_block_bring(void *ptr)
 {
     struct host_block *block;
-    int rc;
+    int error;
 
     host_books_lock();
     block = find(ptr);
-    rc = block ? host_piece_bring_all(block, true) : -ENOENT;
+    error = block ? host_piece_bring_all(block, true) : -ENOENT;
     lock_release(&host_blocks.lock);
-    return rc;
+    return error;
 }
 
 int host_block_unpin(void *ptr)
 {
     struct host_block *block;
-    int rc = 0;
+    int error = 0;
 
     host_books_lock();
     block = find(ptr);
     if (!block)
-        rc = -ENOENT;
+        error = -ENOENT;
     else if (!block->pins)
-        rc = -EINVAL;
+        error = -EINVAL;
     else
         unpin(block);
     lock_release(&host_blocks.lock);
-    return rc;
+    return error;
 }
 
 /* ---- the rest --------------------------------------------------------------------------------------------- */

@@ -57,7 +57,7 @@ struct host_block_info {
     uint64_t bytes;      /**< as registered */
     uint64_t away_bytes; /**< of them on disk now, and not on the way back */
     uint64_t pins;       /**< of host_block_pin */
-    uint64_t holds;      /**< of host_block_hold: in use by the driver */
+    uint64_t holds;      /**< of host_hold: in use by the driver */
     uint64_t saves;      /**< pieces written so far */
     uint64_t last_use;   /**< core_stamp() of the last touch, pin or return */
     unsigned flags;      /**< enum host_block_flag */
@@ -135,11 +135,11 @@ extern bool (*host_block_is_heap)(const void *ptr);
 /** A range is pinned by the driver, or named by a call that is about to be made: bring back every block that it meets
  *  and keep it. Outside of a user section. Counted by range: each is dropped once with the same range. Also for
  *  blocks that are registered later. False: there was no room to remember it (said); do not drop it. */
-bool host_block_hold(const void *ptr, size_t bytes);
-void host_block_drop(const void *ptr, size_t bytes);
+bool host_hold(const void *ptr, size_t bytes);
+void host_hold_drop(const void *ptr, size_t bytes);
 
 /** Bytes of a range that blocks have: what is in memory of them is charged already. */
-uint64_t host_block_covered(const void *ptr, size_t bytes);
+uint64_t host_hold_covered(const void *ptr, size_t bytes);
 
 /** Blocks that are registered. Written by this module only. */
 extern _Atomic uint32_t host_block_count;
@@ -157,7 +157,7 @@ struct host_ranges {
     } of[HOST_RANGES];
 };
 
-/** Hold what of a range is registered, as host_block_hold does; more ranges than the list has room for become one that
+/** Hold what of a range is registered, as host_hold does; more ranges than the list has room for become one that
  *  covers them. Quick where nothing is registered. */
 void host_hold_add(struct host_ranges *ranges, const void *memory, size_t bytes);
 /** Let go of all of them. */
@@ -174,14 +174,14 @@ static inline bool host_block_any(void)
 /** Around fork: before it waits for moves to end, in the parent until the child has what is away, which in the child is
  *  read if the kernel did not tell us of it. The child has every byte, the ledger that we had at the fork, and manages nothing. Not for vfork
  *  and posix_spawn, whose children share the memory with us. */
-void host_block_fork_prepare(void);
-void host_block_fork_parent(void);
-void host_block_fork_child(void);
+void host_fork_prepare(void);
+void host_fork_parent(void);
+void host_fork_child(void);
 
 /** Does the kernel tell us of children that are made without fork's handlers? */
-bool host_block_fork_told(void);
+bool host_fork_told(void);
 /** After a child was made without fork's handlers: it has what was away, unless it could not be read. Async-signal-safe. */
-void host_block_fork_settle(void);
+void host_fork_settle(void);
 
 /** Some piece is on disk: the disk must stay open until the process is gone. */
 bool host_block_away(void);

@@ -27,39 +27,39 @@ enum {
 /* By a copy: these are the only bytes there are. */
 static void put_back(uint64_t to, uint64_t from, uint64_t bytes)
 {
-    int rc;
+    int error;
 
-    while ((rc = host_fault_fill(to, (const void *)(uintptr_t)from, bytes)) == -ENOMEM || rc == -EAGAIN)
-        if (rc == -EAGAIN)
+    while ((error = host_fault_fill(to, (const void *)(uintptr_t)from, bytes)) == -ENOMEM || error == -EAGAIN)
+        if (error == -EAGAIN)
             host_serve_events();
         else
             poll(NULL, 0, RETRY_MS);
-    if (rc < 0)
-        host_block_stop(to, bytes, rc);
+    if (error < 0)
+        host_stop(to, bytes, error);
 }
 
 /* Page by page, which refuses those that a device or the kernel may still write to. Lock held. */
 static int take_pages(uint64_t to, uint64_t from, uint64_t bytes)
 {
     uint64_t moved, back;
-    int rc = host_fault_arm(to, to + bytes);
+    int error = host_fault_arm(to, to + bytes);
 
-    if (rc < 0)
-        return rc;
-    rc = host_fault_move(to, from, bytes, &moved);
-    if (rc == -EAGAIN) {
+    if (error < 0)
+        return error;
+    error = host_fault_move(to, from, bytes, &moved);
+    if (error == -EAGAIN) {
         /* A child is made, or pages are given up, and who reads that looks into the window: a page that is missing there
          * must not wait for us. It is tried again later. */
         host_fault_disarm(to, to + bytes);
         host_serve_events();
-        rc = -EBUSY;
+        error = -EBUSY;
     }
-    if (rc < 0 && moved && host_fault_move(from, to, moved, &back) < 0)
+    if (error < 0 && moved && host_fault_move(from, to, moved, &back) < 0)
         put_back(from + back, to + back, moved - back);
-    if (rc < 0)
+    if (error < 0)
         host_fault_wake(from, bytes);
     host_fault_disarm(to, to + bytes); /* what is missing there is zero, and nobody waits for it */
-    return rc;
+    return error;
 }
 
 static int take_mapping(uint64_t to, uint64_t from, uint64_t bytes)
@@ -77,14 +77,14 @@ static int take_mapping(uint64_t to, uint64_t from, uint64_t bytes)
 int host_detach(uint64_t to, uint64_t from, uint64_t bytes)
 {
     /* It is armed already, unless the program has put something else there without a word. */
-    int rc = host_fault_arm(from, from + bytes);
+    int error = host_fault_arm(from, from + bytes);
 
-    if (rc < 0)
-        return rc;
-    rc = host_fault_moves() ? take_pages(to, from, bytes) : -EINVAL;
-    if (rc == -EINVAL) /* no such call, or the program may not write to these pages */
-        rc = take_mapping(to, from, bytes);
-    return rc;
+    if (error < 0)
+        return error;
+    error = host_fault_moves() ? take_pages(to, from, bytes) : -EINVAL;
+    if (error == -EINVAL) /* no such call, or the program may not write to these pages */
+        error = take_mapping(to, from, bytes);
+    return error;
 }
 
 int host_detach_probe(uint64_t to, uint64_t from)

@@ -20,7 +20,7 @@ void host_discard_clear(struct host_unit *unit, uint64_t page)
     unit->gone[page / 64] &= ~(UINT64_C(1) << page % 64);
 }
 
-bool host_discarded(const struct host_unit *unit, uint64_t page)
+bool host_discard_has(const struct host_unit *unit, uint64_t page)
 {
     return unit->gone[page / 64] >> page % 64 & 1;
 }
@@ -35,7 +35,7 @@ bool host_discard_settled(const struct host_block *block, uint32_t index, unsign
     for (uint64_t at = start; at < start + bytes; at += page) {
         unsigned char resident = 0;
 
-        if (!host_discarded(unit, at % HOST_UNIT_BYTES / page))
+        if (!host_discard_has(unit, at % HOST_UNIT_BYTES / page))
             continue;
         if (mincore((void *)(uintptr_t)at, page, &resident) == 0 && resident & 1)
             settled = false;
@@ -51,16 +51,16 @@ int host_discard_fill(const struct host_block *block, uint32_t index, unsigned p
     const struct host_unit *unit = &block->unit[index];
     uint64_t page = host_page_bytes(), start = host_unit_address(block, index) + piece * HOST_PIECE_BYTES;
     uint64_t bytes = host_clip(block, &start, HOST_PIECE_BYTES), at = 0;
-    int rc = 0;
+    int error = 0;
 
-    while (at < bytes && !rc) {
+    while (at < bytes && !error) {
         uint64_t run = 0;
 
-        while (at + run < bytes && !host_discarded(unit, (start + at + run) % HOST_UNIT_BYTES / page))
+        while (at + run < bytes && !host_discard_has(unit, (start + at + run) % HOST_UNIT_BYTES / page))
             run += page;
         if (run)
-            rc = host_fault_fill_in(file, start + at, from + at, run);
+            error = host_fault_fill_in(file, start + at, from + at, run);
         at += run ? run : page;
     }
-    return rc;
+    return error;
 }

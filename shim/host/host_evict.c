@@ -2,6 +2,8 @@
 /* host_evict.c - the thread that sends host blocks to disk, for who asks. See host_state.h. */
 #include "host/host_state.h"
 
+#include <utlist.h>
+
 #include "ledger/headroom.h"
 #include "ledger/shrink.h"
 #include "ledger/state.h"
@@ -58,9 +60,8 @@ static uint64_t evict_some(uint64_t base, uint64_t bytes)
 static void serve(struct request *request)
 {
     uint64_t base = request->base, bytes = request->bytes - request->done, gone;
-    struct request **last = &evictor.first;
 
-    evictor.first = request->next;
+    LL_DELETE(evictor.first, request);
     lock_release(&host_blocks.lock);
     gone = evict_some(base, bytes);
     lock_acquire(&host_blocks.lock);
@@ -70,10 +71,7 @@ static void serve(struct request *request)
         pthread_cond_broadcast(&host_blocks.changed);
         return;
     }
-    while (*last)
-        last = &(*last)->next;
-    request->next = NULL;
-    *last = request;
+    LL_APPEND(evictor.first, request);
 }
 
 void *host_evict_run(void *unused)
@@ -107,19 +105,36 @@ void *host_evict_run(void *unused)
 
 uint64_t host_evict_ask(uint64_t base, uint64_t bytes)
 {
-    struct request request = {.base = base, .bytes = bytes}, **last = &evictor.first;
+    struct request request = {.base = base, .bytes = bytes}, *asked = &request;
 
-    if (!bytes || !host_fault_running() || host_thread_evicts())
+    if (!bytes || !host_fault_running() || host_fault_is_evictor())
         return 0;
     lock_acquire(&host_blocks.lock);
-    while (*last)
-        last = &(*last)->next;
-    *last = &request;
+    LL_APPEND(evictor.first, asked);
     pthread_cond_signal(&evictor.wanted);
     while (!request.served)
         lock_wait(&host_blocks.changed, &host_blocks.lock);
     lock_release(&host_blocks.lock);
     return request.done;
+}
+
+void host_evict_make_room(const struct host_block *block, uint64_t bytes, uint64_t over_bytes)
+{
+    enum {
+        TRIES = 4 /* others may take the room that was made for us */
+    };
+    enum host_class class = host_block_class(block);
+
+    host_evict_ask(0, over_bytes);
+    for (unsigned tries = 0; host_share_try(class, bytes) < 0; tries++) {
+        uint64_t room = headroom_host(), wanted = bytes + headroom_host_staging();
+
+        if (tries == TRIES || !host_evict_ask(0, wanted > room ? wanted - room : bytes)) {
+            host_share_force(class, bytes);
+            break;
+        }
+    }
+    host_evict_wake();
 }
 
 void host_evict_wake(void)

@@ -192,8 +192,8 @@ int host_fault_fill_in(int file, uint64_t to, const void *from, uint64_t bytes)
                                    .src = (uint64_t)(uintptr_t)from + at,
                                    .len = singly ? page : bytes - at,
                                    .mode = UFFDIO_COPY_MODE_DONTWAKE};
-        int rc = file < 0 ? command(UFFDIO_COPY, &copy) : ioctl(file, UFFDIO_COPY, &copy);
-        int error = rc < 0 ? errno : 0;
+        int result = file < 0 ? command(UFFDIO_COPY, &copy) : ioctl(file, UFFDIO_COPY, &copy);
+        int error = result < 0 ? errno : 0;
 
         if (!error || copy.copy > 0)
             at += (uint64_t)copy.copy;
@@ -226,7 +226,7 @@ int host_fault_file(void)
         return faults.outside;
     /* The program has closed it, and may have something else there, of which nothing may be read. */
     if (host_block_away())
-        host_block_stop(0, host_blocks.away_bytes, -EBADF);
+        host_stop(0, host_blocks.away_bytes, -EBADF);
     *faults.running = false;
     return -1;
 }
@@ -251,24 +251,25 @@ static bool mark_make(void)
 
 static bool faults_start(void)
 {
-    int rc = faults_open();
+    int file = faults_open(), error = file < 0 ? file : 0;
 
-    if (rc >= 0) {
-        faults.outside = rc;
-        private_fds_identify(rc, &faults.identity);
+    if (!error) {
+        faults.outside = file;
+        private_fds_identify(file, &faults.identity);
         private_fds_run(take_apart, NULL);
-        rc = mark_make() ? host_leave_init() : -ENOMEM;
-        if (rc >= 0)
-            rc = host_serve_start(faults.apart, &faults.evictor);
-        if (rc >= 0)
+        error = mark_make() ? host_leave_init() : -ENOMEM;
+        if (!error)
+            error = host_serve_start(faults.apart, &faults.evictor);
+        if (!error)
             return true;
-        log_line(LOG_WARN, "registered host memory stays in memory: it cannot be moved here (error %d)", -rc);
+        log_line(LOG_WARN, "registered host memory stays in memory: it cannot be moved here (error %d)",
+                 -error);
         return false;
     }
     log_line(LOG_WARN,
              "registered host memory stays in memory: faults of the kernel are not handed to us (error %d); "
              "vm.unprivileged_userfaultfd=1, access to /dev/userfaultfd or CAP_SYS_PTRACE allows it",
-             -rc);
+             -error);
     return false;
 }
 
@@ -298,7 +299,7 @@ bool host_fault_orphan(void)
     return faults.started && !host_fault_running();
 }
 
-bool host_thread_evicts(void)
+bool host_fault_is_evictor(void)
 {
     return pthread_equal(pthread_self(), faults.evictor);
 }

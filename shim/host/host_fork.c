@@ -39,7 +39,7 @@ static struct disk_loan loan;
 static bool lent;
 static _Atomic unsigned filling; /* children at this moment */
 
-void host_block_fork_prepare(void)
+void host_fork_prepare(void)
 {
     int pipe[2] = {-1, -1};
     bool tells = !host_fault_forks() && host_fault_running();
@@ -122,7 +122,7 @@ bool host_fork_late(void)
     return over;
 }
 
-void host_block_fork_parent(void)
+void host_fork_parent(void)
 {
     if (told[0] >= 0) {
         close(told[1]);
@@ -156,13 +156,13 @@ static int bring(struct host_block *block, uint32_t index, int memory, struct ho
         unsigned piece = (unsigned)__builtin_ctz(left);
         uint64_t start = host_unit_address(block, index) + piece * HOST_PIECE_BYTES;
         uint64_t bytes = host_clip(block, &start, HOST_PIECE_BYTES);
-        int rc = host_piece_read(block, index, piece, staging);
+        int failure = host_piece_read(block, index, piece, staging);
 
-        for (uint64_t at = 0; at < bytes && !rc; at += host_page_bytes())
-            if (!host_discarded(unit, (start + at) % HOST_UNIT_BYTES / host_page_bytes()))
-                rc = put(memory, start + at, staging->piece + at, host_page_bytes());
-        if (rc < 0 && !error)
-            error = rc;
+        for (uint64_t at = 0; at < bytes && !failure; at += host_page_bytes())
+            if (!host_discard_has(unit, (start + at) % HOST_UNIT_BYTES / host_page_bytes()))
+                failure = put(memory, start + at, staging->piece + at, host_page_bytes());
+        if (failure < 0 && !error)
+            error = failure;
     }
     return error;
 }
@@ -208,12 +208,12 @@ static int read_all_back(void)
     return error;
 }
 
-void host_block_fork_child(void)
+void host_fork_child(void)
 {
     int error = lent ? read_all_back() : 0;
 
     if (error)
-        host_block_stop(0, host_blocks.away_bytes, error);
+        host_stop(0, host_blocks.away_bytes, error);
     if (told[0] >= 0) {
         (void)!write(told[1], "", 1);
         close(told[0]);
@@ -222,10 +222,10 @@ void host_block_fork_child(void)
     reset();
 }
 
-FORK_HANDLERS(.turn = FORK_HOST, .prepare = host_block_fork_prepare, .parent = host_block_fork_parent,
-              .child = host_block_fork_child);
+FORK_HANDLERS(.turn = FORK_HOST, .prepare = host_fork_prepare, .parent = host_fork_parent,
+              .child = host_fork_child);
 
-void host_block_fork_late(void)
+void host_fork_orphan(void)
 {
     reset();
 }
@@ -240,14 +240,14 @@ static int fill_piece(const struct host_block *block, uint32_t index, unsigned p
     const struct host_unit *unit = &block->unit[index];
     uint64_t unit_start = host_unit_address(block, index), start = unit_start + piece * HOST_PIECE_BYTES;
     const char *from = staging->piece;
-    int rc = 0;
+    int error = 0;
 
     host_clip(block, &start, HOST_PIECE_BYTES);
     if (unit->leaving >> piece & 1)
         from = unit->alias + (start - unit_start);
     else
-        rc = host_piece_read(block, index, piece, staging);
-    return rc ? rc : host_discard_fill(block, index, piece, from, file);
+        error = host_piece_read(block, index, piece, staging);
+    return error ? error : host_discard_fill(block, index, piece, from, file);
 }
 
 static int fill_all(int file, struct host_staging *staging)
@@ -259,13 +259,13 @@ static int fill_all(int file, struct host_staging *staging)
             uint32_t left = block->unit[index].away | block->unit[index].leaving;
 
             for (; left; left &= left - 1) {
-                int rc;
+                int error;
 
-                while ((rc = fill_piece(block, index, (unsigned)__builtin_ctz(left), file, staging)) ==
+                while ((error = fill_piece(block, index, (unsigned)__builtin_ctz(left), file, staging)) ==
                        -EAGAIN)
                     fill_grandchildren(file, staging);
-                if (rc < 0)
-                    return rc;
+                if (error < 0)
+                    return error;
             }
         }
     }
@@ -284,24 +284,24 @@ static void fill_grandchildren(int file, struct host_staging *staging)
 
 void host_fork_fill(int file, struct host_staging *staging)
 {
-    int rc;
+    int error;
 
     filling++;
-    rc = fill_all(file, staging);
-    if (rc < 0 && rc != -ESRCH) /* whoever comes upon such a page waits, as the file stays open */
+    error = fill_all(file, staging);
+    if (error < 0 && error != -ESRCH) /* whoever comes upon such a page waits, as the file stays open */
         log_line(LOG_ERROR,
-                 "registered memory of the parent cannot be read back in a forked child (error %d)", -rc);
+                 "registered memory of the parent cannot be read back in a forked child (error %d)", -error);
     else
         close(file);
     filling--;
 }
 
-bool host_block_fork_told(void)
+bool host_fork_told(void)
 {
     return host_fault_running() && host_fault_forks();
 }
 
-void host_block_fork_settle(void)
+void host_fork_settle(void)
 {
     while (filling)
         poll(NULL, 0, 1);

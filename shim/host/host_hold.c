@@ -27,7 +27,7 @@ static bool meets(const struct hold *hold, const struct host_block *block)
     return hold->start < block->base + block->bytes && hold->end > block->base;
 }
 
-void host_holds_on(struct host_block *block)
+void host_hold_count(struct host_block *block)
 {
     block->holds = block->fixed = 0;
     for (uint32_t i = 0; i < hold_count; i++)
@@ -131,17 +131,17 @@ static void give(const void *ptr, size_t bytes, bool is_fixed)
     lock_release(&host_blocks.lock);
 }
 
-bool host_block_hold(const void *ptr, size_t bytes)
+bool host_hold(const void *ptr, size_t bytes)
 {
     return take(ptr, bytes, true);
 }
 
-void host_block_drop(const void *ptr, size_t bytes)
+void host_hold_drop(const void *ptr, size_t bytes)
 {
     give(ptr, bytes, true);
 }
 
-uint64_t host_block_covered(const void *ptr, size_t bytes)
+uint64_t host_hold_covered(const void *ptr, size_t bytes)
 {
     uint64_t start = (uint64_t)(uintptr_t)ptr, end = start + bytes, covered = 0;
 

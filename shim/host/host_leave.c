@@ -180,11 +180,11 @@ static int detach(struct leaver *leaver, uint32_t pieces)
     /* A child that is made meanwhile finds them there. */
     unit->leaving |= pieces;
     unit->alias = leaver->window;
-    int rc = host_detach((uint64_t)(uintptr_t)window, start, bytes);
+    int error = host_detach((uint64_t)(uintptr_t)window, start, bytes);
 
-    if (rc < 0) {
+    if (error < 0) {
         unit->leaving &= ~pieces;
-        return rc;
+        return error;
     }
     leaver->run[leaver->run_count++] =
         (struct run){.pieces = pieces, .memory = {.cpu = window, .bytes = bytes}};
@@ -208,16 +208,16 @@ static uint32_t leave(struct leaver *leaver, uint32_t left)
     left = settled(leaver->block, leaver->index, left & movable(leaver->block, leaver->index));
     while (left && leaver->run_count < UNIT_RUNS) {
         uint32_t run = lowest_run(left);
-        int rc = detach(leaver, run);
+        int error = detach(leaver, run);
 
-        if (rc < 0) { /* one of them is in the way: piece by piece then */
+        if (error < 0) { /* one of them is in the way: piece by piece then */
             run &= -run;
-            rc = detach(leaver, run);
+            error = detach(leaver, run);
         }
         left &= ~run;
-        if (rc == -EBUSY)
+        if (error == -EBUSY)
             busy |= run;
-        else if (rc < 0)
+        else if (error < 0)
             unit->stuck |= run;
     }
     return busy;
@@ -314,16 +314,16 @@ static void take_back(struct leaver *leaver, uint32_t pieces)
 {
     for (; pieces; pieces &= pieces - 1) {
         unsigned piece = (unsigned)__builtin_ctz(pieces);
-        int rc;
+        int error;
 
-        while ((rc = host_piece_bring(leaver->block, leaver->index, piece, 0, &staging)) == -ENOMEM) {
+        while ((error = host_piece_bring(leaver->block, leaver->index, piece, 0, &staging)) == -ENOMEM) {
             lock_release(&host_blocks.lock);
             poll(NULL, 0, RETRY_MS);
             lock_acquire(&host_blocks.lock);
         }
-        if (rc < 0)
-            host_block_stop(host_unit_address(leaver->block, leaver->index) + piece * HOST_PIECE_BYTES,
-                            HOST_PIECE_BYTES, rc);
+        if (error < 0)
+            host_stop(host_unit_address(leaver->block, leaver->index) + piece * HOST_PIECE_BYTES,
+                      HOST_PIECE_BYTES, error);
     }
 }
 
@@ -361,7 +361,7 @@ static uint64_t commit(struct leaver *leaver, uint32_t failed)
                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
                                   0) == MAP_FAILED) /* too many mappings: the pages go all the same */
         madvise(leaver->window, HOST_UNIT_BYTES, MADV_DONTNEED);
-    host_account_out(block, gone_bytes);
+    host_share_credit(host_block_class(block), gone_bytes);
     lock_acquire(&host_blocks.lock);
     host_table_leave(block);
     lock_release(&host_blocks.lock);
@@ -425,7 +425,7 @@ int host_leave_init(void)
     size_t bytes = (LEAVE_UNITS + 1) * HOST_UNIT_BYTES;
     char *memory = pages_reserve(bytes);
     void *page;
-    int rc;
+    int error;
 
     if (!memory)
         return -ENOMEM;
@@ -434,9 +434,9 @@ int host_leave_init(void)
     page = pages_take(host_page_bytes());
     if (!page)
         return -ENOMEM;
-    rc = host_detach_probe((uint64_t)(uintptr_t)windows, (uint64_t)(uintptr_t)page);
-    if (rc == 0)
-        rc = host_staging_init(&staging);
+    error = host_detach_probe((uint64_t)(uintptr_t)windows, (uint64_t)(uintptr_t)page);
+    if (error == 0)
+        error = host_staging_init(&staging);
     pages_give(page, host_page_bytes());
-    return rc;
+    return error;
 }

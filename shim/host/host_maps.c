@@ -56,7 +56,7 @@ static void parse(const char *line, struct mapping *out)
 }
 
 /* Look at one line; false: seen enough. */
-static bool check_line(const char *line, uint64_t *from, uint64_t end, int *out_rc)
+static bool check_line(const char *line, uint64_t *from, uint64_t end, int *out_error)
 {
     struct mapping mapping;
 
@@ -68,7 +68,7 @@ static bool check_line(const char *line, uint64_t *from, uint64_t end, int *out_
     *from = mapping.end;
     if (*from < end)
         return true;
-    *out_rc = 0;
+    *out_error = 0;
     return false;
 }
 
@@ -77,7 +77,7 @@ int host_maps_check(uint64_t first, uint64_t end)
     char text[8192];
     size_t used = 0;
     bool more = true;
-    int rc = -EINVAL, file;
+    int error = -EINVAL, file;
 
     if (first >= end)
         return 0;
@@ -91,21 +91,21 @@ int host_maps_check(uint64_t first, uint64_t end)
         if (length < 0 && errno == EINTR)
             continue;
         if (length < 0)
-            rc = -errno;
+            error = -errno;
         if (length <= 0)
             break;
         used += (size_t)length;
         text[used] = 0;
         while (more && (newline = strchr(line, '\n'))) {
             *newline = 0;
-            more = check_line(line, &first, end, &rc);
+            more = check_line(line, &first, end, &error);
             line = newline + 1;
         }
         used -= (size_t)(line - text);
         memmove(text, line, used);
     }
     close(file);
-    return rc;
+    return error;
 }
 
 #define USUAL_MOST 65530 /* Linux's own default */

@@ -71,39 +71,6 @@ void host_staging_finish(struct host_staging *staging)
     disk_bounce_finish(&staging->bounce);
 }
 
-static enum host_class class_of(const struct host_block *block)
-{
-    return block->flags & HOST_BLOCK_HEAP ? HOST_HEAP : HOST_REGISTERED;
-}
-
-void host_account_in(struct host_block *block, uint64_t bytes)
-{
-    host_share_force(class_of(block), bytes);
-}
-
-void host_account_out(struct host_block *block, uint64_t bytes)
-{
-    host_share_credit(class_of(block), bytes);
-}
-
-void host_room_take(struct host_block *block, uint64_t bytes, uint64_t over_bytes)
-{
-    enum {
-        TRIES = 4 /* others may take the room that was made for us */
-    };
-
-    host_evict_ask(0, over_bytes);
-    for (unsigned tries = 0; host_share_try(class_of(block), bytes) < 0; tries++) {
-        uint64_t room = headroom_host(), wanted = bytes + headroom_host_staging();
-
-        if (tries == TRIES || !host_evict_ask(0, wanted > room ? wanted - room : bytes)) {
-            host_account_in(block, bytes);
-            break;
-        }
-    }
-    host_evict_wake();
-}
-
 /* ---- reading ---------------------------------------------------------------------------------------------- */
 
 static uint64_t piece_start(const struct host_block *block, uint32_t unit, unsigned piece)
@@ -130,9 +97,9 @@ static int carry(uint64_t slot, void *memory, uint64_t bytes)
     struct host_memory host = {.cpu = memory, .bytes = bytes};
     struct transfer transfer = {
         .from = TIER_DISK, .to = TIER_HOST, .host = &host, .slot = slot, .bytes = bytes};
-    int rc = executors_submit(&core.executors, &transfer);
+    int error = executors_submit(&core.executors, &transfer);
 
-    return rc < 0 ? rc : executors_wait(&core.executors, &transfer);
+    return error < 0 ? error : executors_wait(&core.executors, &transfer);
 }
 
 int host_piece_read(const struct host_block *block, uint32_t unit, unsigned piece,
@@ -140,14 +107,14 @@ int host_piece_read(const struct host_block *block, uint32_t unit, unsigned piec
 {
     uint64_t start = piece_start(block, unit, piece), bytes = host_clip(block, &start, HOST_PIECE_BYTES);
     uint64_t slot = block->unit[unit].slot + (start - host_unit_address(block, unit));
-    int rc = disk_is_reached(&core.disk, slot)
-                 ? disk_read(&core.disk, slot, staging->piece, bytes, &staging->bounce)
-                 : carry(slot, staging->piece, bytes);
+    int error = disk_is_reached(&core.disk, slot)
+                    ? disk_read(&core.disk, slot, staging->piece, bytes, &staging->bounce)
+                    : carry(slot, staging->piece, bytes);
 
-    if (rc == 0 && block->checksum &&
+    if (error == 0 && block->checksum &&
         block->checksum[unit * HOST_UNIT_PIECES + piece] != checksum_of(block, unit, piece, staging->piece))
-        rc = -EILSEQ;
-    return rc;
+        error = -EILSEQ;
+    return error;
 }
 
 static void complain(uint64_t address, int error)
@@ -189,21 +156,21 @@ static int place(struct host_block *block, uint32_t index, unsigned piece, uint6
 {
     struct host_unit *unit = &block->unit[index];
     uint64_t in_unit = page % HOST_UNIT_BYTES / host_page_bytes();
-    int rc;
+    int error;
 
     for (;;) {
-        rc = source == HERE ? 0 : host_discard_fill(block, index, piece, bytes, -1);
-        if (!rc && page && (source == HERE || host_discarded(unit, in_unit)))
-            rc = host_fault_fill(page, zeros, host_page_bytes());
-        if (rc != -EAGAIN)
+        error = source == HERE ? 0 : host_discard_fill(block, index, piece, bytes, -1);
+        if (!error && page && (source == HERE || host_discard_has(unit, in_unit)))
+            error = host_fault_fill(page, zeros, host_page_bytes());
+        if (error != -EAGAIN)
             break;
         lock_release(&host_blocks.lock);
         sched_yield();
         lock_acquire(&host_blocks.lock);
     }
-    if (!rc && page)
+    if (!error && page)
         host_discard_clear(unit, in_unit);
-    return rc;
+    return error;
 }
 
 static void wake(const struct host_block *block, uint32_t unit, unsigned piece)
@@ -242,12 +209,12 @@ static uint64_t settle(struct host_block *block, uint32_t index, uint32_t bit, e
 static int fetch(struct host_block *block, uint32_t index, unsigned piece, struct host_staging *staging)
 {
     uint64_t since_ns = core_clock_ns();
-    int rc = host_piece_read(block, index, piece, staging);
+    int error = host_piece_read(block, index, piece, staging);
 
-    if (rc == 0)
+    if (error == 0)
         counters_moved(&core.counters, MOVE_DISK_TO_HOST, host_unit_bytes(block, index, UINT32_C(1) << piece),
                        core_clock_ns() - since_ns);
-    return rc;
+    return error;
 }
 
 static const char *bytes_of(const struct host_block *block, uint32_t index, unsigned piece,
@@ -261,6 +228,14 @@ static const char *bytes_of(const struct host_block *block, uint32_t index, unsi
     return source == DISK ? staging->piece : zeros;
 }
 
+/* Bringing a piece back is one transaction of one thread. `returning` is set first: from then on nobody else moves the piece,
+ * other threads that want it wait for `changed`, and the evictor, which may be writing it just now, leaves it to us. The lock
+ * is then released for what takes time: room in the host budget, for which others may have to leave, and the read from the
+ * disk. A piece whose bytes have a place in memory (`leaving`: in the evictor's window) needs neither. With the lock again
+ * the bytes are put where the program has its page, without the program seeing a part of them: the kernel fills the page in
+ * one step and wakes nobody. Only when the books say that the piece is here are those woken who faulted on it, since
+ * whoever goes on may have it evicted again at once. A failure undoes the charge and leaves the piece where it was; whoever
+ * needs it blocks, and it is tried again. Giving the slot back and logging come last, without the lock. */
 int host_piece_bring(struct host_block *block, uint32_t index, unsigned piece, uint64_t page,
                      struct host_staging *staging)
 {
@@ -270,7 +245,7 @@ int host_piece_bring(struct host_block *block, uint32_t index, unsigned piece, u
     enum source source;
     bool charged, first_failure = false;
     uint64_t over_bytes;
-    int rc;
+    int error;
 
     while (unit->returning & bit)
         lock_wait(&host_blocks.changed, &host_blocks.lock);
@@ -283,18 +258,18 @@ int host_piece_bring(struct host_block *block, uint32_t index, unsigned piece, u
     lock_release(&host_blocks.lock);
 
     if (charged)
-        host_room_take(block, bytes, over_bytes);
-    rc = source == DISK ? fetch(block, index, piece, staging) : 0;
+        host_evict_make_room(block, bytes, over_bytes);
+    error = source == DISK ? fetch(block, index, piece, staging) : 0;
     lock_acquire(&host_blocks.lock);
-    if (rc == 0)
-        rc = place(block, index, piece, page, source, bytes_of(block, index, piece, source, staging));
-    if (rc < 0 && charged) {
+    if (error == 0)
+        error = place(block, index, piece, page, source, bytes_of(block, index, piece, source, staging));
+    if (error < 0 && charged) {
         lock_release(&host_blocks.lock);
-        host_account_out(block, bytes);
+        host_share_credit(host_block_class(block), bytes);
         lock_acquire(&host_blocks.lock);
     }
     unit->returning &= ~bit;
-    if (rc == 0) {
+    if (error == 0) {
         slot = settle(block, index, bit, source, bytes);
     } else {
         first_failure = !block->complained;
@@ -302,17 +277,17 @@ int host_piece_bring(struct host_block *block, uint32_t index, unsigned piece, u
     }
     pthread_cond_broadcast(&host_blocks.changed);
     /* Who waits for it goes on only when the books have it. */
-    if (rc == 0)
+    if (error == 0)
         wake(block, index, piece);
     if (slot == SLOT_NONE && !first_failure)
-        return rc;
+        return error;
     lock_release(&host_blocks.lock);
     if (slot != SLOT_NONE)
         host_slot_give(block, index, slot);
     if (first_failure)
-        complain(piece_start(block, index, piece), rc);
+        complain(piece_start(block, index, piece), error);
     lock_acquire(&host_blocks.lock);
-    return rc;
+    return error;
 }
 
 static uint32_t pieces_absent(const struct host_block *block, uint32_t index, bool fresh_too)
@@ -339,7 +314,7 @@ int host_piece_bring_all(struct host_block *block, bool fresh_too)
 {
     struct host_staging staging;
     uint32_t absent = 0;
-    int rc;
+    int error;
 
     for (uint32_t index = 0; index < block->unit_count; index++)
         absent |= pieces_absent(block, index, fresh_too);
@@ -347,12 +322,12 @@ int host_piece_bring_all(struct host_block *block, bool fresh_too)
         return 0;
     host_table_enter(block);
     lock_release(&host_blocks.lock);
-    rc = host_staging_init(&staging);
+    error = host_staging_init(&staging);
     lock_acquire(&host_blocks.lock);
-    if (!rc) {
-        rc = bring_all(block, fresh_too, &staging);
+    if (!error) {
+        error = bring_all(block, fresh_too, &staging);
         host_staging_finish(&staging);
     }
     host_table_leave(block);
-    return rc;
+    return error;
 }

@@ -135,7 +135,7 @@ struct broken {
 static void broken_add(struct broken *broken, uint64_t address, unsigned tries, int error)
 {
     if (error == -EILSEQ || (tries == TRIES && error != -ENOMEM))
-        host_block_stop(address, host_page_bytes(), error);
+        host_stop(address, host_page_bytes(), error);
     for (unsigned i = 0; i < broken->count; i++)
         if (broken->fault[i].address == address)
             return;
@@ -150,7 +150,7 @@ static void serve(uint64_t address, unsigned tries, struct host_staging *mine, s
 {
     uint64_t page = address / host_page_bytes() * host_page_bytes();
     struct host_block *block;
-    int rc = 0;
+    int error = 0;
 
     host_books_lock();
     block = host_table_find(page);
@@ -159,15 +159,15 @@ static void serve(uint64_t address, unsigned tries, struct host_staging *mine, s
         unsigned piece = (unsigned)(page % HOST_UNIT_BYTES / HOST_PIECE_BYTES);
 
         host_table_enter(block);
-        rc = host_piece_bring(block, unit, piece, page, mine);
+        error = host_piece_bring(block, unit, piece, page, mine);
         host_table_leave(block);
         lock_release(&host_blocks.lock);
     } else {
         lock_release(&host_blocks.lock);
         host_fault_wake(page, host_page_bytes());
     }
-    if (rc < 0)
-        broken_add(broken, page, tries + 1, rc);
+    if (error < 0)
+        broken_add(broken, page, tries + 1, error);
 }
 
 static void serve_broken(struct host_staging *mine, struct broken *broken)

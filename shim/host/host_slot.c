@@ -118,14 +118,14 @@ int host_slot_take(const struct host_block *block, uint32_t unit, uint64_t *out_
 {
     const struct extent_of extent = extent_of(block, unit);
     uint64_t place;
-    int rc;
+    int error;
 
     if (!shares(&extent))
         return disk_take(&core.disk, HOST_UNIT_BYTES, out_slot);
     if (!take_shared(extent.count, &place)) {
-        rc = disk_take(&core.disk, HOST_UNIT_BYTES, &place);
-        if (rc < 0)
-            return rc;
+        error = disk_take(&core.disk, HOST_UNIT_BYTES, &place);
+        if (error < 0)
+            return error;
         if (!add_shared(place, extent.count)) {
             disk_give(&core.disk, place, HOST_UNIT_BYTES);
             return -ENOSPC;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * host_state.h - the books of host blocks, for shim/host_block*.c only.
+ * host_state.h - the books of host blocks, for shim/host/ only.
  *
  * Shape    a block is a row of units, the parts of it that lie in one aligned run of HOST_UNIT_BYTES; a unit is up to
  *          32 pieces, one bit each in its masks. A unit has one place on disk as long as any of its pieces is there,
@@ -54,7 +54,7 @@ struct host_block {
     uint32_t flags;
     uint64_t arrival; /**< grows with each block registered */
     uint64_t pins, saves;
-    uint64_t holds, fixed; /**< by host_block_hold or a call; of these, by the former */
+    uint64_t holds, fixed; /**< by host_hold or a call; of these, by the former */
     uint64_t absent_bytes; /**< fresh or away: not in the host ledger */
     uint32_t busy;         /**< threads at work on it without the lock: it is not forgotten meanwhile */
     bool complained;       /**< a failed read was logged */
@@ -106,6 +106,12 @@ static inline uint64_t host_clip(const struct host_block *block, uint64_t *start
     return end - *start;
 }
 
+/** The class that its bytes are charged to. */
+static inline enum host_class host_block_class(const struct host_block *block)
+{
+    return block->flags & HOST_BLOCK_HEAP ? HOST_HEAP : HOST_REGISTERED;
+}
+
 /** Where the block counts among the host's areas; and that it has counted elsewhere until now. Lock held. */
 enum share host_block_share(const struct host_block *block);
 void host_block_recount(const struct host_block *block, enum share from);
@@ -114,15 +120,15 @@ void host_block_recount(const struct host_block *block, enum share from);
 uint32_t host_unit_all(const struct host_block *block, uint32_t unit);
 uint64_t host_unit_bytes(const struct host_block *block, uint32_t unit, uint32_t pieces);
 
-/** Is this a child whose fork we were not told of? Then: what host_block_fork_child does. */
+/** Is this a child whose fork we were not told of? Then: what host_fork_child does. */
 bool host_fault_orphan(void);
-void host_block_fork_late(void);
+void host_fork_orphan(void);
 
 /** Take the lock to begin something: not while the process forks. */
 static inline void host_books_lock(void)
 {
     if (host_fault_orphan())
-        host_block_fork_late();
+        host_fork_orphan();
     lock_acquire(&host_blocks.lock);
     while (host_blocks.forking)
         lock_wait(&host_blocks.changed, &host_blocks.lock);
@@ -154,7 +160,7 @@ void host_table_leave(struct host_block *block);
 /* ---- host_hold.c, host_maps.c ------------------------------------------------------------------ */
 
 /** Fill in how many ranges that the driver has, or uses, meet the block. Lock held. */
-void host_holds_on(struct host_block *block);
+void host_hold_count(struct host_block *block);
 
 /** Is [first, end) mapped throughout, by private anonymous memory that is no stack? 0; -EINVAL it is not; else the
  *  -errno of reading /proc/self/maps. */
@@ -179,7 +185,7 @@ int host_fault_file(void);
 /** First of all in a thread that is served: it takes the descriptors that it was made with. */
 void host_fault_enter(void);
 /** Is the caller the thread that evicts? It must not wait for itself. */
-bool host_thread_evicts(void);
+bool host_fault_is_evictor(void);
 /** In a forked child: there is neither thread nor fault; nothing is evicted any more. */
 void host_fault_forked(void);
 
@@ -214,7 +220,7 @@ void host_serve_events(void);
 
 void host_discard_set(struct host_unit *unit, uint64_t page);
 void host_discard_clear(struct host_unit *unit, uint64_t page);
-bool host_discarded(const struct host_unit *unit, uint64_t page);
+bool host_discard_has(const struct host_unit *unit, uint64_t page);
 /** Are the pages of a piece in memory that the program has given up really missing by now? Lock held. */
 bool host_discard_settled(const struct host_block *block, uint32_t unit, unsigned piece);
 /** Fill a piece but for those pages: in a child, or with -1 here. Lock held. As host_fault_fill. */
@@ -264,18 +270,10 @@ int host_piece_read(const struct host_block *block, uint32_t unit, unsigned piec
 /** Remember what leaves, under EBBTIDE_VERIFY. */
 void host_piece_remember(struct host_block *block, uint32_t unit, unsigned piece, const void *bytes);
 
-/** Charge bytes of the block that are about to come back: waits for others to leave while that helps, and passes the
- *  budget where it does not. @over_bytes: what buffers pass their maximum by, which leaves before. Lock not held. */
-void host_room_take(struct host_block *block, uint64_t bytes, uint64_t over_bytes);
-
-/** Bytes of the block come into memory (the budget may be passed) or leave it. Lock held or not. */
-void host_account_in(struct host_block *block, uint64_t bytes);
-void host_account_out(struct host_block *block, uint64_t bytes);
-
 /* ---- host_stop.c --------------------------------------------------------------------------------------- */
 
 /** Bytes of the program's are lost to it: end the process, with a line that says which and why. @error: -errno. */
-_Noreturn void host_block_stop(uint64_t first, uint64_t bytes, int error);
+_Noreturn void host_stop(uint64_t first, uint64_t bytes, int error);
 
 /* ---- host_slot.c --------------------------------------------------------------------------------------- */
 
@@ -315,6 +313,10 @@ void *host_evict_run(void *unused);
 /** Ask it for bytes and wait for them, or for less when that is all. Of the block that begins at @base, or of all (0).
  *  Lock not held. */
 uint64_t host_evict_ask(uint64_t base, uint64_t bytes);
+
+/** Charge bytes of the block that are about to come back: waits for others to leave while that helps, and passes the
+ *  budget where it does not. @over_bytes: what buffers pass their maximum by, which leaves before. Lock not held. */
+void host_evict_make_room(const struct host_block *block, uint64_t bytes, uint64_t over_bytes);
 
 /** Have it make room again, if there is little, and do not wait. Lock not held. */
 void host_evict_wake(void);

@@ -12,7 +12,7 @@
 
 #include "base/log.h"
 
-void host_block_stop(uint64_t first, uint64_t bytes, int error)
+void host_stop(uint64_t first, uint64_t bytes, int error)
 {
     const struct sigaction usual = {.sa_handler = SIG_DFL};
     sigset_t bus;

@@ -115,10 +115,10 @@ int host_table_check(const struct host_block *block)
 int host_table_insert(struct host_block *block)
 {
     uint32_t index, count = host_block_count;
-    int rc = host_table_check(block);
+    int error = host_table_check(block);
 
-    if (rc)
-        return rc;
+    if (error)
+        return error;
     if (!host_blocks.row)
         host_blocks.row = pages_reserve(HOST_BLOCKS_MAX * sizeof(struct host_block *));
     if (!host_blocks.row || count == HOST_BLOCKS_MAX)

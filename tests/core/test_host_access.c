@@ -266,11 +266,11 @@ Test(host_access, forked_child_of_a_threaded_program_has_every_byte)
     for (unsigned round = 0; round < 8; round++) {
         range_evict(words, 6 * MIB);
         range_evict(protected, MIB);
-        host_block_fork_prepare();
+        host_fork_prepare();
         pid_t child = fork();
 
         if (child == 0) {
-            host_block_fork_child();
+            host_fork_child();
             core_forked();
             words[0]++;
             _exit(range_is_filled(words + 1, 0) && words[0] == range_word(0) + 1 &&
@@ -280,7 +280,7 @@ Test(host_access, forked_child_of_a_threaded_program_has_every_byte)
                       ? 0
                       : 1);
         }
-        host_block_fork_parent();
+        host_fork_parent();
         int status;
 
         cr_assert_eq(waitpid(child, &status, 0), child);
@@ -364,15 +364,15 @@ static void *fork_and_wait(void *argument)
     int status;
 
     for (unsigned i = 0; i < (SANITIZED ? 4 : 30); i++) {
-        host_block_fork_prepare();
+        host_fork_prepare();
         pid_t child = fork();
 
         if (child == 0) {
-            host_block_fork_child();
+            host_fork_child();
             core_forked();
             _exit(0);
         }
-        host_block_fork_parent();
+        host_fork_parent();
         *forks += waitpid(child, &status, 0) == child && status == 0;
     }
     return NULL;

@@ -25,10 +25,10 @@ Test(host_block, pinned_and_held_blocks_stay)
     cr_expect_eq(host_block_unpin(words), -EINVAL);
     range_evict(words, 4 * MIB);
     cr_expect_eq(host_block_pin(words, HOST_PIN_NOWAIT), -EAGAIN);
-    cr_assert(host_block_hold(words + MIB / 8, MIB));
+    cr_assert(host_hold(words + MIB / 8, MIB));
     cr_expect_eq(range_away(words), 0, "held: it is there");
     cr_expect_eq(host_block_evict(words, 0), 0);
-    host_block_drop(words + MIB / 8, MIB);
+    host_hold_drop(words + MIB / 8, MIB);
     range_evict(words, 4 * MIB);
     range_release(words, 4 * MIB);
     range_release(large, 20 * MIB);
@@ -60,11 +60,11 @@ Test(host_block, range_that_the_driver_had_before_is_held)
 {
     host_world_begin(64 * MIB, NULL);
     uint64_t *words = range_map(4 * MIB);
-    cr_assert(host_block_hold(words, MIB));
+    cr_assert(host_hold(words, MIB));
     cr_assert_eq(host_block_register(words, 4 * MIB, 0, NULL), 0);
     range_fill(words, 4 * MIB);
     cr_expect_eq(host_block_evict(words, 0), 0);
-    host_block_drop(words, MIB);
+    host_hold_drop(words, MIB);
     range_evict(words, 4 * MIB);
     range_release(words, 4 * MIB);
     host_world_end();

@@ -280,15 +280,15 @@ Test(host_events, forked_child_reads_for_itself_where_the_kernel_does_not_tell)
     uint64_t *words = begin_away();
 
     cr_assert_not(host_fault_forks());
-    host_block_fork_prepare();
+    host_fork_prepare();
     pid_t child = fork();
 
     if (child == 0) {
-        host_block_fork_child();
+        host_fork_child();
         core_forked();
         _exit(range_is_filled(words, BYTES) ? 0 : 1);
     }
-    host_block_fork_parent();
+    host_fork_parent();
     cr_assert_eq(waitpid(child, &status, 0), child);
     cr_expect_eq(status, 0, "status %x", status);
     cr_expect(range_is_filled(words, BYTES));
@@ -305,16 +305,16 @@ Test(host_events, fork_returns_though_the_child_is_stopped, .timeout = 60)
     cr_assert_eq(pipe(go), 0);
     uint64_t *words = begin_away();
 
-    host_block_fork_prepare();
+    host_fork_prepare();
     pid_t child = fork();
 
     if (child == 0) {
         (void)!read(go[0], &byte, 1);
-        host_block_fork_child();
+        host_fork_child();
         core_forked();
         _exit(range_is_filled(words, BYTES) ? 0 : 1);
     }
-    host_block_fork_parent();
+    host_fork_parent();
     words[0]++; /* one piece comes back, and its place is the child's still */
     cr_expect_geq(host_block_evict(words, 0), 0);
     words[0]--;
@@ -409,9 +409,9 @@ static bool somebody_forks(void)
 static void prepare_and_end(uint64_t *words)
 {
     (void)words;
-    host_block_fork_prepare();
+    host_fork_prepare();
     cr_expect_eq(host_blocks.busy, 0);
-    host_block_fork_parent();
+    host_fork_parent();
 }
 
 Test(host_events, fork_waits_for_who_brings_a_piece_back)

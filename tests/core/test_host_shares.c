@@ -159,7 +159,7 @@ Test(host_shares, what_the_driver_has_pinned_is_no_buffer_and_what_a_call_names_
     use_host(&use, one, MIB);
     cr_expect_eq(host_share_now().limits.capacity_bytes, 40 * MIB);
     cr_expect_eq(buf(), 24);
-    cr_assert(host_block_hold(one, MIB));
+    cr_assert(host_hold(one, MIB));
     cr_expect_eq(host_share_now().limits.capacity_bytes, 28 * MIB);
     cr_expect_eq(buf(), 12);
     cr_expect_eq(host_share_now().demand_bytes, 12 * MIB);
@@ -168,7 +168,7 @@ Test(host_shares, what_the_driver_has_pinned_is_no_buffer_and_what_a_call_names_
     cr_assert_eq(host_object_pin(two, 0), 0, "12 of 19");
     cr_expect_eq(op(), 12);
     cr_expect_eq(host_object_pin(one, 0), -ENOSPC, "24 of 19");
-    host_block_drop(one, MIB);
+    host_hold_drop(one, MIB);
     cr_expect_eq(host_share_now().limits.capacity_bytes, 40 * MIB);
     cr_expect_eq(buf(), 12);
     cr_expect_eq(host_object_pin(one, 0), 0, "24 of 28");

@@ -199,15 +199,15 @@ static void close_and_fork(void (*close_them)(void))
     must(private_fds_apart(), NOT_HERE);
     close_them();
     open_own();
-    host_block_fork_prepare();
+    host_fork_prepare();
     pid_t child = fork();
 
     if (child == 0) {
-        host_block_fork_child();
+        host_fork_child();
         core_forked();
         _exit(range_is_filled(words, BYTES) ? 0 : 1);
     }
-    host_block_fork_parent();
+    host_fork_parent();
     must(waitpid(child, &status, 0) == child && status == 0, CHILD);
     must(own_are_as_they_were(), OWN_FILES);
 }
