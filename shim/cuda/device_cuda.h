@@ -63,8 +63,8 @@ int device_map_create(struct device *self, unsigned ordinal, uint64_t bytes, uin
 
 /** Abilities of a handle besides being mapped. */
 struct device_kind {
-    bool
-        is_shareable; /**< any cudaMalloc memory may be exported later, and a handle is shareable from birth or not */
+    /** Any cudaMalloc memory may be exported later, and a handle is shareable from birth or not. */
+    bool is_shareable;
     bool has_rdma; /**< cudaMalloc memory can be registered for RDMA, so ours must be */
 };
 

@@ -21,8 +21,8 @@ struct pause_plan {
     bool only_registered; /**< nothing else leaves */
     bool in_parts;        /**< registered blocks may leave in part, too; else as a whole or not at all */
     bool patient;         /**< wait EBBTIDE_DRAIN_MS for the devices, and not only for a moment */
-    const uint32_t
-        *restore; /**< first granules of blocks to restore from mapped host memory, in this order */
+    /** First granules of blocks to restore from mapped host memory, in this order. */
+    const uint32_t *restore;
     uint32_t restore_count;
     bool restore_one; /**< one chunk of them is enough */
 };

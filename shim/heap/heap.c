@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <utlist.h>
 
 #include "base/cancel_guard.h"
 #include "base/lock.h"
@@ -247,23 +248,9 @@ void heap_join(struct heap_account *account, struct heap_counters *counters)
     account->set = account->theirs = counters->slow_at;
     heap_grant(account, 0);
     lock_acquire(&heap.lock);
-    account->previous = NULL;
-    account->next = heap.accounts;
-    if (account->next)
-        account->next->previous = account;
-    heap.accounts = account;
+    DL_PREPEND2(heap.accounts, account, previous, next);
     lock_release(&heap.lock);
     atomic_fetch_add_explicit(&heap.threads, 1, memory_order_relaxed);
-}
-
-static void unlink_account(struct heap_account *account)
-{
-    if (account->next)
-        account->next->previous = account->previous;
-    if (account->previous)
-        account->previous->next = account->next;
-    else
-        heap.accounts = account->next;
 }
 
 /* The account's net becomes that of an ended thread, and its unused credit the pool's. */
@@ -278,7 +265,7 @@ static void fold(struct heap_account *account)
 void heap_leave(struct heap_account *account)
 {
     lock_acquire(&heap.lock);
-    unlink_account(account);
+    DL_DELETE2(heap.accounts, account, previous, next);
     atomic_fetch_add_explicit(&heap.ended, heap_net(account), memory_order_relaxed);
     lock_release(&heap.lock);
     atomic_fetch_sub_explicit(&heap.threads, 1, memory_order_relaxed);
@@ -287,11 +274,12 @@ void heap_leave(struct heap_account *account)
 
 uint64_t heap_bytes(void)
 {
+    const struct heap_account *account;
     int64_t sum;
 
     lock_acquire(&heap.lock);
     sum = atomic_load_explicit(&heap.ended, memory_order_relaxed);
-    for (const struct heap_account *account = heap.accounts; account; account = account->next)
+    DL_FOREACH(heap.accounts, account)
         sum += heap_net(account);
     lock_release(&heap.lock);
     return sum > 0 ? (uint64_t)sum : 0;
@@ -354,21 +342,18 @@ void heap_fork_parent(void)
 
 void heap_fork_child(struct heap_account *mine)
 {
-    struct heap_account *account = heap.accounts, *next;
+    struct heap_account *all = heap.accounts, *account, *next;
 
     /* Bytes of the other threads are held by nobody that could free its thread's credit: it is as if they had ended. */
     heap.accounts = NULL;
     atomic_store_explicit(&heap.threads, 0, memory_order_relaxed);
     lock_init(&heap.lock, LOCK_HEAP);
     lock_init(&heap.recall, LOCK_HEAP_RECALL);
-    for (; account; account = next) {
-        next = account->next;
+    DL_FOREACH_SAFE(all, account, next)
         if (account != mine)
             fold(account);
-    }
     if (mine) {
-        mine->next = mine->previous = NULL;
-        heap.accounts = mine;
+        DL_PREPEND2(heap.accounts, mine, previous, next);
         atomic_store_explicit(&heap.threads, 1, memory_order_relaxed);
     }
 }

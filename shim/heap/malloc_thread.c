@@ -4,11 +4,11 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "base/lock.h"
 #include "base/pages.h"
 
-#define POOL_BYTES (64 << 10)
 /* Sets of ended threads that wait for the next one, and what the cache and each thread may keep. */
 #define PARKED_MOST       8
 #define PARKED_BYTES_MOST ((uint64_t)1 << 20)
@@ -18,14 +18,15 @@
 __thread tsd_t *malloc_tsd = &tsd_tls;
 static __thread bool has_ended __attribute__((tls_model("initial-exec")));
 
+static struct malloc_thread first_thread;
+
 static struct {
     struct lock lock;
-    struct malloc_thread *spare;
+    struct pages_pool spare;
     struct malloc_thread *parked; /* whole, with account and cache */
     uint32_t parked_count;
-    struct malloc_thread first;
-    bool first_taken;
-} pool = {.lock = LOCK_INIT(LOCK_HEAP_POOL)};
+} pool = {.lock = LOCK_INIT(LOCK_HEAP_POOL),
+          .spare = {sizeof(first_thread), NULL, (char *)&first_thread, sizeof(first_thread)}};
 
 static struct {
     struct lock lock;
@@ -43,29 +44,18 @@ static struct malloc_thread *pool_take(void)
     struct malloc_thread *thread;
 
     lock_acquire(&pool.lock);
-    if (!pool.spare && !pool.first_taken) {
-        pool.first_taken = true;
-        pool.spare = &pool.first;
-    }
-    if (!pool.spare) {
-        thread = pages_take(POOL_BYTES);
-        for (size_t i = 0; thread && i < POOL_BYTES / sizeof(*thread); i++) {
-            thread[i].next = pool.spare;
-            pool.spare = &thread[i];
-        }
-    }
-    thread = pool.spare;
-    if (thread)
-        pool.spare = thread->next;
+    thread = pages_pool_take(&pool.spare);
     lock_release(&pool.lock);
     return thread;
 }
 
-static void pool_give(struct malloc_thread **list, struct malloc_thread *thread)
+static void pool_give(struct malloc_thread *thread, bool is_parked)
 {
     lock_acquire(&pool.lock);
-    thread->next = *list;
-    *list = thread;
+    if (is_parked)
+        LL_PREPEND(pool.parked, thread);
+    else
+        pages_pool_give(&pool.spare, thread);
     lock_release(&pool.lock);
 }
 
@@ -109,7 +99,7 @@ static struct malloc_thread *unpark(void)
     lock_acquire(&pool.lock);
     thread = pool.parked;
     if (thread)
-        pool.parked = thread->next;
+        LL_DELETE(pool.parked, thread);
     lock_release(&pool.lock);
     if (thread) {
         __atomic_fetch_sub(&pool.parked_count, 1, __ATOMIC_RELAXED);
@@ -166,7 +156,7 @@ void malloc_end_parked(void)
     while ((thread = unpark())) {
         malloc_tsd = &thread->tsd;
         take_down(thread);
-        pool_give(&pool.spare, thread);
+        pool_give(thread, false);
     }
     malloc_tsd = mine;
 }
@@ -189,7 +179,7 @@ static void leave(void *passes)
         take_down(thread);
     has_ended = true;
     malloc_tsd = &tsd_tls;
-    pool_give(is_parked ? &pool.parked : &pool.spare, thread);
+    pool_give(thread, is_parked);
 }
 
 static void make_key(void)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Kernel launches. One that a capture records touches no memory: the graph is read when it is instantiated. */
+/* hook_launch.c - kernel launches. One that a capture records touches no memory: the graph is read when it is instantiated. */
 #include "cuda/capture.h"
 #include "cuda/kernel_parameters.h"
 #include "engine/core.h"

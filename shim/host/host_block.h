@@ -47,8 +47,8 @@ enum host_block_flag {
 
 enum host_pin_flag {
     HOST_PIN_NOWAIT = 1, /**< -EAGAIN instead of waiting for a disk */
-    HOST_PIN_COMPLETE =
-        2, /**< -EAGAIN instead of waiting for anything: all of it is in memory, pages that nobody touched, too */
+    /** -EAGAIN instead of waiting for anything: all of it is in memory, pages that nobody touched, too. */
+    HOST_PIN_COMPLETE = 2,
     HOST_PIN_COUNT = 4, /**< it stays, and counts as pinned; what is away stays away, until another pin */
 };
 
