@@ -118,17 +118,6 @@ def calls(tree, build):
     return edges
 
 
-def left(tree):
-    """(file, what it still uses and may not) from scripts/rooms-left, and the largest circle that is still allowed."""
-    try:
-        with open(os.path.join(tree, "scripts/rooms-left"), encoding="utf-8") as text:
-            entries = [line.split(None, 1) for line in text.read().splitlines() if line and not line.startswith("#")]
-    except FileNotFoundError:
-        entries = []
-    largest = [int(number) for word, number in entries if word == "largest"]
-    return {(word, what) for word, what in entries if word != "largest"}, (largest or [18])[0]
-
-
 class Table:
     """The table "may use" with the texts of the headers that it names: whether one file may use another."""
 

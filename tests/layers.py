@@ -111,8 +111,6 @@ def check_includes(tree):
     for part in ('shim', 'policy', 'tests/simgpu'):
         shutil.copytree(os.path.join(ROOT, part), os.path.join(tree, part),
                         ignore=shutil.ignore_patterns('*.c') if part == 'tests/simgpu' else None)
-    os.makedirs(os.path.join(tree, 'scripts'))
-    shutil.copy(os.path.join(ROOT, 'scripts/rooms-left'), os.path.join(tree, 'scripts'))
     status, output = run('check-layers', tree)
     case('the tree keeps to the table', status == 0, output)
     for file, text, rule in FORBIDDEN + HIDDEN:
