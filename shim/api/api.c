@@ -15,6 +15,7 @@
 #include "api/figures.h"
 #include "api/object.h"
 #include "base/cancel_guard.h"
+#include "base/compiler.h"
 #include "base/log.h"
 #include "cuda/contexts.h"
 #include "cuda/driver_memory.h"
@@ -27,7 +28,7 @@
 /* The host is managed from the first call on that asks for it, be it before any device is used. */
 static bool is_here(void)
 {
-    if (__builtin_expect(!core_manages(), 0))
+    if (UNLIKELY(!core_manages()))
         core_host_begin();
     return core_manages();
 }
@@ -40,7 +41,7 @@ static uint64_t address_of(const void *ptr)
 /* 0, or why nothing can be answered. */
 static int check_here(void)
 {
-    if (__builtin_expect(reload_callback_running(), 0))
+    if (UNLIKELY(reload_callback_running()))
         return -EDEADLK;
     return is_here() ? 0 : -ENOSYS;
 }

@@ -4,6 +4,7 @@
 
 #include "api/object.h"
 #include "base/cancel_guard.h"
+#include "base/compiler.h"
 #include "ebbtide.h"
 #include "engine/callbacks.h"
 #include "engine/core.h"
@@ -109,7 +110,7 @@ static int bring_behind(uint32_t first, unsigned flags, void *stream)
 }
 
 /* The block is away, or on its way. */
-static __attribute__((noinline)) int pin_away(uint64_t address, unsigned flags, void *stream)
+static NO_INLINE int pin_away(uint64_t address, unsigned flags, void *stream)
 {
     uint32_t first;
     int error;
@@ -145,7 +146,7 @@ static inline int pin_here(uint64_t address, unsigned flags)
     copies = core.blocks.object[first].copies;
     error = settled(first) ? count_pin(first) : 1;
     lock_release(&core.lock);
-    if (__builtin_expect(!error && copies && !(flags & EBB_RO), 0))
+    if (UNLIKELY(!error && copies && !(flags & EBB_RO)))
         copies_void(first);
     return error;
 }
@@ -175,7 +176,7 @@ static int attempt(void *arg)
 }
 
 /* pin_here has said `error`, which is not 0. */
-static __attribute__((noinline)) int pin_later(uint64_t address, unsigned flags, void *stream, int error)
+static NO_INLINE int pin_later(uint64_t address, unsigned flags, void *stream, int error)
 {
     struct request request = {address, flags, stream};
     struct block_info info;
@@ -194,7 +195,7 @@ int object_pin(uint64_t address, unsigned flags, void *stream)
 {
     int error = pin_here(address, flags);
 
-    return __builtin_expect(!error, 1) ? 0 : pin_later(address, flags, stream, error);
+    return LIKELY(!error) ? 0 : pin_later(address, flags, stream, error);
 }
 
 /* The last pin went, and buffers passed their maximum: this block goes when it can go for nothing, else the oldest. */
@@ -233,7 +234,7 @@ int object_unpin(uint64_t address, unsigned flags)
     uint32_t first;
     int error = object_lock(address, &first);
 
-    if (!error && __builtin_expect(restore_stream_any() && !settled(first), 0)) {
+    if (!error && UNLIKELY(restore_stream_any() && !settled(first))) {
         lock_release(&core.lock);
         settle_restore_streams();
         error = object_lock(address, &first);

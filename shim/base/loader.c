@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <stdint.h>
 
+#include "base/compiler.h"
 #include "base/libc_version.h"
 
 /* The one function that came later. */
@@ -19,7 +20,7 @@ static struct loader_libc libc;
 
 const struct loader_next *loader_next(void)
 {
-    if (__builtin_expect(!!__atomic_load_n(&next.dlsym, __ATOMIC_ACQUIRE), 1))
+    if (LIKELY(__atomic_load_n(&next.dlsym, __ATOMIC_ACQUIRE)))
         return &next;
     __atomic_store_n(&next.dlopen, dlvsym(RTLD_NEXT, "dlopen", LIBC_VERSION), __ATOMIC_RELAXED);
     __atomic_store_n(&next.dlmopen, dlvsym(RTLD_NEXT, "dlmopen", DLMOPEN_VERSION), __ATOMIC_RELAXED);
@@ -32,7 +33,7 @@ const struct loader_libc *loader_libc(void)
 {
     void *handle;
 
-    if (__builtin_expect(!__atomic_load_n(&libc.dlsym, __ATOMIC_ACQUIRE), 0)) {
+    if (UNLIKELY(!__atomic_load_n(&libc.dlsym, __ATOMIC_ACQUIRE))) {
         handle = loader_next()->dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
         __atomic_store_n(&libc.handle, handle, __ATOMIC_RELAXED);
         __atomic_store_n(&libc.dlsym, dlvsym(handle, "dlsym", LIBC_VERSION), __ATOMIC_RELEASE);

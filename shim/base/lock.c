@@ -23,13 +23,14 @@ static const struct {
     enum kind kind;
 } rank[] = {
 #define LOCK(name, kind) {#name, kind},
+#include "base/compiler.h"
 #include "base/lock.def"
 #undef LOCK
 };
 
 /* A signal handler gives back what it takes, so it may come between any two steps here: a place that was found free is
  * free again when it returns. */
-static __thread const struct lock_tag *volatile held[HELD_MOST] __attribute__((tls_model("initial-exec")));
+static THREAD_LOCAL const struct lock_tag *volatile held[HELD_MOST];
 
 /* Nothing may be in order: no lock is taken, nor the log's descriptor asked for. */
 _Noreturn static void fail(const char *what, const struct lock_tag *tag, const char *why,

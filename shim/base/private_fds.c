@@ -55,7 +55,7 @@ static struct {
             .wanted = PTHREAD_COND_INITIALIZER,
             .changed = PTHREAD_COND_INITIALIZER};
 
-static __thread bool mine __attribute__((tls_model("initial-exec")));
+static THREAD_LOCAL bool mine;
 
 int private_fds_from_program(int file)
 {

@@ -7,9 +7,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/compiler.h"
 #include "base/table.h"
 
-static __thread const void *entered __attribute__((tls_model("initial-exec")));
+static THREAD_LOCAL const void *entered;
 
 /* One word a call site: its address times two, and the answer in bit 0. Lost entries are asked for again. */
 enum {

@@ -8,6 +8,7 @@
 #include <utlist.h>
 
 #include "base/cancel_guard.h"
+#include "base/compiler.h"
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/pages.h"
@@ -114,7 +115,7 @@ static const struct layout *intern(const struct run *run, uint32_t runs)
             hash ^ ((uint64_t)run[i].words << 32 | (uint64_t)run[i].parameter << 16 | run[i].first_byte));
     const struct layout **bucket = &buckets[hash % BUCKETS], *known;
 
-    LL_FOREACH (*bucket, known)
+    LL_FOREACH(*bucket, known)
         if (known->runs == runs && memcmp(known->run, run, runs * sizeof(*run)) == 0)
             return known;
     bytes = (bytes + 7) / 8 * 8;
@@ -224,7 +225,7 @@ static const struct layout *learn(CUfunction function)
     return entry.layout;
 }
 
-__attribute__((noinline)) static const struct layout *learn_apart(CUfunction function)
+static NO_INLINE const struct layout *learn_apart(CUfunction function)
 {
     const struct layout *layout;
     struct cancel_guard guard;
@@ -263,9 +264,9 @@ void kernel_parameters_use(struct use *use, CUfunction function, void **kernel_p
         return;
     const struct layout *layout = look_up(real_key(function));
 
-    if (__builtin_expect(!layout, 0))
+    if (UNLIKELY(!layout))
         layout = learn_apart(function);
-    if (__builtin_expect(layout->is_plain, 1)) {
+    if (LIKELY(layout->is_plain)) {
         use_pointed(use, kernel_params, layout->runs);
         return;
     }

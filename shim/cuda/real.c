@@ -22,6 +22,7 @@ const struct real_row real_rows[] = {
 #define ROW(library, class, result, name, body, parameters, arguments)                                       \
     {#name, REAL_##library, (void **)&real.name},
 #define CALL_ROW(library, name) {#name, REAL_##library, (void **)&real.name},
+#include "base/compiler.h"
 #include "hook/hook_table.def"
     {NULL, REAL_driver, NULL},
 };
@@ -182,7 +183,7 @@ struct call_site {
 };
 
 static struct call_site call_sites[CALL_SITES];
-static __thread struct real_call *innermost __attribute__((tls_model("initial-exec")));
+static THREAD_LOCAL struct real_call *innermost;
 
 static uint64_t key_of(const struct real_row *row, const void *call_site)
 {

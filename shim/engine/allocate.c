@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/compiler.h"
 #include "base/log.h"
 #include "engine/callbacks.h"
 #include "engine/core.h"
@@ -207,7 +208,7 @@ struct request {
 };
 
 /* Blocks whose free was put off give room as soon as their device is at rest. */
-static inline __attribute__((always_inline)) int attempt(void *arg)
+static ALWAYS_INLINE int attempt(void *arg)
 {
     struct request *request = arg;
     int error;

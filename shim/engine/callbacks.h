@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/compiler.h"
 #include "ebbtide.h"
 
 /* ---- pressure_callback.c: any thread; nothing of ours is locked or held, since the program may call us ---------- */
@@ -30,7 +31,7 @@ static inline int room_try(int device, uint64_t bytes, int (*attempt)(void *arg)
 {
     int error = attempt(arg);
 
-    return __builtin_expect(error == -ENOSPC, 0) ? room_try_again(device, bytes, attempt, arg) : error;
+    return UNLIKELY(error == -ENOSPC) ? room_try_again(device, bytes, attempt, arg) : error;
 }
 
 /** True inside the program's function. */

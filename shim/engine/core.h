@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/compiler.h"
 #include "host/host_block.h"
 #include "ledger/block.h"
 #include "ledger/busy.h"
@@ -201,7 +202,7 @@ static inline void use_pointed(struct use *use, void *const *pointer, uint32_t c
 {
     uint32_t found = use->count;
 
-    if (__builtin_expect(count > USE_INLINE - found, 0)) {
+    if (UNLIKELY(count > USE_INLINE - found)) {
         for (uint32_t i = 0; i < count; i++)
             use_words(use, pointer[i], sizeof(uint64_t));
         return;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <time.h>
 
+#include "base/compiler.h"
 #include "engine/gate.h"
 #include "ledger/busy.h"
 #include "ledger/state.h"
@@ -20,7 +21,7 @@
 #define PAUSE_MOST_NS  (4000 * MS_NS)
 
 /* On the device's clock; 0: none. */
-static __thread uint64_t patience_ns __attribute__((tls_model("initial-exec")));
+static THREAD_LOCAL uint64_t patience_ns;
 
 uint64_t drain_patience_begin(void)
 {

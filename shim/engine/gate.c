@@ -12,12 +12,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/compiler.h"
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/pages.h"
 
 struct gate gate;
-__thread struct gate_slot *gate_slot_mine __attribute__((tls_model("initial-exec")));
+THREAD_LOCAL struct gate_slot *gate_slot_mine;
 
 static pthread_key_t slot_key;
 static const struct lock_tag owner = LOCK_TAG(LOCK_GATE);

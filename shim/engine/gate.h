@@ -24,6 +24,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/compiler.h"
+
 #include "engine/gate.h"
 
 struct gate_slot {
@@ -45,7 +47,7 @@ struct gate {
 };
 
 extern struct gate gate;
-extern __thread struct gate_slot *gate_slot_mine __attribute__((tls_model("initial-exec")));
+extern THREAD_LOCAL struct gate_slot *gate_slot_mine;
 
 /** Before the first use. */
 void gate_init(void);
@@ -69,7 +71,7 @@ static inline void gate_order(void)
 
     /* Whether to fence is asked after the store: see fence_from_now_on. */
     atomic_signal_fence(memory_order_seq_cst);
-    if (__builtin_expect(!atomic_load_explicit(&gate.fenced, memory_order_relaxed), 1))
+    if (LIKELY(!atomic_load_explicit(&gate.fenced, memory_order_relaxed)))
         return;
 #if defined(__SANITIZE_THREAD__)
     atomic_exchange(&order, 1);
@@ -85,12 +87,11 @@ static inline struct gate_slot *gate_try(const void *frame)
 {
     struct gate_slot *slot = gate_slot_mine;
 
-    if (__builtin_expect(!slot, 0) ||
-        __builtin_expect(atomic_load_explicit(&slot->inside, memory_order_relaxed) != 0, 0))
+    if (UNLIKELY(!slot) || UNLIKELY(atomic_load_explicit(&slot->inside, memory_order_relaxed) != 0))
         return NULL;
     atomic_store_explicit(&slot->inside, (uintptr_t)frame, memory_order_relaxed);
     gate_order();
-    return __builtin_expect(!atomic_load_explicit(&gate.closed, memory_order_acquire), 1) ? slot : NULL;
+    return LIKELY(!atomic_load_explicit(&gate.closed, memory_order_acquire)) ? slot : NULL;
 }
 
 /** Enter a user section, waiting while the gate is closed, unless the thread is in one: then `*out_nested`, which
@@ -109,7 +110,7 @@ static inline void gate_leave(struct gate_slot *slot)
 {
     atomic_store_explicit(&slot->inside, 0, memory_order_release);
     gate_order();
-    if (__builtin_expect(atomic_load_explicit(&gate.closed, memory_order_relaxed), 0))
+    if (UNLIKELY(atomic_load_explicit(&gate.closed, memory_order_relaxed)))
         gate_wake_owner();
 }
 

@@ -12,10 +12,11 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "base/compiler.h"
 #include "engine/pause.h"
 
 /** True in the thread that holds the role. */
-extern __thread bool mover_mine __attribute__((tls_model("initial-exec")));
+extern THREAD_LOCAL bool mover_mine;
 
 void mover_take(void);
 /** The role beside blocks that are on their way behind a stream, which mover_take waits for: they are not to be

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include "base/compiler.h"
 #include "ledger/state.h"
 
 /** First granule of the live block at an address; -ENOENT. Any thread, without a lock. */
@@ -27,7 +28,7 @@ static inline bool object_registered(uint32_t first)
 static inline int object_lock(uint64_t address, uint32_t *out_first)
 {
     lock_acquire(&core.lock);
-    if (__builtin_expect(!object_at(address, out_first) && object_registered(*out_first), 1))
+    if (LIKELY(!object_at(address, out_first) && object_registered(*out_first)))
         return 0;
     lock_release(&core.lock);
     return -ENOENT;

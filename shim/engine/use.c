@@ -13,9 +13,10 @@
 #include <time.h>
 
 #include "base/cancel_guard.h"
+#include "base/compiler.h"
 #include "base/log.h"
-#include "engine/callbacks.h"
 #include "base/pages.h"
+#include "engine/callbacks.h"
 #include "engine/core.h"
 #include "engine/drain.h"
 #include "engine/gate.h"
@@ -60,7 +61,7 @@ static inline uint32_t touch(const uint32_t *granule, uint32_t count, uint64_t n
         __builtin_prefetch(&blocks.stamp[granule[i]]);
         flags |= entry;
         /* A stamp of 0 says that it is no candidate, and stays. */
-        if (__builtin_expect(atomic_load_explicit(stamp, memory_order_relaxed) - 1 < old - 1, 0))
+        if (UNLIKELY(atomic_load_explicit(stamp, memory_order_relaxed) - 1 < old - 1))
             atomic_store_explicit(stamp, now, memory_order_relaxed);
     }
     return flags & OWNER_FLAGS;
@@ -76,7 +77,7 @@ static uint32_t all_flags(void)
 }
 
 /* Blocks that only graphs and calls of unknown use have. */
-static __attribute__((noinline)) uint32_t touch_more(const struct use *use)
+static NO_INLINE uint32_t touch_more(const struct use *use)
 {
     uint64_t now = core_stamp();
     uint32_t flags = touch(use->more, use->more_count, now, now - core.stamp_step);
@@ -90,7 +91,7 @@ static inline uint32_t use_touch(const struct use *use)
     uint64_t now = core_stamp();
     uint32_t flags = touch(use->granule, use->count, now, now - core.stamp_step);
 
-    if (__builtin_expect(use->more_count | use->all, 0))
+    if (UNLIKELY(use->more_count | use->all))
         flags |= touch_more(use);
     return flags;
 }
@@ -310,7 +311,7 @@ static int use_reenter(struct use *use, struct gate_slot *slot)
 }
 
 /* Some block is away. */
-static __attribute__((noinline)) int use_wait(struct use *use, struct gate_slot *slot)
+static NO_INLINE int use_wait(struct use *use, struct gate_slot *slot)
 {
     struct cancel_guard guard;
     int error;
@@ -326,7 +327,7 @@ static inline int use_go(struct use *use, struct gate_slot *slot)
 {
     uint32_t flags = use_touch(use) & OWNER_FLAGS;
 
-    if (__builtin_expect(flags != 0, 0) && (flags & ~OWNER_COPIED || copied_flag(use)))
+    if (UNLIKELY(flags != 0) && (flags & ~OWNER_COPIED || copied_flag(use)))
         return use_wait(use, slot);
     if (use->writes)
         gate_count_write(slot);
@@ -334,7 +335,7 @@ static inline int use_go(struct use *use, struct gate_slot *slot)
 }
 
 /* The gate is closed, or this is the thread's first call. */
-static __attribute__((noinline)) int use_begin_slow(struct use *use)
+static NO_INLINE int use_begin_slow(struct use *use)
 {
     struct gate_slot *slot;
     struct cancel_guard guard;
@@ -350,7 +351,7 @@ static __attribute__((noinline)) int use_begin_slow(struct use *use)
     return error;
 }
 
-static __attribute__((noinline)) int use_begin_scanning(struct use *use)
+static NO_INLINE int use_begin_scanning(struct use *use)
 {
     struct cancel_guard guard;
 
@@ -366,15 +367,15 @@ int use_begin(struct use *use)
 {
     struct gate_slot *slot;
 
-    if (__builtin_expect(atomic_load_explicit(&core.away_unproven, memory_order_relaxed) != 0, 0))
+    if (UNLIKELY(atomic_load_explicit(&core.away_unproven, memory_order_relaxed) != 0))
         return use_begin_scanning(use);
     slot = gate_try(use);
-    if (__builtin_expect(!slot, 0))
+    if (UNLIKELY(!slot))
         return use_begin_slow(use);
     return use_go(use, slot);
 }
 
-static __attribute__((noinline)) void use_end_rare(struct use *use)
+static NO_INLINE void use_end_rare(struct use *use)
 {
     if (use->nested)
         gate_leave_nested(gate_slot_mine);
@@ -386,10 +387,10 @@ static __attribute__((noinline)) void use_end_rare(struct use *use)
 
 void use_end(struct use *use)
 {
-    if (__builtin_expect(use->pinned | use->nested, 0))
+    if (UNLIKELY(use->pinned | use->nested))
         use_end_rare(use);
     else
         gate_leave(gate_slot_mine);
-    if (__builtin_expect(use->host.count, 0))
+    if (UNLIKELY(use->host.count))
         host_hold_drop_all(&use->host);
 }

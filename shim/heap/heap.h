@@ -29,6 +29,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/compiler.h"
+
 struct options;
 
 /** The words of the allocator's thread data that an account is a view of. */
@@ -98,7 +100,7 @@ static inline void heap_enter(struct heap_account *account)
 
     __atomic_store_n(&account->inside, depth + 1, __ATOMIC_RELAXED);
     __atomic_signal_fence(__ATOMIC_SEQ_CST); /* membarrier in heap_recall makes it a real one */
-    if (__builtin_expect(__atomic_load_n(&heap_recalls, __ATOMIC_ACQUIRE) && !depth, 0))
+    if (UNLIKELY(__atomic_load_n(&heap_recalls, __ATOMIC_ACQUIRE) && !depth))
         heap_enter_later(account);
 }
 
@@ -128,7 +130,7 @@ static inline bool heap_take(struct heap_account *account, uint64_t bytes)
 {
     uint64_t after = account->counters->allocated + bytes;
 
-    return (__builtin_expect(after <= account->limit, 1) && after >= bytes) || heap_take_more(account, bytes);
+    return (LIKELY(after <= account->limit) && after >= bytes) || heap_take_more(account, bytes);
 }
 
 /** Put the limit before the allocator again, which may have set its own. After every call to it. */
@@ -150,8 +152,8 @@ static inline void heap_keep(struct heap_account *account, uint64_t bytes)
 {
     __atomic_store_n(&account->kept, account->kept + (int64_t)bytes, __ATOMIC_RELAXED);
     account->limit += bytes;
-    if (__builtin_expect(
-            account->limit - (uint64_t)account->kept - account->counters->allocated > account->spare_most, 0))
+    if (UNLIKELY(account->limit - (uint64_t)account->kept - account->counters->allocated >
+                 account->spare_most))
         heap_settle(account);
 }
 
@@ -171,7 +173,7 @@ void heap_forgo_some(struct heap_account *account, uint64_t bytes);
  *  then the limit means nothing. */
 static inline void heap_forgo(struct heap_account *account, uint64_t bytes)
 {
-    if (__builtin_expect(bytes != 0, 0))
+    if (UNLIKELY(bytes != 0))
         heap_forgo_some(account, bytes);
 }
 

@@ -4,6 +4,7 @@
  * end up with two heaps. The prototypes are those of jemalloc(3). What is left to
  * libjemalloc altogether (malloc_next.h) has its objects there.
  */
+#include "base/compiler.h"
 #include "heap/malloc_next.h"
 #include "heap/malloc_thread.h"
 

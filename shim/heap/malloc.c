@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* malloc.c - the exported malloc family of C. Alignments, errno and limits are those of glibc's malloc(3). */
+#include "base/compiler.h"
 #include "heap/malloc_next.h"
 #include "heap/malloc_thread.h"
 

@@ -6,6 +6,8 @@
 #include <limits.h>
 #include <malloc.h>
 
+#include "base/compiler.h"
+
 static size_t figure(const char *name)
 {
     size_t value = 0, bytes = sizeof(value);

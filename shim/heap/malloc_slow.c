@@ -4,6 +4,7 @@
 #include "heap/malloc_thread.h"
 
 #include "base/cancel_guard.h"
+#include "base/compiler.h"
 #include "base/fork.h"
 #include "base/libc_version.h"
 

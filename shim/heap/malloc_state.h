@@ -27,11 +27,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/compiler.h"
 #include "heap/heap.h"
 #include "host/host_block.h"
-
-#define EXPORT    __attribute__((visibility("default")))
-#define NO_INLINE __attribute__((noinline))
 
 /* jemalloc's own entries, and what its fast path falls back to. */
 void *je_malloc_default(size_t bytes);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "base/compiler.h"
 #include "base/lock.h"
 #include "base/pages.h"
 
@@ -16,7 +17,7 @@
 #define PASSES 3
 
 __thread tsd_t *malloc_tsd = &tsd_tls;
-static __thread bool has_ended __attribute__((tls_model("initial-exec")));
+static THREAD_LOCAL bool has_ended;
 
 static struct malloc_thread first_thread;
 

@@ -2,6 +2,7 @@
 /* The hooks' part of `ebbtide doctor`. */
 #include <string.h>
 
+#include "base/compiler.h"
 #include "base/doctor.h"
 #include "base/options.h"
 #include "cuda/device_cuda.h"
@@ -45,7 +46,7 @@ static unsigned count_runtime(void)
     return count;
 }
 
-__attribute__((visibility("default"))) bool ebb_doctor(FILE *out, bool has_started)
+EXPORT bool ebb_doctor(FILE *out, bool has_started)
 {
     bool is_good = has_started;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hook_launch.c - kernel launches. One that a capture records touches no memory: the graph is read when it is instantiated. */
+#include "base/compiler.h"
 #include "cuda/capture.h"
 #include "cuda/kernel_parameters.h"
 #include "engine/core.h"
@@ -28,7 +29,7 @@ CUresult hook_cuLaunchKernel(__typeof__(cuLaunchKernel) *next, CUfunction f, uns
 {
     struct use use;
 
-    if (__builtin_expect(capture_records(hStream, next == real.cuLaunchKernel_ptsz), 0))
+    if (UNLIKELY(capture_records(hStream, next == real.cuLaunchKernel_ptsz)))
         return next(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes, hStream,
                     kernelParams, extra);
     int error = enter(&use, hStream, f, kernelParams, extra);
@@ -43,7 +44,7 @@ CUresult hook_cuLaunchKernelEx(__typeof__(cuLaunchKernelEx) *next, const CUlaunc
 {
     struct use use;
 
-    if (!config || __builtin_expect(capture_records(config->hStream, next == real.cuLaunchKernelEx_ptsz), 0))
+    if (!config || UNLIKELY(capture_records(config->hStream, next == real.cuLaunchKernelEx_ptsz)))
         return next(config, f, kernelParams, extra);
     int error = enter(&use, config->hStream, f, kernelParams, extra);
 
@@ -58,7 +59,7 @@ CUresult hook_cuLaunchCooperativeKernel(__typeof__(cuLaunchCooperativeKernel) *n
 {
     struct use use;
 
-    if (__builtin_expect(capture_records(hStream, next == real.cuLaunchCooperativeKernel_ptsz), 0))
+    if (UNLIKELY(capture_records(hStream, next == real.cuLaunchCooperativeKernel_ptsz)))
         return next(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes, hStream,
                     kernelParams);
     int error = enter(&use, hStream, f, kernelParams, NULL);

@@ -44,7 +44,7 @@
 
 #define ROW(library, class, result, name, body, parameters, arguments)
 #define MARK_ROW(name, parameters, arguments)                                                                \
-    __attribute__((visibility("default"))) cudaError_t name parameters                                       \
+    EXPORT cudaError_t name parameters                                                                       \
     {                                                                                                        \
         const void *call_site = __builtin_return_address(0);                                                 \
         cudaError_t result = cudaErrorNoDevice;                                                              \
@@ -59,15 +59,15 @@
         return result;                                                                                       \
     }
 #define USE_ROW(name, own, per_thread, parameters, arguments, writes, operands)                              \
-    __attribute__((visibility("default"))) CUresult name parameters                                          \
+    EXPORT CUresult name parameters                                                                          \
     {                                                                                                        \
         const bool is_per_thread = per_thread;                                                               \
         struct cross_device cross;                                                                           \
         struct use use;                                                                                      \
                                                                                                              \
-        if (__builtin_expect(!real.name, 0) && !real_find(REAL_ROW(name)))                                   \
+        if (UNLIKELY(!real.name) && !real_find(REAL_ROW(name)))                                              \
             return CUDA_ERROR_NO_DEVICE;                                                                     \
-        if (__builtin_expect(!lifecycle_manages, 0))                                                         \
+        if (UNLIKELY(!lifecycle_manages))                                                                    \
             return real.name arguments;                                                                      \
         use_init(&use, writes);                                                                              \
         cross_device_init(&cross, is_per_thread);                                                            \
@@ -75,7 +75,7 @@
         int error = use_begin(&use);                                                                         \
         if (error && !use.device_only)                                                                       \
             return hooks_result(error);                                                                      \
-        bool is_far = __builtin_expect(cross_device_is(&cross, &use), 0);                                    \
+        bool is_far = UNLIKELY(cross_device_is(&cross, &use));                                               \
         if (!is_far || !cross_device_begin(&cross, &use))                                                    \
             cross.result = cross.owner ? real.own arguments : real.name arguments;                           \
         if (is_far)                                                                                          \
@@ -87,4 +87,5 @@
             result = hooks_result(error);                                                                    \
         return result;                                                                                       \
     }
+#include "base/compiler.h"
 #include "hook/hook_table.def"

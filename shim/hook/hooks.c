@@ -9,8 +9,6 @@
 #include "cuda/call_site.h"
 #include "hook/lifecycle.h"
 
-#define EXPORT __attribute__((visibility("default")))
-
 const struct hook_row hook_rows[] = {
 #define ROW(library, class, result, name, body, parameters, arguments)                                       \
     {REAL_ROW(name), HOOK_CLASS_##class, (void *)name},
@@ -64,9 +62,9 @@ CUresult hooks_result(int error)
 #define DIRECT(absent, class, result, name, body, parameters, arguments)                                     \
     EXPORT result name parameters                                                                            \
     {                                                                                                        \
-        if (__builtin_expect(!real.name, 0) && !real_find(REAL_ROW(name)))                                   \
+        if (UNLIKELY(!real.name) && !real_find(REAL_ROW(name)))                                              \
             return absent;                                                                                   \
-        if (!IS(class, loader) && __builtin_expect(!lifecycle_manages, 0))                                   \
+        if (!IS(class, loader) && UNLIKELY(!lifecycle_manages))                                              \
             return real.name arguments;                                                                      \
         if (IS(class, use))                                                                                  \
             return hook_##body(real.name, HOOK_BARE arguments);                                              \
@@ -99,4 +97,5 @@ CUresult hooks_result(int error)
     EXPORT_##library(class, result, name, body, parameters, arguments)
 #define USE_ROW(name, own, per_thread, parameters, arguments, writes, operands)
 #define MARK_ROW(name, parameters, arguments)
+#include "base/compiler.h"
 #include "hook/hook_table.def"

@@ -11,6 +11,7 @@
 
 #include "api/stats.h"
 #include "base/cancel_guard.h"
+#include "base/compiler.h"
 #include "base/fork.h"
 #include "base/lock.h"
 #include "base/log.h"
@@ -25,8 +26,6 @@
 #include "hook/self_test.h"
 #include "hook/unhooked.h"
 #include "host/host_block.h"
-
-#define EXPORT __attribute__((visibility("default")))
 
 bool lifecycle_manages;
 

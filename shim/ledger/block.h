@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/compiler.h"
 #include "base/extent.h"
 #include "policy/queues.h"
 #include "tier/device.h"
@@ -177,7 +178,7 @@ bool core_has_block(uint64_t address);
 static inline bool core_owns(uint64_t address)
 {
     return address - core_arena.base < core_arena.bytes &&
-           (__builtin_expect(!core_arena.is_shared, 1) || core_has_block(address));
+           (LIKELY(!core_arena.is_shared) || core_has_block(address));
 }
 
 /** Tables for an arena. -ENOMEM. */

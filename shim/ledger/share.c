@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 
+#include "base/compiler.h"
 #include "ledger/share_tier.h"
 
 bool share_in_force(void)
@@ -38,11 +39,11 @@ static enum share share_of(const struct block *block)
     return block->flags & BLOCK_REGISTERED ? SHARE_BUFFER : SHARE_LOOSE;
 }
 
-SHARE_INLINE uint64_t resident(uint32_t first)
+static ALWAYS_INLINE uint64_t resident(uint32_t first)
 {
     uint32_t entry = owner_entry(&core.blocks, first);
 
-    if (__builtin_expect(!entry || entry & OWNER_AWAY, 0))
+    if (UNLIKELY(!entry || entry & OWNER_AWAY))
         return chunks_bytes(&core.blocks, first, CHUNKS(CHUNK_RESIDENT) | CHUNKS(CHUNK_LEAVING));
     return core.blocks.block[first].granules * GRANULE_BYTES;
 }
@@ -56,7 +57,7 @@ static const uint8_t queue_of[SHARE_COUNT] = {
     [SHARE_OPERATION] = QUEUE_OPERATIONS, [SHARE_BUFFER] = QUEUE_BUFFERS};
 
 /* @here_bytes  of the block on the device: what it counts as, unless it is an operation and counts as a whole */
-SHARE_INLINE void recount(uint32_t first, enum share from, enum share to, uint64_t here_bytes)
+static ALWAYS_INLINE void recount(uint32_t first, enum share from, enum share to, uint64_t here_bytes)
 {
     struct block *block = &core.blocks.block[first];
     struct device_state *device = &core.devices[block->ordinal];
@@ -85,13 +86,13 @@ void share_moved(uint32_t first, int64_t bytes)
         core.devices[block->ordinal].shares.bytes[block->share] += (uint64_t)bytes;
 }
 
-SHARE_INLINE struct share_tier tier_of(struct device_state *device)
+static ALWAYS_INLINE struct share_tier tier_of(struct device_state *device)
 {
     const struct budget *budget = &device->budget;
     uint64_t others = atomic_load_explicit(&device->others_bytes, memory_order_relaxed);
 
     /* Others' use counts as far as it takes what the budget would have us use. */
-    if (__builtin_expect(others && budget->limit_bytes != BUDGET_NO_LIMIT, 0))
+    if (UNLIKELY(others && budget->limit_bytes != BUDGET_NO_LIMIT))
         others = shares_over(budget->limit_bytes + others, device->total_bytes);
     else
         others = 0;
@@ -105,7 +106,7 @@ SHARE_INLINE struct share_tier tier_of(struct device_state *device)
     };
 }
 
-SHARE_INLINE struct shares state_of(struct device_state *device)
+static ALWAYS_INLINE struct shares state_of(struct device_state *device)
 {
     struct share_tier tier = tier_of(device);
 
@@ -117,7 +118,7 @@ struct shares share_state(unsigned ordinal)
     return state_of(&core.devices[ordinal]);
 }
 
-SHARE_INLINE bool is_unsettled(struct device_state *device)
+static ALWAYS_INLINE bool is_unsettled(struct device_state *device)
 {
     struct shares shares = state_of(device);
     struct shares_excess over = shares_grow_buffers(&shares, 0);

@@ -7,9 +7,8 @@
 #ifndef EBB_SHARE_TIER_H
 #define EBB_SHARE_TIER_H
 
+#include "base/compiler.h"
 #include "ledger/state.h"
-
-#define SHARE_INLINE static inline __attribute__((always_inline))
 
 struct share_tier {
     struct share_books *books;
@@ -20,13 +19,13 @@ struct share_tier {
     uint64_t others_bytes;   /**< that the budget allows us and others have */
 };
 
-SHARE_INLINE struct share_bounds share_bounds(const struct share_option *option)
+static ALWAYS_INLINE struct share_bounds share_bounds(const struct share_option *option)
 {
     return (struct share_bounds){option->min_ppm, option->max_ppm};
 }
 
 /** Limits are worked out again only when what they come from has changed. */
-SHARE_INLINE const struct share_limits *share_tier_limits(const struct share_tier *tier)
+static ALWAYS_INLINE const struct share_limits *share_tier_limits(const struct share_tier *tier)
 {
     struct share_memo *memo = &tier->books->memo;
     uint64_t limit = tier->budget->limit_bytes;
@@ -34,14 +33,14 @@ SHARE_INLINE const struct share_limits *share_tier_limits(const struct share_tie
     uint64_t untracked = tier->budget->used_bytes - tier->managed_bytes - tier->reserved_bytes +
                          tier->books->bytes[SHARE_FIXED] + tier->others_bytes;
 
-    if (__builtin_expect(memo->capacity_bytes != capacity || memo->untracked_bytes != untracked, 0))
+    if (UNLIKELY(memo->capacity_bytes != capacity || memo->untracked_bytes != untracked))
         *memo = (struct share_memo){capacity, untracked,
                                     shares_limit(capacity, untracked, share_bounds(&core.options->operations),
                                                  share_bounds(&core.options->buffers))};
     return &memo->limits;
 }
 
-SHARE_INLINE struct shares share_tier_state(const struct share_tier *tier)
+static ALWAYS_INLINE struct shares share_tier_state(const struct share_tier *tier)
 {
     const struct share_books *books = tier->books;
     uint64_t counted = books->bytes[SHARE_FIXED] + books->bytes[SHARE_BUFFER] + books->bytes[SHARE_OPERATION];
@@ -57,8 +56,8 @@ SHARE_INLINE struct shares share_tier_state(const struct share_tier *tier)
 }
 
 /** May operations grow? @buffer_bytes, @wanted_bytes: what buffers are less by that, in the tier and in all. */
-SHARE_INLINE int shares_admit(struct shares shares, uint64_t bytes, uint64_t buffer_bytes,
-                              uint64_t wanted_bytes)
+static ALWAYS_INLINE int shares_admit(struct shares shares, uint64_t bytes, uint64_t buffer_bytes,
+                                      uint64_t wanted_bytes)
 {
     uint64_t evict_bytes;
 
@@ -69,8 +68,8 @@ SHARE_INLINE int shares_admit(struct shares shares, uint64_t bytes, uint64_t buf
 
 /** A block, `here_bytes` of `whole_bytes` in the tier, counts elsewhere: operations count as a whole, all else by what is
  *  here. */
-SHARE_INLINE void share_books_move(struct share_books *books, enum share from, enum share to,
-                                   uint64_t here_bytes, uint64_t whole_bytes)
+static ALWAYS_INLINE void share_books_move(struct share_books *books, enum share from, enum share to,
+                                           uint64_t here_bytes, uint64_t whole_bytes)
 {
     if (from != SHARE_LOOSE)
         books->bytes[from] -= from == SHARE_OPERATION ? whole_bytes : here_bytes;
