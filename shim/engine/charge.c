@@ -156,7 +156,7 @@ int core_host_charge(enum host_class class, uint64_t bytes)
         error = 0;
     }
     if (error < 0)
-        refusal_host(bytes, "pinned allocation");
+        core_host_refused(bytes, "pinned allocation");
     return error;
 }
 
@@ -173,11 +173,6 @@ int core_host_try(enum host_class class, uint64_t bytes, uint64_t *out_room_byte
     *out_room_bytes = budget_room(&core.host_budget, keep_bytes);
     lock_release(&core.lock);
     return error;
-}
-
-void core_host_refused(uint64_t bytes, const char *what)
-{
-    refusal_host(bytes, what);
 }
 
 void core_host_credit(enum host_class class, uint64_t bytes)

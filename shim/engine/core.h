@@ -127,7 +127,8 @@ int core_host_try(enum host_class class, uint64_t bytes, uint64_t *out_room_byte
  *  caller is where nobody may wait (in a user section, the mover). */
 bool core_host_wait_room(uint64_t bytes, uint64_t wait_ms);
 
-/** Host memory was refused, `what` of it: count it, say it. */
+/** Host memory was refused: `what` of it, "allocation" or "pinned allocation". Counts the refusal, and says the
+ *  first, the second, the fourth, the eighth …; one for more than the machine has is only said at level info. */
 void core_host_refused(uint64_t bytes, const char *what);
 
 /** Evict what can be evicted so that the driver can allocate `bytes` itself after it said that it is full.

@@ -7,8 +7,8 @@
 
 #include "base/log.h"
 #include "base/size.h"
+#include "engine/core.h"
 #include "engine/pause.h"
-#include "ledger/busy.h"
 #include "ledger/headroom.h"
 #include "ledger/movable.h"
 #include "ledger/state.h"
@@ -263,7 +263,7 @@ static void describe_shares(char *buf, size_t size)
     log_print(buf, size, "; operations: %s pinned, buffers: %s", operations, buffers);
 }
 
-void refusal_host(uint64_t bytes, const char *what)
+void core_host_refused(uint64_t bytes, const char *what)
 {
     static _Atomic uint64_t said;
     static const char *const words[HOST_CLASS_COUNT] = {[HOST_HEAP] = "heap",

@@ -19,8 +19,4 @@ bool refusal_is_waived(void);
 /** Device memory was refused. `what`: "allocation" or "launch". Counts the refusal; not once the process ends. */
 void refusal_device(unsigned ordinal, uint64_t bytes, const char *what);
 
-/** Host memory was refused: `what` of it, "allocation" or "pinned allocation". Counts the refusal, and says the
- *  first, the second, the fourth, the eighth …; one for more than the machine has is only said at level info. */
-void refusal_host(uint64_t bytes, const char *what);
-
 #endif

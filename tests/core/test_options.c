@@ -157,7 +157,7 @@ Test(options, the_words_of_the_policy_are_the_rows_of_its_table)
         for (const char *at = name[kind]; *at; at++)
             entry[length++] = (char)(*at | 32);
         expect_taken(&o, entry);
-        cr_expect_eq(o.policy, kind, "%s is row %u", entry, o.policy);
+        cr_expect_eq((unsigned)o.policy, kind, "%s is row %d", entry, o.policy);
     }
 }
 
