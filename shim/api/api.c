@@ -90,7 +90,7 @@ static int inner_set_reload_callback(void *ptr, ebb_reload_fn fn, void *arg)
     if (on_device < 0)
         return on_device;
     if (on_device)
-        return reload_callback_set(address_of(ptr), fn, arg);
+        return object_set_reload(address_of(ptr), fn, arg);
     error = host_block_query(ptr, &host);
     return error ? error : -EINVAL;
 }

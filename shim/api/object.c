@@ -128,6 +128,38 @@ int object_unregister(uint64_t address)
     return error;
 }
 
+/* True if nobody but the program has some part of the block. core.lock held. */
+static bool any_dropped(uint32_t first)
+{
+    chunks_each(g, &core.blocks, first)
+        if (chunk_dropped(&core.blocks.chunk[g]))
+            return true;
+    return false;
+}
+
+int object_set_reload(uint64_t address, ebb_reload_fn fn, void *arg)
+{
+    struct object *object;
+    uint32_t first;
+    int error;
+
+    mover_take();
+    error = object_lock(address, &first);
+    if (!error) {
+        object = &core.blocks.object[first];
+        error = !(object->flags & OBJECT_RELOADABLE) ? -EINVAL : !fn && any_dropped(first) ? -EBUSY : 0;
+        if (!error) {
+            object->reload = fn;
+            object->reload_arg = arg;
+        }
+        lock_release(&core.lock);
+    }
+    if (!error) /* the program's own is the only copy from now on */
+        copies_void(first);
+    mover_give();
+    return error;
+}
+
 /* Where its chunks are; under the lock. */
 static void locate(uint32_t first, struct ebb_block_info *out)
 {

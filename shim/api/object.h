@@ -45,6 +45,10 @@ uint64_t object_age_ns(uint64_t stamp);
 /** Fills all of *out but struct_bytes. */
 int object_query(uint64_t address, struct ebb_block_info *out);
 
+/** ebb_set_reload_callback. -EINVAL not registered for it; -EBUSY the program's function is the only one that has the
+ *  bytes. */
+int object_set_reload(uint64_t address, ebb_reload_fn fn, void *arg);
+
 /** Lower stages and higher priorities stay longer: see policies.h. Of any block; -EINVAL out of range. */
 int object_set_stage(uint64_t address, int stage);
 int object_set_priority(uint64_t address, int priority);

@@ -42,9 +42,6 @@ void pressure_callback_forked(void);
 
 /* ---- reload_callback.c: a chunk that was dropped is CHUNK_DISK without a slot; the program fills its slab -------- */
 
-/** The core's half of ebb_set_reload_callback. */
-int reload_callback_set(uint64_t address, ebb_reload_fn fn, void *arg);
-
 /** Have a dropped chunk's bytes put into host memory of its size. Role held, no lock. 0; -EIO the program could not
  *  (said). */
 int reload_callback_fill(uint32_t first, uint32_t granule, void *memory);

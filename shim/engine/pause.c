@@ -11,8 +11,6 @@
 #include "ledger/headroom.h"
 #include "ledger/state.h"
 
-struct step pause_steps[PAUSE_STEP_MAX];
-
 /* Pages that the driver itself sends may be in use on their way. A block that goes must not be, lest it is called back:
  * then it would count where it is not. */
 static bool wants_rest(const struct pause_plan *plan)
@@ -28,13 +26,6 @@ bool pause_could_scan(void)
 bool pause_would_scan(void)
 {
     return pause_could_scan() && (!core.mapped || headroom_host_pressed());
-}
-
-bool pause_means(const struct pause_plan *plan, uint32_t first)
-{
-    if (plan->only && *plan->only != first)
-        return false;
-    return !plan->only_registered || core.blocks.block[first].flags & BLOCK_REGISTERED;
 }
 
 struct pause_result pause_run(const struct pause_plan *plan)

@@ -12,13 +12,6 @@
 #include "engine/pause.h"
 #include "engine/step.h"
 
-enum {
-    PAUSE_STEP_MAX = 256
-};
-
-/** The batch at work. */
-extern struct step pause_steps[PAUSE_STEP_MAX];
-
 /** The question that a choice of blocks answers. */
 struct pause_question {
     const struct pause_plan *plan;
@@ -26,7 +19,12 @@ struct pause_question {
 };
 
 /** True when the block is one of those that may leave by the plan. core.lock held. */
-bool pause_means(const struct pause_plan *plan, uint32_t first);
+static inline bool pause_means(const struct pause_plan *plan, uint32_t first)
+{
+    if (plan->only && *plan->only != first)
+        return false;
+    return !plan->only_registered || core.blocks.block[first].flags & BLOCK_REGISTERED;
+}
 
 /** Device to host (mapped or not), or dropped where an equal copy is on disk. Returns the bytes that left. */
 uint64_t pause_evict(const struct pause_plan *plan, bool proven);

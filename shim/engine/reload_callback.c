@@ -2,51 +2,17 @@
 /* reload_callback.c - see callbacks.h. */
 #include "engine/callbacks.h"
 
-#include <stddef.h>
+#include <errno.h>
 #include <string.h>
 
 #include "base/log.h"
-#include "engine/mover.h"
-#include "engine/object_state.h"
-#include "ledger/copies.h"
+#include "ledger/state.h"
 
 static __thread bool running;
 
 bool reload_callback_running(void)
 {
     return running;
-}
-
-/* Any part of it that nobody but the program has? core.lock held. */
-static bool any_dropped(uint32_t first)
-{
-    chunks_each(g, &core.blocks, first)
-        if (chunk_dropped(&core.blocks.chunk[g]))
-            return true;
-    return false;
-}
-
-int reload_callback_set(uint64_t address, ebb_reload_fn fn, void *arg)
-{
-    struct object *object;
-    uint32_t first;
-    int error;
-
-    mover_take();
-    error = object_lock(address, &first);
-    if (!error) {
-        object = &core.blocks.object[first];
-        error = !(object->flags & OBJECT_RELOADABLE) ? -EINVAL : !fn && any_dropped(first) ? -EBUSY : 0;
-        if (!error) {
-            object->reload = fn;
-            object->reload_arg = arg;
-        }
-        lock_release(&core.lock);
-    }
-    if (!error) /* the program's own is the only copy from now on */
-        copies_void(first);
-    mover_give();
-    return error;
 }
 
 int reload_callback_fill(uint32_t first, uint32_t granule, void *memory)

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+struct step pause_steps[PAUSE_STEP_MAX];
+
 void step_submit(struct step *step, enum tier from, enum tier to, uint64_t device_address, uint64_t slot)
 {
     step->transfer = (struct transfer){

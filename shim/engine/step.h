@@ -32,6 +32,13 @@ struct step {
     bool keep;    /**< what it comes from stays good */
 };
 
+enum {
+    PAUSE_STEP_MAX = 256
+};
+
+/** The batch that a pause has at work. */
+extern struct step pause_steps[PAUSE_STEP_MAX];
+
 static inline struct chunk *step_chunk(const struct step *step)
 {
     return &core.blocks.chunk[step->granule];

@@ -75,7 +75,7 @@ Test(reload_callback, dropped_object_is_filled_again_before_a_pin_or_a_launch_re
 
     start("64M");
     block = make(20 * MIB - 12345);
-    cr_assert_eq(reload_callback_set(block.address, fill, &block), 0);
+    cr_assert_eq(object_set_reload(block.address, fill, &block), 0);
     cr_expect_gt(object_evict(block.address, EBB_TIER_HOST), 0);
     world_check(&world);
     cr_expect_eq(ask(&block).tier, EBB_TIER_DISK);
@@ -101,14 +101,14 @@ Test(reload_callback, object_without_its_callback_is_saved_like_others)
     block = make(8 * MIB);
     cr_expect_gt(object_evict(block.address, EBB_TIER_HOST), 0);
     cr_expect_eq(ask(&block).saves, 1);
-    cr_assert_eq(reload_callback_set(block.address, fill, &block), 0);
+    cr_assert_eq(object_set_reload(block.address, fill, &block), 0);
     cr_expect_eq(model_launch(&block), 0);
     cr_expect_eq(asked, 0, "what was saved comes back from where it is");
     cr_expect_gt(object_evict(block.address, EBB_TIER_HOST), 0);
-    cr_expect_eq(reload_callback_set(block.address, NULL, NULL), -EBUSY);
+    cr_expect_eq(object_set_reload(block.address, NULL, NULL), -EBUSY);
     cr_expect_eq(model_launch(&block), 0);
     cr_expect_eq(asked, 2);
-    cr_expect_eq(reload_callback_set(block.address, NULL, NULL), 0);
+    cr_expect_eq(object_set_reload(block.address, NULL, NULL), 0);
     cr_expect_gt(object_evict(block.address, EBB_TIER_HOST), 0);
     cr_expect_eq(ask(&block).saves, 2);
     cr_expect_eq(model_launch(&block), 0);
@@ -122,7 +122,7 @@ Test(reload_callback, failed_callback_refuses_who_needs_the_object_and_is_asked_
 
     start("64M");
     block = make(8 * MIB);
-    cr_assert_eq(reload_callback_set(block.address, fill, &block), 0);
+    cr_assert_eq(object_set_reload(block.address, fill, &block), 0);
     cr_expect_gt(object_evict(block.address, EBB_TIER_HOST), 0);
     failures = 1000;
     cr_expect_eq(object_pin(block.address, EBB_RO, NULL), -EIO);
@@ -143,7 +143,7 @@ Test(reload_callback, full_host_and_no_disk_keep_no_reloadable_object)
     start("8M");
     core.disk_off = true;
     block = make(40 * MIB);
-    cr_assert_eq(reload_callback_set(block.address, fill, &block), 0);
+    cr_assert_eq(object_set_reload(block.address, fill, &block), 0);
     other = make(40 * MIB);
     cr_expect_eq(ask(&block).tier, EBB_TIER_DISK);
     program_free(&other);
@@ -167,7 +167,7 @@ Test(reload_callback, launch_inside_the_callback_is_refused_and_hangs_nowhere)
     start("64M");
     block = make(2 * MIB);
     other = make(2 * MIB);
-    cr_assert_eq(reload_callback_set(block.address, misbehave, (void *)both), 0);
+    cr_assert_eq(object_set_reload(block.address, misbehave, (void *)both), 0);
     cr_expect_gt(object_evict(other.address, EBB_TIER_DISK), 0);
     cr_expect_gt(object_evict(block.address, EBB_TIER_HOST), 0);
     cr_expect_eq(model_launch(&block), 0);
