@@ -55,7 +55,7 @@ void core_finish(void);
  *  has of it. Async-signal-safe. */
 void core_forked(void);
 
-/* ---- allocations ------------------------------------------------------------------------------------------ */
+/* ---- blocks: allocate.c, free.c, block_pin.c ------------------------------------------------------------------- */
 
 struct block_info {
     uint64_t base;
@@ -102,6 +102,8 @@ void core_unpin(uint64_t address, enum pin_reason reason);
  *  last piece, or no such block; -ENOTSUP the driver shares none. */
 int core_share(uint64_t address, unsigned index, uint64_t *out_bytes, int *out_fd);
 
+/* ---- memory that is no block: charge.c ------------------------------------------------------------------------- */
+
 /** Charge memory that the driver will allocate itself, evicting blocks where needed. Before the real call.
  *  -ENOMEM when the budget refuses (one line was logged). `bytes` may be 0. */
 int core_charge(unsigned ordinal, enum device_class class, uint64_t bytes);
@@ -139,7 +141,7 @@ uint64_t core_relieve(unsigned ordinal, uint64_t bytes);
  *  driver's own, with what we keep idle counted as free; untouched where the driver does not answer. */
 bool core_memory(unsigned ordinal, uint64_t *out_free_bytes, uint64_t *out_total_bytes);
 
-/* ---- uses: the gate --------------------------------------------------------------------------------------- */
+/* ---- calls that use blocks: use.c; use_source: scan.c ---------------------------------------------------------- */
 
 enum {
     USE_INLINE = 64
@@ -242,7 +244,7 @@ static inline void use_host(struct use *use, const void *memory, size_t bytes)
     host_hold_add(&use->host, memory, bytes);
 }
 
-/* ---- lifecycle -------------------------------------------------------------------------------------------- */
+/* ---- lifecycle: core.c; what lies below it says so itself ------------------------------------------------------ */
 
 /** A stream capture begins or ends. Begin waits for a running move; while any is open nothing is drained. */
 void core_capture_begin(void);
