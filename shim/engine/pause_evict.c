@@ -8,7 +8,6 @@
 #include "engine/gate.h"
 #include "engine/pick.h"
 #include "engine/remap.h"
-#include "engine/restore_chunk.h"
 #include "ledger/copies.h"
 #include "ledger/movable.h"
 

@@ -7,7 +7,6 @@
 
 #include "engine/allocate.h"
 #include "engine/remap.h"
-#include "engine/restore_chunk.h"
 #include "ledger/busy.h"
 #include "ledger/headroom.h"
 

@@ -5,10 +5,6 @@
 #include <errno.h>
 #include <stddef.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
-#include "base/log.h"
 #include "engine/allocate.h"
 #include "ledger/busy.h"
 
@@ -107,33 +103,4 @@ bool restore_chunk_settle(struct step *restore)
     block_publish(&core.blocks, restore->first);
     host_share_block(restore->first);
     return !restore->result;
-}
-
-/* ---- checksums ------------------------------------------------------------------------------------------------ */
-
-static uint64_t checksum(const struct chunk *chunk)
-{
-    return XXH3_64bits(chunk->slab->memory.cpu, chunk_bytes(chunk));
-}
-
-/* What the driver sends from one place to another has no second copy that could be compared. */
-static bool verifies(const struct chunk *chunk)
-{
-    return core.options->verify && chunk->slab->memory.cpu;
-}
-
-void chunk_remember(struct chunk *chunk)
-{
-    if (verifies(chunk))
-        chunk->checksum = checksum(chunk);
-}
-
-int chunk_verify(const struct chunk *chunk, uint64_t address)
-{
-    if (!verifies(chunk) || chunk->checksum == checksum(chunk))
-        return 0;
-    log_line(LOG_ERROR,
-             "the bytes of address %llx changed while they were away: the block is kept out of use",
-             (unsigned long long)address);
-    return -EILSEQ;
 }

@@ -21,8 +21,4 @@ void restore_chunk_give(struct step *restore, bool is_good);
 /** The chunk's new state, by the result; without a handle it is in mapped host memory. For steps_commit. */
 bool restore_chunk_settle(struct step *restore);
 
-/** A checksum of what is in a slab, when EBBTIDE_VERIFY asks for it; remember, or compare (-EILSEQ, logged). */
-void chunk_remember(struct chunk *chunk);
-int chunk_verify(const struct chunk *chunk, uint64_t address);
-
 #endif

@@ -4,6 +4,11 @@
 
 #include <errno.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "base/log.h"
+
 struct step pause_steps[PAUSE_STEP_MAX];
 
 void step_submit(struct step *step, enum tier from, enum tier to, uint64_t device_address, uint64_t slot)
@@ -60,4 +65,33 @@ uint64_t steps_commit(struct step *list, uint32_t count, bool (*settle)(struct s
             recycler_return(&core.slabs, bytes, step->slab);
     }
     return moved_bytes;
+}
+
+/* ---- checksums ------------------------------------------------------------------------------------------------ */
+
+static uint64_t checksum(const struct chunk *chunk)
+{
+    return XXH3_64bits(chunk->slab->memory.cpu, chunk_bytes(chunk));
+}
+
+/* What the driver sends from one place to another has no second copy that could be compared. */
+static bool verifies(const struct chunk *chunk)
+{
+    return core.options->verify && chunk->slab->memory.cpu;
+}
+
+void chunk_remember(struct chunk *chunk)
+{
+    if (verifies(chunk))
+        chunk->checksum = checksum(chunk);
+}
+
+int chunk_verify(const struct chunk *chunk, uint64_t address)
+{
+    if (!verifies(chunk) || chunk->checksum == checksum(chunk))
+        return 0;
+    log_line(LOG_ERROR,
+             "the bytes of address %llx changed while they were away: the block is kept out of use",
+             (unsigned long long)address);
+    return -EILSEQ;
 }

@@ -81,4 +81,8 @@ void steps_count(enum move_kind move, const struct step *list, uint32_t count, u
  */
 uint64_t steps_commit(struct step *list, uint32_t count, bool (*settle)(struct step *step));
 
+/** A checksum of what is in a slab, when EBBTIDE_VERIFY asks for it; remember, or compare (-EILSEQ, logged). */
+void chunk_remember(struct chunk *chunk);
+int chunk_verify(const struct chunk *chunk, uint64_t address);
+
 #endif
