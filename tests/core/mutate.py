@@ -32,7 +32,7 @@ BUGS = [
     ('write_that_fails_is_not_tried_for_ever', 'a failed write leaves the tier open',
      'shim/ledger/headroom.c', 'if (atomic_exchange(&core.disk_off, true))', 'if (core.disk_off || error)'),
     ('allocation_that_fails_at_any_step_leaves_every_count_as_it_was', 'the charge of a failed allocation stays',
-     'shim/ledger/recycler.c', 'budget_credit(recycler->budget, recycler->class, bytes - drawn);', ''),
+     'shim/ledger/recycler.c', 'budget_credit(recycler->budget, recycler->class, bytes - drawn_bytes);', ''),
     ('no_lock_is_held_while_the_device_works', 'the lock is held during copies',
      'shim/engine/pause_evict.c', '    steps_wait(pause_steps, count);\n',
      '    lock_acquire(&core.lock);\n    steps_wait(pause_steps, count);\n    lock_release(&core.lock);\n'),
