@@ -25,7 +25,7 @@ struct opened {
 static struct table opened = TABLE_INIT(struct opened);
 static struct table exported = TABLE_INIT(struct pin); /* by address: which block there is pinned */
 
-/* For the thread of ipc.c. */
+/* For the thread of ipc_server.c. */
 static int share(const struct ipc_name *name, unsigned index, struct ipc_piece *out)
 {
     struct block_info block;

@@ -10,7 +10,7 @@
 #ifndef EBB_IPC_BLOCK_H
 #define EBB_IPC_BLOCK_H
 
-#include "cuda/ipc.h"
+#include "cuda/ipc_server.h"
 #include "cuda/real.h"
 #include "engine/core.h"
 

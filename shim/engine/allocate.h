@@ -12,7 +12,7 @@
 
 struct block;
 
-/* ---- idle.c: freed blocks that stay mapped ----------------------------------------------------------------- */
+/* ---- freed_blocks.c: freed blocks that stay mapped ----------------------------------------------------------------- */
 
 /** recycler_take for the device, with idle blocks taken apart where needed. */
 int allocate_take(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_handle);

@@ -18,7 +18,7 @@
 #include "base/options.h"
 #include "base/output.h"
 #include "cuda/device_cuda.h"
-#include "cuda/ipc.h"
+#include "cuda/ipc_server.h"
 #include "cuda/pools.h"
 #include "engine/core.h"
 #include "heap/malloc.h"

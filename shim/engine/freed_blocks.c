@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* idle.c - freed blocks that stay mapped, and what is made of them. See allocate.h. */
+/* freed_blocks.c - freed blocks that stay mapped, and what is made of them. See allocate.h. */
 #include "engine/allocate.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ipc.h - blocks for other processes that this library is preloaded into: names that fit a CUipcMemHandle, a thread
+ * ipc_server.h - blocks for other processes that this library is preloaded into: names that fit a CUipcMemHandle, a thread
  * that serves whoever holds one, and the other end of that.
  *
  * Shape    an abstract socket per exporting process; the exporter answers a name with a descriptor for each piece of
@@ -8,8 +8,8 @@
  *          name.
  * Threads  any. The thread is there from the first export until ipc_stop; it calls only what it is given.
  */
-#ifndef EBB_IPC_H
-#define EBB_IPC_H
+#ifndef EBB_IPC_SERVER_H
+#define EBB_IPC_SERVER_H
 
 #include <stdbool.h>
 #include <stdint.h>

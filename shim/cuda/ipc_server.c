@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ipc.c - see ipc.h. */
-#include "cuda/ipc.h"
+/* ipc_server.c - see ipc_server.h. */
+#include "cuda/ipc_server.h"
 
 #include <errno.h>
 #include <poll.h>
