@@ -58,7 +58,7 @@ struct policy {
     /** The policy's own rank, below POLICY_RANKS, and order: the smaller leaves first; order decides among equal ranks, and
      *  comes as the stamp. NULL: all of rank 0, so that they leave by use alone. */
     void (*rank)(const struct candidate *candidate, uint64_t need_bytes, uint32_t *rank, uint64_t *order);
-    bool by_bytes; /**< rank looks at bytes, and depends on the need */
+    bool by_bytes; /**< rank looks at bytes, and may depend on the need */
 };
 
 #define POLICY_RANKS (UINT32_C(1) << 22)
