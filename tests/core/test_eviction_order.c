@@ -133,7 +133,7 @@ Test(eviction_order, higher_priority_stays_under_every_policy)
 {
     static const char *const policy[] = {"lru", "fifo", "size", "stage"};
 
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < sizeof(policy) / sizeof(*policy); i++) {
         start(policy[i]);
         for (unsigned block = 0; block < 5; block++)
             cr_assert_eq(object_set_priority(allocate(block, 8)->address, block == 4 ? -1 : 1), 0);
@@ -164,7 +164,7 @@ Test(eviction_order, every_policy_keeps_every_byte)
 {
     static const char *const policy[] = {"fifo", "size", "stage"};
 
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < sizeof(policy) / sizeof(*policy); i++) {
         start(policy[i]);
         for (unsigned step = world_steps(60); step; step--) {
             struct model *block = &program.model[program_draw(&program, program.count)];
