@@ -20,15 +20,26 @@
 #define PAUSE_LEAST_NS (100 * MS_NS)
 #define PAUSE_MOST_NS  (4000 * MS_NS)
 
-/* On the device's clock; 0: none. */
+/* Patience that nobody has begun to use: a call that waits for nothing has no use for the time. */
+#define PATIENCE_WHOLE UINT64_MAX
+
+/* On the device's clock, or PATIENCE_WHOLE; 0: none. */
 static THREAD_LOCAL uint64_t patience_ns;
+
+/* When the patience of this thread ends, which begins now if it has not yet. */
+static uint64_t patience_until(uint64_t now_ns)
+{
+    if (patience_ns == PATIENCE_WHOLE)
+        patience_ns = now_ns + core.options->drain_ms * MS_NS;
+    return patience_ns;
+}
 
 uint64_t drain_patience_begin(void)
 {
     uint64_t outer = patience_ns;
 
     if (!outer)
-        patience_ns = core_now() + core.options->drain_ms * MS_NS;
+        patience_ns = PATIENCE_WHOLE;
     return outer;
 }
 
@@ -39,7 +50,9 @@ void drain_patience_end(uint64_t outer)
 
 bool drain_patience_over(void)
 {
-    return patience_ns && core_now() >= patience_ns;
+    uint64_t now_ns = patience_ns ? core_now() : 0;
+
+    return patience_ns && now_ns >= patience_until(now_ns);
 }
 
 uint32_t drain_all(void)
@@ -77,21 +90,22 @@ static void note_vain(uint32_t devices, uint64_t waited_ms)
 
 static uint64_t deadline_of(uint64_t now_ns, uint64_t limit_ms)
 {
-    uint64_t deadline_ns = now_ns + limit_ms * MS_NS;
+    uint64_t deadline_ns = now_ns + limit_ms * MS_NS,
+             until_ns = patience_ns ? patience_until(now_ns) : UINT64_MAX;
 
-    return patience_ns && patience_ns < deadline_ns ? patience_ns : deadline_ns;
+    return until_ns < deadline_ns ? until_ns : deadline_ns;
 }
 
 /* Not longer at a time than a context that goes should have to wait for us. */
-static int drain_until(uint32_t devices, uint64_t deadline_ns)
+static int drain_until(uint32_t devices, uint64_t now_ns, uint64_t deadline_ns)
 {
     int error;
 
     do {
-        uint64_t now = core_now(), slice_ns = now + LONG_TRY_NS;
+        uint64_t slice_ns = now_ns + LONG_TRY_NS;
 
         error = core.device->drain(core.device, devices, deadline_ns < slice_ns ? deadline_ns : slice_ns);
-    } while (error == -ETIMEDOUT && core_now() < deadline_ns && !atomic_load(&core.leaving));
+    } while (error == -ETIMEDOUT && (now_ns = core_now()) < deadline_ns && !atomic_load(&core.leaving));
     return error;
 }
 
@@ -104,7 +118,7 @@ int drain_wait(uint32_t devices, uint64_t limit_ms)
         return -EBUSY;
     if (is_vain(devices, limit_ms))
         return -ETIMEDOUT;
-    error = drain_until(devices, deadline_of(since_ns, limit_ms));
+    error = drain_until(devices, since_ns, deadline_of(since_ns, limit_ms));
     if (error == -ETIMEDOUT)
         note_vain(devices, (core_now() - since_ns) / MS_NS);
     return error;
@@ -211,7 +225,7 @@ int drain_close(bool drains, uint64_t limit_ms)
         /* The program runs on: a callback may need what a thread at the gate holds. */
         nanosleep(&pause, NULL);
         now = core_now();
-        error = drains ? drain_until(drain_all(), deadline_ns) : 0;
+        error = drains ? drain_until(drain_all(), now, deadline_ns) : 0;
         took_ns = core_now() - now; /* what others have given the devices since may take as long */
         try_ns = 2 * (try_ns > took_ns ? try_ns : took_ns);
         try_ns = try_ns < LONG_TRY_NS ? try_ns : LONG_TRY_NS;

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "base/compiler.h"
 #include "base/log.h"
 #include "engine/allocate.h"
 #include "engine/core.h"
@@ -207,7 +208,8 @@ static void block_free(uint32_t first)
     core_change_begin();
     if (quiesce(ordinal, core.options->drain_ms) == 0) {
         block_release(first);
-        release_deferred(ordinal);
+        if (UNLIKELY(core.deferred))
+            release_deferred(ordinal);
     } else {
         lock_acquire(&core.lock);
         core.blocks.block[first].flags |= BLOCK_DEFERRED;

@@ -64,9 +64,13 @@ uint64_t headroom_host_staging(void)
 
 uint64_t headroom_device_keep(unsigned ordinal)
 {
-    uint64_t keep = headroom_device_staging(ordinal), host = headroom_host_staging(), room = headroom_host();
+    uint64_t keep = headroom_device_staging(ordinal), host, room;
 
-    return core.devices[ordinal].away_bytes && room < host ? keep + host - room : keep;
+    if (!core.devices[ordinal].away_bytes)
+        return keep;
+    host = headroom_host_staging();
+    room = headroom_host();
+    return room < host ? keep + host - room : keep;
 }
 
 uint64_t headroom_disk(void)
