@@ -4,6 +4,8 @@
 
 #ifdef EBB_LOCK_CHECKS
 
+#include "base/compiler.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,7 +25,6 @@ static const struct {
     enum kind kind;
 } rank[] = {
 #define LOCK(name, kind) {#name, kind},
-#include "base/compiler.h"
 #include "base/lock.def"
 #undef LOCK
 };

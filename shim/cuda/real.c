@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/compiler.h"
 #include "base/loader.h"
 #include "base/table.h"
 
@@ -22,7 +23,6 @@ const struct real_row real_rows[] = {
 #define ROW(library, class, result, name, body, parameters, arguments)                                       \
     {#name, REAL_##library, (void **)&real.name},
 #define CALL_ROW(library, name) {#name, REAL_##library, (void **)&real.name},
-#include "base/compiler.h"
 #include "hook/hook_table.def"
     {NULL, REAL_driver, NULL},
 };

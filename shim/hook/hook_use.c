@@ -3,6 +3,7 @@
  * The bodies that come from the table. Copies, sets and the like note the operands, enter the gate and make the call; the
  * runtime's allocation functions remember who called, and go on: the driver's hooks do the rest.
  */
+#include "base/compiler.h"
 #include "cuda/call_site.h"
 #include "cuda/capture.h"
 #include "cuda/cross_device.h"
@@ -87,5 +88,4 @@
             result = hooks_result(error);                                                                    \
         return result;                                                                                       \
     }
-#include "base/compiler.h"
 #include "hook/hook_table.def"

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cancel_guard.h"
+#include "base/compiler.h"
 #include "cuda/call_site.h"
 #include "hook/lifecycle.h"
 
@@ -97,5 +98,4 @@ CUresult hooks_result(int error)
     EXPORT_##library(class, result, name, body, parameters, arguments)
 #define USE_ROW(name, own, per_thread, parameters, arguments, writes, operands)
 #define MARK_ROW(name, parameters, arguments)
-#include "base/compiler.h"
 #include "hook/hook_table.def"
