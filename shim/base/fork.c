@@ -9,24 +9,15 @@
 extern const struct fork_handlers __start_ebb_fork[] __attribute__((visibility("hidden"), weak));
 extern const struct fork_handlers __stop_ebb_fork[] __attribute__((visibility("hidden"), weak));
 
-static const struct fork_handlers *handlers_of(unsigned turn)
-{
-    static const struct fork_handlers none;
-
-    for (const struct fork_handlers *row = __start_ebb_fork; row < __stop_ebb_fork; row++)
-        if (row->turn == turn)
-            return row;
-    return &none;
-}
-
 static void prepare(void)
 {
     struct cancel_guard guard;
 
     cancel_guard_enter(&guard);
     for (unsigned turn = 0; turn < FORK_TURNS; turn++)
-        if (handlers_of(turn)->prepare)
-            handlers_of(turn)->prepare();
+        for (const struct fork_handlers *row = __start_ebb_fork; row < __stop_ebb_fork; row++)
+            if (row->turn == turn && row->prepare)
+                row->prepare();
     cancel_guard_leave(&guard);
 }
 
@@ -36,8 +27,9 @@ static void parent(void)
 
     cancel_guard_enter(&guard);
     for (unsigned turn = FORK_TURNS; turn-- > 0;)
-        if (handlers_of(turn)->parent)
-            handlers_of(turn)->parent();
+        for (const struct fork_handlers *row = __start_ebb_fork; row < __stop_ebb_fork; row++)
+            if (row->turn == turn && row->parent)
+                row->parent();
     cancel_guard_leave(&guard);
 }
 
@@ -47,8 +39,9 @@ static void child(void)
 
     cancel_guard_enter(&guard);
     for (unsigned turn = FORK_TURNS; turn-- > 0;)
-        if (handlers_of(turn)->child)
-            handlers_of(turn)->child();
+        for (const struct fork_handlers *row = __start_ebb_fork; row < __stop_ebb_fork; row++)
+            if (row->turn == turn && row->child)
+                row->child();
     cancel_guard_leave(&guard);
 }
 
