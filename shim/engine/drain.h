@@ -38,8 +38,8 @@ int drain_close(bool drains, uint64_t limit_ms);
  *  where it is no, asks less and less often. The timer's. */
 bool drain_expected(void);
 
-/** From here to drain_patience_end the calling thread waits EBBTIDE_DRAIN_MS at most, whatever it waits for. Returns
- *  what that wants; within another one it changes nothing. */
+/** From here to drain_patience_end the calling thread waits for devices EBBTIDE_DRAIN_MS at most in all, from its first
+ *  such wait on. Returns what that wants; within another one it changes nothing. */
 uint64_t drain_patience_begin(void);
 void drain_patience_end(uint64_t outer);
 /** True once the thread's patience has come to its end. */
