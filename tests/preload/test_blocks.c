@@ -12,32 +12,18 @@ enum {
 #define BLOCK_BYTES (4 * MIB)
 #define BLOCK_COUNT (BLOCK_BYTES / sizeof(float))
 
-static void fill(CUdeviceptr *block)
-{
-    for (unsigned i = 0; i < BLOCKS; i++) {
-        OK(cuMemAlloc(&block[i], BLOCK_BYTES));
-        OK(cuMemsetD32(block[i], bits_of((float)i), BLOCK_COUNT));
-    }
-}
-
-static void release(const CUdeviceptr *block)
-{
-    for (unsigned i = 0; i < BLOCKS; i++)
-        OK(cuMemFree(block[i]));
-}
-
 Test(blocks, hold_three_times_the_budget)
 {
     struct world world = world_make();
     CUdeviceptr block[BLOCKS];
 
-    fill(block);
+    fill_blocks(block, BLOCKS, BLOCK_BYTES);
     for (unsigned round = 0; round < 3; round++)
         for (unsigned i = 0; i < BLOCKS; i++)
             OK(world_add(&world, block[i], block[(i + 1) % BLOCKS], 1024, NULL));
     for (unsigned i = 0; i < BLOCKS; i++)
         cr_expect(all_are(block[i] + BLOCK_BYTES / 2, BLOCK_COUNT / 2, (float)i), "block %u", i);
-    release(block);
+    free_blocks(block, BLOCKS);
     world_end(&world);
 }
 
@@ -54,7 +40,7 @@ Test(blocks, are_reached_through_pointers_inside_a_structure)
     CUfunction add_pair;
 
     OK(cuModuleGetFunction(&add_pair, world.module, "add_pair"));
-    fill(block);
+    fill_blocks(block, BLOCKS, BLOCK_BYTES);
     for (unsigned i = 0; i + 1 < BLOCKS; i += 2) {
         operands.out = block[i];
         operands.in = block[i + 1];
@@ -62,7 +48,7 @@ Test(blocks, are_reached_through_pointers_inside_a_structure)
     }
     for (unsigned i = 0; i < BLOCKS; i++)
         cr_expect(all_are(block[i], BLOCK_COUNT, i % 2 ? (float)i : (float)(2 * i + 1)), "block %u", i);
-    release(block);
+    free_blocks(block, BLOCKS);
     world_end(&world);
 }
 
@@ -71,7 +57,7 @@ Test(blocks, are_reached_through_a_packed_parameter_buffer)
     struct world world = world_make();
     CUdeviceptr block[BLOCKS];
 
-    fill(block);
+    fill_blocks(block, BLOCKS, BLOCK_BYTES);
     struct {
         CUdeviceptr out, in;
         uint64_t count;
@@ -82,7 +68,7 @@ Test(blocks, are_reached_through_a_packed_parameter_buffer)
 
     OK(cuLaunchKernel(world.add, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, extra));
     cr_expect(all_are(block[0], BLOCK_COUNT, 1));
-    release(block);
+    free_blocks(block, BLOCKS);
     world_end(&world);
 }
 
@@ -98,7 +84,7 @@ Test(blocks, are_reached_through_a_pointer_that_nobody_saw)
     if (strcmp(getenv("EBBTIDE_RESIDENCY"), "strict") == 0)
         cr_skip_test("with EBBTIDE_DISK=always the user vouches that there are none");
     OK(cuModuleGetFunction(&through, world.module, "add_through"));
-    fill(block);
+    fill_blocks(block, BLOCKS, BLOCK_BYTES);
     OK(cuMemAlloc(&pointer, 4096));
     OK(cuMemcpyHtoD(pointer, &block[0], sizeof block[0]));
     for (unsigned i = 2; i < BLOCKS; i++) /* push block 0 out */
@@ -109,7 +95,7 @@ Test(blocks, are_reached_through_a_pointer_that_nobody_saw)
     OK(cuCtxSynchronize());
     cr_expect(all_are(block[0], BLOCK_COUNT, 1));
     OK(cuMemFree(pointer));
-    release(block);
+    free_blocks(block, BLOCKS);
     world_end(&world);
 }
 
@@ -118,7 +104,7 @@ Test(blocks, answer_as_device_memory_wherever_they_are)
     struct world world = world_make();
     CUdeviceptr block[BLOCKS];
 
-    fill(block);
+    fill_blocks(block, BLOCKS, BLOCK_BYTES);
     for (unsigned i = 0; i < BLOCKS; i++) {
         CUdeviceptr base;
         size_t bytes;
@@ -140,7 +126,7 @@ Test(blocks, answer_as_device_memory_wherever_they_are)
         cr_expect_eq(type, CU_MEMORYTYPE_DEVICE);
         cr_expect_eq(start, block[i]);
     }
-    release(block);
+    free_blocks(block, BLOCKS);
     world_end(&world);
 }
 
@@ -163,7 +149,7 @@ Test(blocks, hold_words_that_streams_write_and_wait_for)
     skip_on_managed();
     OK(cuStreamCreate(&writing, CU_STREAM_NON_BLOCKING));
     OK(cuStreamCreate(&waiting, CU_STREAM_NON_BLOCKING));
-    fill(block);
+    fill_blocks(block, BLOCKS, BLOCK_BYTES);
     OK(cuCtxSynchronize());
     for (unsigned i = 0; i < BLOCKS; i++) { /* more than are on the device */
         CUstreamBatchMemOpParams batch[] = {
@@ -186,7 +172,7 @@ Test(blocks, hold_words_that_streams_write_and_wait_for)
     }
     OK(cuStreamDestroy(writing));
     OK(cuStreamDestroy(waiting));
-    release(block);
+    free_blocks(block, BLOCKS);
     world_end(&world);
 }
 
@@ -202,7 +188,7 @@ Test(held, a_stream_that_waits_for_the_host_delays_an_allocation_and_no_more)
     OK(cuMemHostAlloc((void **)&flag, 4096, CU_MEMHOSTALLOC_DEVICEMAP));
     *flag = 0;
     OK(cuStreamCreate(&waiting, CU_STREAM_NON_BLOCKING));
-    fill(block);
+    fill_blocks(block, BLOCKS, BLOCK_BYTES);
     OK(cuCtxSynchronize());
     word = block[BLOCKS - 1]; /* the latest is on the device */
     OK(cuStreamWaitValue32(waiting, (CUdeviceptr)(uintptr_t)flag, 1, CU_STREAM_WAIT_VALUE_EQ));
@@ -222,7 +208,7 @@ Test(held, a_stream_that_waits_for_the_host_delays_an_allocation_and_no_more)
     cr_expect(all_are(word + 4, BLOCK_COUNT - 1, BLOCKS - 1));
     OK(cuStreamDestroy(waiting));
     OK(cuMemFreeHost(flag));
-    release(block);
+    free_blocks(block, BLOCKS);
     world_end(&world);
 }
 
@@ -318,16 +304,16 @@ Test(blocks, go_with_a_reset_of_their_primary_context)
     size_t before, after, total;
 
     OK(cuMemGetInfo(&before, &total));
-    fill(block);
+    fill_blocks(block, BLOCKS, BLOCK_BYTES);
     OK(cuDevicePrimaryCtxReset(world.device));
     cr_expect_eq(cuMemAlloc(block, BLOCK_BYTES), CUDA_ERROR_CONTEXT_IS_DESTROYED);
     OK(cuDevicePrimaryCtxRetain(&world.context, world.device));
     OK(cuMemGetInfo(&after, &total));
     cr_expect_eq(after, before);
-    fill(block); /* and all works as before */
+    fill_blocks(block, BLOCKS, BLOCK_BYTES); /* and all works as before */
     for (unsigned i = 0; i < BLOCKS; i++)
         cr_expect(all_are(block[i], BLOCK_COUNT, (float)i), "block %u", i);
-    release(block);
+    free_blocks(block, BLOCKS);
     OK(cuDevicePrimaryCtxRelease(world.device));
     OK(cuDevicePrimaryCtxRelease(world.device));
 }
@@ -341,10 +327,10 @@ Test(blocks, of_another_context_move_on_when_the_primary_one_is_reset)
 
     OK(cuCtxCreate(&own, NULL, 0, world.device));
     OK(cuDevicePrimaryCtxReset(world.device));
-    fill(block);
+    fill_blocks(block, BLOCKS, BLOCK_BYTES);
     for (unsigned i = 0; i < BLOCKS; i++)
         cr_expect(all_are(block[i], BLOCK_COUNT, (float)i), "block %u", i);
-    release(block);
+    free_blocks(block, BLOCKS);
     OK(cuCtxDestroy(own));
     OK(cuDevicePrimaryCtxRelease(world.device));
 }
@@ -354,7 +340,7 @@ Test(blocks, a_function_of_an_unloaded_module_is_forgotten)
     struct world world = world_make();
     CUdeviceptr block[BLOCKS];
 
-    fill(block);
+    fill_blocks(block, BLOCKS, BLOCK_BYTES);
     for (unsigned round = 0; round < 8; round++) {
         CUmodule module;
         CUfunction function;
@@ -374,7 +360,7 @@ Test(blocks, a_function_of_an_unloaded_module_is_forgotten)
     }
     for (unsigned i = 0; i < 8; i++)
         cr_expect(all_are(block[i], 1024, (float)(i + 8)));
-    release(block);
+    free_blocks(block, BLOCKS);
     world_end(&world);
 }
 
@@ -384,7 +370,7 @@ Test(blocks, a_forked_child_leaves_them_alone)
     CUdeviceptr block[BLOCKS];
     int status;
 
-    fill(block);
+    fill_blocks(block, BLOCKS, BLOCK_BYTES);
     pid_t child = fork();
 
     if (child == 0) {
@@ -397,6 +383,6 @@ Test(blocks, a_forked_child_leaves_them_alone)
     cr_expect_eq(status, 0);
     for (unsigned i = 0; i < BLOCKS; i++)
         cr_expect(all_are(block[i], BLOCK_COUNT, (float)i), "block %u", i);
-    release(block);
+    free_blocks(block, BLOCKS);
     world_end(&world);
 }

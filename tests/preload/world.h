@@ -80,4 +80,19 @@ static inline uint32_t bits_of(float value)
     return both.u;
 }
 
+/* Blocks of floats, each filled with its number. */
+static inline void fill_blocks(CUdeviceptr *block, unsigned count, size_t bytes)
+{
+    for (unsigned i = 0; i < count; i++) {
+        OK(cuMemAlloc(&block[i], bytes));
+        OK(cuMemsetD32(block[i], bits_of((float)i), bytes / sizeof(float)));
+    }
+}
+
+static inline void free_blocks(const CUdeviceptr *block, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        OK(cuMemFree(block[i]));
+}
+
 #endif

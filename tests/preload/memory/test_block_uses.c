@@ -18,20 +18,6 @@ enum {
 #define BLOCK_BYTES (4 * MIB)
 #define BLOCK_COUNT (BLOCK_BYTES / sizeof(float))
 
-static void make(CUdeviceptr *block)
-{
-    for (unsigned i = 0; i < BLOCKS; i++) {
-        OK(cuMemAlloc(&block[i], BLOCK_BYTES));
-        OK(cuMemsetD32(block[i], bits_of((float)i), BLOCK_COUNT));
-    }
-}
-
-static void release(const CUdeviceptr *block)
-{
-    for (unsigned i = 0; i < BLOCKS; i++)
-        OK(cuMemFree(block[i]));
-}
-
 /* A block that the program told the library of, so that it may be unmapped; filled with `value`. */
 static CUdeviceptr make_object(float value)
 {
@@ -184,7 +170,7 @@ Test(block_uses, a_peers_kernels_still_may_after_blocks_have_moved)
     OK(cuDevicePrimaryCtxRetain(&other, 1));
     OK(cuCtxEnablePeerAccess(other, 0));
     OK(cuCtxSetCurrent(other));
-    make(theirs); /* twice the budget: some have left before the first look */
+    fill_blocks(theirs, BLOCKS, BLOCK_BYTES); /* twice the budget: some have left before the first look */
     OK(cuCtxSynchronize());
     OK(cuCtxSetCurrent(world.context));
     for (unsigned round = 0; round < 3; round++)
@@ -193,7 +179,7 @@ Test(block_uses, a_peers_kernels_still_may_after_blocks_have_moved)
     cr_expect(all_are(ours, BLOCK_COUNT, 3 * (BLOCKS * (BLOCKS - 1) / 2)));
     OK(cuMemFree(ours));
     OK(cuCtxSetCurrent(other));
-    release(theirs);
+    free_blocks(theirs, BLOCKS);
     OK(cuDevicePrimaryCtxRelease(1));
     OK(cuCtxSetCurrent(world.context));
     world_end(&world);
@@ -210,14 +196,14 @@ Test(block_uses, a_kernel_handles_parameters_are_seen)
 
     OK(cuLibraryLoadFromFile(&library, getenv("KERNELS"), NULL, NULL, 0, NULL, NULL, 0));
     OK(cuLibraryGetKernel(&add, library, "add"));
-    make(block);
+    fill_blocks(block, BLOCKS, BLOCK_BYTES);
     for (unsigned i = 0; i + 1 < BLOCKS; i++) {
         void *parameters[] = {&block[i + 1], &block[i], &count};
 
         OK(cuLaunchKernel((CUfunction)add, 1, 1, 1, 1, 1, 1, 0, NULL, parameters, NULL));
     }
     cr_expect(all_are(block[BLOCKS - 1], BLOCK_COUNT, BLOCKS * (BLOCKS - 1) / 2));
-    release(block);
+    free_blocks(block, BLOCKS);
     OK(cuLibraryUnload(library));
     world_end(&world);
 }
@@ -236,14 +222,14 @@ Test(block_uses, a_block_behind_a_texture_stays_and_may_leave_afterwards)
     desc.res.linear.numChannels = 1;
     desc.res.linear.sizeInBytes = BLOCK_BYTES;
     OK(cuTexObjectCreate(&texture, &desc, &sampling, NULL));
-    make(others); /* twice the budget */
+    fill_blocks(others, BLOCKS, BLOCK_BYTES); /* twice the budget */
     cr_expect_leq(evict(block), 0);
     cr_expect(is_on_device(block));
     OK(cuTexObjectDestroy(texture));
     cr_expect_eq(evict(block), (long)BLOCK_BYTES);
     cr_expect(!is_on_device(block));
     cr_expect(all_are(block, BLOCK_COUNT, 5));
-    release(others);
+    free_blocks(others, BLOCKS);
     OK(cuMemFree(block));
     world_end(&world);
 }
@@ -282,7 +268,7 @@ Test(block_uses, a_block_behind_a_tensor_map_is_there_for_the_launch_that_takes_
 
     OK(cuTensorMapReplaceAddress(&moved, (void *)(uintptr_t)second));
     for (float sum = 12; sum <= 24; sum += 12) {
-        make(others); /* twice the budget */
+        fill_blocks(others, BLOCKS, BLOCK_BYTES); /* twice the budget */
         evict(first);
         cr_expect_eq(is_on_device(first), hidden);
         evict(second);
@@ -290,7 +276,7 @@ Test(block_uses, a_block_behind_a_tensor_map_is_there_for_the_launch_that_takes_
         add_tensor(&world, out, map);
         add_tensor(&world, out, moved);
         cr_expect(all_are(out, BLOCK_COUNT, sum));
-        release(others);
+        free_blocks(others, BLOCKS);
     }
     cr_expect(all_are(first, BLOCK_COUNT, 5));
     OK(cuMemFree(first));
@@ -324,11 +310,11 @@ Test(block_uses, a_block_behind_a_texture_reference_stays)
     cr_expect_neq(cuTexRefSetAddress(&offset, reference, block, 2 * BLOCK_BYTES), CUDA_SUCCESS);
     cr_expect_eq(evict(block), (long)BLOCK_BYTES, "a refused one pins nothing");
     OK(cuTexRefSetAddress(&offset, reference, block, BLOCK_BYTES));
-    make(others);
+    fill_blocks(others, BLOCKS, BLOCK_BYTES);
     cr_expect_leq(evict(block), 0);
     cr_expect(is_on_device(block));
     cr_expect(all_are(block, BLOCK_COUNT, 5));
-    release(others);
+    free_blocks(others, BLOCKS);
     OK(cuMemFree(block));
     OK(cuTexRefDestroy(reference));
     world_end(&world);

@@ -25,10 +25,7 @@ Test(some, blocks_are_made_of_memory_that_may_be_used)
     struct world world = world_make();
     CUdeviceptr block[BLOCKS];
 
-    for (unsigned i = 0; i < BLOCKS; i++) {
-        OK(cuMemAlloc(&block[i], BLOCK_BYTES));
-        OK(cuMemsetD32(block[i], bits_of((float)i), BLOCK_COUNT));
-    }
+    fill_blocks(block, BLOCKS, BLOCK_BYTES);
     cr_expect_eq(ebb_register((void *)(uintptr_t)block[0], BLOCK_BYTES, 0, "block"), 0);
     for (unsigned i = 0; i < BLOCKS; i++) {
         cr_expect(all_are(block[i], BLOCK_COUNT, (float)i), "block %u", i);
