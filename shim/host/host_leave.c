@@ -258,7 +258,7 @@ static bool is_zero(const char *bytes, uint64_t count)
 }
 
 /* A slot for the unit. False: the disk has none. */
-static bool slot_take(struct leaver *leaver)
+static bool take_slot(struct leaver *leaver)
 {
     struct host_unit *unit = &leaver->block->unit[leaver->index];
     uint64_t slot;
@@ -401,7 +401,7 @@ uint64_t host_leave(uint64_t base, uint64_t bytes)
     for (unsigned i = 0; i < leave->count; i++) {
         struct leaver *leaver = &leave->leaver[i];
 
-        if (!slot_take(leaver))
+        if (!take_slot(leaver))
             continue;
         leave_all(leaver);
         for (unsigned r = 0; r < leaver->run_count; r++)
