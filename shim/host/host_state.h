@@ -201,8 +201,9 @@ int host_fault_disarm(uint64_t first, uint64_t end);
 int host_fault_fill(uint64_t to, const void *from, uint64_t bytes);
 /** The same in a child. */
 int host_fault_fill_in(int file, uint64_t to, const void *from, uint64_t bytes);
-/** Move pages from one range to another, which is armed, where no page is. Refuses with -EBUSY what the kernel holds for
- *  somebody else, as a read under way with O_DIRECT, and what is shared with a forked child. Only if host_fault_moves.
+/** Move pages from one range to another, which is armed, where no page is but those that were moved there before; what is
+ *  missing stays missing. Refuses with -EBUSY what the kernel holds for somebody else, as a read under way with O_DIRECT,
+ *  and what is shared with a forked child. Only if host_fault_moves.
  *  0; -errno of UFFDIO_MOVE, with the bytes in front that were moved. */
 bool host_fault_moves(void);
 int host_fault_move(uint64_t to, uint64_t from, uint64_t bytes, uint64_t *out_moved);

@@ -237,6 +237,36 @@ Test(host_access, reads_around_the_page_cache_arrive_while_it_is_evicted, .timeo
     host_world_end();
 }
 
+/* What the kernel says while a page that it moves is written to can only be provoked by trying. */
+Test(host_access, pages_moved_before_are_there_and_holes_stay_holes)
+{
+    host_world_begin(64 * MIB, NULL);
+    uint64_t *to = range_map(MIB), *from = range_map(MIB), moved = 0;
+    unsigned char there[MIB / 4096];
+
+    if (!host_fault_moves()) {
+        host_world_end();
+        cr_skip("this kernel moves no pages");
+    }
+    cr_assert_eq(host_fault_arm((uintptr_t)to, (uintptr_t)to + MIB), 0);
+    for (unsigned page = 0; page < MIB / 4096; page++)
+        if (page % 3 != 1)
+            from[page * 512] = page + 1;
+    for (unsigned page = 0; page < MIB / 4096; page += 5)
+        host_fault_move((uintptr_t)to + page * 4096, (uintptr_t)from + page * 4096, 4096, &moved);
+    cr_expect_eq(host_fault_move((uintptr_t)to, (uintptr_t)from, MIB, &moved), 0);
+    cr_expect_eq(moved, MIB);
+    cr_assert_eq(host_fault_disarm((uintptr_t)to, (uintptr_t)to + MIB), 0);
+    cr_assert_eq(mincore(to, MIB, there), 0);
+    for (unsigned page = 0; page < MIB / 4096; page++) {
+        cr_expect_eq(there[page] & 1, page % 3 != 1);
+        cr_expect_eq(to[page * 512], page % 3 != 1 ? page + 1 : 0);
+    }
+    munmap(to, MIB);
+    munmap(from, MIB);
+    host_world_end();
+}
+
 static void *work_until_told(void *argument)
 {
     _Atomic bool *stop = argument;
