@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <utlist.h>
@@ -236,23 +235,4 @@ int private_fds_thread(pthread_t *out, const pthread_attr_t *attributes, void *(
 void private_fds_enter(void)
 {
     mine = private_fds_apart();
-}
-
-/* ---- the program's table -------------------------------------------------------------------------------------- */
-
-void private_fds_identify(int file, struct private_fds_identity *out)
-{
-    struct stat stat;
-
-    *out = (struct private_fds_identity){0};
-    if (fstat(file, &stat) == 0)
-        *out = (struct private_fds_identity){stat.st_dev, stat.st_ino};
-}
-
-bool private_fds_is(int file, const struct private_fds_identity *identity)
-{
-    struct stat stat;
-
-    return file >= 0 && fstat(file, &stat) == 0 && stat.st_dev == identity->device &&
-           stat.st_ino == identity->inode;
 }

@@ -9,14 +9,13 @@
  * Owns     one thread, made with the first job.
  * Threads  any. A driver's call must not be made in such a thread: its descriptors are in the program's table.
  * Errors   where there can be no such table (an old kernel, a sandbox), everything runs in the program's: private_fds_apart is
- *          false, and who keeps a descriptor looks whether it is still his before each use.
+ *          false, and who keeps a descriptor looks before each use whether it is still his (output_is).
  */
 #ifndef EBB_PRIVATE_FDS_H
 #define EBB_PRIVATE_FDS_H
 
 #include <pthread.h>
 #include <stdbool.h>
-#include <sys/types.h>
 
 /** Has the calling thread our descriptors? False for all threads where there is no such table. */
 bool private_fds_mine(void);
@@ -35,13 +34,5 @@ int private_fds_to_program(int file);
 /** As pthread_create, for a thread with our descriptors, which first calls private_fds_enter. 0 or an errno. */
 int private_fds_thread(pthread_t *out, const pthread_attr_t *attributes, void *(*run)(void *), void *arg);
 void private_fds_enter(void);
-
-/** What a descriptor was when it was opened, to be looked at where there is no such table. */
-struct private_fds_identity {
-    dev_t device;
-    ino_t inode;
-};
-void private_fds_identify(int file, struct private_fds_identity *out);
-bool private_fds_is(int file, const struct private_fds_identity *identity);
 
 #endif

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 
 #include "base/log.h"
+#include "base/output.h"
 #include "base/pages.h"
 #include "base/private_fds.h"
 
@@ -30,11 +31,11 @@ struct move {
 static struct {
     struct lock starting;
     bool tried, started, moves, forks;
-    _Atomic bool *running;                /* on a page that a child of any kind finds empty */
-    int file;                             /* of the threads below, if `apart` */
-    int outside;                          /* in the program's table, where it may close it */
-    bool apart;                           /* they have descriptors of ours */
-    struct private_fds_identity identity; /* both are this */
+    _Atomic bool *running;       /* on a page that a child of any kind finds empty */
+    int file;                    /* of the threads below, if `apart` */
+    int outside;                 /* in the program's table, where it may close it */
+    bool apart;                  /* they have descriptors of ours */
+    struct output_file identity; /* both are this */
     pthread_t evictor;
 } faults = {.starting = LOCK_INIT(LOCK_FAULTS_START), .file = -1, .outside = -1};
 
@@ -78,14 +79,12 @@ static int faults_open(void)
 /* The servers have a duplicate where the program cannot close it: it lives as long as one of them does. */
 static void take_apart(void *unused)
 {
-    struct private_fds_identity identity;
     int file = private_fds_mine() ? private_fds_from_program(faults.outside) : -1;
 
     (void)unused;
     if (file < 0)
         return;
-    private_fds_identify(file, &identity);
-    faults.apart = identity.device == faults.identity.device && identity.inode == faults.identity.inode;
+    faults.apart = output_is(file, &faults.identity);
     if (faults.apart)
         faults.file = file;
     else
@@ -113,7 +112,7 @@ static int command(unsigned long request, void *arg)
 
     if (faults.apart && private_fds_mine())
         return ioctl(faults.file, request, arg);
-    if (private_fds_is(faults.outside, &faults.identity))
+    if (output_is(faults.outside, &faults.identity))
         return ioctl(faults.outside, request, arg);
     if (faults.apart)
         private_fds_run(carry_out, &command);
@@ -228,7 +227,7 @@ int host_fault_file(void)
 {
     if (faults.apart)
         return faults.file;
-    if (private_fds_is(faults.outside, &faults.identity))
+    if (output_is(faults.outside, &faults.identity))
         return faults.outside;
     /* The program has closed it, and may have something else there, of which nothing may be read. */
     if (host_block_away())
@@ -261,7 +260,7 @@ static bool faults_start(void)
 
     if (!error) {
         faults.outside = file;
-        private_fds_identify(file, &faults.identity);
+        output_look(file, &faults.identity);
         private_fds_run(take_apart, NULL);
         error = mark_make() ? host_leave_init() : -ENOMEM;
         if (!error)
@@ -315,7 +314,7 @@ void host_fault_forked(void)
     lock_init(&faults.starting, LOCK_FAULTS_START);
     faults.started = false;
     faults.running = NULL;
-    if (private_fds_is(faults.outside, &faults.identity))
+    if (output_is(faults.outside, &faults.identity))
         close(faults.outside);
     faults.file = faults.outside = -1;
     faults.apart = false;

@@ -50,9 +50,9 @@ void disk_init(struct disk *disk, const struct options *options)
 
 static void dir_close(struct disk_dir *dir)
 {
-    if (dir->apart || private_fds_is(dir->file, &dir->identity))
+    if (dir->apart || output_is(dir->file, &dir->identity))
         close(dir->file);
-    if (dir->apart || private_fds_is(dir->direct_file, &dir->identity))
+    if (dir->apart || output_is(dir->direct_file, &dir->identity))
         close(dir->direct_file);
     if (dir->hold)
         munmap(dir->hold, DISK_ALIGN_BYTES);
@@ -152,7 +152,7 @@ static void dir_open(struct disk_dir *dir, const struct spill_dir *option, const
     dir->file = file;
     dir->direct_file = direct_file;
     dir->apart = private_fds_mine();
-    private_fds_identify(file, &dir->identity);
+    output_look(file, &dir->identity);
     if (!dir->apart)
         dir->hold = hold(file);
     uint32_t granules = dir_granules(option->has_budget ? &option->budget : budget, &space);
@@ -213,7 +213,7 @@ static int lengthen(const struct growth *growth)
 {
     int file = growth->dir->file, error;
     off_t from = (off_t)growth->from_bytes, to = (off_t)growth->to_bytes;
-    if (!growth->dir->apart && !private_fds_is(file, &growth->dir->identity))
+    if (!growth->dir->apart && !output_is(file, &growth->dir->identity))
         return -EBADF;
     do {
         error = growth->disk->fallocate(file, 0, from, to - from);

@@ -22,6 +22,7 @@
 #include "base/extent.h"
 #include "base/lock.h"
 #include "base/options.h"
+#include "base/output.h"
 #include "base/private_fds.h"
 
 /** Address, offset and length of direct I/O are multiples of this. */
@@ -33,7 +34,7 @@ struct disk_dir {
     int file;        /**< -1: not to be used; of threads with our descriptors, if `apart` */
     int direct_file; /**< the same file, opened O_DIRECT; -1 where that is not to be had */
     bool apart;      /**< these are descriptors of ours (private_fds.h); else the program can close them, */
-    struct private_fds_identity identity; /**< and they must still be this file, */
+    struct output_file identity; /**< and they must still be this file, */
     void *hold;           /**< which lives as long as a page of it is mapped: no other one has its number */
     atomic_bool buffered; /**< direct I/O was refused later on: use `file` */
     bool growing;         /**< someone grows the file just now */

@@ -65,7 +65,7 @@ static int run_direct(const struct piece *piece, int file, struct disk_bounce *b
 /* The program may have closed it, and opened a file of its own under the number. */
 static int usable(const struct disk_dir *dir, int file)
 {
-    return dir->apart || private_fds_is(file, &dir->identity) ? 0 : -EBADF;
+    return dir->apart || output_is(file, &dir->identity) ? 0 : -EBADF;
 }
 
 static int transfer(const struct piece *piece, struct disk_dir *dir, struct disk_bounce *bounce)
