@@ -6,7 +6,6 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
-#include "base/libc_version.h"
 
 /* The one function that came later. */
 #if defined(__x86_64__)

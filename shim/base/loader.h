@@ -9,6 +9,14 @@
 
 #include <stdbool.h>
 
+/** The version of symbols that every glibc has for the machine: its ABI lists. dlvsym with it finds libc's own, past whoever
+ *  stands in front. One that is not there would cost an allocation, for the word that dlerror is to have. */
+#if defined(__x86_64__)
+#define LIBC_VERSION "GLIBC_2.2.5"
+#else
+#define LIBC_VERSION "GLIBC_2.17"
+#endif
+
 /** The functions that come next to ours: libc's, or those of a library that stands in front of libc too. */
 struct loader_next {
     void *(*dlsym)(void *handle, const char *name);

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/versions.h"
+#include "base/doctor.h"
 
 int cli_fail(const char *format, ...)
 {

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "base/doctor.h"
-#include "base/versions.h"
 
 /* The argument that the command is started again with; not for people. */
 #define INSIDE "--inside"

@@ -6,7 +6,7 @@
 #include "base/cancel_guard.h"
 #include "base/compiler.h"
 #include "base/fork.h"
-#include "base/libc_version.h"
+#include "base/loader.h"
 
 #include <dlfcn.h>
 
