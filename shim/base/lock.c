@@ -33,6 +33,16 @@ static const struct {
  * free again when it returns. */
 static THREAD_LOCAL const struct lock_tag *volatile held[HELD_MOST];
 
+/* HELD_MOST: it is not held. */
+static int place_of(const struct lock_tag *tag)
+{
+    int i = 0;
+
+    while (i < HELD_MOST && held[i] != tag)
+        i++;
+    return i;
+}
+
 /* Nothing may be in order: no lock is taken, nor the log's descriptor asked for. */
 _Noreturn static void fail(const char *what, const struct lock_tag *tag, const char *why,
                            const struct lock_tag *other)
@@ -57,18 +67,14 @@ void lock_order(const struct lock_tag *tag)
 /* Readers go before a writer that waits. */
 void lock_order_read(const struct lock_tag *tag)
 {
-    for (int i = 0; i < HELD_MOST; i++)
-        if (held[i] == tag && tag->reads_again)
-            return;
-    lock_order(tag);
+    if (!tag->reads_again || place_of(tag) == HELD_MOST)
+        lock_order(tag);
 }
 
 void lock_hold(const struct lock_tag *tag)
 {
-    int i = 0;
+    int i = place_of(NULL);
 
-    while (i < HELD_MOST && held[i])
-        i++;
     if (i == HELD_MOST)
         fail(" is one lock too many\n", tag, "", NULL);
     held[i] = tag;
@@ -76,17 +82,16 @@ void lock_hold(const struct lock_tag *tag)
 
 void lock_forget(const struct lock_tag *tag)
 {
-    for (int i = 0; i < HELD_MOST; i++)
-        if (held[i] == tag)
-            held[i] = NULL;
+    int i = place_of(tag);
+
+    if (i < HELD_MOST)
+        held[i] = NULL;
 }
 
 void lock_let_go(const struct lock_tag *tag)
 {
-    int i = 0;
+    int i = place_of(tag);
 
-    while (i < HELD_MOST && held[i] != tag)
-        i++;
     if (i == HELD_MOST)
         fail(" is released and not held\n", tag, "", NULL);
     held[i] = NULL;
@@ -105,7 +110,7 @@ static void again(void *tag)
     lock_hold(tag);
 }
 
-static int wait(pthread_cond_t *condition, struct lock *lock, const struct timespec *until)
+int lock_wait_until(pthread_cond_t *condition, struct lock *lock, const struct timespec *until)
 {
     int error;
 
@@ -117,16 +122,6 @@ static int wait(pthread_cond_t *condition, struct lock *lock, const struct times
                   : pthread_cond_wait(condition, &lock->mutex);
     pthread_cleanup_pop(1);
     return error;
-}
-
-void lock_wait(pthread_cond_t *condition, struct lock *lock)
-{
-    wait(condition, lock, NULL);
-}
-
-int lock_wait_until(pthread_cond_t *condition, struct lock *lock, const struct timespec *until)
-{
-    return wait(condition, lock, until);
 }
 
 #endif

@@ -127,22 +127,21 @@ static inline int lock_try(struct lock *lock)
     return error;
 }
 
+/** Let go of the lock until the condition is told, or until a time of CLOCK_MONOTONIC at the latest. 0 or ETIMEDOUT. */
 #ifdef EBB_LOCK_CHECKS
-void lock_wait(pthread_cond_t *condition, struct lock *lock);
 int lock_wait_until(pthread_cond_t *condition, struct lock *lock, const struct timespec *until);
 #else
-/** Let go of the lock until the condition is told. */
-static inline void lock_wait(pthread_cond_t *condition, struct lock *lock)
-{
-    pthread_cond_wait(condition, &lock->mutex);
-}
-
-/** The same, until a time of CLOCK_MONOTONIC at the latest. 0 or ETIMEDOUT. */
 static inline int lock_wait_until(pthread_cond_t *condition, struct lock *lock, const struct timespec *until)
 {
-    return pthread_cond_clockwait(condition, &lock->mutex, CLOCK_MONOTONIC, until);
+    return until ? pthread_cond_clockwait(condition, &lock->mutex, CLOCK_MONOTONIC, until)
+                 : pthread_cond_wait(condition, &lock->mutex);
 }
 #endif
+
+static inline void lock_wait(pthread_cond_t *condition, struct lock *lock)
+{
+    lock_wait_until(condition, lock, NULL);
+}
 
 static inline void lock_shared_read(struct lock_shared *lock)
 {
