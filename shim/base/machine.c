@@ -10,19 +10,19 @@
 #include "base/log.h"
 
 /* Whole small file as text. False when there is none. */
-static int read_text(const char *path, char *buf, size_t size)
+static bool read_text(const char *path, char *buf, size_t size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t length;
 
     if (fd < 0)
-        return 0;
+        return false;
     length = read(fd, buf, size - 1);
     close(fd);
     if (length <= 0)
-        return 0;
+        return false;
     buf[length] = 0;
-    return 1;
+    return true;
 }
 
 /* The files of one version of cgroups. */
@@ -52,8 +52,7 @@ static uint64_t number_of(const char *text)
     return number;
 }
 
-/* A file holds a number, or a word for none. */
-static uint64_t number_in(const char *folder, const char *file, uint64_t none)
+uint64_t machine_number(const char *folder, const char *file, uint64_t none)
 {
     char name[700], text[32];
 
@@ -67,7 +66,7 @@ static uint64_t number_in(const char *folder, const char *file, uint64_t none)
 static void walk_up(char *path, size_t root_length, const struct version *version, struct group *least)
 {
     for (;;) {
-        uint64_t limit_bytes = number_in(path, version->limit, UINT64_MAX);
+        uint64_t limit_bytes = machine_number(path, version->limit, UINT64_MAX);
         char *slash;
 
         if (limit_bytes < least->limit_bytes) {
@@ -146,7 +145,7 @@ static uint64_t figure_in(const char *text, const char *name)
 static uint64_t group_used(const struct group *group)
 {
     char name[700], text[8192];
-    uint64_t used_bytes = number_in(group->path, group->version->used, 0), cached_bytes;
+    uint64_t used_bytes = machine_number(group->path, group->version->used, 0), cached_bytes;
 
     log_print(name, sizeof(name), "%s/memory.stat", group->path);
     if (!read_text(name, text, sizeof(text)))

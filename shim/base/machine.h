@@ -16,6 +16,9 @@ uint64_t machine_memory_bytes(void);
 /** RAM and swap, in bytes: more no process can have. */
 uint64_t machine_most_bytes(void);
 
+/** The number that a small file of the system holds, or `none` where it is not there or has a word. */
+uint64_t machine_number(const char *folder, const char *file, uint64_t none);
+
 struct machine {
     uint64_t limit_bytes; /**< of the cgroup with the least one on the way up; UINT64_MAX: none below RAM */
     uint64_t used_bytes;  /**< by all in that group, less cached files, which the kernel would drop */

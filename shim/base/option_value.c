@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Readers of option values. Lists are cut into items on the stack, since strtok would write into the
- * environment. */
+/* Readers of option values. Lists are cut into items on the stack, since strtok would write into the environment. */
 #include "base/options.h"
 
 #include <errno.h>
@@ -30,8 +29,7 @@ static int read_fraction(const char *text, uint32_t *out)
 {
     struct size_spec spec;
 
-    /* 1 is a share here, though a bare integer is bytes elsewhere; 0 would have the monitor evict for ever.
-     */
+    /* 1 is a share here, though a bare integer is bytes elsewhere; 0 would have the monitor evict for ever. */
     if (strcmp(text, "1") == 0)
         text = "100%";
     if (size_parse(text, &spec) < 0 || spec.kind != SIZE_FRACTION || spec.ppm == 0)
@@ -41,7 +39,7 @@ static int read_fraction(const char *text, uint32_t *out)
 }
 
 /* Digits only, so that neither 1e3 nor 50s passes for a number. */
-static int read_number(const char *text, uint32_t *out)
+static int read_number(const char *text, uint32_t most, uint32_t *out)
 {
     uint64_t value = 0;
 
@@ -51,20 +49,10 @@ static int read_number(const char *text, uint32_t *out)
         if (*text < '0' || *text > '9')
             return -EINVAL;
         value = value * 10 + (uint64_t)(*text - '0');
-        if (value > UINT32_MAX)
+        if (value > most)
             return -EINVAL;
     }
     *out = (uint32_t)value;
-    return 0;
-}
-
-static int read_period(const char *text, uint32_t *out)
-{
-    uint32_t value;
-
-    if (read_number(text, &value) < 0 || value > 60000)
-        return -EINVAL;
-    *out = value;
     return 0;
 }
 
@@ -151,7 +139,7 @@ static int read_devices(const struct option_row *row, const char *text, struct d
         }
         uint32_t ordinal;
         *colon = '\0';
-        if (read_number(item, &ordinal) < 0 || ordinal >= OPTIONS_DEVICES || named & 1u << ordinal)
+        if (read_number(item, OPTIONS_DEVICES - 1, &ordinal) < 0 || named & 1u << ordinal)
             return -EINVAL;
         named |= 1u << ordinal;
         budgets.of[ordinal] = spec;
@@ -247,13 +235,13 @@ int option_value_read(const struct option_row *row, const char *text, void *fiel
     case OPTION_SIZE:
         return size_parse(text, field);
     case OPTION_PERIOD:
-        return read_period(text, field);
+        return read_number(text, 60000, field);
     case OPTION_POOL:
         return read_pool(text, field);
     case OPTION_FRACTION:
         return read_fraction(text, field);
     case OPTION_MS:
-        return read_number(text, field);
+        return read_number(text, UINT32_MAX, field);
     case OPTION_BYTES:
         return read_bytes(text, field);
     case OPTION_LEAST:

@@ -19,16 +19,14 @@ const struct option_row options_rows[] = {
     {.variable = NULL},
 };
 
-static const char *const later_variables[] = {
-#define LATER(variable) variable,
+/* Names that are no option of this version. */
+static const struct {
+    const char *variable;
+    bool is_later;
+} other_names[] = {
+#define LATER(variable) {variable, true},
+#define OTHER(variable) {variable, false},
 #include "base/options.def"
-    NULL,
-};
-
-static const char *const other_variables[] = {
-#define OTHER(variable) variable,
-#include "base/options.def"
-    NULL,
 };
 
 static size_t name_length(const char *name)
@@ -40,13 +38,6 @@ static bool name_is(const char *name, const char *known)
 {
     size_t length = name_length(name);
     return length == strlen(known) && memcmp(name, known, length) == 0;
-}
-
-static bool is_listed(const char *name, const char *const *list)
-{
-    while (*list && !name_is(name, *list))
-        list++;
-    return *list != NULL;
 }
 
 const struct option_row *options_find(const char *variable)
@@ -160,12 +151,12 @@ static bool parse_variable(struct options *o, const char *entry, struct options_
         *out = (struct options_complaint){OPTIONS_BAD_VALUE, row->variable, value, row};
         return set_row(o, row, value) == 0;
     }
-    if (is_listed(entry, other_variables))
-        return true;
-    if (is_listed(entry, later_variables))
-        *out = (struct options_complaint){OPTIONS_LATER, entry, value, NULL};
-    else
-        *out = (struct options_complaint){OPTIONS_UNKNOWN, entry, value, nearest_row(entry)};
+    for (size_t i = 0; i < sizeof(other_names) / sizeof(*other_names); i++)
+        if (name_is(entry, other_names[i].variable)) {
+            *out = (struct options_complaint){OPTIONS_LATER, entry, value, NULL};
+            return !other_names[i].is_later;
+        }
+    *out = (struct options_complaint){OPTIONS_UNKNOWN, entry, value, nearest_row(entry)};
     return false;
 }
 
@@ -186,11 +177,10 @@ int options_parse(struct options *out, const char *const *environ_like, options_
             complain(&complaint, arg);
     }
     if (out->low_ppm > out->high_ppm) {
-        const struct option_row *low = options_find("EBBTIDE_LOW");
-        const struct option_row *high = options_find("EBBTIDE_HIGH");
-        complaint = (struct options_complaint){OPTIONS_CROSSED, low->variable, "", low};
-        set_row(out, low, "");
-        set_row(out, high, "");
+        complaint =
+            (struct options_complaint){OPTIONS_CROSSED, "EBBTIDE_LOW", "", options_find("EBBTIDE_LOW")};
+        options_set(out, "EBBTIDE_LOW", "");
+        options_set(out, "EBBTIDE_HIGH", "");
         faults++;
         if (complain)
             complain(&complaint, arg);

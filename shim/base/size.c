@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading and writing sizes. No libc number parsing: strtoull takes signs and blanks, strtod takes a locale.
- */
+/* Reading and writing sizes. No libc number parsing: strtoull takes signs and blanks, strtod takes a locale. */
 #include "base/size.h"
 
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
+
+#include "base/log.h"
 
 /* A decimal number: whole.ppm, plus how it was written. */
 struct decimal {
@@ -114,55 +115,18 @@ uint64_t size_resolve(const struct size_spec *spec, uint64_t whole_bytes)
     return SIZE_UNLIMITED;
 }
 
-static size_t put_text(char *to, const char *text)
-{
-    size_t length = strlen(text);
-    memcpy(to, text, length);
-    return length;
-}
-
-static size_t put_number(char *to, uint64_t value)
-{
-    char digits[20];
-    size_t count = 0;
-
-    do {
-        digits[count++] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value);
-    for (size_t i = 0; i < count; i++)
-        to[i] = digits[count - 1 - i];
-    return count;
-}
-
 size_t size_format(uint64_t bytes, char *buf, size_t buf_bytes)
 {
-    static const char *const units[] = {" B", " KiB", " MiB", " GiB", " TiB"};
-    char text[SIZE_TEXT_BYTES];
-    size_t length = 0;
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    unsigned unit = 0, tenth = 0;
 
-    if (bytes == SIZE_UNLIMITED) {
-        length = put_text(text, "unlimited");
-    } else {
-        unsigned unit = 0;
-        while (unit < 4 && bytes >> (10 * (unit + 1)))
-            unit++;
-        unsigned shift = 10 * unit;
-        uint64_t below = bytes & ((UINT64_C(1) << shift) - 1);
-        uint64_t tenth = (below >> (shift ? shift - 10 : 0)) * 10 / 1024;
-
-        length = put_number(text, bytes >> shift);
-        if (shift && tenth) {
-            text[length++] = '.';
-            text[length++] = (char)('0' + tenth);
-        }
-        length += put_text(text + length, units[unit]);
+    if (bytes == SIZE_UNLIMITED)
+        return log_print(buf, buf_bytes, "unlimited");
+    for (; unit < 4 && bytes >> 10; unit++) {
+        tenth = (unsigned)(bytes % 1024 * 10 / 1024);
+        bytes >>= 10;
     }
-    if (buf_bytes == 0)
-        return 0;
-    if (length >= buf_bytes)
-        length = buf_bytes - 1;
-    memcpy(buf, text, length);
-    buf[length] = '\0';
-    return length;
+    if (tenth)
+        return log_print(buf, buf_bytes, "%llu.%u %s", (unsigned long long)bytes, tenth, units[unit]);
+    return log_print(buf, buf_bytes, "%llu %s", (unsigned long long)bytes, units[unit]);
 }

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/machine.h"
+
 /* `start-end perms offset dev inode   name`, the numbers in hexadecimal but for the inode. */
 struct mapping {
     uint64_t start, end;
@@ -114,18 +116,7 @@ uint64_t host_maps_most;
 
 uint64_t host_maps_limit(void)
 {
-    uint64_t most = host_maps_most;
-    char text[32];
-    ssize_t length;
-    int file;
-
-    if (most)
-        return most;
-    file = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
-    length = file < 0 ? -1 : read(file, text, sizeof(text));
-    for (ssize_t i = 0; i < length && text[i] >= '0' && text[i] <= '9'; i++)
-        most = most * 10 + (uint64_t)(text[i] - '0');
-    if (file >= 0)
-        close(file);
-    return host_maps_most = most ? most : USUAL_MOST;
+    if (!host_maps_most)
+        host_maps_most = machine_number("/proc/sys/vm", "max_map_count", USUAL_MOST);
+    return host_maps_most;
 }
