@@ -15,11 +15,13 @@ struct conditional {
 
 static struct table conditionals = TABLE_INIT(struct conditional);
 
-void graph_note_conditional(CUgraphNode node, CUgraph *bodies, unsigned count)
+void graph_note_node(const CUgraphNode *node, const CUgraphNodeParams *params)
 {
-    const struct conditional conditional = {bodies, count};
+    if (!node || !params || params->type != CU_GRAPH_NODE_TYPE_CONDITIONAL)
+        return;
+    const struct conditional conditional = {params->conditional.phGraph_out, params->conditional.size};
 
-    table_put(&conditionals, real_key(node), &conditional);
+    table_put(&conditionals, real_key(*node), &conditional);
 }
 
 /* Room for one more element. False without memory. */
@@ -90,13 +92,12 @@ static int add_source(struct graph_uses *uses, const void *memory, size_t bytes)
     return 0;
 }
 
-int graph_add_kernel(struct graph_uses *uses, const CUDA_KERNEL_NODE_PARAMS_v2 *params)
+int graph_add_kernel(struct graph_uses *uses, CUfunction function, void **kernel_params, void **extra)
 {
     struct use use;
 
     use_init(&use, true);
-    kernel_parameters_use(&use, params->func ? params->func : (CUfunction)params->kern, params->kernelParams,
-                          params->extra);
+    kernel_parameters_use(&use, function, kernel_params, extra);
     add_use(uses, &use);
     return 0;
 }
@@ -129,21 +130,36 @@ int graph_add_set(struct graph_uses *uses, CUdeviceptr address)
     return pin(uses, address);
 }
 
-int graph_add_operations(struct graph_uses *uses, const CUDA_BATCH_MEM_OP_NODE_PARAMS *params)
+int graph_add_operations(struct graph_uses *uses, const CUstreamBatchMemOpParams *list, unsigned count)
 {
     int error = 0;
 
-    for (unsigned i = 0; !error && params->paramArray && i < params->count; i++) {
-        const CUstreamBatchMemOpParams *operation = &params->paramArray[i];
-
+    for (unsigned i = 0; !error && list && i < count; i++)
         /* Wait and write have their address at the same place. */
-        if (operation->operation == CU_STREAM_MEM_OP_WAIT_VALUE_32 ||
-            operation->operation == CU_STREAM_MEM_OP_WAIT_VALUE_64 ||
-            operation->operation == CU_STREAM_MEM_OP_WRITE_VALUE_32 ||
-            operation->operation == CU_STREAM_MEM_OP_WRITE_VALUE_64)
-            error = pin(uses, operation->writeValue.address);
-    }
+        if (list[i].operation == CU_STREAM_MEM_OP_WAIT_VALUE_32 ||
+            list[i].operation == CU_STREAM_MEM_OP_WAIT_VALUE_64 ||
+            list[i].operation == CU_STREAM_MEM_OP_WRITE_VALUE_32 ||
+            list[i].operation == CU_STREAM_MEM_OP_WRITE_VALUE_64)
+            error = pin(uses, list[i].writeValue.address);
     return error;
+}
+
+int graph_add_params(struct graph_uses *uses, const CUgraphNodeParams *params)
+{
+    switch (params->type) {
+    case CU_GRAPH_NODE_TYPE_KERNEL:
+        return GRAPH_ADD_KERNEL(uses, &params->kernel);
+    case CU_GRAPH_NODE_TYPE_MEMCPY:
+        return graph_add_copy(uses, &params->memcpy.copyParams);
+    case CU_GRAPH_NODE_TYPE_MEMSET:
+        return graph_add_set(uses, params->memset.dst);
+    case CU_GRAPH_NODE_TYPE_GRAPH:
+        return graph_add_graph(uses, params->graph.graph);
+    case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
+        return graph_add_operations(uses, params->memOp.paramArray, params->memOp.count);
+    default: /* no other kind names memory and can be changed */
+        return 0;
+    }
 }
 
 /* -EIO: the node cannot be read. */
@@ -176,7 +192,7 @@ static int add_node(struct graph_uses *uses, CUgraphNode node)
     case CU_GRAPH_NODE_TYPE_KERNEL:
         return real.cuGraphKernelNodeGetParams_v2 &&
                        real.cuGraphKernelNodeGetParams_v2(node, &of.kernel) == CUDA_SUCCESS
-                   ? graph_add_kernel(uses, &of.kernel)
+                   ? GRAPH_ADD_KERNEL(uses, &of.kernel)
                    : -EIO;
     case CU_GRAPH_NODE_TYPE_MEMCPY:
         return real.cuGraphMemcpyNodeGetParams &&
@@ -191,7 +207,7 @@ static int add_node(struct graph_uses *uses, CUgraphNode node)
     case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
         return real.cuGraphBatchMemOpNodeGetParams &&
                        real.cuGraphBatchMemOpNodeGetParams(node, &of.operations) == CUDA_SUCCESS
-                   ? graph_add_operations(uses, &of.operations)
+                   ? graph_add_operations(uses, of.operations.paramArray, of.operations.count)
                    : -EIO;
     case CU_GRAPH_NODE_TYPE_GRAPH:
         return real.cuGraphChildGraphNodeGetGraph &&

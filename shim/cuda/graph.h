@@ -34,15 +34,20 @@ struct graph_uses {
 /** Read a graph and pin what has to stay. NULL with `*out_error` -ENOMEM: refused, nothing is pinned. */
 struct graph_uses *graph_read(CUgraph graph, int *out_error);
 /** Add what a node's new parameters use. 0 or -ENOMEM. */
-int graph_add_kernel(struct graph_uses *uses, const CUDA_KERNEL_NODE_PARAMS_v2 *params);
+int graph_add_kernel(struct graph_uses *uses, CUfunction function, void **kernel_params, void **extra);
 int graph_add_copy(struct graph_uses *uses, const CUDA_MEMCPY3D *params);
 int graph_add_set(struct graph_uses *uses, CUdeviceptr address);
-int graph_add_operations(struct graph_uses *uses, const CUDA_BATCH_MEM_OP_NODE_PARAMS *params);
+int graph_add_operations(struct graph_uses *uses, const CUstreamBatchMemOpParams *list, unsigned count);
 int graph_add_graph(struct graph_uses *uses, CUgraph graph);
+int graph_add_params(struct graph_uses *uses, const CUgraphNodeParams *params);
+/** graph_add_kernel by any of the driver's structures that name a function or a kernel. */
+#define GRAPH_ADD_KERNEL(uses, params)                                                                       \
+    graph_add_kernel(uses, (params)->func ? (params)->func : (CUfunction)(params)->kern,                     \
+                     (params)->kernelParams, (params)->extra)
 /** Unpin and free. NULL is ignored. */
 void graph_free(struct graph_uses *uses);
 
-/** The bodies of a conditional node are known only where it is made. */
-void graph_note_conditional(CUgraphNode node, CUgraph *bodies, unsigned count);
+/** A node was made; NULL is ignored. The bodies of a conditional one are known only here. */
+void graph_note_node(const CUgraphNode *node, const CUgraphNodeParams *params);
 
 #endif

@@ -100,3 +100,23 @@ CUresult graph_exec_destroy(__typeof__(cuGraphExecDestroy) *next, CUgraphExec gr
     graph_exec_settle();
     return result;
 }
+
+void graph_exec_note(struct use *use, const struct graph_uses *uses)
+{
+    if (!uses) {
+        use->all = true;
+        return;
+    }
+    use->all = uses->all;
+    use->more = uses->granule;
+    use->more_count = uses->granule_count;
+    for (uint32_t i = 0; i < uses->source_count; i++)
+        use_source(use, uses->source[i].memory, uses->source[i].bytes);
+}
+
+CUresult graph_exec_launched(CUresult result, const struct graph_uses *uses)
+{
+    if (uses && uses->allocates)
+        graph_exec_settle();
+    return result;
+}

@@ -20,6 +20,11 @@ CUresult graph_exec_updated(CUresult result, CUgraphExec graph, struct graph_use
 /** Destroy it by the real function. */
 CUresult graph_exec_destroy(__typeof__(cuGraphExecDestroy) *next, CUgraphExec graph);
 
+/** Note in `use` what a launch uses; NULL: everything. */
+void graph_exec_note(struct use *use, const struct graph_uses *uses);
+/** A launch or an upload answered `result`, which is returned. */
+CUresult graph_exec_launched(CUresult result, const struct graph_uses *uses);
+
 /** Charge what the driver holds for graphs. It takes that by itself, at instantiation or launch. */
 void graph_exec_settle(void);
 

@@ -279,6 +279,12 @@ void kernel_parameters_use(struct use *use, CUfunction function, void **kernel_p
                   run->words * sizeof(uint64_t));
 }
 
+void kernel_parameters_use_list(struct use *use, const CUDA_LAUNCH_PARAMS *list, unsigned count)
+{
+    for (unsigned i = 0; list && i < count; i++)
+        kernel_parameters_use(use, list[i].function, list[i].kernelParams, NULL);
+}
+
 static void forget(bool (*matches)(const struct entry *entry, uint64_t owner), uint64_t owner)
 {
     lock_acquire(&lock);

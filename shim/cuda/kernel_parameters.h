@@ -17,6 +17,9 @@
 /** Note what a launch's parameters point at. `function` may be a CUkernel cast to CUfunction. */
 void kernel_parameters_use(struct use *use, CUfunction function, void **kernel_params, void **extra);
 
+/** The same of each launch of a list. */
+void kernel_parameters_use_list(struct use *use, const CUDA_LAUNCH_PARAMS *list, unsigned count);
+
 /** Functions of a module or library are about to go: their handles may come back with another layout. */
 void kernel_parameters_forget_module(CUmodule module);
 void kernel_parameters_forget_library(CUlibrary library);

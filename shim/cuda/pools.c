@@ -92,7 +92,8 @@ unsigned pools_ordinal(CUmemoryPool pool, unsigned fallback)
     return fallback;
 }
 
-bool pools_remember(CUmemoryPool pool, unsigned ordinal)
+/* Know a pool from now on. False without memory for that. */
+static bool remember(CUmemoryPool pool, unsigned ordinal)
 {
     table_lock(&pools);
     struct pool *known = table_add(&pools, real_key(pool));
@@ -102,6 +103,13 @@ bool pools_remember(CUmemoryPool pool, unsigned ordinal)
     table_unlock(&pools);
     atomic_store_explicit(&any_pool, true, memory_order_release);
     return known;
+}
+
+void pools_created(const CUmemoryPool *pool, const CUmemPoolProps *properties)
+{
+    if (pool && properties && properties->location.type == CU_MEM_LOCATION_TYPE_DEVICE &&
+        (unsigned)properties->location.id < contexts_device_count())
+        remember(*pool, (unsigned)properties->location.id);
 }
 
 bool pools_place(CUstream stream, struct place *out)
@@ -120,7 +128,7 @@ CUresult pools_allocated(CUresult result, const struct place *place, CUmemoryPoo
                          const CUdeviceptr *address, size_t bytes)
 {
     uint64_t ahead = driver_memory_cost(bytes);
-    bool by_pool = is_told(pool) && pools_remember(pool, place->ordinal);
+    bool by_pool = is_told(pool) && remember(pool, place->ordinal);
     struct driver_memory record = {.bytes = bytes,
                                    .charged = by_pool ? 0 : ahead,
                                    .class = CLASS_POOL,

@@ -20,8 +20,8 @@
 void pools_settle(void);
 void pools_settle_one(CUmemoryPool pool);
 
-/** Know a pool from now on. False without memory for that. */
-bool pools_remember(CUmemoryPool pool, unsigned ordinal);
+/** A pool was made: one of a device is known from now on. */
+void pools_created(const CUmemoryPool *pool, const CUmemPoolProps *properties);
 
 /** The device that a pool's memory is of; `fallback` where that cannot be found out. */
 unsigned pools_ordinal(CUmemoryPool pool, unsigned fallback);

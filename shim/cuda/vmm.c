@@ -65,16 +65,22 @@ static void count(uint64_t number, int handle_change, int mapping_change)
     vmm_credit(&gone);
 }
 
-void vmm_retained(CUmemGenericAllocationHandle value, uint64_t address)
+void vmm_imported(const CUmemGenericAllocationHandle *value)
+{
+    if (value)
+        vmm_add(*value, &(const struct vmm_memory){.handles = 1});
+}
+
+void vmm_retained(const CUmemGenericAllocationHandle *value, uint64_t address)
 {
     struct mapping mapping;
 
-    if (!table_get(&mappings, address, &mapping))
+    if (!value || !table_get(&mappings, address, &mapping))
         return;
     struct handle again = {mapping.memory};
 
     count(mapping.memory, 1, 0);
-    table_put(&handles, value, &again);
+    table_put(&handles, *value, &again);
 }
 
 CUresult vmm_release(__typeof__(cuMemRelease) *next, CUmemGenericAllocationHandle handle)

@@ -28,8 +28,9 @@ void vmm_credit(const struct vmm_memory *memory);
 
 /** A handle was made for new memory. Without memory for the record its charge stays for good. */
 void vmm_add(CUmemGenericAllocationHandle value, const struct vmm_memory *memory);
-/** A handle was made once more for what is mapped at an address. */
-void vmm_retained(CUmemGenericAllocationHandle value, uint64_t address);
+/** A handle was made for memory of another process, or once more for what is mapped at an address; NULL is ignored. */
+void vmm_imported(const CUmemGenericAllocationHandle *value);
+void vmm_retained(const CUmemGenericAllocationHandle *value, uint64_t address);
 /** Release a handle by the real function. */
 CUresult vmm_release(__typeof__(cuMemRelease) *next, CUmemGenericAllocationHandle handle);
 

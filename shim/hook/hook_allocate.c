@@ -159,25 +159,3 @@ CUresult hook_cuMemFree_v2(__typeof__(cuMemFree_v2) *next, CUdeviceptr dptr)
         driver_memory_restore(kind, dptr, &record);
     return result;
 }
-
-CUresult hook_cuExternalMemoryGetMappedBuffer(__typeof__(cuExternalMemoryGetMappedBuffer) *next,
-                                              CUdeviceptr *devPtr, CUexternalMemory extMem,
-                                              const CUDA_EXTERNAL_MEMORY_BUFFER_DESC *bufferDesc)
-{
-    CUresult result = next(devPtr, extMem, bufferDesc);
-
-    if (result == CUDA_SUCCESS)
-        core_roots_unknown("memory of a graphics API was imported");
-    return result;
-}
-
-CUresult hook_cuGraphicsResourceGetMappedPointer_v2(__typeof__(cuGraphicsResourceGetMappedPointer_v2) *next,
-                                                    CUdeviceptr *pDevPtr, size_t *pSize,
-                                                    CUgraphicsResource resource)
-{
-    CUresult result = next(pDevPtr, pSize, resource);
-
-    if (result == CUDA_SUCCESS)
-        core_roots_unknown("memory of a graphics API was imported");
-    return result;
-}

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Contexts come and go: the driver frees with a context what was allocated in it, so the blocks go first. */
-#include "cuda/capture.h"
-#include "cuda/contexts.h"
 #include "cuda/device_cuda.h"
-#include "cuda/driver_memory.h"
-#include "cuda/kernel_parameters.h"
-#include "engine/core.h"
-#include "hook/hooks.h"
+#include "hook/hook_words.h"
 
-static CUresult created(CUresult result, CUcontext *context, CUdevice device)
+void hook_context_created(const CUcontext *context, CUdevice device)
 {
-    if (result == CUDA_SUCCESS && context) {
-        contexts_add(*context, device);
-        device_host_context_new();
-    }
-    return result;
+    if (!context)
+        return;
+    contexts_add(*context, device);
+    device_host_context_new();
+}
+
+void hook_context_retained(const CUcontext *context, CUdevice device)
+{
+    if (!context)
+        return;
+    contexts_retained(*context, device);
+    device_host_context_new();
 }
 
 /* Everything that dies with the context. Afterwards nothing of ours touches it. */
@@ -25,24 +27,6 @@ static void going(CUcontext context)
     kernel_parameters_forget_all();
     contexts_gone(context);
     device_host_context_gone(context);
-}
-
-CUresult hook_cuCtxCreate(__typeof__(cuCtxCreate) *next, CUcontext *pctx, unsigned int flags, CUdevice dev)
-{
-    return created(next(pctx, flags, dev), pctx, dev);
-}
-
-CUresult hook_cuCtxCreate_v3(__typeof__(cuCtxCreate_v3) *next, CUcontext *pctx,
-                             CUexecAffinityParam *paramsArray, int numParams, unsigned int flags,
-                             CUdevice dev)
-{
-    return created(next(pctx, paramsArray, numParams, flags, dev), pctx, dev);
-}
-
-CUresult hook_cuCtxCreate_v4(__typeof__(cuCtxCreate_v4) *next, CUcontext *pctx,
-                             CUctxCreateParams *ctxCreateParams, unsigned int flags, CUdevice dev)
-{
-    return created(next(pctx, ctxCreateParams, flags, dev), pctx, dev);
 }
 
 CUresult hook_cuCtxDestroy_v2(__typeof__(cuCtxDestroy_v2) *next, CUcontext ctx)
@@ -72,18 +56,6 @@ CUresult hook_cuCtxDetach(__typeof__(cuCtxDetach) *next, CUcontext ctx)
     return result;
 }
 
-CUresult hook_cuDevicePrimaryCtxRetain(__typeof__(cuDevicePrimaryCtxRetain) *next, CUcontext *pctx,
-                                       CUdevice dev)
-{
-    CUresult result = next(pctx, dev);
-
-    if (result == CUDA_SUCCESS && pctx) {
-        contexts_retained(*pctx, dev);
-        device_host_context_new();
-    }
-    return result;
-}
-
 CUresult hook_cuDevicePrimaryCtxRelease_v2(__typeof__(cuDevicePrimaryCtxRelease_v2) *next, CUdevice dev)
 {
     CUcontext context = NULL;
@@ -109,40 +81,11 @@ CUresult hook_cuDevicePrimaryCtxReset_v2(__typeof__(cuDevicePrimaryCtxReset_v2) 
     return result;
 }
 
-CUresult hook_cuGreenCtxCreate(__typeof__(cuGreenCtxCreate) *next, CUgreenCtx *phCtx, CUdevResourceDesc desc,
-                               CUdevice dev, unsigned int flags)
-{
-    CUresult result = next(phCtx, desc, dev, flags);
-
-    if (result == CUDA_SUCCESS && phCtx)
-        contexts_add_green(*phCtx, dev);
-    return result;
-}
-
-CUresult hook_cuGreenCtxDestroy(__typeof__(cuGreenCtxDestroy) *next, CUgreenCtx hCtx)
-{
-    if (hCtx)
-        contexts_green_gone(hCtx);
-    return next(hCtx);
-}
-
-static CUresult changed_peer(CUresult result, CUcontext peer, bool enabled)
+void hook_context_peer(CUcontext peer, bool enabled)
 {
     struct place place;
     unsigned owner;
 
-    if (result == CUDA_SUCCESS && contexts_here(&place) && contexts_ordinal_of(peer, &owner))
+    if (contexts_here(&place) && contexts_ordinal_of(peer, &owner))
         device_cuda_peer(owner, place.ordinal, enabled);
-    return result;
-}
-
-CUresult hook_cuCtxEnablePeerAccess(__typeof__(cuCtxEnablePeerAccess) *next, CUcontext peerContext,
-                                    unsigned int Flags)
-{
-    return changed_peer(next(peerContext, Flags), peerContext, true);
-}
-
-CUresult hook_cuCtxDisablePeerAccess(__typeof__(cuCtxDisablePeerAccess) *next, CUcontext peerContext)
-{
-    return changed_peer(next(peerContext), peerContext, false);
 }

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pinned and registered host memory: charged to the host's budget. */
-#include "cuda/contexts.h"
-#include "cuda/driver_memory.h"
-#include "engine/core.h"
 #include "heap/malloc.h"
-#include "hook/hooks.h"
+#include "hook/hook_words.h"
 #include "host/host_block.h"
 
 static CUresult note(CUresult result, enum host_class class, void *const *address, size_t bytes,
@@ -24,38 +21,15 @@ static CUresult note(CUresult result, enum host_class class, void *const *addres
     return result;
 }
 
-/* 0 for what the driver is to refuse itself; -ENOMEM. */
-static int charge_pinned(void *const *address, size_t bytes, uint64_t *out_charged)
+int hook_host_charge(void *const *address, size_t bytes, uint64_t *out_charged)
 {
     *out_charged = address ? driver_memory_pinned_cost(NULL, bytes) : 0;
     return core_host_charge(HOST_PINNED, *out_charged);
 }
 
-CUresult hook_cuMemHostAlloc(__typeof__(cuMemHostAlloc) *next, void **pp, size_t bytesize, unsigned int Flags)
+CUresult hook_host_pinned(CUresult result, void *const *address, size_t bytes, uint64_t charged)
 {
-    uint64_t charged;
-
-    return charge_pinned(pp, bytesize, &charged)
-               ? CUDA_ERROR_OUT_OF_MEMORY
-               : note(next(pp, bytesize, Flags), HOST_PINNED, pp, bytesize, charged);
-}
-
-CUresult hook_cuMemAllocHost_v2(__typeof__(cuMemAllocHost_v2) *next, void **pp, size_t bytesize)
-{
-    uint64_t charged;
-
-    return charge_pinned(pp, bytesize, &charged)
-               ? CUDA_ERROR_OUT_OF_MEMORY
-               : note(next(pp, bytesize), HOST_PINNED, pp, bytesize, charged);
-}
-
-CUresult hook_cuMemAllocHost(__typeof__(cuMemAllocHost) *next, void **pp, unsigned int bytesize)
-{
-    uint64_t charged;
-
-    return charge_pinned(pp, bytesize, &charged)
-               ? CUDA_ERROR_OUT_OF_MEMORY
-               : note(next(pp, bytesize), HOST_PINNED, pp, bytesize, charged);
+    return note(result, HOST_PINNED, address, bytes, charged);
 }
 
 CUresult hook_cuMemHostRegister_v2(__typeof__(cuMemHostRegister_v2) *next, void *p, size_t bytesize,
@@ -77,14 +51,6 @@ CUresult hook_cuMemHostRegister_v2(__typeof__(cuMemHostRegister_v2) *next, void 
     else
         host_hold_drop(p, bytesize);
     return result;
-}
-
-CUresult hook_cuMemFreeHost(__typeof__(cuMemFreeHost) *next, void *p)
-{
-    struct driver_memory record;
-    bool known = driver_memory_remove(DRIVER_HOST, real_key(p), &record);
-
-    return driver_memory_freed(next(p), known, DRIVER_HOST, real_key(p), &record);
 }
 
 CUresult hook_cuMemHostUnregister(__typeof__(cuMemHostUnregister) *next, void *p)

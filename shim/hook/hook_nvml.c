@@ -11,10 +11,7 @@
 #include <unistd.h>
 
 #include "base/options.h"
-#include "cuda/contexts.h"
-#include "cuda/pools.h"
-#include "engine/core.h"
-#include "hook/hooks.h"
+#include "hook/hook_words.h"
 
 /* Our number of a device; DEVICE_MAX when the process does not use it. */
 static unsigned ordinal_of(nvmlDevice_t device)
@@ -81,10 +78,9 @@ nvmlReturn_t hook_nvmlDeviceGetMemoryInfo_v2(__typeof__(nvmlDeviceGetMemoryInfo_
     return result;
 }
 
-/* Our own entry of a list of processes, whose elements of either form begin alike. In another namespace of process
- * numbers than the library's we are not found, and the real figure stands. */
-static nvmlReturn_t tell_own(nvmlReturn_t result, nvmlDevice_t device, const unsigned int *count, void *infos,
-                             size_t each_bytes)
+/* In another namespace of process numbers than the library's we are not found, and the real figure stands. */
+nvmlReturn_t hook_nvml_processes(nvmlReturn_t result, nvmlDevice_t device, const unsigned int *count,
+                                 void *infos, size_t each_bytes)
 {
     struct story story;
 
@@ -97,18 +93,4 @@ static nvmlReturn_t tell_own(nvmlReturn_t result, nvmlDevice_t device, const uns
             info->usedGpuMemory = story.used;
     }
     return result;
-}
-
-nvmlReturn_t hook_nvmlDeviceGetComputeRunningProcesses(__typeof__(nvmlDeviceGetComputeRunningProcesses) *next,
-                                                       nvmlDevice_t device, unsigned int *infoCount,
-                                                       nvmlProcessInfo_v1_t *infos)
-{
-    return tell_own(next(device, infoCount, infos), device, infoCount, infos, sizeof(*infos));
-}
-
-nvmlReturn_t hook_nvmlDeviceGetComputeRunningProcesses_v2(
-    __typeof__(nvmlDeviceGetComputeRunningProcesses_v2) *next, nvmlDevice_t device, unsigned int *infoCount,
-    nvmlProcessInfo_v2_t *infos)
-{
-    return tell_own(next(device, infoCount, infos), device, infoCount, infos, sizeof(*infos));
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tables that hook_table.def makes, and the exported functions with handwritten bodies. */
+/* The tables that hook_table.def makes, and the exported functions whose bodies are written by hand or words. */
 #include "hook/hooks.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "base/cancel_guard.h"
-#include "base/compiler.h"
 #include "cuda/call_site.h"
+#include "hook/hook_words.h"
 #include "hook/lifecycle.h"
 
 const struct hook_row hook_rows[] = {
@@ -60,42 +60,52 @@ CUresult hooks_result(int error)
 
 /* A function without a library behind it answers as a machine without a device. The guard keeps the thread from being
  * cancelled; launches and copies have theirs where they wait. */
-#define DIRECT(absent, class, result, name, body, parameters, arguments)                                     \
+#define DIRECT(absent, class, result, name, parameters, arguments, call)                                     \
     EXPORT result name parameters                                                                            \
     {                                                                                                        \
+        const void *before = NULL;                                                                           \
+        struct cancel_guard guard;                                                                           \
+                                                                                                             \
         if (UNLIKELY(!real.name) && !real_find(REAL_ROW(name)))                                              \
             return absent;                                                                                   \
         if (!IS(class, loader) && UNLIKELY(!lifecycle_manages))                                              \
             return real.name arguments;                                                                      \
-        if (IS(class, use))                                                                                  \
-            return hook_##body(real.name, HOOK_BARE arguments);                                              \
-        struct cancel_guard guard;                                                                           \
+        __typeof__(name) *next = real.name;                                                                  \
                                                                                                              \
-        cancel_guard_enter(&guard);                                                                          \
-        const void *before = IS(class, allocate) ? call_site_enter(__builtin_return_address(0)) : NULL;      \
-        result answer = hook_##body(real.name, HOOK_BARE arguments);                                         \
+        if (!IS(class, use))                                                                                 \
+            cancel_guard_enter(&guard);                                                                      \
+        if (IS(class, allocate))                                                                             \
+            before = call_site_enter(__builtin_return_address(0));                                           \
+        result answer = call;                                                                                \
                                                                                                              \
         if (IS(class, allocate))                                                                             \
             call_site_leave(before);                                                                         \
-        cancel_guard_leave(&guard);                                                                          \
+        if (!IS(class, use))                                                                                 \
+            cancel_guard_leave(&guard);                                                                      \
         return answer;                                                                                       \
     }
 #define EXPORT_driver(...) DIRECT(CUDA_ERROR_NO_DEVICE, __VA_ARGS__)
 #define EXPORT_nvml(...)   DIRECT(NVML_ERROR_LIBRARY_NOT_FOUND, __VA_ARGS__)
-#define EXPORT_runtime(class, result, name, body, parameters, arguments)                                     \
+#define EXPORT_runtime(class, result, name, parameters, arguments, call)                                     \
     EXPORT result name parameters                                                                            \
     {                                                                                                        \
         result answer = cudaErrorNoDevice;                                                                   \
-        struct real_call call;                                                                               \
-        __typeof__(name) *next = real_enter(&call, REAL_ROW(name), __builtin_return_address(0));             \
+        struct real_call way;                                                                                \
+        __typeof__(name) *next = real_enter(&way, REAL_ROW(name), __builtin_return_address(0));              \
                                                                                                              \
         if (next)                                                                                            \
-            answer = hook_##body(next, HOOK_BARE arguments);                                                 \
-        real_leave(&call);                                                                                   \
+            answer = call;                                                                                   \
+        real_leave(&way);                                                                                    \
         return answer;                                                                                       \
     }
 #define ROW(library, class, result, name, body, parameters, arguments)                                       \
-    EXPORT_##library(class, result, name, body, parameters, arguments)
+    EXPORT_##library(class, result, name, parameters, arguments, hook_##body(next, HOOK_BARE arguments))
+#define APPLY(word, ...) word(__VA_ARGS__)
+#define WORD_ROW(library, class, result, name, per_thread, parameters, arguments, word, more)                \
+    EXPORT_##library(class, result, name, parameters, arguments, ({                                          \
+                         const bool is_per_thread __attribute__((unused)) = per_thread;                      \
+                         APPLY(word, next arguments, HOOK_BARE more);                                        \
+                     }))
 #define USE_ROW(name, own, per_thread, parameters, arguments, writes, operands)
 #define MARK_ROW(name, parameters, arguments)
 #include "hook/hook_table.def"

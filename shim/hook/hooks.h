@@ -2,7 +2,8 @@
 /*
  * hooks.h - the functions that we put in front of NVIDIA's, and the bodies behind them.
  *
- * Shape    hook_table.def makes the table of rows, a body hook_NAME for every row, and the exported functions.
+ * Shape    hook_table.def makes the table of rows and the exported functions; those that it gives no word have a body
+ *          hook_NAME.
  * Bodies   a body is called with the real function to call and the program's arguments, only while blocks are
  *          managed (bodies of class loader: always). What it does not know it passes on untouched, NULL included.
  * State    none: what the driver owns is remembered in cuda/, blocks in the core.
@@ -60,6 +61,7 @@ CUresult hooks_result(int error);
 #define HOOK_BARE(...) __VA_ARGS__
 #define ROW(library, class, result, name, body, parameters, arguments)                                       \
     result hook_##body(__typeof__(name) *next, HOOK_BARE parameters);
+#define WORD_ROW(library, class, result, name, per_thread, parameters, arguments, word, more)
 #define USE_ROW(name, own, per_thread, parameters, arguments, writes, operands)
 #define MARK_ROW(name, parameters, arguments)
 #include "hook/hook_table.def"

@@ -30,7 +30,7 @@ def base_of(name):
 def hooked_names():
     """The driver's entries that the library stands before, by base name."""
     text = HOOKS.read_text(encoding="utf-8")
-    rows = re.findall(r"^(?:HOOK\w*\(\w+, |USE\w*\(|CALL\()(cu[A-Z]\w+)", text, re.MULTILINE)
+    rows = re.findall(r"^(?:(?:HOOK|WORD)\w*\(\w+, |USE\w*\(|CALL\()(cu[A-Z]\w+)", text, re.MULTILINE)
     return {base_of(name) for name in rows}
 
 

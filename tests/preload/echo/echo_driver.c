@@ -44,15 +44,16 @@ static CUresult nameless(void)
 static CUresult find(const char *symbol, void **out);
 
 /* The ways to ask for an entry work; by exact name, whatever the version. */
-#define SPECIAL_cuGetProcAddress(code)    find(symbol, pfn)
-#define SPECIAL_cuGetProcAddress_v2(code) find(symbol, pfn)
-#define ANSWER_allocate(body, code)       (CUresult)(code)
-#define ANSWER_free(body, code)           (CUresult)(code)
-#define ANSWER_use(body, code)            (CUresult)(code)
-#define ANSWER_query(body, code)          (CUresult)(code)
-#define ANSWER_lifecycle(body, code)      (CUresult)(code)
-#define ANSWER_loader(body, code)         SPECIAL_##body(code)
-#define SPECIAL_cuInit(code)              (CUresult)(code)
+#define SPECIAL_cuGetProcAddress(code)         find(symbol, pfn)
+#define SPECIAL_cuGetProcAddress_v2(code)      find(symbol, pfn)
+#define SPECIAL_cuGetProcAddress_v2_ptsz(code) find(symbol, pfn)
+#define ANSWER_allocate(body, code)            (CUresult)(code)
+#define ANSWER_free(body, code)                (CUresult)(code)
+#define ANSWER_use(body, code)                 (CUresult)(code)
+#define ANSWER_query(body, code)               (CUresult)(code)
+#define ANSWER_lifecycle(body, code)           (CUresult)(code)
+#define ANSWER_loader(body, code)              SPECIAL_##body(code)
+#define SPECIAL_cuInit(code)                   (CUresult)(code)
 #define DEFINE_driver(class, name, body, parameters)                                                         \
     EXPORT CUresult name parameters                                                                          \
     {                                                                                                        \

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hook_words.h - the words of the hook table: bodies that surround the real call with something of ours.
+ *
+ * Shape    a word in capitals makes the call where it says `call`, at most once, and yields what the program gets; one in
+ *          small letters is a function of the call's result. In a row `next` is the real function, and `is_per_thread` says
+ *          that stream 0 is the thread's own.
+ * Threads  any.
+ */
+#ifndef EBB_HOOK_WORDS_H
+#define EBB_HOOK_WORDS_H
+
+#include "base/compiler.h"
+#include "cuda/capture.h"
+#include "cuda/contexts.h"
+#include "cuda/driver_memory.h"
+#include "cuda/graph_exec.h"
+#include "cuda/ipc_block.h"
+#include "cuda/kernel_parameters.h"
+#include "cuda/modules.h"
+#include "cuda/pools.h"
+#include "cuda/textures.h"
+#include "cuda/vmm.h"
+#include "engine/core.h"
+#include "hook/hooks.h"
+
+/* ---- something before or after it ----------------------------------------------------------------------------- */
+
+/** Once the call has succeeded. */
+#define THEN(call, ...)                                                                                      \
+    ({                                                                                                       \
+        __typeof__(call) result = call;                                                                      \
+                                                                                                             \
+        if (result == 0) {                                                                                   \
+            __VA_ARGS__;                                                                                     \
+        }                                                                                                    \
+        result;                                                                                              \
+    })
+/** After the call, whatever it answered. */
+#define ALWAYS(call, ...)                                                                                    \
+    ({                                                                                                       \
+        CUresult result = call;                                                                              \
+                                                                                                             \
+        __VA_ARGS__;                                                                                         \
+        result;                                                                                              \
+    })
+#define FIRST(call, ...)                                                                                     \
+    ({                                                                                                       \
+        __VA_ARGS__;                                                                                         \
+        call;                                                                                                \
+    })
+/** A function makes the call by itself. */
+#define INSTEAD(call, function) function
+/** The address is none of a block's: whoever has cudaMalloc memory is refused. Then as THEN. */
+#define NO_BLOCK(call, address, ...) (core_owns(address) ? CUDA_ERROR_INVALID_VALUE : THEN(call, __VA_ARGS__))
+
+/* ---- in the gate ---------------------------------------------------------------------------------------------- */
+
+static inline CUresult hook_used(struct use *use, CUresult result)
+{
+    use_end(use);
+    return result;
+}
+
+/** A call that writes what is noted in `use`. */
+#define USING(call, ...)                                                                                     \
+    ({                                                                                                       \
+        struct use use;                                                                                      \
+        int error;                                                                                           \
+                                                                                                             \
+        use_init(&use, true);                                                                                \
+        __VA_ARGS__;                                                                                         \
+        error = use_begin(&use);                                                                             \
+        error ? hooks_result(error) : hook_used(&use, call);                                                 \
+    })
+/** A kernel's launch. One that a capture records touches no memory: the graph is read when it is instantiated. `passes`: the
+ *  driver is to refuse it. */
+#define LAUNCH(call, passes, on, function, parameters, extra)                                                \
+    ((passes) || UNLIKELY(capture_records(on, is_per_thread))                                                \
+         ? call                                                                                              \
+         : USING(call, use.stream = on, kernel_parameters_use(&use, function, parameters, extra)))
+#define LAUNCH_GRAPH(call, on, graph)                                                                        \
+    ({                                                                                                       \
+        struct graph_uses *uses = graph_exec_uses(graph);                                                    \
+                                                                                                             \
+        capture_records(on, is_per_thread)                                                                   \
+            ? call                                                                                           \
+            : graph_exec_launched(USING(call, graph_exec_note(&use, uses)), uses);                           \
+    })
+
+/* ---- captures and graphs -------------------------------------------------------------------------------------- */
+
+/** Each begin is announced, since any synchronisation of ours would invalidate what follows. */
+#define CAPTURES(call, on)                                                                                   \
+    ({                                                                                                       \
+        const struct capture capture = capture_announce(on, is_per_thread);                                  \
+                                                                                                             \
+        capture_begun(call, &capture, on, is_per_thread);                                                    \
+    })
+/** A graph is made executable, or replaces one, once what it uses is known, and stays where it must. */
+#define READS_GRAPH(call, graph, done, executable)                                                           \
+    ({                                                                                                       \
+        int error;                                                                                           \
+        struct graph_uses *uses = graph_read(graph, &error);                                                 \
+                                                                                                             \
+        uses ? done(call, executable, uses) : hooks_result(error);                                           \
+    })
+/** A node is changed once what its new parameters use is known, and stays where it must. */
+#define CHANGES_NODE(call, parameters, add)                                                                  \
+    ({                                                                                                       \
+        struct graph_uses *uses = graph_exec_uses(hGraphExec);                                               \
+        int error = uses && (parameters) ? add : 0;                                                          \
+                                                                                                             \
+        error ? hooks_result(error) : call;                                                                  \
+    })
+
+/* ---- memory of the driver's ----------------------------------------------------------------------------------- */
+
+#define FREES(call, kind, handle)                                                                            \
+    ({                                                                                                       \
+        struct driver_memory record;                                                                         \
+        bool known = driver_memory_remove(kind, real_key(handle), &record);                                  \
+                                                                                                             \
+        driver_memory_freed(call, known, kind, real_key(handle), &record);                                   \
+    })
+/** Host memory that the driver allocates. */
+#define PINS(call, address, bytes)                                                                           \
+    ({                                                                                                       \
+        uint64_t charged;                                                                                    \
+                                                                                                             \
+        hook_host_charge(address, bytes, &charged) ? CUDA_ERROR_OUT_OF_MEMORY                                \
+                                                   : hook_host_pinned(call, address, bytes, charged);        \
+    })
+
+/* 0 for what the driver is to refuse itself; -ENOMEM. */
+int hook_host_charge(void *const *address, size_t bytes, uint64_t *out_charged);
+CUresult hook_host_pinned(CUresult result, void *const *address, size_t bytes, uint64_t charged);
+
+/* An array that is about to be made. */
+struct array {
+    struct place place;
+    uint64_t bytes; /* charged ahead; 0: it is mapped later, or nothing of ours */
+    bool is_mipmapped;
+};
+
+#define ARRAY(call, handle, descriptor, is_mipmapped)                                                        \
+    ({                                                                                                       \
+        struct array array;                                                                                  \
+                                                                                                             \
+        hook_array_begin(handle, descriptor, is_mipmapped, &array) ? hook_array_made(call, &array, handle)   \
+                                                                   : CUDA_ERROR_OUT_OF_MEMORY;               \
+    })
+/* Each descriptor as the most general one. NULL stays NULL. */
+#define ARRAY_PLANE(from)                                                                                    \
+    ((from) ? &(const CUDA_ARRAY3D_DESCRIPTOR){.Width = (from)->Width,                                       \
+                                               .Height = (from)->Height,                                     \
+                                               .Format = (from)->Format,                                     \
+                                               .NumChannels = (from)->NumChannels}                           \
+            : NULL)
+#define ARRAY_VOLUME(from)                                                                                   \
+    ((from) ? &(const CUDA_ARRAY3D_DESCRIPTOR){.Width = (from)->Width,                                       \
+                                               .Height = (from)->Height,                                     \
+                                               .Depth = (from)->Depth,                                       \
+                                               .Format = (from)->Format,                                     \
+                                               .NumChannels = (from)->NumChannels,                           \
+                                               .Flags = (from)->Flags}                                       \
+            : NULL)
+
+/* False: refused. What the driver is to refuse itself is charged nothing. */
+bool hook_array_begin(const void *handle, const CUDA_ARRAY3D_DESCRIPTOR *desc, bool is_mipmapped,
+                      struct array *out);
+CUresult hook_array_made(CUresult result, const struct array *array, const void *handle);
+
+/* ---- objects that remember an address ------------------------------------------------------------------------- */
+
+/** The object hides the address: its block is pinned for good, since nothing tells when that was last used. The pin goes
+ *  again when the driver refuses the object. */
+#define HIDES(call, address)                                                                                 \
+    ({                                                                                                       \
+        CUresult result = hook_texture_pin(address);                                                         \
+                                                                                                             \
+        result == CUDA_SUCCESS ? hook_texture_made(call, address) : result;                                  \
+    })
+
+CUresult hook_texture_pin(uint64_t address);
+CUresult hook_texture_made(CUresult result, uint64_t address);
+/** A tensor map was encoded. */
+CUresult hook_texture_encoded(CUresult result, const CUtensorMap *map, const void *memory);
+
+/* ---- the rest, after the call --------------------------------------------------------------------------------- */
+
+void hook_context_created(const CUcontext *context, CUdevice device);
+void hook_context_retained(const CUcontext *context, CUdevice device);
+void hook_context_peer(CUcontext peer, bool enabled);
+
+/** The entry of that name was handed out: ours goes in its place. */
+void hook_entry_replace(const char *symbol, void **function);
+
+/** A list of processes, whose elements of either form begin alike, tells of ours what the driver's queries do. */
+nvmlReturn_t hook_nvml_processes(nvmlReturn_t result, nvmlDevice_t device, const unsigned int *count,
+                                 void *infos, size_t each_bytes);
+
+#endif
