@@ -14,25 +14,9 @@ enum {
     STARTED
 };
 
-static struct copy_executor *of(const struct executor *self)
-{
-    return (struct copy_executor *)(uintptr_t)self;
-}
-
-static bool can_run(const struct executor *self, enum tier from, enum tier to)
-{
-    (void)self;
-    return (from == TIER_DEVICE && to == TIER_HOST) || (from == TIER_HOST && to == TIER_DEVICE);
-}
-
-static unsigned count_busy(const struct executor *self)
-{
-    return atomic_load_explicit(&of(self)->busy, memory_order_relaxed);
-}
-
 static int submit(struct executor *self, struct transfer *transfer)
 {
-    struct copy_executor *executor = of(self);
+    struct copy_executor *executor = (struct copy_executor *)self;
     struct device *device = executor->device;
     if (transfer->ordinal >= DEVICE_MAX || transfer->bytes == 0 || !transfer->host ||
         transfer->bytes > transfer->host->bytes)
@@ -45,7 +29,7 @@ static int submit(struct executor *self, struct transfer *transfer)
         return error;
     transfer->result = 0;
     transfer->pieces_left = STARTED;
-    atomic_fetch_add_explicit(&executor->busy, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&executor->row.busy, 1, memory_order_relaxed);
     lock_acquire(&executor->lock);
     LL_PREPEND(executor->started[transfer->ordinal], transfer);
     lock_release(&executor->lock);
@@ -66,14 +50,14 @@ static void batch_wait(struct copy_executor *executor, unsigned ordinal)
     LL_FOREACH_SAFE(batch, transfer, next) {
         transfer->result = error;
         transfer->pieces_left = ENDED;
-        atomic_fetch_sub_explicit(&executor->busy, 1, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&executor->row.busy, 1, memory_order_relaxed);
     }
     pthread_cond_broadcast(&executor->ended);
 }
 
 static int wait_for(struct executor *self, struct transfer *transfer)
 {
-    struct copy_executor *executor = of(self);
+    struct copy_executor *executor = (struct copy_executor *)self;
     lock_acquire(&executor->lock);
     if (transfer->pieces_left == STARTED)
         batch_wait(executor, transfer->ordinal);
@@ -87,8 +71,7 @@ static int wait_for(struct executor *self, struct transfer *transfer)
 void copy_executor_init(struct copy_executor *executor, struct device *device)
 {
     memset(executor, 0, sizeof(*executor));
-    executor->row = (struct executor){
-        .name = "copy", .can = can_run, .busy = count_busy, .submit = submit, .wait = wait_for};
+    executor->row = (struct executor){.ends = {TIER_DEVICE, TIER_HOST}, .submit = submit, .wait = wait_for};
     executor->device = device;
     lock_init(&executor->lock, LOCK_COPY_EXECUTOR);
     pthread_cond_init(&executor->ended, NULL);

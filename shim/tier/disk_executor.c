@@ -11,22 +11,6 @@
 #include "base/private_fds.h"
 #include "tier/disk_state.h"
 
-static struct disk_executor *of(const struct executor *self)
-{
-    return (struct disk_executor *)(uintptr_t)self;
-}
-
-static bool can_run(const struct executor *self, enum tier from, enum tier to)
-{
-    (void)self;
-    return (from == TIER_HOST && to == TIER_DISK) || (from == TIER_DISK && to == TIER_HOST);
-}
-
-static unsigned count_busy(const struct executor *self)
-{
-    return atomic_load_explicit(&of(self)->busy, memory_order_relaxed);
-}
-
 static unsigned pieces_of(const struct transfer *transfer)
 {
     return (unsigned)((transfer->bytes + DISK_PIECE_BYTES - 1) / DISK_PIECE_BYTES);
@@ -43,15 +27,14 @@ static int piece_carry(struct disk *disk, const struct transfer *transfer, unsig
     return disk_read(disk, transfer->slot + at, memory, bytes, bounce);
 }
 
-/* A piece has ended, or will never begin. Wants the lock. Once no piece is left the transfer is its owner's
- * again. */
+/* A piece has ended, or will never begin. Wants the lock. Once no piece is left the transfer is its owner's again. */
 static void piece_end(struct disk_executor *executor, struct transfer *transfer, int error)
 {
     if (error != 0 && transfer->result == 0)
         transfer->result = error;
     if (--transfer->pieces_left > 0)
         return;
-    atomic_fetch_sub_explicit(&executor->busy, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&executor->row.busy, 1, memory_order_relaxed);
     pthread_cond_broadcast(&executor->ended);
 }
 
@@ -93,9 +76,17 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* Without the lock, since a new thread allocates, and that may end up here again. Returns how many there are.
- */
-static unsigned threads_create(struct disk_executor *executor, int *out_error)
+/* Nobody will carry what is queued. Wants the lock. */
+static void queue_fail(struct disk_executor *executor, int error)
+{
+    while (executor->first) {
+        unsigned piece;
+        piece_end(executor, piece_begin(executor, &piece), error);
+    }
+}
+
+/* Without the lock, since a new thread allocates, and that may end up here again. */
+static void threads_start(struct disk_executor *executor)
 {
     unsigned count = 0;
     int error = 0;
@@ -108,23 +99,6 @@ static unsigned threads_create(struct disk_executor *executor, int *out_error)
     while (count < executor->wanted &&
            (error = thread_start(&executor->worker, &executor->thread[count])) == 0)
         count++;
-    *out_error = error;
-    return count;
-}
-
-/* Nobody will carry what is queued. Wants the lock. */
-static void queue_fail(struct disk_executor *executor, int error)
-{
-    while (executor->first) {
-        unsigned piece;
-        piece_end(executor, piece_begin(executor, &piece), error);
-    }
-}
-
-static void threads_start(struct disk_executor *executor)
-{
-    int error;
-    unsigned count = threads_create(executor, &error);
     lock_acquire(&executor->lock);
     executor->thread_count = count;
     if (count == 0) {
@@ -146,12 +120,12 @@ static bool is_sound(const struct transfer *transfer)
 
 static int submit(struct executor *self, struct transfer *transfer)
 {
-    struct disk_executor *executor = of(self);
+    struct disk_executor *executor = (struct disk_executor *)self;
     if (!is_sound(transfer))
         return -EINVAL;
     transfer->result = 0;
     transfer->pieces_left = pieces_of(transfer);
-    atomic_fetch_add_explicit(&executor->busy, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&executor->row.busy, 1, memory_order_relaxed);
     lock_acquire(&executor->lock);
     DL_APPEND(executor->first, transfer);
     bool start = !executor->started;
@@ -166,7 +140,7 @@ static int submit(struct executor *self, struct transfer *transfer)
 
 static int wait_for(struct executor *self, struct transfer *transfer)
 {
-    struct disk_executor *executor = of(self);
+    struct disk_executor *executor = (struct disk_executor *)self;
     lock_acquire(&executor->lock);
     while (transfer->pieces_left > 0)
         lock_wait(&executor->ended, &executor->lock);
@@ -179,8 +153,7 @@ void disk_executor_init(struct disk_executor *executor, struct disk *disk, unsig
 {
     assert(threads >= 1 && threads <= DISK_THREADS_MAX);
     memset(executor, 0, sizeof(*executor));
-    executor->row = (struct executor){
-        .name = "disk", .can = can_run, .busy = count_busy, .submit = submit, .wait = wait_for};
+    executor->row = (struct executor){.ends = {TIER_HOST, TIER_DISK}, .submit = submit, .wait = wait_for};
     executor->disk = disk;
     executor->wanted = threads;
     lock_init(&executor->lock, LOCK_DISK_EXECUTOR);

@@ -2,26 +2,25 @@
 /* executor.c - see executor.h. */
 #include "tier/executor.h"
 
-#include "base/lock.h"
 #include <assert.h>
 #include <errno.h>
 
+static bool carries(const struct executor *executor, enum tier from, enum tier to)
+{
+    return (executor->ends[0] == from && executor->ends[1] == to) ||
+           (executor->ends[0] == to && executor->ends[1] == from);
+}
+
 int executors_submit(struct executors *list, struct transfer *transfer)
 {
+    unsigned least = list->count;
+
     lock_assert_none();
-    int least = -1;
-    unsigned least_busy = 0;
-    for (unsigned i = 0; i < list->count; i++) {
-        const struct executor *row = list->row[i];
-        if (!row->can(row, transfer->from, transfer->to))
-            continue;
-        unsigned busy = row->busy(row);
-        if (least < 0 || busy < least_busy) {
-            least = (int)i;
-            least_busy = busy;
-        }
-    }
-    if (least < 0)
+    for (unsigned i = 0; i < list->count; i++)
+        if (carries(list->row[i], transfer->from, transfer->to) &&
+            (least == list->count || list->row[i]->busy < list->row[least]->busy))
+            least = i;
+    if (least == list->count)
         return -ENOTSUP;
     transfer->executor = least;
     return list->row[least]->submit(list->row[least], transfer);
@@ -30,7 +29,6 @@ int executors_submit(struct executors *list, struct transfer *transfer)
 int executors_wait(struct executors *list, struct transfer *transfer)
 {
     lock_assert_none();
-    assert(transfer->executor >= 0 && (unsigned)transfer->executor < list->count);
-    struct executor *row = list->row[transfer->executor];
-    return row->wait(row, transfer);
+    assert(transfer->executor < list->count);
+    return list->row[transfer->executor]->wait(list->row[transfer->executor], transfer);
 }

@@ -48,14 +48,12 @@ struct transfer {
     /** Executor's own. */
     struct transfer *next, *prev;
     unsigned pieces_left;
-    int executor;
+    unsigned executor;
 };
 
 struct executor {
-    const char *name;
-    bool (*can)(const struct executor *self, enum tier from, enum tier to);
-    /** Transfers submitted and not ended. */
-    unsigned (*busy)(const struct executor *self);
+    enum tier ends[2]; /**< it carries from either to the other */
+    atomic_uint busy;  /**< transfers submitted and not ended */
     /** Start it. 0, or negative errno: nothing was started. */
     int (*submit)(struct executor *self, struct transfer *transfer);
     /** Wait until it has ended; returns its result. */
@@ -68,7 +66,7 @@ struct executors {
     unsigned count;
 };
 
-/** Submit to the least busy that can; -ENOTSUP when none can. */
+/** Submit to the least busy whose ends are the transfer's; -ENOTSUP when there is none. */
 int executors_submit(struct executors *list, struct transfer *transfer);
 int executors_wait(struct executors *list, struct transfer *transfer);
 
@@ -77,7 +75,6 @@ int executors_wait(struct executors *list, struct transfer *transfer);
 struct copy_executor {
     struct executor row; /**< give this to the core's list */
     struct device *device;
-    atomic_uint busy;
     struct lock lock; /**< for all below, and for transfers that have not ended */
     pthread_cond_t ended;
     struct transfer *started[DEVICE_MAX]; /**< of each device, those that no synchronisation covers yet */
@@ -99,8 +96,7 @@ enum {
 struct disk_executor {
     struct executor row; /**< give this to the core's list */
     struct disk *disk;
-    unsigned wanted; /**< threads */
-    atomic_uint busy;
+    unsigned wanted;  /**< threads */
     struct lock lock; /**< for all below, and for transfers that have not ended */
     pthread_cond_t work;
     pthread_cond_t ended;

@@ -40,7 +40,7 @@ static void begin(void)
 
 static void end(void)
 {
-    cr_assert_eq(executor.row.busy(&executor.row), 0);
+    cr_assert_eq(executor.row.busy, 0);
     cr_assert_null(fake_violation(fake));
     copy_executor_finish(&executor);
     fake_destroy(fake);
@@ -61,7 +61,7 @@ Test(copy_executor, copies_out_and_back)
     memset((void *)address[0], 0x31, GRANULE_BYTES);
     struct transfer out = transfer_of(0, TIER_HOST), back = transfer_of(0, TIER_DEVICE);
     cr_assert_eq(executors_submit(&list, &out), 0);
-    cr_assert_eq(executor.row.busy(&executor.row), 1);
+    cr_assert_eq(executor.row.busy, 1);
     cr_assert_eq(executors_wait(&list, &out), 0);
     cr_assert_eq(((const char *)host[0].cpu)[GRANULE_BYTES - 1], 0x31);
     memset((void *)address[0], 0, GRANULE_BYTES);
@@ -100,7 +100,7 @@ Test(copy_executor, copy_that_does_not_start_leaves_the_others_alone)
     fake_fail(fake, FAKE_COPY, 2, 1, -EIO);
     cr_assert_eq(executors_submit(&list, &good), 0);
     cr_assert_eq(executors_submit(&list, &bad), -EIO);
-    cr_assert_eq(executor.row.busy(&executor.row), 1);
+    cr_assert_eq(executor.row.busy, 1);
     cr_assert_eq(executors_wait(&list, &good), 0);
     end();
 }
@@ -173,20 +173,8 @@ Test(copy_executor, two_threads_can_wait_for_one_batch)
 
 struct stub {
     struct executor row;
-    unsigned busy;
     unsigned submitted;
 };
-
-static bool stub_can(const struct executor *self, enum tier from, enum tier to)
-{
-    (void)self;
-    return from == TIER_HOST && to == TIER_DISK;
-}
-
-static unsigned stub_busy(const struct executor *self)
-{
-    return ((const struct stub *)self)->busy;
-}
 
 static int stub_submit(struct executor *self, struct transfer *transfer)
 {
@@ -198,21 +186,23 @@ static int stub_submit(struct executor *self, struct transfer *transfer)
 static int stub_wait(struct executor *self, struct transfer *transfer)
 {
     (void)transfer;
-    return (int)((struct stub *)self)->busy;
+    return (int)self->busy;
 }
 
 Test(executors, least_busy_that_can_gets_the_transfer)
 {
     begin();
-    const struct executor row = {
-        .can = stub_can, .busy = stub_busy, .submit = stub_submit, .wait = stub_wait};
-    struct stub stub[2] = {{.row = row, .busy = 5}, {.row = row, .busy = 3}};
+    struct stub stub[2];
+    for (unsigned i = 0; i < 2; i++)
+        stub[i] = (struct stub){
+            .row = {
+                .ends = {TIER_HOST, TIER_DISK}, .busy = 5 - 2 * i, .submit = stub_submit, .wait = stub_wait}};
     struct executors mixed = {.row = {&executor.row, &stub[0].row, &stub[1].row}, .count = 3};
     struct transfer transfer = {.from = TIER_HOST, .to = TIER_DISK};
     cr_assert_eq(executors_submit(&mixed, &transfer), 0);
     cr_assert_eq(stub[1].submitted, 1);
     cr_assert_eq(executors_wait(&mixed, &transfer), 3);
-    stub[1].busy = 9;
+    stub[1].row.busy = 9;
     cr_assert_eq(executors_submit(&mixed, &transfer), 0);
     cr_assert_eq(stub[0].submitted, 1);
     cr_assert_eq(executors_wait(&mixed, &transfer), 5);
