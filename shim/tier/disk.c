@@ -15,23 +15,14 @@
 #include "tier/device.h"
 #include "tier/disk_state.h"
 
-/* Growing takes time and locks inside the file system: rarely, but never so much that a small user fills the
- * disk. */
+/* Growing takes time and locks inside the file system: rarely, but never so much that a small user fills the disk. */
 #define STEP_LEAST_BYTES ((uint64_t)64 << 20)
 #define STEP_MOST_BYTES  ((uint64_t)256 << 20)
 
 static void dir_reset(struct disk_dir *dir)
 {
-    dir->file = -1;
-    dir->direct_file = -1;
-    dir->apart = false;
-    dir->hold = NULL;
-    atomic_store(&dir->buffered, false);
-    dir->growing = false;
-    dir->grown_bytes = 0;
-    memset(&dir->slots, 0, sizeof(dir->slots));
-    dir->records = NULL;
-    dir->records_bytes = 0;
+    memset(dir, 0, sizeof(*dir));
+    dir->file = dir->direct_file = -1;
 }
 
 void disk_init(struct disk *disk, const struct options *options)
@@ -50,15 +41,14 @@ void disk_init(struct disk *disk, const struct options *options)
 
 static void dir_close(struct disk_dir *dir)
 {
-    if (dir->apart || output_is(dir->file, &dir->identity))
+    if (disk_dir_has(dir, dir->file))
         close(dir->file);
-    if (dir->apart || output_is(dir->direct_file, &dir->identity))
+    if (disk_dir_has(dir, dir->direct_file))
         close(dir->direct_file);
     if (dir->hold)
         munmap(dir->hold, DISK_ALIGN_BYTES);
     dir->hold = NULL;
-    dir->file = -1;
-    dir->direct_file = -1;
+    dir->file = dir->direct_file = -1;
 }
 
 static void close_all(void *arg)
@@ -209,27 +199,22 @@ struct growth {
     int result;
 };
 
-static int lengthen(const struct growth *growth)
-{
-    int file = growth->dir->file, error;
-    off_t from = (off_t)growth->from_bytes, to = (off_t)growth->to_bytes;
-    if (!growth->dir->apart && !output_is(file, &growth->dir->identity))
-        return -EBADF;
-    do {
-        error = growth->disk->fallocate(file, 0, from, to - from);
-    } while (error != 0 && errno == EINTR);
-    if (error == 0)
-        return 0;
-    if (errno != EOPNOTSUPP && errno != ENOSYS)
-        return -errno;
-    /* The disk may then be found full by a write, which is handled there. */
-    return ftruncate(file, to) == 0 ? 0 : -errno;
-}
-
 static void grow(void *arg)
 {
     struct growth *growth = arg;
-    growth->result = lengthen(growth);
+    int file = growth->dir->file, error;
+    off_t from = (off_t)growth->from_bytes, to = (off_t)growth->to_bytes;
+
+    growth->result = -EBADF;
+    if (!disk_dir_has(growth->dir, file))
+        return;
+    do {
+        error = growth->disk->fallocate(file, 0, from, to - from);
+    } while (error != 0 && errno == EINTR);
+    /* The disk may then be found full by a write, which is handled there. */
+    if (error != 0 && (errno == EOPNOTSUPP || errno == ENOSYS))
+        error = ftruncate(file, to);
+    growth->result = error == 0 ? 0 : -errno;
 }
 
 /* Make the file longer and its new part real. Without the lock; `growing` keeps others away. */
@@ -288,9 +273,14 @@ static int dir_take(struct disk *disk, struct disk_dir *dir, uint32_t granules, 
     return 0;
 }
 
+static uint64_t granules_of(uint64_t bytes)
+{
+    return bytes / GRANULE_BYTES + (bytes % GRANULE_BYTES != 0);
+}
+
 int disk_take(struct disk *disk, uint64_t bytes, uint64_t *out_slot)
 {
-    uint64_t granules = bytes / GRANULE_BYTES + (bytes % GRANULE_BYTES != 0);
+    uint64_t granules = granules_of(bytes);
     if (granules == 0 || granules > EXTENT_MAX)
         return -ENOSPC;
     disk_open(disk);
@@ -321,7 +311,7 @@ int disk_take(struct disk *disk, uint64_t bytes, uint64_t *out_slot)
 
 void disk_give(struct disk *disk, uint64_t slot, uint64_t bytes)
 {
-    uint64_t granules = bytes / GRANULE_BYTES + (bytes % GRANULE_BYTES != 0);
+    uint64_t granules = granules_of(bytes);
     struct disk_dir *dir = disk_dir_of(disk, slot);
     lock_acquire(&disk->lock);
     extent_give(&dir->slots, (uint32_t)(disk_offset_of(slot) / GRANULE_BYTES), (uint32_t)granules);

@@ -106,6 +106,13 @@ static inline struct disk_dir *disk_dir_of(struct disk *disk, uint64_t slot)
     return &disk->dir[slot >> DISK_OFFSET_BITS];
 }
 
+/** Is a descriptor of the directory still that file? The program may have closed it, and opened a file of its own under the
+ *  number. */
+static inline bool disk_dir_has(const struct disk_dir *dir, int file)
+{
+    return dir->apart || output_is(file, &dir->identity);
+}
+
 /** May the calling thread read and write there, with its descriptors? */
 static inline bool disk_is_reached(struct disk *disk, uint64_t slot)
 {

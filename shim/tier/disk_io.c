@@ -62,45 +62,40 @@ static int run_direct(const struct piece *piece, int file, struct disk_bounce *b
     return error == -EFAULT ? run_bounced(piece, file, bounce) : error;
 }
 
-/* The program may have closed it, and opened a file of its own under the number. */
-static int usable(const struct disk_dir *dir, int file)
-{
-    return dir->apart || output_is(file, &dir->identity) ? 0 : -EBADF;
-}
-
-static int transfer(const struct piece *piece, struct disk_dir *dir, struct disk_bounce *bounce)
+static int run_in(const struct piece *piece, struct disk_dir *dir, struct disk_bounce *bounce)
 {
     if (dir->direct_file >= 0 && !atomic_load_explicit(&dir->buffered, memory_order_relaxed)) {
-        int error = usable(dir, dir->direct_file);
-        error = error ? error : run_direct(piece, dir->direct_file, bounce);
+        int error =
+            disk_dir_has(dir, dir->direct_file) ? run_direct(piece, dir->direct_file, bounce) : -EBADF;
         if (error != -EINVAL && error != -ENOMEM)
             return error;
         if (error == -EINVAL && !atomic_exchange(&dir->buffered, true))
             log_line(LOG_DEBUG, "direct i/o to the spill file was refused: buffered from now on");
     }
-    int error = usable(dir, dir->file);
-    return error ? error : run(piece, dir->file);
+    return disk_dir_has(dir, dir->file) ? run(piece, dir->file) : -EBADF;
+}
+
+static int transfer(struct disk *disk, uint64_t slot, char *memory, uint64_t bytes, bool writing,
+                    struct disk_bounce *bounce)
+{
+    const struct piece piece = {.disk = disk,
+                                .memory = memory,
+                                .bytes = bytes,
+                                .offset = (off_t)disk_offset_of(slot),
+                                .writing = writing};
+
+    return run_in(&piece, disk_dir_of(disk, slot), bounce);
 }
 
 int disk_write(struct disk *disk, uint64_t slot, const void *memory, uint64_t bytes,
                struct disk_bounce *bounce)
 {
-    struct piece piece = {.disk = disk,
-                          .memory = (char *)(uintptr_t)memory,
-                          .bytes = bytes,
-                          .offset = (off_t)disk_offset_of(slot),
-                          .writing = true};
-    return transfer(&piece, disk_dir_of(disk, slot), bounce);
+    return transfer(disk, slot, (char *)(uintptr_t)memory, bytes, true, bounce);
 }
 
 int disk_read(struct disk *disk, uint64_t slot, void *memory, uint64_t bytes, struct disk_bounce *bounce)
 {
-    struct piece piece = {.disk = disk,
-                          .memory = memory,
-                          .bytes = bytes,
-                          .offset = (off_t)disk_offset_of(slot),
-                          .writing = false};
-    return transfer(&piece, disk_dir_of(disk, slot), bounce);
+    return transfer(disk, slot, memory, bytes, false, bounce);
 }
 
 void disk_bounce_finish(struct disk_bounce *bounce)
