@@ -77,19 +77,32 @@ CUresult ipc_block_export(const struct block_info *block, CUipcMemHandle *out)
     return CUDA_SUCCESS;
 }
 
-/* Map one piece and let its descriptor go. */
-static CUresult map_piece(CUdeviceptr address, const struct ipc_piece *piece)
-{
-    CUmemGenericAllocationHandle handle;
-    CUresult result = real.cuMemImportFromShareableHandle(&handle, (void *)(intptr_t)piece->fd,
-                                                          CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
+/* A block of another process on its way here. */
+struct import {
+    CUdeviceptr address;
+    uint64_t bytes, mapped; /* of all its pieces, and of those that are here */
+    CUresult result;        /* of the driver's calls */
+};
 
+/* Map one piece behind those before it, and let its descriptor go. */
+static int map_piece(const struct ipc_piece *piece, void *arg)
+{
+    struct import *import = arg;
+    CUmemGenericAllocationHandle handle;
+
+    import->result = real.cuMemImportFromShareableHandle(&handle, (void *)(intptr_t)piece->fd,
+                                                         CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
     close(piece->fd);
-    if (result != CUDA_SUCCESS)
-        return result;
-    result = real.cuMemMap(address, piece->bytes, 0, handle, 0);
+    if (import->result != CUDA_SUCCESS)
+        return -EIO;
+    import->result = piece->bytes <= import->bytes - import->mapped
+                         ? real.cuMemMap(import->address + import->mapped, piece->bytes, 0, handle, 0)
+                         : CUDA_ERROR_INVALID_VALUE;
     real.cuMemRelease(handle); /* the mapping holds the memory */
-    return result;
+    if (import->result != CUDA_SUCCESS)
+        return -EIO;
+    import->mapped += piece->bytes;
+    return import->mapped < import->bytes;
 }
 
 static void unmap(CUdeviceptr address, uint64_t bytes)
@@ -99,36 +112,34 @@ static void unmap(CUdeviceptr address, uint64_t bytes)
 }
 
 /* All pieces side by side at a new address, for the current device. */
-static CUresult map_all(const struct ipc_piece *piece, unsigned count, unsigned ordinal,
-                        CUdeviceptr *out_address, uint64_t *out_bytes)
+static CUresult map_all(const struct ipc_name *name, unsigned ordinal, CUdeviceptr *out_address,
+                        uint64_t *out_bytes)
 {
     const CUmemAccessDesc access = {.location = {CU_MEM_LOCATION_TYPE_DEVICE, (int)ordinal},
                                     .flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
-    uint64_t bytes = 0, mapped = 0;
-    CUdeviceptr address = 0;
-    unsigned i = 0;
+    struct import import = {.bytes = (name->bytes + GRANULE_BYTES - 1) / GRANULE_BYTES * GRANULE_BYTES};
+    CUresult result = real.cuMemAddressReserve(&import.address, import.bytes, 0, 0, 0);
 
-    for (unsigned j = 0; j < count; j++)
-        bytes += piece[j].bytes;
-    CUresult result = real.cuMemAddressReserve(&address, bytes, 0, 0, 0);
+    if (result != CUDA_SUCCESS)
+        return result;
+    int error = ipc_import(name, map_piece, &import);
 
-    for (; result == CUDA_SUCCESS && i < count; i++) {
-        result = map_piece(address + mapped, &piece[i]);
-        mapped += result == CUDA_SUCCESS ? piece[i].bytes : 0;
+    result = import.result;
+    if (error && result == CUDA_SUCCESS) {
+        log_line(LOG_WARN, "cuIpcOpenMemHandle: process %d does not hand its block over: %s", (int)name->pid,
+                 strerrordesc_np(-error));
+        result = CUDA_ERROR_INVALID_VALUE;
     }
-    for (; i < count; i++)
-        close(piece[i].fd);
     if (result == CUDA_SUCCESS)
-        result = real.cuMemSetAccess(address, bytes, &access, 1);
+        result = real.cuMemSetAccess(import.address, import.bytes, &access, 1);
     if (result == CUDA_SUCCESS) {
-        *out_address = address;
-        *out_bytes = bytes;
+        *out_address = import.address;
+        *out_bytes = import.bytes;
         return result;
     }
-    if (mapped)
-        real.cuMemUnmap(address, mapped);
-    if (address)
-        real.cuMemAddressFree(address, bytes);
+    if (import.mapped)
+        real.cuMemUnmap(import.address, import.mapped);
+    real.cuMemAddressFree(import.address, import.bytes);
     return result;
 }
 
@@ -161,8 +172,7 @@ static bool open_again(const struct ipc_name *name, CUdeviceptr *out)
 CUresult ipc_block_open(const struct ipc_name *name, CUdeviceptr *out)
 {
     static struct lock opening =
-        LOCK_INIT(LOCK_IPC_OPENING); /* for the list, which is too long for a stack */
-    static struct ipc_piece piece[IPC_PIECES_MAX];
+        LOCK_INIT(LOCK_IPC_OPENING); /* a block that two threads open has one address */
     struct opened record = {.block = name->id, .token = name->token, .opens = 1};
     struct place place;
 
@@ -175,14 +185,8 @@ CUresult ipc_block_open(const struct ipc_name *name, CUdeviceptr *out)
         lock_release(&opening);
         return CUDA_SUCCESS;
     }
-    int count = ipc_import(name, piece, IPC_PIECES_MAX);
-    CUresult result = CUDA_ERROR_INVALID_VALUE;
+    CUresult result = map_all(name, place.ordinal, out, &record.bytes);
 
-    if (count > 0)
-        result = map_all(piece, (unsigned)count, place.ordinal, out, &record.bytes);
-    else
-        log_line(LOG_WARN, "cuIpcOpenMemHandle: process %d does not hand its block over: %s", (int)name->pid,
-                 strerrordesc_np(-count));
     if (result == CUDA_SUCCESS) {
         const struct driver_memory root = {
             .bytes = name->bytes, .class = CLASS_NATIVE, .ordinal = place.ordinal, .context = place.context};

@@ -18,10 +18,12 @@
 #include "base/thread.h"
 
 enum {
-    PATIENCE_MS = 5000 /* for a peer that connects and says nothing */
+    PATIENCE_MS = 5000, /* of an importer, and with peers that say nothing when there is no place for more */
+    DEAF_MS = 100,      /* without a descriptor for one more peer */
+    PEERS_MAX = 64
 };
 
-static const char magic[8] = {'e', 'b', 'b', 't', 'i', 'd', 'e', '1'};
+static const char magic[8] = {'e', 'b', 'b', 't', 'i', 'd', 'e', '2'};
 
 static struct lock lock = LOCK_INIT(LOCK_IPC); /* start and stop */
 static pthread_t thread;
@@ -30,7 +32,12 @@ static uint64_t token;
 static ipc_share_fn share_piece;
 static bool has_exported, has_served;
 
-/* Message with each descriptor; bytes 0: the end, and why in `error`. */
+struct request {
+    struct ipc_name name;
+    uint64_t piece; /* its index */
+};
+
+/* Message with the descriptor; bytes 0: there is none, and why in `error`. */
 struct answer {
     uint64_t bytes;
     int32_t error;
@@ -56,13 +63,6 @@ static bool is_own_user(int fd)
            (peer.uid == geteuid() || peer.uid == 0);
 }
 
-static bool is_ready(int fd, short events)
-{
-    struct pollfd poll_fd = {.fd = fd, .events = events};
-
-    return poll(&poll_fd, 1, PATIENCE_MS) == 1;
-}
-
 /* One answer, with a descriptor when fd is not -1. */
 static bool send_answer(int to, const struct answer *answer, int fd)
 {
@@ -83,7 +83,7 @@ static bool send_answer(int to, const struct answer *answer, int fd)
         header->cmsg_len = CMSG_LEN(sizeof(fd));
         memcpy(CMSG_DATA(header), &fd, sizeof(fd));
     }
-    return is_ready(to, POLLOUT) && sendmsg(to, &message, MSG_NOSIGNAL) == (ssize_t)sizeof(*answer);
+    return sendmsg(to, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof(*answer);
 }
 
 static int receive_answer(int from, struct answer *out, int *out_fd)
@@ -96,8 +96,11 @@ static int receive_answer(int from, struct answer *out, int *out_fd)
     struct msghdr message = {
         .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control.space)};
 
+    struct pollfd answered = {.fd = from, .events = POLLIN};
+
     *out_fd = -1;
-    if (!is_ready(from, POLLIN) || recvmsg(from, &message, MSG_CMSG_CLOEXEC) != (ssize_t)sizeof(*out))
+    if (poll(&answered, 1, PATIENCE_MS) != 1 ||
+        recvmsg(from, &message, MSG_CMSG_CLOEXEC) != (ssize_t)sizeof(*out))
         return -EIO;
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 
@@ -106,44 +109,67 @@ static int receive_answer(int from, struct answer *out, int *out_fd)
     return 0;
 }
 
-static void serve(int peer)
+/* One request of a peer. False: it has gone, or does not keep to the rules. */
+static bool serve(int peer)
 {
-    struct ipc_name name;
-    struct ipc_piece piece;
-    int error = 0;
+    struct request request;
+    struct ipc_piece piece = {.fd = -1};
 
-    if (!is_ready(peer, POLLIN) || recv(peer, &name, sizeof(name), 0) != (ssize_t)sizeof(name))
-        return;
-    error = !is_own_user(peer) || name.token != token ? -EPERM : 0;
-    for (unsigned i = 0; !error && i < IPC_PIECES_MAX; i++) {
-        error = share_piece(&name, i, &piece);
-        if (error)
-            break;
-        const struct answer answer = {.bytes = piece.bytes};
+    if (recv(peer, &request, sizeof(request), MSG_DONTWAIT) != (ssize_t)sizeof(request))
+        return false;
+    int error = !is_own_user(peer) || request.name.token != token ? -EPERM : 0;
 
-        has_served = true;
-        error = send_answer(peer, &answer, piece.fd) ? 0 : -EIO;
-        close(piece.fd);
-    }
-    const struct answer end = {.error = error};
+    if (!error)
+        error = share_piece(&request.name, (unsigned)request.piece, &piece);
+    const struct answer answer = {.bytes = error ? 0 : piece.bytes, .error = error};
+    bool is_sent = send_answer(peer, &answer, error ? -1 : piece.fd);
 
-    send_answer(peer, &end, -1);
+    if (error)
+        return is_sent;
+    has_served = true;
+    close(piece.fd);
+    return is_sent;
+}
+
+/* Serve whoever has said something. With `drop` those who have not are not waited for any longer. */
+static unsigned serve_all(struct pollfd *peer, unsigned count, bool drop)
+{
+    for (unsigned i = count; i-- > 0;)
+        if (peer[i].revents ? !serve(peer[i].fd) : drop) {
+            close(peer[i].fd);
+            peer[i] = peer[--count];
+        }
+    return count;
 }
 
 static void *work(void *unused)
 {
-    int fd = listener;
+    struct pollfd open[1 + PEERS_MAX] = {{.fd = listener}};
+    unsigned peers = 0;
+    bool is_deaf = false;
 
     for (;;) {
-        int peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+        bool is_full = peers == PEERS_MAX;
 
-        if (peer < 0 && errno != EINTR && errno != ECONNABORTED)
-            return unused; /* shut down */
-        if (peer < 0)
+        open[0].events = is_full || is_deaf ? 0 : POLLIN;
+        int ready = poll(open, 1 + peers, is_deaf ? DEAF_MS : is_full ? PATIENCE_MS : -1);
+
+        if (ready < 0)
+            continue; /* a debugger's signal */
+        if (open[0].revents & (POLLHUP | POLLERR | POLLNVAL))
+            break; /* shut down */
+        peers = serve_all(open + 1, peers, is_full && ready == 0);
+        is_deaf = false;
+        if (!(open[0].revents & POLLIN))
             continue;
-        serve(peer);
-        close(peer);
+        int peer = accept4(open[0].fd, NULL, NULL, SOCK_CLOEXEC);
+
+        is_deaf = peer < 0 && errno != EINTR && errno != ECONNABORTED;
+        if (peer >= 0)
+            open[1 + peers++] = (struct pollfd){.fd = peer, .events = POLLIN};
     }
+    serve_all(open + 1, peers, true);
+    return unused;
 }
 
 /* lock held. */
@@ -206,41 +232,47 @@ static int connect_to(const struct ipc_name *name)
 
     if (fd < 0)
         return -errno;
-    if (connect(fd, (struct sockaddr *)&address, length) == 0 &&
-        send(fd, name, sizeof(*name), MSG_NOSIGNAL) == (ssize_t)sizeof(*name))
+    if (connect(fd, (struct sockaddr *)&address, length) == 0)
         return fd;
     close(fd);
     return -ECONNREFUSED;
 }
 
-int ipc_import(const struct ipc_name *name, struct ipc_piece *out, unsigned room)
+/* Ask for one piece. */
+static int ask(int fd, const struct request *request, struct ipc_piece *out)
 {
-    unsigned count = 0;
-    int error = 0;
+    struct answer answer;
+
+    if (send(fd, request, sizeof(*request), MSG_NOSIGNAL) != (ssize_t)sizeof(*request))
+        return -EIO;
+    int error = receive_answer(fd, &answer, &out->fd);
+
+    if (!error && answer.error < 0)
+        error = answer.error;
+    if (!error && (out->fd < 0 || !answer.bytes))
+        error = -EIO; /* no descriptor was left for it here, say */
+    if (error && out->fd >= 0)
+        close(out->fd);
+    out->bytes = answer.bytes;
+    return error;
+}
+
+int ipc_import(const struct ipc_name *name, ipc_take_fn take, void *arg)
+{
+    struct request request = {.name = *name};
+    struct ipc_piece piece;
+    int more = 1;
     int fd = connect_to(name);
 
     if (fd < 0)
         return fd;
-    while (!error) {
-        struct answer answer;
-        int piece;
+    for (; more > 0; request.piece++) {
+        int error = ask(fd, &request, &piece);
 
-        error = receive_answer(fd, &answer, &piece);
-        if (!error && !answer.bytes) {
-            error = count && answer.error == -ENOENT ? 0 : answer.error;
-            break;
-        }
-        if (!error && (piece < 0 || count == room))
-            error = piece < 0 ? -EIO : -ENOMEM;
-        if (!error)
-            out[count++] = (struct ipc_piece){answer.bytes, piece};
-        else if (piece >= 0)
-            close(piece);
+        more = error ? error : take(&piece, arg);
     }
     close(fd);
-    while (error && count)
-        close(out[--count].fd);
-    return error ? error : (int)count;
+    return more;
 }
 
 bool ipc_was_in_vain(void)

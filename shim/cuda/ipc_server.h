@@ -3,9 +3,10 @@
  * ipc_server.h - blocks for other processes that this library is preloaded into: names that fit a CUipcMemHandle, a thread
  * that serves whoever holds one, and the other end of that.
  *
- * Shape    an abstract socket per exporting process; the exporter answers a name with a descriptor for each piece of
- *          the block. Only processes of the same user are answered, and only those that know the random number in the
- *          name.
+ * Shape    an abstract socket per exporting process; an importer asks for one piece of a block after the other, and has
+ *          used up each before it asks for the next: neither side ever holds more than one descriptor, however many
+ *          pieces there are, and nobody waits for the slowest. Only processes of the same user are answered, and only
+ *          those that know the random number in the name.
  * Threads  any. The thread is there from the first export until ipc_stop; it calls only what it is given.
  */
 #ifndef EBB_IPC_SERVER_H
@@ -15,8 +16,7 @@
 #include <stdint.h>
 
 enum {
-    IPC_NAME_BYTES = 64, /**< CU_IPC_HANDLE_SIZE */
-    IPC_PIECES_MAX = 4096
+    IPC_NAME_BYTES = 64 /**< CU_IPC_HANDLE_SIZE */
 };
 
 /** Contents of a handle. */
@@ -44,12 +44,16 @@ int ipc_export(uint64_t address, uint64_t id, uint64_t bytes, ipc_share_fn share
 /** True for a name of ours, of whatever process. */
 bool ipc_is_name(const void *handle, struct ipc_name *out);
 
+/** Uses up a piece, its descriptor included. 1: the next one is wanted; 0: that was the last; or a negative errno. */
+typedef int (*ipc_take_fn)(const struct ipc_piece *piece, void *arg);
+
 /**
- * Ask the exporter for the pieces, in order; the caller closes them.
+ * Ask the exporter for the pieces, in order.
  *
- * Returns  how many; -ECONNREFUSED nobody answers, -ENOENT the block is gone, -EPERM another user, -ENOMEM, -EIO
+ * Returns  0; what `take` returned; -ECONNREFUSED nobody answers, -ENOENT the block is gone or has no more pieces, -EPERM
+ *          another user, -EIO
  */
-int ipc_import(const struct ipc_name *name, struct ipc_piece *out, unsigned room);
+int ipc_import(const struct ipc_name *name, ipc_take_fn take, void *arg);
 
 /** True when blocks were exported and nobody ever asked for one. */
 bool ipc_was_in_vain(void);

@@ -4,6 +4,11 @@
 #include "../world.h"
 
 #include <cuda_runtime_api.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -205,6 +210,106 @@ Test(ipc, a_guessed_handle_opens_nothing)
     OK(cuMemAlloc(&block, BLOCK_BYTES));
     OK(cuIpcGetMemHandle(&handle, block));
     handle.reserved[16] = (char)(handle.reserved[16] + 1); /* of the random number */
+    say(peers.to_child[1], &handle, sizeof handle);
+    peers_end(&peers);
+    OK(cuMemFree(block));
+    world_end(&world);
+}
+
+/* From here on this process has `count` more descriptors and no other. */
+static void descriptors_left(unsigned count)
+{
+    int free_one[8];
+    struct rlimit limit;
+
+    DEMAND(count <= 8 && getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    for (unsigned i = 0; i < count; i++)
+        free_one[i] = dup(0);
+    limit.rlim_cur = (rlim_t)free_one[count - 1] + 1;
+    for (unsigned i = 0; i < count; i++)
+        close(free_one[i]);
+    DEMAND(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
+static void import_large(const struct peers *peers)
+{
+    struct world world = world_make();
+    CUipcMemHandle handle;
+    CUdeviceptr block;
+
+    (void)world;
+    descriptors_left(4);
+    hear(peers->to_child[0], &handle, sizeof handle);
+    DEMAND(cuIpcOpenMemHandle(&block, handle, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS) == CUDA_SUCCESS);
+    DEMAND(all_are(block, 14 * MIB / sizeof(float), 1));
+    DEMAND(cuIpcCloseMemHandle(block) == CUDA_SUCCESS);
+    _exit(0);
+}
+
+Test(ipc, a_block_of_more_pieces_than_descriptors_is_shared)
+{
+    struct peers peers = peers_start();
+    CUipcMemHandle handle;
+    CUdeviceptr block;
+
+    if (!peers.child)
+        import_large(&peers);
+    struct world world = world_make();
+
+    OK(cuMemAlloc(&block, 14 * MIB)); /* in pieces of 2 MiB */
+    OK(cuMemsetD32(block, bits_of(1), 14 * MIB / sizeof(float)));
+    OK(cuCtxSynchronize());
+    descriptors_left(4);
+    OK(cuIpcGetMemHandle(&handle, block));
+    say(peers.to_child[1], &handle, sizeof handle);
+    peers_end(&peers);
+    OK(cuMemFree(block));
+    world_end(&world);
+}
+
+/* Connect to the process that a handle is of, as the head of shim/cuda/ipc_server.h has it, and be silent. */
+static void connect_only(const CUipcMemHandle *handle)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    unsigned long long token;
+    int32_t pid;
+
+    memcpy(&pid, handle->reserved + 8, sizeof pid);
+    memcpy(&token, handle->reserved + 16, sizeof token);
+    int length = snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "ebbtide-%d-%llx", pid, token);
+
+    DEMAND(connect(fd, (struct sockaddr *)&address,
+                   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1) + (socklen_t)length) == 0);
+}
+
+static void import_behind_the_silent(const struct peers *peers)
+{
+    struct world world = world_make();
+    CUipcMemHandle handle;
+    CUdeviceptr block;
+
+    (void)world;
+    hear(peers->to_child[0], &handle, sizeof handle);
+    for (unsigned i = 0; i < 3; i++)
+        connect_only(&handle);
+    DEMAND(cuIpcOpenMemHandle(&block, handle, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS) == CUDA_SUCCESS);
+    DEMAND(cuIpcCloseMemHandle(block) == CUDA_SUCCESS);
+    _exit(0);
+}
+
+Test(ipc, those_who_connect_and_say_nothing_hold_nobody_up)
+{
+    struct peers peers = peers_start();
+    CUipcMemHandle handle;
+    CUdeviceptr block;
+
+    if (!peers.child)
+        import_behind_the_silent(&peers);
+    struct world world = world_make();
+
+    OK(cuMemAlloc(&block, BLOCK_BYTES));
+    OK(cuIpcGetMemHandle(&handle, block));
     say(peers.to_child[1], &handle, sizeof handle);
     peers_end(&peers);
     OK(cuMemFree(block));

@@ -10,11 +10,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
     PLACE_SHIFT = 47,
-    IMPORTS_MAX = 1024
+    IMPORTS_MAX = 64
 };
 #define FILE_BYTES ((size_t)1 << 46)
 
@@ -57,34 +58,57 @@ CUresult device_start(void)
     return CUDA_SUCCESS;
 }
 
-/* Files of other processes; their numbers follow those of ours. 0: free. */
-static int imported[IMPORTS_MAX];
+/* Files of other processes; their numbers follow those of ours. One is open once, whatever number of places lie in it:
+ * on hardware what was imported needs no descriptor any more. */
+static struct import {
+    int fd;
+    size_t places; /* 0: the entry is free */
+} imports[IMPORTS_MAX];
 
-static int *import_of(uint64_t place)
+static struct import *import_of(uint64_t place)
 {
-    return &imported[(place >> PLACE_SHIFT) - 1 - (DEVICES_MAX + 1)];
+    return &imports[(place >> PLACE_SHIFT) - 1 - (DEVICES_MAX + 1)];
 }
 
 int place_file(uint64_t place)
 {
-    return (place >> PLACE_SHIFT) - 1 > DEVICES_MAX ? *import_of(place)
+    return (place >> PLACE_SHIFT) - 1 > DEVICES_MAX ? import_of(place)->fd
                                                     : files[(place >> PLACE_SHIFT) - 1].fd;
+}
+
+static bool is_same_file(int fd, int other)
+{
+    struct stat a, b;
+
+    return fstat(fd, &a) == 0 && fstat(other, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
 uint64_t place_import(int fd, size_t offset)
 {
-    for (uint64_t i = 0; i < IMPORTS_MAX; i++)
-        if (!imported[i]) {
-            imported[i] = fd;
-            return (i + DEVICES_MAX + 2) << PLACE_SHIFT | offset;
+    struct import *found = NULL;
+
+    for (struct import *import = imports; import < imports + IMPORTS_MAX; import++) {
+        if (import->places && is_same_file(fd, import->fd)) {
+            close(fd);
+            found = import;
+            break;
         }
-    return 0;
+        if (!import->places && !found)
+            found = import;
+    }
+    if (!found)
+        return 0;
+    if (!found->places++)
+        found->fd = fd;
+    return (uint64_t)(found - imports + DEVICES_MAX + 2) << PLACE_SHIFT | offset;
 }
 
 void place_forget(uint64_t place)
 {
-    close(*import_of(place));
-    *import_of(place) = 0;
+    struct import *import = import_of(place);
+
+    if (--import->places == 0)
+        close(import->fd);
 }
 
 size_t place_offset(uint64_t place)

@@ -108,11 +108,10 @@ void place_give(size_t bytes, uint64_t place);
 int place_file(uint64_t place);
 size_t place_offset(uint64_t place);
 
-/* A place in a file of another process, of which this process has a descriptor from now on. 0 when there are too
- * many. */
+/* A place in a file of another process, whose descriptor is ours from now on. 0 when there are too many files. */
 uint64_t place_import(int fd, size_t offset);
 
-/* The end of what place_import gave: closes the descriptor. */
+/* The end of what place_import gave: the file closes with the last place in it. */
 void place_forget(uint64_t place);
 
 /* Makes put-aside holes; called by sim_unlock after the lock has been released. */
