@@ -67,10 +67,11 @@ static bool is_vain(uint32_t devices, uint64_t limit_ms)
 {
     bool vain = false;
 
-    for (unsigned i = 0; i < core.device->count; i++) {
+    for (; devices; devices &= devices - 1) {
+        unsigned i = (unsigned)__builtin_ctz(devices);
         _Atomic uint64_t *waited_ms = &core.devices[i].waited_ms;
 
-        if (!(devices >> i & 1) || !atomic_load(waited_ms))
+        if (!atomic_load(waited_ms))
             continue;
         if (core.device->rested(core.device, i))
             atomic_store(waited_ms, 0);

@@ -25,6 +25,7 @@
 #include "tier/device.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -126,7 +127,7 @@ struct fake_device {
 
     /* ---- its own ---- */
     pthread_mutex_t lock;
-    uint64_t clock_ns;
+    _Atomic uint64_t clock_ns;
     struct fake_config config;
     struct fake_failure failure[FAKE_CALLS];
     int file;

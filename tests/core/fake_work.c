@@ -302,8 +302,5 @@ void fake_advance(struct fake_device *fake, uint64_t ns)
 
 uint64_t fake_now_ns(struct fake_device *fake)
 {
-    pthread_mutex_lock(&fake->lock);
-    uint64_t now_ns = fake->clock_ns;
-    pthread_mutex_unlock(&fake->lock);
-    return now_ns;
+    return atomic_load(&fake->clock_ns); /* as cheap as a real one, which is read where no lock is taken */
 }
