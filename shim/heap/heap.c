@@ -9,9 +9,7 @@
 #include "base/cancel_guard.h"
 #include "base/lock.h"
 #include "engine/core.h"
-#include "heap/heap_pool.h"
-#include "heap/heap_recall.h"
-#include "heap/heap_room.h"
+#include "heap/heap_state.h"
 #include "ledger/shrink.h"
 
 /* A thread's unused credit, and what is not worth giving back. */

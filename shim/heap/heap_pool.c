@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* heap_pool.c - see heap_pool.h. */
-#include "heap/heap_pool.h"
+/* heap_pool.c - see heap_state.h. */
+#include "heap/heap_state.h"
 
 #include <stdatomic.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* heap_recall.c - see heap_recall.h. */
-#include "heap/heap_recall.h"
+/* heap_recall.c - see heap_state.h. */
+#include "heap/heap_state.h"
 
 #include <linux/membarrier.h>
 #include <sched.h>

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* heap_room.c - see heap_room.h. */
-#include "heap/heap_room.h"
+/* heap_room.c - see heap_state.h. */
+#include "heap/heap_state.h"
 
 #include <stdatomic.h>
-#include <stddef.h>
 
 #include "base/log.h"
 #include "base/private_fds.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_heap_room.c - the heap gets room in the host's budget before it is refused. */
-#include "heap/heap_room.h"
+#include "heap/heap_state.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>
