@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * jemalloc_api.c - jemalloc's own API, from the copy that serves malloc: a program that is linked to libjemalloc must not
- * end up with two heaps. The prototypes are those of jemalloc(3). What is left to
- * libjemalloc altogether (malloc_next.h) has its objects there.
+ * end up with two heaps. The prototypes are those of jemalloc(3), whose header has them under our copy's names. What is left
+ * to libjemalloc altogether (malloc_next.h) has its objects there.
  */
 #include "base/compiler.h"
 #include "heap/malloc_next.h"
 #include "heap/malloc_thread.h"
 
 #include <string.h>
+
+#pragma GCC diagnostic ignored "-Wmissing-prototypes"
 
 /* A program that is left to its own jemalloc: that has the object, or is to have it. */
 static bool is_next(void)
@@ -27,7 +29,6 @@ static bool admit(struct heap_account *account, size_t bytes)
     return bytes && heap_take(account, bytes);
 }
 
-EXPORT void *mallocx(size_t bytes, int flags);
 EXPORT void *mallocx(size_t bytes, int flags)
 {
     struct heap_account *account;
@@ -44,79 +45,6 @@ EXPORT void *mallocx(size_t bytes, int flags)
             ;
     malloc_end(account, false);
     return malloc_adopted(memory, class_bytes);
-}
-
-EXPORT void dallocx(void *memory, int flags);
-
-/* A part of a host block that is away comes back for the copy, and goes with the old object. */
-static void *move_blocks(void *memory, size_t old_bytes, size_t bytes, int flags)
-{
-    void *moved = mallocx(bytes, flags);
-
-    if (moved) {
-        memcpy(moved, memory, old_bytes < bytes ? old_bytes : bytes);
-        dallocx(memory, flags);
-    }
-    return moved;
-}
-
-EXPORT void *rallocx(void *memory, size_t bytes, int flags);
-EXPORT void *rallocx(void *memory, size_t bytes, int flags)
-{
-    size_t old_bytes = malloc_size(memory), class_bytes;
-    struct heap_account *account;
-    void *moved = NULL;
-    bool purged = false;
-
-    if (is_of_next(memory))
-        return malloc_next.rallocx(memory, bytes, flags);
-    if (malloc_may_hold_blocks(old_bytes))
-        return move_blocks(memory, old_bytes, bytes, flags);
-    account = malloc_begin();
-    class_bytes = je_nallocx(bytes, flags);
-    if (admit(account, class_bytes))
-        while (!(moved = je_rallocx(memory, bytes, flags)) && malloc_purge(&purged))
-            ;
-    malloc_end(account, true);
-    return malloc_adopted(moved, class_bytes);
-}
-
-EXPORT size_t xallocx(void *memory, size_t bytes, size_t extra, int flags);
-EXPORT size_t xallocx(void *memory, size_t bytes, size_t extra, int flags)
-{
-    size_t most = bytes + extra < bytes ? SIZE_MAX : bytes + extra, got = malloc_size(memory);
-    struct heap_account *account;
-
-    if (is_of_next(memory))
-        return malloc_next.xallocx(memory, bytes, extra, flags);
-    if (malloc_may_hold_blocks(got))
-        return got;
-    account = malloc_begin();
-    most = most > SC_LARGE_MAXCLASS ? SC_LARGE_MAXCLASS : most;
-    got = admit(account, je_nallocx(most, flags)) ? je_xallocx(memory, bytes, extra, flags)
-                                                  : je_sallocx(memory, flags);
-    malloc_end(account, true);
-    return got;
-}
-
-EXPORT size_t sallocx(const void *memory, int flags);
-EXPORT size_t sallocx(const void *memory, int flags)
-{
-    return is_of_next(memory) ? malloc_next.sallocx(memory, flags) : malloc_size(memory);
-}
-
-EXPORT size_t nallocx(size_t bytes, int flags);
-EXPORT size_t nallocx(size_t bytes, int flags)
-{
-    struct heap_account *account;
-    size_t class_bytes;
-
-    if (is_next())
-        return malloc_next.nallocx(bytes, flags);
-    account = malloc_begin();
-    class_bytes = je_nallocx(bytes, flags);
-    malloc_end(account, false);
-    return class_bytes;
 }
 
 /* The end of the object, and of its host blocks. */
@@ -143,7 +71,73 @@ EXPORT void dallocx(void *memory, int flags)
     malloc_end(account, true);
 }
 
-EXPORT void sdallocx(void *memory, size_t bytes, int flags);
+/* A part of a host block that is away comes back for the copy, and goes with the old object. */
+static void *move_blocks(void *memory, size_t old_bytes, size_t bytes, int flags)
+{
+    void *moved = mallocx(bytes, flags);
+
+    if (moved) {
+        memcpy(moved, memory, old_bytes < bytes ? old_bytes : bytes);
+        dallocx(memory, flags);
+    }
+    return moved;
+}
+
+EXPORT void *rallocx(void *memory, size_t bytes, int flags)
+{
+    size_t old_bytes = malloc_size(memory), class_bytes;
+    struct heap_account *account;
+    void *moved = NULL;
+    bool purged = false;
+
+    if (is_of_next(memory))
+        return malloc_next.rallocx(memory, bytes, flags);
+    if (malloc_may_hold_blocks(old_bytes))
+        return move_blocks(memory, old_bytes, bytes, flags);
+    account = malloc_begin();
+    class_bytes = je_nallocx(bytes, flags);
+    if (admit(account, class_bytes))
+        while (!(moved = je_rallocx(memory, bytes, flags)) && malloc_purge(&purged))
+            ;
+    malloc_end(account, true);
+    return malloc_adopted(moved, class_bytes);
+}
+
+EXPORT size_t xallocx(void *memory, size_t bytes, size_t extra, int flags)
+{
+    size_t most = bytes + extra < bytes ? SIZE_MAX : bytes + extra, got = malloc_size(memory);
+    struct heap_account *account;
+
+    if (is_of_next(memory))
+        return malloc_next.xallocx(memory, bytes, extra, flags);
+    if (malloc_may_hold_blocks(got))
+        return got;
+    account = malloc_begin();
+    most = most > SC_LARGE_MAXCLASS ? SC_LARGE_MAXCLASS : most;
+    got = admit(account, je_nallocx(most, flags)) ? je_xallocx(memory, bytes, extra, flags)
+                                                  : je_sallocx(memory, flags);
+    malloc_end(account, true);
+    return got;
+}
+
+EXPORT size_t sallocx(const void *memory, int flags)
+{
+    return is_of_next(memory) ? malloc_next.sallocx(memory, flags) : malloc_size(memory);
+}
+
+EXPORT size_t nallocx(size_t bytes, int flags)
+{
+    struct heap_account *account;
+    size_t class_bytes;
+
+    if (is_next())
+        return malloc_next.nallocx(bytes, flags);
+    account = malloc_begin();
+    class_bytes = je_nallocx(bytes, flags);
+    malloc_end(account, false);
+    return class_bytes;
+}
+
 EXPORT void sdallocx(void *memory, size_t bytes, int flags)
 {
     struct heap_account *account;
@@ -163,7 +157,6 @@ static void chosen(const void *new)
     malloc_thread()->is_personal |= new != NULL;
 }
 
-EXPORT int mallctl(const char *name, void *old, size_t *old_bytes, void *new, size_t new_bytes);
 EXPORT int mallctl(const char *name, void *old, size_t *old_bytes, void *new, size_t new_bytes)
 {
     struct heap_account *account;
@@ -178,7 +171,6 @@ EXPORT int mallctl(const char *name, void *old, size_t *old_bytes, void *new, si
     return error;
 }
 
-EXPORT int mallctlnametomib(const char *name, size_t *mib, size_t *length);
 EXPORT int mallctlnametomib(const char *name, size_t *mib, size_t *length)
 {
     struct heap_account *account;
@@ -192,8 +184,6 @@ EXPORT int mallctlnametomib(const char *name, size_t *mib, size_t *length)
     return error;
 }
 
-EXPORT int mallctlbymib(const size_t *mib, size_t length, void *old, size_t *old_bytes, void *new,
-                        size_t new_bytes);
 EXPORT int mallctlbymib(const size_t *mib, size_t length, void *old, size_t *old_bytes, void *new,
                         size_t new_bytes)
 {
@@ -209,7 +199,6 @@ EXPORT int mallctlbymib(const size_t *mib, size_t length, void *old, size_t *old
     return error;
 }
 
-EXPORT void malloc_stats_print(void (*write)(void *, const char *), void *arg, const char *options);
 EXPORT void malloc_stats_print(void (*write)(void *, const char *), void *arg, const char *options)
 {
     struct heap_account *account;
