@@ -2,7 +2,7 @@
 /*
  * malloc_grow.c - objects that realloc makes larger.
  *
- * A text that grows step by step would be copied at each step. So one that grows again (malloc_grow.h) gets an object for
+ * A text that grows step by step would be copied at each step. So one that grows again (malloc_thread.h) gets an object for
  * twice as much, out of credit that the thread has anyway: another does without, and near the budget all do. A large one
  * that has to move all the same goes where ROOM_TIMES its pages lie free, and takes them by and by as long as nobody else
  * does.
@@ -117,6 +117,6 @@ void *malloc_grow(void *memory, size_t old_bytes, size_t bytes)
                                           : malloc_move(memory, old_bytes, bytes);
     }
     if (moved && malloc_has_thread())
-        grown_set(&malloc_thread()->grown, moved, malloc_class_bytes(more_bytes), bytes);
+        *malloc_grown(moved) = (struct grown){moved, malloc_class_bytes(more_bytes), bytes};
     return moved;
 }

@@ -11,7 +11,7 @@
 #include <dlfcn.h>
 
 /* jemalloc's settings. A thread's cache begins with begin_cache, since it costs a short thread more than it saves; the
- * rest keeps freed memory near the thread that freed it. Large objects are kept by malloc_keep.h, and
+ * rest keeps freed memory near the thread that freed it. Large objects are kept by malloc_thread.h, and
  * the ledger knows of them. */
 const char *je_malloc_conf =
     "tcache:false,tcache_max:16384,slab_sizes:512-4096:32,tcache_nslots_small_max:2000,"

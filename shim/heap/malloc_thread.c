@@ -64,8 +64,8 @@ static void clear(struct malloc_thread *thread)
 {
     memcpy(&thread->tsd, &tsd_tls, sizeof(thread->tsd));
     memset(&thread->account, 0, sizeof(thread->account));
-    keep_init(&thread->kept);
-    grown_init(&thread->grown);
+    memset(&thread->kept, 0, offsetof(struct kept, object));
+    memset(thread->grown, 0, sizeof(thread->grown));
     thread->earned_bytes = 0;
     thread->joined = thread->is_personal = false;
 }

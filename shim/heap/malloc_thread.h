@@ -7,20 +7,39 @@
  * Parked   a few sets of ended threads wait whole, with what their caches keep, for threads that begin: many short ones
  *          cost little then. Their counters begin at 0 again, as programs that ask for thread.allocated expect. They hold
  *          no unused credit.
+ * Kept     large objects that the thread has freed, for its next requests of the same class, from 16 KiB to 4 MiB: they
+ *          count as freed by the program.
+ * Grown    objects that realloc made larger a short while ago: texts and tables that are being written. One that grows
+ *          again gets room for twice as much, and stays where it is until that is used up; one that grows once, or never,
+ *          pays nothing for it. One that was freed since may be remembered still: what follows from that is only how much
+ *          room the next object of this size at this address gets.
  * Memory   64 KiB of mmap's at a time, used again; the first thread's lies in the library.
  */
 #ifndef EBB_MALLOC_THREAD_H
 #define EBB_MALLOC_THREAD_H
 
-#include "heap/malloc_grow.h"
-#include "heap/malloc_keep.h"
 #include "heap/malloc_state.h"
+
+enum {
+    KEEP_CLASSES = 33,
+    KEEP_DEPTH = 16, /**< objects of a class */
+    KEEP_BYTES_MOST = 16 << 20,
+    GROWN_MOST = 8
+};
 
 struct malloc_thread {
     tsd_t tsd; /**< first: malloc_tsd points to it */
     struct heap_account account;
-    struct kept kept;
-    struct grown grown;
+    struct kept {
+        uint64_t bytes;
+        bool is_dropped; /**< the memory of all that it has was given back, and nothing came since */
+        uint8_t count[KEEP_CLASSES];
+        void *object[KEEP_CLASSES][KEEP_DEPTH];
+    } kept;
+    struct grown {
+        const void *memory;
+        size_t usable_bytes, bytes; /**< `bytes`: that were asked for when it grew */
+    } grown[GROWN_MOST];
     /** Towards a cache: what threads before this one allocated with it, and each call. */
     uint64_t earned_bytes;
     bool joined; /**< the account is */
@@ -41,10 +60,40 @@ static inline bool malloc_has_thread(void)
     return malloc_tsd != &tsd_tls && malloc_thread()->joined;
 }
 
+/** NULL when there is none of this class. */
+static inline void *keep_take(struct kept *kept, unsigned class, uint64_t bytes)
+{
+    if (!kept->count[class])
+        return NULL;
+    kept->bytes -= bytes;
+    return kept->object[class][--kept->count[class]];
+}
+
+/** False when there is no room. */
+static inline bool keep_put(struct kept *kept, unsigned class, uint64_t bytes, void *object)
+{
+    if (kept->count[class] == KEEP_DEPTH || kept->bytes + bytes > KEEP_BYTES_MOST)
+        return false;
+    kept->bytes += bytes;
+    kept->is_dropped = false;
+    kept->object[class][kept->count[class]++] = object;
+    return true;
+}
+
+/** Where this thread remembers that an object grew. After malloc_has_thread. */
+static inline struct grown *malloc_grown(const void *memory)
+{
+    uintptr_t address = (uintptr_t)memory;
+
+    return &malloc_thread()->grown[(address >> 4 ^ address >> 7 ^ address >> 12) % GROWN_MOST];
+}
+
 /** Does realloc to so many bytes go on with what made the object of `old_bytes` usable ones grow before? */
 static inline bool malloc_has_grown(const void *memory, size_t old_bytes, size_t bytes)
 {
-    return malloc_has_thread() && grown_bytes(&malloc_thread()->grown, memory, old_bytes) <= bytes;
+    const struct grown *grown = malloc_has_thread() ? malloc_grown(memory) : NULL;
+
+    return grown && grown->memory == memory && grown->usable_bytes == old_bytes && grown->bytes <= bytes;
 }
 
 /** Around every use of jemalloc but the fast paths: gives the account of the thread, or that of all ended ones. */
