@@ -1,15 +1,381 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pause.c - see pause.h. */
+/*
+ * pause.c - see pause.h.
+ *
+ * A pause does three things, each to a batch of steps: plan, copy with one wait, remap, commit. A step that fails is
+ * rolled back and does not count; others of its batch are not affected. For all of them the gate is closed and the
+ * devices are drained.
+ */
 #include "engine/pause.h"
+
+#include <errno.h>
+#include <stddef.h>
 
 #include "base/log.h"
 #include "engine/drain.h"
 #include "engine/gate.h"
-#include "engine/pause_step.h"
+#include "engine/pick.h"
+#include "engine/remap.h"
 #include "engine/scan.h"
+#include "engine/step.h"
 #include "ledger/busy.h"
+#include "ledger/copies.h"
 #include "ledger/headroom.h"
-#include "ledger/state.h"
+#include "ledger/movable.h"
+
+enum {
+    PAUSE_STEP_MAX = 256
+};
+
+/* The batch that is at work. */
+static struct step steps[PAUSE_STEP_MAX];
+
+/* The question that a choice of blocks answers. */
+struct question {
+    const struct pause_plan *plan;
+    bool proven; /* a scan has found every pointer */
+};
+
+/* Under the lock: is the block one of those that may leave by the plan? */
+static bool is_meant(const struct pause_plan *plan, uint32_t first)
+{
+    if (plan->only && *plan->only != first)
+        return false;
+    return !plan->only_registered || core.blocks.block[first].flags & BLOCK_REGISTERED;
+}
+
+static int replace(const struct step *step, uint64_t from, uint64_t to)
+{
+    return backing_replace(step_ordinal(step), step_address(step), step_bytes(step), from, to);
+}
+
+/* ---- device to host, mapped or not, or dropped where an equal copy is on disk --------------------------------- */
+
+static uint64_t resident_bytes(uint32_t first, void *arg)
+{
+    const struct question *question = arg;
+
+    if (core.blocks.block[first].ordinal != question->plan->ordinal || !is_meant(question->plan, first) ||
+        !movable_may_evict(first, question->proven))
+        return 0;
+    return chunks_bytes(&core.blocks, first, CHUNKS(CHUNK_RESIDENT));
+}
+
+static uint32_t chunks_of(uint32_t first)
+{
+    const struct block *block = &core.blocks.block[first];
+
+    return (block->granules + block->chunk_granules - 1) / block->chunk_granules;
+}
+
+/* A registered block leaves as a whole, unless it has more chunks than a batch has steps. */
+static bool leaves_whole(const struct pause_plan *plan, uint32_t first)
+{
+    return !plan->in_parts && core.blocks.block[first].flags & BLOCK_REGISTERED &&
+           chunks_of(first) <= PAUSE_STEP_MAX;
+}
+
+static bool stays_unmapped(uint32_t first, bool proven)
+{
+    if (!movable_may_unmap(first, proven))
+        return false;
+    return !core.mapped || core.blocks.block[first].flags & BLOCK_REGISTERED ||
+           core.options->disk == DISK_ALWAYS || proven;
+}
+
+struct pause_estimate pause_evictable(const struct pause_plan *plan)
+{
+    struct question question = {plan, true};
+    struct pause_estimate estimate = {0};
+    const uint32_t *list;
+    uint32_t blocks;
+
+    lock_acquire(&core.lock);
+    blocks = pick_blocks(plan->evict_bytes, plan->newest, resident_bytes, &question, &list);
+    for (uint32_t i = 0; i < blocks && estimate.bytes < plan->evict_bytes; i++) {
+        uint64_t all = resident_bytes(list[i], &question), left = plan->evict_bytes - estimate.bytes;
+
+        all = leaves_whole(plan, list[i]) || all < left ? all : left;
+        estimate.bytes += all;
+        if (!block_reloadable(&core.blocks, list[i]))
+            estimate.save_bytes += all;
+    }
+    lock_release(&core.lock);
+    return estimate;
+}
+
+/* Bytes of the chunk that are on disk or in host memory, too. */
+static bool has_copy(const struct step *step, uint64_t epoch, bool proven)
+{
+    const struct chunk *chunk = step_chunk(step);
+
+    if (step_registered(step)) /* the program's word counts, and nothing else */
+        return chunk->copied || (step->reloadable && !core_places());
+    return chunk->slot != SLOT_NONE && chunk->slot_epoch == epoch && movable_may_unmap(step->first, proven);
+}
+
+/* Under the lock: how chunks of one block leave, and whether any of them is saved. */
+static void describe(struct step *list, uint32_t count, bool whole, bool proven)
+{
+    uint64_t epoch = gate_writes();
+    bool saves = false;
+
+    for (uint32_t i = 0; i < count; i++) {
+        list[i].unmap = stays_unmapped(list[i].first, proven);
+        list[i].clean = has_copy(&list[i], epoch, proven);
+        list[i].whole = whole;
+        saves = saves || !list[i].clean;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        list[i].saves = saves;
+}
+
+/* The chunks that leave, marked LEAVING. */
+static uint32_t plan_evict(const struct pause_plan *plan, bool proven)
+{
+    struct question question = {plan, proven};
+    const uint32_t *list;
+    uint32_t count = 0, blocks;
+    uint64_t bytes = 0;
+
+    lock_acquire(&core.lock);
+    blocks = pick_blocks(plan->evict_bytes, plan->newest, resident_bytes, &question, &list);
+    for (uint32_t i = 0; i < blocks; i++) {
+        uint32_t first = list[i], planned = count;
+        bool whole = leaves_whole(plan, first);
+
+        if (bytes >= plan->evict_bytes || (whole && count + chunks_of(first) > PAUSE_STEP_MAX))
+            break;
+        chunks_each(g, &core.blocks, first) {
+            const struct chunk *chunk = &core.blocks.chunk[g];
+
+            if (chunk->state != CHUNK_RESIDENT || (bytes >= plan->evict_bytes && !whole) ||
+                count == PAUSE_STEP_MAX)
+                continue;
+            bytes += chunk_bytes(chunk);
+            steps[count++] = step_begin(first, g, CHUNK_LEAVING);
+        }
+        describe(&steps[planned], count - planned, whole, proven);
+    }
+    lock_release(&core.lock);
+    return count;
+}
+
+static void save(struct step *step)
+{
+    if (step->clean)
+        return;
+    step->result = recycler_take(&core.slabs, step_bytes(step), 0, &step->slab);
+    if (!step->result)
+        step_submit(step, TIER_DEVICE, TIER_HOST, step_address(step), SLOT_NONE);
+}
+
+/* If one chunk of a whole block cannot be saved, none of it leaves. */
+static void fail_whole(struct step *list, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t j = 0; list[i].whole && list[i].result && j < count; j++)
+            if (list[j].first == list[i].first && !list[j].result)
+                list[j].result = list[i].result;
+}
+
+static void leave(struct step *step)
+{
+    struct chunk *chunk = step_chunk(step);
+
+    if (step->result)
+        return;
+    if (!step->clean || step->reloadable) {
+        lock_acquire(&core.lock);
+        chunk_drop_slot(chunk);
+        lock_release(&core.lock);
+    }
+    if (!step->clean) {
+        chunk->slab = step_slab(step);
+        chunk_remember(chunk);
+    }
+    step->result =
+        replace(step, chunk->handle, step->clean || step->unmap ? 0 : step_slab(step)->memory.handle);
+    if (step->result && step->result != -EFAULT && !step->clean)
+        chunk->slab = NULL;
+}
+
+/* The block is about to leave; it was whole before. */
+static void count_departure(const struct step *step)
+{
+    counters_add(&core.counters.blocks_evicted, 1);
+    if (!step->saves)
+        return;
+    counters_add(&core.counters.blocks_saved, 1);
+    if (step_registered(step))
+        core.blocks.object[step->first].saves++;
+}
+
+/* Under the lock: the chunk's new state. Its device memory is left over, or the slab that was taken in vain. */
+static bool settle_evicted(struct step *step)
+{
+    struct chunk *chunk = step_chunk(step);
+
+    if (step->result && step->result != -EFAULT) {
+        chunk_move(chunk, CHUNK_RESIDENT);
+        return false;
+    }
+    step->handle = chunk->handle;
+    step->slab = 0;
+    chunk->handle = 0;
+    chunk->mapped = !step->result && !step->clean && !step->unmap;
+    chunk_move(chunk, step->result ? CHUNK_BROKEN : chunk->slab ? CHUNK_HOST : CHUNK_DISK);
+    if (chunk->copied) {
+        chunk->copied = false;
+        core.blocks.object[step->first].copies--;
+    }
+    if (!(owner_entry(&core.blocks, step->first) & OWNER_AWAY))
+        count_departure(step);
+    core.devices[step_ordinal(step)].away_bytes += chunk_bytes(chunk);
+    if (!chunk->mapped)
+        step_count_unproven(step, 1);
+    block_publish(&core.blocks, step->first);
+    share_moved(step->first, -(int64_t)chunk_bytes(chunk));
+    host_share_block(step->first);
+    counters_add(&core.counters.evictions, 1);
+    if (step->clean)
+        counters_add(&core.counters.dropped_clean, 1);
+    return true;
+}
+
+/* Returns the bytes that left. */
+static uint64_t evict(const struct pause_plan *plan, bool proven)
+{
+    uint32_t count = plan->evict_bytes ? plan_evict(plan, proven) : 0;
+    uint64_t since_ns = core_now();
+
+    for (uint32_t i = 0; i < count; i++)
+        save(&steps[i]);
+    steps_wait(steps, count);
+    fail_whole(steps, count);
+    steps_count(MOVE_DEVICE_TO_HOST, steps, count, since_ns);
+    for (uint32_t i = 0; i < count; i++)
+        leave(&steps[i]);
+    return steps_commit(steps, count, settle_evicted);
+}
+
+/* ---- mapped host to device, in the plan's order, as far as there is room -------------------------------------- */
+
+/* The chunks that come back, marked RETURNING: a free waits for them. */
+static uint32_t plan_restore(const struct pause_plan *plan)
+{
+    uint32_t most = plan->restore_one ? 1 : PAUSE_STEP_MAX, count = 0;
+
+    lock_acquire(&core.lock);
+    for (uint32_t i = 0; i < plan->restore_count; i++) {
+        const struct block *block = &core.blocks.block[plan->restore[i]];
+
+        if (!block_alive(block) || block->ordinal != plan->ordinal)
+            continue;
+        chunks_each(g, &core.blocks, plan->restore[i])
+            if (count < most && chunk_in(&core.blocks.chunk[g], CHUNKS_MAPPED(CHUNK_HOST)))
+                steps[count++] = step_begin(plan->restore[i], g, CHUNK_RETURNING);
+    }
+    lock_release(&core.lock);
+    return count;
+}
+
+/* Device memory at the chunk's address, being filled. Kernels are stopped: nobody sees it empty. */
+static void fill(struct step *step)
+{
+    step->result = step_take(step, 0);
+    if (step->result)
+        return;
+    step->result = chunk_verify(step_chunk(step), step_address(step));
+    if (!step->result)
+        step->result = replace(step, step_slab(step)->memory.handle, step->handle);
+    if (step->result)
+        return;
+    step_submit(step, TIER_HOST, TIER_DEVICE, step_address(step), SLOT_NONE);
+    if (step->result)
+        step->result = -EAGAIN; /* replaced, not copied */
+}
+
+/* The copy failed: the slab, which has the bytes, is mapped again. */
+static void undo_failed(struct step *step)
+{
+    if ((step->submitted ? step->result : step->result == -EAGAIN) &&
+        replace(step, step->handle, step_slab(step)->memory.handle) < 0)
+        step->result = -EFAULT;
+}
+
+/* Returns the bytes that came back. */
+static uint64_t restore(const struct pause_plan *plan)
+{
+    uint32_t count = plan->restore_count ? plan_restore(plan) : 0;
+    uint64_t since_ns = core_now();
+
+    for (uint32_t i = 0; i < count; i++)
+        fill(&steps[i]);
+    steps_wait(steps, count);
+    steps_count(MOVE_HOST_TO_DEVICE, steps, count, since_ns);
+    for (uint32_t i = 0; i < count; i++)
+        undo_failed(&steps[i]);
+    return steps_commit(steps, count, step_settle_restored);
+}
+
+/* ---- mapped host to unmapped host ------------------------------------------------------------------------------ */
+
+static uint64_t mapped_bytes(uint32_t first, void *arg)
+{
+    const struct question *question = arg;
+    const struct block *block = &core.blocks.block[first];
+
+    if (!block_alive(block) || !is_meant(question->plan, first) || block_in_launch(first) ||
+        block_pinned(block) || !movable_may_unmap(first, question->proven))
+        return 0;
+    return chunks_bytes(&core.blocks, first, CHUNKS_MAPPED(CHUNK_HOST));
+}
+
+/* The chunks that are unmapped, marked UNMAPPING: a free waits for them. */
+static uint32_t plan_unmap(const struct pause_plan *plan, bool proven)
+{
+    struct question question = {plan, proven};
+    uint32_t count = 0, blocks;
+    const uint32_t *list;
+
+    lock_acquire(&core.lock);
+    blocks = pick_blocks(plan->unmap_bytes, plan->newest, mapped_bytes, &question, &list);
+    for (uint32_t i = 0; i < blocks; i++)
+        chunks_each(g, &core.blocks, list[i])
+            if (count < PAUSE_STEP_MAX && chunk_in(&core.blocks.chunk[g], CHUNKS_MAPPED(CHUNK_HOST)))
+                steps[count++] = step_begin(list[i], g, CHUNK_UNMAPPING);
+    lock_release(&core.lock);
+    return count;
+}
+
+/* Under the lock: the chunk's new state. */
+static bool settle_unmapped(struct step *step)
+{
+    struct chunk *chunk = step_chunk(step);
+
+    chunk_move(chunk, CHUNK_HOST);
+    if (step->result)
+        return false;
+    if (chunk->slot_epoch != gate_writes())
+        chunk_drop_slot(chunk);
+    chunk->mapped = false;
+    step_count_unproven(step, 1);
+    block_publish(&core.blocks, step->first);
+    return true;
+}
+
+/* Returns the bytes unmapped. */
+static uint64_t unmap(const struct pause_plan *plan, bool proven)
+{
+    uint32_t count = plan_unmap(plan, proven);
+
+    for (uint32_t i = 0; i < count; i++)
+        steps[i].result = core.device->unmap(core.device, step_address(&steps[i]), step_bytes(&steps[i]));
+    return steps_commit(steps, count, settle_unmapped);
+}
+
+/* ---- the whole ------------------------------------------------------------------------------------------------- */
 
 /* Pages that the driver itself sends may be in use on their way. A block that goes must not be, lest it is called back:
  * then it would count where it is not. */
@@ -41,7 +407,7 @@ struct pause_result pause_run(const struct pause_plan *plan)
     is_proven = is_scanned && scan_run();
 
     for (;;) {
-        uint64_t evicted_bytes = pause_evict(&left, is_proven), restored_bytes = pause_restore(&left);
+        uint64_t evicted_bytes = evict(&left, is_proven), restored_bytes = restore(&left);
 
         result.evicted_bytes += evicted_bytes;
         result.restored_bytes += restored_bytes;
@@ -50,7 +416,7 @@ struct pause_result pause_run(const struct pause_plan *plan)
             break;
     }
     if (plan->unmap_bytes)
-        result.unmapped_bytes = pause_unmap(plan, is_proven);
+        result.unmapped_bytes = unmap(plan, is_proven);
     gate_open();
     log_line(LOG_DEBUG, "device %u: %llu KiB evicted, %llu restored, %llu unmapped, %llu wanted to leave%s",
              plan->ordinal, (unsigned long long)result.evicted_bytes >> 10,

@@ -3,9 +3,9 @@
  * restore.h - blocks come back to their device.
  *
  * restore.c decides who comes back and how. There are three ways: chunks mapped in host memory are restored in a pause
- * (pause_restore.c); unmapped chunks, which no kernel can reach, are restored with the gate open and waited for
- * (restore_wait.c), or behind a stream, where nobody but the stream waits (restore_stream.c). What the latter two do to
- * one chunk is in restore_chunk.c.
+ * (pause.c); unmapped chunks, which no kernel can reach, are restored with the gate open and waited for
+ * (restore_wait.c), or behind a stream, where nobody but the stream waits (restore_stream.c). What all three do to one
+ * chunk is in step.h.
  *
  * Threads  the mover's role, but where it says otherwise.
  */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* restore_stream.c - behind a stream. See restore.h. */
-#include "engine/remap.h"
 #include "engine/restore.h"
 
 #include <errno.h>
@@ -9,7 +8,8 @@
 #include "base/log.h"
 #include "engine/core.h"
 #include "engine/gate.h"
-#include "engine/restore_chunk.h"
+#include "engine/remap.h"
+#include "engine/step.h"
 #include "ledger/headroom.h"
 
 enum {
@@ -47,7 +47,7 @@ static uint32_t plan(uint32_t first, struct step *list, uint32_t most)
     }
     chunks_each(g, &core.blocks, first)
         if (core.blocks.chunk[g].state == CHUNK_HOST)
-            list[i++] = restore_chunk_begin(first, g);
+            list[i++] = step_begin(first, g, CHUNK_RETURNING);
     return count;
 }
 
@@ -59,7 +59,7 @@ static void undo(struct step *restore, bool is_mapped)
     if (is_mapped && core.device->unmap(core.device, step_address(restore), step_bytes(restore)) < 0)
         restore->result = -EFAULT;
     if (restore->handle)
-        restore_chunk_give(restore, restore->result != -EFAULT);
+        step_give(restore, restore->result != -EFAULT);
     if (restore->result != -EFAULT)
         restore->result = -EAGAIN;
 }
@@ -71,7 +71,7 @@ static bool start(struct step *restore)
 
     restore->result = chunk_verify(step_chunk(restore), address);
     if (!restore->result)
-        restore->result = restore_chunk_take(restore, 0);
+        restore->result = step_take(restore, 0);
     if (restore->result) {
         restore->result = -EAGAIN; /* whatever it is, the one who waits for it meets it again */
         return false;
@@ -97,7 +97,7 @@ static void give_up(struct step *list, uint32_t count)
         else if (!list[i].result)
             list[i].result = -EAGAIN;
     }
-    steps_commit(list, count, restore_chunk_settle);
+    steps_commit(list, count, step_settle_restored);
 }
 
 int restore_stream_begin(uint32_t first, void *stream)
@@ -147,7 +147,7 @@ void restore_streams_settle(void)
         counters_moved(&core.counters, MOVE_HOST_TO_DEVICE, streamed.step[i].transfer.bytes,
                        i ? 0 : core_now() - since_ns);
     }
-    steps_commit(streamed.step, count, restore_chunk_settle);
+    steps_commit(streamed.step, count, step_settle_restored);
     lock_acquire(&core.lock);
     atomic_store_explicit(&restore_stream_count, 0, memory_order_release);
     lock_release(&core.lock);

@@ -8,38 +8,27 @@
 #include "engine/callbacks.h"
 #include "engine/gate.h"
 #include "engine/remap.h"
-#include "engine/restore_chunk.h"
 #include "engine/spill.h"
+#include "engine/step.h"
 #include "ledger/headroom.h"
 #include "tier/slot.h"
 
-/* Under the lock: chunks of one tier join the batch, marked RETURNING. Returns how many are in it now. */
-static uint32_t plan_from(bool from_disk, struct step *batch, uint32_t planned, uint32_t most,
-                          const uint32_t *firsts, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        if (!block_alive(&core.blocks.block[firsts[i]]))
-            continue;
-        chunks_each(g, &core.blocks, firsts[i]) {
-            struct chunk *chunk = &core.blocks.chunk[g];
-
-            if (chunk->state != (from_disk ? CHUNK_DISK : CHUNK_HOST) || chunk->mapped || planned == most)
-                continue;
-            batch[planned++] = restore_chunk_begin(firsts[i], g);
-        }
-    }
-    return planned;
-}
-
-/* A batch of the list's unmapped chunks. Those in host memory first: they leave the room that is needed to read the
- * others. */
+/* A batch of the list's unmapped chunks, marked RETURNING. Those in host memory first: they leave the room that is
+ * needed to read the others. */
 static uint32_t plan(struct step *batch, uint32_t most, const uint32_t *firsts, uint32_t count)
 {
-    uint32_t planned;
+    static const uint32_t from[] = {CHUNKS_UNMAPPED(CHUNK_HOST), CHUNKS_UNMAPPED(CHUNK_DISK)};
+    uint32_t planned = 0;
 
     lock_acquire(&core.lock);
-    planned = plan_from(false, batch, 0, most, firsts, count);
-    planned = plan_from(true, batch, planned, most, firsts, count);
+    for (unsigned turn = 0; turn < 2; turn++)
+        for (uint32_t i = 0; i < count; i++) {
+            if (!block_alive(&core.blocks.block[firsts[i]]))
+                continue;
+            chunks_each(g, &core.blocks, firsts[i])
+                if (planned < most && chunk_in(&core.blocks.chunk[g], from[turn]))
+                    batch[planned++] = step_begin(firsts[i], g, CHUNK_RETURNING);
+        }
     lock_release(&core.lock);
     return planned;
 }
@@ -50,7 +39,7 @@ static void acquire(struct step *restore, bool allow_mapped, bool reserves)
 {
     uint64_t bytes = step_bytes(restore);
     uint64_t keep_bytes = restore->from_disk && !reserves ? headroom_device_keep(step_ordinal(restore)) : 0;
-    int error = restore_chunk_take(restore, keep_bytes);
+    int error = step_take(restore, keep_bytes);
 
     if (error < 0 && !(allow_mapped && core.mapped)) {
         restore->result = -ENOSPC;
@@ -153,7 +142,7 @@ static void place(struct step *restore, bool allow_mapped)
     int error = scratch_unmap(restore);
 
     if (restore->handle && (error < 0 || restore->result)) {
-        restore_chunk_give(restore, false);
+        step_give(restore, false);
         restore->result = restore->result ? restore->result : error;
     }
     if (restore->result == -EILSEQ || !chunk->slab)
@@ -163,7 +152,7 @@ static void place(struct step *restore, bool allow_mapped)
         restore->result = map(restore, restore->handle);
         if (!restore->result)
             return;
-        restore_chunk_give(restore, false);
+        step_give(restore, false);
     }
     if (restore->result != -EFAULT)
         restore->result = allow_mapped && core.mapped && chunk->slab->memory.handle
@@ -193,5 +182,5 @@ uint64_t restore_wait(const uint32_t *firsts, uint32_t count, uint32_t most, boo
         if (batch[i].result == -EILSEQ || (batch[i].result == -EIO && batch[i].from_disk))
             core.unreadable = true;
     }
-    return steps_commit(batch, planned, restore_chunk_settle);
+    return steps_commit(batch, planned, step_settle_restored);
 }

@@ -55,15 +55,13 @@ static uint32_t plan(struct step *batch, const struct wish *wish)
     blocks = pick_blocks(wish->bytes, wish->newest, unmapped_bytes, &asked, &list);
     for (uint32_t i = 0; i < blocks && planned < wish->bytes; i++)
         chunks_each(g, &core.blocks, list[i]) {
-            struct chunk *chunk = &core.blocks.chunk[g];
+            const struct chunk *chunk = &core.blocks.chunk[g];
             bool enough = planned >= wish->bytes && !(core.blocks.block[list[i]].flags & BLOCK_REGISTERED);
 
-            if (chunk->state != CHUNK_HOST || chunk->mapped || enough || count == SPILL_BATCH)
+            if (!chunk_in(chunk, CHUNKS_UNMAPPED(CHUNK_HOST)) || enough || count == SPILL_BATCH)
                 continue;
-            chunk_move(chunk, CHUNK_SPILLING);
             planned += chunk_bytes(chunk);
-            batch[count++] = (struct step){
-                .first = list[i], .granule = g, .reloadable = block_reloadable(&core.blocks, list[i])};
+            batch[count++] = step_begin(list[i], g, CHUNK_SPILLING);
         }
     lock_release(&core.lock);
     return count;
@@ -74,7 +72,6 @@ static void start(struct step *spill)
     struct chunk *chunk = step_chunk(spill);
     uint64_t slot;
 
-    spill->slab = (uintptr_t)chunk->slab;
     if (chunk->slot != SLOT_NONE ||
         spill->reloadable) { /* equal since it was unmapped: nothing is saved twice */
         spill->transfer.slot = chunk->slot;

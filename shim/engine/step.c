@@ -8,8 +8,28 @@
 #include <xxhash.h>
 
 #include "base/log.h"
+#include "engine/allocate.h"
+#include "ledger/busy.h"
 
-struct step pause_steps[PAUSE_STEP_MAX];
+struct step step_begin(uint32_t first, uint32_t granule, enum chunk_state moving)
+{
+    struct chunk *chunk = &core.blocks.chunk[granule];
+    const struct object *object = &core.blocks.object[first];
+    bool from_slab =
+        moving == CHUNK_RETURNING || moving == CHUNK_SPILLING; /* else a slab is a copy of its own */
+    struct step step = {
+        .first = first,
+        .granule = granule,
+        .slab = from_slab ? (uintptr_t)chunk->slab : 0,
+        .reloadable = block_reloadable(&core.blocks, first),
+        .from_disk = chunk->state == CHUNK_DISK,
+        .dropped = chunk_dropped(chunk),
+    };
+
+    step.keep = step_registered(&step) && object->flags & OBJECT_KEEP && !object->reload && !chunk->mapped;
+    chunk_move(chunk, moving);
+    return step;
+}
 
 void step_submit(struct step *step, enum tier from, enum tier to, uint64_t device_address, uint64_t slot)
 {
@@ -50,21 +70,111 @@ uint64_t steps_commit(struct step *list, uint32_t count, bool (*settle)(struct s
 
     for (uint32_t i = 0; i < count; i++) {
         struct step *step = &list[i];
-        struct recycler *handles = &core.devices[step_ordinal(step)].handles;
         uint64_t bytes = step_bytes(step);
 
         lock_acquire(&core.lock);
         moved_bytes += settle(step) ? bytes : 0;
         pthread_cond_broadcast(&core.changed);
         lock_release(&core.lock);
-        if (step->handle && step->result == -EFAULT)
-            recycler_discard(handles, bytes, step->handle);
-        else if (step->handle)
-            recycler_return(handles, bytes, step->handle);
+        if (step->handle)
+            step_give(step, step->result != -EFAULT);
         if (step->slab)
             recycler_return(&core.slabs, bytes, step->slab);
     }
     return moved_bytes;
+}
+
+void step_count_unproven(const struct step *step, int more)
+{
+    if (!step_registered(step))
+        atomic_fetch_add(&core.away_unproven, (uint32_t)more);
+}
+
+/* ---- coming back ---------------------------------------------------------------------------------------------- */
+
+int step_take(struct step *step, uint64_t keep_free_bytes)
+{
+    int error = allocate_take(step_ordinal(step), step_bytes(step), keep_free_bytes, &step->handle);
+
+    if (error < 0)
+        step->handle = 0;
+    return error;
+}
+
+void step_give(struct step *step, bool is_good)
+{
+    struct recycler *handles = &core.devices[step_ordinal(step)].handles;
+
+    if (is_good)
+        recycler_return(handles, step_bytes(step), step->handle);
+    else
+        recycler_discard(handles, step_bytes(step), step->handle);
+    step->handle = 0;
+}
+
+/* The chunk is resident. Where the program answers for what is written, the slot or the slab that it came from stays
+ * good. */
+static void settle_resident(struct step *step)
+{
+    struct chunk *chunk = step_chunk(step);
+
+    chunk->handle = step->handle;
+    step->handle = 0;
+    chunk->copied = step->keep;
+    core.blocks.object[step->first].copies += step->keep;
+    if (step->keep && !step->from_disk)
+        step->slab = 0;
+    else
+        chunk->slab = NULL;
+    core.devices[step_ordinal(step)].away_bytes -= chunk_bytes(chunk);
+    share_moved(step->first, (int64_t)chunk_bytes(chunk));
+    block_returned(step->first);
+    counters_add(&core.counters.restores, 1);
+    chunk_move(chunk, CHUNK_RESIDENT);
+}
+
+/* The chunk is where it was, or broken: then its bytes are kept, and nothing is mapped. */
+static void settle_failed(struct step *step)
+{
+    struct chunk *chunk = step_chunk(step);
+
+    if (step->result == -EFAULT)
+        chunk_move(chunk, CHUNK_BROKEN);
+    else
+        chunk_move(chunk, step->from_disk ? CHUNK_DISK : CHUNK_HOST);
+    if (chunk->state == CHUNK_BROKEN && chunk->mapped) {
+        chunk->mapped = false;
+        step_count_unproven(step, 1);
+    }
+    if (chunk->state == CHUNK_DISK)
+        chunk->slab = NULL;
+    else
+        step->slab = 0;
+}
+
+bool step_settle_restored(struct step *step)
+{
+    struct chunk *chunk = step_chunk(step);
+
+    if (step->result) {
+        settle_failed(step);
+    } else {
+        if (!chunk->mapped) {
+            if (chunk->slot != SLOT_NONE)
+                chunk->slot_epoch = step->epoch;
+            step_count_unproven(step, -1);
+        }
+        chunk->mapped = !step->handle;
+        if (step->handle) {
+            settle_resident(step);
+        } else {
+            step->slab = 0;
+            chunk_move(chunk, CHUNK_HOST);
+        }
+    }
+    block_publish(&core.blocks, step->first);
+    host_share_block(step->first);
+    return !step->result;
 }
 
 /* ---- checksums ------------------------------------------------------------------------------------------------ */

@@ -32,13 +32,6 @@ struct step {
     bool keep;    /**< what it comes from stays good */
 };
 
-enum {
-    PAUSE_STEP_MAX = 256
-};
-
-/** The batch that a pause has at work. */
-extern struct step pause_steps[PAUSE_STEP_MAX];
-
 static inline struct chunk *step_chunk(const struct step *step)
 {
     return &core.blocks.chunk[step->granule];
@@ -59,10 +52,19 @@ static inline unsigned step_ordinal(const struct step *step)
     return core.blocks.block[step->first].ordinal;
 }
 
+static inline bool step_registered(const struct step *step)
+{
+    return core.blocks.block[step->first].flags & BLOCK_REGISTERED;
+}
+
 static inline struct slab *step_slab(const struct step *step)
 {
     return slab_of(step->slab);
 }
+
+/** A chunk at rest sets out: it is marked with the state that it moves in. What comes from a slab has it in hand. core.lock
+ *  held. */
+struct step step_begin(uint32_t first, uint32_t granule, enum chunk_state moving);
 
 /** Start a transfer between its slab and `device_address`, or its slot. The result says whether it was started. */
 void step_submit(struct step *step, enum tier from, enum tier to, uint64_t device_address, uint64_t slot);
@@ -80,6 +82,22 @@ void steps_count(enum move_kind move, const struct step *list, uint32_t count, u
  * Returns  the bytes that moved
  */
 uint64_t steps_commit(struct step *list, uint32_t count, bool (*settle)(struct step *step));
+
+/** An unregistered chunk is unmapped (1), or mapped again (-1): such ones are counted. core.lock held. */
+void step_count_unproven(const struct step *step, int more);
+
+/* ---- coming back ----------------------------------------------------------------------------------------- */
+
+/** Take device memory for the chunk; errors as recycler_take. */
+int step_take(struct step *step, uint64_t keep_free_bytes);
+
+/** Give up its device memory; it is used again only if `is_good`. */
+void step_give(struct step *step, bool is_good);
+
+/** For steps_commit: by the result the chunk is back, on the device or, without a handle, in mapped host memory. */
+bool step_settle_restored(struct step *step);
+
+/* ---- checksums ------------------------------------------------------------------------------------------- */
 
 /** A checksum of what is in a slab, when EBBTIDE_VERIFY asks for it; remember, or compare (-EILSEQ, logged). */
 void chunk_remember(struct chunk *chunk);

@@ -83,12 +83,8 @@ uint64_t chunks_bytes(const struct blocks *blocks, uint32_t first, uint32_t set)
 {
     uint64_t granules = 0;
 
-    chunks_each(g, blocks, first) {
-        const struct chunk *chunk = &blocks->chunk[g];
-
-        if (set & (chunk->mapped ? CHUNKS_MAPPED(chunk->state) : CHUNKS_UNMAPPED(chunk->state)))
-            granules += chunk->granules;
-    }
+    chunks_each(g, blocks, first)
+        granules += chunk_in(&blocks->chunk[g], set) ? blocks->chunk[g].granules : 0;
     return granules * GRANULE_BYTES;
 }
 

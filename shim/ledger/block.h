@@ -225,6 +225,12 @@ static inline uint64_t chunk_bytes(const struct chunk *chunk)
     return chunk->granules * GRANULE_BYTES;
 }
 
+/** Is the chunk in a set made of CHUNKS(state)? */
+static inline bool chunk_in(const struct chunk *chunk, uint32_t set)
+{
+    return set & (chunk->mapped ? CHUNKS_MAPPED(chunk->state) : CHUNKS_UNMAPPED(chunk->state));
+}
+
 /** Nobody but the program has its bytes; see callbacks.h. core.lock held. */
 static inline bool chunk_dropped(const struct chunk *chunk)
 {

@@ -34,11 +34,11 @@ BUGS = [
     ('allocation_that_fails_at_any_step_leaves_every_count_as_it_was', 'the charge of a failed allocation stays',
      'shim/ledger/recycler.c', 'budget_credit(recycler->budget, recycler->class, bytes - drawn_bytes);', ''),
     ('no_lock_is_held_while_the_device_works', 'the lock is held during copies',
-     'shim/engine/pause_evict.c', '    steps_wait(pause_steps, count);\n',
-     '    lock_acquire(&core.lock);\n    steps_wait(pause_steps, count);\n    lock_release(&core.lock);\n'),
+     'shim/engine/pause.c', '    steps_wait(steps, count);\n    fail_whole(',
+     '    lock_acquire(&core.lock);\n    steps_wait(steps, count);\n    lock_release(&core.lock);\n    fail_whole('),
     ('victim_whose_save_failed_stays_a_victim', 'a victim leaves the queue before it is saved',
-     'shim/engine/pause_evict.c', 'chunk_move(chunk, CHUNK_LEAVING);',
-     'chunk_move(chunk, CHUNK_LEAVING);\n            atomic_store(&core.blocks.stamp[first], 0);'),
+     'shim/engine/pause.c', 'step_begin(first, g, CHUNK_LEAVING);',
+     'step_begin(first, g, CHUNK_LEAVING);\n            atomic_store(&core.blocks.stamp[first], 0);'),
 ]
 
 

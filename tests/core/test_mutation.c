@@ -146,7 +146,7 @@ static void try_lock(struct fake_device *fake, enum fake_call call, void *arg)
         lock_release(&core.lock);
 }
 
-/* Broken: pause_evict holds core.lock while it waits for the copies. */
+/* Broken: an eviction holds core.lock while it waits for the copies. */
 Test(mutation, no_lock_is_held_while_the_device_works)
 {
     start(plenty);
