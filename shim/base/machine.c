@@ -62,6 +62,36 @@ uint64_t machine_number(const char *folder, const char *file, uint64_t none)
     return number_of(text);
 }
 
+/* A list such as "0-1,3" as bits. */
+static uint64_t nodes_in(const char *root, const char *file)
+{
+    static const char digits[] = "0123456789";
+    char name[200], text[256];
+    const char *at = text;
+    uint64_t nodes = 0;
+
+    log_print(name, sizeof(name), "%s/sys/devices/system/node/%s", root, file);
+    if (!read_text(name, text, sizeof(text)))
+        return 0;
+    while (*at >= '0' && *at <= '9') {
+        uint64_t first = number_of(at), last = first;
+
+        at += strspn(at, digits);
+        if (*at == '-')
+            last = number_of(++at);
+        for (uint64_t node = first; node <= last && node < 63; node++)
+            nodes |= (uint64_t)1 << node;
+        at += strspn(at, digits);
+        at += *at == ',';
+    }
+    return nodes;
+}
+
+uint64_t machine_nodes(const char *root)
+{
+    return nodes_in(root, "has_memory") & nodes_in(root, "has_cpu");
+}
+
 /* Look at a group and all above it; `path` is cut as it goes. */
 static void walk_up(char *path, size_t root_length, const struct version *version, struct group *least)
 {

@@ -19,6 +19,10 @@ uint64_t machine_most_bytes(void);
 /** The number that a small file of the system holds, or `none` where it is not there or has a word. */
 uint64_t machine_number(const char *folder, const char *file, uint64_t none);
 
+/** The memory nodes that have processors, too, as bits; 0: unknown. Others are a device's own memory, or slower than
+ *  this machine's. Nodes above 62 are left out. @root  as for machine_look */
+uint64_t machine_nodes(const char *root);
+
 struct machine {
     uint64_t limit_bytes; /**< of the cgroup with the least one on the way up; UINT64_MAX: none below RAM */
     uint64_t used_bytes;  /**< by all in that group, less cached files, which the kernel would drop */

@@ -4,6 +4,7 @@
  *
  * Files    device_cuda.c  start, probe, memory figures        device_map.c    reserve, create, map, grant, peers
  *          device_host.c  host memory that blocks go to       device_copy.c   private copies
+ *          device_nodes.c on which node of the machine
  *          device_drain.c waiting for all work                device_roots.c  where kernels could find pointers
  *          device_probe.c what memory the driver lets us map
  *          device_scan.c  looking for pointers on the device  device_managed.c  the same device on managed memory
@@ -86,6 +87,18 @@ int device_host_create(struct device *self, uint64_t bytes, bool mappable, struc
 void device_host_destroy(struct device *self, struct host_memory *memory);
 /** True when it is worth trying whether host memory can be mapped. */
 bool device_host_is_open(const struct options *options);
+
+/** Makes mapped host memory in that place. -ENOMEM: there is none left. */
+typedef int (*device_nodes_fn)(CUmemLocation location, void *arg);
+
+/** Learn which places there are. Before the first device_nodes_each; more than once does no harm. */
+void device_nodes_look(void);
+/** Call `make` for one place after the other until it works: the node of the thread's device, the other nodes, no node in
+ *  particular; of these, what was full the last time comes last. 0, -ENOMEM when some place was full, else what the first
+ *  one said. */
+int device_nodes_each(device_nodes_fn make, void *arg);
+/** Memory went back: what was full may have room. */
+void device_nodes_freed(void);
 
 int device_copy(struct device *self, unsigned ordinal, uint64_t to, uint64_t from, uint64_t bytes);
 int device_zero(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes);

@@ -21,9 +21,7 @@ enum trip {
     BROKEN
 };
 
-/* Where host memory that can be mapped comes from; found before anyone asks for it. */
-static CUmemLocation host_location;
-static atomic_int answer = WORKS; /* enum trip: can it be mapped at all */
+static atomic_int answer = WORKS; /* enum trip: can host memory be mapped at all */
 
 /* Memory of ours that is pinned. */
 struct pinned {
@@ -87,14 +85,16 @@ static int map_alias(CUmemLocation location, uint64_t handle, uint64_t bytes, ui
     return error;
 }
 
-static int create_mapped(CUmemLocation location, uint64_t bytes, struct host_memory *out)
+/* For device_nodes_each: fill a host_memory whose size is set. */
+static int create_mapped(CUmemLocation location, void *arg)
 {
-    struct host_memory memory = {.bytes = bytes};
-    int error = create_at(location, bytes, &memory.handle);
+    struct host_memory *out = arg;
+    struct host_memory memory = {.bytes = out->bytes};
+    int error = create_at(location, memory.bytes, &memory.handle);
 
     if (error)
         return error;
-    error = map_alias(location, memory.handle, bytes, &memory.alias);
+    error = map_alias(location, memory.handle, memory.bytes, &memory.alias);
     if (error) {
         device_cuda_release(memory.handle);
         return error;
@@ -235,13 +235,13 @@ static enum trip copies_through(const struct host_memory *memory)
 
 int device_host_create(struct device *self, uint64_t bytes, bool mappable, struct host_memory *out)
 {
-    struct host_memory memory;
+    struct host_memory memory = {.bytes = bytes};
 
     if (!mappable)
         return create_pinned(bytes, out);
     if (!self->host_mappable)
         return -ENOTSUP;
-    int error = create_mapped(host_location, bytes, &memory);
+    int error = device_nodes_each(create_mapped, &memory);
 
     if (error)
         return error;
@@ -268,6 +268,7 @@ void device_host_destroy(struct device *self, struct host_memory *memory)
         device_cuda_unmap(memory->alias, memory->bytes);
         real.cuMemAddressFree(memory->alias, memory->bytes);
         device_cuda_release(memory->handle);
+        device_nodes_freed();
     } else {
         struct pinned pinned = {0};
 
@@ -314,43 +315,24 @@ bool device_host_is_open(const struct options *options)
     return is_open;
 }
 
-static bool can_map(CUmemLocation location)
+static bool can_map(void)
 {
-    struct host_memory memory;
+    struct host_memory memory = {.bytes = GRANULE_BYTES};
 
-    if (create_mapped(location, GRANULE_BYTES, &memory))
+    device_nodes_look();
+    if (device_nodes_each(create_mapped, &memory))
         return false;
     device_host_destroy(NULL, &memory);
     return true;
 }
 
-/* Where the driver has host memory that it maps. False: nowhere. */
-static bool find_location(CUmemLocation *out)
-{
-    int node = 0;
-
-    if (real.cuDeviceGetAttribute(&node, CU_DEVICE_ATTRIBUTE_HOST_NUMA_ID, contexts_device(0)) !=
-            CUDA_SUCCESS ||
-        node < 0)
-        node = 0; /* no NUMA: the driver wants 0 */
-    *out = (CUmemLocation){.type = CU_MEM_LOCATION_TYPE_HOST_NUMA, .id = node};
-    if (can_map(*out))
-        return true;
-    *out = (CUmemLocation){.type = CU_MEM_LOCATION_TYPE_HOST, .id = 0};
-    return can_map(*out);
-}
-
 void device_cuda_host_ready(void)
 {
-    CUmemLocation location;
     bool works;
 
     if (atomic_load_explicit(&answer, memory_order_acquire) != UNTRIED)
         return;
-    /* Two threads that come here at once find the same. */
-    works = find_location(&location);
-    if (works)
-        host_location = location;
+    works = can_map(); /* two threads that come here at once find the same */
     core_residency(works);
     atomic_store_explicit(&answer, works ? WORKS : BROKEN, memory_order_release);
 }

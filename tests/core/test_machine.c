@@ -94,3 +94,13 @@ Test(machine, garbage_is_no_figure)
     cr_expect_eq(machine.limit_bytes, UINT64_MAX);
     cr_expect_eq(machine.stalled_ppm, 0);
 }
+
+Test(machine, nodes_are_those_with_memory_and_processors)
+{
+    cr_expect_eq(machine_nodes(root), 0);
+    machine_files_write("/sys/devices/system/node/has_memory", "0-3,8,62-70\n");
+    machine_files_write("/sys/devices/system/node/has_cpu", "0,2-3,62-63\n");
+    cr_expect_eq(machine_nodes(root), 0xd | (uint64_t)1 << 62);
+    machine_files_write("/sys/devices/system/node/has_memory", "\n");
+    cr_expect_eq(machine_nodes(root), 0);
+}

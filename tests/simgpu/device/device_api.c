@@ -101,6 +101,10 @@ CUresult sim_cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUde
         *value = (int)identity_bus(devices[device].index);
         return CUDA_SUCCESS;
     }
+    if (attribute == CU_DEVICE_ATTRIBUTE_HOST_NUMA_ID && options.driver_version >= 12020) {
+        *value = device % options.nodes;
+        return CUDA_SUCCESS;
+    }
     if (attribute == CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS) {
         *value = options.pageable;
         return CUDA_SUCCESS;

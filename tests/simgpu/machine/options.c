@@ -70,6 +70,15 @@ static bool has_word(const char *name, const char *word)
     return true;
 }
 
+static enum host_numa host_numa(void)
+{
+    const char *value = getenv("SIMGPU_HOST_NUMA");
+
+    if (value && strcmp(value, "anywhere") == 0)
+        return HOST_NUMA_ANYWHERE;
+    return number_or("SIMGPU_HOST_NUMA", 0, 1, 1) > 0 ? HOST_NUMA_ALL : HOST_NUMA_NONE;
+}
+
 static const char *text(const char *name)
 {
     const char *value = getenv(name);
@@ -89,7 +98,10 @@ void options_read(void)
     options.pin_gbps = number_or("SIMGPU_PIN_GBPS", 0, 1e6, 0);
     options.kernel_ns = (uint64_t)number_or("SIMGPU_KERNEL_NS", 0, 1e12, 0);
     options.vmm_ns = (uint64_t)number_or("SIMGPU_VMM_NS", 0, 1e12, 0);
-    options.host_numa = number_or("SIMGPU_HOST_NUMA", 0, 1, 1) > 0;
+    options.host_numa = host_numa();
+    options.nodes = (int)number_or("SIMGPU_NODES", 1, NODES_MAX, 1);
+    options.node_bytes = SIZE_MAX;
+    read_size("SIMGPU_NODE_MEMORY", &options.node_bytes);
     options.host_needs_context = number_or("SIMGPU_HOST_NEEDS_CONTEXT", 0, 1, 0) > 0;
     options.rdma_refused = has_word("SIMGPU_RDMA", "refuse");
     options.pageable = number_or("SIMGPU_PAGEABLE", 0, 1, 0) > 0;

@@ -8,7 +8,15 @@
 #include <stdint.h>
 
 enum {
-    DEVICES_MAX = 16
+    DEVICES_MAX = 16,
+    NODES_MAX = 8
+};
+
+/* SIMGPU_HOST_NUMA: which host-located handles may be created. */
+enum host_numa {
+    HOST_NUMA_NONE,
+    HOST_NUMA_ALL,
+    HOST_NUMA_ANYWHERE /* those that name no node */
 };
 
 struct options {
@@ -20,7 +28,9 @@ struct options {
     double pin_gbps;       /* SIMGPU_PIN_GBPS: 10^9 bytes per second that a call pins; 0 = no limit */
     uint64_t kernel_ns;    /* SIMGPU_KERNEL_NS: least duration of a kernel */
     uint64_t vmm_ns;       /* SIMGPU_VMM_NS: least duration of a create, map, set-access, unmap and release */
-    bool host_numa;        /* SIMGPU_HOST_NUMA: host-located handles may be created */
+    enum host_numa host_numa;
+    int nodes;               /* SIMGPU_NODES: of the machine's memory */
+    size_t node_bytes;       /* SIMGPU_NODE_MEMORY: what handles may take of each; SIZE_MAX = no limit */
     bool host_needs_context; /* SIMGPU_HOST_NEEDS_CONTEXT: and used only while every device has a context */
     bool rdma_refused;       /* SIMGPU_RDMA=refuse: no access to what was created for GPUDirect RDMA */
     bool pageable;           /* SIMGPU_PAGEABLE: devices may use what malloc gave out */

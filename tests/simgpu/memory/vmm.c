@@ -74,7 +74,7 @@ static CUresult judge_location(const CUmemLocation *location, struct device **de
         *host = false;
         return *device ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
     case CU_MEM_LOCATION_TYPE_HOST_NUMA:
-        if (location->id != 0)
+        if (location->id < 0 || location->id >= options.nodes)
             return CUDA_ERROR_INVALID_VALUE;
         break;
     case CU_MEM_LOCATION_TYPE_HOST:
@@ -128,11 +128,61 @@ struct physical *physical_import(struct device *device, uint64_t place, size_t s
     return physical;
 }
 
-CUresult vmm_host_allowed(void)
+CUresult vmm_host_allowed(const CUmemLocation *location)
 {
-    if (!options.host_numa)
+    if (options.host_numa == HOST_NUMA_NONE ||
+        (options.host_numa == HOST_NUMA_ANYWHERE && location->type == CU_MEM_LOCATION_TYPE_HOST_NUMA))
         return CUDA_ERROR_NOT_PERMITTED;
     return options.host_needs_context && !context_on_each() ? CUDA_ERROR_INVALID_CONTEXT : CUDA_SUCCESS;
+}
+
+static size_t node_used[NODES_MAX];
+
+/* Take from the node that a handle is on, if any, or give back. */
+static CUresult node_take(const CUmemLocation *location, size_t bytes)
+{
+    if (location->type != CU_MEM_LOCATION_TYPE_HOST_NUMA)
+        return CUDA_SUCCESS;
+    if (bytes > options.node_bytes - node_used[location->id])
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    node_used[location->id] += bytes;
+    return CUDA_SUCCESS;
+}
+
+static void node_give(const CUmemLocation *location, size_t bytes)
+{
+    if (location->type == CU_MEM_LOCATION_TYPE_HOST_NUMA)
+        node_used[location->id] -= bytes;
+}
+
+size_t simgpu_node_bytes(int node)
+{
+    size_t bytes;
+
+    if (sim.forked || node < 0 || node >= NODES_MAX)
+        return 0;
+    sim_lock();
+    bytes = node_used[node];
+    sim_unlock();
+    return bytes;
+}
+
+static CUresult physical_take(const CUmemLocation *location, struct physical *physical, size_t size)
+{
+    CUresult result = node_take(location, size);
+
+    if (result != CUDA_SUCCESS)
+        return result;
+    result = device_take(physical->device, store_of(physical), size, &physical->place);
+    if (result != CUDA_SUCCESS)
+        node_give(location, size);
+    return result;
+}
+
+static void physical_give(const CUmemLocation *location, const struct physical *physical, size_t size)
+{
+    node_give(location, size);
+    device_give(physical->device, store_of(physical), size, physical->place);
 }
 
 static CUresult physical_create(const CUmemAllocationProp *prop, size_t size, struct physical **created)
@@ -144,11 +194,11 @@ static CUresult physical_create(const CUmemAllocationProp *prop, size_t size, st
         return CUDA_ERROR_OUT_OF_MEMORY;
     result = judge_prop(prop, &physical->device, &physical->host);
     if (result == CUDA_SUCCESS && physical->host)
-        result = vmm_host_allowed();
+        result = vmm_host_allowed(&prop->location);
     if (result == CUDA_SUCCESS)
-        result = device_take(physical->device, store_of(physical), size, &physical->place);
+        result = physical_take(&prop->location, physical, size);
     if (result == CUDA_SUCCESS && !handle_add(physical, HANDLE_PHYSICAL)) {
-        device_give(physical->device, store_of(physical), size, physical->place);
+        physical_give(&prop->location, physical, size);
         result = CUDA_ERROR_OUT_OF_MEMORY;
     }
     if (result != CUDA_SUCCESS) {
@@ -172,7 +222,7 @@ static void physical_settle(struct physical *physical)
     if (physical->imported)
         place_forget(physical->place);
     else
-        device_give(physical->device, store_of(physical), physical->size, physical->place);
+        physical_give(&physical->prop.location, physical, physical->size);
     physicals--;
     free(physical);
 }

@@ -21,7 +21,10 @@ struct physical {
  * CUDA_ERROR_NOT_PERMITTED in a container, whose default filter lets the driver bind no memory to a node;
  * CUDA_ERROR_INVALID_CONTEXT on a driver that wants a context on every device first.
  */
-CUresult vmm_host_allowed(void);
+CUresult vmm_host_allowed(const CUmemLocation *location);
+
+/* Bytes that handles hold of a memory node. Any thread, without the lock. */
+__attribute__((visibility("default"))) size_t simgpu_node_bytes(int node);
 
 /* Whether whole mappings, one beside the other, make up exactly that range. */
 bool vmm_covers(uintptr_t address, size_t size);

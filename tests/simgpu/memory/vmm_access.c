@@ -36,7 +36,7 @@ static CUresult judge_mapping(const struct physical *physical)
     /* As on WSL2, which says that it can: pytorch issue 192330. */
     if (physical->prop.allocFlags.gpuDirectRDMACapable && options.rdma_refused)
         return CUDA_ERROR_UNKNOWN;
-    return physical->host ? vmm_host_allowed() : CUDA_SUCCESS;
+    return physical->host ? vmm_host_allowed(&physical->prop.location) : CUDA_SUCCESS;
 }
 
 /* Every grant against every mapping: the CPU can be given host-located memory only. */

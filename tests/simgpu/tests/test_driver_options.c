@@ -122,3 +122,35 @@ Test(driver_options, kernels_may_where_the_device_shares_the_processes_pages)
     cr_assert_eq(use_of_malloc(&says), CUDA_SUCCESS);
     cr_assert_eq(says, 1);
 }
+
+Test(driver_options, nodes_hold_what_they_have_room_for)
+{
+    CUmemAllocationProp prop = host_located[0];
+    CUmemGenericAllocationHandle first, second;
+    int node;
+
+    setenv("SIMGPU_NODES", "2", 1);
+    setenv("SIMGPU_NODE_MEMORY", "2M", 1);
+    setenv("SIMGPU_DEVICES", "2", 1);
+    must(cuInit(0));
+    must(cuDeviceGetAttribute(&node, CU_DEVICE_ATTRIBUTE_HOST_NUMA_ID, 1));
+    cr_expect_eq(node, 1);
+    must(create(&prop, &first));
+    cr_expect_eq(create(&prop, &second), CUDA_ERROR_OUT_OF_MEMORY);
+    prop.location.id = 1;
+    must(create(&prop, &second));
+    must(cuMemRelease(first));
+    must(create(&host_located[0], &first));
+    prop.location.id = 2;
+    cr_expect_eq(create(&prop, &second), CUDA_ERROR_INVALID_VALUE);
+}
+
+Test(driver_options, a_container_refuses_handles_on_a_node_only)
+{
+    CUmemGenericAllocationHandle handle;
+
+    setenv("SIMGPU_HOST_NUMA", "anywhere", 1);
+    must(cuInit(0));
+    cr_expect_eq(create(&host_located[0], &handle), CUDA_ERROR_NOT_PERMITTED);
+    must(create(&host_located[1], &handle));
+}
