@@ -52,6 +52,16 @@ void device_host_context_new(void);
 /** The device of EBBTIDE_ALLOCATOR=managed. -ENOTSUP: no prefetch, or pages that cannot move while they are in use. */
 int device_managed_init(struct device **out);
 
+/** A call of ours that does no harm to a capture that others have open. */
+#define QUIETLY(call)                                                                                        \
+    ({                                                                                                       \
+        CUstreamCaptureMode mode = quiet_begin();                                                            \
+        CUresult answer = call;                                                                              \
+                                                                                                             \
+        quiet_end(mode);                                                                                     \
+        answer;                                                                                              \
+    })
+
 /** One of our errors for one of the driver's. */
 int device_cuda_error(CUresult result);
 /** Give back for good: once more where that fails, since an error that passes must not cost the memory. */

@@ -32,20 +32,16 @@ static struct table shifted = TABLE_INIT(struct given);
 
 static int allocate(uint64_t bytes, CUdeviceptr *out)
 {
-    CUstreamCaptureMode mode = quiet_begin();
-    int error = device_cuda_error(real.cuMemAllocManaged(out, bytes, CU_MEM_ATTACH_GLOBAL));
+    int error = device_cuda_error(QUIETLY(real.cuMemAllocManaged(out, bytes, CU_MEM_ATTACH_GLOBAL)));
 
-    quiet_end(mode);
     return error == -EIO ? -ENOMEM : error;
 }
 
 static void release(CUdeviceptr start)
 {
-    CUstreamCaptureMode mode = quiet_begin();
-
-    if (real.cuMemFree_v2(start) != CUDA_SUCCESS && real.cuMemFree_v2(start) != CUDA_SUCCESS)
+    if (QUIETLY(real.cuMemFree_v2(start)) != CUDA_SUCCESS &&
+        QUIETLY(real.cuMemFree_v2(start)) != CUDA_SUCCESS)
         log_line(LOG_WARN, "managed memory at %llx could not be given back", (unsigned long long)start);
-    quiet_end(mode);
 }
 
 /* Pages take memory once they are touched, so what lies before the first whole granule costs nothing. */
@@ -158,17 +154,9 @@ static int device_create(struct device *self, unsigned ordinal, uint64_t bytes, 
     return 0;
 }
 
-/* The device keeps its mapping of what goes to the host, so that a kernel reaches it there and does not pull it
- * back. */
-static int advise(uint64_t address, uint64_t bytes, CUdevice device)
+static int advise(uint64_t address, uint64_t bytes, CUmem_advise advice, CUdevice device)
 {
-    CUstreamCaptureMode mode = quiet_begin();
-    CUresult result = real.cuMemAdvise(address, bytes, CU_MEM_ADVISE_SET_PREFERRED_LOCATION, device);
-
-    if (result == CUDA_SUCCESS)
-        result = real.cuMemAdvise(address, bytes, CU_MEM_ADVISE_SET_ACCESSED_BY, device);
-    quiet_end(mode);
-    return device_cuda_error(result);
+    return device_cuda_error(QUIETLY(real.cuMemAdvise(address, bytes, advice, device)));
 }
 
 static int device_belong(struct device *self, uint64_t address, uint64_t bytes, uint64_t handle)
@@ -178,9 +166,10 @@ static int device_belong(struct device *self, uint64_t address, uint64_t bytes, 
 
     (void)self;
     if (handle == HOST_HANDLE)
-        return device_cuda_error(
-            real.cuMemAdvise(address, bytes, CU_MEM_ADVISE_SET_PREFERRED_LOCATION, CU_DEVICE_CPU));
-    error = advise(address, bytes, contexts_device(ordinal));
+        return advise(address, bytes, CU_MEM_ADVISE_SET_PREFERRED_LOCATION, CU_DEVICE_CPU);
+    error = advise(address, bytes, CU_MEM_ADVISE_SET_PREFERRED_LOCATION, contexts_device(ordinal));
+    /* The device keeps its mapping of what goes to the host: a kernel reaches it there and does not pull it back. */
+    error = error ? error : advise(address, bytes, CU_MEM_ADVISE_SET_ACCESSED_BY, contexts_device(ordinal));
     return error ? error : send(ordinal, address, bytes, false);
 }
 

@@ -20,26 +20,19 @@ static _Atomic uint32_t peers[DEVICE_MAX];
 static uint64_t arena_base;
 static uint64_t arena_bytes;
 
-static int result_of(CUresult result, CUstreamCaptureMode mode)
-{
-    quiet_end(mode);
-    return device_cuda_error(result);
-}
-
-static int reserve(uint64_t bytes, uint64_t *out_base)
+int device_map_alias(uint64_t bytes, uint64_t *out_address)
 {
     CUdeviceptr base = 0;
-    CUstreamCaptureMode mode = quiet_begin();
-    int error = result_of(real.cuMemAddressReserve(&base, bytes, GRANULE_BYTES, 0, 0), mode);
+    int error = device_cuda_error(QUIETLY(real.cuMemAddressReserve(&base, bytes, GRANULE_BYTES, 0, 0)));
 
     if (!error)
-        *out_base = base;
+        *out_address = base;
     return error;
 }
 
 int device_map_reserve(struct device *self, uint64_t bytes, uint64_t *out_base)
 {
-    int error = reserve(bytes, out_base);
+    int error = device_map_alias(bytes, out_base);
 
     (void)self;
     if (!error && bytes > arena_bytes) {
@@ -49,11 +42,6 @@ int device_map_reserve(struct device *self, uint64_t bytes, uint64_t *out_base)
     return error;
 }
 
-int device_map_alias(uint64_t bytes, uint64_t *out_address)
-{
-    return reserve(bytes, out_address);
-}
-
 bool device_map_in_arena(uint64_t address)
 {
     return address - arena_base < arena_bytes;
@@ -61,11 +49,8 @@ bool device_map_in_arena(uint64_t address)
 
 void device_map_unreserve(struct device *self, uint64_t base, uint64_t bytes)
 {
-    CUstreamCaptureMode mode = quiet_begin();
-
     (void)self;
-    real.cuMemAddressFree(base, bytes);
-    quiet_end(mode);
+    QUIETLY(real.cuMemAddressFree(base, bytes));
     if (base == arena_base)
         arena_bytes = 0;
 }
@@ -81,8 +66,7 @@ int device_map_create_as(unsigned ordinal, const struct device_kind *kind, uint6
         .allocFlags.gpuDirectRDMACapable = kind->has_rdma,
     };
     CUmemGenericAllocationHandle handle = 0;
-    CUstreamCaptureMode mode = quiet_begin();
-    int error = result_of(real.cuMemCreate(&handle, bytes, &prop, 0), mode);
+    int error = device_cuda_error(QUIETLY(real.cuMemCreate(&handle, bytes, &prop, 0)));
 
     if (!error)
         *out_handle = handle;
@@ -99,38 +83,29 @@ int device_map_create(struct device *self, unsigned ordinal, uint64_t bytes, uin
 
 int device_map_share(struct device *self, uint64_t handle, int *out_fd)
 {
-    CUstreamCaptureMode mode = quiet_begin();
-
     (void)self;
-    if (!real.cuMemExportToShareableHandle) {
-        quiet_end(mode);
+    if (!real.cuMemExportToShareableHandle)
         return -ENOTSUP;
-    }
-    return result_of(
-        real.cuMemExportToShareableHandle(out_fd, handle, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0), mode);
+    return device_cuda_error(QUIETLY(
+        real.cuMemExportToShareableHandle(out_fd, handle, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0)));
 }
 
 int device_map_release(struct device *self, uint64_t handle)
 {
-    CUstreamCaptureMode mode = quiet_begin();
-
     (void)self;
-    return result_of(device_cuda_release(handle), mode);
+    return device_cuda_error(QUIETLY(device_cuda_release(handle)));
 }
 
 int device_map_map(struct device *self, uint64_t address, uint64_t bytes, uint64_t handle)
 {
-    CUstreamCaptureMode mode = quiet_begin();
-
     (void)self;
-    return result_of(real.cuMemMap(address, bytes, 0, handle, 0), mode);
+    return device_cuda_error(QUIETLY(real.cuMemMap(address, bytes, 0, handle, 0)));
 }
 
 int device_map_unmap(struct device *self, uint64_t address, uint64_t bytes)
 {
     struct grant grant;
-    CUstreamCaptureMode mode = quiet_begin();
-    int error = result_of(real.cuMemUnmap(address, bytes), mode);
+    int error = device_cuda_error(QUIETLY(real.cuMemUnmap(address, bytes)));
 
     (void)self;
     if (!error)
@@ -167,17 +142,14 @@ static CUresult set_access(unsigned ordinal, uint64_t address, uint64_t bytes)
 int device_map_grant(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes)
 {
     struct grant grant = {bytes, ordinal};
-    CUstreamCaptureMode mode = quiet_begin();
 
     (void)self;
     /* First into the table: a peer that is let in between the two finds the range or is in the mask. */
     int error = table_put(&grants, address, &grant);
 
-    if (error) {
-        quiet_end(mode);
+    if (error)
         return error;
-    }
-    error = result_of(set_access(ordinal, address, bytes), mode);
+    error = device_cuda_error(QUIETLY(set_access(ordinal, address, bytes)));
     if (error)
         table_take(&grants, address, &grant);
     return error;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * graph.h - what an executable graph uses.
+ * graph.h - what an executable graph uses, those that live, and what the driver holds for their own memory.
  *
  * Shape    the union of the blocks that its nodes name, children and bodies of conditionals included, read when it is
  *          instantiated or updated. Blocks of copy and set nodes stay on the device as long as the executable graph
  *          lives, since it remembers where they are; kernel nodes only need their blocks reachable at launch.
  * Owns     its lists (malloc); one graph_uses belongs to one executable graph.
- * Threads  like the driver's own graphs: one at a time for one graph.
+ * Threads  any for different graphs; like the driver's own one at a time for one graph.
  */
 #ifndef EBB_GRAPH_H
 #define EBB_GRAPH_H
@@ -49,5 +49,26 @@ void graph_free(struct graph_uses *uses);
 
 /** A node was made; NULL is ignored. The bodies of a conditional one are known only here. */
 void graph_note_node(const CUgraphNode *node, const CUgraphNodeParams *params);
+
+/* ---- executable graphs ------------------------------------------------------------------------------------------ */
+
+/** The uses of an executable graph; NULL: not known. */
+struct graph_uses *graph_exec_uses(CUgraphExec graph);
+
+/** The instantiation of a graph that uses these answered `result`, which is returned. Takes `uses`. Without memory for the
+ *  record every block counts as used at launch, and the pins stay. */
+CUresult graph_exec_made(CUresult result, const CUgraphExec *graph, struct graph_uses *uses);
+/** The same of an update with a whole graph: on success in place of what was known. */
+CUresult graph_exec_updated(CUresult result, CUgraphExec graph, struct graph_uses *uses);
+/** Destroy it by the real function. */
+CUresult graph_exec_destroy(__typeof__(cuGraphExecDestroy) *next, CUgraphExec graph);
+
+/** Note in `use` what a launch uses; NULL: everything. */
+void graph_exec_note(struct use *use, const struct graph_uses *uses);
+/** A launch or an upload answered `result`, which is returned. */
+CUresult graph_exec_launched(CUresult result, const struct graph_uses *uses);
+
+/** Charge what the driver holds for graphs. It takes that by itself, at instantiation or launch. */
+void graph_exec_settle(void);
 
 #endif

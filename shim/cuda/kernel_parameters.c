@@ -285,43 +285,32 @@ void kernel_parameters_use_list(struct use *use, const CUDA_LAUNCH_PARAMS *list,
         kernel_parameters_use(use, list[i].function, list[i].kernelParams, NULL);
 }
 
-static void forget(bool (*matches)(const struct entry *entry, uint64_t owner), uint64_t owner)
+/* Functions of one module or library; owner 0: of any. A library's functions belong to a module in each context, whose handle
+ * we do not know, so that all functions go with it; its kernels stay when a module or context goes. */
+static void forget(uint64_t owner, bool is_library)
 {
     lock_acquire(&lock);
-    for (uint32_t i = 0; cache && i <= cache->mask; i++)
-        if (cache->entry[i].key > GONE && matches(&cache->entry[i], owner))
-            atomic_store_explicit(&cache->entry[i].key, GONE, memory_order_release);
+    for (uint32_t i = 0; cache && i <= cache->mask; i++) {
+        struct entry *entry = &cache->entry[i];
+        bool is_owned = !owner || !entry->owner || entry->owner == owner;
+
+        if (entry->key > GONE && (entry->is_kernel ? is_library && is_owned : is_library || is_owned))
+            atomic_store_explicit(&entry->key, GONE, memory_order_release);
+    }
     lock_release(&lock);
-}
-
-static bool of_module(const struct entry *entry, uint64_t owner)
-{
-    return !entry->is_kernel && (!entry->owner || entry->owner == owner);
-}
-
-/* A library's functions belong to a module in each context, whose handle we do not know. */
-static bool of_library(const struct entry *entry, uint64_t owner)
-{
-    return !entry->is_kernel || !entry->owner || entry->owner == owner;
-}
-
-static bool of_any(const struct entry *entry, uint64_t owner)
-{
-    (void)owner;
-    return !entry->is_kernel;
 }
 
 void kernel_parameters_forget_module(CUmodule module)
 {
-    forget(of_module, real_key(module));
+    forget(real_key(module), false);
 }
 
 void kernel_parameters_forget_library(CUlibrary library)
 {
-    forget(of_library, real_key(library));
+    forget(real_key(library), true);
 }
 
 void kernel_parameters_forget_all(void)
 {
-    forget(of_any, 0);
+    forget(0, false);
 }

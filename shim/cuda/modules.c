@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utlist.h>
 
 #include "base/elf_image.h"
 #include "base/lock.h"
@@ -47,18 +48,15 @@ static void keep_global(const char *name, uint64_t bytes, bool is_required, void
     }
     global->is_required = is_required;
     strcpy(global->name, name);
-    global->next = loaded->globals;
-    loaded->globals = global;
+    LL_PREPEND(loaded->globals, global);
 }
 
 static void free_loaded(struct loaded *loaded)
 {
-    while (loaded->globals) {
-        struct global *global = loaded->globals;
+    struct global *global, *next;
 
-        loaded->globals = global->next;
+    LL_FOREACH_SAFE(loaded->globals, global, next)
         free(global);
-    }
     free(loaded);
 }
 
@@ -86,8 +84,7 @@ static void note_image(const void *out, bool is_library, const void *image, size
     if (uses_heap)
         core_roots_unknown("a kernel allocates on the device's heap");
     lock_acquire(&lock);
-    loaded->next = list;
-    list = loaded;
+    LL_PREPEND(list, loaded);
     lock_release(&lock);
 }
 
@@ -119,15 +116,12 @@ CUresult modules_from_file(CUresult result, const void *out, bool is_library, co
 
 void modules_forget(const void *handle)
 {
-    struct loaded *found = NULL;
+    struct loaded *found;
 
     lock_acquire(&lock);
-    for (struct loaded **at = &list; *at; at = &(*at)->next)
-        if ((*at)->handle == handle) {
-            found = *at;
-            *at = found->next;
-            break;
-        }
+    LL_SEARCH_SCALAR(list, found, handle, handle);
+    if (found)
+        LL_DELETE(list, found);
     lock_release(&lock);
     if (found)
         free_loaded(found);

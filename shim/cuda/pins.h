@@ -7,6 +7,7 @@
 #ifndef EBB_PINS_H
 #define EBB_PINS_H
 
+#include "cuda/real.h"
 #include "engine/core.h"
 
 struct pin {
@@ -19,5 +20,17 @@ int pin_take(uint64_t address, enum pin_reason reason, struct pin *out);
 
 /** Unpin it. A block that was freed took its pins along; another may lie there now. */
 void pin_drop(const struct pin *pin, enum pin_reason reason);
+
+/* ---- texture objects that live ------------------------------------------------------------------------------------ */
+
+/** Pin the block that a texture is to be made of. 0; -ENOENT none, -ENOMEM refused. */
+int textures_pin(const CUDA_RESOURCE_DESC *desc, struct pin *out);
+
+/** The real create answered `result`, which is returned. Without memory for the record the pin stays as long as the
+ *  block. */
+CUresult textures_made(CUresult result, const CUtexObject *texture, const struct pin *pin);
+
+/** Destroy it by the real function. */
+CUresult textures_destroy(__typeof__(cuTexObjectDestroy) *next, CUtexObject texture);
 
 #endif

@@ -5,12 +5,8 @@
 #include "base/log.h"
 #include "base/options.h"
 #include "cuda/call_site.h"
-#include "cuda/contexts.h"
 #include "cuda/device_cuda.h"
-#include "cuda/driver_memory.h"
-#include "cuda/pools.h"
-#include "engine/core.h"
-#include "hook/hooks.h"
+#include "hook/hook_words.h"
 
 /* An allocation that the driver refused although the budget had room is tried again while blocks can leave. */
 enum {
@@ -144,18 +140,7 @@ CUresult hook_cuMemAllocManaged(__typeof__(cuMemAllocManaged) *next, CUdeviceptr
 
 CUresult hook_cuMemFree_v2(__typeof__(cuMemFree_v2) *next, CUdeviceptr dptr)
 {
-    struct driver_memory record;
     int error = core_free(dptr);
 
-    if (error != -ENOENT)
-        return hooks_result(error);
-    enum driver_kind kind = driver_memory_find(DRIVER_ASYNC, dptr, &record) ? DRIVER_ASYNC : DRIVER_MEMORY;
-
-    if (!driver_memory_remove(kind, dptr, &record))
-        return next(dptr);
-    CUresult result = next(dptr);
-
-    if (result != CUDA_SUCCESS)
-        driver_memory_restore(kind, dptr, &record);
-    return result;
+    return error == -ENOENT ? FREES_MEMORY(next(dptr), dptr) : hooks_result(error);
 }

@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Stream-ordered allocation: an allocation is charged ahead, and then its pool with what it holds. */
-#include "cuda/capture.h"
-#include "cuda/contexts.h"
-#include "cuda/driver_memory.h"
-#include "cuda/pools.h"
-#include "engine/core.h"
-#include "hook/hooks.h"
+#include "hook/hook_words.h"
 
 CUresult hook_cuMemAllocAsync(__typeof__(cuMemAllocAsync) *next, CUdeviceptr *dptr, size_t bytesize,
                               CUstream hStream)
@@ -51,17 +46,10 @@ static CUresult free_block(CUdeviceptr address, CUstream stream, bool per_thread
 CUresult hook_cuMemFreeAsync(__typeof__(cuMemFreeAsync) *next, CUdeviceptr dptr, CUstream hStream)
 {
     bool per_thread = next == real.cuMemFreeAsync_ptsz;
-    struct driver_memory record;
 
     if (capture_records(hStream, per_thread))
         return next(dptr, hStream);
     if (core_owns(dptr))
         return free_block(dptr, hStream, per_thread);
-    enum driver_kind kind = driver_memory_find(DRIVER_ASYNC, dptr, &record) ? DRIVER_ASYNC : DRIVER_MEMORY;
-    bool known = driver_memory_remove(kind, dptr, &record);
-    CUresult result = next(dptr, hStream);
-
-    if (known && result != CUDA_SUCCESS)
-        driver_memory_restore(kind, dptr, &record);
-    return result;
+    return FREES_MEMORY(next(dptr, hStream), dptr);
 }

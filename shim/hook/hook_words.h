@@ -14,12 +14,12 @@
 #include "cuda/capture.h"
 #include "cuda/contexts.h"
 #include "cuda/driver_memory.h"
-#include "cuda/graph_exec.h"
+#include "cuda/graph.h"
 #include "cuda/ipc_block.h"
 #include "cuda/kernel_parameters.h"
 #include "cuda/modules.h"
+#include "cuda/pins.h"
 #include "cuda/pools.h"
-#include "cuda/textures.h"
 #include "cuda/vmm.h"
 #include "engine/core.h"
 #include "hook/hooks.h"
@@ -116,12 +116,21 @@ static inline CUresult hook_used(struct use *use, CUresult result)
 
 /* ---- memory of the driver's ----------------------------------------------------------------------------------- */
 
-#define FREES(call, kind, handle)                                                                            \
+#define FREES(call, kind, key)                                                                               \
     ({                                                                                                       \
         struct driver_memory record;                                                                         \
-        bool known = driver_memory_remove(kind, real_key(handle), &record);                                  \
+        bool known = driver_memory_remove(kind, key, &record);                                               \
                                                                                                              \
-        driver_memory_freed(call, known, kind, real_key(handle), &record);                                   \
+        driver_memory_freed(call, known, kind, key, &record);                                                \
+    })
+/** Device memory by its address: from a pool, or not. */
+#define FREES_MEMORY(call, address)                                                                          \
+    ({                                                                                                       \
+        struct driver_memory of;                                                                             \
+        enum driver_kind kind =                                                                              \
+            driver_memory_find(DRIVER_ASYNC, address, &of) ? DRIVER_ASYNC : DRIVER_MEMORY;                   \
+                                                                                                             \
+        FREES(call, kind, address);                                                                          \
     })
 /** Host memory that the driver allocates. */
 #define PINS(call, address, bytes)                                                                           \
