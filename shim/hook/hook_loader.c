@@ -3,10 +3,10 @@
  * dlsym, dlopen and dlmopen: what the stubs of hook_stub_*.S ask before they jump.
  *
  * glibc takes the scope of RTLD_NEXT, RTLD_DEFAULT and of a plugin's own libraries from the return address, so a
- * look-up that is none of ours leaves by a jump, with the caller's address on the stack as if we were not there.
+ * look-up that is none of ours leaves by a jump, with the caller's address on the stack as if we were not there: the
+ * stub saves the argument registers, calls the C function, and either jumps to `target` with the registers as the C
+ * function left them, the caller's return address in place, or returns `value`.
  */
-#include "hook/hook_loader.h"
-
 #include <dlfcn.h>
 
 #include "base/cancel_guard.h"
@@ -14,6 +14,22 @@
 #include "base/options.h"
 #include "hook/hooks.h"
 #include "hook/self_test.h"
+
+/* The arguments of a dlsym, on the stub's stack; what is changed here is what the target gets. */
+struct loader_call {
+    void *handle;
+    const char *name;
+};
+
+/* Fits the two result registers of both ABIs. */
+struct loader_route {
+    void *target; /* NULL: return `value` */
+    void *value;  /* of dlopen and dlmopen: the mode to pass on */
+};
+
+struct loader_route loader_dlsym(struct loader_call *call);
+struct loader_route loader_dlopen(int mode);
+struct loader_route loader_dlmopen(int mode);
 
 /* A checker of memory that is linked into the program asks for libc's functions before it has them, and stands in front
  * of them: nothing of libc is called for a name that is none of ours. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dlsym, dlopen and dlmopen for AArch64. See hook_loader.h. */
+/* dlsym, dlopen and dlmopen for AArch64. See hook_loader.c. */
         .text
 
         .globl  dlsym

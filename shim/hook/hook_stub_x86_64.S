@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dlsym, dlopen and dlmopen for x86-64. See hook_loader.h. */
+/* dlsym, dlopen and dlmopen for x86-64. See hook_loader.c. */
         .text
 
 /* Entered with the stack 8 off its alignment: two pushes and 8 bytes more put it right. */
