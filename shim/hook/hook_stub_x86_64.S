@@ -1,75 +1,71 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dlsym, dlopen and dlmopen for x86-64. See hook_loader.c. */
+        .macro  entry name
+        .globl  \name
+        .type   \name, @function
+        .p2align 4
+\name:
+        .cfi_startproc
+        endbr64
+        .endm
+
+        .macro  end name
+        .cfi_endproc
+        .size   \name, . - \name
+        .endm
+
+        .macro  save register
+        pushq   \register
+        .cfi_adjust_cfa_offset 8
+        .endm
+
+        .macro  restore register
+        popq    \register
+        .cfi_adjust_cfa_offset -8
+        .endm
+
         .text
 
 /* Entered with the stack 8 off its alignment: two pushes and 8 bytes more put it right. */
-        .globl  dlsym
-        .type   dlsym, @function
-        .p2align 4
-dlsym:
-        .cfi_startproc
-        endbr64
-        pushq   %rsi
-        .cfi_adjust_cfa_offset 8
-        pushq   %rdi
-        .cfi_adjust_cfa_offset 8
+        entry   dlsym
+        save    %rsi
+        save    %rdi
         movq    %rsp, %rdi
         subq    $8, %rsp
         .cfi_adjust_cfa_offset 8
         call    loader_dlsym
         addq    $8, %rsp
         .cfi_adjust_cfa_offset -8
-        popq    %rdi
-        .cfi_adjust_cfa_offset -8
-        popq    %rsi
-        .cfi_adjust_cfa_offset -8
+        restore %rdi
+        restore %rsi
         testq   %rax, %rax
         je      1f
         jmp     *%rax
 1:      movq    %rdx, %rax
         ret
-        .cfi_endproc
-        .size   dlsym, . - dlsym
+        end     dlsym
 
-        .globl  dlopen
-        .type   dlopen, @function
-        .p2align 4
-dlopen:
-        .cfi_startproc
-        endbr64
-        pushq   %rdi
-        .cfi_adjust_cfa_offset 8
+        entry   dlopen
+        save    %rdi
         movl    %esi, %edi
         call    loader_dlopen
-        popq    %rdi
-        .cfi_adjust_cfa_offset -8
+        restore %rdi
         movl    %edx, %esi
         jmp     *%rax
-        .cfi_endproc
-        .size   dlopen, . - dlopen
+        end     dlopen
 
-        .globl  dlmopen
-        .type   dlmopen, @function
-        .p2align 4
-dlmopen:
-        .cfi_startproc
-        endbr64
-        pushq   %rdi
-        .cfi_adjust_cfa_offset 8
-        pushq   %rsi
-        .cfi_adjust_cfa_offset 8
+        entry   dlmopen
+        save    %rdi
+        save    %rsi
         subq    $8, %rsp
         .cfi_adjust_cfa_offset 8
         movl    %edx, %edi
         call    loader_dlmopen
         addq    $8, %rsp
         .cfi_adjust_cfa_offset -8
-        popq    %rsi
-        .cfi_adjust_cfa_offset -8
-        popq    %rdi
-        .cfi_adjust_cfa_offset -8
+        restore %rsi
+        restore %rdi
         jmp     *%rax                   /* the mode is in edx already */
-        .cfi_endproc
-        .size   dlmopen, . - dlmopen
+        end     dlmopen
 
         .section .note.GNU-stack, "", @progbits
