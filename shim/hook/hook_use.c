@@ -7,35 +7,185 @@
 #include "cuda/call_site.h"
 #include "cuda/capture.h"
 #include "cuda/cross_device.h"
+#include "cuda/driver_memory.h"
 #include "engine/core.h"
-#include "hook/copy_operands.h"
 #include "hook/hooks.h"
 #include "hook/lifecycle.h"
 
-/* The words of the operand column. */
+/* ---- memory that a call names ----------------------------------------------------------------------------------- */
+
+/* Each notes operands in `use`; sources in host memory are looked into for addresses. NULL is the driver's to refuse. */
+
+static void source(struct use *use, CUdeviceptr from, size_t bytes)
+{
+    use_host(use, (const void *)(uintptr_t)from, bytes);
+    if (core_owns(from))
+        use_word(use, from);
+    else if (from && bytes && driver_memory_is_on_host(from))
+        use_source(use, (const void *)(uintptr_t)from, bytes);
+}
+
+static void target(struct use *use, CUdeviceptr to, size_t bytes)
+{
+    use_host(use, (const void *)(uintptr_t)to, bytes);
+    use_word(use, to);
+}
+
+static void either(struct use *use, CUdeviceptr to, CUdeviceptr from, size_t bytes)
+{
+    target(use, to, bytes);
+    use->writes = core_owns(to);
+    source(use, from, bytes);
+}
+
+static void batch(struct use *use, const CUdeviceptr *to, const CUdeviceptr *from, const size_t *bytes,
+                  size_t count)
+{
+    for (size_t i = 0; to && from && bytes && i < count; i++) {
+        target(use, to[i], bytes[i]);
+        source(use, from[i], bytes[i]);
+    }
+}
+
+static void devices(struct use *use, const CUdeviceptr *address, size_t count)
+{
+    for (size_t i = 0; address && i < count; i++)
+        use_word(use, address[i]);
+}
+
+/* One side of a pitched copy. */
+struct pitched {
+    CUmemorytype type;
+    const void *host;
+    CUdeviceptr device;
+    size_t x, y, z, pitch, height;
+};
+
+static CUdeviceptr start_of(const struct pitched *side)
+{
+    CUdeviceptr base = side->type == CU_MEMORYTYPE_HOST ? (CUdeviceptr)(uintptr_t)side->host : side->device;
+
+    return base + (side->z * side->height + side->y) * side->pitch + side->x;
+}
+
+/* Bytes from the first to behind the last. */
+static size_t span_of(const struct pitched *side, size_t width, size_t height, size_t depth)
+{
+    size_t rows =
+        (depth ? depth - 1 : 0) * (side->height ? side->height : height) + (height ? height - 1 : 0);
+
+    return rows * side->pitch + width;
+}
+
+static void pitched(struct use *use, const struct pitched *to, const struct pitched *from, size_t width,
+                    size_t height, size_t depth)
+{
+    size_t bytes = span_of(from, width, height, depth);
+
+    use->writes = to->type != CU_MEMORYTYPE_HOST;
+    if (to->type != CU_MEMORYTYPE_ARRAY)
+        target(use, start_of(to), span_of(to, width, height, depth));
+    if (from->type == CU_MEMORYTYPE_DEVICE)
+        use_word(use, start_of(from));
+    else if (from->type == CU_MEMORYTYPE_UNIFIED)
+        source(use, start_of(from), bytes);
+    else if (from->type == CU_MEMORYTYPE_HOST && from->host && bytes) {
+        use_host(use, (const void *)(uintptr_t)start_of(from), bytes);
+        use_source(use, (const void *)(uintptr_t)start_of(from), bytes);
+    }
+}
+
+/* A side, dst or src, of a copy that structures of the driver's name alike. */
+#define SIDE(copy, way, z, height)                                                                           \
+    (&(const struct pitched){(copy)->way##MemoryType, (copy)->way##Host, (copy)->way##Device,                \
+                             (copy)->way##XInBytes, (copy)->way##Y, z, (copy)->way##Pitch, height})
+#define IN_SPACE(use, copy)                                                                                  \
+    pitched(use, SIDE(copy, dst, (copy)->dstZ, (copy)->dstHeight),                                           \
+            SIDE(copy, src, (copy)->srcZ, (copy)->srcHeight), (copy)->WidthInBytes, (copy)->Height,          \
+            (copy)->Depth)
+
+static void plane(struct use *use, const CUDA_MEMCPY2D *copy)
+{
+    if (copy)
+        pitched(use, SIDE(copy, dst, 0, 0), SIDE(copy, src, 0, 0), copy->WidthInBytes, copy->Height, 1);
+}
+
+static void volume(struct use *use, const CUDA_MEMCPY3D *copy)
+{
+    if (copy)
+        IN_SPACE(use, copy);
+}
+
+static void volume_peer(struct use *use, const CUDA_MEMCPY3D_PEER *copy)
+{
+    if (copy)
+        IN_SPACE(use, copy);
+}
+
+static void volumes(struct use *use, const CUDA_MEMCPY3D_BATCH_OP *list, size_t count)
+{
+    for (size_t i = 0; list && i < count; i++) {
+        const CUDA_MEMCPY3D_BATCH_OP *copy = &list[i];
+
+        if (copy->dst.type == CU_MEMCPY_OPERAND_TYPE_POINTER)
+            use_word(use, copy->dst.op.ptr.ptr);
+        /* Row lengths count elements, whose size is nowhere told: a source is taken for one plain run. */
+        if (copy->src.type == CU_MEMCPY_OPERAND_TYPE_POINTER)
+            source(use, copy->src.op.ptr.ptr, copy->extent.width);
+    }
+}
+
+static void memory_operations(struct use *use, const CUstreamBatchMemOpParams *list, unsigned count)
+{
+    for (unsigned i = 0; list && i < count; i++)
+        switch (list[i].operation) {
+        case CU_STREAM_MEM_OP_WAIT_VALUE_32:
+        case CU_STREAM_MEM_OP_WAIT_VALUE_64:
+            use_word(use, list[i].waitValue.address);
+            break;
+        case CU_STREAM_MEM_OP_WRITE_VALUE_32:
+        case CU_STREAM_MEM_OP_WRITE_VALUE_64:
+            use_word(use, list[i].writeValue.address);
+            break;
+        default: /* flushes and barriers name nothing */
+            break;
+        }
+}
+
+static void inflate(struct use *use, const CUmemDecompressParams *list, size_t count)
+{
+    for (size_t i = 0; list && i < count; i++) {
+        use_word(use, (uint64_t)(uintptr_t)list[i].src);
+        use_word(use, (uint64_t)(uintptr_t)list[i].dst);
+        use_word(use, (uint64_t)(uintptr_t)list[i].dstActBytes);
+    }
+}
+
+/* ---- the words of the operand column ------------------------------------------------------------------------------ */
+
 #define DEVICE(address)      use_word(&use, address);
-#define DEVICES(list, count) copy_operands_devices(&use, list, count);
+#define DEVICES(list, count) devices(&use, list, count);
 #define SOURCE(host, bytes)  use_source(&use, host, bytes);
 #define EITHER(to, from, bytes)                                                                              \
-    copy_operands_either(&use, to, from, bytes);                                                             \
+    either(&use, to, from, bytes);                                                                           \
     cross_device_flat(&cross, to, from, bytes);
 #define BETWEEN(to, from, bytes)                                                                             \
     DEVICE(to)                                                                                               \
     DEVICE(from)                                                                                             \
     cross_device_flat(&cross, to, from, bytes);
 #define PLANE(copy)                                                                                          \
-    copy_operands_plane(&use, copy);                                                                         \
+    plane(&use, copy);                                                                                       \
     cross.form = (copy) ? CROSS_DEVICE_PLANE : CROSS_DEVICE_NONE;                                            \
     cross.plane = copy;
 #define VOLUME(copy)                                                                                         \
-    copy_operands_volume(&use, copy);                                                                        \
+    volume(&use, copy);                                                                                      \
     cross.form = (copy) ? CROSS_DEVICE_VOLUME : CROSS_DEVICE_NONE;                                           \
     cross.volume = copy;
-#define VOLUME_PEER(copy)             copy_operands_volume_peer(&use, copy);
-#define VOLUMES(list, count)          copy_operands_volumes(&use, list, count);
-#define BATCH(to, from, bytes, count) copy_operands_batch(&use, to, from, bytes, count);
-#define OPERATIONS(list, count)       copy_operands_memory_operations(&use, list, count);
-#define INFLATE(list, count)          copy_operands_inflate(&use, list, count);
+#define VOLUME_PEER(copy)             volume_peer(&use, copy);
+#define VOLUMES(list, count)          volumes(&use, list, count);
+#define BATCH(to, from, bytes, count) batch(&use, to, from, bytes, count);
+#define OPERATIONS(list, count)       memory_operations(&use, list, count);
+#define INFLATE(list, count)          inflate(&use, list, count);
 #define EVERYTHING()                  use.all = true;
 /* A recorded copy touches nothing yet, but a driver may look at where its blocks are: they come back if they can. */
 #define ON(to)                                                                                               \
