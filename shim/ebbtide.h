@@ -356,126 +356,43 @@ EBB_FUNCTION int ebb_set_pressure_callback(ebb_pressure_fn fn, void *arg)
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #endif
 
-EBB_LINK(ebb_register);
-static inline int ebb_register(void *ptr, size_t bytes, unsigned flags, const char *name)
-{
-    return EBB_CALL(ebb_register, (ptr, bytes, flags, name));
-}
+#define EBB_INLINE(result, name, parameters, arguments)                                                      \
+    EBB_LINK(name);                                                                                          \
+    static inline result name parameters                                                                     \
+    {                                                                                                        \
+        return EBB_CALL(name, arguments);                                                                    \
+    }
 
-EBB_LINK(ebb_set_reload_callback);
-static inline int ebb_set_reload_callback(void *ptr, ebb_reload_fn fn, void *arg)
-{
-    return EBB_CALL(ebb_set_reload_callback, (ptr, fn, arg));
-}
-
-EBB_LINK(ebb_unregister);
-static inline int ebb_unregister(void *ptr)
-{
-    return EBB_CALL(ebb_unregister, (ptr));
-}
-
-EBB_LINK(ebb_pin);
-static inline int ebb_pin(void *ptr, unsigned flags, void *stream)
-{
-    return EBB_CALL(ebb_pin, (ptr, flags, stream));
-}
-
-EBB_LINK(ebb_unpin);
-static inline int ebb_unpin(void *ptr, unsigned flags)
-{
-    return EBB_CALL(ebb_unpin, (ptr, flags));
-}
-
-EBB_LINK(ebb_touch);
-static inline int ebb_touch(void *ptr)
-{
-    return EBB_CALL(ebb_touch, (ptr));
-}
-
-EBB_LINK(ebb_reserve);
-static inline int ebb_reserve(size_t bytes, unsigned flags, unsigned timeout_ms, ebb_reservation *out,
-                              size_t *out_overbooked_bytes)
-{
-    return EBB_CALL(ebb_reserve, (bytes, flags, timeout_ms, out, out_overbooked_bytes));
-}
-
-EBB_LINK(ebb_reserve_commit);
-static inline int ebb_reserve_commit(ebb_reservation reservation, void *ptr)
-{
-    return EBB_CALL(ebb_reserve_commit, (reservation, ptr));
-}
-
-EBB_LINK(ebb_reserve_release);
-static inline int ebb_reserve_release(ebb_reservation reservation, size_t bytes)
-{
-    return EBB_CALL(ebb_reserve_release, (reservation, bytes));
-}
-
-EBB_LINK(ebb_prefetch);
-static inline int ebb_prefetch(void *ptr, int tier, void *stream)
-{
-    return EBB_CALL(ebb_prefetch, (ptr, tier, stream));
-}
-
-EBB_LINK(ebb_evict);
-static inline long ebb_evict(void *ptr_or_null, size_t bytes, int tier)
-{
-    return EBB_CALL(ebb_evict, (ptr_or_null, bytes, tier));
-}
-
-EBB_LINK(ebb_set_budget);
-static inline int ebb_set_budget(int tier, int device, int64_t bytes)
-{
-    return EBB_CALL(ebb_set_budget, (tier, device, bytes));
-}
-
-EBB_LINK(ebb_set_priority);
-static inline int ebb_set_priority(void *ptr, int priority)
-{
-    return EBB_CALL(ebb_set_priority, (ptr, priority));
-}
-
-EBB_LINK(ebb_set_stage);
-static inline int ebb_set_stage(void *ptr, int stage)
-{
-    return EBB_CALL(ebb_set_stage, (ptr, stage));
-}
-
-EBB_LINK(ebb_query);
-static inline int ebb_query(void *ptr, struct ebb_block_info *out)
-{
-    return EBB_CALL(ebb_query, (ptr, out));
-}
-
-EBB_LINK(ebb_get_stats);
-static inline int ebb_get_stats(struct ebb_stats *out)
-{
-    return EBB_CALL(ebb_get_stats, (out));
-}
-
-EBB_LINK(ebb_push_peak);
-static inline int ebb_push_peak(void)
-{
-    return EBB_CALL(ebb_push_peak, ());
-}
-
-EBB_LINK(ebb_pop_peak);
-static inline int ebb_pop_peak(struct ebb_stats *out)
-{
-    return EBB_CALL(ebb_pop_peak, (out));
-}
-
-EBB_LINK(ebb_set_pressure_callback);
-static inline int ebb_set_pressure_callback(ebb_pressure_fn fn, void *arg)
-{
-    return EBB_CALL(ebb_set_pressure_callback, (fn, arg));
-}
+EBB_INLINE(int, ebb_register, (void *ptr, size_t bytes, unsigned flags, const char *name),
+           (ptr, bytes, flags, name))
+EBB_INLINE(int, ebb_set_reload_callback, (void *ptr, ebb_reload_fn fn, void *arg), (ptr, fn, arg))
+EBB_INLINE(int, ebb_unregister, (void *ptr), (ptr))
+EBB_INLINE(int, ebb_pin, (void *ptr, unsigned flags, void *stream), (ptr, flags, stream))
+EBB_INLINE(int, ebb_unpin, (void *ptr, unsigned flags), (ptr, flags))
+EBB_INLINE(int, ebb_touch, (void *ptr), (ptr))
+EBB_INLINE(int, ebb_reserve,
+           (size_t bytes, unsigned flags, unsigned timeout_ms, ebb_reservation *out,
+            size_t *out_overbooked_bytes),
+           (bytes, flags, timeout_ms, out, out_overbooked_bytes))
+EBB_INLINE(int, ebb_reserve_commit, (ebb_reservation reservation, void *ptr), (reservation, ptr))
+EBB_INLINE(int, ebb_reserve_release, (ebb_reservation reservation, size_t bytes), (reservation, bytes))
+EBB_INLINE(int, ebb_prefetch, (void *ptr, int tier, void *stream), (ptr, tier, stream))
+EBB_INLINE(long, ebb_evict, (void *ptr_or_null, size_t bytes, int tier), (ptr_or_null, bytes, tier))
+EBB_INLINE(int, ebb_set_budget, (int tier, int device, int64_t bytes), (tier, device, bytes))
+EBB_INLINE(int, ebb_set_priority, (void *ptr, int priority), (ptr, priority))
+EBB_INLINE(int, ebb_set_stage, (void *ptr, int stage), (ptr, stage))
+EBB_INLINE(int, ebb_query, (void *ptr, struct ebb_block_info *out), (ptr, out))
+EBB_INLINE(int, ebb_get_stats, (struct ebb_stats * out), (out))
+EBB_INLINE(int, ebb_push_peak, (void), ())
+EBB_INLINE(int, ebb_pop_peak, (struct ebb_stats * out), (out))
+EBB_INLINE(int, ebb_set_pressure_callback, (ebb_pressure_fn fn, void *arg), (fn, arg))
 
 #ifdef __GNUC__
 #pragma GCC diagnostic pop
 #endif
 #undef EBB_LINK
 #undef EBB_CALL
+#undef EBB_INLINE
 #endif
 
 #undef EBB_FUNCTION

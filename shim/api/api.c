@@ -52,7 +52,15 @@ static int owner_of(const void *ptr)
     return ptr ? core_owns(address_of(ptr)) : -EINVAL;
 }
 
-/* Host blocks answer in the same words, but for what they cannot do at all. */
+/* One answer for a block of the device, another for other memory: host blocks answer in the same words, but for what they
+ * cannot do at all. */
+#define BY_OWNER(ptr, device, host)                                                                          \
+    ({                                                                                                       \
+        int on_device = owner_of(ptr);                                                                       \
+                                                                                                             \
+        on_device < 0 ? on_device : on_device ? (device) : (host);                                           \
+    })
+
 static int host_register(void *ptr, size_t bytes, const char *name)
 {
     struct driver_memory record;
@@ -69,39 +77,21 @@ static int host_register(void *ptr, size_t bytes, const char *name)
 static int inner_register(void *ptr, size_t bytes, unsigned flags, const char *name)
 {
     char own[sizeof((struct ebb_block_info *)0)->name];
-    int on_device = owner_of(ptr);
 
-    if (on_device < 0)
-        return on_device;
-    if (!bytes || flags & ~(unsigned)(EBB_CACHEABLE | EBB_RELOADABLE))
+    if (!ptr || !bytes || flags & ~(unsigned)(EBB_CACHEABLE | EBB_RELOADABLE))
         return -EINVAL;
     log_print(own, sizeof(own), "%s", name ? name : "");
-    if (on_device)
-        return object_register(address_of(ptr), bytes, flags, own);
-    return flags & EBB_RELOADABLE ? -ENOTSUP : host_register(ptr, bytes, own);
+    return BY_OWNER(ptr, object_register(address_of(ptr), bytes, flags, own),
+                    flags & EBB_RELOADABLE ? -ENOTSUP : host_register(ptr, bytes, own));
 }
 
 /* Host blocks are not reloadable. */
-static int inner_set_reload_callback(void *ptr, ebb_reload_fn fn, void *arg)
+static int host_refuse_reload(void *ptr)
 {
     struct host_block_info host;
-    int on_device = owner_of(ptr), error;
+    int error = host_block_query(ptr, &host);
 
-    if (on_device < 0)
-        return on_device;
-    if (on_device)
-        return object_set_reload(address_of(ptr), fn, arg);
-    error = host_block_query(ptr, &host);
     return error ? error : -EINVAL;
-}
-
-static int inner_unregister(void *ptr)
-{
-    int on_device = owner_of(ptr);
-
-    if (on_device < 0)
-        return on_device;
-    return on_device ? object_unregister(address_of(ptr)) : host_block_unregister(ptr);
 }
 
 static int inner_reserve(size_t bytes, unsigned flags, unsigned timeout_ms, ebb_reservation *out,
@@ -124,25 +114,11 @@ static int inner_reserve(size_t bytes, unsigned flags, unsigned timeout_ms, ebb_
     return error;
 }
 
-static int inner_reserve_commit(ebb_reservation reservation, void *ptr)
-{
-    int on_device = owner_of(ptr);
-
-    if (on_device < 0)
-        return on_device;
-    return on_device ? reservation_commit(reservation, address_of(ptr)) : -EXDEV;
-}
-
 static int inner_prefetch(void *ptr, int tier, void *stream)
 {
-    int on_device = owner_of(ptr);
-
     (void)stream;
-    if (on_device < 0)
-        return on_device;
-    if (tier != (on_device ? EBB_TIER_DEVICE : EBB_TIER_HOST))
-        return -EINVAL;
-    return on_device ? object_prefetch(address_of(ptr)) : host_object_prefetch(ptr);
+    return BY_OWNER(ptr, tier == EBB_TIER_DEVICE ? object_prefetch(address_of(ptr)) : -EINVAL,
+                    tier == EBB_TIER_HOST ? host_object_prefetch(ptr) : -EINVAL);
 }
 
 static long evict_host(void *ptr)
@@ -194,28 +170,12 @@ static int inner_set_budget(int tier, int device, int64_t bytes)
 }
 
 /* Priority and stage are of registered blocks: host memory is all of one priority and one stage. */
-static int check_registered(void *ptr)
+static int set_of_block(int (*set)(uint64_t address, int value), void *ptr, int value)
 {
     struct ebb_block_info info = {.struct_bytes = sizeof(info)};
-    int on_device = owner_of(ptr);
+    int error = BY_OWNER(ptr, object_query(address_of(ptr), &info), -ENOENT);
 
-    if (on_device < 0)
-        return on_device;
-    return on_device ? object_query(address_of(ptr), &info) : -ENOENT;
-}
-
-static int inner_set_priority(void *ptr, int priority)
-{
-    int error = check_registered(ptr);
-
-    return error ? error : object_set_priority(address_of(ptr), priority);
-}
-
-static int inner_set_stage(void *ptr, int stage)
-{
-    int error = check_registered(ptr);
-
-    return error ? error : object_set_stage(address_of(ptr), stage);
+    return error ? error : set(address_of(ptr), value);
 }
 
 static int query_host(void *ptr, struct ebb_block_info *out)
@@ -242,13 +202,9 @@ static int query_host(void *ptr, struct ebb_block_info *out)
 
 static int inner_query(void *ptr, struct ebb_block_info *out)
 {
-    int on_device = owner_of(ptr);
-
-    if (on_device < 0)
-        return on_device;
     if (!out || out->struct_bytes != sizeof(*out))
         return -EINVAL;
-    return on_device ? object_query(address_of(ptr), out) : query_host(ptr, out);
+    return BY_OWNER(ptr, object_query(address_of(ptr), out), query_host(ptr, out));
 }
 
 static unsigned ordinal_here(void)
@@ -365,20 +321,22 @@ int ebb_touch(void *ptr)
 GUARDED(int, register, (void *ptr, size_t bytes, unsigned flags, const char *name),
         inner_register(ptr, bytes, flags, name))
 GUARDED(int, set_reload_callback, (void *ptr, ebb_reload_fn fn, void *arg),
-        inner_set_reload_callback(ptr, fn, arg))
-GUARDED(int, unregister, (void *ptr), inner_unregister(ptr))
+        BY_OWNER(ptr, object_set_reload(address_of(ptr), fn, arg), host_refuse_reload(ptr)))
+GUARDED(int, unregister, (void *ptr),
+        BY_OWNER(ptr, object_unregister(address_of(ptr)), host_block_unregister(ptr)))
 GUARDED(int, reserve,
         (size_t bytes, unsigned flags, unsigned timeout_ms, ebb_reservation *out,
          size_t *out_overbooked_bytes),
         inner_reserve(bytes, flags, timeout_ms, out, out_overbooked_bytes))
-GUARDED(int, reserve_commit, (ebb_reservation reservation, void *ptr), inner_reserve_commit(reservation, ptr))
+GUARDED(int, reserve_commit, (ebb_reservation reservation, void *ptr),
+        BY_OWNER(ptr, reservation_commit(reservation, address_of(ptr)), -EXDEV))
 GUARDED(int, reserve_release, (ebb_reservation reservation, size_t bytes),
         reservation_release(reservation, bytes))
 GUARDED(int, prefetch, (void *ptr, int tier, void *stream), inner_prefetch(ptr, tier, stream))
 GUARDED(long, evict, (void *ptr_or_null, size_t bytes, int tier), inner_evict(ptr_or_null, bytes, tier))
 GUARDED(int, set_budget, (int tier, int device, int64_t bytes), inner_set_budget(tier, device, bytes))
-GUARDED(int, set_priority, (void *ptr, int priority), inner_set_priority(ptr, priority))
-GUARDED(int, set_stage, (void *ptr, int stage), inner_set_stage(ptr, stage))
+GUARDED(int, set_priority, (void *ptr, int priority), set_of_block(object_set_priority, ptr, priority))
+GUARDED(int, set_stage, (void *ptr, int stage), set_of_block(object_set_stage, ptr, stage))
 GUARDED(int, query, (void *ptr, struct ebb_block_info *out), inner_query(ptr, out))
 GUARDED(int, get_stats, (struct ebb_stats * out), inner_get_stats(out))
 GUARDED(int, push_peak, (void), figures_push())
