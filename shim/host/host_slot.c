@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* host_slot.c - places on disk for units: the disk's slots, of which small units share some. See
- * host_state.h. */
+/* host_slot.c - places on disk for units: the disk's slots, of which small units share some. See host_state.h. */
 #include "host/host_state.h"
 
 #include <errno.h>
@@ -80,66 +79,53 @@ static bool take_shared(unsigned count, uint64_t *out_slot)
     return taken;
 }
 
-/* One more, of which the first pieces are taken. False: no room to remember it. */
-static bool add_shared(uint64_t slot, unsigned count)
+/* One more, of which the first pieces are taken. -ENOSPC: of the disk, or there is no room to remember it. */
+static int add_shared(unsigned count, uint64_t *out_slot)
 {
     bool added;
+    int error = disk_take(&core.disk, HOST_UNIT_BYTES, out_slot);
 
+    if (error < 0)
+        return error;
     lock_acquire(&shared.lock);
     if (!shared.slot)
         shared.slot = pages_reserve(SHARED_MAX * sizeof(*shared.slot));
     added = shared.slot && shared.count < SHARED_MAX;
     if (added) {
         shared.hint = shared.count++;
-        shared.slot[shared.hint] = (struct shared){slot, run_of(0, count)};
+        shared.slot[shared.hint] = (struct shared){*out_slot, run_of(0, count)};
     }
     lock_release(&shared.lock);
-    return added;
+    if (!added)
+        disk_give(&core.disk, *out_slot, HOST_UNIT_BYTES);
+    return added ? 0 : -ENOSPC;
 }
 
-/* What a unit has of pieces, and at which of them it begins. */
-struct extent_of {
-    unsigned first, count;
-};
-
-static struct extent_of extent_of(const struct host_block *block, uint32_t unit)
+static bool shares(unsigned count)
 {
-    uint32_t all = host_unit_all(block, unit);
-
-    return (struct extent_of){(unsigned)__builtin_ctz(all), (unsigned)__builtin_popcount(all)};
-}
-
-static bool shares(const struct extent_of *extent)
-{
-    return extent->count <= HOST_UNIT_PIECES / 2;
+    return count <= HOST_UNIT_PIECES / 2;
 }
 
 int host_slot_take(const struct host_block *block, uint32_t unit, uint64_t *out_slot)
 {
-    const struct extent_of extent = extent_of(block, unit);
-    uint64_t place;
+    uint32_t all = host_unit_all(block, unit);
+    unsigned count = (unsigned)__builtin_popcount(all);
+    uint64_t slot;
     int error;
 
-    if (!shares(&extent))
+    if (!shares(count))
         return disk_take(&core.disk, HOST_UNIT_BYTES, out_slot);
-    if (!take_shared(extent.count, &place)) {
-        error = disk_take(&core.disk, HOST_UNIT_BYTES, &place);
-        if (error < 0)
-            return error;
-        if (!add_shared(place, extent.count)) {
-            disk_give(&core.disk, place, HOST_UNIT_BYTES);
-            return -ENOSPC;
-        }
-    }
-    *out_slot = place - extent.first * HOST_PIECE_BYTES;
-    return 0;
+    error = take_shared(count, &slot) ? 0 : add_shared(count, &slot);
+    if (!error)
+        *out_slot = slot - (unsigned)__builtin_ctz(all) * HOST_PIECE_BYTES;
+    return error;
 }
 
 /* The slot has nobody's pieces any more. */
 static bool give_shared(uint64_t slot, unsigned first, unsigned count)
 {
-    bool is_over = false;
     uint32_t index = 0;
+    bool is_over;
 
     lock_acquire(&shared.lock);
     while (shared.slot[index].slot != slot)
@@ -156,7 +142,7 @@ static void give(const struct place *place)
 {
     uint64_t slot = place->slot;
 
-    if (place->count <= HOST_UNIT_PIECES / 2) {
+    if (shares(place->count)) {
         unsigned first = (unsigned)(slot % HOST_UNIT_BYTES / HOST_PIECE_BYTES);
 
         slot -= first * HOST_PIECE_BYTES;
@@ -183,10 +169,11 @@ static bool keep(const struct place *place)
 
 void host_slot_give(const struct host_block *block, uint32_t unit, uint64_t slot)
 {
-    const struct extent_of extent = extent_of(block, unit);
-    const struct place place = {shares(&extent) ? slot + extent.first * HOST_PIECE_BYTES : slot,
-                                extent.count};
+    uint32_t all = host_unit_all(block, unit);
+    struct place place = {slot, (unsigned)__builtin_popcount(all)};
 
+    if (shares(place.count))
+        place.slot += (unsigned)__builtin_ctz(all) * HOST_PIECE_BYTES;
     if (host_blocks.late_children)
         (void)keep(&place);
     else
@@ -195,16 +182,13 @@ void host_slot_give(const struct host_block *block, uint32_t unit, uint64_t slot
 
 void host_slot_give_kept(void)
 {
-    struct place place;
-    bool any;
+    lock_acquire(&shared.lock);
+    while (kept.count) {
+        struct place place = kept.place[--kept.count];
 
-    do {
-        lock_acquire(&shared.lock);
-        any = kept.count != 0;
-        if (any)
-            place = kept.place[--kept.count];
         lock_release(&shared.lock);
-        if (any)
-            give(&place);
-    } while (any);
+        give(&place);
+        lock_acquire(&shared.lock);
+    }
+    lock_release(&shared.lock);
 }
