@@ -17,11 +17,13 @@ static uint64_t address_of(const void *ptr)
     return (uint64_t)(uintptr_t)ptr;
 }
 
-/* The block at an address that nobody is about to forget; lock held. */
-static struct host_block *find(const void *ptr)
+/* Takes the lock. Gives the block at an address that nobody is about to forget. */
+static struct host_block *lock_and_find(const void *ptr)
 {
-    struct host_block *block = host_block_any() ? host_table_find(address_of(ptr)) : NULL;
+    struct host_block *block;
 
+    host_books_lock();
+    block = host_block_any() ? host_table_find(address_of(ptr)) : NULL;
     return block && !block->dying ? block : NULL;
 }
 
@@ -217,11 +219,9 @@ static void charge_all(struct host_block *block)
 
 int host_block_unregister(void *ptr)
 {
-    struct host_block *block;
+    struct host_block *block = lock_and_find(ptr);
     int error = 0;
 
-    host_books_lock();
-    block = find(ptr);
     if (!block || block->pins || block->holds) {
         error = block ? -EBUSY : -ENOENT;
     } else {
@@ -310,12 +310,9 @@ static int pin(struct host_block *block, unsigned flags)
 
 int host_block_pin(void *ptr, unsigned flags)
 {
-    struct host_block *block;
-    int error;
+    struct host_block *block = lock_and_find(ptr);
+    int error = block ? pin(block, flags) : -ENOENT;
 
-    host_books_lock();
-    block = find(ptr);
-    error = block ? pin(block, flags) : -ENOENT;
     if (!error && !(flags & HOST_PIN_COUNT)) {
         error = host_piece_bring_all(block, true);
         if (error < 0)
@@ -327,23 +324,18 @@ int host_block_pin(void *ptr, unsigned flags)
 
 int host_block_bring(void *ptr)
 {
-    struct host_block *block;
-    int error;
+    struct host_block *block = lock_and_find(ptr);
+    int error = block ? host_piece_bring_all(block, true) : -ENOENT;
 
-    host_books_lock();
-    block = find(ptr);
-    error = block ? host_piece_bring_all(block, true) : -ENOENT;
     lock_release(&host_blocks.lock);
     return error;
 }
 
 int host_block_unpin(void *ptr)
 {
-    struct host_block *block;
+    struct host_block *block = lock_and_find(ptr);
     int error = 0;
 
-    host_books_lock();
-    block = find(ptr);
     if (!block)
         error = -ENOENT;
     else if (!block->pins)
@@ -358,10 +350,8 @@ int host_block_unpin(void *ptr)
 
 int host_block_touch(void *ptr)
 {
-    struct host_block *block;
+    struct host_block *block = lock_and_find(ptr);
 
-    host_books_lock();
-    block = find(ptr);
     if (block)
         stamp(block);
     lock_release(&host_blocks.lock);
@@ -388,10 +378,8 @@ static void describe(const struct host_block *block, struct host_block_info *out
 
 int host_block_query(void *ptr, struct host_block_info *out)
 {
-    struct host_block *block;
+    struct host_block *block = lock_and_find(ptr);
 
-    host_books_lock();
-    block = find(ptr);
     if (block)
         describe(block, out);
     lock_release(&host_blocks.lock);
@@ -406,8 +394,7 @@ long host_block_evict(void *ptr_or_null, size_t bytes)
     if (!host_fault_running())
         return host_block_any() || !ptr_or_null ? -ENOTSUP : -ENOENT;
     if (ptr_or_null) {
-        host_books_lock();
-        block = find(ptr_or_null);
+        block = lock_and_find(ptr_or_null);
         if (block) {
             base = block->base;
             bytes = bytes ? bytes : block->bytes;

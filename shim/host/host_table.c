@@ -14,23 +14,6 @@ _Atomic uint32_t host_block_count;
 
 static struct pages_pool records = PAGES_POOL(struct host_block);
 
-static struct host_block *record_take(void)
-{
-    struct host_block *record;
-
-    host_books_lock();
-    record = pages_pool_take(&records);
-    lock_release(&host_blocks.lock);
-    return record;
-}
-
-static void record_give(struct host_block *record)
-{
-    host_books_lock();
-    pages_pool_give(&records, record);
-    lock_release(&host_blocks.lock);
-}
-
 static size_t checksum_bytes(const struct host_block *block)
 {
     return block->unit_count * HOST_UNIT_PIECES * sizeof(*block->checksum);
@@ -38,9 +21,12 @@ static size_t checksum_bytes(const struct host_block *block)
 
 struct host_block *host_table_create(uint64_t base, uint64_t bytes)
 {
-    struct host_block *block = record_take();
     uint64_t page = host_page_bytes(), first, end;
+    struct host_block *block;
 
+    host_books_lock();
+    block = pages_pool_take(&records);
+    lock_release(&host_blocks.lock);
     if (!block)
         return NULL;
     first = (base + page - 1) / page * page;
@@ -70,7 +56,9 @@ void host_table_destroy(struct host_block *block)
     pages_give(block->checksum, checksum_bytes(block));
     if (block->unit != block->own_unit)
         pages_give(block->unit, block->unit_count * sizeof(*block->unit));
-    record_give(block);
+    host_books_lock();
+    pages_pool_give(&records, block);
+    lock_release(&host_blocks.lock);
 }
 
 uint32_t host_table_above(uint64_t address)
