@@ -29,7 +29,8 @@ static void put_back(uint64_t to, uint64_t from, uint64_t bytes)
 {
     int error;
 
-    while ((error = host_fault_fill(to, (const void *)(uintptr_t)from, bytes)) == -ENOMEM || error == -EAGAIN)
+    while ((error = host_fault_fill(-1, to, (const void *)(uintptr_t)from, bytes)) == -ENOMEM ||
+           error == -EAGAIN)
         if (error == -EAGAIN)
             host_serve_events();
         else
@@ -94,15 +95,14 @@ int host_detach_probe(uint64_t to, uint64_t from)
 
 void host_detach_own(const struct host_block *block, uint32_t unit, uint32_t piece)
 {
-    uint64_t start = host_unit_address(block, unit) + (unsigned)__builtin_ctz(piece) * HOST_PIECE_BYTES;
-    uint64_t bytes = host_clip(block, &start, HOST_PIECE_BYTES);
+    const struct host_span span = host_span(block, unit, piece);
 
     /* Those who serve faults may wait for us: a page that is missing must not become one. It is zero, as the kernel makes
      * it while nobody else is asked. */
-    if (host_fault_disarm(start, start + bytes) < 0)
+    if (host_fault_disarm(span.start, span.start + span.bytes) < 0)
         return;
     /* It fails where the program has unmapped or protected them: then nothing leaves. Neither does, when it is not armed
      * again. */
-    madvise((void *)(uintptr_t)start, bytes, ADVICE_POPULATE_WRITE);
-    host_fault_arm(start, start + bytes);
+    madvise((void *)(uintptr_t)span.start, span.bytes, ADVICE_POPULATE_WRITE);
+    host_fault_arm(span.start, span.start + span.bytes);
 }

@@ -187,7 +187,7 @@ static bool is_given_up(int error, uint64_t bytes, bool *singly)
     return !*singly && (error == ENOENT || error == ESRCH);
 }
 
-int host_fault_fill_in(int file, uint64_t to, const void *from, uint64_t bytes)
+int host_fault_fill(int file, uint64_t to, const void *from, uint64_t bytes)
 {
     uint64_t page = host_page_bytes(), at = 0;
     bool singly = false;
@@ -214,11 +214,6 @@ int host_fault_fill_in(int file, uint64_t to, const void *from, uint64_t bytes)
             return -error;
     }
     return 0;
-}
-
-int host_fault_fill(uint64_t to, const void *from, uint64_t bytes)
-{
-    return host_fault_fill_in(-1, to, from, bytes);
 }
 
 /* ---- start and end -------------------------------------------------------------------------------------------- */
@@ -256,26 +251,26 @@ static bool mark_make(void)
 
 static bool faults_start(void)
 {
-    int file = faults_open(), error = file < 0 ? file : 0;
+    int file = faults_open(), error;
 
-    if (!error) {
-        faults.outside = file;
-        output_look(file, &faults.identity);
-        private_fds_run(take_apart, NULL);
-        error = mark_make() ? host_leave_init() : -ENOMEM;
-        if (!error)
-            error = host_serve_start(faults.apart, &faults.evictor);
-        if (!error)
-            return true;
-        log_line(LOG_WARN, "registered host memory stays in memory: it cannot be moved here (error %d)",
-                 -error);
+    if (file < 0) {
+        log_line(
+            LOG_WARN,
+            "registered host memory stays in memory: faults of the kernel are not handed to us (error %d); "
+            "vm.unprivileged_userfaultfd=1, access to /dev/userfaultfd or CAP_SYS_PTRACE allows it",
+            -file);
         return false;
     }
-    log_line(LOG_WARN,
-             "registered host memory stays in memory: faults of the kernel are not handed to us (error %d); "
-             "vm.unprivileged_userfaultfd=1, access to /dev/userfaultfd or CAP_SYS_PTRACE allows it",
-             -error);
-    return false;
+    faults.outside = file;
+    output_look(file, &faults.identity);
+    private_fds_run(take_apart, NULL);
+    error = mark_make() ? host_leave_init() : -ENOMEM;
+    if (!error)
+        error = host_serve_start(faults.apart, &faults.evictor);
+    if (error)
+        log_line(LOG_WARN, "registered host memory stays in memory: it cannot be moved here (error %d)",
+                 -error);
+    return !error;
 }
 
 bool host_fault_start(void)
@@ -285,8 +280,7 @@ bool host_fault_start(void)
     lock_acquire(&faults.starting);
     if (!faults.tried) {
         faults.tried = true;
-        if (faults_start())
-            faults.started = true;
+        faults.started = faults_start();
         if (faults.started)
             atomic_store_explicit(faults.running, true, memory_order_release);
     }

@@ -153,14 +153,12 @@ static int bring(struct host_block *block, uint32_t index, int memory, struct ho
     int error = 0;
 
     for (uint32_t left = unit->away; left; left &= left - 1) {
-        unsigned piece = (unsigned)__builtin_ctz(left);
-        uint64_t start = host_unit_address(block, index) + piece * HOST_PIECE_BYTES;
-        uint64_t bytes = host_clip(block, &start, HOST_PIECE_BYTES);
-        int failure = host_piece_read(block, index, piece, staging);
+        const struct host_span span = host_span(block, index, left & -left);
+        int failure = host_piece_read(block, index, left & -left, staging);
 
-        for (uint64_t at = 0; at < bytes && !failure; at += host_page_bytes())
-            if (!host_discard_has(unit, (start + at) % HOST_UNIT_BYTES / host_page_bytes()))
-                failure = put(memory, start + at, staging->piece + at, host_page_bytes());
+        for (uint64_t at = 0; at < span.bytes && !failure; at += host_page_bytes())
+            if (!host_discard_has(unit, span.start + at))
+                failure = put(memory, span.start + at, staging->piece + at, host_page_bytes());
         if (failure < 0 && !error)
             error = failure;
     }
@@ -168,7 +166,7 @@ static int bring(struct host_block *block, uint32_t index, int memory, struct ho
 }
 
 /* Nobody serves these books any more. */
-static void reset(void)
+void host_fork_orphan(void)
 {
     for (uint32_t i = 0; i < host_block_count; i++) {
         struct host_block *block = host_blocks.row[i];
@@ -219,35 +217,28 @@ void host_fork_child(void)
         close(told[0]);
         close(told[1]);
     }
-    reset();
+    host_fork_orphan();
 }
 
 FORK_HANDLERS(.turn = FORK_HOST, .prepare = host_fork_prepare, .parent = host_fork_parent,
               .child = host_fork_child);
 
-void host_fork_orphan(void)
-{
-    reset();
-}
-
 /* ---- children that the kernel tells of -------------------------------------------------------------------------- */
 
 static void fill_grandchildren(int file, struct host_staging *staging);
 
-static int fill_piece(const struct host_block *block, uint32_t index, unsigned piece, int file,
+static int fill_piece(const struct host_block *block, uint32_t index, uint32_t piece, int file,
                       struct host_staging *staging)
 {
     const struct host_unit *unit = &block->unit[index];
-    uint64_t unit_start = host_unit_address(block, index), start = unit_start + piece * HOST_PIECE_BYTES;
     const char *from = staging->piece;
     int error = 0;
 
-    host_clip(block, &start, HOST_PIECE_BYTES);
-    if (unit->leaving >> piece & 1)
-        from = unit->alias + (start - unit_start);
+    if (unit->leaving & piece)
+        from = unit->alias + host_span(block, index, piece).start % HOST_UNIT_BYTES;
     else
         error = host_piece_read(block, index, piece, staging);
-    return error ? error : host_discard_fill(block, index, piece, from, file);
+    return error ? error : host_discard_fill(file, block, index, piece, from);
 }
 
 static int fill_all(int file, struct host_staging *staging)
@@ -261,8 +252,7 @@ static int fill_all(int file, struct host_staging *staging)
             for (; left; left &= left - 1) {
                 int error;
 
-                while ((error = fill_piece(block, index, (unsigned)__builtin_ctz(left), file, staging)) ==
-                       -EAGAIN)
+                while ((error = fill_piece(block, index, left & -left, file, staging)) == -EAGAIN)
                     fill_grandchildren(file, staging);
                 if (error < 0)
                     return error;

@@ -68,7 +68,7 @@ static uint32_t movable(const struct host_block *block, uint32_t index)
 static uint32_t settled(const struct host_block *block, uint32_t index, uint32_t pieces)
 {
     for (uint32_t left = pieces; left; left &= left - 1)
-        if (!host_discard_settled(block, index, (unsigned)__builtin_ctz(left)))
+        if (!host_discard_settled(block, index, left & -left))
             pieces &= ~(left & -left);
     return pieces;
 }
@@ -172,22 +172,20 @@ static int detach(struct leaver *leaver, uint32_t pieces)
 {
     const struct host_block *block = leaver->block;
     struct host_unit *unit = &block->unit[leaver->index];
-    uint64_t unit_start = host_unit_address(block, leaver->index);
-    uint64_t start = unit_start + (unsigned)__builtin_ctz(pieces) * HOST_PIECE_BYTES;
-    uint64_t bytes = host_clip(block, &start, (unsigned)__builtin_popcount(pieces) * HOST_PIECE_BYTES);
-    char *window = leaver->window + (start - unit_start);
+    const struct host_span span = host_span(block, leaver->index, pieces);
+    char *window = leaver->window + span.start % HOST_UNIT_BYTES;
 
     /* A child that is made meanwhile finds them there. */
     unit->leaving |= pieces;
     unit->alias = leaver->window;
-    int error = host_detach((uint64_t)(uintptr_t)window, start, bytes);
+    int error = host_detach((uint64_t)(uintptr_t)window, span.start, span.bytes);
 
     if (error < 0) {
         unit->leaving &= ~pieces;
         return error;
     }
     leaver->run[leaver->run_count++] =
-        (struct run){.pieces = pieces, .memory = {.cpu = window, .bytes = bytes}};
+        (struct run){.pieces = pieces, .memory = {.cpu = window, .bytes = span.bytes}};
     return 0;
 }
 
@@ -281,20 +279,17 @@ static bool take_slot(struct leaver *leaver)
 
 static void submit(struct leaver *leaver, struct run *run)
 {
-    const struct host_block *block = leaver->block;
-    char *bytes = run->memory.cpu;
-    uint64_t offset = (uint64_t)(bytes - leaver->window);
+    struct host_block *block = leaver->block;
+    uint64_t offset = (uint64_t)((char *)run->memory.cpu - leaver->window);
 
     for (uint32_t left = run->pieces; left; left &= left - 1) {
-        unsigned piece = (unsigned)__builtin_ctz(left);
-        uint64_t start = host_unit_address(block, leaver->index) + piece * HOST_PIECE_BYTES, from = start;
-        uint64_t count = host_clip(block, &from, HOST_PIECE_BYTES);
-        char *at = leaver->window + (from - host_unit_address(block, leaver->index));
+        const struct host_span span = host_span(block, leaver->index, left & -left);
+        char *at = leaver->window + span.start % HOST_UNIT_BYTES;
 
-        if (is_zero(at, count))
-            leaver->zero |= UINT32_C(1) << piece;
+        if (is_zero(at, span.bytes))
+            leaver->zero |= left & -left;
         else
-            host_piece_remember(leaver->block, leaver->index, piece, at);
+            host_piece_remember(block, leaver->index, left & -left, at);
     }
     run->transfer = (struct transfer){.from = TIER_HOST,
                                       .to = TIER_DISK,
@@ -313,17 +308,17 @@ static void submit(struct leaver *leaver, struct run *run)
 static void take_back(struct leaver *leaver, uint32_t pieces)
 {
     for (; pieces; pieces &= pieces - 1) {
-        unsigned piece = (unsigned)__builtin_ctz(pieces);
+        const struct host_span span = host_span(leaver->block, leaver->index, pieces & -pieces);
         int error;
 
-        while ((error = host_piece_bring(leaver->block, leaver->index, piece, 0, &staging)) == -ENOMEM) {
+        while ((error = host_piece_bring(leaver->block, leaver->index, pieces & -pieces, 0, &staging)) ==
+               -ENOMEM) {
             lock_release(&host_blocks.lock);
             poll(NULL, 0, RETRY_MS);
             lock_acquire(&host_blocks.lock);
         }
         if (error < 0)
-            host_stop(host_unit_address(leaver->block, leaver->index) + piece * HOST_PIECE_BYTES,
-                      HOST_PIECE_BYTES, error);
+            host_stop(span.start, span.bytes, error);
     }
 }
 

@@ -20,10 +20,10 @@ static char zeros[HOST_PIECE_BYTES]; /* never written: not const, so that the fi
 
 uint32_t host_unit_all(const struct host_block *block, uint32_t unit)
 {
-    uint64_t start = host_unit_address(block, unit), from = start;
-    uint64_t bytes = host_clip(block, &from, HOST_UNIT_BYTES);
-    unsigned low = (unsigned)((from - start) / HOST_PIECE_BYTES);
-    unsigned high = (unsigned)((from + bytes - start + HOST_PIECE_BYTES - 1) / HOST_PIECE_BYTES);
+    const struct host_span span = host_span(block, unit, UINT32_MAX);
+    uint64_t from = span.start % HOST_UNIT_BYTES;
+    unsigned low = (unsigned)(from / HOST_PIECE_BYTES);
+    unsigned high = (unsigned)((from + span.bytes + HOST_PIECE_BYTES - 1) / HOST_PIECE_BYTES);
 
     return (uint32_t)((UINT64_C(1) << high) - (UINT64_C(1) << low));
 }
@@ -32,26 +32,23 @@ uint64_t host_unit_bytes(const struct host_block *block, uint32_t unit, uint32_t
 {
     uint64_t total = 0;
 
-    for (; pieces; pieces &= pieces - 1) {
-        uint64_t start = host_unit_address(block, unit) + (unsigned)__builtin_ctz(pieces) * HOST_PIECE_BYTES;
-
-        total += host_clip(block, &start, HOST_PIECE_BYTES);
-    }
+    for (; pieces; pieces &= pieces - 1)
+        total += host_span(block, unit, pieces & -pieces).bytes;
     return total;
 }
 
 uint32_t host_piece_untouched(const struct host_block *block, uint32_t index)
 {
     unsigned char resident[HOST_UNIT_BYTES / 4096];
-    uint64_t unit = host_unit_address(block, index), start = unit, page = host_page_bytes();
-    uint64_t bytes = host_clip(block, &start, HOST_UNIT_BYTES);
+    const struct host_span span = host_span(block, index, UINT32_MAX);
+    uint64_t page = host_page_bytes();
     uint32_t untouched = host_unit_all(block, index);
 
-    if (mincore((void *)(uintptr_t)start, bytes, resident) < 0)
+    if (mincore((void *)(uintptr_t)span.start, span.bytes, resident) < 0)
         return 0;
-    for (uint64_t at = 0; at < bytes; at += page)
+    for (uint64_t at = 0; at < span.bytes; at += page)
         if (resident[at / page] & 1)
-            untouched &= ~(UINT32_C(1) << (start + at - unit) / HOST_PIECE_BYTES);
+            untouched &= ~(UINT32_C(1) << (span.start + at) % HOST_UNIT_BYTES / HOST_PIECE_BYTES);
     return untouched;
 }
 
@@ -73,22 +70,15 @@ void host_staging_finish(struct host_staging *staging)
 
 /* ---- reading ---------------------------------------------------------------------------------------------- */
 
-static uint64_t piece_start(const struct host_block *block, uint32_t unit, unsigned piece)
+static uint64_t *checksum_at(const struct host_block *block, uint32_t unit, uint32_t piece)
 {
-    return host_unit_address(block, unit) + piece * HOST_PIECE_BYTES;
+    return &block->checksum[unit * HOST_UNIT_PIECES + (unsigned)__builtin_ctz(piece)];
 }
 
-static uint64_t checksum_of(const struct host_block *block, uint32_t unit, unsigned piece, const void *bytes)
-{
-    uint64_t start = piece_start(block, unit, piece);
-
-    return XXH3_64bits(bytes, host_clip(block, &start, HOST_PIECE_BYTES));
-}
-
-void host_piece_remember(struct host_block *block, uint32_t unit, unsigned piece, const void *bytes)
+void host_piece_remember(struct host_block *block, uint32_t unit, uint32_t piece, const void *bytes)
 {
     if (block->checksum)
-        block->checksum[unit * HOST_UNIT_PIECES + piece] = checksum_of(block, unit, piece, bytes);
+        *checksum_at(block, unit, piece) = XXH3_64bits(bytes, host_span(block, unit, piece).bytes);
 }
 
 /* By a thread that has the file. */
@@ -102,17 +92,17 @@ static int carry(uint64_t slot, void *memory, uint64_t bytes)
     return error < 0 ? error : executors_wait(&core.executors, &transfer);
 }
 
-int host_piece_read(const struct host_block *block, uint32_t unit, unsigned piece,
+int host_piece_read(const struct host_block *block, uint32_t unit, uint32_t piece,
                     struct host_staging *staging)
 {
-    uint64_t start = piece_start(block, unit, piece), bytes = host_clip(block, &start, HOST_PIECE_BYTES);
-    uint64_t slot = block->unit[unit].slot + (start - host_unit_address(block, unit));
+    const struct host_span span = host_span(block, unit, piece);
+    uint64_t slot = block->unit[unit].slot + span.start % HOST_UNIT_BYTES;
     int error = disk_is_reached(&core.disk, slot)
-                    ? disk_read(&core.disk, slot, staging->piece, bytes, &staging->bounce)
-                    : carry(slot, staging->piece, bytes);
+                    ? disk_read(&core.disk, slot, staging->piece, span.bytes, &staging->bounce)
+                    : carry(slot, staging->piece, span.bytes);
 
     if (error == 0 && block->checksum &&
-        block->checksum[unit * HOST_UNIT_PIECES + piece] != checksum_of(block, unit, piece, staging->piece))
+        *checksum_at(block, unit, piece) != XXH3_64bits(staging->piece, span.bytes))
         error = -EILSEQ;
     return error;
 }
@@ -125,8 +115,7 @@ static void complain(uint64_t address, int error)
     else
         log_line(LOG_ERROR,
                  "host address %llx cannot be read back from the spill directory (error %d): who touches it "
-                 "waits, "
-                 "and it is tried again",
+                 "waits, and it is tried again",
                  (unsigned long long)address, -error);
 }
 
@@ -140,28 +129,27 @@ enum source {
     DISK
 };
 
-static enum source source_of(const struct host_unit *unit, uint32_t bit)
+static enum source source_of(const struct host_unit *unit, uint32_t piece)
 {
-    if (unit->leaving & bit)
+    if (unit->leaving & piece)
         return ALIAS;
-    if (unit->away & bit)
+    if (unit->away & piece)
         return DISK;
-    return unit->fresh & bit ? NOWHERE : HERE;
+    return unit->fresh & piece ? NOWHERE : HERE;
 }
 
 /* Put a piece in its place, or a page of it. A page that the program has given up stays missing, but for one that is
  * asked for. Lock held, and let go of while something has to be read first. */
-static int place(struct host_block *block, uint32_t index, unsigned piece, uint64_t page, enum source source,
+static int place(struct host_block *block, uint32_t index, uint32_t piece, uint64_t page, enum source source,
                  const char *bytes)
 {
     struct host_unit *unit = &block->unit[index];
-    uint64_t in_unit = page % HOST_UNIT_BYTES / host_page_bytes();
     int error;
 
     for (;;) {
-        error = source == HERE ? 0 : host_discard_fill(block, index, piece, bytes, -1);
-        if (!error && page && (source == HERE || host_discard_has(unit, in_unit)))
-            error = host_fault_fill(page, zeros, host_page_bytes());
+        error = source == HERE ? 0 : host_discard_fill(-1, block, index, piece, bytes);
+        if (!error && page && (source == HERE || host_discard_has(unit, page)))
+            error = host_fault_fill(-1, page, zeros, host_page_bytes());
         if (error != -EAGAIN)
             break;
         lock_release(&host_blocks.lock);
@@ -169,27 +157,20 @@ static int place(struct host_block *block, uint32_t index, unsigned piece, uint6
         lock_acquire(&host_blocks.lock);
     }
     if (!error && page)
-        host_discard_clear(unit, in_unit);
+        host_discard_mark(unit, page, false);
     return error;
 }
 
-static void wake(const struct host_block *block, uint32_t unit, unsigned piece)
-{
-    uint64_t start = piece_start(block, unit, piece), bytes = host_clip(block, &start, HOST_PIECE_BYTES);
-
-    host_fault_wake(start, bytes);
-}
-
 /* The piece is in memory. The unit's slot when nothing is in it any more, else SLOT_NONE. */
-static uint64_t settle(struct host_block *block, uint32_t index, uint32_t bit, enum source source,
+static uint64_t settle(struct host_block *block, uint32_t index, uint32_t piece, enum source source,
                        uint64_t bytes)
 {
     struct host_unit *unit = &block->unit[index];
     uint64_t slot = SLOT_NONE;
 
-    unit->fresh &= ~bit;
-    unit->leaving &= ~bit;
-    unit->away &= ~bit;
+    unit->fresh &= ~piece;
+    unit->leaving &= ~piece;
+    unit->away &= ~piece;
     unit->stamp = core_stamp();
     if (source != NOWHERE)
         unit->returned = unit->stamp;
@@ -206,26 +187,15 @@ static uint64_t settle(struct host_block *block, uint32_t index, uint32_t bit, e
     return slot;
 }
 
-static int fetch(struct host_block *block, uint32_t index, unsigned piece, struct host_staging *staging)
+static int fetch(struct host_block *block, uint32_t index, uint32_t piece, struct host_staging *staging)
 {
     uint64_t since_ns = core_clock_ns();
     int error = host_piece_read(block, index, piece, staging);
 
     if (error == 0)
-        counters_moved(&core.counters, MOVE_DISK_TO_HOST, host_unit_bytes(block, index, UINT32_C(1) << piece),
+        counters_moved(&core.counters, MOVE_DISK_TO_HOST, host_span(block, index, piece).bytes,
                        core_clock_ns() - since_ns);
     return error;
-}
-
-static const char *bytes_of(const struct host_block *block, uint32_t index, unsigned piece,
-                            enum source source, const struct host_staging *staging)
-{
-    uint64_t start = piece_start(block, index, piece);
-
-    host_clip(block, &start, HOST_PIECE_BYTES);
-    if (source == ALIAS)
-        return block->unit[index].alias + (start - host_unit_address(block, index));
-    return source == DISK ? staging->piece : zeros;
 }
 
 /* Bringing a piece back is one transaction of one thread. `returning` is set first: from then on nobody else moves the piece,
@@ -236,41 +206,45 @@ static const char *bytes_of(const struct host_block *block, uint32_t index, unsi
  * one step and wakes nobody. Only when the books say that the piece is here are those woken who faulted on it, since
  * whoever goes on may have it evicted again at once. A failure undoes the charge and leaves the piece where it was; whoever
  * needs it blocks, and it is tried again. Giving the slot back and logging come last, without the lock. */
-int host_piece_bring(struct host_block *block, uint32_t index, unsigned piece, uint64_t page,
+int host_piece_bring(struct host_block *block, uint32_t index, uint32_t piece, uint64_t page,
                      struct host_staging *staging)
 {
     struct host_unit *unit = &block->unit[index];
-    uint32_t bit = UINT32_C(1) << piece;
-    uint64_t bytes = host_unit_bytes(block, index, bit), slot = SLOT_NONE;
-    enum source source;
+    const struct host_span span = host_span(block, index, piece);
+    uint64_t over_bytes, slot = SLOT_NONE;
     bool charged, first_failure = false;
-    uint64_t over_bytes;
+    const char *bytes = zeros;
+    enum source source;
     int error;
 
-    while (unit->returning & bit)
+    while (unit->returning & piece)
         lock_wait(&host_blocks.changed, &host_blocks.lock);
-    source = source_of(unit, bit);
+    source = source_of(unit, piece);
     if (source == HERE && !page)
         return 0;
     charged = source == DISK || source == NOWHERE;
-    over_bytes = charged && host_block_share(block) == SHARE_BUFFER ? host_share_over(bytes) : 0;
-    unit->returning |= bit;
+    over_bytes = charged && host_block_share(block) == SHARE_BUFFER ? host_share_over(span.bytes) : 0;
+    unit->returning |= piece;
     lock_release(&host_blocks.lock);
 
     if (charged)
-        host_evict_make_room(block, bytes, over_bytes);
+        host_evict_make_room(block, span.bytes, over_bytes);
     error = source == DISK ? fetch(block, index, piece, staging) : 0;
     lock_acquire(&host_blocks.lock);
+    if (source == ALIAS)
+        bytes = unit->alias + span.start % HOST_UNIT_BYTES;
+    else if (source == DISK)
+        bytes = staging->piece;
     if (error == 0)
-        error = place(block, index, piece, page, source, bytes_of(block, index, piece, source, staging));
+        error = place(block, index, piece, page, source, bytes);
     if (error < 0 && charged) {
         lock_release(&host_blocks.lock);
-        host_share_credit(host_block_class(block), bytes);
+        host_share_credit(host_block_class(block), span.bytes);
         lock_acquire(&host_blocks.lock);
     }
-    unit->returning &= ~bit;
+    unit->returning &= ~piece;
     if (error == 0) {
-        slot = settle(block, index, bit, source, bytes);
+        slot = settle(block, index, piece, source, span.bytes);
     } else {
         first_failure = !block->complained;
         block->complained = true;
@@ -278,14 +252,14 @@ int host_piece_bring(struct host_block *block, uint32_t index, unsigned piece, u
     pthread_cond_broadcast(&host_blocks.changed);
     /* Who waits for it goes on only when the books have it. */
     if (error == 0)
-        wake(block, index, piece);
+        host_fault_wake(span.start, span.bytes);
     if (slot == SLOT_NONE && !first_failure)
         return error;
     lock_release(&host_blocks.lock);
     if (slot != SLOT_NONE)
         host_slot_give(block, index, slot);
     if (first_failure)
-        complain(piece_start(block, index, piece), error);
+        complain(span.start, error);
     lock_acquire(&host_blocks.lock);
     return error;
 }
@@ -301,10 +275,10 @@ static int bring_all(struct host_block *block, bool fresh_too, struct host_stagi
 {
     for (uint32_t index = 0; index < block->unit_count; index++)
         for (uint32_t left = host_unit_all(block, index); left; left &= left - 1) {
-            uint32_t bit = left & -left;
+            uint32_t piece = left & -left;
 
-            if (pieces_absent(block, index, fresh_too) & bit &&
-                host_piece_bring(block, index, (unsigned)__builtin_ctz(bit), 0, staging) < 0)
+            if (pieces_absent(block, index, fresh_too) & piece &&
+                host_piece_bring(block, index, piece, 0, staging) < 0)
                 return -EIO;
         }
     return 0;

@@ -63,11 +63,9 @@ static void give_up(uint64_t start, uint64_t end)
             break;
         if (from < block->first)
             from = block->first;
-        for (; from < end && from < block->end; from += page) {
-            struct host_unit *unit = &block->unit[(from - host_unit_address(block, 0)) / HOST_UNIT_BYTES];
-
-            host_discard_set(unit, from % HOST_UNIT_BYTES / page);
-        }
+        for (; from < end && from < block->end; from += page)
+            host_discard_mark(&block->unit[(from - host_unit_address(block, 0)) / HOST_UNIT_BYTES], from,
+                              true);
     }
 }
 
@@ -156,7 +154,7 @@ static void serve(uint64_t address, unsigned tries, struct host_staging *mine, s
     block = host_table_find(page);
     if (block && page >= block->first && page < block->end) {
         uint32_t unit = (uint32_t)((page - host_unit_address(block, 0)) / HOST_UNIT_BYTES);
-        unsigned piece = (unsigned)(page % HOST_UNIT_BYTES / HOST_PIECE_BYTES);
+        uint32_t piece = UINT32_C(1) << page % HOST_UNIT_BYTES / HOST_PIECE_BYTES;
 
         host_table_enter(block);
         error = host_piece_bring(block, unit, piece, page, mine);

@@ -5,6 +5,7 @@
  * Shape    a block is a row of units, the parts of it that lie in one aligned run of HOST_UNIT_BYTES; a unit is up to
  *          32 pieces, one bit each in its masks. A unit has one place on disk as long as any of its pieces is there,
  *          each piece at its own offset. Blocks lie in a table sorted by address.
+ *          A piece is named by its bit, here and in parameters.
  * Pieces   in memory (no bit) → leaving → away → in memory; fresh: nobody touched it yet, it is nowhere. While a
  *          thread brings one back, or fills a page of it, `returning` is set as well, and nobody else moves it.
  * Threads  all belongs to host_blocks.lock. Order: host_blocks.lock → core.lock. It is held across system calls that
@@ -94,16 +95,21 @@ static inline uint64_t host_unit_address(const struct host_block *block, uint32_
     return block->first / HOST_UNIT_BYTES * HOST_UNIT_BYTES + unit * HOST_UNIT_BYTES;
 }
 
-/** The part of [start, start + bytes) that the block's whole pages have. */
-static inline uint64_t host_clip(const struct host_block *block, uint64_t *start, uint64_t bytes)
-{
-    uint64_t end = *start + bytes;
+struct host_span {
+    uint64_t start, bytes;
+};
 
-    if (*start < block->first)
-        *start = block->first;
+/** What the block's whole pages have of neighbouring pieces of a unit. */
+static inline struct host_span host_span(const struct host_block *block, uint32_t unit, uint32_t run)
+{
+    uint64_t start = host_unit_address(block, unit) + (unsigned)__builtin_ctz(run) * HOST_PIECE_BYTES;
+    uint64_t end = start + (unsigned)__builtin_popcount(run) * HOST_PIECE_BYTES;
+
+    if (start < block->first)
+        start = block->first;
     if (end > block->end)
         end = block->end;
-    return end - *start;
+    return (struct host_span){start, end - start};
 }
 
 /** The class that its bytes are charged to. */
@@ -195,12 +201,11 @@ int host_fault_arm(uint64_t first, uint64_t end);
  *  range: then nothing is armed there any more. */
 int host_fault_disarm(uint64_t first, uint64_t end);
 
-/** Lock held for all of these. Put bytes where pages are missing, however many mappings the range has; pages that are there stay as they are, and
- *  where nothing is mapped, or something else than was armed, there is nothing to do. Nobody is woken yet. 0; -EAGAIN an
- *  event has to be read first; else -errno of UFFDIO_COPY, and a part may be there. */
-int host_fault_fill(uint64_t to, const void *from, uint64_t bytes);
-/** The same in a child. */
-int host_fault_fill_in(int file, uint64_t to, const void *from, uint64_t bytes);
+/** Lock held for all of these. Put bytes where pages are missing, however many mappings the range has: in the child that
+ *  `file` is of, or with -1 here. Pages that are there stay as they are, and where nothing is mapped, or something else than
+ *  was armed, there is nothing to do. Nobody is woken yet. 0; -EAGAIN an event has to be read first; else -errno of
+ *  UFFDIO_COPY, and a part may be there. */
+int host_fault_fill(int file, uint64_t to, const void *from, uint64_t bytes);
 /** Move pages from one range to another, which is armed, where no page is but those that were moved there before; what is
  *  missing stays missing. Refuses with -EBUSY what the kernel holds for somebody else, as a read under way with O_DIRECT,
  *  and what is shared with a forked child. Only if host_fault_moves.
@@ -219,14 +224,14 @@ void host_serve_events(void);
 
 /* ---- host_discard.c ---------------------------------------------------------------------------------------- */
 
-void host_discard_set(struct host_unit *unit, uint64_t page);
-void host_discard_clear(struct host_unit *unit, uint64_t page);
-bool host_discard_has(const struct host_unit *unit, uint64_t page);
+/** Has the program given up the page at an address? Lock held. */
+void host_discard_mark(struct host_unit *unit, uint64_t address, bool is_gone);
+bool host_discard_has(const struct host_unit *unit, uint64_t address);
 /** Are the pages of a piece in memory that the program has given up really missing by now? Lock held. */
-bool host_discard_settled(const struct host_block *block, uint32_t unit, unsigned piece);
-/** Fill a piece but for those pages: in a child, or with -1 here. Lock held. As host_fault_fill. */
-int host_discard_fill(const struct host_block *block, uint32_t unit, unsigned piece, const char *from,
-                      int file);
+bool host_discard_settled(const struct host_block *block, uint32_t unit, uint32_t piece);
+/** Fill a piece but for those pages. Lock held. As host_fault_fill. */
+int host_discard_fill(int file, const struct host_block *block, uint32_t unit, uint32_t piece,
+                      const char *from);
 
 /* ---- host_fork.c ---------------------------------------------------------------------------------------- */
 
@@ -254,7 +259,7 @@ void host_staging_finish(struct host_staging *staging);
  * Lock     held on entry and on return, released meanwhile; the caller has entered the block
  * Returns  0; -EIO, -EILSEQ it could not be read or is not what was written (said once): it stays away
  */
-int host_piece_bring(struct host_block *block, uint32_t unit, unsigned piece, uint64_t page,
+int host_piece_bring(struct host_block *block, uint32_t unit, uint32_t piece, uint64_t page,
                      struct host_staging *staging);
 
 /** Every piece of the block, those that nobody touched only if @fresh_too. Lock as above. 0; -ENOMEM no memory to do it
@@ -265,11 +270,11 @@ int host_piece_bring_all(struct host_block *block, bool fresh_too);
 uint32_t host_piece_untouched(const struct host_block *block, uint32_t unit);
 
 /** Read a piece that is away and check it. Lock not held. */
-int host_piece_read(const struct host_block *block, uint32_t unit, unsigned piece,
+int host_piece_read(const struct host_block *block, uint32_t unit, uint32_t piece,
                     struct host_staging *staging);
 
 /** Remember what leaves, under EBBTIDE_VERIFY. */
-void host_piece_remember(struct host_block *block, uint32_t unit, unsigned piece, const void *bytes);
+void host_piece_remember(struct host_block *block, uint32_t unit, uint32_t piece, const void *bytes);
 
 /* ---- host_stop.c --------------------------------------------------------------------------------------- */
 
