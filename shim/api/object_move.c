@@ -61,7 +61,7 @@ long object_evict_any(unsigned ordinal, uint64_t bytes, int tier)
     moved = mover_evict((struct pause_plan){.ordinal = ordinal,
                                             .evict_bytes = bytes < INT64_MAX ? bytes : INT64_MAX,
                                             .only_registered = true,
-                                            .patient = true});
+                                            .waiter = DRAIN_NEED});
     if (tier == EBB_TIER_DISK) {
         most += moved;
         spill_make_room(bytes < most ? bytes : most);

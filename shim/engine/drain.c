@@ -174,6 +174,31 @@ bool drain_expected(void)
     return timer.trusted;
 }
 
+/* ---- launches --------------------------------------------------------------------------------------------- */
+
+/* How long a launch waits for its blocks to come back, the role's; 0: EBBTIDE_DRAIN_MS. Kernels that wait for the launch
+ * itself, as those of a collective do, are there again the next time: what was waited in vain once is not waited again.
+ * A queue that is deep each time shows in waits that end. */
+static uint64_t launch_ms;
+
+static uint64_t limit_of(enum drain_waiter waiter)
+{
+    if (waiter == DRAIN_TIMER)
+        return DRAIN_MOMENT_MS;
+    return waiter == DRAIN_LAUNCH && launch_ms ? launch_ms : core.options->drain_ms;
+}
+
+/* A launch has waited that long, and the devices came to rest, or not. */
+static void learn_launch(bool rested, uint64_t waited_ms)
+{
+    if (!rested && waited_ms)
+        launch_ms = DRAIN_MOMENT_MS;
+    else if (launch_ms && launch_ms < 4 * waited_ms)
+        launch_ms = 4 * waited_ms;
+    if (launch_ms > core.options->drain_ms)
+        launch_ms = 0;
+}
+
 /* ---- the gate --------------------------------------------------------------------------------------------- */
 
 /* How long it was tried, the last time, to find no thread in its section; the role's. */
@@ -205,10 +230,11 @@ static int close_once(bool drains, uint64_t deadline_ns, bool *out_met)
     return error;
 }
 
-int drain_close(bool drains, uint64_t limit_ms)
+int drain_close(bool drains, enum drain_waiter waiter)
 {
-    uint64_t since_ns = core_now(), deadline_ns = deadline_of(since_ns, limit_ms);
-    uint64_t try_ns = FIRST_TRY_NS, pause_ns = MS_NS;
+    uint64_t limit_ms = limit_of(waiter), since_ns = core_now(),
+             deadline_ns = deadline_of(since_ns, limit_ms);
+    uint64_t try_ns = FIRST_TRY_NS, pause_ns = MS_NS, waited_ms;
     bool met = false;
     int error = drains && is_vain(drain_all(), limit_ms) ? -ETIMEDOUT : 0;
 
@@ -232,14 +258,17 @@ int drain_close(bool drains, uint64_t limit_ms)
         try_ns = try_ns < LONG_TRY_NS ? try_ns : LONG_TRY_NS;
         pause_ns = pause_ns < 64 * MS_NS ? pause_ns * 2 : pause_ns;
     }
+    waited_ms = (core_now() - since_ns) / MS_NS;
     if (!met)
         met_ms = 0;
+    if (waiter == DRAIN_LAUNCH && (!error || error == -ETIMEDOUT))
+        learn_launch(!error, waited_ms);
     if (error != -ETIMEDOUT)
         return error;
     atomic_fetch_add(&core.closed_in_vain, 1);
     if (met && met_ms < limit_ms)
-        met_ms = (core_now() - since_ns) / MS_NS;
+        met_ms = waited_ms;
     if (drains)
-        note_vain(drain_all(), (core_now() - since_ns) / MS_NS);
+        note_vain(drain_all(), waited_ms);
     return error;
 }

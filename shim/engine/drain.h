@@ -16,7 +16,15 @@
 #include <stdint.h>
 
 enum {
-    DRAIN_MOMENT_MS = 100 /**< what a launch or the timer waits before blocks stay where they are */
+    DRAIN_MOMENT_MS = 100 /**< what is waited where nobody needs it */
+};
+
+/** Who waits with the gate closed, which says how long. */
+enum drain_waiter {
+    DRAIN_TIMER, /**< a moment */
+    DRAIN_LAUNCH, /**< whose blocks are reached where they are, too: EBBTIDE_DRAIN_MS; once that was in vain, a moment, and
+                       more again as waits turn out to need it */
+    DRAIN_NEED /**< EBBTIDE_DRAIN_MS */
 };
 
 /** Every device of the process. */
@@ -32,7 +40,7 @@ int drain_wait(uint32_t devices, uint64_t limit_ms);
  * Returns  0: closed; else it is open: -EBUSY a capture is open, or the process ends, or the caller is in a user
  *          section; -ETIMEDOUT, as above; -EIO the drain failed
  */
-int drain_close(bool drains, uint64_t limit_ms);
+int drain_close(bool drains, enum drain_waiter waiter);
 
 /** True if a short try would come to rest. Asks with the gate open, does not wait, and hears the answer the next time;
  *  where it is no, asks less and less often. The timer's. */

@@ -143,7 +143,7 @@ uint64_t mover_ready_host(unsigned ordinal, uint64_t bytes, uint64_t from_host_b
  */
 int mover_make_room(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes)
 {
-    struct pause_plan plan = {.ordinal = ordinal, .patient = true};
+    struct pause_plan plan = {.ordinal = ordinal, .waiter = DRAIN_NEED};
     uint64_t lacked = UINT64_MAX, lacks;
 
     for (;; lacked = lacks) {
@@ -229,7 +229,7 @@ uint64_t mover_send(uint32_t first, bool to_disk)
     struct pause_plan plan = {.ordinal = core.blocks.block[first].ordinal,
                               .evict_bytes = core.blocks.block[first].granules * GRANULE_BYTES,
                               .only = &first,
-                              .patient = true};
+                              .waiter = DRAIN_NEED};
     bool is_dropped = to_disk && !pause_evictable(&plan).save_bytes; /* it is on disk by leaving */
     uint64_t moved_bytes = mover_evict(plan);
 

@@ -12,7 +12,6 @@
 #include <stddef.h>
 
 #include "base/log.h"
-#include "engine/drain.h"
 #include "engine/gate.h"
 #include "engine/pick.h"
 #include "engine/remap.h"
@@ -397,8 +396,7 @@ bool pause_would_scan(void)
 struct pause_result pause_run(const struct pause_plan *plan)
 {
     struct pause_plan left = *plan;
-    struct pause_result result = {
-        .error = drain_close(wants_rest(plan), plan->patient ? core.options->drain_ms : DRAIN_MOMENT_MS)};
+    struct pause_result result = {.error = drain_close(wants_rest(plan), plan->waiter)};
     bool is_scanned, is_proven;
 
     if (result.error < 0)

@@ -11,16 +11,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine/drain.h"
+
 /** A plan of all zeros wants nothing. */
 struct pause_plan {
     unsigned ordinal;
-    uint64_t evict_bytes; /**< to leave the device, in the order of the policy */
-    uint64_t unmap_bytes; /**< to be unmapped of what is mapped host memory, likewise */
-    uint64_t newest;      /**< only blocks with a stamp up to here leave; 0: of any age */
-    const uint32_t *only; /**< only the block that starts at this granule leaves; NULL: any */
-    bool only_registered; /**< nothing else leaves */
-    bool in_parts;        /**< registered blocks may leave in part, too; else as a whole or not at all */
-    bool patient;         /**< wait EBBTIDE_DRAIN_MS for the devices, and not only for a moment */
+    uint64_t evict_bytes;     /**< to leave the device, in the order of the policy */
+    uint64_t unmap_bytes;     /**< to be unmapped of what is mapped host memory, likewise */
+    uint64_t newest;          /**< only blocks with a stamp up to here leave; 0: of any age */
+    const uint32_t *only;     /**< only the block that starts at this granule leaves; NULL: any */
+    bool only_registered;     /**< nothing else leaves */
+    bool in_parts;            /**< registered blocks may leave in part, too; else as a whole or not at all */
+    enum drain_waiter waiter; /**< how long it waits for the devices */
     /** First granules of blocks to restore from mapped host memory, in this order. */
     const uint32_t *restore;
     uint32_t restore_count;

@@ -118,7 +118,7 @@ bool restore_lend_slab(unsigned ordinal)
 {
     uint32_t first;
     struct pause_plan plan = {
-        .ordinal = ordinal, .patient = true, .restore = &first, .restore_count = 1, .restore_one = true};
+        .ordinal = ordinal, .waiter = DRAIN_NEED, .restore = &first, .restore_count = 1, .restore_one = true};
     bool mapped = false;
 
     if (headroom_host() >= headroom_host_staging() || !find_in_host(ordinal, &first, &mapped))
@@ -134,8 +134,10 @@ bool restore_lend_slab(unsigned ordinal)
  * there is no room for a whole one: a chunk for a chunk always fits. */
 static void restore_mapped(unsigned ordinal, const uint32_t *firsts, uint32_t count, const struct away *away)
 {
-    struct pause_plan plan = {
-        .ordinal = ordinal, .patient = unmapped_bytes(away) != 0, .restore = firsts, .restore_count = count};
+    struct pause_plan plan = {.ordinal = ordinal,
+                              .waiter = unmapped_bytes(away) ? DRAIN_NEED : DRAIN_LAUNCH,
+                              .restore = firsts,
+                              .restore_count = count};
     struct pause_result result;
 
     for (unsigned tries = 0; tries < 2; tries++) {

@@ -21,7 +21,7 @@ static struct shares_excess excess(unsigned ordinal)
 
 void share_settle(unsigned ordinal, uint32_t but)
 {
-    struct pause_plan plan = {.ordinal = ordinal, .patient = true};
+    struct pause_plan plan = {.ordinal = ordinal, .waiter = DRAIN_NEED};
 
     if (but != BLOCK_NONE)
         plan.newest = atomic_load_explicit(&core.blocks.stamp[but], memory_order_relaxed) - 1;

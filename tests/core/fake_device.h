@@ -105,6 +105,7 @@ struct fake_device {
     void (*before)(struct fake_device *fake, enum fake_call call, void *arg);
     void *before_arg;
     _Atomic uint32_t restless;  /**< devices, as bits, that do not come to rest: time jumps to the deadline */
+    uint64_t busy_until_ns;     /**< what the devices have ends then: time jumps there */
     uint32_t peers[DEVICE_MAX]; /**< devices, as bits, that reach the memory of this one, too */
     int drain_error; /**< -ETIMEDOUT: time jumps to the deadline. -EBUSY: a capture is open. 0: drains work */
     struct fake_root root[FAKE_ROOTS_MAX];

@@ -248,10 +248,12 @@ int fake_drain(struct device *self, uint32_t devices, uint64_t deadline_ns)
     struct fake_device *fake = fake_of(self);
     int rc = fake_call_begin(fake, FAKE_DRAIN);
     if (rc == 0)
-        rc = devices & fake->restless ? -ETIMEDOUT : fake->drain_error;
+        rc = devices & fake->restless || deadline_ns < fake->busy_until_ns ? -ETIMEDOUT : fake->drain_error;
     if (rc == -ETIMEDOUT && deadline_ns != UINT64_MAX && deadline_ns > fake->clock_ns)
         fake->clock_ns = deadline_ns;
     if (rc == 0) {
+        if (fake->clock_ns < fake->busy_until_ns)
+            fake->clock_ns = fake->busy_until_ns;
         kernels_run(fake);
         rc = copies_make(fake, 0, true, 0);
     }
@@ -261,7 +263,8 @@ int fake_drain(struct device *self, uint32_t devices, uint64_t deadline_ns)
 bool fake_rested(struct device *self, unsigned ordinal)
 {
     const struct fake_device *fake = fake_of(self);
-    return !(fake->restless >> ordinal & 1) && fake->drain_error != -ETIMEDOUT;
+    return !(fake->restless >> ordinal & 1) && fake->busy_until_ns <= fake->clock_ns &&
+           fake->drain_error != -ETIMEDOUT;
 }
 
 uint32_t fake_reachers(struct device *self, unsigned ordinal)

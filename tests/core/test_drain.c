@@ -124,24 +124,84 @@ Test(drain, device_that_has_come_to_rest_is_waited_for_again)
     finish();
 }
 
-Test(drain, moment_that_a_launch_waited_does_not_keep_an_allocation_from_waiting)
+static uint64_t launching_ms(unsigned index)
 {
-    uint64_t since_ms;
+    struct model *used[] = {&program.model[index]};
+    uint64_t since_ms = now_ms();
 
+    cr_assert_eq(program_launch(&program, used, 1, false), 0);
+    return now_ms() - since_ms;
+}
+
+/* What was waited for in vain has come to rest, and that is seen. */
+static void rest_and_start_again(void)
+{
+    world.fake->restless = 0;
+    cr_assert_eq(drain_wait(1, 0), 0);
+    world.fake->restless = 1;
+}
+
+static uint64_t launching_behind_ms(unsigned index, uint64_t queue_ms)
+{
+    cr_assert_eq(drain_wait(1, 0), 0);
+    world.fake->busy_until_ns = fake_now_ns(world.fake) + queue_ms * 1000000;
+    return launching_ms(index);
+}
+
+Test(drain, launch_waits_for_what_is_queued_rather_than_run_from_host_memory)
+{
+    start(NULL);
+    allocating_ms(3);
+    for (unsigned i = 0; i < 4; i++) {
+        cr_expect_geq(launching_behind_ms(i, 900), 900);
+        cr_expect_not(is_in_host(i));
+    }
+    cr_expect_eq(core.counters.zero_copy_launches, 0);
+    finish();
+}
+
+Test(drain, launch_that_waited_in_vain_runs_in_place_and_the_next_ones_at_once)
+{
     start(NULL);
     world.fake->restless = 1;
     allocating_ms(3);
-    world.fake->restless = 0;
-    cr_assert_eq(core.device->rested(core.device, 0), true);
-    cr_assert_eq(drain_wait(1, 0), 0);
-    world.fake->restless = 1;
-    for (unsigned i = 0; i < 3; i++) { /* it runs from host memory */
-        struct model *used[] = {&program.model[3]};
+    rest_and_start_again();
+    for (unsigned i = 0; i < 3; i++)
+        cr_expect_eq(launching_ms(3), i ? 0 : 2000);
+    cr_expect_eq(core.counters.zero_copy_launches, 4, "with the one that filled it");
+    finish();
+}
 
-        since_ms = now_ms();
-        cr_assert_eq(program_launch(&program, used, 1, false), 0);
-        cr_expect_eq(now_ms() - since_ms, i ? 0 : DRAIN_MOMENT_MS);
-    }
+Test(drain, launch_waits_a_moment_once_it_was_in_vain_and_longer_as_that_helps)
+{
+    unsigned away = 0;
+
+    start(NULL);
+    allocating_ms(3);
+    while (!is_in_host(away))
+        away++;
+    world.fake->restless = 1;
+    cr_expect_eq(launching_ms(away), 2000);
+    rest_and_start_again();
+    cr_expect_eq(launching_ms(away), DRAIN_MOMENT_MS);
+    world.fake->restless = 0;
+    for (unsigned i = 0; i < 4; i++)
+        launching_behind_ms(i, 60);
+    for (unsigned i = 0; i < 4; i++)
+        launching_behind_ms(i, 200);
+    cr_expect_eq(core.counters.zero_copy_launches, 2, "none of the last eight");
+    finish();
+}
+
+Test(drain, moment_that_a_launch_waited_does_not_keep_an_allocation_from_waiting)
+{
+    start(NULL);
+    allocating_ms(3);
+    world.fake->restless = 1;
+    launching_ms(0);
+    rest_and_start_again();
+    cr_expect_eq(launching_ms(0), DRAIN_MOMENT_MS);
+    cr_expect_eq(launching_ms(0), 0);
     cr_expect_eq(allocating_ms(4), 2000);
     finish();
 }

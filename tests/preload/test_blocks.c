@@ -2,6 +2,8 @@
 /* Preloaded on the simulated driver with a device budget of 16 MiB: more than fits, and nothing is lost. */
 #include "world.h"
 
+#include <dlfcn.h>
+#include <ebbtide.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -209,6 +211,46 @@ Test(held, a_stream_that_waits_for_the_host_delays_an_allocation_and_no_more)
     OK(cuStreamDestroy(waiting));
     OK(cuMemFreeHost(flag));
     free_blocks(block, BLOCKS);
+    world_end(&world);
+}
+
+static struct ebb_stats stats(void)
+{
+    int (*get)(struct ebb_stats *) =
+        (int (*)(struct ebb_stats *))(uintptr_t)dlsym(RTLD_DEFAULT, "ebb_get_stats");
+    struct ebb_stats now = {.struct_bytes = sizeof now};
+
+    cr_assert(get);
+    cr_assert_eq(get(&now), 0);
+    return now;
+}
+
+/* Kernels take 150 ms here, and the budget of 14 MiB holds one set and the chunk that is kept free. A launch finds the
+ * device at work, and would run from host memory if it did not wait. */
+Test(queued, launches_with_two_working_sets_find_them_on_the_device, .timeout = 120)
+{
+    enum {
+        LAUNCHES = 20,
+        SET = 2
+    };
+    struct world world = world_make();
+    CUdeviceptr block[2 * SET];
+    uint64_t before, bytes = 6 * MIB;
+
+    fill_blocks(block, 2 * SET, bytes);
+    OK(world_add(&world, block[2], block[3], 0, NULL));
+    OK(cuCtxSynchronize());
+    before = stats().to_device_bytes;
+    for (unsigned i = 0; i < LAUNCHES; i++) {
+        const CUdeviceptr *set = &block[i % 2 * SET];
+
+        OK(world_add(&world, set[0], set[1], bytes / sizeof(float), NULL));
+    }
+    OK(cuCtxSynchronize());
+    cr_expect_eq(stats().to_device_bytes - before, LAUNCHES * SET * bytes);
+    cr_expect(all_are(block[0], bytes / sizeof(float), LAUNCHES / 2));
+    cr_expect(all_are(block[2], bytes / sizeof(float), 2 + LAUNCHES / 2 * 3));
+    free_blocks(block, 2 * SET);
     world_end(&world);
 }
 
