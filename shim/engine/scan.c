@@ -7,7 +7,6 @@
 
 #include "base/log.h"
 #include "engine/core.h"
-#include "engine/scan_device.h"
 #include "ledger/state.h"
 
 enum {
@@ -15,6 +14,8 @@ enum {
     PIECE_GRANULES = 1,      /* what is copied at a time to be scanned by the CPU */
     CPU_WRITABLE_MAX_MIB = 4 /* memory that the CPU writes is scanned before each launch: no more than this */
 };
+
+typedef void (*hit_fn)(uint64_t word, void *arg);
 
 /* ---- words -------------------------------------------------------------------------------------------------- */
 
@@ -28,7 +29,9 @@ static unsigned suspects(const uint32_t *words, uint32_t upper, uint32_t upper_s
     return found;
 }
 
-void scan_words(const void *memory, size_t bytes, uint64_t base, uint64_t span, scan_hit_fn hit, void *arg)
+/* Call `hit` for each word of [memory, memory + bytes) that lies in [base, base + span). `memory` and `bytes` are
+ * multiples of 4; the word that begins in the last 4 bytes is not seen. */
+static void scan_words(const void *memory, size_t bytes, uint64_t base, uint64_t span, hit_fn hit, void *arg)
 {
     const uint32_t *words = memory;
     size_t count = bytes / sizeof(*words);
@@ -51,7 +54,9 @@ void scan_words(const void *memory, size_t bytes, uint64_t base, uint64_t span, 
     }
 }
 
-uint64_t scan_span(void)
+/* Bytes from the arena's base to one granule past the last address ever handed out: no pointer lies beyond, and the
+ * fewer addresses count, the fewer numbers are taken for pointers. */
+static uint64_t scan_span(void)
 {
     return ((uint64_t)extent_high(&core.blocks.arena) + 1) * GRANULE_BYTES;
 }
@@ -104,6 +109,198 @@ void scan_cpu_roots(struct use *use)
     core.device->roots(core.device, true, scan_cpu_root, use, &why);
 }
 
+/* ---- what was found ------------------------------------------------------------------------------------------- */
+
+/* Under the lock. */
+static void flag(uint32_t granule, enum block_flag found)
+{
+    uint32_t first;
+    struct block *block = blocks_at(&core.blocks, granule, &first);
+
+    if (block)
+        block->flags |= (uint8_t)found;
+}
+
+/* A word points into this granule: its block and its neighbours' are BLOCK_REFERENCED. Under the lock. */
+static void scan_refer(uint32_t granule)
+{
+    flag(granule, BLOCK_REFERENCED);
+    flag(granule + 1, BLOCK_REFERENCED);
+    if (granule)
+        flag(granule - 1, BLOCK_REFERENCED);
+}
+
+/* ---- by the device ---------------------------------------------------------------------------------------------
+ *
+ * Pieces of memory are given to the device one after the other; what it finds arrives in a slab of host memory that it
+ * can write: a byte per granule of the arena for "something points here", and one for "the piece that begins here holds
+ * a pointer". A device that answers wrongly would lose a program's data. So each is first given a piece of known
+ * content, and one that does not find exactly what the CPU finds there is not asked again.
+ */
+
+enum {
+    SCAN_DEVICE_GRANULES = 1 << 20,             /* of the arena that one slab has bytes for: 2 TiB */
+    SCAN_DEVICE_ROOT = SCAN_DEVICE_GRANULES - 1 /* holder of a piece that is no block */
+};
+
+/* The trial's memory, and where in the slab it lies: well behind the few result bytes that it uses. */
+enum {
+    TRIAL_GRANULES = 64,
+    TRIAL_WORDS = 16384 + 3, /* a whole number of quads and a rest */
+    TRIAL_OFFSET = 256 << 10
+};
+
+static uint8_t *marks_of(struct slab *results)
+{
+    return results->memory.cpu;
+}
+
+static uint8_t *holders_of(struct slab *results)
+{
+    return marks_of(results) + SCAN_DEVICE_GRANULES;
+}
+
+static struct scan piece_of(struct slab *results, uint64_t address, uint64_t bytes, uint32_t holder)
+{
+    return (struct scan){
+        .address = address,
+        .bytes = bytes,
+        .base = core.blocks.base,
+        .span = scan_span(),
+        .marks = results->memory.alias,
+        .hit = results->memory.alias + SCAN_DEVICE_GRANULES + holder,
+    };
+}
+
+static void mark(uint64_t word, void *arg)
+{
+    ((uint8_t *)arg)[(word - core.blocks.base) / GRANULE_BYTES] = 1;
+}
+
+/* Noise, with pointers at every place in a quad, on both sides of borders, and words that miss by one. */
+static void trial_fill(uint32_t *words)
+{
+    const uint64_t base = core.blocks.base, end = base + TRIAL_GRANULES * GRANULE_BYTES;
+    uint32_t noise = 1;
+
+    for (unsigned i = 0; i < TRIAL_WORDS; i++)
+        words[i] = noise = noise * 1664525 + 1013904223;
+    for (unsigned i = 0; i < TRIAL_GRANULES / 2; i++) {
+        uint64_t word = base + 2 * i * GRANULE_BYTES + (i % 2 ? GRANULE_BYTES - 1 : 0);
+
+        memcpy(words + 97 * i, &word, sizeof(word));
+    }
+    memcpy(words + 8000, &end, sizeof(end));
+    memcpy(words + 8003, &(uint64_t){base - 1}, sizeof(base));
+    memcpy(words + TRIAL_WORDS - 2, &(uint64_t){end - 1}, sizeof(end));
+}
+
+/* A trial succeeds when the device finds in one piece just what the CPU finds. */
+static int trial(struct slab *results, unsigned ordinal, uint64_t offset, uint64_t bytes)
+{
+    uint8_t expected[TRIAL_GRANULES] = {0}, *marks = marks_of(results),
+            *hit = holders_of(results) + SCAN_DEVICE_ROOT;
+    struct scan scan = piece_of(results, results->memory.alias + offset, bytes, SCAN_DEVICE_ROOT);
+    int error;
+
+    scan.span = TRIAL_GRANULES * GRANULE_BYTES;
+    memset(marks, 0, TRIAL_GRANULES);
+    *hit = 0;
+    scan_words(marks + offset, bytes, scan.base, scan.span, mark, expected);
+    error = core.device->scan(core.device, ordinal, &scan);
+    if (!error)
+        error = core.device->copied(core.device, ordinal);
+    if (!error && (memcmp(marks, expected, sizeof(expected)) || !*hit))
+        error = -EBADMSG;
+    return error;
+}
+
+/* 0: trusted. Without memory the question stays open. */
+static int try_device(struct slab *results, unsigned ordinal)
+{
+    enum {
+        WHOLE = TRIAL_WORDS * 4,
+        PART = 1000 * 4
+    };
+    int error;
+
+    if (core.scan[ordinal] != SCAN_UNTRIED)
+        return core.scan[ordinal] == SCAN_TRUSTED ? 0 : -ENOTSUP;
+    trial_fill((uint32_t *)(void *)(marks_of(results) + TRIAL_OFFSET));
+    error = trial(results, ordinal, TRIAL_OFFSET, WHOLE);
+    for (unsigned shift = 4; !error && shift < 16; shift += 4)
+        error = trial(results, ordinal, TRIAL_OFFSET + shift, PART);
+    if (error == -ENOMEM)
+        return error;
+    core.scan[ordinal] = error ? SCAN_REFUSED : SCAN_TRUSTED;
+    if (error == -EBADMSG)
+        log_line(LOG_WARN, "device %u does not find the pointers of a trial: the CPU scans instead", ordinal);
+    else
+        log_line(LOG_INFO, "pointers in the memory of device %u are scanned for by %s", ordinal,
+                 error ? "the CPU: it takes no kernel of ours" : "itself");
+    return error ? -ENOTSUP : 0;
+}
+
+/* Begin with an empty slab, of at least GRANULE_BYTES. -ENOTSUP: some device is not to be trusted, or the arena is
+ * larger than what the slab has room for; -ENOMEM: not now. */
+static int scan_device_begin(struct slab *results)
+{
+    uint32_t high = extent_high(&core.blocks.arena);
+    int error = high + 1 < SCAN_DEVICE_ROOT ? 0 : -ENOTSUP;
+
+    for (unsigned i = 0; !error && i < core.device->count; i++)
+        if (core.devices[i].ready)
+            error = try_device(results, i);
+    if (!error) {
+        memset(marks_of(results), 0, high + 1);
+        memset(holders_of(results), 0, high + 1);
+    }
+    return error;
+}
+
+/* Let device `ordinal` look at [address, address + bytes), device addresses or an alias; `bytes` a multiple of 4.
+ * `holder` is the granule whose block the piece belongs to, or SCAN_DEVICE_ROOT. -EINVAL: the address is no multiple
+ * of 4; otherwise what the device says. The piece must stay as it is until scan_device_finish. */
+static int scan_device_piece(struct slab *results, unsigned ordinal, uint64_t address, uint64_t bytes,
+                             uint32_t holder)
+{
+    const struct scan scan = piece_of(results, address, bytes, holder);
+
+    return address % 4 ? -EINVAL : core.device->scan(core.device, ordinal, &scan);
+}
+
+/* Wait for all devices, also after an error, and flag the blocks by what was found. */
+static int scan_device_finish(struct slab *results)
+{
+    const uint8_t *marks = marks_of(results), *holders = holders_of(results);
+    int error = 0;
+
+    for (unsigned i = 0; i < core.device->count; i++) {
+        int one = core.devices[i].ready ? core.device->copied(core.device, i) : 0;
+
+        error = error ? error : one;
+    }
+    if (error)
+        return error;
+    lock_acquire(&core.lock);
+    for (uint32_t g = extent_low(&core.blocks.arena), high = extent_high(&core.blocks.arena); g <= high;
+         g++) {
+        if (marks[g])
+            scan_refer(g);
+        if (holders[g])
+            flag(g, BLOCK_HOLDER);
+    }
+    lock_release(&core.lock);
+    return 0;
+}
+
+/* A device failed: not asked again. */
+static void scan_device_refuse(void)
+{
+    for (unsigned i = 0; i < core.device->count; i++)
+        core.scan[i] = SCAN_REFUSED;
+}
+
 /* ---- everything --------------------------------------------------------------------------------------------- */
 
 /* One scan. */
@@ -115,39 +312,13 @@ struct scan_pass {
     uint64_t scanned_bytes;
 };
 
-static void refer(uint32_t granule)
-{
-    uint32_t first;
-    struct block *block = blocks_at(&core.blocks, granule, &first);
-
-    if (block)
-        block->flags |= BLOCK_REFERENCED;
-}
-
-void scan_refer(uint32_t granule)
-{
-    refer(granule);
-    refer(granule + 1);
-    if (granule)
-        refer(granule - 1);
-}
-
-void scan_hold(uint32_t granule)
-{
-    uint32_t first;
-    struct block *block = blocks_at(&core.blocks, granule, &first);
-
-    if (block)
-        block->flags |= BLOCK_HOLDER;
-}
-
 /* core.lock held: flags belong to it. */
 static void found(uint64_t word, void *arg)
 {
     const struct scan_pass *scan = arg;
 
     if (scan->holder != SCAN_DEVICE_ROOT)
-        scan_hold(scan->holder);
+        flag(scan->holder, BLOCK_HOLDER);
     scan_refer(address_granule(&core.blocks, word));
 }
 

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "engine/scan.h"
-#include "engine/scan_device.h"
 #include "ledger/state.h"
 #include "world.h"
 
