@@ -24,7 +24,6 @@
 #include "host/host_block.h"
 #include "ledger/limit.h"
 #include "ledger/shrink.h"
-#include "ledger/slab.h"
 #include "ledger/state.h"
 #include "tier/executor.h"
 

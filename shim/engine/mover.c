@@ -10,8 +10,8 @@
 #include "engine/restore.h"
 #include "engine/share_settle.h"
 #include "engine/spill.h"
+#include "ledger/busy.h"
 #include "ledger/headroom.h"
-#include "ledger/movable.h"
 #include "ledger/state.h"
 
 __thread bool mover_mine;

@@ -20,7 +20,6 @@
 #include "ledger/busy.h"
 #include "ledger/copies.h"
 #include "ledger/headroom.h"
-#include "ledger/movable.h"
 
 enum {
     PAUSE_STEP_MAX = 256

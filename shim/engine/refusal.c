@@ -9,8 +9,8 @@
 #include "base/size.h"
 #include "engine/core.h"
 #include "engine/pause.h"
+#include "ledger/busy.h"
 #include "ledger/headroom.h"
-#include "ledger/movable.h"
 #include "ledger/state.h"
 
 enum {

@@ -147,7 +147,7 @@ enum object_flag {
 struct object {
     struct queue_entry entry; /**< in the queues of its device */
     uint64_t bytes;           /**< as registered */
-    uint64_t host_bytes;      /**< of it in host memory, as the host's shares count it; host_share.c's */
+    uint64_t host_bytes;      /**< of it in host memory, as the host's shares count it; share.c's */
     uint64_t reservation;     /**< that it was drawn from; only with BLOCK_DRAWN */
     uint32_t copies;          /**< of its chunks that are `copied` */
     uint32_t saves;           /**< times that it left the device by being copied */
@@ -249,7 +249,7 @@ static inline bool block_alive(const struct block *block)
     return block->id && !(block->flags & BLOCK_DEAD);
 }
 
-/* ---- where a block lies for its whole life (address.c); any thread, core.lock not held ------------------------- */
+/* ---- where a block lies for its whole life; any thread, core.lock not held ------------------------- */
 
 /** Addresses for `fresh->granules` of `fresh->ordinal`. 0; -ENOMEM the arena or the driver has none. */
 int address_take(const struct block *fresh, uint32_t *out_first);

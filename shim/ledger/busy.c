@@ -51,6 +51,35 @@ void core_roots_unknown(const char *why)
     log_line(LOG_WARN, "EBBTIDE_DISK=auto acts as registered: %s", why);
 }
 
+bool movable_may_unmap(uint32_t first, bool proven)
+{
+    const struct block *block = &core.blocks.block[first];
+
+    if (block->pins[PIN_REFERENCED] || core_places())
+        return false;
+    if (block->flags & BLOCK_REGISTERED)
+        return true;
+    if (core.options->disk == DISK_ALWAYS)
+        return true;
+    return proven && !(block->flags & (BLOCK_HOLDER | BLOCK_REFERENCED));
+}
+
+bool movable_could_evict(uint32_t first, bool proven)
+{
+    const struct block *block = &core.blocks.block[first];
+
+    if (!block_alive(block) || block_pinned(block))
+        return false;
+    if (core.options->cacheable == CACHEABLE_REGISTERED && !(block->flags & BLOCK_REGISTERED))
+        return false;
+    return core.mapped || movable_may_unmap(first, proven);
+}
+
+bool movable_may_evict(uint32_t first, bool proven)
+{
+    return movable_could_evict(first, proven) && !block_in_launch(first);
+}
+
 void block_returned(uint32_t first)
 {
     uint64_t now = core_stamp();

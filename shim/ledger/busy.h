@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * busy.h - whether anything is managed here, what forbids that blocks leave, and what others hold for a moment.
+ * busy.h - whether anything is managed here, which blocks may leave and what forbids it, and what others hold for a
+ * moment.
  *
  * Any thread; where core.lock must be held it is said.
  */
@@ -33,6 +34,22 @@ void core_account_only(const char *why);
 
 /** Something was found that makes every root unknowable (condition 3 of EBBTIDE_DISK=auto); said once. */
 void core_roots_unknown(const char *why);
+
+/* ---- which blocks may leave: the device, and the tiers that are mapped; core.lock held ----------------------
+ *
+ * A kernel may reach memory through a pointer that nobody saw. So a block is unmapped only if the program named it, if
+ * a scan has just found no pointer to it (`proven`: scan_run has returned true), or if EBBTIDE_DISK=always says that
+ * none is kept.
+ */
+
+/** True when the block may leave the mapped tiers. */
+bool movable_may_unmap(uint32_t first, bool proven);
+
+/** True when the block may leave the device once no launch uses it. */
+bool movable_could_evict(uint32_t first, bool proven);
+
+/** True when it may leave now. */
+bool movable_may_evict(uint32_t first, bool proven);
 
 /* ---- what others hold for a moment ------------------------------------------------------------------------- */
 

@@ -67,4 +67,20 @@ void recycler_discard(struct recycler *recycler, uint64_t bytes, uint64_t item);
 /** Destroy idle items, largest first, until `bytes` are given back or none is left. Returns what was. */
 uint64_t recycler_trim(struct recycler *recycler, uint64_t bytes);
 
+/* ---- what the core's recyclers hold: handles of each device's memory, and slabs of host memory ------------------ */
+
+/** Host memory of the host tier, known by the address of its record, which never moves. */
+struct slab {
+    struct host_memory memory;
+};
+
+/** The slab that an item of core.slabs is. */
+static inline struct slab *slab_of(uint64_t item)
+{
+    return (struct slab *)(uintptr_t)item;
+}
+
+/** Empty recyclers for every device of core.device, and for slabs. Before anybody else uses the core. */
+void slabs_init(void);
+
 #endif

@@ -54,7 +54,7 @@ struct share_memo {
 struct share_books {
     uint64_t bytes[SHARE_COUNT];
     uint64_t wanted_bytes;  /**< whole size of what is SHARE_BUFFER */
-    struct share_memo memo; /**< share_tier.h's */
+    struct share_memo memo; /**< share.c's */
 };
 
 /** The figures that policy asks for, of a device. */

@@ -8,8 +8,3 @@ struct core core = {.lock = LOCK_INIT(LOCK_CORE), .changed = PTHREAD_COND_INITIA
 struct lock core_starting = LOCK_INIT(LOCK_START);
 const struct shrinker *shrinker;
 struct arena core_arena;
-
-bool core_has_block(uint64_t address)
-{
-    return owner_at(&core.blocks, address_granule(&core.blocks, address)) != 0;
-}

@@ -20,7 +20,6 @@
 #include "ledger/counters.h"
 #include "ledger/recycler.h"
 #include "ledger/share.h"
-#include "ledger/slab.h"
 #include "policy/budget.h"
 #include "tier/device.h"
 #include "tier/disk.h"
