@@ -115,8 +115,8 @@ bool doctor_core(FILE *out, const struct options *options)
     bool is_good = core_active() && show_devices(out);
 
     doctor_line(out, "host", "budget %s of %s, the smaller of RAM and cgroup",
-                amount_of(size_resolve(&options->host_budget, machine_memory_bytes())).text,
-                amount_of(machine_memory_bytes()).text);
+                amount_of(size_resolve(&options->host_budget, machine_memory_bytes(""))).text,
+                amount_of(machine_memory_bytes("")).text);
     is_good = show_disk(out, options) && is_good;
     show_userfaultfd(out); /* a help, not a need */
     return is_good;

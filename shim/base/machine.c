@@ -2,6 +2,7 @@
 /* machine.c - see machine.h. */
 #include "base/machine.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/sysinfo.h>
@@ -39,6 +40,7 @@ static const struct version version_2 = {"/sys/fs/cgroup", "memory.max", "memory
 /* The group on the way up whose limit is the least. */
 struct group {
     const struct version *version; /* NULL: none has a limit */
+    bool is_unknown;               /* a file is there that could not be opened */
     uint64_t limit_bytes;
     char path[600];
 };
@@ -135,8 +137,14 @@ static struct group group_of(const char *root)
     char name[200], text[4096], *line, *rest;
 
     log_print(name, sizeof(name), "%s/proc/self/cgroup", root);
-    if (!read_text(name, text, sizeof(text)))
+    int before = errno;
+
+    errno = 0;
+    if (!read_text(name, text, sizeof(text))) {
+        least.is_unknown = errno == EMFILE || errno == ENFILE || errno == ENOMEM;
+        errno = before;
         return least;
+    }
     for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(0, "\n", &rest))
         look_at_line(root, line, &least);
     return least;
@@ -157,11 +165,20 @@ uint64_t machine_most_bytes(void)
     return sysinfo(&info) == 0 ? ((uint64_t)info.totalram + info.totalswap) * info.mem_unit : UINT64_MAX;
 }
 
-uint64_t machine_memory_bytes(void)
+static uint64_t memory_under(const struct group *group)
 {
-    uint64_t bytes = machine_ram_bytes(), limit_bytes = group_of("").limit_bytes;
+    uint64_t ram_bytes = machine_ram_bytes();
 
-    return limit_bytes < bytes ? limit_bytes : bytes;
+    if (group->is_unknown)
+        return 0;
+    return group->limit_bytes < ram_bytes ? group->limit_bytes : ram_bytes;
+}
+
+uint64_t machine_memory_bytes(const char *root)
+{
+    const struct group group = group_of(root);
+
+    return memory_under(&group);
 }
 
 static uint64_t figure_in(const char *text, const char *name)
@@ -204,7 +221,7 @@ void machine_look(const char *root, struct machine *out)
     struct group group = group_of(root);
     char proc[200];
 
-    *out = (struct machine){.limit_bytes = UINT64_MAX};
+    *out = (struct machine){.memory_bytes = memory_under(&group), .limit_bytes = UINT64_MAX};
     log_print(proc, sizeof(proc), "%s/proc/pressure", root);
     if (group.version && group.limit_bytes < machine_ram_bytes()) {
         out->limit_bytes = group.limit_bytes;

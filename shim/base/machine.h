@@ -10,8 +10,9 @@
 
 #include <stdint.h>
 
-/** The smaller of RAM and the limit of the process's cgroup (v2 or v1), in bytes. */
-uint64_t machine_memory_bytes(void);
+/** The smaller of RAM and the limit of the process's cgroup (v2 or v1), in bytes; 0 when there is no descriptor left to
+ *  ask with. @root  as for machine_look */
+uint64_t machine_memory_bytes(const char *root);
 
 /** RAM and swap, in bytes: more no process can have. */
 uint64_t machine_most_bytes(void);
@@ -24,9 +25,10 @@ uint64_t machine_number(const char *folder, const char *file, uint64_t none);
 uint64_t machine_nodes(const char *root);
 
 struct machine {
-    uint64_t limit_bytes; /**< of the cgroup with the least one on the way up; UINT64_MAX: none below RAM */
-    uint64_t used_bytes;  /**< by all in that group, less cached files, which the kernel would drop */
-    uint32_t stalled_ppm; /**< share of the last 10 s in which a task waited for memory; 0: unknown, too */
+    uint64_t memory_bytes; /**< as of machine_memory_bytes */
+    uint64_t limit_bytes;  /**< of the cgroup with the least one on the way up; UINT64_MAX: none below RAM */
+    uint64_t used_bytes;   /**< by all in that group, less cached files, which the kernel would drop */
+    uint32_t stalled_ppm;  /**< share of the last 10 s in which a task waited for memory; 0: unknown, too */
 };
 
 /** Look at the machine. @root  "", or the folder that a test keeps its own /proc and /sys in, below 100 characters */

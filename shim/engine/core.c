@@ -145,7 +145,9 @@ static void writer_start(void)
 /* How much the machine has is read from files, which takes longer than all the rest. */
 static uint64_t host_limit(const struct size_spec *asked)
 {
-    return size_resolve(asked, asked->kind == SIZE_FRACTION ? machine_memory_bytes() : 0);
+    uint64_t bytes = asked->kind == SIZE_FRACTION ? machine_memory_bytes("") : 0;
+
+    return size_resolve(asked, bytes ? bytes : machine_most_bytes());
 }
 
 void core_host_start(const struct options *options)
@@ -159,8 +161,8 @@ void core_host_start(const struct options *options)
         core.options = options;
         lock_init(&core.lock, LOCK_CORE);
         pthread_cond_init(&core.changed, NULL);
-        core.machine_bytes = machine_most_bytes();
         budget_init(&core.host_budget, host_limit(&options->host_budget));
+        core.host_follows = options->host_budget.kind == SIZE_FRACTION;
         share_start();
         core.slabs.lock = &core.lock;
         core.slabs.budget = &core.host_budget;

@@ -21,9 +21,6 @@
 /* A move of the timer's is small, so that a launch that needs the role does not wait long. */
 #define TICK_BYTES ((uint64_t)64 << 20)
 
-/* The machine is asked no more often than its answer changes: the kernel averages over two seconds. */
-#define MACHINE_NS UINT64_C(1000000000)
-
 /* Some task waited for memory in a tenth of the time: then the host tier shrinks, mark or not. */
 #define STALLED_PPM 100000
 
@@ -94,7 +91,7 @@ static void look_at_machine(void)
 
     if (now_ns < monitor.look_ns)
         return;
-    monitor.look_ns = now_ns + MACHINE_NS;
+    monitor.look_ns = now_ns + LIMIT_MACHINE_NS;
     for (unsigned i = 0; i < core.device->count; i++) {
         uint64_t free_bytes, total_bytes;
 
@@ -105,6 +102,7 @@ static void look_at_machine(void)
         note_others(&core.devices[i], total_bytes - free_bytes);
     }
     machine_look(core.machine_root ? core.machine_root : "", &machine);
+    limit_follow_host(machine.memory_bytes);
     monitor.host_excess_bytes =
         machine.limit_bytes == UINT64_MAX ? 0 : excess(machine.used_bytes, machine.limit_bytes);
     if (machine.stalled_ppm >= STALLED_PPM && monitor.host_excess_bytes < TICK_BYTES)

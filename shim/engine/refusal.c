@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/machine.h"
 #include "base/size.h"
 #include "engine/core.h"
 #include "engine/pause.h"
@@ -245,7 +246,7 @@ void refusal_device(unsigned ordinal, uint64_t bytes, const char *what)
 /* No machine could give it, and libc's own malloc would not either: the program asks to see what happens. */
 static bool is_absurd(uint64_t bytes)
 {
-    return bytes > core.machine_bytes;
+    return bytes > machine_most_bytes();
 }
 
 /* Operations and buffers in host memory. Empty when the program has made none. */

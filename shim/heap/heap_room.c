@@ -8,6 +8,7 @@
 #include "base/private_fds.h"
 #include "engine/core.h"
 #include "host/host_block.h"
+#include "ledger/limit.h"
 #include "ledger/state.h"
 
 /* Excesses of the heap that are said: a program that goes on trying would fill the log. */
@@ -46,6 +47,8 @@ bool heap_room_make(uint64_t bytes, unsigned asked)
     /* A thread that makes room may wait for these. */
     if (!core_host_active() || asked >= RACES_MOST || private_fds_mine())
         return false;
+    if (limit_refresh_host() && has_room(bytes))
+        return true;
     made = host_block_demote(bytes);
     if (made >= bytes || (made && asked < TRIES_MOST))
         return true;

@@ -3,8 +3,10 @@
 #include "ledger/limit.h"
 
 #include <errno.h>
+#include <time.h>
 
 #include "base/log.h"
+#include "base/machine.h"
 #include "ledger/busy.h"
 #include "ledger/state.h"
 
@@ -130,9 +132,47 @@ int limit_set_device(unsigned ordinal, uint64_t bytes)
     return 0;
 }
 
+bool limit_follow_host(uint64_t memory_bytes)
+{
+    uint64_t old;
+    bool rises;
+
+    lock_acquire(&core.lock);
+    old = core.host_budget.limit_bytes;
+    if (core.host_follows && memory_bytes)
+        core.host_budget.limit_bytes = size_resolve(&core.options->host_budget, memory_bytes);
+    rises = core.host_budget.limit_bytes > old;
+    lock_release(&core.lock);
+    return rises;
+}
+
+/* The clock of the device, which there need not be. */
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+
+    if (core.device)
+        return core_now();
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+bool limit_refresh_host(void)
+{
+    uint64_t now, due = atomic_load(&core.host_due_ns);
+
+    if (!core.host_follows)
+        return false;
+    now = now_ns();
+    if (now < due || !atomic_compare_exchange_strong(&core.host_due_ns, &due, now + LIMIT_MACHINE_NS))
+        return false;
+    return limit_follow_host(machine_memory_bytes(core.machine_root ? core.machine_root : ""));
+}
+
 int limit_set_host(uint64_t bytes)
 {
     lock_acquire(&core.lock);
+    core.host_follows = false;
     core.host_budget.limit_bytes = bytes;
     lock_release(&core.lock);
     return 0;

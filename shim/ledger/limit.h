@@ -18,6 +18,9 @@ enum {
     LIMIT_CHUNK_MAX_GRANULES = 16
 };
 
+/** The machine is asked no more often than its answer changes: the kernel averages over two seconds. */
+#define LIMIT_MACHINE_NS UINT64_C(1000000000)
+
 /** Resolve the budgets of a device at its first use, and fill its pool. */
 void limit_ready(unsigned ordinal);
 
@@ -29,6 +32,13 @@ void limit_freed(unsigned ordinal);
 
 /** A limit that was lowered follows what the driver has now. True: it has risen. */
 bool limit_refresh(unsigned ordinal);
+
+/** The machine has so much memory now, 0: unknown. A host budget that is a share of it follows, up and down, until the
+ *  program sets one. True: it has risen. */
+bool limit_follow_host(uint64_t memory_bytes);
+
+/** Ask the machine, at most once a second, and follow it: before the host's budget refuses something. Reads files. */
+bool limit_refresh_host(void);
 
 /** Change what was configured; UINT64_MAX: no limit. 0, or -EINVAL no such device. */
 int limit_set_device(unsigned ordinal, uint64_t bytes);

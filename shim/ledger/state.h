@@ -70,7 +70,10 @@ struct core {
     uint64_t reserved_base, reserved_bytes; /**< what the driver reserved; blocks begin a little above */
     struct device_state devices[DEVICE_MAX];
     struct budget host_budget;
-    uint64_t host_wanted_bytes; /**< with lock: what allocations of the heap wait for */
+    bool
+        host_follows; /**< with lock: its limit is a share of the machine's memory, and not the program's word */
+    _Atomic uint64_t host_due_ns; /**< when whoever is about to be refused asks the machine again */
+    uint64_t host_wanted_bytes;   /**< with lock: what allocations of the heap wait for */
     struct host_share host_share;
     struct recycler slabs;
     bool mapped; /**< evicted blocks stay mapped (else strict) */
@@ -106,7 +109,6 @@ struct core {
 
     uint64_t stamp_hz;        /**< ticks of core_stamp in a second */
     uint64_t stamp_step;      /**< ticks in STAMP_AGE_US: a younger stamp is not written again */
-    uint64_t machine_bytes;   /**< more no process can have */
     const char *machine_root; /**< where a test keeps a /proc and a /sys of its own; NULL: the machine's */
     struct counters counters;
     uint64_t started_ns;

@@ -346,7 +346,7 @@ Test(heap, a_share_of_the_machine_is_looked_up_when_the_heap_starts)
     cr_assert(take(mine, 308 * KIB));
     headroom_host_budget(&figures);
     cr_expect_eq(figures.class_bytes[HOST_HEAP], 308 * KIB);
-    cr_expect_lt(figures.limit_bytes, machine_memory_bytes());
+    cr_expect_lt(figures.limit_bytes, machine_memory_bytes(""));
 }
 
 /* What slots keep is given out and taken back without a word to the budget, also as long as there is none. */
@@ -374,7 +374,7 @@ Test(heap, the_first_request_of_all_can_be_over_a_share)
     struct heap_thread *mine = &threads[THREADS];
 
     start_with_a_share(mine);
-    cr_expect_not(take(mine, machine_memory_bytes()));
+    cr_expect_not(take(mine, machine_memory_bytes("")));
     cr_expect(take(mine, 4 * KIB));
 }
 
@@ -388,5 +388,5 @@ Test(heap, whoever_starts_the_host_opens_the_heap)
     core_host_start(&options);
     headroom_host_budget(&figures);
     cr_expect_eq(figures.class_bytes[HOST_HEAP], 4 * KIB);
-    cr_expect_not(take(mine, machine_memory_bytes()));
+    cr_expect_not(take(mine, machine_memory_bytes("")));
 }

@@ -61,6 +61,19 @@ Test(heap_room, blocks_go_to_disk_for_the_heap)
     finish();
 }
 
+Test(heap_room, machine_that_has_grown_has_room_for_the_heap)
+{
+    world_start(&world, "EBBTIDE_DEVICE_BUDGET=16M EBBTIDE_HOST_BUDGET=50% EBBTIDE_PERIOD_MS=0", NULL);
+    program_init(&program, &world, PROGRAM_BLOCKS, 1);
+    core.host_budget.limit_bytes = 8 * MIB; /* as of a machine that had 16 MiB when the program began */
+    uint64_t got_bytes = 0;
+
+    take(&got_bytes);
+    cr_expect_eq(got_bytes, 12 * MIB);
+    core_host_credit(HOST_HEAP, got_bytes);
+    finish();
+}
+
 /* The mover is at work for longer than one EBBTIDE_WAIT_MS, on a busy machine: who waits tells so once and is
  * served. */
 Test(heap_room, heap_is_patient_and_asks_once)

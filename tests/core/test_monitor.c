@@ -5,11 +5,13 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "api/object.h"
 #include "base/log.h"
+#include "ledger/limit.h"
 #include "ledger/state.h"
 #include "machine_files.h"
 #include "world.h"
@@ -389,5 +391,123 @@ Test(monitor, tasks_that_wait_for_memory_send_host_memory_to_disk)
     fake_advance(world.fake, 2000000000);
     monitor_tick();
     cr_expect_gt(spilled(), 0);
+    finish_with_files();
+}
+
+static const char follows[] = "EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_HOST_BUDGET=50%";
+
+static void limit_group(const char *bytes)
+{
+    machine_files_write("/sys/fs/cgroup/g/memory.max", bytes);
+}
+
+/* In a group of 100 MiB, on a machine that has more. */
+static void start_in_group(const char *settings)
+{
+    start(settings);
+    core.machine_root = machine_files_init();
+    machine_files_write("/proc/self/cgroup", "0::/g\n");
+    limit_group("104857600\n");
+    allocate(0, 10);
+}
+
+static uint64_t host_limit_a_second_later(void)
+{
+    fake_advance(world.fake, 1000000000);
+    monitor_tick();
+    return core.host_budget.limit_bytes;
+}
+
+Test(monitor, host_budget_that_is_a_share_follows_the_machine_up_and_down)
+{
+    uint64_t whole;
+
+    start_in_group(follows);
+    whole = core.host_budget.limit_bytes;
+    cr_expect_eq(host_limit_a_second_later(), 50 * MIB);
+    limit_group("209715200\n");
+    cr_expect_eq(host_limit_a_second_later(), 100 * MIB);
+    limit_group("52428800\n");
+    cr_expect_eq(host_limit_a_second_later(), 25 * MIB);
+    limit_group("max\n");
+    cr_expect_eq(host_limit_a_second_later(), whole);
+    finish_with_files();
+}
+
+Test(monitor, host_budget_in_bytes_is_what_was_asked_for)
+{
+    start_in_group(to_disk);
+    cr_expect_eq(host_limit_a_second_later(), 1024 * MIB);
+    finish_with_files();
+}
+
+Test(monitor, host_budget_that_the_program_has_set_stays)
+{
+    start_in_group(follows);
+    limit_set_host(70 * MIB);
+    cr_expect_eq(host_limit_a_second_later(), 70 * MIB);
+    finish_with_files();
+}
+
+/* What is away and does not fit any more goes on to the disk as over any mark. */
+Test(monitor, host_budget_that_shrinks_sends_host_memory_to_disk)
+{
+    start("EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_HOST_BUDGET=50% EBBTIDE_DISK=always");
+    core.machine_root = machine_files_init();
+    for (unsigned i = 0; i < 3; i++)
+        allocate(i, 10);
+    cr_assert_gt(core_relieve(0, 30 * MIB), 0);
+    for (unsigned i = 0; i < 3; i++)
+        cool(i);
+    machine_files_write("/proc/self/cgroup", "0::/g\n");
+    limit_group("41943040\n");
+    cr_expect_eq(host_limit_a_second_later(), 20 * MIB);
+    cr_expect_gt(spilled(), 0);
+    cr_expect_leq(core.host_budget.used_bytes, 20 * MIB);
+    limit_group("max\n"); /* the peak is held against it */
+    host_limit_a_second_later();
+    finish_with_files();
+}
+
+/* The timer rests while there is no block. */
+Test(monitor, machine_is_asked_before_the_host_budget_refuses)
+{
+    start(follows);
+    core.machine_root = machine_files_init();
+    machine_files_write("/proc/self/cgroup", "0::/g\n");
+    limit_group("104857600\n");
+    cr_expect_eq(core_host_charge(HOST_PINNED, UINT64_C(1) << 50), -ENOMEM);
+    cr_expect_eq(core.host_budget.limit_bytes, 50 * MIB);
+    limit_group("209715200\n");
+    cr_expect_eq(core_host_charge(HOST_PINNED, 60 * MIB), -ENOMEM, "once a second");
+    fake_advance(world.fake, 1000000000);
+    cr_expect_eq(core_host_charge(HOST_PINNED, 60 * MIB), 0);
+    core_host_credit(HOST_PINNED, 60 * MIB);
+    finish_with_files();
+}
+
+static rlim_t descriptors_from(rlim_t most)
+{
+    struct rlimit limit;
+
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    rlim_t before = limit.rlim_cur;
+
+    limit.rlim_cur = most;
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    return before;
+}
+
+Test(monitor, host_budget_stays_while_there_is_no_descriptor_to_ask_with)
+{
+    rlim_t before;
+
+    start_in_group(follows);
+    cr_expect_eq(host_limit_a_second_later(), 50 * MIB);
+    before = descriptors_from(0);
+    uint64_t limit_bytes = host_limit_a_second_later();
+
+    descriptors_from(before);
+    cr_expect_eq(limit_bytes, 50 * MIB);
     finish_with_files();
 }
