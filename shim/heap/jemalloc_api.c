@@ -2,11 +2,10 @@
 /*
  * jemalloc_api.c - jemalloc's own API, from the copy that serves malloc: a program that is linked to libjemalloc must not
  * end up with two heaps. The prototypes are those of jemalloc(3), whose header has them under our copy's names. What is left
- * to libjemalloc altogether (malloc_next.h) has its objects there.
+ * to libjemalloc altogether (malloc_next.c) has its objects there.
  */
 #include "base/compiler.h"
-#include "heap/malloc_next.h"
-#include "heap/malloc_thread.h"
+#include "heap/malloc_state.h"
 
 #include <string.h>
 

@@ -6,7 +6,7 @@
  * it was freed in: where threads of different arenas take turns that is once more what the program holds, and next to
  * others' memory that a budget keeps room for it would be too much. So it lives in what the budget has left.
  */
-#include "heap/malloc_thread.h"
+#include "heap/malloc_state.h"
 
 #include <stddef.h>
 #include <sys/mman.h>

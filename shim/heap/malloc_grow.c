@@ -2,12 +2,12 @@
 /*
  * malloc_grow.c - objects that realloc makes larger.
  *
- * A text that grows step by step would be copied at each step. So one that grows again (malloc_thread.h) gets an object for
+ * A text that grows step by step would be copied at each step. So one that grows again (malloc_state.h) gets an object for
  * twice as much, out of credit that the thread has anyway: another does without, and near the budget all do. A large one
  * that has to move all the same goes where ROOM_TIMES its pages lie free, and takes them by and by as long as nobody else
  * does.
  */
-#include "heap/malloc_thread.h"
+#include "heap/malloc_state.h"
 
 #include <string.h>
 

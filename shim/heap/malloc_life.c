@@ -2,8 +2,7 @@
 /* malloc_life.c - see malloc.h. */
 #include "heap/malloc.h"
 
-#include "heap/malloc_next.h"
-#include "heap/malloc_thread.h"
+#include "heap/malloc_state.h"
 
 #include "base/fork.h"
 #include "base/options.h"

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* malloc_next.c - see malloc_next.h. */
-#include "heap/malloc_next.h"
+/* malloc_next.c - see malloc_state.h. */
+#include "heap/malloc_state.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <link.h>
 #include <string.h>
-
-#include "heap/malloc_state.h"
 
 struct malloc_next malloc_next = {
     .malloc = __libc_malloc,

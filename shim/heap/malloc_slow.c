@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* malloc_slow.c - what the fast paths leave over: first calls, large objects, limits, what is not ours. */
-#include "heap/malloc_next.h"
-#include "heap/malloc_thread.h"
+#include "heap/malloc_state.h"
 
 #include "base/cancel_guard.h"
 #include "base/compiler.h"
@@ -11,7 +10,7 @@
 #include <dlfcn.h>
 
 /* jemalloc's settings. A thread's cache begins with begin_cache, since it costs a short thread more than it saves; the
- * rest keeps freed memory near the thread that freed it. Large objects are kept by malloc_thread.h, and
+ * rest keeps freed memory near the thread that freed it. Large objects are kept by malloc_state.h, and
  * the ledger knows of them. */
 const char *je_malloc_conf =
     "tcache:false,tcache_max:16384,slab_sizes:512-4096:32,tcache_nslots_small_max:2000,"

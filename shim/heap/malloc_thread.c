@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* malloc_thread.c - see malloc_thread.h. */
-#include "heap/malloc_thread.h"
+/* malloc_thread.c - see malloc_state.h. */
+#include "heap/malloc_state.h"
 
 #include <pthread.h>
 #include <string.h>
