@@ -103,6 +103,17 @@ void *host_evict_run(void *unused)
     return unused;
 }
 
+/* Have it make room again, if there is little, and do not wait. Lock not held. */
+static void wake(void)
+{
+    if (!host_fault_running() || !reserve_lacks(true))
+        return;
+    lock_acquire(&host_blocks.lock);
+    evictor.reserve_short = true;
+    pthread_cond_signal(&evictor.wanted);
+    lock_release(&host_blocks.lock);
+}
+
 uint64_t host_evict_ask(uint64_t base, uint64_t bytes)
 {
     struct request request = {.base = base, .bytes = bytes}, *asked = &request;
@@ -134,23 +145,13 @@ void host_evict_make_room(const struct host_block *block, uint64_t bytes, uint64
             break;
         }
     }
-    host_evict_wake();
-}
-
-void host_evict_wake(void)
-{
-    if (!host_fault_running() || !reserve_lacks(true))
-        return;
-    lock_acquire(&host_blocks.lock);
-    evictor.reserve_short = true;
-    pthread_cond_signal(&evictor.wanted);
-    lock_release(&host_blocks.lock);
+    wake();
 }
 
 void host_evict_excess(void)
 {
     host_evict_ask(0, lacks(0));
-    host_evict_wake();
+    wake();
 }
 
 size_t host_block_demote(size_t bytes)

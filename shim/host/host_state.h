@@ -324,10 +324,7 @@ uint64_t host_evict_ask(uint64_t base, uint64_t bytes);
  *  budget where it does not. @over_bytes: what buffers pass their maximum by, which leaves before. Lock not held. */
 void host_evict_make_room(const struct host_block *block, uint64_t bytes, uint64_t over_bytes);
 
-/** Have it make room again, if there is little, and do not wait. Lock not held. */
-void host_evict_wake(void);
-
-/** The same, having waited for what the budget is passed by. */
+/** Have it make room again, if there is little, having waited for what the budget is passed by. Lock not held. */
 void host_evict_excess(void);
 
 #endif
