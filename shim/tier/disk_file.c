@@ -73,40 +73,39 @@ static const char *directory_fault(int dir)
     return NULL;
 }
 
+/* `error`: of the system, or 0. */
+static int refuse(const char *path, const char *why, int error)
+{
+    char text[32] = "";
+
+    if (error)
+        log_print(text, sizeof(text), " (errno %d)", error);
+    log_line(LOG_WARN, "spill directory %s %s%s: not used; see EBBTIDE_SPILL_DIR", path, why, text);
+    return error ? -error : -EINVAL;
+}
+
 int disk_file_open(const char *path, int *out_file, int *out_direct, struct disk_space *out_space)
 {
-    if (path[0] != '/') {
-        log_line(LOG_WARN, "spill directory %s is not an absolute path: not used; see EBBTIDE_SPILL_DIR",
-                 path);
-        return -EINVAL;
-    }
-    int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0) {
-        int error = errno;
-        log_line(LOG_WARN, "spill directory %s cannot be opened (errno %d): not used; see EBBTIDE_SPILL_DIR",
-                 path, error);
-        return -error;
-    }
-    const char *fault = directory_fault(dir);
     struct statvfs space;
     struct statfs kind;
-    int file = -1, error = 0;
-    if (fault) {
-        log_line(LOG_WARN, "spill directory %s %s: not used; see EBBTIDE_SPILL_DIR", path, fault);
-        error = EPERM;
-    } else if (fstatvfs(dir, &space) != 0 || fstatfs(dir, &kind) != 0) {
-        error = errno;
-        log_line(LOG_WARN, "spill directory %s does not tell its free space (errno %d): not used", path,
-                 error);
-    } else if ((file = create_nameless(dir)) < 0) {
-        error = -file;
-        log_line(LOG_WARN,
-                 "no file can be made in spill directory %s (errno %d): not used; see EBBTIDE_SPILL_DIR",
-                 path, error);
-    }
+    const char *fault;
+    int dir, file = -1, error = 0;
+
+    if (path[0] != '/')
+        return refuse(path, "is not an absolute path", 0);
+    dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return refuse(path, "cannot be opened", errno);
+    fault = directory_fault(dir);
+    if (fault)
+        error = refuse(path, fault, 0);
+    else if (fstatvfs(dir, &space) != 0 || fstatfs(dir, &kind) != 0)
+        error = refuse(path, "does not tell its free space", errno);
+    else if ((file = create_nameless(dir)) < 0)
+        error = refuse(path, "has no place for a file", -file);
     close(dir);
     if (error != 0)
-        return -error;
+        return error;
     if (kind.f_type == TMPFS_MAGIC || kind.f_type == RAMFS_MAGIC)
         log_line(
             LOG_WARN,
