@@ -121,16 +121,6 @@ static void *keep(void *unused)
     return unused;
 }
 
-/* Without the lock: a new thread allocates, and that may end up here again. */
-static bool create(void)
-{
-    static const struct thread thread = {
-        .name = "ebbtide-files", .run = keep, .stack_bytes = THREAD_SMALL_BYTES};
-
-    log_borrow = borrow;
-    return thread_start(&thread, NULL) == 0;
-}
-
 /* In a child nobody has the lock who could give it back. */
 static void look_for_fork(void)
 {
@@ -151,15 +141,19 @@ static void look_for_fork(void)
 /* Lock held, let go of meanwhile. 0, and the state is READY or NEVER; or -EDEADLK. */
 static int start(void)
 {
+    static const struct thread thread = {
+        .name = "ebbtide-files", .run = keep, .stack_bytes = THREAD_SMALL_BYTES};
+
     if (keeper.state == STARTING && pthread_equal(keeper.starter, pthread_self()))
         return -EDEADLK;
     if (keeper.state == NONE) {
         keeper.state = STARTING;
         keeper.starter = pthread_self();
-        lock_release(&keeper.lock);
-        bool created = create();
+        log_borrow = borrow;
+        lock_release(&keeper.lock); /* a new thread allocates, and that may end up here again */
+        int error = thread_start(&thread, NULL);
         lock_acquire(&keeper.lock);
-        if (!created)
+        if (error)
             keeper.state = NEVER;
     }
     while (keeper.state == STARTING)
