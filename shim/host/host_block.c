@@ -240,36 +240,32 @@ int host_block_unregister(void *ptr)
     return error;
 }
 
-/* One that begins there; adds what the ledger has not got of it. */
-static bool abandon(uint64_t start, uint64_t bytes, uint64_t *absent_bytes)
+/* One that begins there, out of the table; NULL: none does. */
+static struct host_block *take_out(uint64_t start, uint64_t bytes)
 {
     struct host_block *block = NULL;
-    uint32_t index;
 
     host_books_lock();
-    for (index = host_table_above(start); index < host_block_count; index++) {
-        block = host_blocks.row[index];
-        if (block->base >= start && !block->dying)
-            break;
-    }
-    if (index == host_block_count || block->base - start >= bytes)
+    for (uint32_t i = host_table_above(start); !block && i < host_block_count; i++)
+        if (host_blocks.row[i]->base >= start && !host_blocks.row[i]->dying)
+            block = host_blocks.row[i];
+    if (block && block->base - start >= bytes)
         block = NULL;
     if (block) {
         block->dying = true;
         end(block);
     }
     lock_release(&host_blocks.lock);
-    if (block)
-        *absent_bytes += forget(block);
-    return block != NULL;
+    return block;
 }
 
 uint64_t host_block_abandon(void *ptr, size_t bytes)
 {
+    struct host_block *block;
     uint64_t absent_bytes = 0;
 
-    while (host_block_any() && abandon(address_of(ptr), bytes, &absent_bytes))
-        ;
+    while (host_block_any() && (block = take_out(address_of(ptr), bytes)))
+        absent_bytes += forget(block);
     return absent_bytes;
 }
 
