@@ -15,26 +15,14 @@
 #include "ledger/limit.h"
 #include "ledger/state.h"
 
-struct amount {
-    char text[SIZE_TEXT_BYTES];
-};
-
-static struct amount amount_of(uint64_t bytes)
-{
-    struct amount amount;
-
-    size_format(bytes, amount.text, sizeof(amount.text));
-    return amount;
-}
-
 static void show_device(FILE *out, unsigned ordinal)
 {
     char name[24];
 
     limit_ready(ordinal);
     snprintf(name, sizeof(name), "device %u", ordinal);
-    doctor_line(out, name, "budget %s of %s", amount_of(core.devices[ordinal].configured_bytes).text,
-                amount_of(core.devices[ordinal].total_bytes).text);
+    doctor_line(out, name, "budget %s of %s", size_text(core.devices[ordinal].configured_bytes).text,
+                size_text(core.devices[ordinal].total_bytes).text);
 }
 
 /* Where blocks can go, and whether that is all that was asked for. */
@@ -89,8 +77,8 @@ static bool show_folder(FILE *out, const struct spill_dir *dir, const struct siz
 
     direct = open(dir->path, O_TMPFILE | O_RDWR | O_CLOEXEC | O_DIRECT, 0600);
     doctor_line(out, "spill folder", "%s: %s of %s free%s%s", dir->path,
-                amount_of(size_resolve(dir->has_budget ? &dir->budget : budget, free_bytes)).text,
-                amount_of(free_bytes).text, file < 0 ? ", no nameless files" : "",
+                size_text(size_resolve(dir->has_budget ? &dir->budget : budget, free_bytes)).text,
+                size_text(free_bytes).text, file < 0 ? ", no nameless files" : "",
                 direct < 0 ? ", no direct I/O" : "");
     if (file >= 0)
         close(file);
@@ -115,8 +103,8 @@ bool doctor_core(FILE *out, const struct options *options)
     bool is_good = core_active() && show_devices(out);
 
     doctor_line(out, "host", "budget %s of %s, the smaller of RAM and cgroup",
-                amount_of(size_resolve(&options->host_budget, machine_memory_bytes(""))).text,
-                amount_of(machine_memory_bytes("")).text);
+                size_text(size_resolve(&options->host_budget, machine_memory_bytes(""))).text,
+                size_text(machine_memory_bytes("")).text);
     is_good = show_disk(out, options) && is_good;
     show_userfaultfd(out); /* a help, not a need */
     return is_good;

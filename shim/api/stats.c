@@ -96,12 +96,12 @@ static void put_budget(struct sheet *sheet, const struct budget *budget, uint64_
         (unsigned long long)budget->peak_bytes);
 }
 
-static void put_classes(struct sheet *sheet, const struct budget *budget, const char *const *words,
-                        unsigned count)
+static void put_list(struct sheet *sheet, const char *name, const uint64_t *values, const char *const *words,
+                     unsigned count)
 {
-    put(sheet, "\"classes\": {");
+    put(sheet, "\"%s\": {", name);
     for (unsigned i = 0; i < count; i++)
-        put(sheet, "%s\"%s\": %llu", i ? ", " : "", words[i], (unsigned long long)budget->class_bytes[i]);
+        put(sheet, "%s\"%s\": %llu", i ? ", " : "", words[i], (unsigned long long)values[i]);
     put(sheet, "}");
 }
 
@@ -137,12 +137,11 @@ static void put_device(struct sheet *sheet, unsigned ordinal)
     put(sheet, ", \"idle_bytes\": %llu, \"untracked_bytes\": %llu, \"refused\": %llu,\n   ",
         (unsigned long long)device->budget.idle_bytes, (unsigned long long)untracked,
         (unsigned long long)device->budget.refused);
-    put_classes(sheet, &device->budget, class_words, CLASS_COUNT);
+    put_list(sheet, "classes", device->budget.class_bytes, class_words, CLASS_COUNT);
     put_shares(sheet, &shares);
-    put(sheet, ",\n   \"pinned\": {");
-    for (unsigned i = 0; i < PIN_REASON_COUNT; i++)
-        put(sheet, "%s\"%s\": %llu", i ? ", " : "", pin_words[i], (unsigned long long)held.pinned[i]);
-    put(sheet, "}}");
+    put(sheet, ",\n   ");
+    put_list(sheet, "pinned", held.pinned, pin_words, PIN_REASON_COUNT);
+    put(sheet, "}");
 }
 
 /* Bytes of the character of UTF-8 that begins here; 0: none does. */
@@ -245,7 +244,7 @@ static void put_json(struct sheet *sheet, const char *const *unhooked, unsigned 
     put_budget(sheet, &host, shown_limit(host.limit_bytes, 0));
     put(sheet, ", \"idle_bytes\": %llu, \"refused\": %llu, ", (unsigned long long)host.idle_bytes,
         (unsigned long long)host.refused);
-    put_classes(sheet, &host, host_words, HOST_CLASS_COUNT);
+    put_list(sheet, "classes", host.class_bytes, host_words, HOST_CLASS_COUNT);
     put_shares(sheet, &shares);
     put(sheet, "},\n \"disk\": {\"budget_bytes\": %llu, \"used_bytes\": %llu, \"peak_bytes\": %llu},\n",
         (unsigned long long)disk.budget_bytes, (unsigned long long)disk.used_bytes,
@@ -304,18 +303,12 @@ int stats_write_json(const char *path, const char *const *unhooked, unsigned unh
 static void put_row(struct sheet *sheet, const char *name, uint64_t budget_bytes, uint64_t used_bytes,
                     uint64_t peak_bytes, const struct shares *shares)
 {
-    char operations[SIZE_TEXT_BYTES], buffers[SIZE_TEXT_BYTES];
-    char budget[SIZE_TEXT_BYTES], used[SIZE_TEXT_BYTES], peak[SIZE_TEXT_BYTES];
-
-    size_format(budget_bytes == BUDGET_NO_LIMIT ? SIZE_UNLIMITED : budget_bytes, budget, sizeof(budget));
-    size_format(used_bytes, used, sizeof(used));
-    size_format(peak_bytes, peak, sizeof(peak));
-    put(sheet, "  %-10s %12s %12s %12s", name, budget, used, peak);
-    if (shares && share_in_force()) {
-        size_format(shares->operations_bytes, operations, sizeof(operations));
-        size_format(shares->buffers_bytes, buffers, sizeof(buffers));
-        put(sheet, " %12s %12s", operations, buffers);
-    }
+    put(sheet, "  %-10s %12s %12s %12s", name,
+        size_text(budget_bytes == BUDGET_NO_LIMIT ? SIZE_UNLIMITED : budget_bytes).text,
+        size_text(used_bytes).text, size_text(peak_bytes).text);
+    if (shares && share_in_force())
+        put(sheet, " %12s %12s", size_text(shares->operations_bytes).text,
+            size_text(shares->buffers_bytes).text);
     put(sheet, "\n");
 }
 
@@ -344,12 +337,10 @@ void stats_write_table(int fd)
     put_row(&sheet, "host", host.limit_bytes, host.used_bytes, host.peak_bytes, &shares);
     put_row(&sheet, "disk", disk.budget_bytes, disk.used_bytes, disk.peak_bytes, NULL);
     for (unsigned i = 0; i < MOVE_COUNT; i++) {
-        char bytes[SIZE_TEXT_BYTES];
         unsigned long long ns = counters_read(&c->moves[i].ns), moved = counters_read(&c->moves[i].bytes);
 
-        size_format(moved, bytes, sizeof(bytes));
         put(&sheet, "  %-15s %8llu moves %12s %8llu MB/s\n", move_words[i], counters_read(&c->moves[i].count),
-            bytes, ns / 1000 ? moved / (ns / 1000) : 0);
+            size_text(moved).text, ns / 1000 ? moved / (ns / 1000) : 0);
     }
     put(&sheet,
         "  %llu drains, %llu searches, %llu launches from host memory, stalled %llu ms, refused %llu\n",

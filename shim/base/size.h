@@ -58,4 +58,17 @@ uint64_t size_resolve(const struct size_spec *spec, uint64_t whole_bytes);
  */
 size_t size_format(uint64_t bytes, char *buf, size_t buf_bytes);
 
+/** The same by value, for as long as the expression that it stands in. */
+struct size_text {
+    char text[SIZE_TEXT_BYTES];
+};
+
+static inline struct size_text size_text(uint64_t bytes)
+{
+    struct size_text out;
+
+    size_format(bytes, out.text, sizeof(out.text));
+    return out;
+}
+
 #endif

@@ -156,9 +156,7 @@ static void dir_open(struct disk_dir *dir, const struct spill_dir *option, const
         return;
     }
     extent_init(&dir->slots, dir->records, granules);
-    char text[SIZE_TEXT_BYTES];
-    size_format(granules * GRANULE_BYTES, text, sizeof(text));
-    log_line(LOG_INFO, "spilling to %s, up to %s", option->path, text);
+    log_line(LOG_INFO, "spilling to %s, up to %s", option->path, size_text(granules * GRANULE_BYTES).text);
 }
 
 static void open_all(void *arg)
