@@ -89,18 +89,10 @@ static bool is_on_device(CUmemorytype type, CUdeviceptr address)
                  .dstZ = (from)->dstZ, .dstLOD = (from)->dstLOD, .dstHeight = (from)->dstHeight,             \
                  .Depth = (from)->Depth
 
-static CUDA_MEMCPY3D_PEER of_flat(const struct cross_device *cross)
-{
-    return (CUDA_MEMCPY3D_PEER){
-        .srcMemoryType = CU_MEMORYTYPE_UNIFIED,
-        .srcDevice = cross->from,
-        .dstMemoryType = CU_MEMORYTYPE_UNIFIED,
-        .dstDevice = cross->to,
-        .WidthInBytes = cross->bytes,
-        .Height = 1,
-        .Depth = 1,
-    };
-}
+#define FLAT(cross)                                                                                          \
+    .srcMemoryType = CU_MEMORYTYPE_UNIFIED, .srcDevice = (cross)->from,                                      \
+    .dstMemoryType = CU_MEMORYTYPE_UNIFIED, .dstDevice = (cross)->to, .WidthInBytes = (cross)->bytes,        \
+    .Height = 1, .Depth = 1
 
 /* A copy between two places on devices, which the caller does not wait for in any of its forms. */
 static bool copy_between(struct cross_device *cross, const struct place *place)
@@ -111,7 +103,7 @@ static bool copy_between(struct cross_device *cross, const struct place *place)
         return false;
     copy = cross->form == CROSS_DEVICE_PLANE    ? (CUDA_MEMCPY3D_PEER){PLANE(cross->plane), .Depth = 1}
            : cross->form == CROSS_DEVICE_VOLUME ? (CUDA_MEMCPY3D_PEER){VOLUME(cross->volume)}
-                                                : of_flat(cross);
+                                                : (CUDA_MEMCPY3D_PEER){FLAT(cross)};
     if (!is_on_device(copy.dstMemoryType, copy.dstDevice) ||
         !is_on_device(copy.srcMemoryType, copy.srcDevice))
         return false;

@@ -285,32 +285,18 @@ void kernel_parameters_use_list(struct use *use, const CUDA_LAUNCH_PARAMS *list,
         kernel_parameters_use(use, list[i].function, list[i].kernelParams, NULL);
 }
 
-/* Functions of one module or library; owner 0: of any. A library's functions belong to a module in each context, whose handle
- * we do not know, so that all functions go with it; its kernels stay when a module or context goes. */
-static void forget(uint64_t owner, bool is_library)
+void kernel_parameters_forget(const void *module_or_library, bool is_library)
 {
+    uint64_t owner = real_key(module_or_library);
+
     lock_acquire(&lock);
     for (uint32_t i = 0; cache && i <= cache->mask; i++) {
         struct entry *entry = &cache->entry[i];
         bool is_owned = !owner || !entry->owner || entry->owner == owner;
 
+        /* A library's functions belong to a module in each context, whose handle we do not know: all go with it. */
         if (entry->key > GONE && (entry->is_kernel ? is_library && is_owned : is_library || is_owned))
             atomic_store_explicit(&entry->key, GONE, memory_order_release);
     }
     lock_release(&lock);
-}
-
-void kernel_parameters_forget_module(CUmodule module)
-{
-    forget(real_key(module), false);
-}
-
-void kernel_parameters_forget_library(CUlibrary library)
-{
-    forget(real_key(library), true);
-}
-
-void kernel_parameters_forget_all(void)
-{
-    forget(0, false);
 }

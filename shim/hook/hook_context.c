@@ -3,19 +3,11 @@
 #include "cuda/device_cuda.h"
 #include "hook/hook_words.h"
 
-void hook_context_created(const CUcontext *context, CUdevice device)
+void hook_context_new(void (*add)(CUcontext, CUdevice), const CUcontext *context, CUdevice device)
 {
     if (!context)
         return;
-    contexts_add(*context, device);
-    device_host_context_new();
-}
-
-void hook_context_retained(const CUcontext *context, CUdevice device)
-{
-    if (!context)
-        return;
-    contexts_retained(*context, device);
+    add(*context, device);
     device_host_context_new();
 }
 
@@ -24,7 +16,7 @@ static void going(CUcontext context)
 {
     core_context_gone(real_key(context));
     driver_memory_context_gone(context);
-    kernel_parameters_forget_all();
+    kernel_parameters_forget(NULL, false);
     contexts_gone(context);
     device_host_context_gone(context);
 }

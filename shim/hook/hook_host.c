@@ -4,8 +4,8 @@
 #include "hook/hook_words.h"
 #include "host/host_block.h"
 
-static CUresult note(CUresult result, enum host_class class, void *const *address, size_t bytes,
-                     uint64_t charged)
+CUresult hook_host_made(CUresult result, enum host_class class, void *const *address, size_t bytes,
+                        uint64_t charged)
 {
     struct place place = {0};
 
@@ -27,11 +27,6 @@ int hook_host_charge(void *const *address, size_t bytes, uint64_t *out_charged)
     return core_host_charge(HOST_PINNED, *out_charged);
 }
 
-CUresult hook_host_pinned(CUresult result, void *const *address, size_t bytes, uint64_t charged)
-{
-    return note(result, HOST_PINNED, address, bytes, charged);
-}
-
 CUresult hook_cuMemHostRegister_v2(__typeof__(cuMemHostRegister_v2) *next, void *p, size_t bytesize,
                                    unsigned int Flags)
 {
@@ -45,7 +40,7 @@ CUresult hook_cuMemHostRegister_v2(__typeof__(cuMemHostRegister_v2) *next, void 
     /* The heap is in the ledger as what it is. */
     charged = malloc_counts && malloc_counts(p) ? 0 : driver_memory_registered_cost(p, bytesize);
     if (!core_host_charge(HOST_REGISTERED, charged))
-        result = note(next(p, bytesize, Flags), HOST_REGISTERED, &p, bytesize, charged);
+        result = hook_host_made(next(p, bytesize, Flags), HOST_REGISTERED, &p, bytesize, charged);
     if (result == CUDA_SUCCESS)
         driver_memory_registered_settle(p, bytesize);
     else

@@ -137,13 +137,15 @@ static inline CUresult hook_used(struct use *use, CUresult result)
     ({                                                                                                       \
         uint64_t charged;                                                                                    \
                                                                                                              \
-        hook_host_charge(address, bytes, &charged) ? CUDA_ERROR_OUT_OF_MEMORY                                \
-                                                   : hook_host_pinned(call, address, bytes, charged);        \
+        hook_host_charge(address, bytes, &charged)                                                           \
+            ? CUDA_ERROR_OUT_OF_MEMORY                                                                       \
+            : hook_host_made(call, HOST_PINNED, address, bytes, charged);                                    \
     })
 
 /* 0 for what the driver is to refuse itself; -ENOMEM. */
 int hook_host_charge(void *const *address, size_t bytes, uint64_t *out_charged);
-CUresult hook_host_pinned(CUresult result, void *const *address, size_t bytes, uint64_t charged);
+CUresult hook_host_made(CUresult result, enum host_class class, void *const *address, size_t bytes,
+                        uint64_t charged);
 
 /* An array that is about to be made. */
 struct array {
@@ -198,8 +200,8 @@ CUresult hook_texture_encoded(CUresult result, const CUtensorMap *map, const voi
 
 /* ---- the rest, after the call --------------------------------------------------------------------------------- */
 
-void hook_context_created(const CUcontext *context, CUdevice device);
-void hook_context_retained(const CUcontext *context, CUdevice device);
+/** There is a context, or once more: contexts_add or contexts_retained. */
+void hook_context_new(void (*add)(CUcontext, CUdevice), const CUcontext *context, CUdevice device);
 void hook_context_peer(CUcontext peer, bool enabled);
 
 /** The entry of that name was handed out: ours goes in its place. */
