@@ -12,7 +12,7 @@
 #include "base/cancel_guard.h"
 #include "base/loader.h"
 #include "base/options.h"
-#include "hook/hooks.h"
+#include "hook/hook_words.h"
 #include "hook/self_test.h"
 
 /* The arguments of a dlsym, on the stub's stack; what is changed here is what the target gets. */
@@ -66,6 +66,19 @@ void *hooks_replace(void *function)
     if (!row && function && real_learn(function))
         row = hooks_row_of(function); /* also when another thread has filled them meanwhile */
     return row ? row->hook : function;
+}
+
+/* The driver is asked first, and the pointer that it returned decides: name, version and flags together choose an ABI, and
+ * only the driver knows which. */
+void hook_loader_replace(const char *symbol, void **function)
+{
+    if (!function || !*function || options_of_process()->disable)
+        return;
+    void *hook = hooks_replace(*function);
+
+    if (hook == *function)
+        self_test_passed(symbol, hook);
+    *function = hook;
 }
 
 static bool is_upper(char c)

@@ -23,6 +23,7 @@
 #include "cuda/vmm.h"
 #include "engine/core.h"
 #include "hook/hooks.h"
+#include "hook/lifecycle.h"
 
 /* ---- something before or after it ----------------------------------------------------------------------------- */
 
@@ -205,7 +206,7 @@ void hook_context_new(void (*add)(CUcontext, CUdevice), const CUcontext *context
 void hook_context_peer(CUcontext peer, bool enabled);
 
 /** The entry of that name was handed out: ours goes in its place. */
-void hook_entry_replace(const char *symbol, void **function);
+void hook_loader_replace(const char *symbol, void **function);
 
 /** A list of processes, whose elements of either form begin alike, tells of ours what the driver's queries do. */
 nvmlReturn_t hook_nvml_processes(nvmlReturn_t result, nvmlDevice_t device, const unsigned int *count,

@@ -8,7 +8,6 @@
 #include "base/cancel_guard.h"
 #include "cuda/call_site.h"
 #include "hook/hook_words.h"
-#include "hook/lifecycle.h"
 
 const struct hook_row hook_rows[] = {
 #define ROW(library, class, result, name, body, parameters, arguments)                                       \
