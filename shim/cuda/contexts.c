@@ -154,13 +154,19 @@ void contexts_gone(CUcontext handle)
     lock_shared_release(&alive);
 }
 
-void contexts_green_gone(CUgreenCtx green)
+bool contexts_green_gone(CUgreenCtx green, CUdevice *out)
 {
     struct context context;
+    bool is_known;
 
+    if (!green)
+        return false;
     lock_shared_write(&alive);
-    table_take(&table, real_key(green), &context);
+    is_known = table_take(&table, real_key(green), &context);
     lock_shared_release(&alive);
+    if (is_known)
+        *out = devices[context.ordinal];
+    return is_known;
 }
 
 bool contexts_here(struct place *out)

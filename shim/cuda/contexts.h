@@ -47,7 +47,8 @@ bool contexts_ordinal_of(CUcontext handle, unsigned *out);
 bool contexts_is_created(CUcontext handle);
 /** A context is about to be destroyed: wait for who works in it, destroy what is ours in it. */
 void contexts_gone(CUcontext handle);
-void contexts_green_gone(CUgreenCtx green);
+/** The same for a green one, and whose it was. False when it is not known. */
+bool contexts_green_gone(CUgreenCtx green, CUdevice *out);
 
 /** The thread's current context and its device. False when it has none. */
 struct place {

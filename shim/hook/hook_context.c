@@ -11,6 +11,19 @@ void hook_context_new(void (*add)(CUcontext, CUdevice), const CUcontext *context
     device_host_context_new();
 }
 
+/* A green context retains the primary one of its device until it is destroyed, as if the program did: which that is,
+ * the driver says to whoever retains it once more. */
+void hook_green_created(const CUgreenCtx *green, CUdevice device)
+{
+    CUcontext primary;
+
+    if (!green || real.cuDevicePrimaryCtxRetain(&primary, device) != CUDA_SUCCESS)
+        return;
+    real.cuDevicePrimaryCtxRelease_v2(device);
+    contexts_add_green(*green, device);
+    hook_context_new(contexts_retained, &primary, device);
+}
+
 /* Everything that dies with the context. Afterwards nothing of ours touches it. */
 static void going(CUcontext context)
 {
@@ -55,6 +68,19 @@ CUresult hook_cuDevicePrimaryCtxRelease_v2(__typeof__(cuDevicePrimaryCtxRelease_
     if (contexts_released(dev, &context))
         going(context);
     CUresult result = next(dev);
+
+    capture_context_gone(context);
+    return result;
+}
+
+CUresult hook_cuGreenCtxDestroy(__typeof__(cuGreenCtxDestroy) *next, CUgreenCtx hCtx)
+{
+    CUcontext context = NULL;
+    CUdevice device;
+
+    if (contexts_green_gone(hCtx, &device) && contexts_released(device, &context))
+        going(context);
+    CUresult result = next(hCtx);
 
     capture_context_gone(context);
     return result;

@@ -203,6 +203,7 @@ CUresult hook_texture_encoded(CUresult result, const CUtensorMap *map, const voi
 
 /** There is a context, or once more: contexts_add or contexts_retained. */
 void hook_context_new(void (*add)(CUcontext, CUdevice), const CUcontext *context, CUdevice device);
+void hook_green_created(const CUgreenCtx *green, CUdevice device);
 void hook_context_peer(CUcontext peer, bool enabled);
 
 /** The entry of that name was handed out: ours goes in its place. */

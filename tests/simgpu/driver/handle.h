@@ -11,6 +11,7 @@
 
 enum handle_kind {
     HANDLE_CONTEXT,
+    HANDLE_GREEN,
     HANDLE_STREAM,
     HANDLE_EVENT,
     HANDLE_MODULE,

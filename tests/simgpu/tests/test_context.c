@@ -136,3 +136,42 @@ Test(context, a_reset_leaves_contexts_that_the_program_created)
     must(cuCtxDestroy(own));
     cr_assert_eq(cuCtxPushCurrent(own), CUDA_ERROR_INVALID_CONTEXT);
 }
+
+static CUgreenCtx green(void)
+{
+    CUdevResource resource;
+    CUdevResourceDesc desc;
+    CUgreenCtx green;
+
+    must(cuDeviceGetDevResource(0, &resource, CU_DEV_RESOURCE_TYPE_SM));
+    must(cuDevResourceGenerateDesc(&desc, &resource, 1));
+    cr_assert_eq(cuGreenCtxCreate(&green, desc, 0, 0), CUDA_ERROR_INVALID_VALUE,
+                 "without the default stream");
+    must(cuGreenCtxCreate(&green, desc, 0, CU_GREEN_CTX_DEFAULT_STREAM));
+    return green;
+}
+
+Test(context, a_green_context_retains_the_primary_one)
+{
+    CUgreenCtx first, second;
+    CUcontext context;
+    CUstream stream;
+    CUevent event;
+
+    must(cuInit(0));
+    cr_assert_not(is_active());
+    first = green();
+    second = green();
+    cr_assert(is_active());
+    must(cuCtxFromGreenCtx(&context, first));
+    must(cuCtxSetCurrent(context));
+    must(cuGreenCtxStreamCreate(&stream, first, CU_STREAM_NON_BLOCKING, 0));
+    must(cuEventCreate(&event, 0));
+    must(cuGreenCtxRecordEvent(first, event));
+    must(cuEventSynchronize(event));
+    must(cuGreenCtxDestroy(first));
+    cr_assert(is_active());
+    cr_assert_eq(cuGreenCtxDestroy(first), CUDA_ERROR_INVALID_CONTEXT);
+    must(cuGreenCtxDestroy(second));
+    cr_assert_not(is_active());
+}
