@@ -9,12 +9,6 @@
 
 #include "base/machine.h"
 
-/* `start-end perms offset dev inode   name`, the numbers in hexadecimal but for the inode. */
-struct mapping {
-    uint64_t start, end;
-    bool is_private, is_anonymous;
-};
-
 static uint64_t read_hex(const char **at)
 {
     uint64_t value = 0;
@@ -40,35 +34,29 @@ static const char *past_word(const char *at)
     return at;
 }
 
-static void parse(const char *line, struct mapping *out)
+/* Look at one line: `start-end perms offset dev inode   name`, the numbers in hexadecimal but for the inode. False: seen
+ * enough. */
+static bool check_line(const char *at, uint64_t *from, uint64_t end, int *out_error)
 {
-    const char *at = line;
+    uint64_t start = read_hex(&at), until;
+    bool is_private, is_anonymous;
 
-    out->start = read_hex(&at);
     at++;
-    out->end = read_hex(&at);
+    until = read_hex(&at);
     at++;
-    out->is_private = at[0] && at[1] && at[2] && at[3] == 'p';
+    is_private = at[0] && at[1] && at[2] && at[3] == 'p';
     at = past_word(past_word(past_word(at)));
-    out->is_anonymous = at[0] == '0' && (at[1] == ' ' || at[1] == 0);
+    is_anonymous = at[0] == '0' && (at[1] == ' ' || at[1] == 0);
     at = past_word(at);
     /* A stack grows by faults of its own; [vdso] and the like are the kernel's. */
     if (*at && strcmp(at, "[heap]") != 0 && strncmp(at, "[anon:", 6) != 0)
-        out->is_anonymous = false;
-}
-
-/* Look at one line; false: seen enough. */
-static bool check_line(const char *line, uint64_t *from, uint64_t end, int *out_error)
-{
-    struct mapping mapping;
-
-    parse(line, &mapping);
-    if (mapping.end <= *from)
+        is_anonymous = false;
+    if (until <= *from)
         return true;
-    if (mapping.start > *from || !mapping.is_private || !mapping.is_anonymous)
+    if (start > *from || !is_private || !is_anonymous)
         return false;
-    *from = mapping.end;
-    if (*from < end)
+    *from = until;
+    if (until < end)
         return true;
     *out_error = 0;
     return false;

@@ -54,12 +54,8 @@ uint32_t host_piece_untouched(const struct host_block *block, uint32_t index)
 
 int host_staging_init(struct host_staging *staging)
 {
-    void *memory = pages_take(HOST_PIECE_BYTES);
-
-    if (!memory)
-        return -ENOMEM;
-    *staging = (struct host_staging){.piece = memory};
-    return 0;
+    *staging = (struct host_staging){.piece = pages_take(HOST_PIECE_BYTES)};
+    return staging->piece ? 0 : -ENOMEM;
 }
 
 void host_staging_finish(struct host_staging *staging)

@@ -12,10 +12,10 @@
 #include <errno.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
-#include <time.h>
 
 #include "base/private_fds.h"
 #include "base/thread.h"
+#include "ledger/state.h"
 
 enum {
     SERVERS = 2,    /* one reads from the disk while another one does */
@@ -180,14 +180,10 @@ static void serve_broken(struct host_staging *mine, struct broken *broken)
 /* The next fault. False: it is time to try again what could not be read. */
 static bool next_fault(const struct broken *broken, uint64_t *out_address)
 {
-    struct timespec until;
+    const struct timespec until = core_until(RETRY_MS * UINT64_C(1000000));
     int error = 0;
     bool any;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += RETRY_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
     lock_acquire(&waiting.lock);
     while (!waiting.count && error != ETIMEDOUT) {
         if (broken->count)
