@@ -116,8 +116,7 @@ size_t image_bytes(const void *bytes)
     Elf64_Ehdr header;
     uint64_t end;
 
-    memcpy(&header, bytes, SELFMAG);
-    if (memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
+    if (memcmp(bytes, ELFMAG, SELFMAG) != 0)
         return 0;
     memcpy(&header, bytes, sizeof(header));
     if (!is_elf(&header) || header.e_shentsize != sizeof(Elf64_Shdr) ||

@@ -273,17 +273,10 @@ static void put_unsigned(struct sink *s, const struct conversion *c, unsigned ba
     put_integer(s, c, value, base, "");
 }
 
-static void put_string(struct sink *s, const struct conversion *c, const char *text)
-{
-    if (!text)
-        text = "(null)";
-    put_padded(s, c, text, c->precision < 0 ? strlen(text) : strnlen(text, (size_t)c->precision));
-}
-
-/* Returns false for a letter it does not know: the argument's type is unknown then, and so are all behind it.
- */
+/* Returns false for a letter it does not know: the argument's type is unknown then, and so are all behind it. */
 static bool put_conversion(struct sink *s, char letter, const struct conversion *c, va_list *args)
 {
+    const char *text;
     char character;
 
     switch (letter) {
@@ -301,7 +294,9 @@ static bool put_conversion(struct sink *s, char letter, const struct conversion 
         put_integer(s, c, (uintptr_t)va_arg(*args, void *), 16, "0x");
         return true;
     case 's':
-        put_string(s, c, va_arg(*args, const char *));
+        text = va_arg(*args, const char *);
+        text = text ? text : "(null)";
+        put_padded(s, c, text, c->precision < 0 ? strlen(text) : strnlen(text, (size_t)c->precision));
         return true;
     case 'c':
         character = (char)va_arg(*args, int);
