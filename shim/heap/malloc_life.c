@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* malloc_life.c - see malloc.h. */
-#include "heap/malloc.h"
-
+/* malloc_life.c - see heap.h. */
 #include "heap/malloc_state.h"
 
 #include "base/fork.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pinned and registered host memory: charged to the host's budget. */
-#include "heap/malloc.h"
+#include "heap/heap.h"
 #include "hook/hook_words.h"
 #include "host/host_block.h"
 

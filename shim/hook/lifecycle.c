@@ -21,7 +21,7 @@
 #include "cuda/ipc_server.h"
 #include "cuda/pools.h"
 #include "engine/core.h"
-#include "heap/malloc.h"
+#include "heap/heap.h"
 #include "hook/hooks.h"
 #include "hook/self_test.h"
 #include "hook/unhooked.h"
