@@ -40,16 +40,6 @@ static bool has_key;
 
 /* ---- memory ---------------------------------------------------------------------------------------------- */
 
-static struct malloc_thread *pool_take(void)
-{
-    struct malloc_thread *thread;
-
-    lock_acquire(&pool.lock);
-    thread = pages_pool_take(&pool.spare);
-    lock_release(&pool.lock);
-    return thread;
-}
-
 static void pool_give(struct malloc_thread *thread, bool is_parked)
 {
     lock_acquire(&pool.lock);
@@ -72,8 +62,11 @@ static void clear(struct malloc_thread *thread)
 
 tsd_t *malloc_tsd_make(void)
 {
-    struct malloc_thread *thread = pool_take();
+    struct malloc_thread *thread;
 
+    lock_acquire(&pool.lock);
+    thread = pages_pool_take(&pool.spare);
+    lock_release(&pool.lock);
     /* No memory for a page: then the ended threads' set serves, without its lock rather than not at all. */
     if (!thread)
         return &ended.thread.tsd;
