@@ -75,20 +75,19 @@ static void largest(unsigned ordinal, struct holder *out)
 
 static size_t describe(const struct holder *holder, char *buf, size_t size)
 {
-    char text[SIZE_TEXT_BYTES];
+    struct size_text bytes = size_text(holder->bytes);
     Dl_info info;
 
     if (!holder->bytes)
         return log_print(buf, size, "%s", "");
-    size_format(holder->bytes, text, sizeof(text));
     if (holder->call_site && dladdr(holder->call_site, &info) && info.dli_fname) {
         const char *slash = strrchr(info.dli_fname, '/');
 
-        return log_print(buf, size, "%s from %s+0x%lx (%s); ", text, slash ? slash + 1 : info.dli_fname,
+        return log_print(buf, size, "%s from %s+0x%lx (%s); ", bytes.text, slash ? slash + 1 : info.dli_fname,
                          (unsigned long)((uintptr_t)holder->call_site - (uintptr_t)info.dli_fbase),
                          holder->why);
     }
-    return log_print(buf, size, "%s (%s); ", text, holder->why);
+    return log_print(buf, size, "%s (%s); ", bytes.text, holder->why);
 }
 
 /* The operation that was pinned next after `after` (NULL: first of all); NULL when there is none. core.lock held. */
@@ -110,18 +109,17 @@ static const struct object *next_operation(unsigned ordinal, const struct object
 /* The queue of operations, from its head. */
 static void list_operations(unsigned ordinal, char *buf, size_t size)
 {
-    char bytes[SIZE_TEXT_BYTES];
     const struct object *object = NULL;
     size_t length = 0;
 
     lock_acquire(&core.lock);
-    for (unsigned i = 0; i <= HOLDERS && (object = next_operation(ordinal, object)); i++) {
-        size_format(core.blocks.block[object - core.blocks.object].bytes, bytes, sizeof(bytes));
-        length += i == HOLDERS ? log_print(buf + length, size - length, ", ...")
-                               : log_print(buf + length, size - length, "%s%s%s%s",
-                                           i ? ", " : " (in order of pinning: ", bytes,
-                                           *object->name ? " " : "", object->name);
-    }
+    for (unsigned i = 0; i <= HOLDERS && (object = next_operation(ordinal, object)); i++)
+        length +=
+            i == HOLDERS
+                ? log_print(buf + length, size - length, ", ...")
+                : log_print(buf + length, size - length, "%s%s%s%s", i ? ", " : " (in order of pinning: ",
+                            size_text(core.blocks.block[object - core.blocks.object].bytes).text,
+                            *object->name ? " " : "", object->name);
     lock_release(&core.lock);
     log_print(buf + length, size - length, "%s", length ? ")" : "");
 }
@@ -130,7 +128,7 @@ static void list_operations(unsigned ordinal, char *buf, size_t size)
 static void describe_operations(unsigned ordinal, char *buf, size_t size)
 {
     const struct device_state *device = &core.devices[ordinal];
-    char pinned[SIZE_TEXT_BYTES], reserved[SIZE_TEXT_BYTES], list[160];
+    char list[160];
     uint64_t pinned_bytes, reserved_bytes;
 
     lock_acquire(&core.lock);
@@ -140,10 +138,9 @@ static void describe_operations(unsigned ordinal, char *buf, size_t size)
     *buf = 0;
     if (!pinned_bytes && !reserved_bytes)
         return;
-    size_format(pinned_bytes, pinned, sizeof(pinned));
-    size_format(reserved_bytes, reserved, sizeof(reserved));
     list_operations(ordinal, list, sizeof(list));
-    log_print(buf, size, "operations: %s pinned, %s reserved%s; ", pinned, reserved, list);
+    log_print(buf, size, "operations: %s pinned, %s reserved%s; ", size_text(pinned_bytes).text,
+              size_text(reserved_bytes).text, list);
 }
 
 /* The budget's use, by class. */
@@ -153,14 +150,10 @@ static void describe_classes(const uint64_t *class_bytes, const char *const *wor
     size_t length = 0;
 
     *buf = 0;
-    for (unsigned class = 0; class < count; class ++) {
-        char text[SIZE_TEXT_BYTES];
-
-        if (!class_bytes[class])
-            continue;
-        size_format(class_bytes[class], text, sizeof(text));
-        length += log_print(buf + length, size - length, "%s%s %s", length ? ", " : "", text, words[class]);
-    }
+    for (unsigned class = 0; class < count; class ++)
+        if (class_bytes[class])
+            length += log_print(buf + length, size - length, "%s%s %s", length ? ", " : "",
+                                size_text(class_bytes[class]).text, words[class]);
 }
 
 /* The largest holders of a device: blocks, each by itself; where there are none, what is there instead. Returns whether
@@ -193,9 +186,9 @@ static bool describe_holders(unsigned ordinal, char *buf, size_t size)
 }
 
 /* Bytes as a text; the most that a word holds is a number here, and not the lack of a limit. */
-static void format_asked(uint64_t bytes, char *buf, size_t size)
+static struct size_text asked_text(uint64_t bytes)
 {
-    size_format(bytes < SIZE_UNLIMITED ? bytes : SIZE_UNLIMITED - 1, buf, size);
+    return size_text(bytes < SIZE_UNLIMITED ? bytes : SIZE_UNLIMITED - 1);
 }
 
 /* The option that would have helped. */
@@ -224,8 +217,7 @@ bool refusal_is_waived(void)
 void refusal_device(unsigned ordinal, uint64_t bytes, const char *what)
 {
     struct budget *budget = &core.devices[ordinal].budget;
-    char list[320], operations[256], asked[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES], free[SIZE_TEXT_BYTES],
-        host[SIZE_TEXT_BYTES];
+    char list[320], operations[256];
     bool any_blocks;
 
     if (atomic_load(&core.leaving))
@@ -235,12 +227,10 @@ void refusal_device(unsigned ordinal, uint64_t bytes, const char *what)
     lock_release(&core.lock);
     any_blocks = describe_holders(ordinal, list, sizeof(list));
     describe_operations(ordinal, operations, sizeof(operations));
-    format_asked(bytes, asked, sizeof(asked));
-    size_format(budget->limit_bytes, limit, sizeof(limit));
-    size_format(headroom_device(ordinal), free, sizeof(free));
-    size_format(headroom_host(), host, sizeof(host));
     log_line(LOG_WARN, "device %u: %s of %s refused, budget %s has %s free, host %s free; %s%sraise with %s",
-             ordinal, what, asked, limit, free, host, operations, list, advice(bytes, any_blocks));
+             ordinal, what, asked_text(bytes).text, size_text(budget->limit_bytes).text,
+             size_text(headroom_device(ordinal)).text, size_text(headroom_host()).text, operations, list,
+             advice(bytes, any_blocks));
 }
 
 /* No machine could give it, and libc's own malloc would not either: the program asks to see what happens. */
@@ -252,16 +242,14 @@ static bool is_absurd(uint64_t bytes)
 /* Operations and buffers in host memory. Empty when the program has made none. */
 static void describe_shares(char *buf, size_t size)
 {
-    char operations[SIZE_TEXT_BYTES], buffers[SIZE_TEXT_BYTES];
     struct shares shares;
 
     *buf = 0;
     if (!share_in_force())
         return;
     shares = host_share_now();
-    size_format(shares.operations_bytes, operations, sizeof(operations));
-    size_format(shares.buffers_bytes, buffers, sizeof(buffers));
-    log_print(buf, size, "; operations: %s pinned, buffers: %s", operations, buffers);
+    log_print(buf, size, "; operations: %s pinned, buffers: %s", size_text(shares.operations_bytes).text,
+              size_text(shares.buffers_bytes).text);
 }
 
 void core_host_refused(uint64_t bytes, const char *what)
@@ -271,7 +259,7 @@ void core_host_refused(uint64_t bytes, const char *what)
                                                         [HOST_PINNED] = "pinned",
                                                         [HOST_REGISTERED] = "registered",
                                                         [HOST_TIER] = "blocks"};
-    char asked[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES], free[SIZE_TEXT_BYTES], holds[128], shares[96];
+    char holds[128], shares[96];
     uint64_t keep_bytes = headroom_host_staging(), count;
     bool absurd = is_absurd(bytes);
     struct budget budget;
@@ -283,12 +271,10 @@ void core_host_refused(uint64_t bytes, const char *what)
     count = absurd ? 0 : atomic_fetch_add(&said, 1) + 1;
     if (count & (count - 1)) /* a program that goes on trying would fill the log */
         return;
-    format_asked(bytes, asked, sizeof(asked));
-    size_format(budget.limit_bytes, limit, sizeof(limit));
-    size_format(budget_room(&budget, keep_bytes), free, sizeof(free));
     describe_classes(budget.class_bytes, words, HOST_CLASS_COUNT, holds, sizeof(holds));
     describe_shares(shares, sizeof(shares));
     log_line(absurd ? LOG_INFO : LOG_WARN,
              "host: %s of %s refused, budget %s has %s free; holds %s%s; raise with EBBTIDE_HOST_BUDGET",
-             what, asked, limit, free, *holds ? holds : "nothing", shares);
+             what, asked_text(bytes).text, size_text(budget.limit_bytes).text,
+             size_text(budget_room(&budget, keep_bytes)).text, *holds ? holds : "nothing", shares);
 }
