@@ -5,8 +5,8 @@
 #include <errno.h>
 
 #include "engine/gate.h"
+#include "engine/monitor.h"
 #include "engine/mover.h"
-#include "engine/room_wait.h"
 #include "engine/spill.h"
 #include "ledger/busy.h"
 #include "ledger/headroom.h"
@@ -49,24 +49,13 @@ static int take_in_turn(unsigned ordinal, uint64_t bytes, uint64_t rest_bytes, u
     return error;
 }
 
-/* Host memory for a new chunk, where there is room. */
-static int slab_idle(struct chunk *chunk)
-{
-    uint64_t item;
-    int error = recycler_take(&core.slabs, chunk_bytes(chunk), headroom_host_staging(), &item);
-
-    if (!error)
-        chunk->slab = slab_of(item);
-    return error;
-}
-
-/* Host memory for a new chunk, others sent to disk where needed. */
-static int slab_back(struct chunk *chunk)
+/* Host memory for a new chunk; where there is no room others are sent to disk, if they may. */
+static int slab_back(struct chunk *chunk, bool may_move)
 {
     uint64_t bytes = chunk_bytes(chunk), item;
     int error = recycler_take(&core.slabs, bytes, headroom_host_staging(), &item);
 
-    if (error == -ENOSPC && headroom_disk_open() && !atomic_load(&core.captures)) {
+    if (error == -ENOSPC && may_move && headroom_disk_open() && !atomic_load(&core.captures)) {
         mover_take();
         error = spill_make_room(bytes + headroom_host_staging());
         error = error < 0 ? error : recycler_take(&core.slabs, bytes, headroom_host_staging(), &item);
@@ -85,15 +74,16 @@ int backing_take(uint32_t first, uint32_t granule, uint64_t rest_bytes)
     int error = allocate_take(ordinal, bytes, headroom_device_keep(ordinal), &chunk->handle);
 
     if (error < 0 && gate_inside()) /* of a callback of the driver: nobody is waited for */
-        return core.mapped && slab_idle(chunk) == 0 ? 0 : -ENOMEM;
-    if (error < 0 && !atomic_load(&core.captures) && room_wait(ordinal, rest_bytes, core.options->wait_ms))
+        return core.mapped && slab_back(chunk, false) == 0 ? 0 : -ENOMEM;
+    if (error < 0 && !atomic_load(&core.captures) &&
+        monitor_wait_room(ordinal, rest_bytes, core.options->wait_ms))
         error = allocate_take(ordinal, bytes, headroom_device_keep(ordinal), &chunk->handle);
     if (error < 0 && !core_capturing())
         error = take_in_turn(ordinal, bytes, rest_bytes, &chunk->handle);
     if (!error)
         return 0;
     chunk->handle = 0;
-    if (core.mapped && slab_back(chunk) == 0)
+    if (core.mapped && slab_back(chunk, true) == 0)
         return 0;
     return error == -EAGAIN ? error : -ENOMEM;
 }

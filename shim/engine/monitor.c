@@ -8,10 +8,11 @@
 #include "base/machine.h"
 #include "base/thread.h"
 #include "engine/allocate.h"
+#include "engine/core.h"
 #include "engine/drain.h"
+#include "engine/gate.h"
 #include "engine/mover.h"
 #include "engine/restore.h"
-#include "engine/room_wait.h"
 #include "engine/spill.h"
 #include "ledger/headroom.h"
 #include "ledger/limit.h"
@@ -263,6 +264,96 @@ void monitor_tick(void)
         tick_host(newest);
 }
 
+/* ---- allocations that wait -------------------------------------------------------------------------------- */
+
+/* core.lock held. */
+static bool is_served(uint64_t ticket)
+{
+    return core.room_waits_served >= ticket;
+}
+
+static bool wait_for(uint64_t bytes, uint64_t wait_ms, uint64_t *wanted_bytes)
+{
+    struct timespec until = core_until(wait_ms * UINT64_C(1000000));
+    uint64_t ticket;
+    bool served;
+
+    if (!wait_ms || !monitor_runs())
+        return false;
+    lock_acquire(&core.lock);
+    *wanted_bytes += bytes;
+    ticket = atomic_fetch_add(&core.room_waits_begun, 1) + 1;
+    lock_release(&core.lock);
+    monitor_call();
+    lock_acquire(&core.lock);
+    while (!is_served(ticket) && core_wait_until(&until) == 0)
+        ;
+    served = is_served(ticket);
+    lock_release(&core.lock);
+    return served;
+}
+
+bool monitor_wait_room(unsigned ordinal, uint64_t bytes, uint64_t wait_ms)
+{
+    return wait_for(bytes, wait_ms, &core.devices[ordinal].wanted_bytes);
+}
+
+/* The mover waits for threads that use the device, and nobody may wait for the mover in its name. */
+bool core_host_wait_room(uint64_t bytes, uint64_t wait_ms)
+{
+    return core_active() && !mover_mine && !gate_inside() &&
+           wait_for(bytes, wait_ms, &core.host_wanted_bytes);
+}
+
+static bool anybody_waits(void)
+{
+    return atomic_load(&core.room_waits_begun) != atomic_load(&core.room_waits_served);
+}
+
+/* Idle slabs first, then blocks to disk. */
+static void serve_host(uint64_t bytes)
+{
+    uint64_t made = recycler_trim(&core.slabs, bytes);
+
+    if (made >= bytes)
+        return;
+    mover_take();
+    spill_make_room(bytes - made + headroom_host_staging());
+    mover_give();
+    recycler_trim(&core.slabs, bytes - made);
+}
+
+/* Make room for all who wait, and wake them. */
+static void serve_room(void)
+{
+    uint64_t bytes[DEVICE_MAX], host_bytes, ticket;
+
+    lock_acquire(&core.lock);
+    ticket = atomic_load(&core.room_waits_begun);
+    host_bytes = core.host_wanted_bytes;
+    core.host_wanted_bytes = 0;
+    for (unsigned i = 0; i < core.device->count; i++) {
+        bytes[i] = core.devices[i].wanted_bytes;
+        core.devices[i].wanted_bytes = 0;
+    }
+    lock_release(&core.lock);
+    for (unsigned i = 0; i < core.device->count; i++) {
+        if (!bytes[i])
+            continue;
+        mover_take();
+        mover_make_room(i, bytes[i], 0);
+        mover_give();
+    }
+    if (host_bytes)
+        serve_host(host_bytes);
+    lock_acquire(&core.lock);
+    atomic_store(&core.room_waits_served, ticket);
+    pthread_cond_broadcast(&core.changed);
+    lock_release(&core.lock);
+}
+
+/* ---- the thread ------------------------------------------------------------------------------------------ */
+
 static bool anything_managed(void)
 {
     bool any;
@@ -282,9 +373,9 @@ static bool monitor_wait(void)
     lock_acquire(&monitor.lock);
     if (!managed)
         monitor.parked = true;
-    while (!monitor.stop && monitor.parked && !room_wait_pending())
+    while (!monitor.stop && monitor.parked && !anybody_waits())
         lock_wait(&monitor.changed, &monitor.lock);
-    while (managed && !monitor.stop && !room_wait_pending() &&
+    while (managed && !monitor.stop && !anybody_waits() &&
            lock_wait_until(&monitor.changed, &monitor.lock, &until) == 0)
         ;
     go = !monitor.stop;
@@ -295,8 +386,8 @@ static bool monitor_wait(void)
 static void *monitor_run(void *arg)
 {
     while (monitor_wait())
-        if (room_wait_pending())
-            room_wait_serve();
+        if (anybody_waits())
+            serve_room();
         else if (anything_managed())
             monitor_tick();
     lock_acquire(&monitor.lock);

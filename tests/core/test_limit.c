@@ -5,7 +5,6 @@
 
 #include "engine/monitor.h"
 #include "engine/mover.h"
-#include "engine/room_wait.h"
 #include "ledger/state.h"
 #include "world.h"
 
@@ -210,7 +209,7 @@ static void *hold_the_role(void *arg)
 
 static void *need_room(void *arg)
 {
-    room_wait(0, MIB, 60000);
+    monitor_wait_room(0, MIB, 60000);
     return arg;
 }
 

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_room_wait.c - allocations that wait for room, and the monitor that makes it for them. */
-#include "engine/room_wait.h"
+#include "engine/monitor.h"
 
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
-#include "engine/monitor.h"
 #include "engine/mover.h"
 #include "ledger/state.h"
 #include "world.h"
@@ -109,7 +108,7 @@ static void end_thread(int number)
 static void *wait_for_room(void *arg)
 {
     atomic_store(&waiter_id, gettid());
-    room_wait(0, 6 * MIB, 20000);
+    monitor_wait_room(0, 6 * MIB, 20000);
     return arg;
 }
 
