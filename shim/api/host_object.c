@@ -6,7 +6,6 @@
 
 #include "engine/callbacks.h"
 #include "engine/mover.h"
-#include "engine/share_settle.h"
 #include "host/host_block.h"
 #include "ledger/share.h"
 

@@ -10,7 +10,6 @@
 #include "engine/mover.h"
 #include "engine/object_state.h"
 #include "engine/restore.h"
-#include "engine/share_settle.h"
 #include "engine/spill.h"
 #include "ledger/copies.h"
 #include "ledger/limit.h"

@@ -11,7 +11,6 @@
 #include "engine/mover.h"
 #include "engine/object_state.h"
 #include "engine/restore.h"
-#include "engine/share_settle.h"
 #include "ledger/copies.h"
 
 /* Every chunk on the device, and none about to leave. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* block_pin.c - what is said about a block: find it, pin it, share it, say how long it stays. See core.h. */
+/* block_pin.c - what is said about a block: find it, pin it, share it, hold and bring it. See core.h, object_state.h. */
 #include <errno.h>
 #include <stddef.h>
 
@@ -101,5 +101,29 @@ int core_share(uint64_t address, unsigned index, uint64_t *out_bytes, int *out_f
     error = core.device->share ? core.device->share(core.device, handle, out_fd) : -ENOTSUP;
     if (!error)
         *out_bytes = bytes;
+    return error;
+}
+
+void object_hold(uint32_t first)
+{
+    atomic_fetch_add(&core.blocks.block[first].launch_pins, 1);
+}
+
+void object_let_go(uint32_t first)
+{
+    atomic_fetch_sub(&core.blocks.block[first].launch_pins, 1);
+    core_tell_change();
+}
+
+int object_bring(uint32_t first)
+{
+    struct object *object = &core.blocks.object[first];
+    int error;
+
+    object_hold(first);
+    object->flags |= OBJECT_KEEP;
+    error = restore_block(first);
+    object->flags &= (uint8_t)~OBJECT_KEEP;
+    object_let_go(first);
     return error;
 }

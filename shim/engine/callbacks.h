@@ -12,7 +12,7 @@
 #include "base/compiler.h"
 #include "ebbtide.h"
 
-/* ---- pressure_callback.c: any thread; nothing of ours is locked or held, since the program may call us ---------- */
+/* ---- for room: any thread; nothing of ours is locked or held, since the program may call us ---------- */
 
 void pressure_callback_set(ebb_pressure_fn fn, void *arg);
 
@@ -40,7 +40,7 @@ bool pressure_callback_asking(void);
 /** In a forked child: nobody is asked. */
 void pressure_callback_forked(void);
 
-/* ---- reload_callback.c: a chunk that was dropped is CHUNK_DISK without a slot; the program fills its slab -------- */
+/* ---- for bytes: a chunk that was dropped is CHUNK_DISK without a slot; the program fills its slab -------- */
 
 /** Have a dropped chunk's bytes put into host memory of its size. Role held, no lock. 0; -EIO the program could not
  *  (said). */

@@ -16,7 +16,6 @@
 #include "engine/callbacks.h"
 #include "engine/drain.h"
 #include "engine/gate.h"
-#include "engine/launch_pins.h"
 #include "engine/monitor.h"
 #include "engine/mover.h"
 #include "engine/reservation.h"
@@ -199,7 +198,7 @@ int core_start(const struct options *options, struct device *device)
         return error;
     }
     gate_init();
-    gate.abandon = launch_pins_abandon;
+    gate.abandon = use_abandon;
     stamps_measure();
     core.mapped = residency_mapped();
     core.started_ns = core_now();

@@ -233,6 +233,11 @@ static inline void use_pointed(struct use *use, void *const *pointer, uint32_t c
 int use_begin(struct use *use);
 void use_end(struct use *use);
 
+struct gate_slot;
+
+/** The sections of a slot's thread were given up: the launch pins that it holds are dropped. The gate's. */
+void use_abandon(struct gate_slot *slot);
+
 /** Note the blocks that a source of a host-to-device copy points at: all of it while an unregistered block is
  *  unmapped, else only a small one (64 KiB; a table of pointers). Before use_begin. */
 void use_source(struct use *use, const void *memory, size_t bytes);

@@ -61,4 +61,19 @@ uint64_t mover_ready_host(unsigned ordinal, uint64_t bytes, uint64_t from_host_b
  *  leave the device counts, as long as the other tiers have room for it. core.lock not held. */
 bool mover_could_ever(unsigned ordinal, uint64_t bytes);
 
+/* ---- memory is moved until the shares of a tier (ledger/share.h) are kept to; role held, core.lock not ---------- */
+
+/** Evict the least recent buffers until they keep to their maximum and all fits, as far as any can leave; the block at
+ *  `but` stays. */
+void share_settle(unsigned ordinal, uint32_t but);
+
+/** Send buffers to disk until they keep to their maximum and all fits, as far as any can leave. Nothing while they do,
+ *  or while shares are not in force. */
+void host_share_settle(void);
+
+/** Send what is loose, then buffers, to disk until all fits into the capacity and the budget has room for
+ *  `coming_bytes`, as far as any can leave. 0; -ENOSPC not even with every buffer gone: what is coming would pass the
+ *  budget. */
+int host_share_make_room(uint64_t coming_bytes);
+
 #endif

@@ -9,8 +9,8 @@
 #include "engine/mover.h"
 #include "engine/object_state.h"
 #include "engine/restore.h"
-#include "engine/share_settle.h"
 #include "ledger/busy.h"
+#include "ledger/headroom.h"
 #include "ledger/limit.h"
 #include "ledger/state.h"
 
@@ -122,6 +122,49 @@ static void make_room(unsigned ordinal, uint64_t bytes)
     idle_trim(ordinal, bytes, keep_free(ordinal));
 }
 
+/* Of `bytes` that should leave a device, those that can: objects go as a whole, and what is saved needs
+ * `away_bytes`. */
+static uint64_t could_leave(unsigned ordinal, uint64_t bytes, uint64_t away_bytes)
+{
+    uint64_t least = 0, most = (bytes + GRANULE_BYTES - 1) / GRANULE_BYTES, leave = 0;
+
+    mover_take();
+    while (least < most) {
+        uint64_t middle = (least + most + 1) / 2;
+        struct pause_estimate could =
+            pause_evictable(&(struct pause_plan){.ordinal = ordinal, .evict_bytes = middle * GRANULE_BYTES});
+
+        if (could.save_bytes <= away_bytes) {
+            leave = could.bytes;
+            least = middle;
+        } else {
+            most = middle - 1;
+        }
+    }
+    mover_give();
+    return leave;
+}
+
+/* How many bytes would be over if operations grew by `bytes` now, after all evictions that the slower tiers have room
+ * for. 0; -ENOSPC operations would pass their maximum. */
+static int ask(unsigned ordinal, uint64_t bytes, uint64_t *out_overbooked_bytes)
+{
+    uint64_t away = headroom_host() + (headroom_disk_open() ? headroom_disk() / 2 : 0), over;
+    struct shares shares;
+    int error;
+
+    lock_acquire(&core.lock);
+    error = share_admit(ordinal, bytes, BLOCK_NONE);
+    shares = share_state(ordinal);
+    lock_release(&core.lock);
+    if (error < 0)
+        return error;
+    over = shares_overbooked(&shares, bytes);
+    away = could_leave(ordinal, over, away);
+    *out_overbooked_bytes = over > away ? over - away : 0;
+    return 0;
+}
+
 struct request {
     unsigned ordinal, flags;
     uint64_t bytes, deadline_ns;
@@ -166,7 +209,7 @@ int reservation_make(unsigned ordinal, uint64_t bytes, unsigned flags, unsigned 
         return -ENOSPC;
     limit_ready(ordinal);
     if (flags & EBB_OVERBOOK_ASK)
-        return reservation_ask(ordinal, rounded, out_overbooked_bytes);
+        return ask(ordinal, rounded, out_overbooked_bytes);
     error = room_try((int)ordinal, rounded, attempt, &request);
     if (!error)
         *out_overbooked_bytes = request.over_bytes;

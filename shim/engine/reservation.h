@@ -25,10 +25,6 @@ int reservation_commit(ebb_reservation reservation, uint64_t address);
 /** @bytes  UINT64_MAX: all. */
 int reservation_release(ebb_reservation reservation, uint64_t bytes);
 
-/** How many bytes would be over if operations grew by `bytes` now, after all evictions that the slower tiers have room
- *  for. 0; -ENOSPC operations would pass their maximum. */
-int reservation_ask(unsigned ordinal, uint64_t bytes, uint64_t *out_overbooked_bytes);
-
 /**
  * Until reservation_draw_end this thread's new handles come out of a reservation of its own on the device, if it has
  * one that covers `bytes`, or whose rest operations may grow by.

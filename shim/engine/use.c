@@ -20,7 +20,6 @@
 #include "engine/core.h"
 #include "engine/drain.h"
 #include "engine/gate.h"
-#include "engine/launch_pins.h"
 #include "engine/mover.h"
 #include "engine/refusal.h"
 #include "engine/restore.h"
@@ -94,6 +93,74 @@ static inline uint32_t use_touch(const struct use *use)
     if (UNLIKELY(use->more_count | use->all))
         flags |= touch_more(use);
     return flags;
+}
+
+/* ---- launch pins of a call that waits for its blocks, noted where they are found if it never returns ------------- */
+
+/* A thread holds those of one use at a time. The note is of its slot of the gate, which keeps the memory for its next
+ * owner. */
+struct launch_pins {
+    uint32_t granule[USE_INLINE];
+    const uint32_t *more; /* a graph's */
+    uint32_t count, more_count;
+    bool all;
+};
+
+/* Memory for the note of this thread, which has a slot. False: there is none. */
+static bool launch_pins_ready(void)
+{
+    struct gate_slot *slot = gate_slot_mine;
+
+    if (!slot->held)
+        slot->held = pages_take(sizeof(struct launch_pins));
+    return slot->held;
+}
+
+static void add(const struct launch_pins *held, uint32_t by)
+{
+    for (uint32_t i = 0; i < held->count; i++)
+        atomic_fetch_add(&core.blocks.block[held->granule[i]].launch_pins, by);
+    for (uint32_t i = 0; i < held->more_count; i++)
+        atomic_fetch_add(&core.blocks.block[held->more[i]].launch_pins, by);
+    if (held->all)
+        atomic_fetch_add(&core.pins_all, by);
+}
+
+static void drop(struct launch_pins *held)
+{
+    add(held, UINT32_MAX); /* one less */
+    held->count = held->more_count = 0;
+    held->all = false;
+    core_tell_change();
+}
+
+/* Pin what the use names: granules, not the blocks there. A block may be freed and another one made under a word that
+ * is no pointer, and each pin has to be dropped where it was taken. */
+static void launch_pins_take(struct use *use)
+{
+    struct launch_pins *held = gate_slot_mine->held;
+
+    memcpy(held->granule, use->granule, use->count * sizeof(*use->granule));
+    held->count = use->count;
+    held->more = use->more;
+    held->more_count = use->more_count;
+    held->all = use->all;
+    add(held, 1);
+    use->pinned = true;
+}
+
+static void launch_pins_drop(struct use *use)
+{
+    drop(gate_slot_mine->held);
+    use->pinned = false;
+}
+
+void use_abandon(struct gate_slot *slot)
+{
+    struct launch_pins *held = slot->held;
+
+    if (held && (held->count || held->more_count || held->all))
+        drop(held);
 }
 
 /* ---- the slow path ---------------------------------------------------------------------------------------- */
