@@ -64,17 +64,6 @@ static uint64_t keep_free(unsigned ordinal)
     return core.devices[ordinal].chunk_max_granules * GRANULE_BYTES;
 }
 
-/* Charged, or refused with nothing changed. */
-static int charge(unsigned ordinal, uint64_t bytes, bool over)
-{
-    struct budget *budget = &core.devices[ordinal].budget;
-
-    if (!over)
-        return budget_charge(budget, CLASS_RESERVED, bytes, keep_free(ordinal));
-    budget_force(budget, CLASS_RESERVED, bytes);
-    return 0;
-}
-
 /* Under the lock. */
 static ebb_reservation record(unsigned ordinal, uint64_t bytes, struct reservation *place)
 {
@@ -90,23 +79,35 @@ static ebb_reservation record(unsigned ordinal, uint64_t bytes, struct reservati
     return place->id;
 }
 
+struct request {
+    unsigned ordinal, flags;
+    uint64_t bytes, deadline_ns;
+    ebb_reservation *out;
+    uint64_t over_bytes;
+};
+
 /* One try: 0, -ENOMEM no place in the table, -EAGAIN no room yet, -ENOSPC never. */
-static int try_to_make(unsigned ordinal, uint64_t bytes, bool over, ebb_reservation *out,
-                       uint64_t *out_overbooked_bytes)
+static int try_to_make(struct request *request, bool may_overbook)
 {
+    unsigned ordinal = request->ordinal;
+    struct budget *budget = &core.devices[ordinal].budget;
     struct reservation *place;
     struct shares shares;
     int error;
 
     lock_acquire(&core.lock);
     place = find_free();
-    error = place ? share_admit(ordinal, bytes, BLOCK_NONE) : -ENOMEM;
-    if (!error && charge(ordinal, bytes, false) < 0)
-        error = over ? charge(ordinal, bytes, true) : -EAGAIN;
+    error = place ? share_admit(ordinal, request->bytes, BLOCK_NONE) : -ENOMEM;
+    if (!error && budget_charge(budget, CLASS_RESERVED, request->bytes, keep_free(ordinal)) < 0) {
+        if (may_overbook)
+            budget_force(budget, CLASS_RESERVED, request->bytes);
+        else
+            error = -EAGAIN;
+    }
     if (!error) {
-        *out = record(ordinal, bytes, place);
+        *request->out = record(ordinal, request->bytes, place);
         shares = share_state(ordinal);
-        *out_overbooked_bytes = shares_overbooked(&shares, 0);
+        request->over_bytes = shares_overbooked(&shares, 0);
         share_begin();
     }
     lock_release(&core.lock);
@@ -165,24 +166,16 @@ static int ask(unsigned ordinal, uint64_t bytes, uint64_t *out_overbooked_bytes)
     return 0;
 }
 
-struct request {
-    unsigned ordinal, flags;
-    uint64_t bytes, deadline_ns;
-    ebb_reservation *out;
-    uint64_t over_bytes;
-};
-
 static int attempt(void *arg)
 {
     struct request *request = arg;
     int error;
 
     for (;;) {
-        error = try_to_make(request->ordinal, request->bytes, false, request->out, &request->over_bytes);
+        error = try_to_make(request, false);
         if (error == -EAGAIN) {
             make_room(request->ordinal, request->bytes);
-            error = try_to_make(request->ordinal, request->bytes, request->flags & EBB_OVERBOOK_YES,
-                                request->out, &request->over_bytes);
+            error = try_to_make(request, request->flags & EBB_OVERBOOK_YES);
         }
         if (error != -EAGAIN)
             return error;
@@ -239,15 +232,25 @@ static void end(struct reservation *reservation)
     reservation->id = 0;
 }
 
+static void end_if_used_up(struct reservation *reservation)
+{
+    if (!reservation->bytes && !reservation->drawn_blocks)
+        end(reservation);
+}
+
+/* A block that was drawn from it is committed, or freed. */
+static void lose_drawn(struct reservation *reservation)
+{
+    reservation->drawn_blocks--;
+    end_if_used_up(reservation);
+}
+
 void reservation_forget(uint32_t first)
 {
     struct reservation *reservation = find(core.blocks.object[first].reservation);
 
-    if (!reservation)
-        return;
-    reservation->drawn_blocks--;
-    if (!reservation->bytes && !reservation->drawn_blocks)
-        end(reservation);
+    if (reservation)
+        lose_drawn(reservation);
 }
 
 int reservation_release(ebb_reservation id, uint64_t bytes)
@@ -353,7 +356,7 @@ static void draw_back(unsigned ordinal)
     lock_acquire(&core.lock);
     from = find(drawing.from);
     if (from) {
-        charge(ordinal, drawing.bytes, true);
+        budget_force(budget_of(from), CLASS_RESERVED, drawing.bytes);
         from->bytes += drawing.bytes;
     }
     lock_release(&core.lock);
@@ -379,15 +382,6 @@ void reservation_draw_end(unsigned ordinal, uint32_t first)
 
 /* ---- committing ------------------------------------------------------------------------------------------- */
 
-/* The block was made of this reservation: its pin becomes the program's. Under the lock. */
-static void commit_drawn(struct reservation *reservation, uint32_t first)
-{
-    core.blocks.block[first].flags &= (uint8_t)~BLOCK_DRAWN;
-    reservation->drawn_blocks--;
-    if (!reservation->bytes && !reservation->drawn_blocks)
-        end(reservation);
-}
-
 /* Under the lock. 1: done; 0: to be brought. */
 static int commit_begin(struct reservation *reservation, uint32_t first)
 {
@@ -402,7 +396,8 @@ static int commit_begin(struct reservation *reservation, uint32_t first)
     if (block->flags & BLOCK_DRAWN) {
         if (core.blocks.object[first].reservation != reservation->id)
             return -EBUSY;
-        commit_drawn(reservation, first);
+        block->flags &= (uint8_t)~BLOCK_DRAWN; /* its pin becomes the program's */
+        lose_drawn(reservation);
         return 1;
     }
     given = reservation->bytes < bytes ? reservation->bytes : bytes;
@@ -432,13 +427,12 @@ static void commit_end(ebb_reservation id, uint32_t first, bool brought)
     if (brought && reservation) {
         budget_credit(budget_of(reservation), CLASS_RESERVED, rest);
         reservation->bytes -= rest;
-        if (!reservation->bytes && !reservation->drawn_blocks)
-            end(reservation);
+        end_if_used_up(reservation);
     } else if (!brought) { /* what had come back stays, as a buffer; the reservation is whole again */
-        if (reservation && drawing.bytes)
-            charge(reservation->ordinal, drawing.bytes, true);
-        if (reservation)
+        if (reservation) {
+            budget_force(budget_of(reservation), CLASS_RESERVED, drawing.bytes);
             reservation->bytes += drawing.bytes;
+        }
         block->pins[PIN_API]--;
         share_update(first);
     }
