@@ -16,12 +16,7 @@
  * of the role asks once for all of a try: no launch takes pins meanwhile. */
 static bool others_in_the_way(void)
 {
-    bool pinned;
-
-    lock_acquire(&core.lock);
-    pinned = core_launch_pins() != 0;
-    lock_release(&core.lock);
-    return pinned || atomic_load(&core.pins_all) || atomic_load(&core.changing) > 1;
+    return core_launch_pins() || atomic_load(&core.pins_all) || atomic_load(&core.changing) > 1;
 }
 
 /* Make room and take it before somebody else does. A launch that holds pins ends soon, as a rule, and no other takes

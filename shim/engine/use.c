@@ -235,12 +235,7 @@ static int use_restore(const struct use *use)
 
 static bool others_hold_pins(const struct use *use)
 {
-    uint64_t all;
-
-    lock_acquire(&core.lock);
-    all = core_launch_pins();
-    lock_release(&core.lock);
-    return all > use_total(use) || atomic_load(&core.pins_all) > (use->all ? 1u : 0u);
+    return core_launch_pins() > use_total(use) || atomic_load(&core.pins_all) > (use->all ? 1u : 0u);
 }
 
 /* Bytes on the device of which the use names most. */

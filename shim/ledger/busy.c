@@ -109,12 +109,7 @@ uint64_t core_launch_pins(void)
 
 bool core_in_use(void)
 {
-    bool pinned;
-
-    lock_acquire(&core.lock);
-    pinned = core_launch_pins() != 0;
-    lock_release(&core.lock);
-    return pinned || atomic_load(&core.pins_all) || atomic_load(&core.changing);
+    return core_launch_pins() || atomic_load(&core.pins_all) || atomic_load(&core.changing);
 }
 
 static void let_go(void *lock)

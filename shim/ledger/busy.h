@@ -60,7 +60,7 @@ void block_returned(uint32_t first);
 /** Is the block of a launch that waits for it or uses it? core.lock held. */
 bool block_in_launch(uint32_t first);
 
-/** All launch pins; core.lock held. */
+/** All launch pins. */
 uint64_t core_launch_pins(void);
 
 /** Is anything in the hands of others that they will let go of by themselves: pinned by launches, being built, being
