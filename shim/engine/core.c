@@ -86,15 +86,11 @@ static int arena_reserve(void)
 /* Ticks of the stamp in a second, from two readings a few milliseconds apart. */
 static void stamps_measure(void)
 {
-    struct timespec begin, end;
-    uint64_t ticks = core_stamp(), ns;
+    uint64_t ticks = core_stamp(), begin_ns = core_clock_ns(), ns;
 
-    clock_gettime(CLOCK_MONOTONIC, &begin);
-    do {
-        clock_gettime(CLOCK_MONOTONIC, &end);
-        ns = (uint64_t)(end.tv_sec - begin.tv_sec) * 1000000000 + (uint64_t)end.tv_nsec -
-             (uint64_t)begin.tv_nsec;
-    } while (ns < 1000000);
+    do
+        ns = core_clock_ns() - begin_ns;
+    while (ns < 1000000);
     core.stamp_hz = (uint64_t)((double)(core_stamp() - ticks) * 1e9 / (double)ns);
     core.stamp_step = core.stamp_hz / 1000000 * STAMP_AGE_US;
 }

@@ -26,8 +26,6 @@
 
 #include "base/compiler.h"
 
-#include "engine/gate.h"
-
 struct gate_slot {
     _Alignas(64) _Atomic uintptr_t inside; /**< the frame of the outermost user section; 0: in none */
     _Atomic uint64_t writes; /**< calls so far that may have written device memory; never reset */

@@ -354,21 +354,11 @@ static void serve_room(void)
 
 /* ---- the thread ------------------------------------------------------------------------------------------ */
 
-static bool anything_managed(void)
-{
-    bool any;
-
-    lock_acquire(&core.lock);
-    any = core.blocks.alive != 0;
-    lock_release(&core.lock);
-    return any;
-}
-
 /* Wait a period, or while there is nothing to look after. False: stop. */
 static bool monitor_wait(void)
 {
     struct timespec until = core_until(core.options->period_ms * UINT64_C(1000000));
-    bool managed = anything_managed(), go;
+    bool managed = core.blocks.alive != 0, go;
 
     lock_acquire(&monitor.lock);
     if (!managed)
@@ -388,7 +378,7 @@ static void *monitor_run(void *arg)
     while (monitor_wait())
         if (anybody_waits())
             serve_room();
-        else if (anything_managed())
+        else if (core.blocks.alive)
             monitor_tick();
     lock_acquire(&monitor.lock);
     monitor.ended = true;

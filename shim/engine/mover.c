@@ -165,12 +165,6 @@ int mover_make_room(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes)
     }
 }
 
-/* Any chunk of the block on the device? core.lock held. */
-static bool partly_resident(uint32_t first)
-{
-    return chunks_bytes(&core.blocks, first, CHUNKS(CHUNK_RESIDENT)) != 0;
-}
-
 bool mover_anything_leaves(unsigned ordinal, uint64_t newest, bool only_registered)
 {
     bool leaves = false;
@@ -181,7 +175,7 @@ bool mover_anything_leaves(unsigned ordinal, uint64_t newest, bool only_register
 
         leaves = stamp && (!newest || stamp <= newest) && core.blocks.block[g].ordinal == ordinal &&
                  (!only_registered || core.blocks.block[g].flags & BLOCK_REGISTERED) &&
-                 movable_may_evict(g, true) && partly_resident(g);
+                 movable_may_evict(g, true) && chunks_bytes(&core.blocks, g, CHUNKS(CHUNK_RESIDENT));
         if (leaves)
             break;
     }

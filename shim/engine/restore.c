@@ -58,58 +58,42 @@ static struct away away_of(const uint32_t *firsts, uint32_t count, unsigned ordi
 
 /* ---- broken chunks --------------------------------------------------------------------------------------- */
 
-/* Under the lock: a broken chunk of the block, marked UNMAPPING: a free waits for it. False: there is none. */
-static bool take_broken(uint32_t first, uint32_t *out_granule)
-{
-    if (!block_alive(&core.blocks.block[first]))
-        return false;
-    chunks_each(g, &core.blocks, first)
-        if (core.blocks.chunk[g].state == CHUNK_BROKEN) {
-            chunk_move(&core.blocks.chunk[g], CHUNK_UNMAPPING);
-            *out_granule = g;
-            return true;
-        }
-    return false;
-}
-
-/* Make the addresses of a block clean again; from then on what was broken is an unmapped chunk like any other. */
+/* Make the addresses of a block clean again; from then on what was broken is an unmapped chunk like any other. The table
+ * stays while the lock is open, since a free waits for what is UNMAPPING. */
 static void repair(uint32_t first)
 {
-    uint32_t granule;
-    bool is_broken;
+    lock_acquire(&core.lock);
+    if (block_alive(&core.blocks.block[first]))
+        chunks_each(g, &core.blocks, first) {
+            struct chunk *chunk = &core.blocks.chunk[g];
 
-    do {
-        lock_acquire(&core.lock);
-        is_broken = take_broken(first, &granule);
-        lock_release(&core.lock);
-        if (!is_broken)
-            return;
-        core.device->unmap(core.device, granule_address(&core.blocks, granule),
-                           chunk_bytes(&core.blocks.chunk[granule]));
-        lock_acquire(&core.lock);
-        chunk_move(&core.blocks.chunk[granule], CHUNK_HOST);
-        pthread_cond_broadcast(&core.changed);
-        lock_release(&core.lock);
-    } while (is_broken);
+            if (chunk->state != CHUNK_BROKEN)
+                continue;
+            chunk_move(chunk, CHUNK_UNMAPPING);
+            lock_release(&core.lock);
+            core.device->unmap(core.device, granule_address(&core.blocks, g), chunk_bytes(chunk));
+            lock_acquire(&core.lock);
+            chunk_move(chunk, CHUNK_HOST);
+            pthread_cond_broadcast(&core.changed);
+        }
+    lock_release(&core.lock);
 }
 
 /* ---- lending a slab -------------------------------------------------------------------------------------- */
 
-/* Any block with a chunk in host memory. */
-static bool find_in_host(unsigned ordinal, uint32_t *out_first, bool *out_mapped)
+/* Any block with a chunk in host memory; BLOCK_NONE: there is none. */
+static uint32_t find_in_host(unsigned ordinal, bool *out_mapped)
 {
-    bool found = false;
+    uint32_t found = BLOCK_NONE;
 
     lock_acquire(&core.lock);
-    blocks_each(first, &core.blocks) {
-        if (!block_alive(&core.blocks.block[first]) || core.blocks.block[first].ordinal != ordinal ||
-            !chunks_bytes(&core.blocks, first, CHUNKS(CHUNK_HOST)))
-            continue;
-        *out_mapped = chunks_bytes(&core.blocks, first, CHUNKS_MAPPED(CHUNK_HOST)) != 0;
-        *out_first = first;
-        found = true;
-        break;
-    }
+    blocks_each(first, &core.blocks)
+        if (block_alive(&core.blocks.block[first]) && core.blocks.block[first].ordinal == ordinal &&
+            chunks_bytes(&core.blocks, first, CHUNKS(CHUNK_HOST))) {
+            *out_mapped = chunks_bytes(&core.blocks, first, CHUNKS_MAPPED(CHUNK_HOST)) != 0;
+            found = first;
+            break;
+        }
     lock_release(&core.lock);
     return found;
 }
@@ -121,7 +105,10 @@ bool restore_lend_slab(unsigned ordinal)
         .ordinal = ordinal, .waiter = DRAIN_NEED, .restore = &first, .restore_count = 1, .restore_one = true};
     bool mapped = false;
 
-    if (headroom_host() >= headroom_host_staging() || !find_in_host(ordinal, &first, &mapped))
+    if (headroom_host() >= headroom_host_staging())
+        return false;
+    first = find_in_host(ordinal, &mapped);
+    if (first == BLOCK_NONE)
         return false;
     if (!mapped)
         return restore_wait(&first, 1, 1, false) != 0;

@@ -29,25 +29,22 @@ void restore_streams_forked(void)
     atomic_store(&restore_stream_count, 0);
 }
 
-/* Under the lock: chunks that are away join, if all of them are unmapped host memory. Returns how many; 0: they are
- * not. */
+/* Under the lock: chunks that are away join, marked RETURNING, if all of them are unmapped host memory. Returns how many;
+ * 0: they are not. */
 static uint32_t plan(uint32_t first, struct step *list, uint32_t most)
 {
-    uint32_t count = 0, i = 0;
+    uint32_t count = 0;
 
     if (!block_alive(&core.blocks.block[first])) /* freed by another thread */
         return 0;
-    chunks_each(g, &core.blocks, first) {
-        const struct chunk *chunk = &core.blocks.chunk[g];
-
-        if (chunk->state == CHUNK_RESIDENT)
-            continue;
-        if (chunk->state != CHUNK_HOST || chunk->mapped || count++ == most)
+    chunks_each(g, &core.blocks, first)
+        if (core.blocks.chunk[g].state != CHUNK_RESIDENT &&
+            (!chunk_in(&core.blocks.chunk[g], CHUNKS_UNMAPPED(CHUNK_HOST)) || count++ == most))
             return 0;
-    }
+    count = 0;
     chunks_each(g, &core.blocks, first)
         if (core.blocks.chunk[g].state == CHUNK_HOST)
-            list[i++] = step_begin(first, g, CHUNK_RETURNING);
+            list[count++] = step_begin(first, g, CHUNK_RETURNING);
     return count;
 }
 
