@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* block_pin.c - what is said about a block: find it, pin it, share it, hold and bring it. See core.h, object_state.h. */
+/* block_pin.c - what is said about a block: find it, pin it, share it, bring it. See core.h, object_state.h. */
 #include <errno.h>
 #include <stddef.h>
 

@@ -26,9 +26,9 @@ bool monitor_runs(void);
 /** True while it rests, because nothing is managed. */
 bool monitor_is_parked(void);
 
-/** Wait up to `wait_ms`, EBBTIDE_WAIT_MS or a few of them, until the thread has made room for `bytes` more on the device.
- *  No lock, no role, outside of user sections. False: nobody made room in time, or nobody is there to make it: then a
- *  thread makes room itself. */
+/** Wait up to `wait_ms`, EBBTIDE_WAIT_MS or a few of them, until the thread has made room for `bytes` more on the
+ *  device. No lock, no role, outside of user sections. False: nobody made room in time, or nobody is there to make it:
+ *  then a thread makes room itself. */
 bool monitor_wait_room(unsigned ordinal, uint64_t bytes, uint64_t wait_ms);
 
 /** Somebody waits for what the thread does beside its ticks: have it look at once. */

@@ -58,8 +58,8 @@ static struct away away_of(const uint32_t *firsts, uint32_t count, unsigned ordi
 
 /* ---- broken chunks --------------------------------------------------------------------------------------- */
 
-/* Make the addresses of a block clean again; from then on what was broken is an unmapped chunk like any other. The table
- * stays while the lock is open, since a free waits for what is UNMAPPING. */
+/* Make the addresses of a block clean again; from then on what was broken is an unmapped chunk like any other. The
+ * table stays while the lock is open, since a free waits for what is UNMAPPING. */
 static void repair(uint32_t first)
 {
     lock_acquire(&core.lock);

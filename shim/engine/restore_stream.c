@@ -29,8 +29,8 @@ void restore_streams_forked(void)
     atomic_store(&restore_stream_count, 0);
 }
 
-/* Under the lock: chunks that are away join, marked RETURNING, if all of them are unmapped host memory. Returns how many;
- * 0: they are not. */
+/* Under the lock: chunks that are away join, marked RETURNING, if all of them are unmapped host memory. Returns how
+ * many; 0: they are not. */
 static uint32_t plan(uint32_t first, struct step *list, uint32_t most)
 {
     uint32_t count = 0;

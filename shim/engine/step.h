@@ -62,8 +62,8 @@ static inline struct slab *step_slab(const struct step *step)
     return slab_of(step->slab);
 }
 
-/** A chunk at rest sets out: it is marked with the state that it moves in. What comes from a slab has it in hand. core.lock
- *  held. */
+/** A chunk at rest sets out: it is marked with the state that it moves in. What comes from a slab has it in hand.
+ *  core.lock held. */
 struct step step_begin(uint32_t first, uint32_t granule, enum chunk_state moving);
 
 /** Start a transfer between its slab and `device_address`, or its slot. The result says whether it was started. */

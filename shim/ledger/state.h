@@ -85,7 +85,7 @@ struct core {
     struct executors executors;
 
     uint64_t role_next, role_now;                         /**< tickets of the mover's role */
-    _Atomic uint64_t room_waits_begun, room_waits_served; /**< tickets of who waits for the monitor; written with lock */
+    _Atomic uint64_t room_waits_begun, room_waits_served; /**< tickets of waits for room; written with lock */
     uint8_t scan[DEVICE_MAX];                             /**< the role's: enum scan_trust, of each device */
     bool unreadable; /**< the role's: some chunk's bytes could not be read back */
     bool scanning;   /**< with lock: every block is being read, none is given back meanwhile */
