@@ -3,9 +3,8 @@
  * restore.h - blocks come back to their device.
  *
  * restore.c decides who comes back and how. There are three ways: chunks mapped in host memory are restored in a pause
- * (pause.c); unmapped chunks, which no kernel can reach, are restored with the gate open and waited for
- * (restore_wait.c), or behind a stream, where nobody but the stream waits (restore_stream.c). What all three do to one
- * chunk is in step.h.
+ * (pause.c); unmapped chunks, which no kernel can reach, are restored with the gate open and waited for (restore.c), or
+ * behind a stream, where nobody but the stream waits (restore_stream.c). What all three do to one chunk is in step.h.
  *
  * Threads  the mover's role, but where it says otherwise.
  */
@@ -35,21 +34,6 @@ int restore_block(uint32_t first);
 /** Host memory is full, and the reserve of both tiers lies with the device: some chunk comes back there, so that its
  *  slab can be read into. False: the host has its reserve, or nothing came back. */
 bool restore_lend_slab(unsigned ordinal);
-
-/* ---- restore_wait.c -------------------------------------------------------------------------------------- */
-
-enum {
-    RESTORE_BATCH = 4 /**< chunks that are on their way together */
-};
-
-/**
- * Restore up to `most` unmapped chunks of a list of blocks: each is read into a slab if it is on disk, copied to device
- * memory through a private address, and mapped at its own address last.
- *
- * @allow_mapped  to mapped host memory where the device has no room
- * Returns        the bytes that came; 0 when none is left or none can
- */
-uint64_t restore_wait(const uint32_t *firsts, uint32_t count, uint32_t most, bool allow_mapped);
 
 /* ---- restore_stream.c ------------------------------------------------------------------------------------ */
 
