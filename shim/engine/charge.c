@@ -140,7 +140,7 @@ int core_host_charge(enum host_class class, uint64_t bytes)
     if (!core_host_active() || !bytes)
         return 0;
     error = charge(&core.host_budget, class, bytes, headroom_host_staging());
-    if (error < 0 && (limit_refresh_host() || shrink_give_back()))
+    if (error < 0 && (limit_refresh_host() || (shrinker && shrinker->give_back())))
         error = charge(&core.host_budget, class, bytes, headroom_host_staging());
     if (error < 0 && recycler_trim(&core.slabs, bytes + headroom_host_staging()))
         error = charge(&core.host_budget, class, bytes, headroom_host_staging());

@@ -165,7 +165,8 @@ void core_host_start(const struct options *options)
         disk_init(&core.disk, options);
         writer_start();
         atomic_store(&core.host_active, true);
-        shrink_open(core.host_budget.limit_bytes);
+        if (shrinker)
+            shrinker->open(core.host_budget.limit_bytes);
     }
     lock_release(&core_starting);
 }

@@ -34,7 +34,7 @@ uint64_t headroom_host(void)
 
 void headroom_host_budget(struct budget *out)
 {
-    uint64_t unused = shrink_unused();
+    uint64_t unused = shrinker ? shrinker->unused() : 0;
 
     lock_acquire(&core.lock);
     *out = core.host_budget;

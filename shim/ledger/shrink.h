@@ -28,26 +28,10 @@ struct shrinker {
 /** NULL: there is none. */
 extern const struct shrinker *shrinker;
 
-static inline void shrink_open(uint64_t limit_bytes)
-{
-    if (shrinker)
-        shrinker->open(limit_bytes);
-}
-
-static inline bool shrink_give_back(void)
-{
-    return shrinker && shrinker->give_back();
-}
-
 static inline void shrink_keep_little(uint64_t room_bytes)
 {
     if (shrinker)
         shrinker->keep_little(room_bytes);
-}
-
-static inline uint64_t shrink_unused(void)
-{
-    return shrinker ? shrinker->unused() : 0;
 }
 
 #endif

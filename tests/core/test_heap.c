@@ -156,7 +156,7 @@ Test(heap, credit_of_threads_that_sleep_is_used_before_one_is_refused)
     begin(1024 * MIB);
     start_sleepers();
     join(mine, 1);
-    cr_expect_gt(shrink_unused(), 256 * KIB, "the threads hold no credit worth the name");
+    cr_expect_gt(shrinker->unused(), 256 * KIB, "the threads hold no credit worth the name");
     while (take(mine, 1000))
         taken += 1000;
     cr_expect_eq(heap_bytes(), taken + THREADS * 1000);
@@ -176,12 +176,12 @@ Test(heap, gives_all_that_nobody_holds_to_another_class)
     begin(1024 * MIB);
     start_sleepers();
     cr_expect_gt(charged(), THREADS * 1000 + 256 * KIB);
-    cr_expect(shrink_give_back());
+    cr_expect(shrinker->give_back());
     cr_expect_leq(charged(), THREADS * (1000 + (uint64_t)HEAP_FAST_MOST_BYTES));
     cr_expect_eq(core_host_charge(HOST_PINNED, 1023 * MIB), 0);
     core_host_credit(HOST_PINNED, 1023 * MIB);
     end_sleepers();
-    shrink_give_back();
+    shrinker->give_back();
     cr_expect_eq(charged(), 0);
 }
 
@@ -202,7 +202,7 @@ Test(heap, what_is_away_of_a_freed_object_comes_back_as_room_for_nobody)
     heap_settle(&other->account);
     heap_exit(&other->account);
     cr_expect_eq(heap_bytes(), 0);
-    cr_expect_leq(shrink_unused(), charged() - 50 * MIB);
+    cr_expect_leq(shrinker->unused(), charged() - 50 * MIB);
     while (take(other, 10 * KIB))
         ;
     cr_expect_leq(heap_bytes() + 50 * MIB, limit_bytes);
@@ -212,7 +212,7 @@ Test(heap, what_is_away_of_a_freed_object_comes_back_as_room_for_nobody)
     settle(other);
     heap_leave(&mine->account);
     heap_leave(&other->account);
-    shrink_give_back();
+    shrinker->give_back();
     cr_expect_eq(charged(), 50 * MIB);
 }
 
@@ -329,7 +329,7 @@ Test(heap, threads_that_race_at_the_budget_never_pass_it_and_lose_no_byte)
         heap_leave(&threads[i].account);
     }
     cr_expect_eq(heap_bytes(), 0);
-    shrink_give_back();
+    shrinker->give_back();
     cr_expect_eq(charged(), 0);
 }
 
