@@ -16,6 +16,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/pages.h"
+#include "ledger/state.h"
 
 struct gate gate;
 THREAD_LOCAL struct gate_slot *gate_slot_mine;
@@ -178,10 +179,7 @@ static void fence_from_now_on(void)
     struct timespec until;
 
     atomic_store(&gate.fenced, true);
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += 10 * 1000 * 1000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    until = core_until(10 * 1000 * 1000);
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
         ;
     log_line(LOG_INFO, "membarrier(2) is not allowed any more: each launch costs a fence from now on");

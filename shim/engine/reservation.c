@@ -64,21 +64,6 @@ static uint64_t keep_free(unsigned ordinal)
     return core.devices[ordinal].chunk_max_granules * GRANULE_BYTES;
 }
 
-/* Under the lock. */
-static ebb_reservation record(unsigned ordinal, uint64_t bytes, struct reservation *place)
-{
-    if (!thread_id)
-        thread_id = ++last_thread;
-    *place = (struct reservation){
-        .id = ++rounds * RESERVATIONS + (uint64_t)(place - table),
-        .bytes = bytes,
-        .thread = thread_id,
-        .ordinal = (uint8_t)ordinal,
-    };
-    held++;
-    return place->id;
-}
-
 struct request {
     unsigned ordinal, flags;
     uint64_t bytes, deadline_ns;
@@ -105,7 +90,16 @@ static int try_to_make(struct request *request, bool may_overbook)
             error = -EAGAIN;
     }
     if (!error) {
-        *request->out = record(ordinal, request->bytes, place);
+        if (!thread_id)
+            thread_id = ++last_thread;
+        *place = (struct reservation){
+            .id = ++rounds * RESERVATIONS + (uint64_t)(place - table),
+            .bytes = request->bytes,
+            .thread = thread_id,
+            .ordinal = (uint8_t)ordinal,
+        };
+        held++;
+        *request->out = place->id;
         shares = share_state(ordinal);
         request->over_bytes = shares_overbooked(&shares, 0);
         share_begin();

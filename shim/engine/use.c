@@ -206,12 +206,10 @@ static uint32_t list_use(const struct use *use, uint32_t *list)
 static void keep_copies(const uint32_t *list, uint32_t count, bool keep)
 {
     for (uint32_t i = 0; i < count; i++) {
-        if (!(core.blocks.block[list[i]].flags & BLOCK_REGISTERED))
-            continue;
-        if (keep)
-            core.blocks.object[list[i]].flags |= OBJECT_KEEP;
-        else
-            core.blocks.object[list[i]].flags &= (uint8_t)~OBJECT_KEEP;
+        uint8_t *flags = &core.blocks.object[list[i]].flags;
+
+        if (core.blocks.block[list[i]].flags & BLOCK_REGISTERED)
+            *flags = (uint8_t)(keep ? *flags | OBJECT_KEEP : *flags & ~OBJECT_KEEP);
     }
 }
 
