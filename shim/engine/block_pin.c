@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* block_pin.c - what is said about a block: find it, pin it, share it, bring it. See core.h, object_state.h. */
 #include <errno.h>
-#include <stddef.h>
 
 #include "base/cancel_guard.h"
 #include "engine/core.h"

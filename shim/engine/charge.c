@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* charge.c - memory that is no block: charged, credited, told. See core.h. */
 #include <errno.h>
-#include <stddef.h>
 
 #include "base/log.h"
 #include "engine/allocate.h"

@@ -21,7 +21,6 @@
 #include "engine/reservation.h"
 #include "engine/restore.h"
 #include "host/host_block.h"
-#include "ledger/limit.h"
 #include "ledger/shrink.h"
 #include "ledger/state.h"
 #include "tier/executor.h"

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 
-#include "engine/allocate.h"
 #include "engine/check.h"
 #include "engine/pause.h"
 #include "engine/restore.h"

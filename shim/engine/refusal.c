@@ -9,7 +9,6 @@
 #include "base/machine.h"
 #include "base/size.h"
 #include "engine/core.h"
-#include "engine/pause.h"
 #include "ledger/busy.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"

@@ -13,8 +13,6 @@
 #ifndef EBB_RESERVATION_H
 #define EBB_RESERVATION_H
 
-#include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "ebbtide.h"

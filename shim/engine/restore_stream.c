@@ -3,14 +3,12 @@
 #include "engine/restore.h"
 
 #include <errno.h>
-#include <stddef.h>
 
 #include "base/log.h"
 #include "engine/core.h"
 #include "engine/gate.h"
 #include "engine/remap.h"
 #include "engine/step.h"
-#include "ledger/headroom.h"
 
 enum {
     RESTORE_STREAMS = 256

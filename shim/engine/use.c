@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/cancel_guard.h"
 #include "base/compiler.h"

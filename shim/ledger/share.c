@@ -3,7 +3,6 @@
 #include "ledger/share.h"
 
 #include <errno.h>
-#include <stddef.h>
 
 #include "base/compiler.h"
 #include "ledger/busy.h"

@@ -11,7 +11,6 @@
 #define EBB_SHRINK_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 struct shrinker {
