@@ -116,12 +116,6 @@ struct gate_slot *gate_join(void)
     return slot;
 }
 
-static void gate_wait(void)
-{
-    while (atomic_load_explicit(&gate.closed, memory_order_acquire))
-        futex(&gate.closed, FUTEX_WAIT, 1, 0);
-}
-
 /* Inside already: of a handler or a callback, whose frame lies below or on a stack of its own? Else the frame of the
  * section is gone: no end of it will come. */
 static bool is_within(const struct gate_slot *slot, const void *frame)
@@ -150,7 +144,8 @@ struct gate_slot *gate_enter(const void *frame, bool *out_nested)
     while (!(slot = gate_try(frame))) {
         atomic_store_explicit(&gate_slot_mine->inside, 0, memory_order_release);
         gate_wake_owner();
-        gate_wait();
+        while (atomic_load_explicit(&gate.closed, memory_order_acquire))
+            futex(&gate.closed, FUTEX_WAIT, 1, 0);
     }
     return slot;
 }

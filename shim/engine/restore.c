@@ -3,7 +3,6 @@
 #include "engine/restore.h"
 
 #include <errno.h>
-#include <stddef.h>
 
 #include "engine/callbacks.h"
 #include "engine/gate.h"
@@ -237,8 +236,8 @@ static void place(struct step *restore, bool allow_mapped)
                               : -ENOSPC;
 }
 
-/* Restore up to `most` unmapped chunks of a list of blocks: each is read into a slab if it is on disk, copied to device
- * memory through a private address, and mapped at its own address last.
+/* Restore up to `most` unmapped chunks, a batch at most, of a list of blocks: each is read into a slab if it is on
+ * disk, copied to device memory through a private address, and mapped at its own address last.
  *
  * @allow_mapped  to mapped host memory where the device has no room
  * Returns        the bytes that came; 0 when none is left or none can
@@ -246,7 +245,7 @@ static void place(struct step *restore, bool allow_mapped)
 static uint64_t restore_wait(const uint32_t *firsts, uint32_t count, uint32_t most, bool allow_mapped)
 {
     struct step batch[RESTORE_BATCH];
-    uint32_t planned = plan(batch, most < RESTORE_BATCH ? most : RESTORE_BATCH, firsts, count);
+    uint32_t planned = plan(batch, most, firsts, count);
     uint64_t since_ns = core_now();
 
     for (uint32_t i = 0; i < planned; i++)
@@ -368,15 +367,6 @@ static void restore_on(unsigned ordinal, const uint32_t *firsts, uint32_t count)
     restore_unmapped(ordinal, firsts, count, true);
 }
 
-/* -ENOSPC when a block of the list cannot be reached. */
-static int unreachable(const uint32_t *firsts, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++)
-        if (owner_entry(&core.blocks, firsts[i]) & OWNER_GONE)
-            return -ENOSPC;
-    return 0;
-}
-
 int restore_blocks(const uint32_t *firsts, uint32_t count)
 {
     core.unreadable = false;
@@ -385,7 +375,10 @@ int restore_blocks(const uint32_t *firsts, uint32_t count)
     for (unsigned ordinal = 0; ordinal < core.device->count; ordinal++)
         if (core.devices[ordinal].away_bytes)
             restore_on(ordinal, firsts, count);
-    return unreachable(firsts, count);
+    for (uint32_t i = 0; i < count; i++)
+        if (owner_entry(&core.blocks, firsts[i]) & OWNER_GONE)
+            return -ENOSPC;
+    return 0;
 }
 
 int restore_block(uint32_t first)

@@ -294,13 +294,6 @@ static int scan_device_finish(struct slab *results)
     return 0;
 }
 
-/* A device failed: not asked again. */
-static void scan_device_refuse(void)
-{
-    for (unsigned i = 0; i < core.device->count; i++)
-        core.scan[i] = SCAN_REFUSED;
-}
-
 /* ---- everything --------------------------------------------------------------------------------------------- */
 
 /* One scan. */
@@ -498,7 +491,8 @@ static int scan_slabs(struct scan_pass *scan, const char **out_why)
         error = scan_all(scan, out_why);
         if (!error || *out_why)
             return error;
-        scan_device_refuse();
+        for (unsigned i = 0; i < core.device->count; i++) /* one has failed: none is asked again */
+            core.scan[i] = SCAN_REFUSED;
         scan->results = NULL;
     }
     return scan_all(scan, out_why);

@@ -72,8 +72,8 @@ static void start(struct step *spill)
     struct chunk *chunk = step_chunk(spill);
     uint64_t slot;
 
-    if (chunk->slot != SLOT_NONE ||
-        spill->reloadable) { /* equal since it was unmapped: nothing is saved twice */
+    /* Equal since it was unmapped: nothing is saved twice. */
+    if (chunk->slot != SLOT_NONE || spill->reloadable) {
         spill->transfer.slot = chunk->slot;
         spill->clean = true;
         return;
@@ -105,19 +105,21 @@ static bool settle(struct step *spill)
     return !spill->result;
 }
 
-/* Count the batch and tell of failed writes. Returns whether a chunk found no slot. */
+/* Count the batch and tell of failed writes, whose slots are free again. Returns whether a chunk found no slot. */
 static bool tell_batch(const struct step *batch, uint32_t count, uint64_t since_ns)
 {
     bool is_full = false;
 
     steps_count(MOVE_HOST_TO_DISK, batch, count, since_ns);
     for (uint32_t i = 0; i < count; i++) {
-        if (!batch[i].result)
+        if (!batch[i].result) {
             counters_add(&core.counters.dropped_clean, batch[i].clean);
-        else if (batch[i].submitted)
+        } else if (batch[i].submitted) {
+            slot_give(&core.disk, batch[i].transfer.slot, step_bytes(&batch[i]));
             headroom_save_failed(batch[i].result);
-        else
+        } else {
             is_full = true;
+        }
     }
     return is_full;
 }
@@ -132,9 +134,6 @@ static uint64_t write_batch(const struct wish *wish, bool *out_full)
     for (uint32_t i = 0; i < count; i++)
         start(&batch[i]);
     steps_wait(batch, count);
-    for (uint32_t i = 0; i < count; i++)
-        if (batch[i].submitted && batch[i].result)
-            slot_give(&core.disk, batch[i].transfer.slot, step_bytes(&batch[i]));
     *out_full = tell_batch(batch, count, since_ns);
     return steps_commit(batch, count, settle);
 }

@@ -4,7 +4,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stddef.h>
 
 #include "base/pages.h"
 #include "ledger/limit.h"
@@ -172,16 +171,6 @@ static struct {
     struct pages_pool pool;
 } slab_records = {.lock = LOCK_INIT(LOCK_SLABS), .pool = PAGES_POOL(struct slab)};
 
-static struct slab *record_take(void)
-{
-    struct slab *slab;
-
-    lock_acquire(&slab_records.lock);
-    slab = pages_pool_take(&slab_records.pool);
-    lock_release(&slab_records.lock);
-    return slab;
-}
-
 static void record_give(struct slab *slab)
 {
     lock_acquire(&slab_records.lock);
@@ -191,9 +180,12 @@ static void record_give(struct slab *slab)
 
 static int slab_create(struct recycler *recycler, uint64_t bytes, uint64_t *out_item)
 {
-    struct slab *slab = record_take();
+    struct slab *slab;
     int error;
 
+    lock_acquire(&slab_records.lock);
+    slab = pages_pool_take(&slab_records.pool);
+    lock_release(&slab_records.lock);
     if (!slab)
         return -ENOMEM;
     error = recycler->device->host_create(recycler->device, bytes, core.mapped, &slab->memory);
