@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "base/lock.h"
+#include "cuda/bypass.h"
 #include "cuda/capture.h"
 
 enum {
@@ -257,7 +258,7 @@ int device_drain(struct device *self, uint32_t devices, uint64_t deadline_ns)
 {
     struct drain drain = {self, devices, deadline_ns};
 
-    if (capture_open())
+    if (capture_open() || bypass_look())
         return -EBUSY;
     CUstreamCaptureMode mode = quiet_begin();
     int error = contexts_each(drain_one, &drain);
