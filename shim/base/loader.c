@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/compiler.h"
 
@@ -43,6 +44,22 @@ const struct loader_libc *loader_libc(void)
 void *loader_symbol(void *handle, const char *name)
 {
     return loader_libc()->dlsym(handle, name);
+}
+
+bool loader_is_driver(const void *address)
+{
+    static const char *const prefix[] = {"libcuda.so", "libnvidia-"};
+    const char *slash, *name;
+    Dl_info info;
+
+    if (!address || !dladdr(address, &info) || !info.dli_fname)
+        return false;
+    slash = strrchr(info.dli_fname, '/');
+    name = slash ? slash + 1 : info.dli_fname;
+    for (unsigned i = 0; i < sizeof(prefix) / sizeof(*prefix); i++)
+        if (strncmp(name, prefix[i], strlen(prefix[i])) == 0)
+            return true;
+    return false;
 }
 
 bool loader_is_ours(const void *function)

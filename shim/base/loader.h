@@ -39,6 +39,9 @@ const struct loader_libc *loader_libc(void);
 /** libc's own dlsym, asked from here: RTLD_NEXT is what comes after this library. Fails in silence but for dlerror. */
 void *loader_symbol(void *handle, const char *name);
 
+/** True when the address lies in NVIDIA's driver, or in one of the libraries that it loads for itself. Never allocates. */
+bool loader_is_driver(const void *address);
+
 /** True when the function lies in this library. */
 bool loader_is_ours(const void *function);
 

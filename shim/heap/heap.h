@@ -117,6 +117,15 @@ static inline void heap_forsaken(struct heap_account *account)
     __atomic_store_n(&account->inside, 0, __ATOMIC_RELEASE);
 }
 
+/** Who called the exported function that this thread is in, when that has left the fast paths. */
+extern THREAD_LOCAL const void *heap_caller;
+
+/** In an exported function, before it asks for bytes. */
+static inline __attribute__((always_inline)) void heap_note_caller(void)
+{
+    heap_caller = __builtin_return_address(0);
+}
+
 /** heap_take where the account's own credit does not suffice. */
 bool heap_take_more(struct heap_account *account, uint64_t bytes);
 

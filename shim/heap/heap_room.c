@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "base/loader.h"
 #include "base/log.h"
 #include "base/private_fds.h"
 #include "engine/core.h"
@@ -19,10 +20,23 @@
 #define RACES_MOST 64
 #define WAITS_MOST 30
 
+THREAD_LOCAL const void *heap_caller;
+
+/* The driver allocates with locks of its own held, which whoever moves a block wants as well: it neither waits for that
+ * nor is refused, for what it asks is little and its end would be the program's. */
+static bool is_for_driver(void)
+{
+    return loader_is_driver(heap_caller);
+}
+
 bool heap_room_pass(uint64_t bytes)
 {
     static _Atomic uint32_t lines;
 
+    if (core_host_active() && is_for_driver()) {
+        core_host_force(HOST_HEAP, bytes);
+        return true;
+    }
     if (!core_host_active() || core.options->on_full != ON_FULL_ALLOW)
         return false;
     core_host_force(HOST_HEAP, bytes);
@@ -52,7 +66,8 @@ bool heap_room_make(uint64_t bytes, unsigned asked)
     made = host_block_demote(bytes);
     if (made >= bytes || (made && asked < TRIES_MOST))
         return true;
-    if (asked < TRIES_MOST && core_host_wait_room(bytes, core.options->wait_ms * WAITS_MOST))
+    if (asked < TRIES_MOST && !is_for_driver() &&
+        core_host_wait_room(bytes, core.options->wait_ms * WAITS_MOST))
         return true;
     /* Room may have come late, or between two tries in which blocks were faster. */
     return has_room(bytes);

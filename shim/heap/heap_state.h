@@ -72,7 +72,8 @@ int64_t heap_recall(struct heap_account *accounts);
  *  none could be made, or the caller is where nobody may wait. */
 bool heap_room_make(uint64_t bytes, unsigned asked);
 
-/** EBBTIDE_ON_FULL=allow: charge it though no room could be made, and say it. False: it is not to be allowed. */
+/** Charge it though no room could be made: what the driver asks for, and with EBBTIDE_ON_FULL=allow, which says it, all.
+ *  False: it is not to be allowed. */
 bool heap_room_pass(uint64_t bytes);
 
 #endif

@@ -25,6 +25,7 @@ static bool is_of_next(const void *memory)
 /* May an object of `bytes` usable bytes be allocated? These functions say no with NULL alone. */
 static bool admit(struct heap_account *account, size_t bytes)
 {
+    heap_caller = NULL; /* the driver calls none of them */
     return bytes && heap_take(account, bytes);
 }
 

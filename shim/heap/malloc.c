@@ -75,6 +75,7 @@ EXPORT void *calloc(size_t count, size_t bytes)
         memory = malloc_fast(all);
         return memory ? memset(memory, 0, all) : NULL;
     }
+    heap_note_caller();
     return calloc_large(all);
 }
 
@@ -117,6 +118,7 @@ EXPORT void *realloc(void *memory, size_t bytes)
     if (malloc_class_bytes(bytes) == old_bytes ||
         (bytes < old_bytes && malloc_has_grown(memory, old_bytes, bytes)))
         return memory;
+    heap_note_caller();
     /* A part of a host block that is away comes back for the copy, and goes with the old object. */
     if (malloc_may_hold_blocks(old_bytes))
         return malloc_move(memory, old_bytes, bytes);
@@ -179,6 +181,7 @@ EXPORT int posix_memalign(void **out, size_t alignment, size_t bytes)
 
     if (alignment % sizeof(void *) || !alignment || alignment & (alignment - 1))
         return EINVAL;
+    heap_note_caller();
     memory = aligned(alignment, bytes);
     errno = error_before;
     if (!memory)

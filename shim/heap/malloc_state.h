@@ -133,9 +133,16 @@ static inline size_t malloc_size_fast(const void *memory)
     return malloc_size(memory);
 }
 
-static inline void *malloc_fast(size_t bytes)
+/* Within the exported function, whose caller it notes. */
+static inline void *malloc_rest_here(size_t bytes)
 {
-    return imalloc_fastpath(bytes, &malloc_rest);
+    heap_note_caller();
+    return malloc_rest(bytes);
+}
+
+static inline __attribute__((always_inline)) void *malloc_fast(size_t bytes)
+{
+    return imalloc_fastpath(bytes, &malloc_rest_here);
 }
 
 static inline void free_fast(void *memory)

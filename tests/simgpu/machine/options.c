@@ -111,6 +111,7 @@ void options_read(void)
     options.hide_tensors = number_or("SIMGPU_HIDE_TENSORS", 0, 1, 0) > 0;
     options.stuck = number_or("SIMGPU_STUCK", 0, 1, 0) > 0;
     options.cancel = number_or("SIMGPU_CANCEL", 0, 1, 0) > 0;
+    read_size("SIMGPU_SCRATCH", &options.scratch_bytes);
     options.fail = text("SIMGPU_FAIL");
     options.ptx = text("SIMGPU_PTX");
     options.report = text("SIMGPU_REPORT");

@@ -39,6 +39,7 @@ struct options {
     int driver_version;      /* SIMGPU_DRIVER_VERSION: 13000 is 13.0 */
     bool hide_tensors;       /* SIMGPU_HIDE_TENSORS: the address is not readable in a tensor map */
     bool stuck;              /* SIMGPU_STUCK: asynchronous work never completes */
+    size_t scratch_bytes;    /* SIMGPU_SCRATCH: of the heap, that a new stream takes for a moment */
     bool cancel;             /* SIMGPU_CANCEL: every entry is a point at which a thread can be cancelled */
     const char *fail;        /* SIMGPU_FAIL, or NULL */
     const char *ptx;         /* SIMGPU_PTX, or NULL */

@@ -6,10 +6,22 @@
 #include "stream/stream.h"
 #include "stream/submit.h"
 
+#include <stdlib.h>
+
 enum {
     PRIORITY_LEAST = 0,
     PRIORITY_GREATEST = -5
 };
+
+/* A driver allocates while it holds its locks. Not optimised away, since the pointer is volatile. */
+static CUresult use_scratch(void)
+{
+    void *volatile scratch = options.scratch_bytes ? malloc(options.scratch_bytes) : NULL;
+    CUresult result = options.scratch_bytes && !scratch ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_SUCCESS;
+
+    free(scratch);
+    return result;
+}
 
 static CUresult create(CUstream *created, unsigned flags, int priority)
 {
@@ -23,7 +35,9 @@ static CUresult create(CUstream *created, unsigned flags, int priority)
     if (priority < PRIORITY_GREATEST)
         priority = PRIORITY_GREATEST;
     sim_lock();
-    result = stream_create(context_current(), flags, priority, &stream);
+    result = use_scratch();
+    if (result == CUDA_SUCCESS)
+        result = stream_create(context_current(), flags, priority, &stream);
     if (result == CUDA_SUCCESS)
         *created = (CUstream)stream;
     return sim_leave(result);

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Preloaded on a simulated driver that takes 32 MiB of the heap for a new stream while it holds its lock, with a device
+ * budget of 16 MiB and a host budget of 48 MiB, which blocks fill that can go on to the disk.
+ */
+#include "../world.h"
+
+enum {
+    BLOCKS = 12
+};
+#define BLOCK_BYTES   (4 * MIB)
+#define BLOCK_COUNT   (BLOCK_BYTES / sizeof(float))
+#define SCRATCH_BYTES (32 * MIB)
+
+static void make(CUdeviceptr *block)
+{
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        OK(cuMemAlloc(&block[i], BLOCK_BYTES));
+        OK(cuMemsetD32(block[i], bits_of((float)i), BLOCK_COUNT));
+    }
+    OK(cuCtxSynchronize());
+}
+
+static void check_and_free(const CUdeviceptr *block)
+{
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        cr_expect(all_are(block[i], BLOCK_COUNT, (float)i), "block %u", i);
+        OK(cuMemFree(block[i]));
+    }
+}
+
+Test(driver_heap, driver_waits_for_nobody_who_waits_for_the_driver)
+{
+    struct world world = world_make();
+    CUdeviceptr block[BLOCKS];
+    CUstream stream;
+
+    make(block);
+    OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    OK(cuStreamDestroy(stream));
+    check_and_free(block);
+    world_end(&world);
+}
+
+Test(driver_heap, program_still_waits_for_room)
+{
+    struct world world = world_make();
+    CUdeviceptr block[BLOCKS];
+
+    make(block);
+    void *volatile memory = malloc(SCRATCH_BYTES);
+
+    cr_expect(memory, "blocks go to disk for it");
+    free(memory);
+    memory = malloc(64 * MIB);
+    cr_expect_null(memory, "more than the budget");
+    free(memory);
+    check_and_free(block);
+    world_end(&world);
+}
