@@ -52,8 +52,8 @@ static int owner_of(const void *ptr)
     return ptr ? core_owns(address_of(ptr)) : -EINVAL;
 }
 
-/* One answer for a block of the device, another for other memory: host blocks answer in the same words, but for what they
- * cannot do at all. */
+/* One answer for a block of the device, another for other memory: host blocks answer in the same words, but for
+ * what they cannot do at all. */
 #define BY_OWNER(ptr, device, host)                                                                          \
     ({                                                                                                       \
         int on_device = owner_of(ptr);                                                                       \

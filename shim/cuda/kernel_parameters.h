@@ -20,8 +20,8 @@ void kernel_parameters_use(struct use *use, CUfunction function, void **kernel_p
 /** The same of each launch of a list. */
 void kernel_parameters_use_list(struct use *use, const CUDA_LAUNCH_PARAMS *list, unsigned count);
 
-/** Functions of a module or library are about to go, or (NULL) those of a context: their handles may come back with another
- *  layout. */
+/** Functions of a module or library are about to go, or (NULL) those of a context: their handles may come back
+ *  with another layout. */
 void kernel_parameters_forget(const void *module_or_library, bool is_library);
 
 #endif

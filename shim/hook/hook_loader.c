@@ -68,8 +68,8 @@ void *hooks_replace(void *function)
     return row ? row->hook : function;
 }
 
-/* The driver is asked first, and the pointer that it returned decides: name, version and flags together choose an ABI, and
- * only the driver knows which. */
+/* The driver is asked first, and the pointer that it returned decides: name, version and flags together choose an
+ * ABI, and only the driver knows which. */
 void hook_loader_replace(const char *symbol, void **function)
 {
     if (!function || !*function || options_of_process()->disable)

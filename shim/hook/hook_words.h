@@ -2,9 +2,9 @@
 /*
  * hook_words.h - the words of the hook table: bodies that surround the real call with something of ours.
  *
- * Shape    a word in capitals makes the call where it says `call`, at most once, and yields what the program gets; one in
- *          small letters is a function of the call's result. In a row `next` is the real function, and `is_per_thread` says
- *          that stream 0 is the thread's own.
+ * Shape    a word in capitals makes the call where it says `call`, at most once, and yields what the program
+ *          gets; one in small letters is a function of the call's result. In a row `next` is the real function,
+ *          and `is_per_thread` says that stream 0 is the thread's own.
  * Threads  any.
  */
 #ifndef EBB_HOOK_WORDS_H
@@ -74,8 +74,8 @@ static inline CUresult hook_used(struct use *use, CUresult result)
         error = use_begin(&use);                                                                             \
         error ? hooks_result(error) : hook_used(&use, call);                                                 \
     })
-/** A kernel's launch. One that a capture records touches no memory: the graph is read when it is instantiated. `passes`: the
- *  driver is to refuse it. */
+/** A kernel's launch. One that a capture records touches no memory: the graph is read when it is instantiated.
+ *  `passes`: the driver is to refuse it. */
 #define LAUNCH(call, passes, on, function, parameters, extra)                                                \
     ((passes) || UNLIKELY(capture_records(on, is_per_thread))                                                \
          ? call                                                                                              \
@@ -185,8 +185,8 @@ CUresult hook_array_made(CUresult result, const struct array *array, const void 
 
 /* ---- objects that remember an address ------------------------------------------------------------------------- */
 
-/** The object hides the address: its block is pinned for good, since nothing tells when that was last used. The pin goes
- *  again when the driver refuses the object. */
+/** The object hides the address: its block is pinned for good, since nothing tells when that was last used. The
+ *  pin goes again when the driver refuses the object. */
 #define HIDES(call, address)                                                                                 \
     ({                                                                                                       \
         CUresult result = hook_texture_pin(address);                                                         \
