@@ -4,6 +4,8 @@
 
 #include <stdarg.h>
 
+#include <utlist.h>
+
 #include "base/log.h"
 #include "ledger/busy.h"
 
@@ -143,10 +145,14 @@ static void check_block(uint32_t first, struct core_sums *sums)
 
 static uint64_t idle_items(const struct recycler *recycler)
 {
-    uint64_t bytes = 0;
+    const struct recycler_idle *idle;
+    uint64_t bytes = 0, count;
 
-    for (unsigned class = 1; class <= RECYCLER_CLASSES; class ++)
-        bytes += recycler->idle_count[class] * class * GRANULE_BYTES;
+    for (unsigned class = 1; class <= RECYCLER_CLASSES; class ++) {
+        LL_COUNT(recycler->idle[class], idle, count);
+        bytes += count * class * GRANULE_BYTES;
+    }
+    expect_equal("idle items of recycler", recycler->ordinal, recycler->idle_bytes, bytes);
     return bytes;
 }
 

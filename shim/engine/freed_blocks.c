@@ -109,14 +109,7 @@ bool idle_trim(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes)
 /* A pool takes apart what was freed before it grows. */
 static void recycle_first(unsigned ordinal, uint64_t bytes)
 {
-    bool has_none;
-
-    if (core.options->allocator != ALLOCATOR_POOL)
-        return;
-    lock_acquire(&core.lock);
-    has_none = !recycler_has(&core.devices[ordinal].handles, bytes);
-    lock_release(&core.lock);
-    if (has_none)
+    if (core.options->allocator == ALLOCATOR_POOL && !recycler_count(&core.devices[ordinal].handles, bytes))
         idle_drop(ordinal, bytes);
 }
 

@@ -14,6 +14,7 @@
 #include "engine/mover.h"
 #include "engine/restore.h"
 #include "engine/spill.h"
+#include "ledger/busy.h"
 #include "ledger/headroom.h"
 #include "ledger/limit.h"
 #include "ledger/shrink.h"
@@ -21,6 +22,12 @@
 
 /* A move of the timer's is small, so that a launch that needs the role does not wait long. */
 #define TICK_BYTES ((uint64_t)64 << 20)
+
+/* Host memory that is made ahead of evictions at most, and how long the timer is at it before it looks at all else. Where
+ * there was none it asks again after a while. */
+#define AHEAD_BYTES    ((uint64_t)4 << 30)
+#define AHEAD_NS       UINT64_C(200000000)
+#define AHEAD_RETRY_NS UINT64_C(10000000000)
 
 /* Some task waited for memory in a tenth of the time: then the host tier shrinks, mark or not. */
 #define STALLED_PPM 100000
@@ -31,7 +38,8 @@ static struct {
     pthread_t thread;
     _Atomic bool running, parked;
     bool starting, stop, ended, told[DEVICE_MAX];
-    uint64_t look_ns; /* when the machine is asked again; the tick's own, as all below */
+    uint64_t look_ns;  /* when the machine is asked again; the tick's own, as all below */
+    uint64_t ahead_ns; /* when host memory may be made ahead again */
     uint64_t device_excess_bytes[DEVICE_MAX],
         host_excess_bytes;           /* what it said, less what was done about it */
     uint64_t used_bytes[DEVICE_MAX]; /* of each budget when the last tick ended */
@@ -220,6 +228,77 @@ static void tick_device(unsigned ordinal, uint64_t newest)
     monitor.used_bytes[ordinal] = used_of(ordinal);
 }
 
+/* ---- host memory ahead ------------------------------------------------------------------------------------ */
+
+/* Bytes that should wait for evictions from a device; 0: that many do, or use does not near the budget yet. */
+static uint64_t wanted_ahead(unsigned ordinal)
+{
+    const struct budget *budget = &core.devices[ordinal].budget;
+    uint64_t wanted_bytes = AHEAD_BYTES, used_bytes, limit_bytes, host_bytes, idle_bytes;
+
+    lock_acquire(&core.lock);
+    used_bytes = budget->used_bytes;
+    limit_bytes = budget->limit_bytes;
+    host_bytes = core.host_budget.limit_bytes;
+    idle_bytes = core.slabs.idle_bytes;
+    lock_release(&core.lock);
+    if (limit_bytes == BUDGET_NO_LIMIT || used_bytes <= share(limit_bytes, core.options->low_ppm))
+        return 0;
+    if (wanted_bytes > limit_bytes / 2)
+        wanted_bytes = limit_bytes / 2;
+    if (wanted_bytes > host_bytes / 4)
+        wanted_bytes = host_bytes / 4;
+    return wanted_bytes > idle_bytes ? wanted_bytes : 0;
+}
+
+/* What may leave a device, by the size of its chunks in granules. */
+static void count_movable(unsigned ordinal, uint32_t *counts)
+{
+    lock_acquire(&core.lock);
+    blocks_each(first, &core.blocks) {
+        if (core.blocks.block[first].ordinal != ordinal || !movable_could_evict(first, true))
+            continue;
+        chunks_each(g, &core.blocks, first)
+            counts[core.blocks.chunk[g].granules] += core.blocks.chunk[g].state == CHUNK_RESIDENT;
+    }
+    lock_release(&core.lock);
+}
+
+/* For room: allocations of the program's. */
+static bool anybody_waits(void)
+{
+    return atomic_load(&core.room_waits_begun) != atomic_load(&core.room_waits_served);
+}
+
+static bool may_go_on(uint64_t until_ns)
+{
+    return core_now() < until_ns && !anybody_waits() && !atomic_load(&core.captures) &&
+           !atomic_load(&core.leaving);
+}
+
+/* To pin host memory takes longer than to fill it, and whoever evicts would wait for that. */
+static void make_ahead(unsigned ordinal)
+{
+    uint64_t now_ns = core_now(), until_ns = now_ns + AHEAD_NS, left_bytes = wanted_ahead(ordinal);
+    uint32_t counts[RECYCLER_CLASSES + 1] = {0};
+    int error = 0;
+
+    if (!left_bytes || core_places() || now_ns < monitor.ahead_ns)
+        return;
+    count_movable(ordinal, counts);
+    for (unsigned class = RECYCLER_CLASSES; class && !error; class --) {
+        uint64_t bytes = class * GRANULE_BYTES, most = left_bytes / bytes;
+        uint32_t count = counts[class] < most ? counts[class] : (uint32_t)most;
+
+        left_bytes -= count * bytes;
+        for (uint32_t has = recycler_count(&core.slabs, bytes); has < count && !error && may_go_on(until_ns);
+             has++)
+            error = recycler_add(&core.slabs, bytes);
+    }
+    if (error < 0)
+        monitor.ahead_ns = now_ns + AHEAD_RETRY_NS;
+}
+
 static void tick_host(uint64_t newest)
 {
     uint64_t left = over(&core.host_budget);
@@ -257,8 +336,11 @@ void monitor_tick(void)
     }
     for (unsigned ordinal = 0; ordinal < core.device->count; ordinal++) {
         limit_refresh(ordinal);
-        if (any_cold && core.devices[ordinal].ready && !atomic_load(&core.captures))
+        if (!core.devices[ordinal].ready || atomic_load(&core.captures))
+            continue;
+        if (any_cold)
             tick_device(ordinal, newest);
+        make_ahead(ordinal);
     }
     if (any_cold)
         tick_host(newest);
@@ -303,11 +385,6 @@ bool core_host_wait_room(uint64_t bytes, uint64_t wait_ms)
 {
     return core_active() && !mover_mine && !gate_inside() &&
            wait_for(bytes, wait_ms, &core.host_wanted_bytes);
-}
-
-static bool anybody_waits(void)
-{
-    return atomic_load(&core.room_waits_begun) != atomic_load(&core.room_waits_served);
 }
 
 /* Idle slabs first, then blocks to disk. */

@@ -159,6 +159,41 @@ static uint32_t plan_evict(const struct pause_plan *plan, bool proven)
     return count;
 }
 
+/* Chunks by their size in granules that would leave and be saved, by the plan. */
+static void count_saved(const struct pause_plan *plan, uint32_t *counts)
+{
+    struct question question = {plan, true};
+    const uint32_t *list;
+    uint64_t bytes = 0;
+    uint32_t blocks;
+
+    lock_acquire(&core.lock);
+    blocks = pick_blocks(plan->evict_bytes, plan->newest, resident_bytes, &question, &list);
+    for (uint32_t i = 0; i < blocks; i++)
+        chunks_each(g, &core.blocks, list[i]) {
+            const struct chunk *chunk = &core.blocks.chunk[g];
+
+            if (chunk->state != CHUNK_RESIDENT || bytes >= plan->evict_bytes)
+                continue;
+            bytes += chunk_bytes(chunk);
+            counts[chunk->granules] += !block_reloadable(&core.blocks, list[i]) && !chunk->copied;
+        }
+    lock_release(&core.lock);
+}
+
+/* Host memory for what will leave, made while the program runs: to pin it takes longer than to fill it. It is no harm if
+ * it cannot be had, or if others leave in the end. */
+static void make_slabs(const struct pause_plan *plan)
+{
+    uint32_t counts[RECYCLER_CLASSES + 1] = {0};
+
+    if (!plan->evict_bytes || core_places() || core_capturing())
+        return;
+    count_saved(plan, counts);
+    for (unsigned class = RECYCLER_CLASSES; class; class --)
+        recycler_fill(&core.slabs, class * GRANULE_BYTES, counts[class]);
+}
+
 static void save(struct step *step)
 {
     if (step->clean)
@@ -395,9 +430,11 @@ bool pause_would_scan(void)
 struct pause_result pause_run(const struct pause_plan *plan)
 {
     struct pause_plan left = *plan;
-    struct pause_result result = {.error = drain_close(wants_rest(plan), plan->waiter)};
+    struct pause_result result = {0};
     bool is_scanned, is_proven;
 
+    make_slabs(plan);
+    result.error = drain_close(wants_rest(plan), plan->waiter);
     if (result.error < 0)
         return result;
     is_scanned = (plan->evict_bytes && pause_would_scan()) || (plan->unmap_bytes && pause_could_scan());

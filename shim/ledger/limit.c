@@ -54,6 +54,19 @@ static void fill_pool(unsigned ordinal, uint64_t bytes)
                  ordinal, (unsigned long long)filled >> 20, (unsigned long long)bytes >> 20);
 }
 
+/* Under the lock: how much waits to be used again. A pool keeps all that it ever had; else half of the device waits for
+ * what has left it, and the driver has the rest. */
+static void limit_idle(struct device_state *device)
+{
+    uint64_t limit_bytes = device->configured_bytes;
+
+    if (core_places())
+        return;
+    if (limit_bytes > device->total_bytes)
+        limit_bytes = device->total_bytes;
+    device->handles.most_bytes = has_pool() ? device->pool_bytes : limit_bytes / 2;
+}
+
 void limit_ready(unsigned ordinal)
 {
     struct device_state *device = &core.devices[ordinal];
@@ -74,6 +87,7 @@ void limit_ready(unsigned ordinal)
         device->pool_bytes = pool;
         device->total_bytes = total_bytes;
         device->budget.limit_bytes = limit;
+        limit_idle(device);
         device->ready = is_first = total_bytes != 0;
     }
     lock_release(&core.lock);
@@ -128,6 +142,7 @@ int limit_set_device(unsigned ordinal, uint64_t bytes)
     lock_acquire(&core.lock);
     device->configured_bytes = bytes;
     device->budget.limit_bytes = bytes;
+    limit_idle(device);
     lock_release(&core.lock);
     return 0;
 }

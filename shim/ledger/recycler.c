@@ -9,16 +9,43 @@
 #include "ledger/limit.h"
 #include "ledger/state.h"
 
+#include <utlist.h>
+
 static unsigned class_of(uint64_t bytes)
 {
     assert(bytes && bytes % GRANULE_BYTES == 0 && bytes / GRANULE_BYTES <= RECYCLER_CLASSES);
     return (unsigned)(bytes / GRANULE_BYTES);
 }
 
-/* May one more item of a size wait? */
-static bool has_place(const struct recycler *recycler, unsigned class)
+/* May so much more wait? */
+static bool has_place(const struct recycler *recycler, uint64_t bytes)
 {
-    return !recycler->keeps_none && recycler->idle_count[class] < RECYCLER_DEPTH;
+    return recycler->idle_bytes + bytes <= recycler->most_bytes;
+}
+
+/* Under the lock: an item waits. False: enough do, or there is no memory to know it by. */
+static bool push(struct recycler *recycler, uint64_t bytes, uint64_t item)
+{
+    struct recycler_idle *idle = has_place(recycler, bytes) ? pages_pool_take(&recycler->records) : NULL;
+
+    if (!idle)
+        return false;
+    idle->item = item;
+    LL_PREPEND(recycler->idle[class_of(bytes)], idle);
+    recycler->idle_bytes += bytes;
+    return true;
+}
+
+/* Under the lock: one of a size that has any. */
+static uint64_t pop(struct recycler *recycler, unsigned class)
+{
+    struct recycler_idle *idle = recycler->idle[class];
+    uint64_t item = idle->item;
+
+    LL_DELETE(recycler->idle[class], idle);
+    pages_pool_give(&recycler->records, idle);
+    recycler->idle_bytes -= class * GRANULE_BYTES;
+    return item;
 }
 
 /* Take an idle item, or charge for a new one. 1: idle taken; 0: charged. */
@@ -30,8 +57,8 @@ static int reserve(struct recycler *recycler, uint64_t bytes, uint64_t drawn_byt
     int error = 1;
 
     lock_acquire(recycler->lock);
-    if (recycler->idle_count[class] && budget_may_use(budget, bytes - drawn_bytes, keep_free_bytes)) {
-        *out_item = recycler->idle[class][--recycler->idle_count[class]];
+    if (recycler->idle[class] && budget_may_use(budget, bytes - drawn_bytes, keep_free_bytes)) {
+        *out_item = pop(recycler, class);
         budget_credit(budget, recycler->drawn_class, drawn_bytes);
         budget_from_idle(budget, recycler->class, bytes);
     } else {
@@ -70,9 +97,15 @@ int recycler_take(struct recycler *recycler, uint64_t bytes, uint64_t keep_free_
     return recycler_take_drawn(recycler, bytes, 0, keep_free_bytes, out_item);
 }
 
-bool recycler_has(const struct recycler *recycler, uint64_t bytes)
+uint32_t recycler_count(const struct recycler *recycler, uint64_t bytes)
 {
-    return recycler->idle_count[class_of(bytes)] != 0;
+    const struct recycler_idle *idle;
+    uint32_t count;
+
+    lock_acquire(recycler->lock);
+    LL_COUNT(recycler->idle[class_of(bytes)], idle, count);
+    lock_release(recycler->lock);
+    return count;
 }
 
 int recycler_add(struct recycler *recycler, uint64_t bytes)
@@ -81,8 +114,7 @@ int recycler_add(struct recycler *recycler, uint64_t bytes)
     int error;
 
     lock_acquire(recycler->lock);
-    error = has_place(recycler, class_of(bytes)) ? budget_charge(recycler->budget, recycler->class, bytes, 0)
-                                                 : -ENOSPC;
+    error = has_place(recycler, bytes) ? budget_charge(recycler->budget, recycler->class, bytes, 0) : -ENOSPC;
     lock_release(recycler->lock);
     if (error)
         return -ENOSPC;
@@ -97,17 +129,23 @@ int recycler_add(struct recycler *recycler, uint64_t bytes)
     return error;
 }
 
+int recycler_fill(struct recycler *recycler, uint64_t bytes, uint32_t count)
+{
+    int error = 0;
+
+    for (uint32_t has = recycler_count(recycler, bytes); has < count && !error; has++)
+        error = recycler_add(recycler, bytes);
+    return error;
+}
+
 void recycler_return(struct recycler *recycler, uint64_t bytes, uint64_t item)
 {
-    unsigned class = class_of(bytes);
     bool kept;
 
     lock_acquire(recycler->lock);
-    kept = has_place(recycler, class);
-    if (kept) {
-        recycler->idle[class][recycler->idle_count[class]++] = item;
+    kept = push(recycler, bytes, item);
+    if (kept)
         budget_to_idle(recycler->budget, recycler->class, bytes);
-    }
     lock_release(recycler->lock);
     if (!kept)
         recycler_discard(recycler, bytes, item);
@@ -128,8 +166,8 @@ static unsigned pop_largest(struct recycler *recycler, uint64_t *out_item)
 
     lock_acquire(recycler->lock);
     for (unsigned class = RECYCLER_CLASSES; class && !found; class --)
-        if (recycler->idle_count[class]) {
-            *out_item = recycler->idle[class][--recycler->idle_count[class]];
+        if (recycler->idle[class]) {
+            *out_item = pop(recycler, class);
             found = class;
         }
     lock_release(recycler->lock);
@@ -208,6 +246,8 @@ static void slab_destroy(struct recycler *recycler, uint64_t bytes, uint64_t ite
 
 void slabs_init(void)
 {
+    uint64_t most_bytes = core_places() ? 0 : UINT64_MAX;
+
     for (unsigned i = 0; i < core.device->count; i++) {
         struct device_state *device = &core.devices[i];
 
@@ -220,12 +260,14 @@ void slabs_init(void)
             .device = core.device,
             .create = handle_create,
             .destroy = handle_destroy,
-            .keeps_none = core_places(),
+            .most_bytes = most_bytes,
+            .records = PAGES_POOL(struct recycler_idle),
             .drawn_class = CLASS_RESERVED,
         };
     }
     core.slabs.device = core.device;
-    core.slabs.keeps_none = core_places();
+    core.slabs.most_bytes = most_bytes;
+    core.slabs.records = (struct pages_pool)PAGES_POOL(struct recycler_idle);
     core.slabs.create = slab_create;
     core.slabs.destroy = slab_destroy;
 }

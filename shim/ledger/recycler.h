@@ -16,12 +16,17 @@
 #include <stdint.h>
 
 #include "base/lock.h"
+#include "base/pages.h"
 #include "policy/budget.h"
 #include "tier/device.h"
 
 enum {
-    RECYCLER_CLASSES = 32, /**< sizes of 1 to 32 granules: the largest chunk is 64 MiB */
-    RECYCLER_DEPTH = 256   /**< idle items kept of a size */
+    RECYCLER_CLASSES = 32 /**< sizes of 1 to 32 granules: the largest chunk is 64 MiB */
+};
+
+struct recycler_idle {
+    uint64_t item;
+    struct recycler_idle *next;
 };
 
 struct recycler {
@@ -33,9 +38,10 @@ struct recycler {
     int (*create)(struct recycler *self, uint64_t bytes, uint64_t *out_item);
     void (*destroy)(struct recycler *self, uint64_t bytes, uint64_t item);
     unsigned drawn_class; /**< of the budget: what recycler_take_drawn draws on */
-    bool keeps_none;      /**< what comes back is destroyed */
-    uint16_t idle_count[RECYCLER_CLASSES + 1];
-    uint64_t idle[RECYCLER_CLASSES + 1][RECYCLER_DEPTH];
+    uint64_t most_bytes;  /**< kept idle; 0: what comes back is destroyed */
+    uint64_t idle_bytes;
+    struct recycler_idle *idle[RECYCLER_CLASSES + 1]; /**< by size, the latest first */
+    struct pages_pool records;                        /**< of struct recycler_idle */
 };
 
 /**
@@ -51,14 +57,17 @@ int recycler_take(struct recycler *recycler, uint64_t bytes, uint64_t keep_free_
 int recycler_take_drawn(struct recycler *recycler, uint64_t bytes, uint64_t drawn_bytes,
                         uint64_t keep_free_bytes, uint64_t *out_item);
 
-/** Make an item ahead: idle from now on. 0; -ENOSPC the budget has no room for it, or enough of its size wait;
- *  -ENOMEM the maker has none. */
+/** Make an item ahead: idle from now on. 0; -ENOSPC the budget has no room for it, or enough wait; -ENOMEM the maker has
+ *  none. */
 int recycler_add(struct recycler *recycler, uint64_t bytes);
 
-/** Does an idle item of this size wait? The recycler's lock is held. */
-bool recycler_has(const struct recycler *recycler, uint64_t bytes);
+/** How many idle items of this size wait. */
+uint32_t recycler_count(const struct recycler *recycler, uint64_t bytes);
 
-/** Return an item: idle from now on, or destroyed when enough of its size wait. */
+/** Make items ahead until so many of this size wait. 0, or as recycler_add. */
+int recycler_fill(struct recycler *recycler, uint64_t bytes, uint32_t count);
+
+/** Return an item: idle from now on, or destroyed when enough wait. */
 void recycler_return(struct recycler *recycler, uint64_t bytes, uint64_t item);
 
 /** Destroy an item that must not be used again. */

@@ -123,8 +123,8 @@ static void audit_idle(struct audit *audit, unsigned ordinal)
             }
         }
     for (unsigned class = 1; class <= RECYCLER_CLASSES; class ++)
-        for (unsigned i = 0; i < device->handles.idle_count[class]; i++)
-            see(audit, device->handles.idle[class][i]);
+        for (const struct recycler_idle *idle = device->handles.idle[class]; idle; idle = idle->next)
+            see(audit, idle->item);
 }
 
 static void audit_device(struct audit *audit, unsigned ordinal)
@@ -150,8 +150,8 @@ static void audit_host(struct audit *audit)
     const struct budget *budget = &core.host_budget;
 
     for (unsigned class = 1; class <= RECYCLER_CLASSES; class ++)
-        for (unsigned i = 0; i < core.slabs.idle_count[class]; i++)
-            see(audit, core.slabs.idle[class][i]);
+        for (const struct recycler_idle *idle = core.slabs.idle[class]; idle; idle = idle->next)
+            see(audit, idle->item);
     expect(audit, budget->class_bytes[HOST_TIER] == audit->sums.slab_bytes,
            "host: %llu bytes charged, %llu in slabs", (unsigned long long)budget->class_bytes[HOST_TIER],
            (unsigned long long)audit->sums.slab_bytes);

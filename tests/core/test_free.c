@@ -140,7 +140,7 @@ Test(free, unpin_of_what_was_written_voids_its_copies_before_it_can_leave)
     cr_assert_gt(core.blocks.object[first_of(&block)].copies, 1);
     block.seed++;
     model_write(&block);
-    core.slabs.keeps_none = true; /* a slab that is given back is destroyed, which can be seen */
+    core.slabs.most_bytes = 0; /* a slab that is given back is destroyed, which can be seen */
     moment_meet(world.fake, FAKE_HOST_DESTROY, 1, send_it, &block);
     unpin(&block, EBB_DIRTY);
     moment_part();
