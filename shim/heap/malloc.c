@@ -153,7 +153,7 @@ static void *aligned(size_t alignment, size_t bytes)
     if (malloc_is_passed())
         return malloc_next.memalign(alignment, bytes);
     if (alignment <= 16)
-        return malloc_fast(bytes);
+        return malloc_fast_within(bytes);
     if (bytes > PTRDIFF_MAX || alignment > PTRDIFF_MAX)
         return NULL;
     account = malloc_begin();
@@ -201,6 +201,7 @@ EXPORT void *memalign(size_t alignment, size_t bytes)
     }
     while (power < alignment)
         power *= 2;
+    heap_note_caller();
     return aligned_or_errno(power, bytes);
 }
 
@@ -211,6 +212,7 @@ EXPORT void *aligned_alloc(size_t alignment, size_t bytes)
 
 EXPORT void *valloc(size_t bytes)
 {
+    heap_note_caller();
     return aligned_or_errno((size_t)sysconf(_SC_PAGESIZE), bytes);
 }
 
@@ -222,6 +224,7 @@ EXPORT void *pvalloc(size_t bytes)
         errno = ENOMEM;
         return NULL;
     }
+    heap_note_caller();
     return aligned_or_errno(page, rounded / page * page);
 }
 

@@ -17,7 +17,7 @@
 
 void *malloc_move(void *memory, size_t old_bytes, size_t bytes)
 {
-    void *moved = malloc_fast(bytes);
+    void *moved = malloc_fast_within(bytes);
 
     if (moved) {
         memcpy(moved, memory, old_bytes < bytes ? old_bytes : bytes);

@@ -13,14 +13,19 @@ enum {
     PRIORITY_GREATEST = -5
 };
 
-/* A driver allocates while it holds its locks. Not optimised away, since the pointer is volatile. */
+/* A driver allocates while it holds its locks, by one function or another. Not optimised away, since what is volatile
+ * must be there. */
 static CUresult use_scratch(void)
 {
-    void *volatile scratch = options.scratch_bytes ? malloc(options.scratch_bytes) : NULL;
-    CUresult result = options.scratch_bytes && !scratch ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_SUCCESS;
+    void *volatile scratch[] = {malloc(options.scratch_bytes / 4), calloc(1, options.scratch_bytes / 4),
+                                aligned_alloc(4096, options.scratch_bytes / 4), malloc(1)};
+    void *grown = realloc(scratch[3], options.scratch_bytes / 4 + 1);
+    bool is_there = scratch[0] && scratch[1] && scratch[2] && grown;
 
-    free(scratch);
-    return result;
+    for (unsigned i = 0; i < 3; i++)
+        free(scratch[i]);
+    free(grown ? grown : scratch[3]);
+    return is_there ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 
 static CUresult create(CUstream *created, unsigned flags, int priority)
@@ -35,7 +40,7 @@ static CUresult create(CUstream *created, unsigned flags, int priority)
     if (priority < PRIORITY_GREATEST)
         priority = PRIORITY_GREATEST;
     sim_lock();
-    result = use_scratch();
+    result = options.scratch_bytes ? use_scratch() : CUDA_SUCCESS;
     if (result == CUDA_SUCCESS)
         result = stream_create(context_current(), flags, priority, &stream);
     if (result == CUDA_SUCCESS)
