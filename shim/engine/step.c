@@ -70,14 +70,18 @@ uint64_t steps_commit(struct step *list, uint32_t count, bool (*settle)(struct s
 
     for (uint32_t i = 0; i < count; i++) {
         struct step *step = &list[i];
+        /* Asked before: once it is settled a chunk may be freed, and another one be in its place. */
+        struct recycler *handles = &core.devices[step_ordinal(step)].handles;
         uint64_t bytes = step_bytes(step);
 
         lock_acquire(&core.lock);
         moved_bytes += settle(step) ? bytes : 0;
         pthread_cond_broadcast(&core.changed);
         lock_release(&core.lock);
-        if (step->handle)
-            step_give(step, step->result != -EFAULT);
+        if (step->handle && step->result == -EFAULT)
+            recycler_discard(handles, bytes, step->handle);
+        else if (step->handle)
+            recycler_return(handles, bytes, step->handle);
         if (step->slab)
             recycler_return(&core.slabs, bytes, step->slab);
     }

@@ -91,7 +91,7 @@ void step_count_unproven(const struct step *step, int more);
 /** Take device memory for the chunk; errors as recycler_take. */
 int step_take(struct step *step, uint64_t keep_free_bytes);
 
-/** Give up its device memory; it is used again only if `is_good`. */
+/** Give up its device memory, before the step is committed; it is used again only if `is_good`. */
 void step_give(struct step *step, bool is_good);
 
 /** For steps_commit: by the result the chunk is back, on the device or, without a handle, in mapped host memory. */
