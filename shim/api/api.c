@@ -114,9 +114,8 @@ static int inner_reserve(size_t bytes, unsigned flags, unsigned timeout_ms, ebb_
     return error;
 }
 
-static int inner_prefetch(void *ptr, int tier, void *stream)
+static int inner_prefetch(void *ptr, int tier, IGNORED void *stream)
 {
-    (void)stream;
     return BY_OWNER(ptr, tier == EBB_TIER_DEVICE ? object_prefetch(address_of(ptr)) : -EINVAL,
                     tier == EBB_TIER_HOST ? host_object_prefetch(ptr) : -EINVAL);
 }

@@ -14,6 +14,9 @@
 #define NO_INLINE     __attribute__((noinline))
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 
+/** A parameter that the shape of a function asks for, and this one does not. */
+#define IGNORED __attribute__((unused))
+
 /** A variable of each thread that is reached without a call, which may allocate. */
 #define THREAD_LOCAL __thread __attribute__((tls_model("initial-exec")))
 

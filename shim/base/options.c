@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/compiler.h"
 #include "base/lock.h"
 #include "base/log.h"
 
@@ -227,11 +228,10 @@ enum load_state {
 static struct options options;
 static int load_state; /* enum load_state */
 
-static void complain(const struct options_complaint *complaint, void *arg)
+static void complain(const struct options_complaint *complaint, IGNORED void *arg)
 {
     char text[OPTIONS_TEXT_BYTES];
 
-    (void)arg;
     options_describe(complaint, text, sizeof(text));
     log_line(LOG_WARN, "%s; the default is used", text);
 }

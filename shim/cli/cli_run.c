@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ebbtide run: flags into the environment, the library into LD_PRELOAD, then the command. */
+#include "base/compiler.h"
 #include "cli/cli.h"
 
 #include <ctype.h>
@@ -33,11 +34,10 @@ static int help(void)
     return CLI_HELPED;
 }
 
-static void print_complaint(const struct options_complaint *complaint, void *arg)
+static void print_complaint(const struct options_complaint *complaint, IGNORED void *arg)
 {
     char text[OPTIONS_TEXT_BYTES];
 
-    (void)arg;
     options_describe(complaint, text, sizeof(text));
     cli_fail("%s", text);
 }

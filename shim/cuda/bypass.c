@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/compiler.h"
 #include "ledger/busy.h"
 
 static const struct client {
@@ -23,12 +24,11 @@ struct look {
     const char *why;
 };
 
-static int look_at(struct dl_phdr_info *info, size_t bytes, void *arg)
+static int look_at(struct dl_phdr_info *info, IGNORED size_t bytes, void *arg)
 {
     struct look *look = arg;
     const char *slash = strrchr(info->dlpi_name, '/'), *name = slash ? slash + 1 : info->dlpi_name;
 
-    (void)bytes;
     look->loaded = info->dlpi_adds;
     if (look->loaded == atomic_load_explicit(&seen, memory_order_relaxed))
         return 1;

@@ -5,12 +5,11 @@
 #include <errno.h>
 #include <time.h>
 
-int device_copy(struct device *self, unsigned ordinal, uint64_t to, uint64_t from, uint64_t bytes)
+int device_copy(IGNORED struct device *self, unsigned ordinal, uint64_t to, uint64_t from, uint64_t bytes)
 {
     struct entered entered;
     int error = context_enter(ordinal, &entered);
 
-    (void)self;
     if (error)
         return error == -ENOTSUP ? -EIO : error;
     bool is_in = device_map_in_arena(to) && !device_map_in_arena(from);
@@ -21,12 +20,11 @@ int device_copy(struct device *self, unsigned ordinal, uint64_t to, uint64_t fro
     return error;
 }
 
-int device_zero(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes)
+int device_zero(IGNORED struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes)
 {
     struct entered entered;
     int error = context_enter(ordinal, &entered);
 
-    (void)self;
     if (error)
         return error == -ENOTSUP ? -EIO : error;
     error = device_cuda_error(real.cuMemsetD8Async(address, 0, bytes, entered.stream[STREAM_IN]));
@@ -34,13 +32,12 @@ int device_zero(struct device *self, unsigned ordinal, uint64_t address, uint64_
     return error;
 }
 
-int device_order(struct device *self, unsigned ordinal, void *stream)
+int device_order(IGNORED struct device *self, unsigned ordinal, void *stream)
 {
     struct entered entered;
     CUevent copied;
     int error = -ENOTSUP;
 
-    (void)self;
     if (real.cuEventRecord && real.cuStreamWaitEvent)
         error = context_enter(ordinal, &entered);
     if (error)
@@ -68,12 +65,11 @@ static int stream_wait(CUstream stream)
     return error;
 }
 
-int device_copied(struct device *self, unsigned ordinal)
+int device_copied(IGNORED struct device *self, unsigned ordinal)
 {
     struct entered watched;
     int error = 0;
 
-    (void)self;
     if (!context_watch(ordinal, &watched))
         return -EIO;
     for (unsigned i = 0; i < STREAM_WAYS; i++) {

@@ -36,16 +36,15 @@ CUresult device_cuda_unmap(CUdeviceptr address, size_t bytes)
     return result == CUDA_SUCCESS ? result : real.cuMemUnmap(address, bytes);
 }
 
-uint64_t device_now_ns(struct device *self)
+uint64_t device_now_ns(IGNORED struct device *self)
 {
     struct timespec now;
 
-    (void)self;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-int device_cuda_memory(struct device *self, unsigned ordinal, uint64_t *out_free_bytes,
+int device_cuda_memory(IGNORED struct device *self, unsigned ordinal, uint64_t *out_free_bytes,
                        uint64_t *out_total_bytes)
 {
     struct entered entered;
@@ -54,7 +53,6 @@ int device_cuda_memory(struct device *self, unsigned ordinal, uint64_t *out_free
     CUresult result;
     int error = context_enter(ordinal, &entered);
 
-    (void)self;
     if (error == -ENOTSUP) {
         /* Before the program has made a context nothing of it is on the device. */
         result = real.cuDeviceTotalMem_v2(&total_bytes, contexts_device(ordinal));

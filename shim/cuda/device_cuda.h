@@ -19,6 +19,7 @@
 #ifndef EBB_DEVICE_CUDA_H
 #define EBB_DEVICE_CUDA_H
 
+#include "base/compiler.h"
 #include "cuda/contexts.h"
 #include "tier/device.h"
 

@@ -290,12 +290,11 @@ static int look_one(const struct context *context, void *arg)
     return look->found;
 }
 
-bool device_rested(struct device *self, unsigned ordinal)
+bool device_rested(IGNORED struct device *self, unsigned ordinal)
 {
     struct look look = {.ordinal = ordinal};
     struct unfinished wait;
 
-    (void)self;
     lock_acquire(&unfinished_lock);
     wait = unfinished[ordinal];
     lock_release(&unfinished_lock);

@@ -259,11 +259,10 @@ int device_host_create(struct device *self, uint64_t bytes, bool mappable, struc
     return 0;
 }
 
-void device_host_destroy(struct device *self, struct host_memory *memory)
+void device_host_destroy(IGNORED struct device *self, struct host_memory *memory)
 {
     CUstreamCaptureMode mode = quiet_begin();
 
-    (void)self;
     if (memory->handle) {
         device_cuda_unmap(memory->alias, memory->bytes);
         real.cuMemAddressFree(memory->alias, memory->bytes);

@@ -62,15 +62,12 @@ static int place_shifted(uint64_t bytes, uint64_t *out_address)
     return error;
 }
 
-static int device_place(struct device *self, unsigned ordinal, uint64_t context, uint64_t bytes,
-                        uint64_t *out_address)
+static int device_place(IGNORED struct device *self, IGNORED unsigned ordinal, IGNORED uint64_t context,
+                        uint64_t bytes, uint64_t *out_address)
 {
     CUdeviceptr start;
     int error = allocate(bytes, &start);
 
-    (void)self;
-    (void)ordinal;
-    (void)context;
     if (error)
         return error;
     if (start % GRANULE_BYTES) {
@@ -82,14 +79,13 @@ static int device_place(struct device *self, unsigned ordinal, uint64_t context,
 }
 
 /* With its context the memory is gone, and its address may be somebody else's. */
-static void device_unplace(struct device *self, uint64_t context, uint64_t address, uint64_t bytes)
+static void device_unplace(IGNORED struct device *self, uint64_t context, uint64_t address,
+                           IGNORED uint64_t bytes)
 {
     struct given given = {.start = address};
     struct entered entered;
     unsigned ordinal;
 
-    (void)self;
-    (void)bytes;
     table_take(&shifted, address, &given);
     if (!contexts_ordinal_of((CUcontext)(uintptr_t)context, &ordinal) || context_enter(ordinal, &entered))
         return;
@@ -97,34 +93,24 @@ static void device_unplace(struct device *self, uint64_t context, uint64_t addre
     context_leave(&entered);
 }
 
-static int device_release(struct device *self, uint64_t handle)
+static int device_release(IGNORED struct device *self, IGNORED uint64_t handle)
 {
-    (void)self;
-    (void)handle;
     return 0;
 }
 
-static int device_share(struct device *self, uint64_t handle, int *out_fd)
+static int device_share(IGNORED struct device *self, IGNORED uint64_t handle, IGNORED int *out_fd)
 {
-    (void)self;
-    (void)handle;
-    (void)out_fd;
     return -ENOTSUP;
 }
 
-static int device_host_token(struct device *self, uint64_t bytes, bool mappable, struct host_memory *out)
+static int device_host_token(IGNORED struct device *self, uint64_t bytes, IGNORED bool mappable,
+                             struct host_memory *out)
 {
-    (void)self;
-    (void)mappable;
     *out = (struct host_memory){.handle = HOST_HANDLE, .alias = HOST_ALIAS, .bytes = bytes};
     return 0;
 }
 
-static void device_host_untoken(struct device *self, struct host_memory *memory)
-{
-    (void)self;
-    (void)memory;
-}
+static void device_host_untoken(IGNORED struct device *self, IGNORED struct host_memory *memory) {}
 
 /* To the host, or to the device. */
 static int send(unsigned ordinal, uint64_t address, uint64_t bytes, bool leaves)
@@ -159,12 +145,11 @@ static int advise(uint64_t address, uint64_t bytes, CUmem_advise advice, CUdevic
     return device_cuda_error(QUIETLY(real.cuMemAdvise(address, bytes, advice, device)));
 }
 
-static int device_belong(struct device *self, uint64_t address, uint64_t bytes, uint64_t handle)
+static int device_belong(IGNORED struct device *self, uint64_t address, uint64_t bytes, uint64_t handle)
 {
     unsigned ordinal = (unsigned)handle - 1;
     int error;
 
-    (void)self;
     if (handle == HOST_HANDLE)
         return advise(address, bytes, CU_MEM_ADVISE_SET_PREFERRED_LOCATION, CU_DEVICE_CPU);
     error = advise(address, bytes, CU_MEM_ADVISE_SET_PREFERRED_LOCATION, contexts_device(ordinal));
@@ -173,30 +158,25 @@ static int device_belong(struct device *self, uint64_t address, uint64_t bytes, 
     return error ? error : send(ordinal, address, bytes, false);
 }
 
-static int device_stay(struct device *self, uint64_t address, uint64_t bytes)
+static int device_stay(IGNORED struct device *self, IGNORED uint64_t address, IGNORED uint64_t bytes)
 {
-    (void)self;
-    (void)address;
-    (void)bytes;
     return 0;
 }
 
-static int device_grant(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes)
+static int device_grant(struct device *self, IGNORED unsigned ordinal, uint64_t address, uint64_t bytes)
 {
-    (void)ordinal;
     return device_stay(self, address, bytes);
 }
 
-static int device_send(struct device *self, unsigned ordinal, uint64_t to, uint64_t from, uint64_t bytes)
+static int device_send(IGNORED struct device *self, unsigned ordinal, uint64_t to, uint64_t from,
+                       uint64_t bytes)
 {
-    (void)self;
     return to >= HOST_ALIAS ? send(ordinal, from, bytes, true) : send(ordinal, to, bytes, false);
 }
 
 /* Managed memory is everybody's. */
-static uint32_t device_reachers(struct device *self, unsigned ordinal)
+static uint32_t device_reachers(struct device *self, IGNORED unsigned ordinal)
 {
-    (void)ordinal;
     return (uint32_t)((UINT64_C(1) << self->count) - 1);
 }
 

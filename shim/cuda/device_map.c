@@ -30,11 +30,10 @@ int device_map_alias(uint64_t bytes, uint64_t *out_address)
     return error;
 }
 
-int device_map_reserve(struct device *self, uint64_t bytes, uint64_t *out_base)
+int device_map_reserve(IGNORED struct device *self, uint64_t bytes, uint64_t *out_base)
 {
     int error = device_map_alias(bytes, out_base);
 
-    (void)self;
     if (!error && bytes > arena_bytes) {
         arena_base = *out_base;
         arena_bytes = bytes;
@@ -47,9 +46,8 @@ bool device_map_in_arena(uint64_t address)
     return address - arena_base < arena_bytes;
 }
 
-void device_map_unreserve(struct device *self, uint64_t base, uint64_t bytes)
+void device_map_unreserve(IGNORED struct device *self, uint64_t base, uint64_t bytes)
 {
-    (void)self;
     QUIETLY(real.cuMemAddressFree(base, bytes));
     if (base == arena_base)
         arena_bytes = 0;
@@ -73,41 +71,36 @@ int device_map_create_as(unsigned ordinal, const struct device_kind *kind, uint6
     return error;
 }
 
-int device_map_create(struct device *self, unsigned ordinal, uint64_t bytes, uint64_t *out_handle)
+int device_map_create(IGNORED struct device *self, unsigned ordinal, uint64_t bytes, uint64_t *out_handle)
 {
     const struct device_kind kind = device_probe_kind(ordinal);
 
-    (void)self;
     return device_map_create_as(ordinal, &kind, bytes, out_handle);
 }
 
-int device_map_share(struct device *self, uint64_t handle, int *out_fd)
+int device_map_share(IGNORED struct device *self, uint64_t handle, int *out_fd)
 {
-    (void)self;
     if (!real.cuMemExportToShareableHandle)
         return -ENOTSUP;
     return device_cuda_error(QUIETLY(
         real.cuMemExportToShareableHandle(out_fd, handle, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0)));
 }
 
-int device_map_release(struct device *self, uint64_t handle)
+int device_map_release(IGNORED struct device *self, uint64_t handle)
 {
-    (void)self;
     return device_cuda_error(QUIETLY(device_cuda_release(handle)));
 }
 
-int device_map_map(struct device *self, uint64_t address, uint64_t bytes, uint64_t handle)
+int device_map_map(IGNORED struct device *self, uint64_t address, uint64_t bytes, uint64_t handle)
 {
-    (void)self;
     return device_cuda_error(QUIETLY(real.cuMemMap(address, bytes, 0, handle, 0)));
 }
 
-int device_map_unmap(struct device *self, uint64_t address, uint64_t bytes)
+int device_map_unmap(IGNORED struct device *self, uint64_t address, uint64_t bytes)
 {
     struct grant grant;
     int error = device_cuda_error(QUIETLY(real.cuMemUnmap(address, bytes)));
 
-    (void)self;
     if (!error)
         table_take(&grants, address, &grant);
     return error;
@@ -118,9 +111,8 @@ static uint32_t reachers_of(unsigned ordinal)
     return atomic_load_explicit(&peers[ordinal], memory_order_acquire) | 1u << ordinal;
 }
 
-uint32_t device_map_reachers(struct device *self, unsigned ordinal)
+uint32_t device_map_reachers(IGNORED struct device *self, unsigned ordinal)
 {
-    (void)self;
     return reachers_of(ordinal);
 }
 
@@ -139,11 +131,10 @@ static CUresult set_access(unsigned ordinal, uint64_t address, uint64_t bytes)
     return real.cuMemSetAccess(address, bytes, access, count);
 }
 
-int device_map_grant(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes)
+int device_map_grant(IGNORED struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes)
 {
     struct grant grant = {bytes, ordinal};
 
-    (void)self;
     /* First into the table: a peer that is let in between the two finds the range or is in the mask. */
     int error = table_put(&grants, address, &grant);
 

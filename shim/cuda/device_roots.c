@@ -60,14 +60,13 @@ static bool reads_pageable(void)
     return false;
 }
 
-int device_roots(struct device *self, bool cpu_writable_only, root_visit_fn visit, void *arg,
+int device_roots(IGNORED struct device *self, bool cpu_writable_only, root_visit_fn visit, void *arg,
                  const char **out_why)
 {
     static const enum driver_kind kinds[] = {DRIVER_MEMORY, DRIVER_ASYNC, DRIVER_MAPPED, DRIVER_HOST};
     const struct walk walk = {cpu_writable_only, visit, arg};
     int error = 0;
 
-    (void)self;
     if (reads_pageable()) {
         *out_why = "the device reads pageable host memory";
         return -ENOTSUP;

@@ -32,7 +32,7 @@ static int load(CUfunction *out)
     return 0;
 }
 
-int device_scan(struct device *self, unsigned ordinal, const struct scan *scan)
+int device_scan(IGNORED struct device *self, unsigned ordinal, const struct scan *scan)
 {
     struct entered entered;
     uint64_t words = scan->bytes / 4, per_block = (uint64_t)BLOCK_THREADS * BYTES_PER_THREAD;
@@ -43,7 +43,6 @@ int device_scan(struct device *self, unsigned ordinal, const struct scan *scan)
     };
     int error = context_enter(ordinal, &entered);
 
-    (void)self;
     if (error)
         return error == -ENOTSUP ? -EIO : error;
     if (!*entered.kernel)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <utlist.h>
 
+#include "base/compiler.h"
 #include "base/elf_image.h"
 #include "base/lock.h"
 #include "cuda/contexts.h"
@@ -36,12 +37,12 @@ struct loaded {
 static struct lock lock = LOCK_INIT(LOCK_MODULES);
 static struct loaded *list;
 
-static void keep_global(const char *name, uint64_t bytes, bool is_required, void *arg)
+/* The driver tells the size together with the address. */
+static void keep_global(const char *name, IGNORED uint64_t bytes, bool is_required, void *arg)
 {
     struct loaded *loaded = arg;
     struct global *global = malloc(sizeof(*global) + strlen(name) + 1);
 
-    (void)bytes; /* the driver tells the size together with the address */
     if (!global) {
         loaded->is_short = true;
         return;

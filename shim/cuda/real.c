@@ -101,11 +101,10 @@ struct sought {
     char path[4096];
 };
 
-static int is_sought(struct dl_phdr_info *info, size_t bytes, void *arg)
+static int is_sought(struct dl_phdr_info *info, IGNORED size_t bytes, void *arg)
 {
     struct sought *sought = arg;
 
-    (void)bytes;
     if (!info->dlpi_name || library_of(info->dlpi_name) != (int)sought->library ||
         strlen(info->dlpi_name) >= sizeof(sought->path))
         return 0;
@@ -260,11 +259,10 @@ struct walk {
     char path[4096];
 };
 
-static int take(struct dl_phdr_info *info, size_t bytes, void *arg)
+static int take(struct dl_phdr_info *info, IGNORED size_t bytes, void *arg)
 {
     struct walk *walk = arg;
 
-    (void)bytes;
     walk->added = info->dlpi_adds;
     if (walk->skipped++ < walk->wanted)
         return 0;

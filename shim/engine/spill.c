@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "base/compiler.h"
 #include "engine/pause.h"
 #include "engine/pick.h"
 #include "engine/restore.h"
@@ -177,11 +178,10 @@ static uint64_t write(struct wish wish)
     return gone;
 }
 
-static uint64_t slab_bytes(uint32_t first, void *arg)
+static uint64_t slab_bytes(uint32_t first, IGNORED void *arg)
 {
     uint64_t bytes = 0;
 
-    (void)arg;
     if (!block_alive(&core.blocks.block[first]) || !core.blocks.object[first].copies)
         return 0;
     chunks_each(g, &core.blocks, first) {

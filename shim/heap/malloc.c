@@ -283,11 +283,10 @@ EXPORT struct mallinfo mallinfo(void)
         .arena = narrow(wide.arena), .uordblks = narrow(wide.uordblks), .fordblks = narrow(wide.fordblks)};
 }
 
-EXPORT int malloc_trim(size_t pad)
+EXPORT int malloc_trim(IGNORED size_t pad)
 {
     struct heap_account *account;
 
-    (void)pad;
     if (malloc_passes)
         return 0;
     account = malloc_begin();

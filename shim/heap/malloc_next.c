@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* malloc_next.c - see malloc_state.h. */
+#include "base/compiler.h"
 #include "heap/malloc_state.h"
 
 #include <dlfcn.h>
@@ -92,15 +93,13 @@ static bool wants_operator(const ElfW(Sym) * symbols, const char *names, const u
 }
 
 /* 1: the object calls operators that are not its own. */
-static int is_user(struct dl_phdr_info *object, size_t bytes, void *arg)
+static int is_user(struct dl_phdr_info *object, IGNORED size_t bytes, IGNORED void *arg)
 {
     const ElfW(Dyn) *one = NULL;
     const ElfW(Sym) *symbols = NULL;
     const char *names = NULL;
     const uint32_t *hashes = NULL;
 
-    (void)bytes;
-    (void)arg;
     for (unsigned i = 0; i < object->dlpi_phnum; i++)
         if (object->dlpi_phdr[i].p_type == PT_DYNAMIC)
             one = (const void *)(object->dlpi_addr + object->dlpi_phdr[i].p_vaddr);

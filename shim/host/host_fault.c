@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* host_fault.c - accesses to what is not there: userfaultfd(2). See host_state.h. */
+#include "base/compiler.h"
 #include "host/host_state.h"
 
 #include <errno.h>
@@ -77,11 +78,10 @@ static int faults_open(void)
 }
 
 /* The servers have a duplicate where the program cannot close it: it lives as long as one of them does. */
-static void take_apart(void *unused)
+static void take_apart(IGNORED void *unused)
 {
     int file = private_fds_mine() ? private_fds_from_program(faults.outside) : -1;
 
-    (void)unused;
     if (file < 0)
         return;
     faults.apart = output_is(file, &faults.identity);

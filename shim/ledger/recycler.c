@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "base/compiler.h"
 #include "base/pages.h"
 #include "ledger/limit.h"
 #include "ledger/state.h"
@@ -196,9 +197,8 @@ static int handle_create(struct recycler *recycler, uint64_t bytes, uint64_t *ou
     return recycler->device->create(recycler->device, recycler->ordinal, bytes, out_item);
 }
 
-static void handle_destroy(struct recycler *recycler, uint64_t bytes, uint64_t item)
+static void handle_destroy(struct recycler *recycler, IGNORED uint64_t bytes, uint64_t item)
 {
-    (void)bytes;
     recycler->device->release(recycler->device, item);
     limit_freed(recycler->ordinal);
 }
@@ -235,11 +235,10 @@ static int slab_create(struct recycler *recycler, uint64_t bytes, uint64_t *out_
     return 0;
 }
 
-static void slab_destroy(struct recycler *recycler, uint64_t bytes, uint64_t item)
+static void slab_destroy(struct recycler *recycler, IGNORED uint64_t bytes, uint64_t item)
 {
     struct slab *slab = slab_of(item);
 
-    (void)bytes;
     recycler->device->host_destroy(recycler->device, &slab->memory);
     record_give(slab);
 }
