@@ -319,15 +319,12 @@ void disk_give(struct disk *disk, uint64_t slot, uint64_t bytes)
 
 void disk_figures(struct disk *disk, struct disk_figures *out)
 {
-    struct disk_figures figures = {0};
     lock_acquire(&disk->lock);
+    *out = (struct disk_figures){.used_bytes = disk->used_bytes, .peak_bytes = disk->peak_bytes};
     if (atomic_load_explicit(&disk->open, memory_order_acquire))
         for (unsigned i = 0; i < OPTIONS_DIRS; i++)
-            figures.budget_bytes += disk->dir[i].slots.count * GRANULE_BYTES;
-    figures.used_bytes = disk->used_bytes;
-    figures.peak_bytes = disk->peak_bytes;
+            out->budget_bytes += disk->dir[i].slots.count * GRANULE_BYTES;
     lock_release(&disk->lock);
-    *out = figures;
 }
 
 uint64_t disk_peak(struct disk *disk, bool restart, uint64_t at_least_bytes)
