@@ -36,7 +36,7 @@ static void put_back(uint64_t to, uint64_t from, uint64_t bytes)
         else
             poll(NULL, 0, RETRY_MS);
     if (error < 0)
-        host_stop(to, bytes, error);
+        host_piece_lost(to, bytes, error);
 }
 
 /* Page by page, which refuses those that a device or the kernel may still write to. Lock held. */

@@ -226,7 +226,7 @@ int host_fault_file(void)
         return faults.outside;
     /* The program has closed it, and may have something else there, of which nothing may be read. */
     if (host_block_away())
-        host_stop(0, host_blocks.away_bytes, -EBADF);
+        host_piece_lost(0, host_blocks.away_bytes, -EBADF);
     *faults.running = false;
     return -1;
 }

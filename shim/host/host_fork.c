@@ -211,7 +211,7 @@ void host_fork_child(void)
     int error = lent ? read_all_back() : 0;
 
     if (error)
-        host_stop(0, host_blocks.away_bytes, error);
+        host_piece_lost(0, host_blocks.away_bytes, error);
     if (told[0] >= 0) {
         (void)!write(told[1], "", 1);
         close(told[0]);

@@ -318,7 +318,7 @@ static void take_back(struct leaver *leaver, uint32_t pieces)
             lock_acquire(&host_blocks.lock);
         }
         if (error < 0)
-            host_stop(span.start, span.bytes, error);
+            host_piece_lost(span.start, span.bytes, error);
     }
 }
 

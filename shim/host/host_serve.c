@@ -133,7 +133,7 @@ struct broken {
 static void broken_add(struct broken *broken, uint64_t address, unsigned tries, int error)
 {
     if (error == -EILSEQ || (tries == TRIES && error != -ENOMEM))
-        host_stop(address, host_page_bytes(), error);
+        host_piece_lost(address, host_page_bytes(), error);
     for (unsigned i = 0; i < broken->count; i++)
         if (broken->fault[i].address == address)
             return;

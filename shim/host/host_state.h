@@ -276,10 +276,8 @@ int host_piece_read(const struct host_block *block, uint32_t unit, uint32_t piec
 /** Remember what leaves, under EBBTIDE_VERIFY. */
 void host_piece_remember(struct host_block *block, uint32_t unit, uint32_t piece, const void *bytes);
 
-/* ---- host_stop.c --------------------------------------------------------------------------------------- */
-
 /** Bytes of the program's are lost to it: end the process, with a line that says which and why. @error: -errno. */
-_Noreturn void host_stop(uint64_t first, uint64_t bytes, int error);
+_Noreturn void host_piece_lost(uint64_t first, uint64_t bytes, int error);
 
 /* ---- host_slot.c --------------------------------------------------------------------------------------- */
 
