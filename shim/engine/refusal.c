@@ -232,12 +232,6 @@ void refusal_device(unsigned ordinal, uint64_t bytes, const char *what)
              advice(bytes, any_blocks));
 }
 
-/* No machine could give it, and libc's own malloc would not either: the program asks to see what happens. */
-static bool is_absurd(uint64_t bytes)
-{
-    return bytes > machine_most_bytes();
-}
-
 /* Operations and buffers in host memory. Empty when the program has made none. */
 static void describe_shares(char *buf, size_t size)
 {
@@ -260,7 +254,8 @@ void core_host_refused(uint64_t bytes, const char *what)
                                                         [HOST_TIER] = "blocks"};
     char holds[128], shares[96];
     uint64_t keep_bytes = headroom_host_staging(), count;
-    bool absurd = is_absurd(bytes);
+    /* No machine could give it, and libc's own malloc would not either: the program asks to see what happens. */
+    bool absurd = bytes > machine_most_bytes();
     struct budget budget;
 
     lock_acquire(&core.lock);
