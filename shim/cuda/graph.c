@@ -52,7 +52,7 @@ static void add_granule(struct graph_uses *uses, uint32_t granule)
     if (make_room((void **)&uses->granule, uses->granule_count, &uses->granule_room, sizeof(*uses->granule)))
         uses->granule[uses->granule_count++] = granule;
     else
-        uses->all = true;
+        uses->all |= USE_MORE;
 }
 
 static void add_use(struct graph_uses *uses, const struct use *use)
@@ -234,7 +234,7 @@ int graph_add_graph(struct graph_uses *uses, CUgraph graph)
 
     if (!real.cuGraphGetNodes || !real.cuGraphNodeGetType ||
         real.cuGraphGetNodes(graph, NULL, &count) != CUDA_SUCCESS) {
-        uses->all = true;
+        uses->all = USE_MORE;
         return 0;
     }
     CUgraphNode *nodes = calloc(count ? count : 1, sizeof(*nodes));
@@ -242,13 +242,13 @@ int graph_add_graph(struct graph_uses *uses, CUgraph graph)
     if (!nodes)
         return -ENOMEM;
     if (count && real.cuGraphGetNodes(graph, nodes, &count) != CUDA_SUCCESS) {
-        uses->all = true;
+        uses->all = USE_MORE;
         count = 0;
     }
     for (size_t i = 0; !error && i < count; i++) {
         error = add_node(uses, nodes[i]);
         if (error == -EIO) {
-            uses->all = true;
+            uses->all = USE_MORE;
             error = 0;
         }
     }
@@ -376,7 +376,7 @@ CUresult graph_exec_destroy(__typeof__(cuGraphExecDestroy) *next, CUgraphExec gr
 void graph_exec_note(struct use *use, const struct graph_uses *uses)
 {
     if (!uses) {
-        use->all = true;
+        use->all = USE_MORE;
         return;
     }
     use->all = uses->all;

@@ -27,7 +27,7 @@ struct graph_uses {
     uint32_t pin_count, pin_room;
     struct graph_source *source;
     uint32_t source_count, source_room;
-    bool all;       /**< a node cannot be read */
+    uint8_t all;    /**< as of struct use: a node cannot be read */
     bool allocates; /**< it has memory of its own */
 };
 

@@ -271,7 +271,7 @@ void kernel_parameters_use(struct use *use, CUfunction function, void **kernel_p
         return;
     }
     if (!layout->is_known) {
-        use->all = true;
+        use->all |= USE_UNSEEN;
         return;
     }
     for (const struct run *run = layout->run, *end = run + layout->runs; run < end; run++)

@@ -147,10 +147,16 @@ enum {
     USE_INLINE = 64
 };
 
+/** Why a call uses blocks that are not listed; bits. */
+enum {
+    USE_MORE = 1,  /**< it names more than the list holds: every block comes back for it */
+    USE_UNSEEN = 2 /**< nobody knows what it names: what it reaches where it is stays there */
+};
+
 /** The blocks that one call to the driver uses. On the caller's stack. */
 struct use {
     uint32_t count;
-    bool all;         /**< what it uses is not known: every block */
+    uint8_t all;      /**< 0: what is listed; else every block, by USE_MORE and USE_UNSEEN */
     bool writes;      /**< it may write device memory: a launch, a graph, a copy or set into it */
     bool pinned;      /**< internal */
     bool nested;      /**< internal */
@@ -165,7 +171,7 @@ struct use {
 static inline void use_init(struct use *use, bool writes)
 {
     use->count = 0;
-    use->all = false;
+    use->all = 0;
     use->writes = writes;
     use->pinned = false;
     use->nested = false;
@@ -177,7 +183,7 @@ static inline void use_init(struct use *use, bool writes)
 }
 
 /** Note that the call may use the block that `word` points into, if there is one. Never fails: past USE_INLINE words
- *  it becomes `all`. */
+ *  it becomes USE_MORE. */
 static inline void use_word(struct use *use, uint64_t word)
 {
     if (!core_owns(word))
@@ -185,7 +191,7 @@ static inline void use_word(struct use *use, uint64_t word)
     if (use->count < USE_INLINE)
         use->granule[use->count++] = (uint32_t)((word - core_arena.base) / GRANULE_BYTES);
     else
-        use->all = true;
+        use->all |= USE_MORE;
 }
 
 /** use_word for every aligned 8-byte word of a parameter or a small host buffer. */

@@ -74,13 +74,22 @@ static uint32_t all_flags(void)
     return flags & OWNER_FLAGS;
 }
 
+/* What the call may use is mapped host memory at worst, and to bring all of it back for each such call would be to move
+ * everything all the time: then it finds it there, as any pointer does that nobody saw. */
+static bool reaches_mapped(const struct use *use)
+{
+    return use->all == USE_UNSEEN && core.mapped;
+}
+
 /* Blocks that only graphs and calls of unknown use have. */
 static NO_INLINE uint32_t touch_more(const struct use *use)
 {
     uint64_t now = core_stamp();
     uint32_t flags = touch(use->more, use->more_count, now, now - core.stamp_step);
 
-    return use->all ? all_flags() : flags;
+    if (use->all)
+        flags |= reaches_mapped(use) ? all_flags() & ~OWNER_AWAY : all_flags();
+    return flags;
 }
 
 /* Stamp every block; their flags together. */
@@ -133,6 +142,13 @@ static void drop(struct launch_pins *held)
     core_tell_change();
 }
 
+/* Every block stays until the call is in its section, if it needs any that it does not name: else two threads could send
+ * away for ever what the other one has brought. */
+static bool pins_all(const struct use *use)
+{
+    return use->all && (!reaches_mapped(use) || all_flags() & ~OWNER_AWAY);
+}
+
 /* Pin what the use names: granules, not the blocks there. A block may be freed and another one made under a word that
  * is no pointer, and each pin has to be dropped where it was taken. */
 static void launch_pins_take(struct use *use)
@@ -143,7 +159,7 @@ static void launch_pins_take(struct use *use)
     held->count = use->count;
     held->more = use->more;
     held->more_count = use->more_count;
-    held->all = use->all;
+    held->all = pins_all(use);
     add(held, 1);
     use->pinned = true;
 }
@@ -174,23 +190,12 @@ static uint32_t *role_list(void)
     return list;
 }
 
-/* Every block of the process, for a call whose uses are not known. */
-static uint32_t list_all(uint32_t *list)
-{
-    uint32_t count = 0;
-
-    lock_acquire(&core.lock);
-    blocks_each(g, &core.blocks)
-        if (block_alive(&core.blocks.block[g]))
-            list[count++] = g;
-    lock_release(&core.lock);
-    return count;
-}
-
-/* Each block once, however often it is named: it needs its room once. */
+/* Every block once, however often it is named: it needs its room once. Those named first, then all others that the call
+ * needs. */
 static uint32_t list_use(const struct use *use, uint32_t *list)
 {
     static uint32_t last_mark;
+    uint32_t needs = reaches_mapped(use) ? OWNER_GONE | OWNER_COPIED : OWNER_FLAGS;
     uint32_t count = 0, mark = ++last_mark;
 
     for (uint32_t i = 0, first; i < use_total(use); i++) {
@@ -199,6 +204,13 @@ static uint32_t list_use(const struct use *use, uint32_t *list)
         core.blocks.block[first].mark = mark;
         list[count++] = first;
     }
+    if (!use->all)
+        return count;
+    lock_acquire(&core.lock);
+    blocks_each(g, &core.blocks)
+        if (core.blocks.block[g].mark != mark && owner_entry(&core.blocks, g) & needs)
+            list[count++] = g;
+    lock_release(&core.lock);
     return count;
 }
 
@@ -219,7 +231,7 @@ static int use_restore(const struct use *use)
 
     if (!list)
         return -ENOMEM;
-    count = use->all ? list_all(list) : list_use(use, list);
+    count = list_use(use, list);
     for (uint32_t i = 0; use->writes && i < count; i++)
         if (core.blocks.object[list[i]].copies && !core.blocks.block[list[i]].pins[PIN_API])
             copies_void(list[i]);
@@ -232,7 +244,9 @@ static int use_restore(const struct use *use)
 
 static bool others_hold_pins(const struct use *use)
 {
-    return core_launch_pins() > use_total(use) || atomic_load(&core.pins_all) > (use->all ? 1u : 0u);
+    const struct launch_pins *held = gate_slot_mine->held;
+
+    return core_launch_pins() > use_total(use) || atomic_load(&core.pins_all) > held->all;
 }
 
 /* Bytes on the device of which the use names most. */

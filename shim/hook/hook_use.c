@@ -186,7 +186,7 @@ static void inflate(struct use *use, const CUmemDecompressParams *list, size_t c
 #define BATCH(to, from, bytes, count) batch(&use, to, from, bytes, count);
 #define OPERATIONS(list, count)       memory_operations(&use, list, count);
 #define INFLATE(list, count)          inflate(&use, list, count);
-#define EVERYTHING()                  use.all = true;
+#define EVERYTHING()                  use.all |= USE_UNSEEN;
 /* A recorded copy touches nothing yet, but a driver may look at where its blocks are: they come back if they can. */
 #define ON(to)                                                                                               \
     use.stream = to;                                                                                         \

@@ -233,7 +233,7 @@ Test(races, launch_without_a_list_races_with_frees_of_what_it_means)
             struct use use;
 
             use_init(&use, true);
-            use.all = true;
+            use.all = USE_MORE;
             pthread_create(&thread, NULL, free_block, &program.model[i]);
             cr_assert_eq(use_begin(&use), 0);
             use_end(&use);

@@ -89,3 +89,75 @@ Test(use, pointers_are_noted_where_they_are_addresses_and_past_the_room_it_uses_
     program_free(&block);
     world_finish(&world);
 }
+
+/* ---- of unknown use ------------------------------------------------------------------------------------------ */
+
+static int launch_all(uint8_t all, const struct model *named)
+{
+    struct use use;
+    int error;
+
+    use_init(&use, true);
+    use.all = all;
+    if (named)
+        use_word(&use, named->address);
+    error = use_begin(&use);
+    if (!error)
+        use_end(&use);
+    return error;
+}
+
+static uint64_t away_bytes(void)
+{
+    return core.devices[0].away_bytes;
+}
+
+Test(use, launch_that_nobody_can_read_finds_mapped_host_memory_where_it_is)
+{
+    struct model block[4], named;
+    uint64_t away, moved;
+
+    start(C200);
+    for (unsigned i = 0; i < 4; i++)
+        block[i] = make(60);
+    away = away_bytes();
+    cr_assert_gt(away, 0);
+    moved = core.counters.moves[MOVE_HOST_TO_DEVICE].bytes;
+    for (unsigned i = 0; i < 3; i++)
+        cr_expect_eq(launch_all(USE_UNSEEN, NULL), 0);
+    cr_expect_eq(away_bytes(), away);
+    cr_expect_eq(core.counters.moves[MOVE_HOST_TO_DEVICE].bytes, moved);
+    for (unsigned i = 0; i < 4; i++) {
+        cr_expect_eq(launch_all(USE_UNSEEN, &block[i]), 0);
+        cr_expect(!(owner_entry(&core.blocks, first_of(&block[i])) & OWNER_AWAY), "what is named comes back");
+    }
+    program_free(&block[0]);
+    send_off(&block[1], false);
+    cr_expect_eq(launch_all(USE_MORE, NULL), 0);
+    cr_expect_eq(away_bytes(), 0, "more was named than is listed");
+    named = make_named(8);
+    cr_assert_eq(send_off(&named, false), named.bytes);
+    cr_assert(owner_entry(&core.blocks, first_of(&named)) & OWNER_GONE);
+    cr_expect_eq(launch_all(USE_UNSEEN, NULL), 0);
+    cr_expect(!(owner_entry(&core.blocks, first_of(&named)) & OWNER_GONE),
+              "no kernel can reach it where it was");
+    for (unsigned i = 1; i < 4; i++)
+        program_free(&block[i]);
+    program_free(&named);
+    world_finish(&world);
+}
+
+Test(use, launch_that_nobody_can_read_has_everything_back_where_nothing_is_mapped)
+{
+    struct model block[2];
+
+    start(C200 " EBBTIDE_RESIDENCY=strict EBBTIDE_DISK=always");
+    for (unsigned i = 0; i < 2; i++)
+        block[i] = make(60);
+    cr_assert_eq(send_off(&block[0], false), block[0].bytes);
+    cr_expect_eq(launch_all(USE_UNSEEN, NULL), 0);
+    cr_expect_eq(away_bytes(), 0);
+    for (unsigned i = 0; i < 2; i++)
+        program_free(&block[i]);
+    world_finish(&world);
+}

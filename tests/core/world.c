@@ -165,7 +165,8 @@ int program_launch(struct program *program, struct model *const *used, unsigned 
     int r;
 
     use_init(&use, true);
-    use.all = program->with_all && program_draw(program, 8) == 0;
+    if (program->with_all && program_draw(program, 8) == 0)
+        use.all = (uint8_t)(1 + program_draw(program, USE_MORE | USE_UNSEEN));
     for (unsigned i = 0; i < count; i++)
         use_word(&use, used[i]->address + program_draw(program, used[i]->bytes));
     r = use_begin(&use);
