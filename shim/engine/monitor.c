@@ -283,7 +283,7 @@ static void make_ahead(unsigned ordinal)
     uint32_t counts[RECYCLER_CLASSES + 1] = {0};
     int error = 0;
 
-    if (!left_bytes || core_places() || now_ns < monitor.ahead_ns)
+    if (!left_bytes || core_places() || atomic_load(&core.account_only) || now_ns < monitor.ahead_ns)
         return;
     count_movable(ordinal, counts);
     for (unsigned class = RECYCLER_CLASSES; class && !error; class --) {

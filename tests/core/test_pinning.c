@@ -110,6 +110,17 @@ Test(pinning, timer_asks_again_after_a_while_where_there_is_no_host_memory)
     finish();
 }
 
+Test(pinning, timer_makes_none_where_nothing_may_move)
+{
+    start("EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_HOST_BUDGET=1G EBBTIDE_COLD_MS=60000");
+    for (unsigned i = 0; i < 9; i++)
+        allocate(i, 4 * MIB);
+    core_account_only("calls go past us");
+    monitor_tick();
+    cr_expect_eq(core.host_budget.idle_bytes, 0);
+    finish();
+}
+
 Test(pinning, host_memory_is_kept_by_its_bytes_however_many_pieces_that_are)
 {
     enum {
