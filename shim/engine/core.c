@@ -120,6 +120,8 @@ void core_residency(bool can_map)
         !options_have_blocks(core.options) || core.mapped == can_map)
         return;
     mover_take(); /* nothing leaves meanwhile */
+    if (can_map)
+        recycler_trim(&core.slabs, UINT64_MAX); /* those cannot be mapped */
     lock_acquire(&core.lock);
     is_late = core.host_budget.class_bytes[HOST_TIER] || core.host_budget.idle_bytes;
     if (!can_map || !is_late)

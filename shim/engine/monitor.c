@@ -256,7 +256,7 @@ static void count_movable(unsigned ordinal, uint32_t *counts)
 {
     lock_acquire(&core.lock);
     blocks_each(first, &core.blocks) {
-        if (core.blocks.block[first].ordinal != ordinal || !movable_could_evict(first, true))
+        if (core.blocks.block[first].ordinal != ordinal || !movable_could_evict(first, pause_could_scan()))
             continue;
         chunks_each(g, &core.blocks, first)
             counts[core.blocks.chunk[g].granules] += core.blocks.chunk[g].state == CHUNK_RESIDENT;

@@ -162,7 +162,7 @@ static uint32_t plan_evict(const struct pause_plan *plan, bool proven)
 /* Chunks by their size in granules that would leave and be saved, by the plan. */
 static void count_saved(const struct pause_plan *plan, uint32_t *counts)
 {
-    struct question question = {plan, true};
+    struct question question = {plan, pause_would_scan()};
     const uint32_t *list;
     uint64_t bytes = 0;
     uint32_t blocks;

@@ -2,6 +2,7 @@
 /* test_pinning.c - host memory is pinned before it is needed, while the program runs, and kept for the next time. */
 #include <criterion/criterion.h>
 
+#include "engine/core.h"
 #include "engine/gate.h"
 #include "engine/monitor.h"
 #include "ledger/state.h"
@@ -24,13 +25,18 @@ static void watch(struct fake_device *fake, enum fake_call call, void *arg)
         made[atomic_load(&gate.closed)]++;
 }
 
-static void start(const char *settings)
+static void start_on(const char *settings, const struct fake_config *config)
 {
-    world_start(&world, settings, NULL);
+    world_start(&world, settings, config);
     core.machine_root = "/nowhere";
     made[false] = made[true] = 0;
     world.fake->before = watch;
     program_init(&program, &world, PROGRAM_BLOCKS, 1);
+}
+
+static void start(const char *settings)
+{
+    start_on(settings, NULL);
 }
 
 static void allocate(unsigned index, uint64_t bytes)
@@ -118,6 +124,27 @@ Test(pinning, timer_makes_none_where_nothing_may_move)
     core_account_only("calls go past us");
     monitor_tick();
     cr_expect_eq(core.host_budget.idle_bytes, 0);
+    finish();
+}
+
+Test(pinning, none_is_made_for_what_cannot_leave_and_none_that_cannot_be_mapped_is_kept)
+{
+    static const struct fake_config strict = {.strict = true};
+
+    start_on("EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_HOST_BUDGET=1G EBBTIDE_RESIDENCY=auto EBBTIDE_COLD_MS=60000",
+             &strict);
+    for (unsigned i = 0; i < 9; i++)
+        allocate(i, 4 * MIB);
+    monitor_tick();
+    cr_expect(!program_allocate(&program, &program.model[9], 12 * MIB), "nothing may be unmapped");
+    cr_expect_eq(made[false] + made[true], 0);
+    cr_assert_eq(recycler_add(&core.slabs, 4 * MIB), 0);
+    world.fake->config.strict = false;
+    core_residency(true);
+    cr_expect(core.mapped);
+    cr_expect_eq(core.host_budget.idle_bytes, 0);
+    allocate(9, 12 * MIB);
+    cr_expect_gt(core.counters.evictions, 0);
     finish();
 }
 
