@@ -121,12 +121,15 @@ static void block_publish_new(uint32_t first, uint32_t granules)
 }
 
 /* Recycled memory may hold words that a scan would take for pointers, which would keep a fresh block from moving. */
+static bool wants_scrub(void)
+{
+    return core.options->disk == DISK_AUTO && !core_places();
+}
+
 static void block_scrub(uint32_t first, uint32_t granules)
 {
     unsigned ordinal = core.blocks.block[first].ordinal;
 
-    if (core.options->disk != DISK_AUTO || core_places())
-        return;
     for (uint32_t g = first; g < first + granules; g += core.blocks.chunk[g].granules) {
         struct chunk *chunk = &core.blocks.chunk[g];
 
@@ -183,17 +186,25 @@ static int block_make_patiently(const struct block *fresh, uint32_t *out_first)
 /* A block that the program can have: of freed ones, of a reservation of this thread, or of fresh memory. */
 static int block_allocate(const struct block *fresh, uint32_t *out_first)
 {
-    uint64_t bytes = fresh->granules * GRANULE_BYTES;
+    uint64_t bytes = fresh->granules * GRANULE_BYTES, keep_bytes = headroom_device_keep(fresh->ordinal);
     bool draws = !(fresh->flags & BLOCK_FIXED) && reservation_draw_begin(fresh->ordinal, bytes);
+    bool is_freed, is_known;
     int error = 0;
 
     core_change_begin();
-    if (!idle_take_block(fresh, out_first))
+    lock_acquire(&core.lock);
+    is_freed = idle_take_block(fresh, keep_bytes, out_first);
+    is_known = is_freed && !draws && !wants_scrub();
+    if (is_known)
+        block_publish_new(*out_first, fresh->granules);
+    lock_release(&core.lock);
+    if (!is_freed)
         error = block_make_patiently(fresh, out_first);
     if (draws)
         reservation_draw_end(fresh->ordinal, error < 0 ? BLOCK_NONE : *out_first);
-    if (!error) {
-        block_scrub(*out_first, fresh->granules);
+    if (!error && !is_known) {
+        if (wants_scrub())
+            block_scrub(*out_first, fresh->granules);
         lock_acquire(&core.lock);
         block_publish_new(*out_first, fresh->granules);
         lock_release(&core.lock);

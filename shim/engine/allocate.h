@@ -17,8 +17,9 @@ struct block;
 /** recycler_take for the device, with idle blocks taken apart where needed. */
 int allocate_take(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_handle);
 
-/** An idle block of the size of a fresh one, whose record it gets. False: there is none, or no room in the budget. */
-bool idle_take_block(const struct block *fresh, uint32_t *out_first);
+/** An idle block of the size of a fresh one, whose record it gets. False: there is none, or the budget would not have
+ *  `keep_bytes` left. core.lock held. */
+bool idle_take_block(const struct block *fresh, uint64_t keep_bytes, uint32_t *out_first);
 
 /** A dead block becomes idle. False: it cannot, or there are enough. core.lock held. */
 bool idle_keep(uint32_t first);

@@ -134,30 +134,26 @@ int allocate_take(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes, ui
     return error;
 }
 
-bool idle_take_block(const struct block *fresh, uint32_t *out_first)
+bool idle_take_block(const struct block *fresh, uint64_t keep_bytes, uint32_t *out_first)
 {
     struct budget *budget = &core.devices[fresh->ordinal].budget;
-    uint64_t bytes = fresh->granules * GRANULE_BYTES, keep_bytes = headroom_device_keep(fresh->ordinal);
+    uint64_t bytes = fresh->granules * GRANULE_BYTES;
     struct block *block;
     uint32_t chunk_granules;
     bool found = false;
 
-    if (fresh->granules > RECYCLER_CLASSES)
-        return false;
-    lock_acquire(&core.lock);
-    if (budget_may_use(budget, bytes - reservation_drawable(bytes),
-                       keep_bytes + limit_beyond_pool(fresh->ordinal)))
+    if (fresh->granules <= RECYCLER_CLASSES && budget_may_use(budget, bytes - reservation_drawable(bytes),
+                                                              keep_bytes + limit_beyond_pool(fresh->ordinal)))
         *out_first = idle_pop(fresh->ordinal, fresh->granules, &found);
-    if (found) {
-        budget_credit(budget, CLASS_RESERVED, reservation_draw(bytes));
-        budget_from_idle(budget, CLASS_BLOCK, bytes);
-        block = &core.blocks.block[*out_first];
-        chunk_granules = block->chunk_granules; /* of the block that was freed: its chunks are as they were */
-        block_begin(block, fresh);
-        block->chunk_granules = chunk_granules;
-    }
-    lock_release(&core.lock);
-    return found;
+    if (!found)
+        return false;
+    budget_credit(budget, CLASS_RESERVED, reservation_draw(bytes));
+    budget_from_idle(budget, CLASS_BLOCK, bytes);
+    block = &core.blocks.block[*out_first];
+    chunk_granules = block->chunk_granules; /* of the block that was freed: its chunks are as they were */
+    block_begin(block, fresh);
+    block->chunk_granules = chunk_granules;
+    return true;
 }
 
 /* A pool keeps all that it ever had. */
