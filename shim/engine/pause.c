@@ -169,11 +169,12 @@ static void count_saved(const struct pause_plan *plan, uint32_t *counts)
 
     lock_acquire(&core.lock);
     blocks = pick_blocks(plan->evict_bytes, plan->newest, resident_bytes, &question, &list);
-    for (uint32_t i = 0; i < blocks; i++)
+    for (uint32_t i = 0; i < blocks && bytes < plan->evict_bytes; i++)
         chunks_each(g, &core.blocks, list[i]) {
             const struct chunk *chunk = &core.blocks.chunk[g];
 
-            if (chunk->state != CHUNK_RESIDENT || bytes >= plan->evict_bytes)
+            if (chunk->state != CHUNK_RESIDENT ||
+                (bytes >= plan->evict_bytes && !leaves_whole(plan, list[i])))
                 continue;
             bytes += chunk_bytes(chunk);
             counts[chunk->granules] += !block_reloadable(&core.blocks, list[i]) && !chunk->copied;

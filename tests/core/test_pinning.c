@@ -2,6 +2,7 @@
 /* test_pinning.c - host memory is pinned before it is needed, while the program runs, and kept for the next time. */
 #include <criterion/criterion.h>
 
+#include "api/object.h"
 #include "engine/core.h"
 #include "engine/gate.h"
 #include "engine/monitor.h"
@@ -59,6 +60,17 @@ Test(pinning, what_leaves_finds_host_memory_that_was_made_with_the_gate_open)
         allocate(i, i % 2 ? 7 * MIB : 12 * MIB);
     cr_expect_gt(core.counters.evictions, 0);
     cr_expect_gt(made[false], 0);
+    cr_expect_eq(made[true], 0);
+    finish();
+}
+
+Test(pinning, block_that_leaves_as_a_whole_finds_all_that_it_needs)
+{
+    start("EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_HOST_BUDGET=1G");
+    allocate(0, 24 * MIB);
+    cr_assert_eq(object_register(program.model[0].address, 24 * MIB, 0, "block"), 0);
+    allocate(1, 18 * MIB);
+    cr_expect_eq(core.devices[0].away_bytes, 24 * MIB);
     cr_expect_eq(made[true], 0);
     finish();
 }
