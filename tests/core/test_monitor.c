@@ -325,10 +325,15 @@ Test(monitor, what_others_use_of_a_device_shrinks_its_areas_by_what_the_budget_l
 
 static const char to_disk[] = "EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_HOST_BUDGET=1G EBBTIDE_DISK=always";
 
-/* 30 MiB in host memory, cold, on a machine that the test describes. */
-static void start_with_host_blocks(void)
+static void limit_group(const char *bytes)
 {
-    start(to_disk);
+    machine_files_write("/sys/fs/cgroup/g/memory.max", bytes);
+}
+
+/* 30 MiB in host memory, cold, on a machine that the test describes. */
+static void start_with_host_blocks(const char *settings, const char *group_bytes)
+{
+    start(settings);
     core.machine_root = machine_files_init();
     for (unsigned i = 0; i < 3; i++)
         allocate(i, 10);
@@ -336,7 +341,7 @@ static void start_with_host_blocks(void)
     for (unsigned i = 0; i < 3; i++)
         cool(i);
     machine_files_write("/proc/self/cgroup", "0::/g\n");
-    machine_files_write("/sys/fs/cgroup/g/memory.max", "26214400\n");
+    limit_group(group_bytes);
 }
 
 static uint64_t spilled(void)
@@ -353,7 +358,7 @@ static void finish_with_files(void)
 
 Test(monitor, cgroup_over_its_mark_sends_host_memory_to_disk)
 {
-    start_with_host_blocks();
+    start_with_host_blocks(to_disk, "26214400\n");
     machine_files_write("/sys/fs/cgroup/g/memory.current", "15000000\n");
     monitor_tick();
     cr_expect_eq(spilled(), 0, "below the mark");
@@ -370,7 +375,7 @@ Test(monitor, cgroup_over_its_mark_sends_host_memory_to_disk)
 
 Test(monitor, cached_files_of_a_cgroup_move_nothing)
 {
-    start_with_host_blocks();
+    start_with_host_blocks(to_disk, "26214400\n");
     machine_files_write("/sys/fs/cgroup/g/memory.current", "26000000\n");
     machine_files_write("/sys/fs/cgroup/g/memory.stat",
                         "anon 1\ninactive_file 10000000\nactive_file 5000000\n");
@@ -381,7 +386,7 @@ Test(monitor, cached_files_of_a_cgroup_move_nothing)
 
 Test(monitor, tasks_that_wait_for_memory_send_host_memory_to_disk)
 {
-    start_with_host_blocks();
+    start_with_host_blocks(to_disk, "26214400\n");
     machine_files_write("/sys/fs/cgroup/g/memory.pressure",
                         "some avg10=9.00 avg60=0.00 avg300=0.00 total=1\n");
     monitor_tick();
@@ -395,11 +400,6 @@ Test(monitor, tasks_that_wait_for_memory_send_host_memory_to_disk)
 }
 
 static const char follows[] = "EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_HOST_BUDGET=50%";
-
-static void limit_group(const char *bytes)
-{
-    machine_files_write("/sys/fs/cgroup/g/memory.max", bytes);
-}
 
 /* In a group of 100 MiB, on a machine that has more. */
 static void start_in_group(const char *settings)
@@ -452,15 +452,8 @@ Test(monitor, host_budget_that_the_program_has_set_stays)
 /* What is away and does not fit any more goes on to the disk as over any mark. */
 Test(monitor, host_budget_that_shrinks_sends_host_memory_to_disk)
 {
-    start("EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_HOST_BUDGET=50% EBBTIDE_DISK=always");
-    core.machine_root = machine_files_init();
-    for (unsigned i = 0; i < 3; i++)
-        allocate(i, 10);
-    cr_assert_gt(core_relieve(0, 30 * MIB), 0);
-    for (unsigned i = 0; i < 3; i++)
-        cool(i);
-    machine_files_write("/proc/self/cgroup", "0::/g\n");
-    limit_group("41943040\n");
+    start_with_host_blocks("EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_HOST_BUDGET=50% EBBTIDE_DISK=always",
+                           "41943040\n");
     cr_expect_eq(host_limit_a_second_later(), 20 * MIB);
     cr_expect_gt(spilled(), 0);
     cr_expect_leq(core.host_budget.used_bytes, 20 * MIB);
