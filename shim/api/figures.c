@@ -2,6 +2,7 @@
 /* figures.c - see figures.h. */
 #include "api/figures.h"
 
+#include "engine/core.h"
 #include "ledger/state.h"
 
 enum {
@@ -51,10 +52,12 @@ void figures_now(unsigned ordinal, struct ebb_stats *out)
     struct device_state *device = &core.devices[ordinal];
     struct ebb_tier_stats *tier = out->tier;
     struct disk_figures disk;
+    struct budget budget;
 
     disk_figures(&core.disk, &disk);
+    core_device_budget(ordinal, &budget);
     lock_acquire(&core.lock);
-    put_budget(&device->budget, &tier[EBB_TIER_DEVICE]);
+    put_budget(&budget, &tier[EBB_TIER_DEVICE]);
     tier[EBB_TIER_DEVICE].budget_bytes = device->configured_bytes;
     tier[EBB_TIER_DEVICE].reserved_bytes = device->budget.class_bytes[CLASS_RESERVED];
     tier[EBB_TIER_DEVICE].operations_bytes =

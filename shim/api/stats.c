@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/output.h"
 #include "base/size.h"
+#include "engine/core.h"
 #include "ledger/busy.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"
@@ -127,17 +128,19 @@ static void put_device(struct sheet *sheet, unsigned ordinal)
     struct device_state *device = &core.devices[ordinal];
     struct held held = held_on((int)ordinal);
     uint64_t free_bytes = 0, total_bytes = 0, untracked = 0;
+    struct budget budget;
 
+    core_device_budget(ordinal, &budget);
     if (device->ready && core_active() &&
         core.device->memory(core.device, ordinal, &free_bytes, &total_bytes) == 0 &&
-        total_bytes - free_bytes > budget_held(&device->budget))
-        untracked = total_bytes - free_bytes - budget_held(&device->budget);
+        total_bytes - free_bytes > budget_held(&budget))
+        untracked = total_bytes - free_bytes - budget_held(&budget);
     put(sheet, "%s\n  {\"ordinal\": %u, ", ordinal ? "," : "", ordinal);
-    put_budget(sheet, &device->budget, shown_limit(device->configured_bytes, device->total_bytes));
+    put_budget(sheet, &budget, shown_limit(device->configured_bytes, device->total_bytes));
     put(sheet, ", \"idle_bytes\": %llu, \"untracked_bytes\": %llu, \"refused\": %llu,\n   ",
-        (unsigned long long)device->budget.idle_bytes, (unsigned long long)untracked,
-        (unsigned long long)device->budget.refused);
-    put_list(sheet, "classes", device->budget.class_bytes, class_words, CLASS_COUNT);
+        (unsigned long long)budget.idle_bytes, (unsigned long long)untracked,
+        (unsigned long long)budget.refused);
+    put_list(sheet, "classes", budget.class_bytes, class_words, CLASS_COUNT);
     put_shares(sheet, &shares);
     put(sheet, ",\n   ");
     put_list(sheet, "pinned", held.pinned, pin_words, PIN_REASON_COUNT);
@@ -317,7 +320,7 @@ void stats_write_table(int fd)
     struct sheet sheet = {.fd = fd};
     struct disk_figures disk = disk_now();
     struct counters *c = &core.counters;
-    struct budget host;
+    struct budget host, budget;
     struct shares shares;
     char name[24];
 
@@ -329,9 +332,11 @@ void stats_write_table(int fd)
     for (unsigned i = 0; core.device && i < core.device->count; i++) {
         shares = shares_of((int)i);
         log_print(name, sizeof(name), "device %u", i);
-        if (core.devices[i].ready)
-            put_row(&sheet, name, core.devices[i].configured_bytes, core.devices[i].budget.used_bytes,
-                    core.devices[i].budget.peak_bytes, &shares);
+        if (!core.devices[i].ready)
+            continue;
+        core_device_budget(i, &budget);
+        put_row(&sheet, name, core.devices[i].configured_bytes, budget.used_bytes, budget.peak_bytes,
+                &shares);
     }
     shares = shares_of(-1);
     put_row(&sheet, "host", host.limit_bytes, host.used_bytes, host.peak_bytes, &shares);

@@ -153,6 +153,7 @@ int device_cuda_init(const struct options *options, struct device **out)
     if (wants_blocks && !has_vmm())
         return -ENOTSUP;
     cuda.count = contexts_device_count();
+    cuda.floating = device_managed_floating();
     cuda.host_mappable = wants_blocks && device_host_is_open(options);
     *out = &cuda;
     return 0;

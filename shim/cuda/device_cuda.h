@@ -52,6 +52,8 @@ void device_host_context_new(void);
 
 /** The device of EBBTIDE_ALLOCATOR=managed. -ENOTSUP: no prefetch, or pages that cannot move while they are in use. */
 int device_managed_init(struct device **out);
+/** Devices whose pages of managed memory move while others use them, bits by ordinal: not on Windows, nor before Pascal. */
+uint32_t device_managed_floating(void);
 
 /** A call of ours that does no harm to a capture that others have open. */
 #define QUIETLY(call)                                                                                        \

@@ -203,14 +203,19 @@ static struct device managed = {
     .now_ns = device_now_ns,
 };
 
-/* Pages that move while others use them: not on Windows, nor before Pascal. */
-static bool moves_pages(CUdevice device)
+uint32_t device_managed_floating(void)
 {
-    int is_concurrent = 0;
+    uint32_t devices = 0;
 
-    return real.cuDeviceGetAttribute(&is_concurrent, CU_DEVICE_ATTRIBUTE_CONCURRENT_MANAGED_ACCESS, device) ==
-               CUDA_SUCCESS &&
-           is_concurrent;
+    for (unsigned i = 0; i < contexts_device_count(); i++) {
+        int is_concurrent = 0;
+
+        if (real.cuDeviceGetAttribute(&is_concurrent, CU_DEVICE_ATTRIBUTE_CONCURRENT_MANAGED_ACCESS,
+                                      contexts_device(i)) == CUDA_SUCCESS &&
+            is_concurrent)
+            devices |= UINT32_C(1) << i;
+    }
+    return devices;
 }
 
 int device_managed_init(struct device **out)
@@ -218,9 +223,9 @@ int device_managed_init(struct device **out)
     if (!real.cuMemAllocManaged || !real.cuMemPrefetchAsync || !real.cuMemAdvise)
         return -ENOTSUP;
     managed.count = contexts_device_count();
-    for (unsigned i = 0; i < managed.count; i++)
-        if (!moves_pages(contexts_device(i)))
-            return -ENOTSUP;
+    managed.floating = device_managed_floating();
+    if (managed.floating != (uint32_t)((UINT64_C(1) << managed.count) - 1))
+        return -ENOTSUP;
     *out = &managed;
     return 0;
 }

@@ -7,6 +7,7 @@
 #include "engine/callbacks.h"
 #include "engine/core.h"
 #include "engine/drain.h"
+#include "engine/managed.h"
 #include "engine/mover.h"
 #include "engine/refusal.h"
 #include "engine/spill.h"
@@ -78,6 +79,10 @@ int core_charge_quietly(unsigned ordinal, enum device_class class, uint64_t byte
     if (!core_active() || ordinal >= core.device->count || !bytes)
         return 0;
     limit_ready(ordinal);
+    if (managed_floats(ordinal, class)) {
+        managed_take(bytes);
+        return 0;
+    }
     return charge_with_room(ordinal, class, bytes) == 0 ? 0 : -ENOMEM;
 }
 
@@ -120,7 +125,9 @@ void core_charge_held(unsigned ordinal, enum device_class class, uint64_t bytes)
     if (!core_active() || ordinal >= core.device->count || !bytes)
         return;
     limit_ready(ordinal);
-    if (charge_with_room(ordinal, class, bytes))
+    if (managed_floats(ordinal, class))
+        managed_take(bytes);
+    else if (charge_with_room(ordinal, class, bytes))
         force(&core.devices[ordinal].budget, class, bytes);
 }
 
@@ -128,7 +135,10 @@ void core_credit(unsigned ordinal, enum device_class class, uint64_t bytes)
 {
     if (!core_active() || ordinal >= core.device->count || !bytes)
         return;
-    credit(&core.devices[ordinal].budget, class, bytes);
+    if (managed_floats(ordinal, class))
+        managed_give(bytes);
+    else
+        credit(&core.devices[ordinal].budget, class, bytes);
     limit_freed(ordinal);
 }
 
@@ -205,11 +215,12 @@ uint64_t core_relieve(unsigned ordinal, uint64_t bytes)
 bool core_memory(unsigned ordinal, uint64_t *out_free_bytes, uint64_t *out_total_bytes)
 {
     struct device_state *device = &core.devices[ordinal];
-    uint64_t free_bytes, total_bytes;
+    uint64_t free_bytes, total_bytes, managed_bytes;
 
     limit_ready(ordinal);
     if (device->configured_bytes != BUDGET_NO_LIMIT) {
-        *out_free_bytes = headroom_device(ordinal);
+        managed_bytes = core_managed_on(ordinal);
+        *out_free_bytes = shares_over(headroom_device(ordinal), managed_bytes);
         *out_total_bytes = device->configured_bytes;
         return true;
     }

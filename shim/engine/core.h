@@ -21,6 +21,7 @@
 #include "ledger/block.h"
 #include "ledger/busy.h"
 
+struct budget;
 struct options;
 
 /**
@@ -112,6 +113,11 @@ int core_charge(unsigned ordinal, enum device_class class, uint64_t bytes);
 void core_charge_held(unsigned ordinal, enum device_class class, uint64_t bytes);
 /** The same without the line and without EBBTIDE_ON_FULL: the caller has another place for it. */
 int core_charge_quietly(unsigned ordinal, enum device_class class, uint64_t bytes);
+/** Bytes of the program's managed memory on the device. Where the driver moves it, it is charged to nobody and never
+ *  refused (CLASS_MANAGED above): this is what the driver's figures show beside what is charged. 0 elsewhere. */
+uint64_t core_managed_on(unsigned ordinal);
+/** The device's budget as it is told: with what managed memory takes there. */
+void core_device_budget(unsigned ordinal, struct budget *out);
 /** Give back what core_charge charged: the real call failed, or before the real free. */
 void core_credit(unsigned ordinal, enum device_class class, uint64_t bytes);
 

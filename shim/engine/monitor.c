@@ -102,13 +102,15 @@ static void look_at_machine(void)
         return;
     monitor.look_ns = now_ns + LIMIT_MACHINE_NS;
     for (unsigned i = 0; i < core.device->count; i++) {
-        uint64_t free_bytes, total_bytes;
+        uint64_t free_bytes, total_bytes, used_bytes;
 
         monitor.device_excess_bytes[i] = 0;
         if (!core.devices[i].ready || core.device->memory(core.device, i, &free_bytes, &total_bytes) < 0)
             continue;
-        monitor.device_excess_bytes[i] = excess(total_bytes - free_bytes, total_bytes);
-        note_others(&core.devices[i], total_bytes - free_bytes);
+        used_bytes =
+            shares_over(total_bytes - free_bytes, core_managed_on(i)); /* that makes room by itself */
+        monitor.device_excess_bytes[i] = excess(used_bytes, total_bytes);
+        note_others(&core.devices[i], used_bytes);
     }
     machine_look(core.machine_root ? core.machine_root : "", &machine);
     limit_follow_host(machine.memory_bytes);

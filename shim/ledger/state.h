@@ -69,6 +69,7 @@ struct core {
     void *arena_memory;
     uint64_t reserved_base, reserved_bytes; /**< what the driver reserved; blocks begin a little above */
     struct device_state devices[DEVICE_MAX];
+    uint64_t managed_bytes; /**< of the program's managed memory that the driver moves, wherever it is */
     struct budget host_budget;
     bool
         host_follows; /**< with lock: its limit is a share of the machine's memory, and not the program's word */

@@ -60,6 +60,9 @@ struct device {
     unsigned count;
     /** Host-located memory can be mapped at a block's address (probed, not believed). False: strict residency. */
     bool host_mappable;
+    /** Devices that fault on the program's managed memory, so that it takes room there only where it is used; bits by
+     *  ordinal. */
+    uint32_t floating;
 
     /** Reserve `bytes` of address space, aligned to GRANULE_BYTES. */
     int (*reserve)(struct device *self, uint64_t bytes, uint64_t *out_base);

@@ -293,6 +293,34 @@ Test(monitor, device_that_others_fill_gets_idle_and_cold_memory_back)
     finish();
 }
 
+/* The driver sends its pages away as soon as anybody else needs the room. */
+Test(monitor, managed_memory_that_fills_a_device_sends_no_block_away)
+{
+    static const struct fake_config config = {.capacity_bytes = 240 * MIB};
+    uint64_t pages;
+
+    world_start(&world, "EBBTIDE_DEVICE_BUDGET=120M EBBTIDE_HOST_BUDGET=1G", &config);
+    core.machine_root = "/nowhere";
+    world.fake->device.floating = 1;
+    program_init(&program, &world, PROGRAM_BLOCKS, 1);
+    for (unsigned i = 0; i < 3; i++) {
+        allocate(i, 12);
+        cool(i);
+    }
+    cr_expect_eq(core_charge(0, CLASS_MANAGED, 900 * MIB), 0, "it may be larger than the device");
+    cr_expect_eq(core_managed_on(0), 0);
+    cr_assert_eq(world.fake->device.create(&world.fake->device, 0, 190 * MIB, &pages), 0);
+    cr_expect_eq(core_managed_on(0), 190 * MIB);
+    fake_advance(world.fake, 2000000000);
+    monitor_tick();
+    cr_expect_eq(away(2), 0);
+    cr_expect_eq(core.devices[0].others_bytes, 0);
+    core_credit(0, CLASS_MANAGED, 900 * MIB);
+    cr_expect_eq(core_managed_on(0), 0, "what is there is somebody else's");
+    cr_assert_eq(world.fake->device.release(&world.fake->device, pages), 0);
+    finish();
+}
+
 Test(monitor, what_others_use_of_a_device_shrinks_its_areas_by_what_the_budget_lacks)
 {
     static const char settings[] =

@@ -25,10 +25,9 @@ def compare(stats, report):
             believed = sum(ours['classes'][name] for name in classes)
             if believed != theirs['final_kinds'][kind]:
                 wrong.append('device %d, %s: ledger %d, driver %d' % (ours['ordinal'], kind, believed, theirs['final_kinds'][kind]))
-        # The driver places managed memory where it is used; whose it is, is known.
-        if ours['classes']['managed'] != theirs['managed']['allocated_bytes']:
+        if ours['classes']['managed'] != theirs['managed']['held_bytes']:
             wrong.append('device %d, managed: ledger %d, driver %d' % (ours['ordinal'], ours['classes']['managed'],
-                                                                       theirs['managed']['allocated_bytes']))
+                                                                       theirs['managed']['held_bytes']))
     classes = stats['host']['classes']
     for name in ('pinned', 'registered'):
         if classes[name] != report[name + '_bytes']:
