@@ -2,6 +2,7 @@
 /* Functions: attributes, layouts, occupancy. */
 #include "code/module.h"
 #include "driver/handle.h"
+#include "machine/options.h"
 #include "stream/op.h"
 
 #include <stdlib.h>
@@ -20,8 +21,8 @@ void function_defaults(int *attributes)
     memset(attributes, 0, FUNCTION_ATTRIBUTES * sizeof *attributes);
     attributes[CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK] = THREADS_MAX;
     attributes[CU_FUNC_ATTRIBUTE_NUM_REGS] = 32;
-    attributes[CU_FUNC_ATTRIBUTE_PTX_VERSION] = 90;
-    attributes[CU_FUNC_ATTRIBUTE_BINARY_VERSION] = 90;
+    attributes[CU_FUNC_ATTRIBUTE_PTX_VERSION] = options.capability;
+    attributes[CU_FUNC_ATTRIBUTE_BINARY_VERSION] = options.capability;
     attributes[CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES] = SHARED_DEFAULT;
     attributes[CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT] = -1;
 }

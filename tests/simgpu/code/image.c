@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "code/image.h"
 
+#include "code/fatbin.h"
+#include "code/peek.h"
 #include "code/ptx.h"
+#include "code/target.h"
+#include "machine/options.h"
 
 #include <dlfcn.h>
 #include <elf.h>
@@ -14,10 +18,10 @@
 #include <unistd.h>
 
 enum {
-    CUDA_MACHINE = 190
+    CUDA_MACHINE = 190,
+    HEAD_BYTES = 4096 /* in which PTX text says its version */
 };
-#define FATBIN_MAGIC     0xba55ed50u
-#define FATBIN_CTL_MAGIC 0x466243b1u
+#define IMAGE_BYTES_MAX ((size_t)1 << 32)
 
 static const char params_suffix[] = "_params";
 
@@ -31,21 +35,11 @@ struct table {
 static CUresult judge_header(const unsigned char *bytes, size_t size)
 {
     const Elf64_Ehdr *header = (const Elf64_Ehdr *)bytes;
-    uint32_t magic;
 
-    memcpy(&magic, bytes, sizeof magic);
-    if (magic == FATBIN_MAGIC || magic == FATBIN_CTL_MAGIC)
-        return CUDA_ERROR_NO_BINARY_FOR_GPU;
-    if (memcmp(bytes, ELFMAG, SELFMAG) != 0) {
-        size_t room = size < 4096 ? size : 4096;
-
-        return memmem(bytes, room, ".version", 8) ? CUDA_ERROR_JIT_COMPILER_NOT_FOUND
-                                                  : CUDA_ERROR_INVALID_IMAGE;
-    }
     if (size < sizeof *header)
         return CUDA_ERROR_INVALID_IMAGE;
     if (header->e_machine == CUDA_MACHINE)
-        return CUDA_ERROR_NO_BINARY_FOR_GPU;
+        return target_refuse();
     if (header->e_machine != EM_X86_64 || header->e_type != ET_DYN || !header->e_shnum ||
         header->e_shoff + (size_t)header->e_shnum * sizeof(Elf64_Shdr) > size)
         return CUDA_ERROR_INVALID_IMAGE;
@@ -196,6 +190,30 @@ static struct image *image_create(size_t size)
     return image;
 }
 
+/* PTX, as it is or in a fat binary, of `size` bytes in a file; 0: in memory, where a text has an end. */
+static CUresult text_read(const void *data, size_t size, struct image **read_image)
+{
+    CUresult result = CUDA_SUCCESS;
+    size_t length = size;
+    char *text = NULL;
+
+    if (fatbin_is(data)) {
+        result = fatbin_text(data, size, options.capability, &text);
+    } else if (!size && !peek_text(data, &length)) {
+        result = CUDA_ERROR_INVALID_IMAGE;
+    } else {
+        text = strndup(data, length);
+        if (!text)
+            result = CUDA_ERROR_OUT_OF_MEMORY;
+        else if (!memmem(text, length < HEAD_BYTES ? length : HEAD_BYTES, ".version", strlen(".version")))
+            result = CUDA_ERROR_INVALID_IMAGE;
+    }
+    if (result == CUDA_SUCCESS)
+        result = ptx_read(text, read_image);
+    free(text);
+    return result;
+}
+
 CUresult image_read_file(const char *path, struct image **read_image)
 {
     int file = open(path, O_RDONLY | O_CLOEXEC);
@@ -210,10 +228,17 @@ CUresult image_read_file(const char *path, struct image **read_image)
         result = CUDA_ERROR_OUT_OF_MEMORY;
     }
     if (image && pread(file, (void *)image->bytes, image->size, 0) == (ssize_t)image->size)
-        result = judge_header(image->bytes, image->size);
+        result = CUDA_SUCCESS;
     close(file);
     if (!image)
         return result;
+    if (result == CUDA_SUCCESS && memcmp(image->bytes, ELFMAG, SELFMAG) != 0) {
+        result = text_read(image->bytes, image->size, read_image);
+        image_drop(image);
+        return result;
+    }
+    if (result == CUDA_SUCCESS)
+        result = judge_header(image->bytes, image->size);
     result = image_finish(image, result);
     if (result == CUDA_SUCCESS)
         *read_image = image;
@@ -222,24 +247,27 @@ CUresult image_read_file(const char *path, struct image **read_image)
 
 CUresult image_read_data(const void *data, struct image **read_image)
 {
-    const Elf64_Ehdr *header = data;
     struct image *image;
+    Elf64_Ehdr header;
     CUresult result;
     size_t size;
 
-    /* How much there is, nobody says: an ELF file tells, anything else is judged by its first bytes alone. */
-    if (memcmp(data, ELFMAG, SELFMAG) != 0) {
-        result = judge_header(data, memcmp(data, "\x50\xed\x55\xba", 4) == 0 ? 4 : strlen(data));
-        return result == CUDA_ERROR_JIT_COMPILER_NOT_FOUND ? ptx_read(data, read_image) : result;
-    }
-    size = header->e_shoff + (size_t)header->e_shnum * header->e_shentsize;
-    if (header->e_ident[EI_CLASS] != ELFCLASS64 || size < sizeof *header)
+    if (!peek(data, &header, SELFMAG))
+        return CUDA_ERROR_INVALID_IMAGE;
+    if (memcmp(&header, ELFMAG, SELFMAG) != 0)
+        return text_read(data, 0, read_image);
+    /* How much there is, nobody says but the file itself. */
+    if (!peek(data, &header, sizeof header) || header.e_ident[EI_CLASS] != ELFCLASS64 ||
+        header.e_shoff > IMAGE_BYTES_MAX)
+        return CUDA_ERROR_INVALID_IMAGE;
+    size = header.e_shoff + (size_t)header.e_shnum * header.e_shentsize;
+    if (size < sizeof header)
         return CUDA_ERROR_INVALID_IMAGE;
     image = image_create(size);
     if (!image)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    memcpy((void *)image->bytes, data, size);
-    result = judge_header(image->bytes, size);
+    result =
+        peek(data, (void *)image->bytes, size) ? judge_header(image->bytes, size) : CUDA_ERROR_INVALID_IMAGE;
     result = image_finish(image, result);
     if (result == CUDA_SUCCESS)
         *read_image = image;

@@ -40,8 +40,8 @@ struct image {
 
 /*
  * Reads a file or an image in memory. Without the lock. CUDA_ERROR_FILE_NOT_FOUND; INVALID_IMAGE for what is
- * no shared object of this machine or has a bad table; NO_BINARY_FOR_GPU for code of real GPUs (ELF or fat
- * binary); PTX as ptx_read says; OUT_OF_MEMORY.
+ * no shared object of this machine or has a bad table; NO_BINARY_FOR_GPU for machine code of real GPUs; fat binaries as
+ * fatbin_text says, PTX as ptx_read does; OUT_OF_MEMORY.
  */
 CUresult image_read_file(const char *path, struct image **image);
 CUresult image_read_data(const void *data, struct image **image);

@@ -9,7 +9,7 @@
 #include "code/image.h"
 
 /*
- * The image that stands for PTX text. Without the lock. JIT_COMPILER_NOT_FOUND without SIMGPU_PTX, or when the object
+ * The image that stands for PTX text, which stays the caller's. Without the lock. JIT_COMPILER_NOT_FOUND without SIMGPU_PTX, or when the object
  * lacks an entry; else as image_read_file.
  */
 CUresult ptx_read(const char *text, struct image **image);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a device says of itself: that of a data-centre card of compute capability 9.0, as far as it is
- * simulated. */
+/* What a device says of itself: that of a data-centre card of compute capability 9.0, as far as it is simulated; but
+ * for the capability, which is an option. */
 #include "device/device.h"
 #include "machine/identity.h"
 
@@ -40,8 +40,6 @@ static const struct {
     {CU_DEVICE_ATTRIBUTE_ASYNC_ENGINE_COUNT, 3, 0},
     {CU_DEVICE_ATTRIBUTE_UNIFIED_ADDRESSING, 1, 0},
     {CU_DEVICE_ATTRIBUTE_TEXTURE_PITCH_ALIGNMENT, 32, 0},
-    {CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, 9, 0},
-    {CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, 0, 0},
     {CU_DEVICE_ATTRIBUTE_STREAM_PRIORITIES_SUPPORTED, 1, 0},
     {CU_DEVICE_ATTRIBUTE_GLOBAL_L1_CACHE_SUPPORTED, 1, 0},
     {CU_DEVICE_ATTRIBUTE_LOCAL_L1_CACHE_SUPPORTED, 1, 0},
@@ -105,9 +103,18 @@ CUresult sim_cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUde
         *value = device % options.nodes;
         return CUDA_SUCCESS;
     }
-    if (attribute == CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS) {
+    switch (attribute) {
+    case CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS:
         *value = options.pageable;
         return CUDA_SUCCESS;
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR:
+        *value = options.capability / 10;
+        return CUDA_SUCCESS;
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR:
+        *value = options.capability % 10;
+        return CUDA_SUCCESS;
+    default:
+        break;
     }
     for (unsigned i = 0; i < sizeof attributes / sizeof *attributes; i++) {
         if (attributes[i].attribute == attribute) {
@@ -211,8 +218,8 @@ CUresult sim_cuDeviceComputeCapability(int *major, int *minor, CUdevice device)
         return CUDA_ERROR_INVALID_VALUE;
     if (!device_at(device))
         return CUDA_ERROR_INVALID_DEVICE;
-    *major = 9;
-    *minor = 0;
+    *major = options.capability / 10;
+    *minor = options.capability % 10;
     return CUDA_SUCCESS;
 }
 

@@ -70,6 +70,20 @@ static bool has_word(const char *name, const char *word)
     return true;
 }
 
+/* A compute capability, `8.6`, as 86. */
+static int capability(void)
+{
+    const char *value = getenv("SIMGPU_COMPUTE_CAPABILITY");
+    int major, minor, end = 0;
+
+    if (!value || !*value)
+        return 90;
+    if (sscanf(value, "%2d.%1d%n", &major, &minor, &end) == 2 && !value[end] && major > 0 && minor >= 0)
+        return 10 * major + minor;
+    refuse("SIMGPU_COMPUTE_CAPABILITY", value, "a compute capability such as 9.0");
+    return 90;
+}
+
 static enum host_numa host_numa(void)
 {
     const char *value = getenv("SIMGPU_HOST_NUMA");
@@ -108,6 +122,7 @@ void options_read(void)
     options.managed = number_or("SIMGPU_MANAGED", 0, 1, 1) > 0;
     options.vmm = number_or("SIMGPU_VMM", 0, 1, 1) > 0;
     options.driver_version = (int)number_or("SIMGPU_DRIVER_VERSION", 2000, 13000, 13000);
+    options.capability = capability();
     options.hide_tensors = number_or("SIMGPU_HIDE_TENSORS", 0, 1, 0) > 0;
     options.stuck = number_or("SIMGPU_STUCK", 0, 1, 0) > 0;
     options.cancel = number_or("SIMGPU_CANCEL", 0, 1, 0) > 0;

@@ -37,6 +37,7 @@ struct options {
     bool managed;            /* SIMGPU_MANAGED: devices and the CPU may use managed memory at the same time */
     bool vmm;                /* SIMGPU_VMM: there is virtual memory management */
     int driver_version;      /* SIMGPU_DRIVER_VERSION: 13000 is 13.0 */
+    int capability;          /* SIMGPU_COMPUTE_CAPABILITY of each device: 90 is 9.0 */
     bool hide_tensors;       /* SIMGPU_HIDE_TENSORS: the address is not readable in a tensor map */
     bool stuck;              /* SIMGPU_STUCK: asynchronous work never completes */
     size_t scratch_bytes;    /* SIMGPU_SCRATCH: of the heap, that a new stream takes for a moment */

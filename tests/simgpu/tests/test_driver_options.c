@@ -3,6 +3,8 @@
 #include "driver.h"
 
 #include <criterion/criterion.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static CUresult create(const CUmemAllocationProp *prop, CUmemGenericAllocationHandle *handle)
 {
@@ -153,4 +155,38 @@ Test(driver_options, a_container_refuses_handles_on_a_node_only)
     must(cuInit(0));
     cr_expect_eq(create(&host_located[0], &handle), CUDA_ERROR_NOT_PERMITTED);
     must(create(&host_located[1], &handle));
+}
+
+Test(driver_options, the_compute_capability_is_an_option)
+{
+    int major = 0, minor = 0, version = 0;
+    CUfunction function;
+
+    setenv("SIMGPU_COMPUTE_CAPABILITY", "12.1", 1);
+    start();
+    must(cuDeviceGetAttribute(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, 0));
+    must(cuDeviceGetAttribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, 0));
+    cr_assert(major == 12 && minor == 1);
+    must(cuModuleGetFunction(&function, module(), "count_up"));
+    must(cuFuncGetAttribute(&version, CU_FUNC_ATTRIBUTE_BINARY_VERSION, function));
+    cr_assert_eq(version, 121);
+}
+
+Test(driver_options, a_compute_capability_is_two_numbers)
+{
+    static const char *const words[] = {"9",   "9.",   "90",   "9.0a",  ".5",
+                                        "0.3", "-1.0", "9.10", "123.0", "sm_90"};
+
+    for (unsigned i = 0; i < sizeof words / sizeof *words; i++) {
+        pid_t child = fork();
+
+        if (!child) {
+            setenv("SIMGPU_COMPUTE_CAPABILITY", words[i], 1);
+            _exit(cuInit(0) == CUDA_ERROR_INVALID_VALUE ? 0 : 1);
+        }
+        int status = -1;
+
+        cr_assert(child > 0 && waitpid(child, &status, 0) == child);
+        cr_assert_eq(status, 0, "%s", words[i]);
+    }
 }

@@ -242,6 +242,7 @@ static char *read_all(const char *path)
 Test(module, an_image_in_memory_is_a_module_and_other_images_are_refused)
 {
     char *image = read_all(getenv("SIMGPU_TEST_KERNELS"));
+    char fat_binary[16] = "\x50\xed\x55\xba\x01\x00\x10"; /* a header of 16 bytes, without entries */
     CUmodule loaded;
     unsigned count;
 
@@ -252,7 +253,10 @@ Test(module, an_image_in_memory_is_a_module_and_other_images_are_refused)
     cr_assert_eq(count, 8);
     cr_assert_eq(cuModuleLoadData(&loaded, ".version 8.0\n.target sm_90\n"),
                  CUDA_ERROR_JIT_COMPILER_NOT_FOUND);
-    cr_assert_eq(cuModuleLoadData(&loaded, "\x50\xed\x55\xba"), CUDA_ERROR_NO_BINARY_FOR_GPU);
+    cr_assert_eq(cuModuleLoadData(&loaded, fat_binary), CUDA_ERROR_NO_BINARY_FOR_GPU);
+    fat_binary[6] = 0;
+    cr_assert_eq(cuModuleLoadData(&loaded, fat_binary), CUDA_ERROR_INVALID_IMAGE);
+    cr_assert_eq(cuModuleLoadData(&loaded, (void *)64), CUDA_ERROR_INVALID_IMAGE);
     cr_assert_eq(cuModuleLoadData(&loaded, "nonsense"), CUDA_ERROR_INVALID_IMAGE);
     cr_assert_eq(cuModuleLoad(&loaded, "/no/such/file"), CUDA_ERROR_FILE_NOT_FOUND);
 }
