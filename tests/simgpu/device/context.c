@@ -7,6 +7,7 @@
 #include "driver/report.h"
 #include "memory/array.h"
 #include "memory/native.h"
+#include "ptx/heap.h"
 #include "stream/event.h"
 #include "stream/stream.h"
 
@@ -122,6 +123,7 @@ void context_clear(struct context *context)
     module_clear(context);
     array_clear(context);
     native_clear(context);
+    heap_clear(context);
     capacity_note_context(context->device, context_lives(context->device));
 }
 

@@ -41,6 +41,9 @@ struct thread {
     uint64_t id;           /* from 1; 0: not asked yet */
     sigjmp_buf *guard;     /* where an illegal address leads, while device code runs here */
     uintptr_t fault;       /* the address that led there */
+    bool strict;           /* any address that faults is the device's: nothing but generated code runs */
+    CUresult failure;      /* CUDA_SUCCESS, or what led there is no address but this error */
+    bool (*escape)(void);  /* NULL, or how device code that has another stack comes back to the thread's */
     struct op *running;    /* the operation that runs on this thread */
 };
 

@@ -28,11 +28,25 @@ static void chain(int number, siginfo_t *info, void *machine)
     }
 }
 
+/* A fiber goes back to its thread's stack first: only there a jump to the guard is one down the stack. */
+void fault_again(void)
+{
+    if (thread.escape)
+        thread.escape();
+    siglongjmp(*thread.guard, 1);
+}
+
+void fault_stop(CUresult result)
+{
+    thread.failure = result;
+    fault_again();
+}
+
 static void handle(int number, siginfo_t *info, void *machine)
 {
-    if (thread.guard && space_contains((uintptr_t)info->si_addr)) {
+    if (thread.guard && (thread.strict || space_contains((uintptr_t)info->si_addr))) {
         thread.fault = (uintptr_t)info->si_addr;
-        siglongjmp(*thread.guard, 1);
+        fault_again();
     }
     chain(number, info, machine);
 }
@@ -64,6 +78,7 @@ CUresult fault_guard(const struct work *work, struct op *op)
     sigjmp_buf guard;
     sigjmp_buf *outer = thread.guard;
     uint64_t started_ns = now_ns();
+    CUresult failure;
 
     managed_before(op);
     if (sigsetjmp(guard, 0) == 0) {
@@ -75,6 +90,10 @@ CUresult fault_guard(const struct work *work, struct op *op)
         return CUDA_SUCCESS;
     }
     thread.guard = outer;
+    failure = thread.failure;
+    thread.failure = CUDA_SUCCESS;
+    if (failure != CUDA_SUCCESS)
+        return failure;
     fprintf(stderr, "simgpu: illegal address %#lx in %s on device %d\n", thread.fault, work_label(work),
             op->context->device->ordinal);
     return CUDA_ERROR_ILLEGAL_ADDRESS;
@@ -118,5 +137,5 @@ void fault_touch(const void *ptr, size_t bytes)
     if (until_ns)
         sleep_until(until_ns);
     if (result != CUDA_SUCCESS)
-        siglongjmp(*thread.guard, 1);
+        fault_again();
 }

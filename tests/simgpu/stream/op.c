@@ -3,6 +3,7 @@
 
 #include "device/busy.h"
 #include "device/context.h"
+#include "ptx/print.h"
 #include "stream/hazard.h"
 #include "stream/stream.h"
 
@@ -346,6 +347,11 @@ void op_wait(struct op *op)
     }
     op_observe(op);
     op_drop(op);
+    if (print_waits()) {
+        sim_unlock();
+        print_flush();
+        sim_lock();
+    }
 }
 
 static void observe(unsigned slot, uint64_t slot_number)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the C that PTX becomes is compiled with. The parts of this folder, in the order of device.h, are one text that
+ * What the C that PTX becomes is compiled with. The parts of this folder, in the order of all.h, are one text that
  * stands before each generated file; nothing else of this project does. Here: types, the thread that runs, and the way
  * to the machine that runs it.
  *

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ptx/room.h"
+
+#include "driver/sim.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+enum {
+    PAGE = 4096,
+    BEFORE = 64 << 10 /* what offsets below 0 reach */
+};
+#define WINDOW_BYTES (BEFORE + ((size_t)1 << 32) + BEFORE)
+
+static struct room *free_rooms; /* under the lock */
+
+static const int reserved = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+
+static void *map(size_t bytes, int access)
+{
+    void *mapped = mmap(NULL, bytes, access, reserved, -1, 0);
+
+    return mapped == MAP_FAILED ? NULL : mapped;
+}
+
+static void destroy(struct room *room)
+{
+    if (room->window)
+        munmap(room->window - BEFORE, WINDOW_BYTES);
+    if (room->runners)
+        munmap(room->runners, ROOM_THREADS * sizeof *room->runners);
+    if (room->signal_stack)
+        munmap(room->signal_stack, ROOM_SIGNAL_BYTES);
+    free(room->text);
+    free(room);
+}
+
+static struct room *create(void)
+{
+    struct room *room = calloc(1, sizeof *room);
+    u8 *window;
+
+    if (!room)
+        return NULL;
+    window = map(WINDOW_BYTES, PROT_NONE);
+    room->window = window ? window + BEFORE : NULL;
+    room->runners = map(ROOM_THREADS * sizeof *room->runners, PROT_READ | PROT_WRITE);
+    room->signal_stack = map(ROOM_SIGNAL_BYTES, PROT_READ | PROT_WRITE);
+    room->text = malloc(ROOM_TEXT_BYTES);
+    if (room->window && room->runners && room->signal_stack && room->text)
+        return room;
+    destroy(room);
+    return NULL;
+}
+
+struct room *room_take(void)
+{
+    struct room *room;
+
+    sim_lock();
+    room = free_rooms;
+    if (room)
+        free_rooms = room->next;
+    sim_unlock();
+    return room ? room : create();
+}
+
+void room_give(struct room *room)
+{
+    sim_lock();
+    room->next = free_rooms;
+    free_rooms = room;
+    sim_unlock();
+}
+
+bool room_open(struct room *room, size_t bytes)
+{
+    size_t wanted = (bytes + PAGE - 1) & ~(size_t)(PAGE - 1), open = room->open_bytes;
+
+    if (wanted > open && mprotect(room->window + open, wanted - open, PROT_READ | PROT_WRITE) != 0)
+        return false;
+    if (wanted < open && mprotect(room->window + wanted, open - wanted, PROT_NONE) != 0)
+        return false;
+    room->open_bytes = wanted;
+    return true;
+}
+
+static void stacks_drop(struct room *room)
+{
+    for (unsigned i = 0; i < ROOM_THREADS; i++) {
+        struct runner *runner = &room->runners[i];
+
+        if (!runner->stack)
+            continue;
+        fiber_forget(&runner->fiber);
+        munmap(runner->stack - PAGE, room->stack_bytes + PAGE);
+        *runner = (struct runner){.stack = NULL};
+    }
+}
+
+bool room_stacks(struct room *room, unsigned count, size_t bytes)
+{
+    if (bytes > room->stack_bytes) {
+        stacks_drop(room);
+        room->stack_bytes = (bytes + PAGE - 1) & ~(size_t)(PAGE - 1);
+    }
+    /* Below each lies a page that ends what outgrows it. */
+    for (unsigned i = 0; i < count; i++) {
+        u8 *stack;
+
+        if (room->runners[i].stack)
+            continue;
+        stack = map(room->stack_bytes + PAGE, PROT_READ | PROT_WRITE);
+        if (!stack)
+            return false;
+        mprotect(stack, PAGE, PROT_NONE);
+        room->runners[i].stack = stack + PAGE;
+    }
+    return true;
+}
+
+bool room_has_stack(const struct room *room, u64 address)
+{
+    for (unsigned i = 0; i < ROOM_THREADS; i++)
+        if (room->runners[i].stack && address - (u64)(uintptr_t)room->runners[i].stack < room->stack_bytes)
+            return true;
+    return false;
+}
