@@ -7,13 +7,17 @@
 
 #include "base/table.h"
 
-struct grant {
+struct mapped {
     uint64_t bytes;
-    unsigned ordinal;
+    unsigned ordinal; /* whose memory; UNGRANTED: nobody has access yet */
 };
 
-/* Every range that is granted now, so that a new peer can be let in. */
-static struct table grants = TABLE_INIT(struct grant);
+enum {
+    UNGRANTED = DEVICE_MAX
+};
+
+/* Every piece that is mapped now, so that a new peer can be let in. */
+static struct table pieces = TABLE_INIT(struct mapped);
 /* Bit p of peers[owner]: device p reaches the memory of owner. */
 static _Atomic uint32_t peers[DEVICE_MAX];
 
@@ -93,16 +97,24 @@ int device_map_release(IGNORED struct device *self, uint64_t handle)
 
 int device_map_map(IGNORED struct device *self, uint64_t address, uint64_t bytes, uint64_t handle)
 {
-    return device_cuda_error(QUIETLY(real.cuMemMap(address, bytes, 0, handle, 0)));
+    struct mapped piece = {bytes, UNGRANTED};
+    int error = table_put(&pieces, address, &piece);
+
+    if (error)
+        return error;
+    error = device_cuda_error(QUIETLY(real.cuMemMap(address, bytes, 0, handle, 0)));
+    if (error)
+        table_take(&pieces, address, &piece);
+    return error;
 }
 
 int device_map_unmap(IGNORED struct device *self, uint64_t address, uint64_t bytes)
 {
-    struct grant grant;
+    struct mapped piece;
     int error = device_cuda_error(QUIETLY(real.cuMemUnmap(address, bytes)));
 
-    if (!error)
-        table_take(&grants, address, &grant);
+    for (uint64_t at = address; !error && at - address < bytes && table_take(&pieces, at, &piece);)
+        at += piece.bytes;
     return error;
 }
 
@@ -131,18 +143,26 @@ static CUresult set_access(unsigned ordinal, uint64_t address, uint64_t bytes)
     return real.cuMemSetAccess(address, bytes, access, count);
 }
 
+/* The pieces of a range are a device's from now on. */
+static void note_owner(uint64_t address, uint64_t bytes, unsigned ordinal)
+{
+    struct mapped *piece;
+
+    table_lock(&pieces);
+    for (uint64_t at = address; at - address < bytes && (piece = table_find(&pieces, at)); at += piece->bytes)
+        piece->ordinal = ordinal;
+    table_unlock(&pieces);
+}
+
 int device_map_grant(IGNORED struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes)
 {
-    struct grant grant = {bytes, ordinal};
+    int error;
 
     /* First into the table: a peer that is let in between the two finds the range or is in the mask. */
-    int error = table_put(&grants, address, &grant);
-
-    if (error)
-        return error;
+    note_owner(address, bytes, ordinal);
     error = device_cuda_error(QUIETLY(set_access(ordinal, address, bytes)));
     if (error)
-        table_take(&grants, address, &grant);
+        note_owner(address, bytes, UNGRANTED);
     return error;
 }
 
@@ -167,20 +187,20 @@ void device_cuda_peer(unsigned owner, unsigned peer, bool enabled)
         atomic_fetch_or_explicit(&peers[owner], 1u << peer, memory_order_acq_rel);
     else
         atomic_fetch_and_explicit(&peers[owner], ~(1u << peer), memory_order_acq_rel);
-    if (table_copy(&grants, &copy))
+    if (table_copy(&pieces, &copy))
         return;
     CUstreamCaptureMode mode = quiet_begin();
 
     /* A range that is unmapped meanwhile fails here and gets the new mask when it is granted again. */
     for (uint32_t i = 0; i < copy.count; i++) {
-        const struct grant *grant = table_copy_record(&copy, i);
+        const struct mapped *piece = table_copy_record(&copy, i);
 
-        if (grant->ordinal != owner)
+        if (piece->ordinal != owner)
             continue;
         if (enabled)
-            set_access(owner, table_copy_key(&copy, i), grant->bytes);
+            set_access(owner, table_copy_key(&copy, i), piece->bytes);
         else
-            real.cuMemSetAccess(table_copy_key(&copy, i), grant->bytes, &closed, 1);
+            real.cuMemSetAccess(table_copy_key(&copy, i), piece->bytes, &closed, 1);
     }
     quiet_end(mode);
     table_copy_free(&copy);

@@ -95,9 +95,9 @@ struct device {
 
     /** Map the whole handle at `address` (an unmapped, reserved range). No access until grant. */
     int (*map)(struct device *self, uint64_t address, uint64_t bytes, uint64_t handle);
-    /** Unmap exactly one earlier map. The caller has drained what could still use it. */
+    /** Unmap one earlier map, or several that lie side by side. The caller has drained what could still use them. */
     int (*unmap)(struct device *self, uint64_t address, uint64_t bytes);
-    /** Read and write access for `ordinal` and its enabled peers; the range is fully mapped. */
+    /** Read and write access for `ordinal` and its enabled peers to one map, or to several side by side. */
     int (*grant)(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes);
 
     /** Start a copy on the private stream of `ordinal`; both addresses are device addresses or aliases. */

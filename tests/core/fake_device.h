@@ -9,7 +9,7 @@
  *
  * Strict   What a driver leaves to the caller is checked here: a broken rule is a violation. Each is counted, the first
  *          is kept as a sentence, and the call fails with -EIO where a driver would have to fail, too.
- *          - map wants a free, reserved range of the size of the handle; unmap undoes exactly one map
+ *          - map wants a free, reserved range of the size of the handle; unmap undoes whole maps, side by side
  *          - release of a handle that is mapped; any use of one that was released
  *          - copies touch only mapped and granted addresses or aliases, when they are started and when they are done
  *          - while a kernel runs (fake_launch) nobody unmaps its range or copies from or to it
@@ -110,6 +110,7 @@ struct fake_device {
     int drain_error; /**< -ETIMEDOUT: time jumps to the deadline. -EBUSY: a capture is open. 0: drains work */
     struct fake_root root[FAKE_ROOTS_MAX];
     unsigned root_count;
+    bool one_by_one; /**< unmap and grant refuse what is more than one map */
     enum fake_scan scan;
     const char *roots_unknown; /**< why roots answers -ENOTSUP, or NULL */
 

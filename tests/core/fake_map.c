@@ -4,6 +4,7 @@
 #include "fake_memory.h"
 #include "fake_work.h"
 
+#include <errno.h>
 #include <sys/mman.h>
 
 static int map_locked(struct fake_device *fake, uint64_t address, uint64_t bytes, uint64_t id)
@@ -34,17 +35,34 @@ int fake_map_handle(struct device *self, uint64_t address, uint64_t bytes, uint6
     return fake_call_end(fake, rc ? rc : map_locked(fake, address, bytes, handle));
 }
 
+/* Whole maps, one beside the other, from the first byte to the last? */
+static bool is_whole_maps(struct fake_device *fake, uint64_t address, uint64_t bytes)
+{
+    for (uint64_t at = address; at < address + bytes;) {
+        const struct fake_map *map = fake_map_at(fake, at);
+        if (!map || map->address != at || map->bytes > address + bytes - at)
+            return false;
+        at += map->bytes;
+    }
+    return bytes > 0;
+}
+
 static int unmap_locked(struct fake_device *fake, uint64_t address, uint64_t bytes)
 {
-    struct fake_map *map = fake_map_at(fake, address);
-    if (!map || map->address != address || map->bytes != bytes)
+    if (!is_whole_maps(fake, address, bytes))
         return fake_violate(fake, "unmap of something that was not mapped so");
+    if (fake->one_by_one && fake_map_at(fake, address)->bytes < bytes)
+        return -EIO;
     if (fake_kernel_uses(fake, address, bytes) && !fake->config.places)
         fake_violate(fake, "unmap under a running kernel");
     if (fake_copy_touches(fake, address, bytes))
         fake_violate(fake, "unmap under a copy that nobody waited for");
-    fake_handle_of(fake, map->handle)->maps--;
-    fake_map_remove(fake, map);
+    for (uint64_t at = address; at < address + bytes;) {
+        struct fake_map *map = fake_map_at(fake, at);
+        at += map->bytes;
+        fake_handle_of(fake, map->handle)->maps--;
+        fake_map_remove(fake, map);
+    }
     fake_hide(fake, address, bytes);
     return 0;
 }
@@ -60,12 +78,10 @@ static int grant_locked(struct fake_device *fake, unsigned ordinal, uint64_t add
 {
     if (ordinal >= fake->device.count)
         return fake_violate(fake, "grant to device %u", ordinal);
-    for (uint64_t at = address; at < address + bytes;) {
-        const struct fake_map *map = fake_map_at(fake, at);
-        if (!map || (at == address && map->address != address) || map->address + map->bytes > address + bytes)
-            return fake_violate(fake, "grant of a range that is not whole maps");
-        at = map->address + map->bytes;
-    }
+    if (!is_whole_maps(fake, address, bytes))
+        return fake_violate(fake, "grant of a range that is not whole maps");
+    if (fake->one_by_one && fake_map_at(fake, address)->bytes < bytes)
+        return -EIO;
     for (uint64_t at = address; at < address + bytes;) {
         struct fake_map *map = fake_map_at(fake, at);
         map->granted |= 1u << ordinal;

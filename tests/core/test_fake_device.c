@@ -188,8 +188,21 @@ Test(fake_device, notices_an_unmap_that_matches_no_map)
     struct world world = world_of(NULL);
     uint64_t handle, address = mapped(&world, 0, &handle);
     mapped(&world, 1, &handle);
-    cr_assert_eq(world.device->unmap(world.device, address, 2 * GRANULE_BYTES), -EIO);
+    cr_assert_eq(world.device->unmap(world.device, address, 3 * GRANULE_BYTES), -EIO);
     expect_violation(&world, "not mapped so");
+}
+
+Test(fake_device, unmaps_what_lies_side_by_side_in_one_call)
+{
+    struct world world = world_of(NULL);
+    uint64_t first, second, address = mapped(&world, 0, &first);
+    mapped(&world, 1, &second);
+    cr_assert_eq(world.device->unmap(world.device, address, 2 * GRANULE_BYTES), 0);
+    cr_assert_not(fake_reachable(world.fake, 0, address, GRANULE_BYTES));
+    cr_assert_not(fake_reachable(world.fake, 0, address + GRANULE_BYTES, GRANULE_BYTES));
+    cr_assert_eq(world.device->release(world.device, first), 0);
+    cr_assert_eq(world.device->release(world.device, second), 0);
+    cr_assert_null(fake_violation(world.fake));
 }
 
 Test(fake_device, notices_a_release_while_mapped)
