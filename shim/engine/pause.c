@@ -2,9 +2,9 @@
 /*
  * pause.c - see pause.h.
  *
- * A pause does three things, each to a batch of steps: plan, copy with one wait, remap, commit. A step that fails is
- * rolled back and does not count; others of its batch are not affected. For all of them the gate is closed and the
- * devices are drained.
+ * A pause does three things, each to a batch of steps: plan, copy, remap, commit. A step that fails is rolled back and
+ * does not count; others of its batch are not affected. For all of them the gate is closed and the devices are drained.
+ * A batch is copied and remapped part by part, so that the link carries one part while another is remapped.
  */
 #include "engine/pause.h"
 
@@ -21,12 +21,11 @@
 #include "ledger/copies.h"
 #include "ledger/headroom.h"
 
-enum {
-    PAUSE_STEP_MAX = 256
-};
+/* A part of a batch at least: to carry so much takes the link far longer than to begin anew. */
+#define PART_BYTES ((uint64_t)64 << 20)
 
 /* The batch that is at work. */
-static struct step steps[PAUSE_STEP_MAX];
+static struct step steps[STEPS_MAX];
 
 /* The question that a choice of blocks answers. */
 struct question {
@@ -42,9 +41,16 @@ static bool is_meant(const struct pause_plan *plan, uint32_t first)
     return !plan->only_registered || core.blocks.block[first].flags & BLOCK_REGISTERED;
 }
 
-static int replace(const struct step *step, uint64_t from, uint64_t to)
+/* How many steps of a list, from its first one on, are a part. What leaves as a whole or not at all is not parted. */
+static uint32_t part_of(const struct step *list, uint32_t count)
 {
-    return backing_replace(step_ordinal(step), step_address(step), step_bytes(step), from, to);
+    uint64_t bytes = 0;
+    uint32_t part = 0;
+
+    while (part < count &&
+           (bytes < PART_BYTES || (list[part].whole && list[part].first == list[part - 1].first)))
+        bytes += step_bytes(&list[part++]);
+    return part;
 }
 
 /* ---- device to host, mapped or not, or dropped where an equal copy is on disk --------------------------------- */
@@ -70,7 +76,7 @@ static uint32_t chunks_of(uint32_t first)
 static bool leaves_whole(const struct pause_plan *plan, uint32_t first)
 {
     return !plan->in_parts && core.blocks.block[first].flags & BLOCK_REGISTERED &&
-           chunks_of(first) <= PAUSE_STEP_MAX;
+           chunks_of(first) <= STEPS_MAX;
 }
 
 static bool stays_unmapped(uint32_t first, bool proven)
@@ -112,73 +118,93 @@ static bool has_copy(const struct step *step, uint64_t epoch, bool proven)
     return chunk->slot != SLOT_NONE && chunk->slot_epoch == epoch && movable_may_unmap(step->first, proven);
 }
 
-/* Under the lock: how chunks of one block leave, and whether any of them is saved. */
-static void describe(struct step *list, uint32_t count, bool whole, bool proven)
+/* Under the lock: how chunks of one block leave, the first of a list, and whether any of them is saved. How many it has
+ * there. */
+static uint32_t describe(struct step *list, uint32_t count, const struct question *question)
 {
     uint64_t epoch = gate_writes();
+    uint32_t mine = 0;
     bool saves = false;
 
-    for (uint32_t i = 0; i < count; i++) {
-        list[i].unmap = stays_unmapped(list[i].first, proven);
-        list[i].clean = has_copy(&list[i], epoch, proven);
-        list[i].whole = whole;
-        saves = saves || !list[i].clean;
+    for (; mine < count && list[mine].first == list[0].first; mine++) {
+        list[mine].unmap = stays_unmapped(list[0].first, question->proven);
+        list[mine].clean = has_copy(&list[mine], epoch, question->proven);
+        list[mine].whole = leaves_whole(question->plan, list[0].first);
+        saves = saves || !list[mine].clean;
     }
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < mine; i++)
         list[i].saves = saves;
+    return mine;
+}
+
+/* Chunks that leave: each is shown to `visit`, as many as there may be. */
+struct departure {
+    struct question question;
+    uint32_t most, count;
+    void (*visit)(uint32_t first, uint32_t granule, struct departure *departure);
+    uint32_t *sizes; /* of count_saved */
+};
+
+/* Under the lock. */
+static void depart(struct departure *departure)
+{
+    const struct pause_plan *plan = departure->question.plan;
+    const uint32_t *list;
+    uint32_t blocks =
+        pick_blocks(plan->evict_bytes, plan->newest, resident_bytes, &departure->question, &list);
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < blocks && bytes < plan->evict_bytes; i++) {
+        bool whole = leaves_whole(plan, list[i]);
+
+        if (whole && chunks_of(list[i]) > departure->most - departure->count)
+            break;
+        chunks_each(g, &core.blocks, list[i]) {
+            const struct chunk *chunk = &core.blocks.chunk[g];
+
+            if (chunk->state != CHUNK_RESIDENT || (bytes >= plan->evict_bytes && !whole) ||
+                departure->count == departure->most)
+                continue;
+            bytes += chunk_bytes(chunk);
+            departure->count++;
+            departure->visit(list[i], g, departure);
+        }
+    }
+}
+
+static void begin_leaving(uint32_t first, uint32_t granule, struct departure *departure)
+{
+    steps[departure->count - 1] = step_begin(first, granule, CHUNK_LEAVING);
 }
 
 /* The chunks that leave, marked LEAVING. */
 static uint32_t plan_evict(const struct pause_plan *plan, bool proven)
 {
-    struct question question = {plan, proven};
-    const uint32_t *list;
-    uint32_t count = 0, blocks;
-    uint64_t bytes = 0;
+    struct departure departure = {.question = {plan, proven}, .most = STEPS_MAX, .visit = begin_leaving};
 
     lock_acquire(&core.lock);
-    blocks = pick_blocks(plan->evict_bytes, plan->newest, resident_bytes, &question, &list);
-    for (uint32_t i = 0; i < blocks; i++) {
-        uint32_t first = list[i], planned = count;
-        bool whole = leaves_whole(plan, first);
-
-        if (bytes >= plan->evict_bytes || (whole && count + chunks_of(first) > PAUSE_STEP_MAX))
-            break;
-        chunks_each(g, &core.blocks, first) {
-            const struct chunk *chunk = &core.blocks.chunk[g];
-
-            if (chunk->state != CHUNK_RESIDENT || (bytes >= plan->evict_bytes && !whole) ||
-                count == PAUSE_STEP_MAX)
-                continue;
-            bytes += chunk_bytes(chunk);
-            steps[count++] = step_begin(first, g, CHUNK_LEAVING);
-        }
-        describe(&steps[planned], count - planned, whole, proven);
-    }
+    depart(&departure);
+    for (uint32_t i = 0; i < departure.count;)
+        i += describe(&steps[i], departure.count - i, &departure.question);
     lock_release(&core.lock);
-    return count;
+    return departure.count;
+}
+
+static void count_size(uint32_t first, uint32_t granule, struct departure *departure)
+{
+    const struct chunk *chunk = &core.blocks.chunk[granule];
+
+    departure->sizes[chunk->granules] += !block_reloadable(&core.blocks, first) && !chunk->copied;
 }
 
 /* Chunks by their size in granules that would leave and be saved, by the plan. */
-static void count_saved(const struct pause_plan *plan, uint32_t *counts)
+static void count_saved(const struct pause_plan *plan, uint32_t *sizes)
 {
-    struct question question = {plan, pause_would_scan()};
-    const uint32_t *list;
-    uint64_t bytes = 0;
-    uint32_t blocks;
+    struct departure departure = {
+        .question = {plan, pause_would_scan()}, .most = UINT32_MAX, .visit = count_size, .sizes = sizes};
 
     lock_acquire(&core.lock);
-    blocks = pick_blocks(plan->evict_bytes, plan->newest, resident_bytes, &question, &list);
-    for (uint32_t i = 0; i < blocks && bytes < plan->evict_bytes; i++)
-        chunks_each(g, &core.blocks, list[i]) {
-            const struct chunk *chunk = &core.blocks.chunk[g];
-
-            if (chunk->state != CHUNK_RESIDENT ||
-                (bytes >= plan->evict_bytes && !leaves_whole(plan, list[i])))
-                continue;
-            bytes += chunk_bytes(chunk);
-            counts[chunk->granules] += !block_reloadable(&core.blocks, list[i]) && !chunk->copied;
-        }
+    depart(&departure);
     lock_release(&core.lock);
 }
 
@@ -195,13 +221,15 @@ static void make_slabs(const struct pause_plan *plan)
         recycler_fill(&core.slabs, class * GRANULE_BYTES, counts[class]);
 }
 
-static void save(struct step *step)
+static void save(struct step *list, uint32_t count)
 {
-    if (step->clean)
-        return;
-    step->result = recycler_take(&core.slabs, step_bytes(step), 0, &step->slab);
-    if (!step->result)
-        step_submit(step, TIER_DEVICE, TIER_HOST, step_address(step), SLOT_NONE);
+    for (uint32_t i = 0; i < count; i++) {
+        if (list[i].clean)
+            continue;
+        list[i].result = recycler_take(&core.slabs, step_bytes(&list[i]), 0, &list[i].slab);
+        if (!list[i].result)
+            step_submit(&list[i], TIER_DEVICE, TIER_HOST, step_address(&list[i]), SLOT_NONE);
+    }
 }
 
 /* If one chunk of a whole block cannot be saved, none of it leaves. */
@@ -213,25 +241,37 @@ static void fail_whole(struct step *list, uint32_t count)
                 list[j].result = list[i].result;
 }
 
-static void leave(struct step *step)
+static bool ends_of_leaving(const struct step *step, struct remap *out)
 {
-    struct chunk *chunk = step_chunk(step);
-
     if (step->result)
-        return;
-    if (!step->clean || step->reloadable) {
-        lock_acquire(&core.lock);
-        chunk_drop_slot(chunk);
-        lock_release(&core.lock);
+        return false;
+    out->old = step_chunk(step)->handle;
+    out->new = step->clean || step->unmap ? 0 : step_slab(step)->memory.handle;
+    return true;
+}
+
+/* The slab has the bytes: it is mapped instead, or nothing is. */
+static void leave(struct step *list, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct chunk *chunk = step_chunk(&list[i]);
+
+        if (list[i].result)
+            continue;
+        if (!list[i].clean || list[i].reloadable) {
+            lock_acquire(&core.lock);
+            chunk_drop_slot(chunk);
+            lock_release(&core.lock);
+        }
+        if (!list[i].clean) {
+            chunk->slab = step_slab(&list[i]);
+            chunk_remember(chunk);
+        }
     }
-    if (!step->clean) {
-        chunk->slab = step_slab(step);
-        chunk_remember(chunk);
-    }
-    step->result =
-        replace(step, chunk->handle, step->clean || step->unmap ? 0 : step_slab(step)->memory.handle);
-    if (step->result && step->result != -EFAULT && !step->clean)
-        chunk->slab = NULL;
+    steps_remap(list, count, ends_of_leaving);
+    for (uint32_t i = 0; i < count; i++)
+        if (list[i].result && list[i].result != -EFAULT && !list[i].clean)
+            step_chunk(&list[i])->slab = NULL;
 }
 
 /* The block is about to leave; it was whole before. */
@@ -281,15 +321,21 @@ static bool settle_evicted(struct step *step)
 static uint64_t evict(const struct pause_plan *plan, bool proven)
 {
     uint32_t count = plan->evict_bytes ? plan_evict(plan, proven) : 0;
+    uint32_t left = 0, saved = part_of(steps, count);
     uint64_t since_ns = core_now();
 
-    for (uint32_t i = 0; i < count; i++)
-        save(&steps[i]);
-    steps_wait(steps, count);
-    fail_whole(steps, count);
-    steps_count(MOVE_DEVICE_TO_HOST, steps, count, since_ns);
-    for (uint32_t i = 0; i < count; i++)
-        leave(&steps[i]);
+    save(steps, saved);
+    for (uint32_t next; left < count; left = saved, saved = next) {
+        struct step *part = &steps[left];
+
+        next = saved + part_of(&steps[saved], count - saved);
+        steps_wait(part, saved - left);
+        steps_count(MOVE_DEVICE_TO_HOST, part, saved - left, since_ns);
+        since_ns = core_now();
+        save(&steps[saved], next - saved); /* on its way meanwhile */
+        fail_whole(part, saved - left);
+        leave(part, saved - left);
+    }
     return steps_commit(steps, count, settle_evicted);
 }
 
@@ -298,7 +344,7 @@ static uint64_t evict(const struct pause_plan *plan, bool proven)
 /* The chunks that come back, marked RETURNING: a free waits for them. */
 static uint32_t plan_restore(const struct pause_plan *plan)
 {
-    uint32_t most = plan->restore_one ? 1 : PAUSE_STEP_MAX, count = 0;
+    uint32_t most = plan->restore_one ? 1 : STEPS_MAX, count = 0;
 
     lock_acquire(&core.lock);
     for (uint32_t i = 0; i < plan->restore_count; i++) {
@@ -314,27 +360,43 @@ static uint32_t plan_restore(const struct pause_plan *plan)
     return count;
 }
 
-/* Device memory at the chunk's address, being filled. Kernels are stopped: nobody sees it empty. */
-static void fill(struct step *step)
+static bool ends_of_returning(const struct step *step, struct remap *out)
 {
-    step->result = step_take(step, 0);
-    if (step->result)
-        return;
-    step->result = chunk_verify(step_chunk(step), step_address(step));
-    if (!step->result)
-        step->result = replace(step, step_slab(step)->memory.handle, step->handle);
-    if (step->result)
-        return;
-    step_submit(step, TIER_HOST, TIER_DEVICE, step_address(step), SLOT_NONE);
-    if (step->result)
-        step->result = -EAGAIN; /* replaced, not copied */
+    out->old = step_slab(step)->memory.handle;
+    out->new = step->handle;
+    return !step->result;
+}
+
+/* Device memory at the chunks' addresses, being filled. Kernels are stopped: nobody sees it empty. */
+static void fill(struct step *list, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        list[i].result = step_take(&list[i], 0);
+        if (!list[i].result)
+            list[i].result = chunk_verify(step_chunk(&list[i]), step_address(&list[i]));
+    }
+    steps_remap(list, count, ends_of_returning);
+    for (uint32_t i = 0; i < count; i++) {
+        if (list[i].result)
+            continue;
+        step_submit(&list[i], TIER_HOST, TIER_DEVICE, step_address(&list[i]), SLOT_NONE);
+        if (list[i].result)
+            list[i].result = -EAGAIN; /* replaced, not copied */
+    }
 }
 
 /* The copy failed: the slab, which has the bytes, is mapped again. */
 static void undo_failed(struct step *step)
 {
-    if ((step->submitted ? step->result : step->result == -EAGAIN) &&
-        replace(step, step->handle, step_slab(step)->memory.handle) < 0)
+    struct remap back = {.address = step_address(step),
+                         .bytes = step_bytes(step),
+                         .old = step->handle,
+                         .new = step_slab(step)->memory.handle};
+
+    if (step->submitted ? !step->result : step->result != -EAGAIN)
+        return;
+    backing_replace(step_ordinal(step), &back, 1);
+    if (back.result)
         step->result = -EFAULT;
 }
 
@@ -344,8 +406,10 @@ static uint64_t restore(const struct pause_plan *plan)
     uint32_t count = plan->restore_count ? plan_restore(plan) : 0;
     uint64_t since_ns = core_now();
 
-    for (uint32_t i = 0; i < count; i++)
-        fill(&steps[i]);
+    for (uint32_t i = 0, part; i < count; i += part) {
+        part = part_of(&steps[i], count - i);
+        fill(&steps[i], part); /* while the part before is on its way */
+    }
     steps_wait(steps, count);
     steps_count(MOVE_HOST_TO_DEVICE, steps, count, since_ns);
     for (uint32_t i = 0; i < count; i++)
@@ -377,10 +441,16 @@ static uint32_t plan_unmap(const struct pause_plan *plan, bool proven)
     blocks = pick_blocks(plan->unmap_bytes, plan->newest, mapped_bytes, &question, &list);
     for (uint32_t i = 0; i < blocks; i++)
         chunks_each(g, &core.blocks, list[i])
-            if (count < PAUSE_STEP_MAX && chunk_in(&core.blocks.chunk[g], CHUNKS_MAPPED(CHUNK_HOST)))
+            if (count < STEPS_MAX && chunk_in(&core.blocks.chunk[g], CHUNKS_MAPPED(CHUNK_HOST)))
                 steps[count++] = step_begin(list[i], g, CHUNK_UNMAPPING);
     lock_release(&core.lock);
     return count;
+}
+
+static bool ends_of_unmapping(const struct step *step, struct remap *out)
+{
+    out->old = step_chunk(step)->slab->memory.handle;
+    return true;
 }
 
 /* Under the lock: the chunk's new state. */
@@ -404,8 +474,7 @@ static uint64_t unmap(const struct pause_plan *plan, bool proven)
 {
     uint32_t count = plan_unmap(plan, proven);
 
-    for (uint32_t i = 0; i < count; i++)
-        steps[i].result = core.device->unmap(core.device, step_address(&steps[i]), step_bytes(&steps[i]));
+    steps_remap(steps, count, ends_of_unmapping);
     return steps_commit(steps, count, settle_unmapped);
 }
 

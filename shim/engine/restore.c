@@ -79,7 +79,8 @@ static void repair(uint32_t first)
                 continue;
             chunk_move(chunk, CHUNK_UNMAPPING);
             lock_release(&core.lock);
-            core.device->unmap(core.device, granule_address(&core.blocks, g), chunk_bytes(chunk));
+            chunk->stuck =
+                core.device->unmap(core.device, granule_address(&core.blocks, g), chunk_bytes(chunk)) < 0;
             lock_acquire(&core.lock);
             chunk_move(chunk, CHUNK_HOST);
             pthread_cond_broadcast(&core.changed);
@@ -139,101 +140,131 @@ static void reload(struct step *restore)
             reload_callback_fill(restore->first, restore->granule, step_slab(restore)->memory.cpu);
 }
 
-/* A private address for the chunk's new device memory. */
-static int scratch_map(struct step *restore)
-{
-    const struct chunk *chunk = step_chunk(restore);
-    uint32_t granule;
-    int error;
+/* Private addresses of a batch's new device memory, side by side. */
+struct scratch {
+    uint32_t first, granules;
+    bool is_lost; /* something is left there: it is not used again */
+};
 
+static bool ends_of_scratch(const struct step *restore, struct remap *out)
+{
+    out->address = restore->scratch;
+    out->new = restore->handle;
+    return restore->scratch;
+}
+
+static bool ends_after_scratch(const struct step *restore, struct remap *out)
+{
+    out->address = restore->scratch;
+    out->old = restore->handle;
+    return restore->scratch;
+}
+
+static void scratch_map(struct step *batch, uint32_t count, struct scratch *out)
+{
+    uint32_t at;
+    int error = 0;
+
+    *out = (struct scratch){0};
+    for (uint32_t i = 0; i < count; i++)
+        out->granules += batch[i].handle && !batch[i].result ? step_chunk(&batch[i])->granules : 0;
+    if (!out->granules)
+        return;
     lock_acquire(&core.lock);
-    error = extent_take(&core.blocks.arena, chunk->granules, &granule);
+    error = extent_take(&core.blocks.arena, out->granules, &out->first);
     lock_release(&core.lock);
     if (error < 0)
-        return error;
-    error = backing_map(step_ordinal(restore), granule_address(&core.blocks, granule), chunk_bytes(chunk),
-                        restore->handle);
-    if (!error) {
-        restore->scratch = granule_address(&core.blocks, granule);
-        return 0;
+        out->granules = 0;
+    at = out->first;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!batch[i].handle || batch[i].result)
+            continue;
+        batch[i].result = error;
+        batch[i].scratch = error ? 0 : granule_address(&core.blocks, at);
+        at += step_chunk(&batch[i])->granules;
     }
-    if (error == -EFAULT) /* half mapped: the address is not used again */
-        return error;
+    steps_remap(batch, count, ends_of_scratch);
+    for (uint32_t i = 0; i < count; i++) {
+        out->is_lost = out->is_lost || batch[i].result == -EFAULT;
+        batch[i].scratch = batch[i].result ? 0 : batch[i].scratch;
+    }
+}
+
+static void scratch_unmap(struct step *batch, uint32_t count, const struct scratch *scratch)
+{
+    bool is_lost = !steps_remap(batch, count, ends_after_scratch) || scratch->is_lost;
+
+    for (uint32_t i = 0; i < count; i++)
+        batch[i].scratch = 0;
+    if (!scratch->granules || is_lost)
+        return;
     lock_acquire(&core.lock);
-    extent_give(&core.blocks.arena, granule, chunk->granules);
+    extent_give(&core.blocks.arena, scratch->first, scratch->granules);
     lock_release(&core.lock);
-    return error;
 }
 
-static int scratch_unmap(struct step *restore)
+static void copy_start(struct step *batch, uint32_t count, struct scratch *scratch)
 {
-    const struct chunk *chunk = step_chunk(restore);
-    int error;
+    for (uint32_t i = 0; i < count; i++) {
+        struct chunk *chunk = step_chunk(&batch[i]);
 
-    if (!restore->scratch)
-        return 0;
-    error = core.device->unmap(core.device, restore->scratch, chunk_bytes(chunk));
-    if (!error) {
-        lock_acquire(&core.lock);
-        extent_give(&core.blocks.arena, address_granule(&core.blocks, restore->scratch), chunk->granules);
-        lock_release(&core.lock);
+        batch[i].submitted = false;
+        if (batch[i].result)
+            continue;
+        chunk->slab = step_slab(&batch[i]);
+        if (batch[i].dropped)
+            chunk_remember(chunk);
+        batch[i].result = chunk_verify(chunk, step_address(&batch[i]));
     }
-    restore->scratch = 0;
-    return error;
+    scratch_map(batch, count, scratch);
+    for (uint32_t i = 0; i < count; i++)
+        if (batch[i].scratch)
+            step_submit(&batch[i], TIER_HOST, TIER_DEVICE, batch[i].scratch, SLOT_NONE);
 }
 
-static void copy_start(struct step *restore)
+static bool ends_on_device(const struct step *restore, struct remap *out)
 {
-    struct chunk *chunk = step_chunk(restore);
-
-    restore->submitted = false;
-    if (restore->result)
-        return;
-    chunk->slab = step_slab(restore);
-    if (restore->dropped)
-        chunk_remember(chunk);
-    restore->result = chunk_verify(chunk, step_address(restore));
-    if (restore->result || !restore->handle)
-        return;
-    restore->result = scratch_map(restore);
-    if (!restore->result)
-        step_submit(restore, TIER_HOST, TIER_DEVICE, restore->scratch, SLOT_NONE);
+    out->new = restore->handle;
+    return restore->handle;
 }
 
-/* Map at the chunk's own address. What an earlier failure may have left there half mapped is removed first. */
-static int map(const struct step *restore, uint64_t handle)
+static bool ends_in_slab(const struct step *restore, struct remap *out)
 {
-    uint64_t address = step_address(restore), bytes = step_bytes(restore);
-    int error = backing_map(step_ordinal(restore), address, bytes, handle);
+    if (restore->handle || restore->result)
+        return false;
+    out->new = step_chunk(restore)->slab->memory.handle;
+    return true;
+}
 
-    if (error < 0 && error != -EFAULT && core.device->unmap(core.device, address, bytes) == 0)
-        error = backing_map(step_ordinal(restore), address, bytes, handle);
-    return error;
+/* Memory that could not be filled or mapped is given up. */
+static void give_failed(struct step *batch, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (batch[i].handle && batch[i].result)
+            step_give(&batch[i], false);
 }
 
 /* Map what holds the bytes now: the handle, else the slab when that is allowed. */
-static void place(struct step *restore, bool allow_mapped)
+static void place(struct step *batch, uint32_t count, bool allow_mapped)
 {
-    struct chunk *chunk = step_chunk(restore);
-    int error = scratch_unmap(restore);
+    give_failed(batch, count);
+    for (uint32_t i = 0; i < count; i++) {
+        struct chunk *chunk = step_chunk(&batch[i]);
 
-    if (restore->handle && (error < 0 || restore->result)) {
-        step_give(restore, false);
-        restore->result = restore->result ? restore->result : error;
+        batch[i].epoch = gate_writes();
+        if (chunk->stuck)
+            chunk->stuck =
+                core.device->unmap(core.device, step_address(&batch[i]), step_bytes(&batch[i])) < 0;
     }
-    if (restore->result == -EILSEQ || !chunk->slab)
-        return;
-    restore->epoch = gate_writes();
-    if (restore->handle) {
-        restore->result = map(restore, restore->handle);
-        if (!restore->result)
-            return;
-        step_give(restore, false);
+    steps_remap(batch, count, ends_on_device);
+    give_failed(batch, count);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct slab *slab = step_chunk(&batch[i])->slab;
+
+        if (!batch[i].handle && batch[i].result != -EILSEQ && batch[i].result != -EFAULT && slab)
+            batch[i].result = allow_mapped && core.mapped && slab->memory.handle ? 0 : -ENOSPC;
     }
-    if (restore->result != -EFAULT)
-        restore->result = allow_mapped && core.mapped && chunk->slab->memory.handle
-                              ? map(restore, chunk->slab->memory.handle)
-                              : -ENOSPC;
+    steps_remap(batch, count, ends_in_slab);
 }
 
 /* Restore up to `most` unmapped chunks, a batch at most, of a list of blocks: each is read into a slab if it is on
@@ -245,6 +276,7 @@ static void place(struct step *restore, bool allow_mapped)
 static uint64_t restore_wait(const uint32_t *firsts, uint32_t count, uint32_t most, bool allow_mapped)
 {
     struct step batch[RESTORE_BATCH];
+    struct scratch scratch;
     uint32_t planned = plan(batch, most, firsts, count);
     uint64_t since_ns = core_now();
 
@@ -255,15 +287,14 @@ static uint64_t restore_wait(const uint32_t *firsts, uint32_t count, uint32_t mo
     steps_wait(batch, planned);
     steps_count(MOVE_DISK_TO_HOST, batch, planned, since_ns);
     since_ns = core_now();
-    for (uint32_t i = 0; i < planned; i++)
-        copy_start(&batch[i]);
+    copy_start(batch, planned, &scratch);
     steps_wait(batch, planned);
     steps_count(MOVE_HOST_TO_DEVICE, batch, planned, since_ns);
-    for (uint32_t i = 0; i < planned; i++) {
-        place(&batch[i], allow_mapped);
+    scratch_unmap(batch, planned, &scratch);
+    place(batch, planned, allow_mapped);
+    for (uint32_t i = 0; i < planned; i++)
         if (batch[i].result == -EILSEQ || (batch[i].result == -EIO && batch[i].from_disk))
             core.unreadable = true;
-    }
     return steps_commit(batch, planned, step_settle_restored);
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "engine/allocate.h"
+#include "engine/remap.h"
 #include "ledger/busy.h"
 
 struct step step_begin(uint32_t first, uint32_t granule, enum chunk_state moving)
@@ -51,6 +52,28 @@ void steps_wait(struct step *list, uint32_t count)
     for (uint32_t i = 0; i < count; i++)
         if (list[i].submitted)
             list[i].result = executors_wait(&core.executors, &list[i].transfer);
+}
+
+bool steps_remap(struct step *list, uint32_t count, bool (*ends)(const struct step *step, struct remap *out))
+{
+    static struct remap change[STEPS_MAX];
+    static struct step *of[STEPS_MAX];
+    uint32_t changes = 0;
+    bool all = true;
+
+    for (uint32_t i = 0; i < count; i++) {
+        change[changes] = (struct remap){.address = step_address(&list[i]), .bytes = step_bytes(&list[i])};
+        of[changes] = &list[i];
+        changes += ends(&list[i], &change[changes]);
+    }
+    if (changes)
+        backing_replace(step_ordinal(list), change, changes);
+    for (uint32_t i = 0; i < changes; i++) {
+        all = all && !change[i].result;
+        if (!of[i]->result)
+            of[i]->result = change[i].result;
+    }
+    return all;
 }
 
 void steps_count(enum move_kind move, const struct step *list, uint32_t count, uint64_t since_ns)

@@ -11,6 +11,12 @@
 
 #include "ledger/state.h"
 
+struct remap;
+
+enum {
+    STEPS_MAX = 256 /**< in a list */
+};
+
 struct step {
     uint32_t first, granule;
     uint64_t handle; /**< device memory in its hands: taken for it, and not the chunk's; 0: none */
@@ -71,6 +77,10 @@ void step_submit(struct step *step, enum tier from, enum tier to, uint64_t devic
 
 /** Wait for what was submitted. */
 void steps_wait(struct step *list, uint32_t count);
+
+/** Change what is mapped for those steps of a list, all of one device, for which `ends` fills in the two ends; the address it
+ *  finds there is the chunk's own. A step that has not failed before gets the result. False: some change failed. */
+bool steps_remap(struct step *list, uint32_t count, bool (*ends)(const struct step *step, struct remap *out));
 
 /** Count the copies that succeeded, of a list that was started at `since_ns`. */
 void steps_count(enum move_kind move, const struct step *list, uint32_t count, uint64_t since_ns);

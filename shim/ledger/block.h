@@ -100,6 +100,7 @@ struct chunk {
     uint8_t state; /**< enum chunk_state */
     bool mapped;   /**< the slab is mapped at the chunk's address */
     bool copied;   /**< resident, and by the program's word its slab, else its slot, holds the same bytes */
+    bool stuck;    /**< what was left at its address could not be unmapped */
 };
 
 enum block_flag {

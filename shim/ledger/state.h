@@ -89,6 +89,8 @@ struct core {
     _Atomic uint64_t room_waits_begun, room_waits_served; /**< tickets of waits for room; written with lock */
     uint8_t scan[DEVICE_MAX];                             /**< the role's: enum scan_trust, of each device */
     bool unreadable; /**< the role's: some chunk's bytes could not be read back */
+    /** The driver has refused to unmap or grant several pieces at once, and done each of them. */
+    _Atomic bool one_by_one;
     bool scanning;   /**< with lock: every block is being read, none is given back meanwhile */
     _Atomic uint64_t closed_in_vain; /**< tries to come to rest that ran out of time, or were known to */
     _Atomic uint32_t waiting;        /**< threads in core_wait_change */
