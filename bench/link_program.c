@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A CUDA program that uses block after block, or only copies.
- * usage: link_program out|in|both|stream PASSES
+ * usage: link_program out|in|both|stream PASSES [MIB]
  *   out, in, both   copies the size of each block from the device to pinned memory, back, or both at once, and waits
  *   stream          writes into each block, and waits, round and round
+ *   MIB             size of a block; 16
  *
  * Prints `plain bytes N ns N`: the bytes of all blocks times the passes, and the time on the wall.
  */
@@ -15,9 +16,10 @@
 #include <time.h>
 
 enum {
-    BLOCKS = 8,
-    BLOCK_BYTES = 16 << 20
+    BLOCKS = 8
 };
+
+static size_t block_bytes = 16 << 20;
 
 static double wall_ns(void)
 {
@@ -39,9 +41,9 @@ static void copy_pass(const char *mode, const CUdeviceptr *block, void *const *h
 {
     for (int i = 0; i < BLOCKS; i++) {
         if (strcmp(mode, "in") != 0)
-            DRIVER(cuMemcpyDtoHAsync, (host[0], block[0], BLOCK_BYTES, stream[0]));
+            DRIVER(cuMemcpyDtoHAsync, (host[0], block[0], block_bytes, stream[0]));
         if (strcmp(mode, "out") != 0)
-            DRIVER(cuMemcpyHtoDAsync, (block[1], host[1], BLOCK_BYTES, stream[1]));
+            DRIVER(cuMemcpyHtoDAsync, (block[1], host[1], block_bytes, stream[1]));
         DRIVER(cuCtxSynchronize, ());
     }
 }
@@ -56,15 +58,17 @@ int main(int argc, char **argv)
     void *host[2];
     double ns;
 
+    if (argc > 3)
+        block_bytes = strtoul(argv[3], NULL, 10) << 20;
     driver_open();
     for (int i = 0; i < 2; i++) {
         DRIVER(cuStreamCreate, (&stream[i], CU_STREAM_NON_BLOCKING));
-        DRIVER(cuMemAllocHost, (&host[i], BLOCK_BYTES));
-        memset(host[i], i, BLOCK_BYTES);
+        DRIVER(cuMemAllocHost, (&host[i], block_bytes));
+        memset(host[i], i, block_bytes);
     }
     for (int i = 0; i < blocks; i++) {
-        block[i] = driver_alloc(BLOCK_BYTES);
-        DRIVER(cuMemsetD32, (block[i], 1, BLOCK_BYTES / 4));
+        block[i] = driver_alloc(block_bytes);
+        DRIVER(cuMemsetD32, (block[i], 1, block_bytes / 4));
     }
     DRIVER(cuCtxSynchronize, ());
     if (blocks == BLOCKS)
@@ -77,9 +81,9 @@ int main(int argc, char **argv)
             copy_pass(mode, block, host, stream);
     }
     ns = wall_ns() - ns;
-    printf("plain bytes %lu ns %.0f\n", passes * BLOCKS * BLOCK_BYTES, ns);
+    printf("plain bytes %zu ns %.0f\n", passes * BLOCKS * block_bytes, ns);
     for (int i = 0; i < blocks; i++)
-        driver_free(block[i], BLOCK_BYTES);
+        driver_free(block[i], block_bytes);
     for (int i = 0; i < 2; i++) {
         DRIVER(cuMemFreeHost, (host[i]));
         DRIVER(cuStreamDestroy, (stream[i]));
