@@ -77,20 +77,27 @@ static int read_symbols(const struct image *image, const Elf64_Shdr *table, elf_
     return 0;
 }
 
+/* 0, or what elf_image_read says of such bytes. */
+static int open_image(const void *bytes, size_t size, struct image *out)
+{
+    *out = (struct image){.bytes = bytes, .size = size};
+    if (size < sizeof(out->header))
+        return -ENOTSUP;
+    memcpy(&out->header, bytes, sizeof(out->header));
+    if (!is_elf(&out->header))
+        return -ENOTSUP;
+    return out->header.e_shentsize == sizeof(Elf64_Shdr) ? 0 : -EINVAL;
+}
+
 int elf_image_read(const void *bytes, size_t size, elf_image_visit_fn visit, void *arg, bool *out_uses_heap)
 {
-    struct image image = {.bytes = bytes, .size = size};
+    struct image image;
     bool uses_heap = false;
     bool has_table = false;
-    int error = 0;
+    int error = open_image(bytes, size, &image);
 
-    if (size < sizeof(image.header))
-        return -ENOTSUP;
-    memcpy(&image.header, bytes, sizeof(image.header));
-    if (!is_elf(&image.header))
-        return -ENOTSUP;
-    if (image.header.e_shentsize != sizeof(Elf64_Shdr))
-        return -EINVAL;
+    if (error)
+        return error;
     /* The GPU's own images keep their local variables in the full table; of a shared object the exports count. */
     uint32_t wanted = image.header.e_machine == EM_CUDA ? SHT_SYMTAB : SHT_DYNSYM;
 
@@ -111,25 +118,144 @@ int elf_image_read(const void *bytes, size_t size, elf_image_visit_fn visit, voi
     return error;
 }
 
-size_t image_bytes(const void *bytes)
+bool elf_image_table(const void *head, struct elf_table *out)
 {
     Elf64_Ehdr header;
-    uint64_t end;
 
-    if (memcmp(bytes, ELFMAG, SELFMAG) != 0)
+    _Static_assert(sizeof(header) == ELF_IMAGE_HEAD_BYTES, "the head is the header");
+    memcpy(&header, head, sizeof(header));
+    if (!is_elf(&header) || header.e_shentsize != sizeof(Elf64_Shdr) || !header.e_shnum)
+        return false;
+    *out = (struct elf_table){header.e_shoff, header.e_shnum * sizeof(Elf64_Shdr)};
+    return true;
+}
+
+size_t elf_image_bytes(const struct elf_table *at, const void *table)
+{
+    uint64_t end, one;
+
+    if (__builtin_add_overflow(at->offset, at->bytes, &end))
         return 0;
-    memcpy(&header, bytes, sizeof(header));
-    if (!is_elf(&header) || header.e_shentsize != sizeof(Elf64_Shdr) ||
-        __builtin_add_overflow(header.e_shoff, (uint64_t)header.e_shnum * sizeof(Elf64_Shdr), &end))
-        return 0;
-    /* Tools put the section headers last, or the sections behind them; the driver has read both already. */
-    for (unsigned i = 0; i < header.e_shnum; i++) {
+    /* Tools put the section headers last, or the sections behind them. */
+    for (size_t i = 0; i < at->bytes; i += sizeof(Elf64_Shdr)) {
         Elf64_Shdr section;
 
-        memcpy(&section, (const unsigned char *)bytes + header.e_shoff + i * sizeof(section),
-               sizeof(section));
-        if (section.sh_type != SHT_NOBITS && section.sh_offset + section.sh_size > end)
-            end = section.sh_offset + section.sh_size;
+        memcpy(&section, (const unsigned char *)table + i, sizeof(section));
+        if (section.sh_type == SHT_NOBITS)
+            continue;
+        if (__builtin_add_overflow(section.sh_offset, section.sh_size, &one))
+            return 0;
+        if (one > end)
+            end = one;
     }
     return end;
+}
+
+/* ---- kernels ------------------------------------------------------------------------------------------------ */
+
+/* Of NVIDIA's entries in a kernel's section of information: one byte says the form, one the meaning. A value of 16 bits
+ * or the length of what follows is next. */
+enum {
+    FORM_LONG = 4,
+    KERNEL_BYTES = 0x19,    /* the value: of all parameters */
+    PARAMETER = 0x17,       /* a number, its place, and its size in the upper 14 bits of a word */
+    LARGE_PARAMETER = 0x45, /* the same, with the size in the lower 16 */
+    PARAMETER_BYTES = 12
+};
+
+struct information {
+    struct kernel_parameter parameter[KERNEL_PARAMETERS_MAX];
+    unsigned count; /* one more than the largest number */
+    unsigned seen;
+    unsigned bytes;
+};
+
+static bool note_parameter(struct information *of, unsigned meaning, const unsigned char *at)
+{
+    uint16_t number, offset;
+    uint32_t word;
+
+    memcpy(&number, at + 4, sizeof(number));
+    memcpy(&offset, at + 6, sizeof(offset));
+    memcpy(&word, at + 8, sizeof(word));
+    uint32_t bytes = meaning == PARAMETER ? word >> 18 : word & UINT16_MAX;
+
+    if (number >= KERNEL_PARAMETERS_MAX || !bytes || offset + bytes > KERNEL_BYTES_MAX ||
+        of->parameter[number].bytes)
+        return false;
+    of->parameter[number] = (struct kernel_parameter){offset, (uint16_t)bytes};
+    of->count = number < of->count ? of->count : number + 1u;
+    of->seen++;
+    return true;
+}
+
+static bool read_information(const unsigned char *at, size_t size, struct information *out)
+{
+    const unsigned char *end = at + size;
+
+    while (end - at >= 4) {
+        unsigned form = at[0], meaning = at[1];
+        size_t value = (size_t)at[2] | (size_t)at[3] << 8;
+
+        at += 4;
+        if (!form || form > FORM_LONG || (form == FORM_LONG && value > (size_t)(end - at)))
+            return false;
+        if (meaning == KERNEL_BYTES && form != FORM_LONG)
+            out->bytes = (unsigned)value;
+        if ((meaning == PARAMETER || meaning == LARGE_PARAMETER) &&
+            (form != FORM_LONG || value != PARAMETER_BYTES || !note_parameter(out, meaning, at)))
+            return false;
+        at += form == FORM_LONG ? value : 0;
+    }
+    return at == end;
+}
+
+/* All are there, one behind the other, and together they are what the kernel takes. */
+static bool is_whole(const struct information *of)
+{
+    unsigned end = 0;
+
+    for (unsigned i = 0; i < of->count; i++) {
+        if (of->parameter[i].offset < end)
+            return false;
+        end = (unsigned)of->parameter[i].offset + of->parameter[i].bytes;
+    }
+    return of->seen == of->count && end == of->bytes;
+}
+
+static void read_kernel(const struct image *image, const Elf64_Shdr *section, const char *name,
+                        kernel_visit_fn visit, void *arg)
+{
+    static const char prefix[] = ".nv.info.";
+    const size_t skipped = sizeof(prefix) - 1;
+    const unsigned char *at = range(image, section->sh_offset, section->sh_size);
+    struct information of;
+
+    if (!at || section->sh_type == SHT_NOBITS || section->sh_flags & SHF_COMPRESSED ||
+        strncmp(name, prefix, skipped) != 0 || !name[skipped])
+        return;
+    memset(&of, 0, sizeof(of));
+    if (read_information(at, section->sh_size, &of) && is_whole(&of))
+        visit(&(struct kernel_shape){name + skipped, strlen(name + skipped), of.parameter, of.count}, arg);
+}
+
+int elf_image_kernels(const void *bytes, size_t size, kernel_visit_fn visit, void *arg)
+{
+    struct image image;
+    Elf64_Shdr names, section;
+    int error = open_image(bytes, size, &image);
+
+    if (error)
+        return error;
+    if (!read_section(&image, image.header.e_shstrndx, &names))
+        return -EINVAL;
+    for (unsigned i = 0; i < image.header.e_shnum; i++) {
+        const char *name =
+            read_section(&image, i, &section) ? read_string(&image, &names, section.sh_name) : NULL;
+
+        if (!name)
+            return -EINVAL;
+        read_kernel(&image, &section, name, visit, arg);
+    }
+    return 0;
 }

@@ -13,6 +13,8 @@
 #include "base/log.h"
 #include "base/pages.h"
 #include "base/table.h"
+#include "cuda/contexts.h"
+#include "cuda/kernel_images.h"
 
 /* Consecutive words of one parameter. */
 struct run {
@@ -104,6 +106,32 @@ static int read_layout(CUfunction function, bool is_kernel, struct run *out)
     }
 }
 
+/* The driver's answer. */
+static int ask_driver(CUfunction function, struct run *out, bool *out_is_kernel)
+{
+    int runs = real.cuFuncGetParamInfo ? read_layout(function, false, out) : -1;
+
+    if (runs < 0 && real.cuKernelGetParamInfo) {
+        *out_is_kernel = true;
+        runs = read_layout(function, true, out);
+    }
+    return runs;
+}
+
+/* The image's answer, where the driver has none. */
+static int ask_image(CUfunction function, struct run *out, struct entry *entry)
+{
+    struct kernel_parameter parameter[KERNEL_PARAMETERS_MAX];
+    int count = kernel_images_find(function, parameter, &entry->owner, &entry->is_kernel);
+    int runs = count < 0 ? -1 : 0;
+
+    for (int i = 0; i < count; i++) {
+        out[runs] = run_of((size_t)i, parameter[i].offset, parameter[i].bytes);
+        runs += out[runs].words != 0;
+    }
+    return runs;
+}
+
 /* One layout for all functions that share it. Lock held. */
 static const struct layout *intern(const struct run *run, uint32_t runs)
 {
@@ -193,29 +221,25 @@ static void say_unknown(void)
 
     if (!atomic_exchange_explicit(&is_said, true, memory_order_relaxed))
         log_line(LOG_WARN,
-                 "the driver does not tell the parameters of kernels%s: such launches may use every block, "
-                 "and bring back what they do not need",
+                 "the driver does not tell the parameters of kernels%s, nor does an image that could be "
+                 "read: such "
+                 "launches may use every block, and bring back what they do not need",
                  real.cuFuncGetParamInfo ? "" : " (12.4 and newer do)");
 }
 
-/* The driver is asked, once for each function. */
+/* Once for each function. */
 static const struct layout *learn(CUfunction function)
 {
     struct run run[RUNS_MAX];
-    bool is_kernel = false;
-    int runs = real.cuFuncGetParamInfo ? read_layout(function, false, run) : -1;
+    struct entry entry = {.key = real_key(function), .layout = &unknown_layout};
+    int runs = ask_driver(function, run, &entry.is_kernel);
 
-    if (runs < 0 && real.cuKernelGetParamInfo) {
-        is_kernel = true;
-        runs = read_layout(function, true, run);
-    }
+    if (runs < 0)
+        runs = ask_image(function, run, &entry);
+    if (!entry.owner)
+        entry.owner = owner_of(function, entry.is_kernel);
     if (runs < 0)
         say_unknown();
-    struct entry entry = {.key = real_key(function),
-                          .layout = &unknown_layout,
-                          .owner = owner_of(function, is_kernel),
-                          .is_kernel = is_kernel};
-
     lock_acquire(&lock);
     if (runs >= 0)
         entry.layout = intern(run, (uint32_t)runs);

@@ -2,8 +2,8 @@
 /*
  * kernel_parameters.h - which words of a launch's parameters could be addresses.
  *
- * Shape    every aligned 8-byte word of every parameter, by the layout that the driver tells (CUDA 12.4); a packed
- *          buffer (`extra`) needs none. Without a layout the launch may use every block.
+ * Shape    every aligned 8-byte word of every parameter, by the layout that the driver tells (CUDA 12.4) or the image that
+ *          the kernel is of; a packed buffer (`extra`) needs none. Without a layout the launch may use every block.
  * Owns     the layouts, cached per function in a table that launches read without a lock. Never freed: equal layouts
  *          are one, and there are few.
  * Threads  any.

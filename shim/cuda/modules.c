@@ -3,18 +3,16 @@
 #include "cuda/modules.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <utlist.h>
 
 #include "base/compiler.h"
 #include "base/elf_image.h"
+#include "base/image_copy.h"
 #include "base/lock.h"
 #include "cuda/contexts.h"
+#include "cuda/kernel_images.h"
 #include "engine/core.h"
 
 struct global {
@@ -61,57 +59,77 @@ static void free_loaded(struct loaded *loaded)
     free(loaded);
 }
 
-static void note_image(const void *out, bool is_library, const void *image, size_t bytes)
+/* An image while it is read. */
+struct reading {
+    struct loaded *loaded;
+    struct kernel_image *kernels;
+    bool uses_heap;
+    bool is_unknown; /* what globals it has */
+};
+
+static void read_piece(const void *bytes, size_t size, void *arg)
 {
-    struct loaded *loaded = calloc(1, sizeof(*loaded));
-    struct place place = {0};
+    struct reading *reading = arg;
     bool uses_heap = false;
 
-    if (!loaded) {
-        core_roots_unknown("no memory to read an image");
-        return;
-    }
-    contexts_here(&place);
-    memcpy(&loaded->handle, out, sizeof(loaded->handle));
-    loaded->is_library = is_library;
-    loaded->context = place.context;
-    int error = bytes ? elf_image_read(image, bytes, keep_global, loaded, &uses_heap) : -ENOTSUP;
+    if (elf_image_read(bytes, size, keep_global, reading->loaded, &uses_heap))
+        reading->is_unknown = true;
+    reading->uses_heap |= uses_heap;
+    kernel_images_read(reading->kernels, bytes, size);
+}
 
-    if (error || loaded->is_short) {
+/* Globals are remembered, or that they are not known. */
+static void keep_loaded(const struct reading *reading)
+{
+    struct loaded *loaded = reading->loaded;
+
+    if (reading->is_unknown || loaded->is_short) {
         free_loaded(loaded);
         core_roots_unknown("an image is loaded whose symbols cannot be read (PTX, or a fat binary)");
         return;
     }
-    if (uses_heap)
+    if (reading->uses_heap)
         core_roots_unknown("a kernel allocates on the device's heap");
     lock_acquire(&lock);
     LL_PREPEND(list, loaded);
     lock_release(&lock);
 }
 
+/* `image` is an address or a path, as `copy` takes it. */
+static void note_image(const void *out, bool is_library,
+                       int (*copy)(const void *image, bool elf_only, image_piece_fn visit, void *arg),
+                       const void *image)
+{
+    struct reading reading = {.loaded = calloc(1, sizeof(struct loaded)), .kernels = kernel_images_begin()};
+    struct place place = {0};
+    const void *handle;
+
+    if (!reading.loaded) {
+        core_roots_unknown("no memory to read an image");
+        kernel_images_drop(reading.kernels);
+        return;
+    }
+    contexts_here(&place);
+    memcpy(&handle, out, sizeof(handle));
+    reading.loaded->handle = handle;
+    reading.loaded->is_library = is_library;
+    reading.loaded->context = place.context;
+    reading.is_unknown = copy(image, !reading.kernels, read_piece, &reading) != 0 || reading.is_unknown;
+    kernel_images_keep(reading.kernels, handle, place.context);
+    keep_loaded(&reading);
+}
+
 CUresult modules_from_memory(CUresult result, const void *out, bool is_library, const void *image)
 {
     if (result == CUDA_SUCCESS && image)
-        note_image(out, is_library, image, image_bytes(image));
+        note_image(out, is_library, image_copy_memory, image);
     return result;
 }
 
 CUresult modules_from_file(CUresult result, const void *out, bool is_library, const char *path)
 {
-    struct stat status = {0};
-    void *image = MAP_FAILED;
-
-    if (result != CUDA_SUCCESS || !path)
-        return result;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-    if (fd >= 0 && fstat(fd, &status) == 0 && status.st_size > 0)
-        image = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    note_image(out, is_library, image, image == MAP_FAILED ? 0 : (size_t)status.st_size);
-    if (image != MAP_FAILED)
-        munmap(image, (size_t)status.st_size);
-    if (fd >= 0)
-        close(fd);
+    if (result == CUDA_SUCCESS && path)
+        note_image(out, is_library, image_copy_file, path);
     return result;
 }
 
@@ -126,6 +144,7 @@ void modules_forget(const void *handle)
     lock_release(&lock);
     if (found)
         free_loaded(found);
+    kernel_images_forget(handle);
 }
 
 /* -ENOENT: the driver knows no such global. */

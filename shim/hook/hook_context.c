@@ -30,6 +30,7 @@ static void going(CUcontext context)
     core_context_gone(real_key(context));
     driver_memory_context_gone(context);
     kernel_parameters_forget(NULL, false);
+    kernel_images_context_gone(context);
     contexts_gone(context);
     device_host_context_gone(context);
 }

@@ -16,6 +16,7 @@
 #include "cuda/driver_memory.h"
 #include "cuda/graph.h"
 #include "cuda/ipc_block.h"
+#include "cuda/kernel_images.h"
 #include "cuda/kernel_parameters.h"
 #include "cuda/modules.h"
 #include "cuda/pins.h"
