@@ -86,8 +86,8 @@ static struct run run_of(size_t index, size_t offset, size_t bytes)
                         bytes >= first + 8 ? (uint32_t)((bytes - first) / 8) : 0};
 }
 
-/* Ask the driver. Returns the number of runs, or -1 when the layout cannot be known. */
-static int read_layout(CUfunction function, bool is_kernel, struct run *out)
+/* Ask the driver. Returns the number of runs, or -1 when the layout cannot be known. `*out_count`: of parameters. */
+static int read_layout(CUfunction function, bool is_kernel, struct run *out, size_t *out_count)
 {
     int runs = 0;
     size_t offset;
@@ -97,6 +97,7 @@ static int read_layout(CUfunction function, bool is_kernel, struct run *out)
         CUresult result = is_kernel ? real.cuKernelGetParamInfo((CUkernel)function, i, &offset, &bytes)
                                     : real.cuFuncGetParamInfo(function, i, &offset, &bytes);
 
+        *out_count = i;
         if (result == CUDA_ERROR_INVALID_VALUE)
             return runs;
         if (result != CUDA_SUCCESS || runs == RUNS_MAX || i > UINT16_MAX)
@@ -106,14 +107,18 @@ static int read_layout(CUfunction function, bool is_kernel, struct run *out)
     }
 }
 
-/* The driver's answer. */
+/* The driver's answer. Behind the last parameter it says "invalid value", and at once where there is none: but that is
+ * the one error documented, and may be its word for a kernel of a library, too. */
 static int ask_driver(CUfunction function, struct run *out, bool *out_is_kernel)
 {
-    int runs = real.cuFuncGetParamInfo ? read_layout(function, false, out) : -1;
+    size_t count = 0, of_kernel;
+    int runs = real.cuFuncGetParamInfo ? read_layout(function, false, out, &count) : -1;
 
-    if (runs < 0 && real.cuKernelGetParamInfo) {
-        *out_is_kernel = true;
-        runs = read_layout(function, true, out);
+    if ((runs < 0 || !count) && real.cuKernelGetParamInfo) {
+        int as_kernel = read_layout(function, true, out, &of_kernel);
+
+        *out_is_kernel = as_kernel >= 0 && (runs < 0 || of_kernel);
+        runs = *out_is_kernel ? as_kernel : runs;
     }
     return runs;
 }
@@ -255,7 +260,10 @@ static NO_INLINE const struct layout *learn_apart(CUfunction function)
     struct cancel_guard guard;
 
     cancel_guard_enter(&guard);
+    CUstreamCaptureMode mode = quiet_begin(); /* a function that is loaded late is loaded now */
+
     layout = learn(function);
+    quiet_end(mode);
     cancel_guard_leave(&guard);
     return layout;
 }

@@ -197,3 +197,16 @@ Test(images, a_context_that_ends_takes_nothing_from_those_of_others)
     OK(cuCtxSetCurrent(context));
     expect_known(function);
 }
+
+/* On a driver whose answer is the same for a kernel of a library and for what lies behind the last parameter. */
+Test(kernels, what_a_driver_calls_invalid_is_not_taken_for_a_kernel_of_no_parameters)
+{
+    CUlibrary library;
+    CUkernel kernel;
+
+    begin();
+    OK(cuLibraryLoadFromFile(&library, getenv("KERNELS"), NULL, NULL, 0, NULL, NULL, 0));
+    OK(cuLibraryGetKernel(&kernel, library, "add"));
+    expect_known(kernel);
+    OK(cuLibraryUnload(library));
+}
