@@ -8,8 +8,9 @@
 int device_copy(IGNORED struct device *self, unsigned ordinal, uint64_t to, uint64_t from, uint64_t bytes)
 {
     struct entered entered;
-    int error = context_enter(ordinal, &entered);
+    int error = device_host_reach(ordinal, device_map_in_arena(to) ? from : to);
 
+    error = error ? error : context_enter(ordinal, &entered);
     if (error)
         return error == -ENOTSUP ? -EIO : error;
     bool is_in = device_map_in_arena(to) && !device_map_in_arena(from);

@@ -78,6 +78,7 @@ static struct device cuda = {
     .share = device_map_share,
     .host_create = device_host_create,
     .host_destroy = device_host_destroy,
+    .try_host = device_probe_host,
     .map = device_map_map,
     .unmap = device_map_unmap,
     .grant = device_map_grant,

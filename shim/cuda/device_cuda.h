@@ -10,8 +10,8 @@
  *          device_scan.c  looking for pointers on the device  device_managed.c  the same device on managed memory
  *
  * Whether host memory can be mapped at a block's address is found by doing it: create, map and grant before the first
- * block, when there is a context: some drivers want one, and a mere cuInit should bring up none. A copy through the
- * mapped address is tried at the first host_create. Some drivers crash in
+ * block of a device, in its context: some drivers want one, and what the process does not use is to be brought up by
+ * nobody. A copy and a kernel are tried when the first block is about to leave. Some drivers crash in
  * cuMemCreate on a machine that has a memory node without memory: there it is not tried unless
  * EBBTIDE_RESIDENCY=mapped asks for it. The probe runs in this process: a helper would need a second context, which
  * costs a real device hundreds of megabytes.
@@ -33,9 +33,9 @@ int device_cuda_init(const struct options *options, struct device **out);
  *  the device's first block. False, said once: its memory is the driver's affair. Not while anything is locked. */
 bool device_cuda_maps(unsigned ordinal);
 
-/** Find out, before the first block, whether host memory can be mapped, and tell the core; once more when a new context
- *  has followed a "no". Not while anything is locked. */
-void device_cuda_host_ready(void);
+/** Find out, before the first block of a device, whether host memory can be mapped for it, and tell the core; once more when
+ *  a new context has followed a "no". In a context of the device; not while anything is locked. */
+void device_cuda_host_ready(unsigned ordinal);
 
 /** True when that device may touch the blocks of `owner`: it is the owner, or a peer that was let in. */
 bool device_cuda_reaches(unsigned ordinal, unsigned owner);
@@ -98,6 +98,9 @@ bool device_map_in_arena(uint64_t address);
 
 int device_host_create(struct device *self, uint64_t bytes, bool mappable, struct host_memory *out);
 void device_host_destroy(struct device *self, struct host_memory *memory);
+/** The device is about to use this address: where it lies in host memory of ours, it has access. */
+int device_host_reach(unsigned ordinal, uint64_t address);
+int device_probe_host(struct device *self, unsigned ordinal, const struct host_memory *memory);
 /** True when it is worth trying whether host memory can be mapped. */
 bool device_host_is_open(const struct options *options);
 

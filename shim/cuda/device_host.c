@@ -21,7 +21,20 @@ enum trip {
     BROKEN
 };
 
-static atomic_int answer = WORKS; /* enum trip: can host memory be mapped at all */
+/* Can host memory be mapped for each device; enum trip. */
+static atomic_int answers[DEVICE_MAX];
+static bool is_asked;
+
+/* Devices with blocks, bits by ordinal. */
+static _Atomic uint32_t users;
+
+/* An alias of mapped host memory, by its first granule; the others know only where that is. */
+struct alias {
+    uint64_t start, bytes;
+    uint32_t granted; /* devices that have access, bits by ordinal */
+};
+
+static struct table aliases = TABLE_INIT(struct alias);
 
 /* Memory of ours that is pinned. */
 struct pinned {
@@ -30,8 +43,6 @@ struct pinned {
 };
 
 static struct table slabs = TABLE_INIT(struct pinned);
-
-static atomic_int round_trip; /* enum trip, of a copy through a mapped address */
 
 static int create_at(CUmemLocation location, uint64_t bytes, uint64_t *out_handle)
 {
@@ -46,24 +57,92 @@ static int create_at(CUmemLocation location, uint64_t bytes, uint64_t *out_handl
     return device_cuda_error(result);
 }
 
-/* Access for every device, and for the CPU. */
-static int grant_alias(CUmemLocation location, uint64_t address, uint64_t bytes)
+static CUmemAccessDesc access_of(unsigned ordinal)
 {
-    CUmemAccessDesc access[DEVICE_MAX + 1];
-    unsigned count = 0;
+    return (CUmemAccessDesc){
+        .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = (int)ordinal},
+        .flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE,
+    };
+}
 
-    for (; count < contexts_device_count(); count++)
-        access[count] = (CUmemAccessDesc){
-            .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = (int)count},
-            .flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE,
-        };
-    access[count++] = (CUmemAccessDesc){location, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+/* Who will want an alias: the device of the thread's context; where it has none, as the monitor, those with blocks. A grant
+ * to others would bring them up, and each is a mapping that all launches carry along. */
+static uint32_t likely_users(void)
+{
+    struct place here;
+
+    return contexts_here(&here) ? UINT32_C(1) << here.ordinal
+                                : atomic_load_explicit(&users, memory_order_acquire);
+}
+
+/* Access for some devices, and for the CPU. */
+static int grant_alias(CUmemLocation location, uint64_t address, uint64_t bytes, uint32_t devices)
+{
+    CUmemAccessDesc access[DEVICE_MAX + 1] = {{location, CU_MEM_ACCESS_FLAGS_PROT_READWRITE}};
+    unsigned count = 1;
+
+    for (unsigned i = 0; i < contexts_device_count(); i++)
+        if (devices >> i & 1)
+            access[count++] = access_of(i);
     return device_cuda_error(real.cuMemSetAccess(address, bytes, access, count));
+}
+
+static void forget_alias(uint64_t start, uint64_t bytes)
+{
+    struct alias gone;
+
+    for (uint64_t at = start; at - start < bytes; at += GRANULE_BYTES)
+        table_take(&aliases, at, &gone);
+}
+
+static int remember_alias(uint64_t start, uint64_t bytes, uint32_t granted)
+{
+    const struct alias alias = {start, bytes, granted};
+    int error = 0;
+
+    for (uint64_t at = start; !error && at - start < bytes; at += GRANULE_BYTES)
+        error = table_put(&aliases, at, &alias);
+    if (error)
+        forget_alias(start, bytes);
+    return error;
+}
+
+/* The alias that an address lies in, or NULL. Lock held. */
+static struct alias *find_alias(uint64_t address)
+{
+    struct alias *alias = table_find(&aliases, address / GRANULE_BYTES * GRANULE_BYTES);
+
+    return alias ? table_find(&aliases, alias->start) : NULL;
+}
+
+int device_host_reach(unsigned ordinal, uint64_t address)
+{
+    const CUmemAccessDesc access = access_of(ordinal);
+    const uint32_t bit = UINT32_C(1) << ordinal;
+    struct alias *found, alias;
+    bool is_missing;
+    int error;
+
+    table_lock(&aliases);
+    found = find_alias(address);
+    is_missing = found && !(found->granted & bit);
+    alias = is_missing ? *found : (struct alias){0};
+    table_unlock(&aliases);
+    if (!is_missing)
+        return 0;
+    error = device_cuda_error(QUIETLY(real.cuMemSetAccess(alias.start, alias.bytes, &access, 1)));
+    table_lock(&aliases);
+    found = find_alias(address);
+    if (found && !error)
+        found->granted |= bit;
+    table_unlock(&aliases);
+    return error;
 }
 
 /* Map the handle at an address of its own, for us. */
 static int map_alias(CUmemLocation location, uint64_t handle, uint64_t bytes, uint64_t *out_alias)
 {
+    const uint32_t devices = likely_users();
     uint64_t alias;
     int error = device_map_alias(bytes, &alias);
 
@@ -73,7 +152,8 @@ static int map_alias(CUmemLocation location, uint64_t handle, uint64_t bytes, ui
 
     error = device_cuda_error(real.cuMemMap(alias, bytes, 0, handle, 0));
     if (!error) {
-        error = grant_alias(location, alias, bytes);
+        error = grant_alias(location, alias, bytes, devices);
+        error = error ? error : remember_alias(alias, bytes, devices);
         if (error)
             device_cuda_unmap(alias, bytes);
     }
@@ -179,10 +259,10 @@ void device_host_context_gone(CUcontext context)
 void device_host_context_new(void)
 {
     struct table_copy copy;
-    int refused = BROKEN;
 
-    atomic_compare_exchange_strong_explicit(&answer, &refused, UNTRIED, memory_order_acq_rel,
-                                            memory_order_relaxed);
+    for (unsigned i = 0; i < DEVICE_MAX; i++)
+        atomic_compare_exchange_strong_explicit(&answers[i], &(int){BROKEN}, UNTRIED, memory_order_acq_rel,
+                                                memory_order_relaxed);
     if (table_copy(&slabs, &copy))
         return;
     for (uint32_t i = 0; i < copy.count; i++) {
@@ -197,42 +277,6 @@ void device_host_context_new(void)
     table_copy_free(&copy);
 }
 
-/* The copy engine, through an address as a block's would be: half a granule up, from where the CPU wrote. */
-static enum trip copies_through(const struct host_memory *memory)
-{
-    enum {
-        WORDS = 512
-    };
-    const uint64_t half = GRANULE_BYTES / 2;
-    uint64_t *from = memory->cpu;
-    const uint64_t *to = (const uint64_t *)((const char *)memory->cpu + half);
-    uint64_t address;
-    bool same = true;
-    unsigned ordinal = 0;
-    struct entered entered;
-
-    while (ordinal < contexts_device_count() && context_enter(ordinal, &entered))
-        ordinal++;
-    if (ordinal == contexts_device_count())
-        return UNTRIED; /* no context yet */
-    context_leave(&entered);
-    for (uint64_t i = 0; i < WORDS; i++)
-        from[i] = i * 0x9e3779b97f4a7c15u + 1;
-    if (device_map_alias(memory->bytes, &address))
-        return UNTRIED;
-    if (device_map_map(NULL, address, memory->bytes, memory->handle))
-        same = false;
-    else {
-        same = !device_map_grant(NULL, ordinal, address, memory->bytes) &&
-               !device_copy(NULL, ordinal, address + half, address, WORDS * sizeof(*from)) &&
-               !device_copied(NULL, ordinal) && memcmp(from, to, WORDS * sizeof(*from)) == 0;
-        device_map_unmap(NULL, address, memory->bytes);
-    }
-    device_map_unreserve(NULL, address, memory->bytes);
-    memset(from, 0, GRANULE_BYTES);
-    return same ? WORKS : BROKEN;
-}
-
 int device_host_create(struct device *self, uint64_t bytes, bool mappable, struct host_memory *out)
 {
     struct host_memory memory = {.bytes = bytes};
@@ -243,20 +287,9 @@ int device_host_create(struct device *self, uint64_t bytes, bool mappable, struc
         return -ENOTSUP;
     int error = device_nodes_each(create_mapped, &memory);
 
-    if (error)
-        return error;
-    if (atomic_load_explicit(&round_trip, memory_order_relaxed) == UNTRIED)
-        atomic_store_explicit(&round_trip, (int)copies_through(&memory), memory_order_relaxed);
-    if (atomic_load_explicit(&round_trip, memory_order_relaxed) == BROKEN) {
-        self->host_mappable = false;
-        device_host_destroy(self, &memory);
-        log_line(LOG_WARN,
-                 "a copy through mapped host memory came back wrong; evicted blocks are unmapped from now "
-                 "on (EBBTIDE_RESIDENCY)");
-        return -ENOTSUP;
-    }
-    *out = memory;
-    return 0;
+    if (!error)
+        *out = memory;
+    return error;
 }
 
 void device_host_destroy(IGNORED struct device *self, struct host_memory *memory)
@@ -264,6 +297,7 @@ void device_host_destroy(IGNORED struct device *self, struct host_memory *memory
     CUstreamCaptureMode mode = quiet_begin();
 
     if (memory->handle) {
+        forget_alias(memory->alias, memory->bytes);
         device_cuda_unmap(memory->alias, memory->bytes);
         real.cuMemAddressFree(memory->alias, memory->bytes);
         device_cuda_release(memory->handle);
@@ -307,11 +341,9 @@ static bool has_bare_node(void)
 
 bool device_host_is_open(const struct options *options)
 {
-    bool is_open = options->residency == RESIDENCY_MAPPED ||
-                   (options->residency != RESIDENCY_STRICT && !has_bare_node());
-
-    answer = is_open ? UNTRIED : WORKS; /* nobody asks */
-    return is_open;
+    is_asked = options->residency == RESIDENCY_MAPPED ||
+               (options->residency != RESIDENCY_STRICT && !has_bare_node());
+    return is_asked;
 }
 
 static bool can_map(void)
@@ -325,13 +357,22 @@ static bool can_map(void)
     return true;
 }
 
-void device_cuda_host_ready(void)
+/* No device has said no. */
+static bool all_work(void)
 {
-    bool works;
+    bool works = true;
 
-    if (atomic_load_explicit(&answer, memory_order_acquire) != UNTRIED)
+    for (unsigned i = 0; i < DEVICE_MAX; i++)
+        works &= atomic_load_explicit(&answers[i], memory_order_acquire) != BROKEN;
+    return works;
+}
+
+void device_cuda_host_ready(unsigned ordinal)
+{
+    if (!is_asked || atomic_load_explicit(&answers[ordinal], memory_order_acquire) != UNTRIED)
         return;
-    works = can_map(); /* two threads that come here at once find the same */
-    core_residency(works);
-    atomic_store_explicit(&answer, works ? WORKS : BROKEN, memory_order_release);
+    atomic_fetch_or_explicit(&users, UINT32_C(1) << ordinal, memory_order_acq_rel);
+    /* Two threads that come here at once find the same. */
+    atomic_store_explicit(&answers[ordinal], can_map() ? WORKS : BROKEN, memory_order_release);
+    core_residency(all_work());
 }

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "cuda/capture.h"
@@ -121,4 +122,83 @@ bool device_cuda_maps(unsigned ordinal)
                  "what it has mapped",
                  ordinal);
     return found != &none;
+}
+
+/* ---- host memory ---------------------------------------------------------------------------------------------- */
+
+/* What is tried lies in the first half of a granule; what the device makes of it, in the second. */
+enum {
+    WORDS = 1024,
+    PLACES = 64, /* that words point at */
+    HALF_BYTES = 1 << 20
+};
+
+/* Any addresses: the words only have to be found. */
+#define TRIED_BASE UINT64_C(0x123400000000)
+
+/* Noise, with a word for every third place. */
+static void fill(uint32_t *words)
+{
+    uint32_t noise = 1;
+
+    for (unsigned i = 0; i < WORDS; i++)
+        words[i] = noise = noise * 1664525 + 1013904223;
+    for (unsigned i = 0; i < PLACES; i += 3) {
+        uint64_t word = TRIED_BASE + i * GRANULE_BYTES;
+
+        memcpy(words + 15 * i, &word, sizeof(word));
+    }
+}
+
+static int copies_host(unsigned ordinal, uint64_t address, const struct host_memory *memory)
+{
+    const char *cpu = memory->cpu;
+    int error = device_copy(NULL, ordinal, address + HALF_BYTES, address, WORDS * sizeof(uint32_t));
+
+    if (!error)
+        error = device_copied(NULL, ordinal);
+    return !error && memcmp(cpu, cpu + HALF_BYTES, WORDS * sizeof(uint32_t)) != 0 ? -EBADMSG : error;
+}
+
+/* By the kernel that looks for words. 0, too, where the driver compiles none. */
+static int finds_in_host(unsigned ordinal, uint64_t address, const struct host_memory *memory)
+{
+    uint8_t *marks = (uint8_t *)memory->cpu + HALF_BYTES;
+    const struct scan scan = {
+        .address = address,
+        .bytes = WORDS * sizeof(uint32_t),
+        .base = TRIED_BASE,
+        .span = PLACES * GRANULE_BYTES,
+        .marks = address + HALF_BYTES,
+        .hit = address + HALF_BYTES + PLACES,
+    };
+    int error;
+
+    memset(marks, 0, PLACES + 1);
+    error = device_scan(NULL, ordinal, &scan);
+    if (!error)
+        error = device_copied(NULL, ordinal);
+    for (unsigned i = 0; !error && i < PLACES; i++)
+        if (marks[i] != (i % 3 == 0))
+            error = -EBADMSG;
+    return error == -ENOTSUP ? 0 : error;
+}
+
+int device_probe_host(IGNORED struct device *self, unsigned ordinal, const struct host_memory *memory)
+{
+    uint64_t address;
+    int error;
+
+    if (!memory->handle || device_map_alias(memory->bytes, &address))
+        return -ENOMEM;
+    fill(memory->cpu);
+    error = device_map_map(NULL, address, memory->bytes, memory->handle);
+    if (!error) {
+        error = device_map_grant(NULL, ordinal, address, memory->bytes);
+        error = error ? error : copies_host(ordinal, address, memory);
+        error = error ? error : finds_in_host(ordinal, address, memory);
+        device_map_unmap(NULL, address, memory->bytes);
+    }
+    device_map_unreserve(NULL, address, memory->bytes);
+    return error;
 }

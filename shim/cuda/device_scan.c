@@ -41,8 +41,10 @@ int device_scan(IGNORED struct device *self, unsigned ordinal, const struct scan
         (void *)&scan->address, &words, (void *)&scan->base, (void *)&scan->span, (void *)&scan->marks,
         (void *)&scan->hit,
     };
-    int error = context_enter(ordinal, &entered);
+    int error = device_host_reach(ordinal, scan->address);
 
+    error = error ? error : device_host_reach(ordinal, scan->marks);
+    error = error ? error : context_enter(ordinal, &entered);
     if (error)
         return error == -ENOTSUP ? -EIO : error;
     if (!*entered.kernel)

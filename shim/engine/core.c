@@ -19,6 +19,7 @@
 #include "engine/monitor.h"
 #include "engine/mover.h"
 #include "engine/reservation.h"
+#include "engine/residency.h"
 #include "engine/restore.h"
 #include "host/host_block.h"
 #include "ledger/shrink.h"
@@ -92,44 +93,6 @@ static void stamps_measure(void)
     while (ns < 1000000);
     core.stamp_hz = (uint64_t)((double)(core_stamp() - ticks) * 1e9 / (double)ns);
     core.stamp_step = core.stamp_hz / 1000000 * STAMP_AGE_US;
-}
-
-static void say_unmapped(void)
-{
-    log_line(LOG_WARN,
-             "host memory cannot be mapped at a device address here: only blocks that may be unmapped can "
-             "move (EBBTIDE_RESIDENCY=strict says so without this line)");
-}
-
-static bool residency_mapped(void)
-{
-    if (core_places())
-        return true;
-    if (core.options->residency == RESIDENCY_STRICT || !options_have_blocks(core.options))
-        return false;
-    if (!core.device->host_mappable)
-        say_unmapped();
-    return core.device->host_mappable;
-}
-
-void core_residency(bool can_map)
-{
-    bool is_late;
-
-    if (!core_active() || core_places() || core.options->residency == RESIDENCY_STRICT ||
-        !options_have_blocks(core.options) || core.mapped == can_map)
-        return;
-    mover_take(); /* nothing leaves meanwhile */
-    if (can_map)
-        recycler_trim(&core.slabs, UINT64_MAX); /* those cannot be mapped */
-    lock_acquire(&core.lock);
-    is_late = core.host_budget.class_bytes[HOST_TIER] || core.host_budget.idle_bytes;
-    if (!can_map || !is_late)
-        core.mapped = core.device->host_mappable = can_map;
-    lock_release(&core.lock);
-    mover_give();
-    if (!can_map)
-        say_unmapped();
 }
 
 static void writer_start(void)

@@ -15,6 +15,7 @@
 #include "engine/gate.h"
 #include "engine/pick.h"
 #include "engine/remap.h"
+#include "engine/residency.h"
 #include "engine/scan.h"
 #include "engine/step.h"
 #include "ledger/busy.h"
@@ -507,6 +508,8 @@ struct pause_result pause_run(const struct pause_plan *plan)
     result.error = drain_close(wants_rest(plan), plan->waiter);
     if (result.error < 0)
         return result;
+    if (plan->evict_bytes && wants_rest(plan))
+        residency_prove(plan->ordinal);
     is_scanned = (plan->evict_bytes && pause_would_scan()) || (plan->unmap_bytes && pause_could_scan());
     is_proven = is_scanned && scan_run();
 

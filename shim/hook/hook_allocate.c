@@ -38,7 +38,7 @@ static int allocate_block(const struct place *place, size_t bytes, const void *c
     if (bytes < options->min_block_bytes || options->allocator == ALLOCATOR_NATIVE ||
         (options->allocator != ALLOCATOR_MANAGED && !device_cuda_maps(place->ordinal)))
         return -ENOTSUP;
-    device_cuda_host_ready();
+    device_cuda_host_ready(place->ordinal);
     int error =
         core_allocate(place->ordinal, bytes, owner_of(place), call_site, is_movable(call_site), &address);
 

@@ -52,7 +52,8 @@ EXPORT bool ebb_doctor(FILE *out, bool has_started)
 
     for (int class = 0; has_started && class < (int)(sizeof(class_words) / sizeof(*class_words)); class ++)
         is_good = show_class(out, (enum hook_class) class) && is_good;
-    device_cuda_host_ready();
+    for (unsigned i = 0; i < contexts_device_count(); i++)
+        device_cuda_host_ready(i);
     doctor_line(out, "hooks: runtime", "%u, for a shared one; a static one comes through the driver's",
                 count_runtime());
     return doctor_core(out, options_of_process()) && is_good && !lifecycle_is_reduced();

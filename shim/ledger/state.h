@@ -50,6 +50,7 @@ struct device_state {
     uint64_t wanted_bytes;         /**< that allocations wait for */
     /** Longest wait in vain for what it has not ended since; 0: none. drain.c's. */
     _Atomic uint64_t waited_ms;
+    bool reaches_host;         /**< the role's: it was seen to find mapped host memory */
     struct share_books shares; /**< of blocks */
     struct queues queues;      /**< of what is registered or drawn */
     struct budget budget;
@@ -91,7 +92,7 @@ struct core {
     bool unreadable; /**< the role's: some chunk's bytes could not be read back */
     /** The driver has refused to unmap or grant several pieces at once, and done each of them. */
     _Atomic bool one_by_one;
-    bool scanning;   /**< with lock: every block is being read, none is given back meanwhile */
+    bool scanning; /**< with lock: every block is being read, none is given back meanwhile */
     _Atomic uint64_t closed_in_vain; /**< tries to come to rest that ran out of time, or were known to */
     _Atomic uint32_t waiting;        /**< threads in core_wait_change */
     _Atomic uint32_t changing;       /**< blocks being built or given back: memory that nobody can have yet */

@@ -92,6 +92,10 @@ struct device {
     /** Host memory with its private alias; `mappable` asks for a handle too. */
     int (*host_create)(struct device *self, uint64_t bytes, bool mappable, struct host_memory *out);
     void (*host_destroy)(struct device *self, struct host_memory *memory);
+    /** Does the device find in host memory that is mapped, as at a block's address, what the CPU has written, by copy and by
+     *  kernel, and the CPU what it writes there? At rest: a kernel is waited for. What is in `memory` is lost. -EBADMSG: it
+     *  does not. NULL: it does. */
+    int (*try_host)(struct device *self, unsigned ordinal, const struct host_memory *memory);
 
     /** Map the whole handle at `address` (an unmapped, reserved range). No access until grant. */
     int (*map)(struct device *self, uint64_t address, uint64_t bytes, uint64_t handle);
