@@ -11,3 +11,4 @@
 #include "ptx/device/compare.h"
 #include "ptx/device/atomic.h"
 #include "ptx/device/warp.h"
+#include "ptx/device/matrix.h"

@@ -1,54 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Threads of a block that wait for each other, as C that is written like generated code. */
-#include "ptx/block.h"
 #include "ptx/device/all.h"
-#include "ptx/room.h"
+#include "ptx/tests/threads.h"
 
 #include <criterion/criterion.h>
-#include <string.h>
-
-void sim_lock(void);
-void sim_unlock(void);
-
-/* Rooms are taken by one thread here. */
-void sim_lock(void) {}
-
-void sim_unlock(void) {}
 
 enum {
     THREADS = 100 /* three warps, and four lanes */
 };
 
-static struct room *room;
 static u32 words[ROOM_THREADS], more[ROOM_THREADS];
 
-static const struct ptx_host host = {
-    .barrier = block_barrier, .meet = block_meet, .yield = block_yield, .exit = block_exit};
-
-static enum block_end run_with(size_t stack_bytes, unsigned threads,
-                               void (*body)(struct ptx_thread *, const u8 *))
+static enum block_end run(unsigned threads, thread_body *body)
 {
-    struct ptx_code code = {.version = PTX_VERSION, .flags = PTX_FIBERS, .name = "test", .thread = body};
-
-    if (!room)
-        room = room_take();
-    cr_assert(room && room_stacks(room, threads, stack_bytes));
-    for (unsigned i = 0; i < threads; i++) {
-        struct ptx_thread *self = &room->runners[i].thread;
-
-        *self = (struct ptx_thread){.tid = {i},
-                                    .ntid = {threads, 1, 1},
-                                    .lane = i % PTX_WARP,
-                                    .warp = i / PTX_WARP,
-                                    .host = &host,
-                                    .place = &room->runners[i]};
-    }
-    return block_run(room, threads, &code, NULL);
-}
-
-static enum block_end run(unsigned threads, void (*body)(struct ptx_thread *, const u8 *))
-{
-    return run_with(ROOM_STACK_BYTES, threads, body);
+    return threads_run(ROOM_STACK_BYTES, threads, body);
 }
 
 static void pass_on(struct ptx_thread *t, const u8 *params)
@@ -303,7 +268,7 @@ static void outgrow(struct ptx_thread *t, const u8 *params)
 Test(block, stacks_grow_with_what_a_kernel_needs)
 {
     cr_assert_eq(run(40, pass_on), BLOCK_DONE);
-    cr_assert_eq(run_with(512 << 10, 40, outgrow), BLOCK_DONE);
+    cr_assert_eq(threads_run(512 << 10, 40, outgrow), BLOCK_DONE);
     for (u32 i = 0; i < 40; i++)
         cr_assert_eq(words[i], i % 32 + 1);
 }

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Products of small matrices that a warp holds in its registers. PTX says who holds what: with e elements in a register,
+ * lane 4g + i has in register r of A the row g + 8 (r % 2) and from column e (i + 4 (r / 2)) on, in register r of B the
+ * column g and from row e (i + 4 r) on, and of C and D rows g and g + 8, columns 2i and 2i + 1. Where A has eight rows its
+ * registers follow each other as those of B do.
+ *
+ * Sums are taken in f64 and rounded once: hardware's order and precision are not documented, but are less.
+ */
+#ifndef PTX_MATRIX_H
+#define PTX_MATRIX_H
+
+enum ptx_element {
+    PTX_E_F16,
+    PTX_E_BF16,
+    PTX_E_TF32,
+    PTX_E_E4M3,
+    PTX_E_E5M2,
+    PTX_E_S8,
+    PTX_E_U8
+};
+
+/* What D and C are made of. */
+enum ptx_sum {
+    PTX_SUM_F32,
+    PTX_SUM_F16,
+    PTX_SUM_S32,
+    PTX_SUM_SATURATED
+};
+
+struct ptx_shape {
+    u32 rows, depth; /* of A; B has eight columns */
+    enum ptx_element a, b;
+    enum ptx_sum d, c;
+};
+
+struct ptx_product {
+    const u32 *a, *b, *c;
+    u32 *d;
+};
+
+PTX_DEVICE u32 ptx_element_bits(enum ptx_element element)
+{
+    return element == PTX_E_TF32 ? 32 : element <= PTX_E_BF16 ? 16 : 8;
+}
+
+PTX_DEVICE f64 ptx_element_of(u32 word, u32 index, enum ptx_element element)
+{
+    u32 bits = word >> index * ptx_element_bits(element);
+
+    return element == PTX_E_F16    ? ptx_widen_f16((u16)bits)
+           : element == PTX_E_BF16 ? ptx_widen_bf16((u16)bits)
+           : element == PTX_E_TF32 ? ptx_float_b32(bits & ~(u32)0x1fff)
+           : element == PTX_E_E4M3 ? ptx_widen_e4m3(bits)
+           : element == PTX_E_E5M2 ? ptx_widen_e5m2(bits)
+           : element == PTX_E_S8   ? (f64)(s8)bits
+                                   : (f64)(u8)bits;
+}
+
+/* A sum of integers is exact in f64: 32 products of 16 bits, and a word. */
+PTX_DEVICE u32 ptx_sum_bits(f64 sum, enum ptx_sum kind)
+{
+    return kind == PTX_SUM_F32   ? ptx_bits_f32((f32)sum)
+           : kind == PTX_SUM_F16 ? ptx_narrow_f16(sum, PTX_RN, 0)
+           : kind == PTX_SUM_S32 ? (u32)(s64)sum
+                                 : (u32)ptx_saturate_s32((s64)sum);
+}
+
+PTX_DEVICE void ptx_sum_put(u32 *words, u32 index, f64 sum, enum ptx_sum kind)
+{
+    u32 bits = ptx_sum_bits(sum, kind);
+
+    if (kind == PTX_SUM_F16)
+        words[index / 2] = index % 2 ? (words[index / 2] & 0xffff) | bits << 16 : bits;
+    else
+        words[index] = bits;
+}
+
+PTX_DEVICE f64 ptx_sum_get(const u32 *words, u32 index, enum ptx_sum kind)
+{
+    return kind == PTX_SUM_F32   ? (f64)ptx_float_b32(words[index])
+           : kind == PTX_SUM_F16 ? (f64)ptx_widen_f16((u16)(words[index / 2] >> 16 * (index % 2)))
+                                 : (f64)(s32)words[index];
+}
+
+/* Row of A or column of B, and place along the depth, of each element of a register. */
+PTX_DEVICE void ptx_mma_gather(f64 (*lines)[32], const u32 *words, u32 lane, u32 lines_count, u32 depth,
+                               enum ptx_element element)
+{
+    u32 each = 32 / ptx_element_bits(element), halves = lines_count / 8,
+        registers = halves * depth / (4 * each);
+
+    for (u32 r = 0; r < registers; r++)
+        for (u32 j = 0; j < each; j++)
+            lines[lane / 4 + 8 * (r % halves)][(lane % 4 + 4 * (r / halves)) * each + j] =
+                ptx_element_of(words[r], j, element);
+}
+
+PTX_DEVICE void ptx_multiply(void *const *lanes, struct ptx_shape shape)
+{
+    f64 a[16][32], b[8][32];
+
+    for (u32 lane = 0; lane < PTX_WARP; lane++) {
+        const struct ptx_product *product = lanes[lane];
+
+        ptx_mma_gather(a, product->a, lane, shape.rows, shape.depth, shape.a);
+        ptx_mma_gather(b, product->b, lane, 8, shape.depth, shape.b);
+    }
+    for (u32 lane = 0; lane < PTX_WARP; lane++) {
+        const struct ptx_product *product = lanes[lane];
+
+        for (u32 i = 0; i < shape.rows / 4; i++) {
+            u32 row = lane / 4 + 8 * (i / 2), column = lane % 4 * 2 + i % 2;
+            f64 sum = 0;
+
+            for (u32 k = 0; k < shape.depth; k++)
+                sum += a[row][k] * b[column][k];
+            ptx_sum_put(product->d, i, sum + ptx_sum_get(product->c, i, shape.c), shape.d);
+        }
+    }
+}
+
+/* All lanes have to be there. */
+#define PTX_MMA(NAME, ROWS, DEPTH, A, B, D, C)                                                               \
+    PTX_COLD void ptx_combine_mma_##NAME(void *const *lanes, u32 mask)                                       \
+    {                                                                                                        \
+        if (mask == ~(u32)0)                                                                                 \
+            ptx_multiply(lanes,                                                                              \
+                         (struct ptx_shape){ROWS, DEPTH, PTX_E_##A, PTX_E_##B, PTX_SUM_##D, PTX_SUM_##C});   \
+    }                                                                                                        \
+    PTX_DEVICE void ptx_mma_##NAME(struct ptx_thread *t, u32 *d, const u32 *a, const u32 *b, const u32 *c)   \
+    {                                                                                                        \
+        struct ptx_product mine = {a, b, c, d};                                                              \
+                                                                                                             \
+        t->host->meet(t, ~(u32)0, &mine, ptx_combine_mma_##NAME);                                            \
+    }
+
+PTX_MMA(m16n8k16_row_col_f32_f16_f16_f32, 16, 16, F16, F16, F32, F32)
+PTX_MMA(m16n8k16_row_col_f16_f16_f16_f16, 16, 16, F16, F16, F16, F16)
+PTX_MMA(m16n8k16_row_col_f32_bf16_bf16_f32, 16, 16, BF16, BF16, F32, F32)
+PTX_MMA(m16n8k8_row_col_f32_f16_f16_f32, 16, 8, F16, F16, F32, F32)
+PTX_MMA(m16n8k8_row_col_f16_f16_f16_f16, 16, 8, F16, F16, F16, F16)
+PTX_MMA(m16n8k8_row_col_f32_bf16_bf16_f32, 16, 8, BF16, BF16, F32, F32)
+PTX_MMA(m16n8k8_row_col_f32_tf32_tf32_f32, 16, 8, TF32, TF32, F32, F32)
+PTX_MMA(m16n8k4_row_col_f32_tf32_tf32_f32, 16, 4, TF32, TF32, F32, F32)
+PTX_MMA(m16n8k32_row_col_f32_e4m3_e4m3_f32, 16, 32, E4M3, E4M3, F32, F32)
+PTX_MMA(m16n8k32_row_col_f32_e4m3_e5m2_f32, 16, 32, E4M3, E5M2, F32, F32)
+PTX_MMA(m16n8k32_row_col_f32_e5m2_e4m3_f32, 16, 32, E5M2, E4M3, F32, F32)
+PTX_MMA(m16n8k32_row_col_f32_e5m2_e5m2_f32, 16, 32, E5M2, E5M2, F32, F32)
+
+#define PTX_MMA_BYTES(AT, BT, A, B)                                                                          \
+    PTX_MMA(m16n8k32_row_col_s32_##AT##_##BT##_s32, 16, 32, A, B, S32, S32)                                  \
+    PTX_MMA(m16n8k16_row_col_s32_##AT##_##BT##_s32, 16, 16, A, B, S32, S32)                                  \
+    PTX_MMA(m8n8k16_row_col_s32_##AT##_##BT##_s32, 8, 16, A, B, S32, S32)                                    \
+    PTX_MMA(m16n8k32_row_col_satfinite_s32_##AT##_##BT##_s32, 16, 32, A, B, SATURATED, S32)                  \
+    PTX_MMA(m16n8k16_row_col_satfinite_s32_##AT##_##BT##_s32, 16, 16, A, B, SATURATED, S32)                  \
+    PTX_MMA(m8n8k16_row_col_satfinite_s32_##AT##_##BT##_s32, 8, 16, A, B, SATURATED, S32)
+
+PTX_MMA_BYTES(s8, s8, S8, S8)
+PTX_MMA_BYTES(s8, u8, S8, U8)
+PTX_MMA_BYTES(u8, s8, U8, S8)
+PTX_MMA_BYTES(u8, u8, U8, U8)
+
+/* Of f64: A and B have one number in each lane, C and D two. */
+struct ptx_product64 {
+    f64 a, b, c[2], d[2];
+};
+
+PTX_COLD void ptx_combine_mma_f64(void *const *lanes, u32 mask)
+{
+    if (mask != ~(u32)0)
+        return;
+    for (u32 lane = 0; lane < PTX_WARP; lane++) {
+        struct ptx_product64 *product = lanes[lane];
+
+        for (u32 i = 0; i < 2; i++) {
+            f64 sum = product->c[i];
+
+            for (u32 k = 0; k < 4; k++)
+                sum =
+                    __builtin_fma(((const struct ptx_product64 *)lanes[lane / 4 * 4 + k])->a,
+                                  ((const struct ptx_product64 *)lanes[(lane % 4 * 2 + i) * 4 + k])->b, sum);
+            product->d[i] = sum;
+        }
+    }
+}
+
+PTX_DEVICE void ptx_mma_m8n8k4_row_col_f64_f64_f64_f64(struct ptx_thread *t, f64 *d, const f64 *a,
+                                                       const f64 *b, const f64 *c)
+{
+    struct ptx_product64 mine = {*a, *b, {c[0], c[1]}, {0, 0}};
+
+    t->host->meet(t, ~(u32)0, &mine, ptx_combine_mma_f64);
+    d[0] = mine.d[0];
+    d[1] = mine.d[1];
+}
+
+/* Matrices of 8 by 8 halves in shared memory: lane 8m + i brings the address of row i of matrix m, and lane 4g + i gets
+ * columns 2i and 2i + 1 of row g. */
+struct ptx_rows {
+    u8 *row;
+    u32 *words;
+    u32 count;
+    bool transposed, stores;
+};
+
+PTX_DEVICE u8 *ptx_rows_at(void *const *lanes, u32 matrix, u32 lane, u32 half, bool transposed)
+{
+    u32 row = lane / 4, column = lane % 4 * 2 + half;
+    const struct ptx_rows *from = lanes[8 * matrix + (transposed ? column : row)];
+
+    return from->row + 2 * (transposed ? row : column);
+}
+
+PTX_COLD void ptx_combine_rows(void *const *lanes, u32 mask)
+{
+    for (u32 lane = 0; lane < PTX_WARP && mask == ~(u32)0; lane++) {
+        const struct ptx_rows *mine = lanes[lane];
+
+        for (u32 i = 0; i < 2 * mine->count; i++) {
+            u8 *at = ptx_rows_at(lanes, i / 2, lane, i % 2, mine->transposed);
+            u8 *word = (u8 *)&mine->words[i / 2] + 2 * (i % 2);
+
+            __builtin_memcpy(mine->stores ? at : word, mine->stores ? word : at, 2);
+        }
+    }
+}
+
+PTX_DEVICE void ptx_ldmatrix(struct ptx_thread *t, u32 count, bool transposed, u32 *d, u64 address)
+{
+    struct ptx_rows mine = {t->shared + (u32)address, d, count, transposed, false};
+
+    t->host->meet(t, ~(u32)0, &mine, ptx_combine_rows);
+}
+
+PTX_DEVICE void ptx_stmatrix(struct ptx_thread *t, u32 count, bool transposed, const u32 *a, u64 address)
+{
+    u32 words[4];
+    struct ptx_rows mine = {t->shared + (u32)address, words, count, transposed, true};
+
+    __builtin_memcpy(words, a, count * sizeof *words);
+    t->host->meet(t, ~(u32)0, &mine, ptx_combine_rows);
+}
+
+/* One such matrix across the warp's registers, transposed. */
+PTX_COLD void ptx_combine_transpose(void *const *lanes, u32 mask)
+{
+    u16 matrix[8][8];
+
+    for (u32 lane = 0; lane < PTX_WARP && mask == ~(u32)0; lane++)
+        __builtin_memcpy(&matrix[lane / 4][lane % 4 * 2], lanes[lane], 4);
+    for (u32 lane = 0; lane < PTX_WARP && mask == ~(u32)0; lane++)
+        *(u32 *)lanes[lane] = PTX_PAIR(matrix[lane % 4 * 2][lane / 4], matrix[lane % 4 * 2 + 1][lane / 4]);
+}
+
+PTX_DEVICE u32 ptx_movmatrix(struct ptx_thread *t, u32 a)
+{
+    t->host->meet(t, ~(u32)0, &a, ptx_combine_transpose);
+    return a;
+}
+
+#endif
