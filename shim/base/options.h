@@ -26,6 +26,7 @@
 enum disk_mode {
     DISK_REGISTERED,
     DISK_AUTO,
+    DISK_KNOWN, /* auto, with the word that kernels read no memory but what CUDA gave out */
     DISK_ALWAYS,
     DISK_OFF
 };
@@ -112,6 +113,12 @@ struct options {
 static inline bool options_have_blocks(const struct options *o)
 {
     return o->allocator != ALLOCATOR_NATIVE;
+}
+
+/* Whether pointers are searched for, so that blocks may go to which there is none. */
+static inline bool options_search(const struct options *o)
+{
+    return o->disk == DISK_AUTO || o->disk == DISK_KNOWN;
 }
 
 enum option_type {

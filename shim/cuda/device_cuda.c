@@ -149,6 +149,7 @@ int device_cuda_init(const struct options *options, struct device **out)
 
     if (error)
         return error;
+    device_roots_vouch(options->disk == DISK_KNOWN);
     if (is_managed)
         return device_managed_init(out);
     if (wants_blocks && !has_vmm())

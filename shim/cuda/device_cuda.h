@@ -129,6 +129,8 @@ int device_cuda_memory(struct device *self, unsigned ordinal, uint64_t *out_free
                        uint64_t *out_total_bytes);
 uint64_t device_now_ns(struct device *self);
 
+/** Kernels read no memory but what the driver gave out, says the user. When the device starts. */
+void device_roots_vouch(bool is_known);
 int device_roots(struct device *self, bool cpu_writable_only, root_visit_fn visit, void *arg,
                  const char **out_why);
 

@@ -123,7 +123,7 @@ static void block_publish_new(uint32_t first, uint32_t granules)
 /* Recycled memory may hold words that a scan would take for pointers, which would keep a fresh block from moving. */
 static bool wants_scrub(void)
 {
-    return core.options->disk == DISK_AUTO && !core_places();
+    return options_search(core.options) && !core_places();
 }
 
 static void block_scrub(uint32_t first, uint32_t granules)

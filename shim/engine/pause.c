@@ -490,7 +490,7 @@ static bool wants_rest(const struct pause_plan *plan)
 
 bool pause_could_scan(void)
 {
-    return core.options->disk == DISK_AUTO && !core.roots_unknown && !core_places();
+    return options_search(core.options) && !core.roots_unknown && !core_places();
 }
 
 bool pause_would_scan(void)

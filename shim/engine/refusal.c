@@ -201,7 +201,7 @@ static const char *advice(uint64_t bytes, bool any_blocks)
         return "a larger EBBTIDE_DISK_BUDGET, EBBTIDE_HOST_BUDGET or EBBTIDE_DEVICE_BUDGET";
     if (core.device->host_mappable && !core.mapped)
         return "EBBTIDE_RESIDENCY=mapped, EBBTIDE_DISK=auto or a larger EBBTIDE_DEVICE_BUDGET";
-    if (!core.mapped && core.options->disk != DISK_AUTO && core.options->disk != DISK_ALWAYS)
+    if (!core.mapped && !options_search(core.options) && core.options->disk != DISK_ALWAYS)
         return "EBBTIDE_DISK=auto or a larger EBBTIDE_DEVICE_BUDGET";
     if (core.options->disk == DISK_REGISTERED || core.options->disk == DISK_OFF)
         return "EBBTIDE_DISK=auto, a larger EBBTIDE_HOST_BUDGET or EBBTIDE_DEVICE_BUDGET";

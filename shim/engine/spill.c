@@ -154,7 +154,7 @@ static bool unmap_more(const struct wish *wish, uint64_t bytes)
 
     if (wish->only_registered || !core.mapped)
         return false;
-    if (core.options->disk == DISK_AUTO && !wish->only) /* a scan costs the same for many blocks as for one */
+    if (options_search(core.options) && !wish->only) /* a scan costs the same for many blocks as for one */
         plan.unmap_bytes += core.host_budget.used_bytes / 4;
     if (pause_could_scan())
         find_slab_for_scan();

@@ -46,9 +46,10 @@ void core_roots_unknown(const char *why)
     const char *none = NULL;
 
     if (!atomic_compare_exchange_strong(&core.roots_unknown, &none, why) || !core.options ||
-        core.options->disk != DISK_AUTO)
+        !options_search(core.options))
         return;
-    log_line(LOG_WARN, "EBBTIDE_DISK=auto acts as registered: %s", why);
+    log_line(LOG_WARN, "EBBTIDE_DISK=%s acts as registered: %s",
+             core.options->disk == DISK_AUTO ? "auto" : "known", why);
 }
 
 bool movable_may_unmap(uint32_t first, bool proven)

@@ -69,7 +69,7 @@ check "an option wins over its variable" [ "$out" = off ]
 
 run "$ebbtide" run --disk maybe echo started
 check "a bad value is refused with the accepted forms" \
-    refused "--disk does not take 'maybe'; accepted: registered auto always off"
+    refused "--disk does not take 'maybe'; accepted: registered auto known always off"
 
 run env EBBTIDE_HIGH=2 "$ebbtide" run echo started
 check "a bad value in the environment is refused" refused "EBBTIDE_HIGH does not take '2'"

@@ -328,7 +328,7 @@ Test(options, an_empty_value_means_the_default)
 Test(options, a_bad_value_is_named_with_the_accepted_forms)
 {
     expect_refused("EBBTIDE_DISK=maybe", OPTIONS_BAD_VALUE,
-                   "EBBTIDE_DISK does not take 'maybe'; accepted: registered auto always off");
+                   "EBBTIDE_DISK does not take 'maybe'; accepted: registered auto known always off");
     expect_refused("EBBTIDE_HOST_BUDGET=8GB", OPTIONS_BAD_VALUE,
                    "EBBTIDE_HOST_BUDGET does not take '8GB'; accepted: 64G, 50%, off");
     expect_refused("EBBTIDE_POLICY=lookahead", OPTIONS_BAD_VALUE,

@@ -38,8 +38,22 @@ def saved_twice():
     return [] if moves['bytes'] > result.stats['moves']['host_to_device']['bytes'] else ['%s' % result.stats['moves']]
 
 
+def reads_all(program, disk):
+    """On a device that reads all of the host's memory there is a search only with the user's word."""
+    plain = runner.run(program, NEED[program])
+    result = runner.run(program, NEED[program], {'DISK': disk, 'DEVICE_BUDGET': '24M', 'HOST_BUDGET': '40M', 'PERIOD_MS': '1',
+                                                 'COLD_MS': '0'}, {'PAGEABLE': 1})
+    says = 'acts as registered: the device reads all' in result.err
+    if disk == 'auto':
+        return [] if says and result.stats['moves']['host_to_disk']['bytes'] == 0 else [result.text()]
+    good = result.status == 0 and result.hash == plain.hash and not says and result.stats['moves']['host_to_disk']['bytes']
+    return result.unclean() + ([] if good else [result.text(), str(result.stats)])
+
+
 runner.tap([('%s finds its way with %s' % (program, mode), lambda p=program, o=options: check(p, o, 'the CPU'))
             for program in NEED for mode, options in MODES.items()] +
            [('%s finds its way with auto, searched by the device' % program,
              lambda p=program: check(p, MODES['auto'], 'itself')) for program in NEED] +
+           [('%s on a device that reads all host memory, with %s' % (program, disk), lambda p=program, d=disk: reads_all(p, d))
+            for program in NEED for disk in ('auto', 'known')] +
            [('what a kernel wrote through a table is saved again', saved_twice)])
