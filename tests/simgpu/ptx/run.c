@@ -2,11 +2,13 @@
 #include "ptx/run.h"
 
 #include "device/device.h"
+#include "memory/space.h"
 #include "ptx/block.h"
 #include "ptx/heap.h"
 #include "ptx/print.h"
 #include "ptx/room.h"
 #include "stream/fault.h"
+#include "stream/touch.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -67,8 +69,8 @@ static void run_touch(struct ptx_thread *self, u64 address, u32 bytes)
 {
     if (address & (bytes - 1))
         run_misaligned(self, address);
-    if (!ptx_is_private(self, address, bytes))
-        fault_touch((const void *)(uintptr_t)address, bytes);
+    if (space_contains(address) || !ptx_is_private(self, address, bytes))
+        touch_access(address, bytes);
 }
 
 static u32 run_print(struct ptx_thread *self, u64 format, u64 arguments)
