@@ -6,14 +6,19 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Hardware's file goes first: the simulated device refuses it for certain, by its first word, while a real driver may
- * take a file that it does not know for assembly. */
+/* On hardware its own goes first: a real driver may take a file that it does not know for assembly. The simulated device
+ * would run hardware's, too, by what of PTX is in it. */
 static const char *const files[] = {"kernels.fatbin", "kernels.simgpu.so"};
 
 enum {
     FILES = sizeof(files) / sizeof(files[0]),
     PATH_BYTES = 4096,
 };
+
+static const char *file_to_try(unsigned number)
+{
+    return files[libcuda_is_simulated() ? FILES - 1 - number : number];
+}
 
 static void beside_executable(const char *file, char *path)
 {
@@ -32,12 +37,12 @@ static CUmodule load_beside_executable(void)
     CUmodule module;
 
     for (unsigned i = 0; i < FILES && result != CUDA_SUCCESS; i++) {
-        beside_executable(files[i], path);
+        beside_executable(file_to_try(i), path);
         result = cu.cuModuleLoad(&module, path);
         first = i ? first : result;
     }
     if (result != CUDA_SUCCESS)
-        fprintf(stderr, "%s: %s\n", files[0], libcuda_result(first));
+        fprintf(stderr, "%s: %s\n", file_to_try(0), libcuda_result(first));
     measure_must(result, path);
     return module;
 }
@@ -48,7 +53,7 @@ CUresult kernels_library(CUlibrary *library)
     char path[PATH_BYTES];
 
     for (unsigned i = 0; i < FILES && result != CUDA_SUCCESS; i++) {
-        beside_executable(files[i], path);
+        beside_executable(file_to_try(i), path);
         result = cu.cuLibraryLoadFromFile(library, path, NULL, NULL, 0, NULL, NULL, 0);
     }
     return result;

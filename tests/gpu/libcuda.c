@@ -27,7 +27,9 @@ static const struct {
 #undef OLDER
 #undef OPTIONAL
 
-static int version_of(void *library)
+static void *library;
+
+static int version_of(void)
 {
     CUresult (*get)(int *version);
     int version = 0;
@@ -38,15 +40,21 @@ static int version_of(void *library)
     return version;
 }
 
+bool libcuda_is_simulated(void)
+{
+    return library && dlsym(library, "simgpu_uses");
+}
+
 const char *libcuda_open(void)
 {
     static char why[96];
-    void *library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
     int version;
+
+    library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
 
     if (!library)
         return "there is no libcuda.so.1";
-    version = version_of(library);
+    version = version_of();
     for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
         void *found = version >= functions[i].since ? dlsym(library, functions[i].symbol) : NULL;
 

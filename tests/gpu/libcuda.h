@@ -8,6 +8,7 @@
 #define GPU_LIBCUDA_H
 
 #include <cuda.h>
+#include <stdbool.h>
 
 /* The newest version's type under the plain name: cu.cuMemAlloc is cuMemAlloc_v2. */
 #define LIBCUDA_MEMBER(name)       __typeof__(&(name)) name;
@@ -25,6 +26,9 @@ extern struct libcuda cu;
 
 /* Loads libcuda.so.1 and fills `cu`. Returns NULL, or why not; the text lives as long as the process. */
 const char *libcuda_open(void);
+
+/* Whether it is the simulated one. After libcuda_open. */
+bool libcuda_is_simulated(void);
 
 /* The result's name, such as "CUDA_SUCCESS". */
 const char *libcuda_result(CUresult result);

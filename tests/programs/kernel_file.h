@@ -7,7 +7,7 @@
 
 /*
  * Writes the path of the n-th file to try: the one `given` alone, or without one (NULL) those beside the
- * executable, named after it: first `.fatbin`, which the simulated device refuses at once, then `.simgpu.so`.
+ * executable, named after it: `.simgpu.so` and then `.fatbin` for the simulated device, elsewhere the other way round.
  * Returns 0, or -1 when there is no n-th one.
  */
 int kernel_file_path(const char *given, int n, char *path, size_t size);

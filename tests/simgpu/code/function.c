@@ -16,7 +16,7 @@ enum {
     SHARED_OPTIN = 227 << 10
 };
 
-void function_defaults(int *attributes)
+void function_defaults(int *attributes, const struct image_kernel *layout)
 {
     memset(attributes, 0, FUNCTION_ATTRIBUTES * sizeof *attributes);
     attributes[CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK] = THREADS_MAX;
@@ -25,6 +25,15 @@ void function_defaults(int *attributes)
     attributes[CU_FUNC_ATTRIBUTE_BINARY_VERSION] = options.capability;
     attributes[CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES] = SHARED_DEFAULT;
     attributes[CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT] = -1;
+    if (!layout->ptx_version)
+        return;
+    attributes[CU_FUNC_ATTRIBUTE_PTX_VERSION] = layout->ptx_version;
+    attributes[CU_FUNC_ATTRIBUTE_NUM_REGS] = layout->registers;
+    attributes[CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES] = (int)layout->shared_bytes;
+    attributes[CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES] = (int)layout->local_bytes;
+    attributes[CU_FUNC_ATTRIBUTE_CONST_SIZE_BYTES] = (int)layout->constant_bytes;
+    if (layout->threads_max && layout->threads_max < THREADS_MAX)
+        attributes[CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK] = layout->threads_max;
 }
 
 CUresult attribute_get(const int *attributes, CUfunction_attribute attribute, int *value)

@@ -157,7 +157,8 @@ static CUresult symbols_read(struct image *image, const struct table *table)
                 return CUDA_ERROR_INVALID_IMAGE;
             }
         } else if (is_exported(symbol, STT_OBJECT) && symbol->st_size && !is_table(table, name)) {
-            image->globals[image->global_count++] = (struct image_global){name, symbol->st_size};
+            image->globals[image->global_count++] =
+                (struct image_global){.name = name, .size = symbol->st_size};
         }
     }
     return CUDA_SUCCESS;
@@ -309,7 +310,12 @@ void image_drop(struct image *image)
 {
     if (--image->refs)
         return;
-    munmap((void *)image->bytes, image->size);
+    for (unsigned i = 0; image->program && i < image->kernel_count; i++)
+        free((void *)image->kernels[i].params);
+    if (image->program)
+        program_destroy(image->program);
+    else
+        munmap((void *)image->bytes, image->size);
     free(image->kernels);
     free(image->globals);
     free(image);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The file of a module: a private copy of a shared object, and what its symbol table says: kernels with their
- * parameter layouts, and global variables. Immutable after it is read; shared by reference count, which the
+ * The file of a module: a private copy of a shared object and what its symbol table says, or PTX and what it says: kernels
+ * with their parameter layouts, and global variables. Immutable after it is read; shared by reference count, which the
  * lock guards.
  */
 #ifndef SIMGPU_IMAGE_H
 #define SIMGPU_IMAGE_H
 
 #include "driver/entry.h"
+#include "ptx/program.h"
 #define SIMGPU_DRIVER
 #include "simgpu.h"
 
@@ -21,15 +22,22 @@ struct image_kernel {
     const struct simgpu_param *params;
     unsigned param_count;
     size_t buffer_bytes; /* end of the last parameter */
+    /* Of PTX; 0 where it is not known. */
+    int ptx_version; /* 75 for sm_75 */
+    int registers, threads_max;
+    size_t shared_bytes, local_bytes, constant_bytes;
 };
 
 struct image_global {
     const char *name;
     size_t size;
+    const struct ptx_symbol *variable; /* of PTX */
+    bool is_managed;
 };
 
 struct image {
     unsigned refs;
+    struct program *program;    /* of PTX; NULL: it is a shared object, and bytes are its file */
     const unsigned char *bytes; /* mapping of the private copy */
     size_t size;
     struct image_kernel *kernels;

@@ -22,7 +22,7 @@ static CUresult library_create(CUresult read, struct image *image, CUlibrary *cr
     for (unsigned i = 0; good && i < image->kernel_count; i++) {
         library->kernels[i].library = library;
         library->kernels[i].index = i;
-        function_defaults(library->kernels[i].attributes);
+        function_defaults(library->kernels[i].attributes, &image->kernels[i]);
         good = handle_add(&library->kernels[i], HANDLE_KERNEL);
     }
     if (!good) {
@@ -128,6 +128,28 @@ CUresult function_of(CUfunction handle, struct context *context, struct function
     result = library_module(kernel->library, context, &module);
     if (result == CUDA_SUCCESS)
         *function = &module->functions[kernel->index];
+    return result;
+}
+
+CUresult function_ready(CUfunction handle, struct context *context, struct function **function)
+{
+    CUresult result = function_of(handle, context, function);
+
+    while (result == CUDA_SUCCESS && (*function)->module->image->program && !(*function)->code) {
+        struct image *image = (*function)->module->image;
+        unsigned number = (unsigned)(*function - (*function)->module->functions);
+        const struct ptx_code *code;
+
+        image_hold(image);
+        sim_unlock();
+        result = program_code(image->program, number, &code);
+        sim_lock();
+        if (result == CUDA_SUCCESS)
+            result = function_of(handle, context, function);
+        if (result == CUDA_SUCCESS && (*function)->module->image == image)
+            (*function)->code = code;
+        image_drop(image);
+    }
     return result;
 }
 

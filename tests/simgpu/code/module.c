@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "code/module.h"
 
+#include "code/variable.h"
 #include "driver/handle.h"
 #include "stream/capture.h"
 #include "stream/fault.h"
@@ -12,55 +13,49 @@
 
 struct module *modules;
 
-/* Finds everything in the instance; called without the lock, before anybody knows the module. */
-static CUresult module_bind(struct module *module)
+/* Finds a function of a shared object. */
+static CUresult function_bind(struct function *function)
 {
-    void *symbol = dlsym(module->instance.opened, "simgpu_bind");
+    void *entry = dlsym(function->module->instance.opened, function->layout->name);
+
+    if (!entry)
+        return CUDA_ERROR_INVALID_IMAGE;
+    memcpy(&function->entry, &entry, sizeof entry);
+    return CUDA_SUCCESS;
+}
+
+static void touch_bind(const struct instance *instance)
+{
+    void *symbol = dlsym(instance->opened, "simgpu_bind");
     void (*bind)(void (*)(const void *, size_t));
 
     memcpy(&bind, &symbol, sizeof bind);
     if (bind)
         bind(fault_touch);
-    module->functions = calloc(module->image->kernel_count + 1, sizeof *module->functions);
-    module->globals = calloc(module->image->global_count + 1, sizeof(struct memory *));
+}
+
+/* Finds everything in the image and the instance; called without the lock, before anybody knows the module. */
+static CUresult module_bind(struct module *module)
+{
+    const struct image *image = module->image;
+    CUresult result = CUDA_SUCCESS;
+
+    if (!image->program)
+        touch_bind(&module->instance);
+    module->functions = calloc(image->kernel_count + 1, sizeof *module->functions);
+    module->globals = calloc(image->global_count + 1, sizeof(struct memory *));
     if (!module->functions || !module->globals)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    for (unsigned i = 0; i < module->image->kernel_count; i++) {
+    for (unsigned i = 0; i < image->kernel_count && result == CUDA_SUCCESS; i++) {
         struct function *function = &module->functions[i];
-        void *entry = dlsym(module->instance.opened, module->image->kernels[i].name);
 
-        if (!entry)
-            return CUDA_ERROR_INVALID_IMAGE;
-        memcpy(&function->entry, &entry, sizeof entry);
-        function->layout = &module->image->kernels[i];
+        function->layout = &image->kernels[i];
         function->module = module;
-        function_defaults(function->attributes);
+        function_defaults(function->attributes, function->layout);
+        if (!image->program)
+            result = function_bind(function);
     }
-    return CUDA_SUCCESS;
-}
-
-static void globals_forget(struct module *module)
-{
-    for (unsigned i = 0; module->globals && i < module->image->global_count; i++)
-        if (module->globals[i])
-            memory_remove(module->globals[i]);
-}
-
-/* Copies and pointer queries find the globals as memory of the module's device; its place is its address. */
-static CUresult globals_add(struct module *module)
-{
-    for (unsigned i = 0; i < module->image->global_count; i++) {
-        const struct image_global *global = &module->image->globals[i];
-        uintptr_t start = (uintptr_t)dlsym(module->instance.opened, global->name);
-
-        module->globals[i] =
-            start ? memory_add(start, global->size, MEMORY_GLOBAL, module->context->device->ordinal, start)
-                  : NULL;
-        if (!module->globals[i])
-            return CUDA_ERROR_OUT_OF_MEMORY;
-        module->globals[i]->context = module->context;
-    }
-    return CUDA_SUCCESS;
+    return result;
 }
 
 static CUresult handles_add(struct module *module)
@@ -84,7 +79,7 @@ static void handles_remove(struct module *module)
 
 static void module_free(struct module *module)
 {
-    globals_forget(module);
+    variables_forget(module);
     handles_remove(module);
     sim_unlock();
     if (module->instance.opened)
@@ -110,12 +105,12 @@ CUresult module_create(struct context *context, struct image *image, struct libr
     module->image = image;
     module->library = library;
     sim_unlock();
-    result = image_open(image, &module->instance);
+    result = image->program ? CUDA_SUCCESS : image_open(image, &module->instance);
     if (result == CUDA_SUCCESS)
         result = module_bind(module);
     sim_lock();
     if (result == CUDA_SUCCESS)
-        result = globals_add(module);
+        result = variables_add(module);
     if (result == CUDA_SUCCESS)
         result = handles_add(module);
     if (result == CUDA_SUCCESS && !context->alive)

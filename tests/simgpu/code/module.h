@@ -17,7 +17,8 @@ enum {
 struct function {
     const struct image_kernel *layout;
     struct module *module;
-    void (*entry)(const struct simgpu_launch *, void **);
+    void (*entry)(const struct simgpu_launch *, void **); /* of a shared object */
+    const struct ptx_code *code;                          /* of PTX; NULL: not asked for yet */
     int attributes[FUNCTION_ATTRIBUTES];
 };
 
@@ -29,6 +30,7 @@ struct module {
     struct library *library;    /* NULL: loaded by cuModuleLoad */
     struct function *functions; /* image->kernel_count */
     struct memory **globals;    /* image->global_count */
+    uint8_t **addresses;        /* of PTX: of all variables by their id */
 };
 
 struct kernel {
@@ -45,7 +47,7 @@ struct library {
 extern struct module *modules;
 
 /* Attributes that a function starts with. */
-void function_defaults(int *attributes);
+void function_defaults(int *attributes, const struct image_kernel *layout);
 
 /* One attribute; CUDA_ERROR_INVALID_VALUE if it does not exist, or cannot be set to that. */
 CUresult attribute_get(const int *attributes, CUfunction_attribute attribute, int *value);
@@ -72,6 +74,12 @@ CUresult module_global(const struct module *module, const char *name, struct mem
 
 /* The library's module in the context, loaded if need be. Drops the lock. */
 CUresult library_module(struct library *library, struct context *context, struct module **module);
+
+/*
+ * Sees to it that the function of PTX has code. Drops the lock while that is made; *function may be another one then, if
+ * somebody has unloaded the first. As program_code, and function_of.
+ */
+CUresult function_ready(CUfunction handle, struct context *context, struct function **function);
 
 /* What a CUfunction handle means in the context: a function, or a kernel cast to one.
  * CUDA_ERROR_INVALID_HANDLE. */

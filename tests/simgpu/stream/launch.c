@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "stream/launch.h"
 
+#include "ptx/run.h"
 #include "stream/capture.h"
 #include "stream/fault.h"
 #include "stream/submit.h"
+#include "stream/touch.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +31,14 @@ void kernel_run(const struct kernel_work *kernel, struct op *op)
     memcpy(buffer, kernel->buffer, kernel->buffer_bytes);
     for (unsigned i = 0; i < layout->param_count; i++)
         params[i] = buffer + layout->params[i].offset;
-    kernel->function->entry(&launch, params);
+    if (kernel->function->code) {
+        touch_begin(op);
+        ptx_run(kernel->function->code, &launch, buffer, kernel->function->module->addresses);
+        touch_end(op);
+    } else {
+        touch_none(op);
+        kernel->function->entry(&launch, params);
+    }
     if (deadline)
         sleep_until(deadline);
 }
@@ -86,7 +95,7 @@ static bool is_launchable(const struct launch *launch, const struct function *fu
 CUresult launch_read(const struct launch *launch, struct context *context, struct work *work)
 {
     struct function *function;
-    CUresult result = function_of(launch->function, context, &function);
+    CUresult result = function_ready(launch->function, context, &function);
 
     if (result != CUDA_SUCCESS)
         return result;

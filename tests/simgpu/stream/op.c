@@ -6,6 +6,7 @@
 #include "ptx/print.h"
 #include "stream/hazard.h"
 #include "stream/stream.h"
+#include "stream/touch.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -202,6 +203,7 @@ void op_drop(struct op *op)
     op_unname(op); /* one that was never submitted */
     free(op->names);
     free(op->touches);
+    touch_free(op);
     free(op->later);
     work_finish(&op->work);
     free(op);
@@ -270,6 +272,8 @@ size_t op_names(const struct op *op, const struct op_name **names)
 
 bool op_declares(const struct op *op, const struct memory *memory)
 {
+    if (op->is_exact)
+        return true;
     for (size_t i = 0; i < op->touch_count; i++)
         if (op->touches[i].name.memory == memory)
             return true;

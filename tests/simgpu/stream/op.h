@@ -40,9 +40,11 @@ struct op {
     size_t name_count, name_room;
     struct op_name *touches; /* what the kernel that runs now has declared */
     size_t touch_count, touch_room;
-    bool is_paged; /* managed memory is among the names */
-    unsigned node; /* of a graph launch: which of its nodes runs, */
-    bool inside;   /* while one does */
+    struct touched *touched; /* what of PTX it has used so far; NULL: nothing is noted */
+    bool is_exact;           /* the kernel that runs, or ran last, declares all that it uses */
+    bool is_paged;           /* managed memory is among the names */
+    unsigned node;           /* of a graph launch: which of its nodes runs, */
+    bool inside;             /* while one does */
     struct dependent *dependents;
     unsigned unmet; /* incomplete operations it waits for, besides those before it in the stream */
     unsigned refs;
@@ -86,7 +88,7 @@ void op_untouch(struct op *op);
 /* What the node that runs has named, and how many that are. */
 size_t op_names(const struct op *op, const struct op_name **names);
 
-/* Whether the running kernel has declared anything in what it got by parameter. */
+/* Whether the running kernel has declared all that it uses of what it got by parameter: if it has declared anything. */
 bool op_declares(const struct op *op, const struct memory *memory);
 
 /* Waits until it is complete and notes that the host has seen it. May run it on the calling thread. Drops the
