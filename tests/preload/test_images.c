@@ -4,6 +4,7 @@
  * Nothing that is not on the device can be reached there (EBBTIDE_RESIDENCY=strict), so that a launch that might use all of
  * the blocks is refused, and one that is known to use two of them is not.
  */
+#include "../core/made_image.h"
 #include "world.h"
 
 #include <fcntl.h>
@@ -148,6 +149,38 @@ Test(libraries, what_is_loaded_as_a_library_tells_what_launches_use)
     OK(cuLibraryLoadData(&library, read_file(getenv("DESCRIBED")), NULL, NULL, 0, NULL, NULL, 0));
     expect_library(library);
     OK(cuLibraryLoadFromFile(&library, getenv("DESCRIBED"), NULL, NULL, 0, NULL, NULL, 0));
+    expect_library(library);
+}
+
+/* What the compiler leaves in a program: text, packed. */
+static const void *fat_binary(void)
+{
+    static unsigned char fat[MADE_IMAGE_BYTES];
+    size_t size = made_fat(fat);
+
+    made_fat_entry(fat, size, 1, 75, MADE_LZ4, (const unsigned char *)text, sizeof(text));
+    return fat;
+}
+
+Test(images, a_fat_binary_tells_what_launches_use)
+{
+    CUmodule module;
+
+    begin();
+    OK(cuModuleLoadData(&module, fat_binary()));
+    expect_module(module);
+}
+
+Test(libraries, a_wrapped_fat_binary_tells_what_launches_use)
+{
+    const struct {
+        uint32_t magic, version;
+        const void *data, *more;
+    } wrapper = {0x466243b1, 1, fat_binary(), NULL};
+    CUlibrary library;
+
+    begin();
+    OK(cuLibraryLoadData(&library, &wrapper, NULL, NULL, 0, NULL, NULL, 0));
     expect_library(library);
 }
 
