@@ -8,8 +8,9 @@
 int device_copy(IGNORED struct device *self, unsigned ordinal, uint64_t to, uint64_t from, uint64_t bytes)
 {
     struct entered entered;
-    int error = device_host_reach(ordinal, device_map_in_arena(to) ? from : to);
+    int error = device_host_reach(ordinal, to);
 
+    error = error ? error : device_host_reach(ordinal, from);
     error = error ? error : context_enter(ordinal, &entered);
     if (error)
         return error == -ENOTSUP ? -EIO : error;
