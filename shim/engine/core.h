@@ -82,8 +82,8 @@ int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void
 
 /**
  * Free a block. Waits, as the driver's own free does, until the devices that reach it no longer use it, but no longer
- * than EBBTIDE_DRAIN_MS; where that does not happen, and while a stream capture is open, the memory is given back
- * later.
+ * than EBBTIDE_DRAIN_MS, and not at all where no call was made (use_begin) since they last were at rest. Where they do
+ * not come to rest, and while a stream capture is open, the memory is given back later.
  *
  * Returns  0; -ENOENT not inside the arena: the driver's affair; -EINVAL inside, but not the start of a block
  */

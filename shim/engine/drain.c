@@ -110,18 +110,42 @@ static int drain_until(uint32_t devices, uint64_t now_ns, uint64_t deadline_ns)
     return error;
 }
 
+/* ---- what has been at rest and was given nothing since ----------------------------------------------------- */
+
+/* They were found at rest after so many calls. */
+static void note_rest(uint32_t devices, uint64_t calls)
+{
+    for (; devices; devices &= devices - 1)
+        atomic_store(&core.devices[__builtin_ctz(devices)].rested_calls, calls + 1);
+}
+
+static bool is_at_rest(uint32_t devices, uint64_t calls)
+{
+    bool rests = !atomic_load(&core.account_only) && !atomic_load(&core.leaving); /* else not every call is counted */
+
+    for (; devices; devices &= devices - 1)
+        rests = rests && atomic_load(&core.devices[__builtin_ctz(devices)].rested_calls) == calls + 1;
+    return rests;
+}
+
 int drain_wait(uint32_t devices, uint64_t limit_ms)
 {
-    uint64_t since_ns = core_now();
+    uint64_t since_ns, calls;
+    bool counts = gate_calls(&calls);
     int error;
 
     if (atomic_load(&core.captures))
         return -EBUSY;
+    if (counts && is_at_rest(devices, calls))
+        return 0;
+    since_ns = core_now();
     if (is_vain(devices, limit_ms))
         return -ETIMEDOUT;
     error = drain_until(devices, since_ns, deadline_of(since_ns, limit_ms));
     if (error == -ETIMEDOUT)
         note_vain(devices, (core_now() - since_ns) / MS_NS);
+    if (!error && counts)
+        note_rest(devices, calls);
     return error;
 }
 

@@ -30,7 +30,8 @@ enum drain_waiter {
 /** Every device of the process. */
 uint32_t drain_all(void);
 
-/** Wait, the gate being open, until what these devices have at this moment has ended. 0; -ETIMEDOUT within
+/** Wait, the gate being open, until what these devices have at this moment has ended. Where no call was made since they
+ *  were last found at rest the driver is not asked. 0; -ETIMEDOUT within
  *  `limit_ms` it has not, or it is known that it will not; -EBUSY a capture is open; -EIO. */
 int drain_wait(uint32_t devices, uint64_t limit_ms);
 

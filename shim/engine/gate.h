@@ -29,6 +29,7 @@
 struct gate_slot {
     _Alignas(64) _Atomic uintptr_t inside; /**< the frame of the outermost user section; 0: in none */
     _Atomic uint64_t writes; /**< calls so far that may have written device memory; never reset */
+    _Atomic uint64_t reads;  /**< other calls, likewise */
     _Atomic uint32_t taken;  /**< 1 while a thread owns the slot */
     uint32_t nested;         /**< sections within that one; the owner's alone */
     void *held;              /**< what its sections hold elsewhere, see gate.abandon; the owner's alone */
@@ -118,12 +119,18 @@ static inline void gate_leave_nested(struct gate_slot *slot)
     slot->nested--;
 }
 
-/** Count a call that may write device memory. Inside the section, before the real call. */
-static inline void gate_count_write(struct gate_slot *slot)
+static inline void gate_add(_Atomic uint64_t *calls)
 {
-    uint64_t writes = atomic_load_explicit(&slot->writes, memory_order_relaxed);
+    atomic_store_explicit(calls, atomic_load_explicit(calls, memory_order_relaxed) + 1, memory_order_release);
+}
 
-    atomic_store_explicit(&slot->writes, writes + 1, memory_order_release);
+/** Count a call by whether it may write device memory. Inside the section, before the real call. */
+static inline void gate_count(struct gate_slot *slot, bool writes)
+{
+    if (LIKELY(writes))
+        gate_add(&slot->writes);
+    else
+        gate_add(&slot->reads);
 }
 
 /**
@@ -138,5 +145,8 @@ void gate_open(void);
 
 /** Sum of every thread's writes. Exact while the gate is closed; a lower bound otherwise. */
 uint64_t gate_writes(void);
+
+/** Sum of every thread's calls, each of which has been made. False: some thread is in its section. */
+bool gate_calls(uint64_t *out);
 
 #endif

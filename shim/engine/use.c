@@ -348,8 +348,7 @@ static int use_within(struct use *use, struct gate_slot *slot)
         host_hold_drop_all(&use->host);
         return -ENOMEM;
     }
-    if (use->writes)
-        gate_count_write(slot);
+    gate_count(slot, use->writes);
     return 0;
 }
 
@@ -359,8 +358,7 @@ static int use_reenter(struct use *use, struct gate_slot *slot)
     uint32_t flags;
 
     if (restore_stream_serves(use)) {
-        if (use->writes)
-            gate_count_write(slot);
+        gate_count(slot, use->writes);
         return 0;
     }
     if (use->nested)
@@ -376,8 +374,7 @@ static int use_reenter(struct use *use, struct gate_slot *slot)
         gate_enter(use, &use->nested);
         flags = use_touch(use);
     } while (flags & (OWNER_GONE | copied_flag(use)));
-    if (use->writes)
-        gate_count_write(slot);
+    gate_count(slot, use->writes);
     if (flags & OWNER_AWAY)
         counters_add(&core.counters.zero_copy_launches, 1);
     return 0;
@@ -402,8 +399,7 @@ static inline int use_go(struct use *use, struct gate_slot *slot)
 
     if (UNLIKELY(flags != 0) && (flags & ~OWNER_COPIED || copied_flag(use)))
         return use_wait(use, slot);
-    if (use->writes)
-        gate_count_write(slot);
+    gate_count(slot, use->writes);
     return 0;
 }
 

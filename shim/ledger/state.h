@@ -51,6 +51,8 @@ struct device_state {
     /** Longest wait in vain for what it has not ended since; 0: none. drain.c's. */
     _Atomic uint64_t waited_ms;
     bool reaches_host;         /**< the role's: it was seen to find mapped host memory */
+    /** Calls that were made (gate_calls) before it was last found at rest, and 1; 0: it never was. drain.c's. */
+    _Atomic uint64_t rested_calls;
     struct share_books shares; /**< of blocks */
     struct queues queues;      /**< of what is registered or drawn */
     struct budget budget;

@@ -195,3 +195,60 @@ Test(free, forked_child_has_no_blocks)
     program_free(&block);
     world_finish(&world);
 }
+
+/* ---- the wait before --------------------------------------------------------------------------------------- */
+
+static uint64_t freeing_asks(struct model *block)
+{
+    uint64_t before = world.fake->calls[FAKE_DRAIN];
+
+    program_free(block);
+    return world.fake->calls[FAKE_DRAIN] - before;
+}
+
+Test(free, device_that_was_given_nothing_since_it_rested_is_not_asked_again)
+{
+    struct model block[6];
+    struct use use;
+
+    start(mapped_settings);
+    for (unsigned i = 0; i < 6; i++)
+        block[i] = make(2);
+    cr_expect_eq(freeing_asks(&block[0]), 1, "it was filled");
+    cr_expect_eq(freeing_asks(&block[1]), 0);
+    cr_assert(intact(&block[2]));
+    cr_expect_eq(freeing_asks(&block[3]), 1, "a call that only reads may go on, too");
+    use_init(&use, true);
+    cr_assert_eq(use_begin(&use), 0);
+    cr_expect_eq(freeing_asks(&block[4]), 1, "a call that names no block");
+    use_end(&use);
+    cr_expect_eq(freeing_asks(&block[5]), 1, "it was being made when the device came to rest");
+    cr_expect_eq(freeing_asks(&block[2]), 0);
+    world_finish(&world);
+}
+
+Test(free, device_that_did_not_come_to_rest_is_asked_again)
+{
+    struct model block[2];
+
+    start(mapped_settings);
+    for (unsigned i = 0; i < 2; i++)
+        block[i] = make(2);
+    fake_fail(world.fake, FAKE_DRAIN, 1, 1, -EIO);
+    cr_expect_eq(freeing_asks(&block[0]), 1);
+    cr_expect_gt(freeing_asks(&block[1]), 0);
+    world_finish(&world);
+}
+
+Test(free, rest_of_one_device_is_not_that_of_another)
+{
+    const struct fake_config two = {.count = 2};
+    struct model block[2] = {{.bytes = 2 * MIB}, {.bytes = 2 * MIB}};
+
+    world_start(&world, mapped_settings, &two);
+    for (unsigned i = 0; i < 2; i++)
+        cr_assert_eq(core_allocate(i, block[i].bytes, 0, NULL, true, &block[i].address), 0);
+    cr_expect_eq(freeing_asks(&block[0]), 1);
+    cr_expect_eq(freeing_asks(&block[1]), 1);
+    world_finish(&world);
+}

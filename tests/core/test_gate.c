@@ -129,7 +129,7 @@ static void *write_thrice(void *arg)
         bool nested;
         struct gate_slot *slot = gate_enter(&slot, &nested);
 
-        gate_count_write(slot);
+        gate_count(slot, true);
         gate_leave(slot);
     }
     *(struct gate_slot **)arg = gate_slot_mine;
