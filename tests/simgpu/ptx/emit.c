@@ -11,7 +11,10 @@ void emit_head(struct emitter *emitter, struct text *out, const struct ptx_funct
 {
     (void)emitter;
     if (function->is_entry) {
-        text_put(out, "static inline void f%u(struct ptx_thread *t, const u8 *params)", function->symbol->id);
+        text_put(out,
+                 "PTX_DEVICE void f%u(struct ptx_thread *t, const struct ptx_thread *s, const u8 *params, "
+                 "u64 *sites)",
+                 function->symbol->id);
         return;
     }
     text_put(out, "static void f%u(struct ptx_thread *t", function->symbol->id);
@@ -78,6 +81,8 @@ void emit_function(struct emitter *emitter, const struct ptx_function *function)
     emitter->temporaries = 0;
     emit_head(emitter, &emitter->out, function);
     text_put(&emitter->out, "\n{\n    u32 cc = 0, no_cc = 0;\n");
+    if (!function->is_entry)
+        text_put(&emitter->out, "    const struct ptx_thread *s = t;\n    u64 *sites = t->sites;\n");
     emit_registers(emitter);
     for (const struct ptx_instruction *instruction = emitter->body->code; instruction;
          instruction = instruction->next) {

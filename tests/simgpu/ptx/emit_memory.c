@@ -169,9 +169,9 @@ void emit_address_of(struct emitter *emitter)
 
     emit_expect_count(emitter, 2, 2);
     if (space == SPACE_SHARED && to_space)
-        value = PRINT("(%s)(%s - (u64)t->shared)", type->c, value);
+        value = PRINT("(%s)(%s - (u64)s->shared)", type->c, value);
     else if (space == SPACE_SHARED)
-        value = PRINT("(%s)((u64)t->shared + (u32)%s)", type->c, value);
+        value = PRINT("(%s)((u64)s->shared + (u32)%s)", type->c, value);
     emit_assign(emitter, emit_operand(emitter, 0), type, value);
 }
 
@@ -182,7 +182,7 @@ void emit_is_space(struct emitter *emitter)
 
     emit_expect_count(emitter, 2, 2);
     value = emit_value(emitter, emit_operand(emitter, 1), ptx_type_find("u64"));
-    shared = PRINT("(%s - (u64)t->shared < t->shared_bytes)", value);
+    shared = PRINT("(%s - (u64)s->shared < s->shared_bytes)", value);
     local = PRINT("(%s - (u64)__builtin_frame_address(0) + (1u << 18) < (1u << 19))", value);
     if (space == SPACE_SHARED)
         value = shared;

@@ -163,6 +163,13 @@ const char *emit_variable_name(struct emitter *emitter, const struct ptx_symbol 
     return PRINT("%c%u", variable->is_inner ? 'v' : variable->is_result ? 'q' : 'p', variable->id);
 }
 
+/* Memory of a thread alone, as a pointer. */
+static const char *own_memory(struct emitter *emitter, const struct ptx_symbol *symbol)
+{
+    return symbol->is_entry_parameter ? PRINT("(params + %zu)", symbol->offset)
+                                      : emit_variable_name(emitter, symbol);
+}
+
 /* The address of a variable or function in its own space, as a u64. */
 static const char *symbol_address(struct emitter *emitter, const struct ptx_symbol *symbol)
 {
@@ -173,13 +180,10 @@ static const char *symbol_address(struct emitter *emitter, const struct ptx_symb
         return PRINT("(u64)%s", shared_name(emitter, symbol));
     case SPACE_GLOBAL:
     case SPACE_CONSTANT:
-        return PRINT("(u64)t->globals[%u]", symbol->id);
+        return PRINT("(u64)s->globals[%u]", symbol->id);
     case SPACE_PARAMETER:
-        if (symbol->is_entry_parameter)
-            return PRINT("((u64)params + %zu)", symbol->offset);
-        return PRINT("(u64)%s", emit_variable_name(emitter, symbol));
     case SPACE_LOCAL:
-        return PRINT("(u64)%s", emit_variable_name(emitter, symbol));
+        return PRINT("(u64)%s", own_memory(emitter, symbol));
     default:
         emit_fail(emitter, "%s has no address", symbol->name);
     }
@@ -189,38 +193,38 @@ static const char *symbol_address(struct emitter *emitter, const struct ptx_symb
 static const struct {
     const char *name, *value;
 } specials[] = {
-    {"%tid.x", "t->tid[0]"},
-    {"%tid.y", "t->tid[1]"},
-    {"%tid.z", "t->tid[2]"},
-    {"%ntid.x", "t->ntid[0]"},
-    {"%ntid.y", "t->ntid[1]"},
-    {"%ntid.z", "t->ntid[2]"},
-    {"%ctaid.x", "t->ctaid[0]"},
-    {"%ctaid.y", "t->ctaid[1]"},
-    {"%ctaid.z", "t->ctaid[2]"},
-    {"%nctaid.x", "t->nctaid[0]"},
-    {"%nctaid.y", "t->nctaid[1]"},
-    {"%nctaid.z", "t->nctaid[2]"},
-    {"%laneid", "t->lane"},
-    {"%warpid", "t->warp"},
-    {"%nwarpid", "t->nwarps"},
-    {"%smid", "t->smid"},
-    {"%nsmid", "t->nsmid"},
-    {"%gridid", "t->gridid"},
-    {"%lanemask_eq", "ptx_lanemask_eq(t)"},
-    {"%lanemask_le", "ptx_lanemask_le(t)"},
-    {"%lanemask_lt", "ptx_lanemask_lt(t)"},
-    {"%lanemask_ge", "ptx_lanemask_ge(t)"},
-    {"%lanemask_gt", "ptx_lanemask_gt(t)"},
+    {"%tid.x", "s->tid[0]"},
+    {"%tid.y", "s->tid[1]"},
+    {"%tid.z", "s->tid[2]"},
+    {"%ntid.x", "s->ntid[0]"},
+    {"%ntid.y", "s->ntid[1]"},
+    {"%ntid.z", "s->ntid[2]"},
+    {"%ctaid.x", "s->ctaid[0]"},
+    {"%ctaid.y", "s->ctaid[1]"},
+    {"%ctaid.z", "s->ctaid[2]"},
+    {"%nctaid.x", "s->nctaid[0]"},
+    {"%nctaid.y", "s->nctaid[1]"},
+    {"%nctaid.z", "s->nctaid[2]"},
+    {"%laneid", "s->lane"},
+    {"%warpid", "s->warp"},
+    {"%nwarpid", "s->nwarps"},
+    {"%smid", "s->smid"},
+    {"%nsmid", "s->nsmid"},
+    {"%gridid", "s->gridid"},
+    {"%lanemask_eq", "ptx_lanemask_eq(s)"},
+    {"%lanemask_le", "ptx_lanemask_le(s)"},
+    {"%lanemask_lt", "ptx_lanemask_lt(s)"},
+    {"%lanemask_ge", "ptx_lanemask_ge(s)"},
+    {"%lanemask_gt", "ptx_lanemask_gt(s)"},
     {"%clock", "ptx_clock()"},
     {"%clock_hi", "(ptx_clock64() >> 32)"},
     {"%clock64", "ptx_clock64()"},
     {"%globaltimer", "ptx_globaltimer(t)"},
     {"%globaltimer_lo", "ptx_globaltimer(t)"},
     {"%globaltimer_hi", "(ptx_globaltimer(t) >> 32)"},
-    {"%dynamic_smem_size", "t->shared_dynamic"},
-    {"%total_smem_size", "t->shared_bytes"},
-    {"%aggr_smem_size", "t->shared_bytes"},
+    {"%dynamic_smem_size", "s->shared_dynamic"},
+    {"%total_smem_size", "s->shared_bytes"},
+    {"%aggr_smem_size", "s->shared_bytes"},
     /* A cluster is one block. */
     {"%is_explicit_cluster", "0"},
     {"%cluster_ctaid.x", "0"},
@@ -231,12 +235,12 @@ static const struct {
     {"%cluster_nctaid.z", "1"},
     {"%cluster_ctarank", "0"},
     {"%cluster_nctarank", "1"},
-    {"%clusterid.x", "t->ctaid[0]"},
-    {"%clusterid.y", "t->ctaid[1]"},
-    {"%clusterid.z", "t->ctaid[2]"},
-    {"%nclusterid.x", "t->nctaid[0]"},
-    {"%nclusterid.y", "t->nctaid[1]"},
-    {"%nclusterid.z", "t->nctaid[2]"},
+    {"%clusterid.x", "s->ctaid[0]"},
+    {"%clusterid.y", "s->ctaid[1]"},
+    {"%clusterid.z", "s->ctaid[2]"},
+    {"%nclusterid.x", "s->nctaid[0]"},
+    {"%nclusterid.y", "s->nctaid[1]"},
+    {"%nclusterid.z", "s->nctaid[2]"},
 };
 
 static const char *special_value(struct emitter *emitter, const char *name, const struct ptx_type *type)
@@ -248,7 +252,7 @@ static const char *special_value(struct emitter *emitter, const char *name, cons
         unsigned long number = strtoul(name + 7, &end, 10);
 
         if (end != name + 7 && !*end && number < 32)
-            return PRINT("(%s)t->envreg[%lu]", type->c, number);
+            return PRINT("(%s)s->envreg[%lu]", type->c, number);
     }
     for (size_t i = 0; i < sizeof specials / sizeof *specials; i++)
         if (strcmp(specials[i].name, name) == 0)
@@ -361,17 +365,24 @@ const char *emit_address(struct emitter *emitter, const struct ptx_operand *oper
     }
     if (base->value)
         address = PRINT("%s + 0x%llxu", address, (unsigned long long)base->value);
-    return *space == SPACE_SHARED ? PRINT("(u64)t->shared + (u32)(%s)", address) : address;
+    return *space == SPACE_SHARED ? PRINT("(u64)s->shared + (u32)(%s)", address) : address;
 }
 
 const char *emit_access(struct emitter *emitter, const struct ptx_operand *operand, enum ptx_space space,
                         unsigned bytes)
 {
     const char *name = emit_temporary(emitter), *address = emit_address(emitter, operand, &space);
+    const struct ptx_operand *base = operand->items;
 
+    if (base->kind == OPERAND_SYMBOL && (space == SPACE_PARAMETER || space == SPACE_LOCAL)) {
+        /* Not by way of a number: the compiler is to see what memory it is. */
+        text_put(&emitter->out, "u8 *%s = (u8 *)%s + 0x%llxu; ", name, own_memory(emitter, base->symbol),
+                 (unsigned long long)base->value);
+        return name;
+    }
     text_put(&emitter->out, "u64 %s = %s; ", name, address);
     if (space == SPACE_GENERIC || space == SPACE_GLOBAL || space == SPACE_CONSTANT)
-        text_put(&emitter->out, "ptx_touch(t, %u, %s, %u); ", emitter->sites++, name, bytes);
+        text_put(&emitter->out, "ptx_touch(t, sites + %u, %s, %u); ", emitter->sites++, name, bytes);
     return name;
 }
 

@@ -10,35 +10,69 @@ enum {
     DYNAMIC_ALIGN = 16,
     REGISTERS_MIN = 16,
     REGISTERS_MAX = 255,
-    SHARED_MAX = 1 << 24
+    SHARED_MAX = 1 << 24,
+    COPIED_BYTES = 512,
+    COPIED_SITES = 64
 };
 #define FUNCTION_BASE 0x7ff0c0de00000000u
 
 /*
- * A site is a place in the code that uses memory. It remembers the last 256 bytes that it was in, as the complement of
- * their address, so that 0 is none; an address that is not aligned never equals it.
+ * A site is a place in the code that uses memory. It remembers the last 512 bytes that it was in; an address that is not
+ * aligned never equals it. It starts as 0, where no memory is.
  */
 static const char touch[] =
-    "PTX_DEVICE void ptx_touch(struct ptx_thread *t, u32 site, u64 address, u32 bytes)\n"
+    "PTX_DEVICE void ptx_touch(struct ptx_thread *t, u64 *site, u64 address, u32 bytes)\n"
     "{\n"
-    "    if (__builtin_expect(((address & ~(u64)255) | (address & (bytes - 1))) != ~t->sites[site], 0)) {\n"
+    "    if (__builtin_expect((address & (~(u64)511 | (bytes - 1))) != *site, 0)) {\n"
     "        t->host->touch(t, address, bytes);\n"
-    "        t->sites[site] = ~(address & ~(u64)255);\n"
+    "        *site = address & ~(u64)511;\n"
     "    }\n"
     "}\n\n";
 
-/* One thread where each has a fiber; else all threads of a block, one after the other. */
-static void put_run(struct text *out, const struct ptx_function *entry, bool has_fibers)
+/*
+ * All threads of a block, one after the other. What they only read (their place, their parameters) and their sites are
+ * copies whose address nobody gets, so that the compiler can keep them in registers from thread to thread.
+ */
+static void put_loop(const struct emitter *emitter, struct text *out, const struct ptx_function *entry)
 {
-    text_put(out, "static void run(struct ptx_thread *t, const u8 *params)\n{\n");
-    if (!has_fibers)
-        text_put(out, "    u32 number = 0;\n\n"
-                      "    for (u32 z = 0; z < t->ntid[2]; z++)\n"
-                      "        for (u32 y = 0; y < t->ntid[1]; y++)\n"
-                      "            for (u32 x = 0; x < t->ntid[0]; x++, number++) {\n"
-                      "                t->tid[0] = x, t->tid[1] = y, t->tid[2] = z;\n"
-                      "                t->lane = number %% 32, t->warp = number / 32;\n    ");
-    text_put(out, "    f%u(t, params);\n%s}\n\n", entry->symbol->id, has_fibers ? "" : "            }\n");
+    bool has_callees = emitter->needed && emitter->needed->next;
+    size_t bytes = entry->parameter_bytes;
+    bool copies = bytes <= COPIED_BYTES, has_sites = emitter->sites <= COPIED_SITES && !has_callees;
+
+    text_put(out, "static void run(struct ptx_thread *t, const u8 *given)\n{\n"
+                  "    struct ptx_thread own = *t;\n");
+    if (copies)
+        text_put(out, "    u64 params[%zu];\n", bytes / 8 + 1);
+    if (has_sites)
+        text_put(out, "    u64 sites[%u] = {0};\n", emitter->sites + 1);
+    text_put(out, "    u32 number = 0;\n\n");
+    if (copies)
+        text_put(out, "    __builtin_memcpy(params, given, %zu);\n", bytes);
+    text_put(out, "    for (u32 z = 0; z < own.ntid[2]; z++)\n"
+                  "        for (u32 y = 0; y < own.ntid[1]; y++) {\n"
+                  "            own.tid[1] = t->tid[1] = y, own.tid[2] = t->tid[2] = z;\n"
+                  "            for (u32 x = 0; x < own.ntid[0]; x++, number++) {\n"
+                  "                own.tid[0] = t->tid[0] = x;\n"
+                  "                own.lane = number %% 32, own.warp = number / 32;\n");
+    if (has_callees)
+        text_put(out, "                t->lane = own.lane, t->warp = own.warp;\n");
+    text_put(out,
+             "                f%u(t, &own, %s, %s);\n"
+             "            }\n"
+             "        }\n"
+             "}\n\n",
+             entry->symbol->id, copies ? "(const u8 *)params" : "given", has_sites ? "sites" : "t->sites");
+}
+
+/* One thread where each has a fiber. */
+static void put_thread(struct text *out, const struct ptx_function *entry)
+{
+    text_put(out,
+             "static void run(struct ptx_thread *t, const u8 *params)\n"
+             "{\n"
+             "    f%u(t, t, params, t->sites);\n"
+             "}\n\n",
+             entry->symbol->id);
 }
 
 uint64_t ptx_function_address(const struct ptx_function *function)
@@ -131,7 +165,10 @@ const char *ptx_translate(struct ptx_module *module, const struct ptx_function *
         text_put(&out, ";\n");
     }
     text_add(&out, emitter.out.bytes, emitter.out.length);
-    put_run(&out, entry, emitter.needs_fibers);
+    if (emitter.needs_fibers)
+        put_thread(&out, entry);
+    else
+        put_loop(&emitter, &out, entry);
     text_put(
         &out,
         "__attribute__((visibility(\"default\"))) const struct ptx_code ptx_code = {.version = PTX_VERSION, "

@@ -11,7 +11,7 @@
 
 enum {
     PAGE_BITS = 12,
-    PIECE_BITS = 8,
+    PIECE_BITS = 9,
     PIECES = 1 << (PAGE_BITS - PIECE_BITS),
     FIRST_ROOM = 64,
     /* More ranges than this are joined where the gaps are least: what judges them looks at each. */
@@ -21,7 +21,7 @@ enum {
 /* A page that the kernel has used a part of. */
 struct page_use {
     uintptr_t number; /* 0: not in use */
-    uint16_t pieces;  /* a bit for each */
+    uint8_t pieces;   /* a bit for each */
     bool is_whole;    /* one object has all of it */
 };
 
@@ -136,7 +136,7 @@ void touch_access(uintptr_t address, size_t bytes)
     struct op *op = thread.running;
     struct touched *touched = op->touched;
     uintptr_t number = address >> PAGE_BITS;
-    uint16_t bit = (uint16_t)(1u << (address >> PIECE_BITS) % PIECES);
+    uint8_t bit = (uint8_t)(1u << (address >> PIECE_BITS) % PIECES);
     struct page_use *page;
     CUresult result;
 
@@ -210,6 +210,12 @@ static CUresult join(struct op *op, const struct page_use *pages, size_t count, 
         uintptr_t start = (page->number << PAGE_BITS) + (i % PIECES << PIECE_BITS);
         struct memory *memory;
 
+        if (i % PIECES == 0 && page->pieces == (1 << PIECES) - 1 && page->is_whole && range.memory &&
+            start - range.end <= gap && start < range.memory->start + range.memory->size) {
+            range.end = start + ((uintptr_t)1 << PAGE_BITS);
+            i += PIECES - 1;
+            continue;
+        }
         if (!(page->pieces >> i % PIECES & 1))
             continue;
         if (range.memory && start - range.end <= gap && start < range.memory->start + range.memory->size) {

@@ -2,7 +2,7 @@
 /*
  * What a kernel of PTX uses, as its loads and stores say: all of it, and nothing else. Memory is looked at when its page
  * of 4 KiB, or a part of one that belongs to more than one object, is met first: may the device use it, is it managed, does
- * it come over the link? When the kernel has ended, the pieces of 256 bytes that it has used are declared as simgpu_touch
+ * it come over the link? When the kernel has ended, the pieces of 512 bytes that it has used are declared as simgpu_touch
  * declares them, joined where they meet. Pieces that small are the least that two allocations can be apart, so that kernels
  * and copies at work on neighbours are no hazard.
  */
@@ -16,7 +16,7 @@ void touch_begin(struct op *op);
 void touch_none(struct op *op);
 
 /*
- * The running kernel uses so many bytes within one piece of 256. On the kernel's thread, without the lock. Ends the kernel
+ * The running kernel uses so many bytes within one piece of 512. On the kernel's thread, without the lock. Ends the kernel
  * by fault_again where its device may not.
  */
 void touch_access(uintptr_t address, size_t bytes);
