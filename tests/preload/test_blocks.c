@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <ebbtide.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -402,6 +403,39 @@ Test(blocks, a_function_of_an_unloaded_module_is_forgotten)
     }
     for (unsigned i = 0; i < 8; i++)
         cr_expect(all_are(block[i], 1024, (float)(i + 8)));
+    free_blocks(block, BLOCKS);
+    world_end(&world);
+}
+
+/* Bytes of mappings that a forked child is not given. */
+static size_t kept_from_children(void)
+{
+    FILE *smaps = fopen("/proc/self/smaps", "re");
+    size_t kib = 0, sum = 0;
+    char line[512];
+
+    cr_assert(smaps);
+    while (fgets(line, sizeof(line), smaps)) {
+        sscanf(line, "Size: %zu kB", &kib);
+        if (strncmp(line, "VmFlags:", 8) == 0 && strstr(line, " dc"))
+            sum += kib << 10;
+    }
+    fclose(smaps);
+    return sum;
+}
+
+/* The kernel would copy all of its pages for each one. */
+Test(blocks, pinned_host_memory_is_given_to_no_child)
+{
+    const char *residency = getenv("EBBTIDE_RESIDENCY");
+    struct world world = world_make();
+    CUdeviceptr block[BLOCKS];
+    size_t before = kept_from_children();
+
+    if (!residency || strcmp(residency, "strict") != 0)
+        cr_skip("evicted blocks lie in memory of the driver's");
+    fill_blocks(block, BLOCKS, BLOCK_BYTES);
+    cr_expect_geq(kept_from_children() - before, BLOCKS * BLOCK_BYTES - 16 * MIB);
     free_blocks(block, BLOCKS);
     world_end(&world);
 }
