@@ -3,9 +3,9 @@
 #include "base/fat_binary.h"
 
 #include <errno.h>
+#include <lz4.h>
 #include <string.h>
 
-#include "base/lz4_block.h"
 #include "base/pages.h"
 
 /* No image is so large; what says so is garbage, and not to be given memory. */
@@ -58,11 +58,13 @@ static void visit_packed(const struct entry_head *head, const unsigned char *pac
 {
     unsigned char *bytes = NULL;
 
-    if (head->packed_bytes <= head->bytes && head->unpacked_bytes && head->unpacked_bytes <= ENTRY_MOST_BYTES)
+    if (head->packed_bytes <= head->bytes && head->packed_bytes <= ENTRY_MOST_BYTES && head->unpacked_bytes &&
+        head->unpacked_bytes <= ENTRY_MOST_BYTES)
         bytes = pages_take(head->unpacked_bytes);
     if (!bytes)
         return;
-    if (lz4_block_unpack(packed, head->packed_bytes, bytes, head->unpacked_bytes) == 0) {
+    if (LZ4_decompress_safe((const char *)packed, (char *)bytes, (int)head->packed_bytes,
+                            (int)head->unpacked_bytes) == (int)head->unpacked_bytes) {
         entry->bytes = bytes;
         entry->size = head->unpacked_bytes;
         visit(entry, arg);

@@ -2,6 +2,7 @@
 #include "made_image.h"
 
 #include <elf.h>
+#include <lz4.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -95,20 +96,6 @@ size_t made_ptx(unsigned char *out, const char *kernel, const struct kernel_para
     return (size_t)((unsigned char *)at - out);
 }
 
-size_t made_lz4(unsigned char *out, const unsigned char *bytes, size_t count)
-{
-    unsigned char *at = out;
-    size_t left = count;
-
-    *at++ = (unsigned char)((count < 15 ? count : 15) << 4);
-    if (count >= 15) {
-        for (left -= 15; left >= 255; left -= 255)
-            *at++ = 255;
-        *at++ = (unsigned char)left;
-    }
-    return (size_t)(put(at, bytes, count) - out);
-}
-
 size_t made_fat(unsigned char *out)
 {
     unsigned char *at = put_32(out, 0xba55ed50);
@@ -125,7 +112,9 @@ size_t made_fat_entry(unsigned char *fat, size_t size, unsigned kind, unsigned a
     static const uint64_t flags[] = {[MADE_PLAIN] = 0x11, [MADE_LZ4] = 0x2011, [MADE_ZSTD] = 0x8011};
     unsigned char *head = fat + size, *payload = head + ENTRY_HEAD_BYTES, *end = payload;
 
-    end = packing == MADE_LZ4 ? payload + made_lz4(payload, bytes, count) : put(payload, bytes, count);
+    end = packing == MADE_LZ4 ? payload + LZ4_compress_default((const char *)bytes, (char *)payload,
+                                                               (int)count, LZ4_compressBound((int)count))
+                              : put(payload, bytes, count);
     uint32_t packed = (uint32_t)(end - payload);
 
     while ((end - payload) % 8)

@@ -25,12 +25,15 @@ size_t made_cubin(unsigned char *out, const char *kernel, const struct kernel_pa
 size_t made_ptx(unsigned char *out, const char *kernel, const struct kernel_parameter *parameter,
                 unsigned count);
 
+/* Where an entry says its bytes, packed and unpacked: the lowest byte. */
+enum {
+    MADE_PACKED_AT = 16,
+    MADE_UNPACKED_AT = 56
+};
+
 /* A fat binary without entries, and one more entry for it. */
 size_t made_fat(unsigned char *out);
 size_t made_fat_entry(unsigned char *fat, size_t size, unsigned kind, unsigned arch,
                       enum made_packing packing, const unsigned char *bytes, size_t count);
-
-/* A block of LZ4 that holds these bytes as they are. */
-size_t made_lz4(unsigned char *out, const unsigned char *bytes, size_t count);
 
 #endif

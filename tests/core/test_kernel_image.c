@@ -3,7 +3,6 @@
  * as said, so that a read past the end is seen by the address sanitizer. */
 #include "base/image_copy.h"
 #include "base/kernel_image.h"
-#include "base/lz4_block.h"
 #include "made_image.h"
 
 #include <criterion/criterion.h>
@@ -224,78 +223,20 @@ Test(kernel_image, never_reads_past_the_end_of_a_cut_image)
         cr_expect_eq(read_for(fat, cut, (uint32_t)ALL).count, 0);
 }
 
-/* The example and the rules of the format's description. */
-Test(lz4_block, literals_and_matches_are_unpacked)
+Test(kernel_image, what_does_not_unpack_to_the_size_said_is_passed_over)
 {
-    static const unsigned char packed[] = "\x34"
-                                          "abc"
-                                          "\x03\x00"
-                                          "\x50"
-                                          "ABCDE";
-    unsigned char out[64];
+    unsigned char fat[2 * MADE_IMAGE_BYTES], one[MADE_IMAGE_BYTES];
+    size_t start = made_fat(fat), cubin = made_cubin(one, "k", others, 2), size;
 
-    cr_expect_eq(lz4_block_unpack(packed, sizeof(packed) - 1, out, 3 + 8 + 5), 0);
-    cr_expect_eq(memcmp(out, "abcabcabcabABCDE", 16), 0);
-    static const unsigned char run[] = "\x1f"
-                                       "x"
-                                       "\x01\x00"
-                                       "\x05"
-                                       "\x10"
-                                       "y";
-
-    cr_expect_eq(lz4_block_unpack(run, sizeof(run) - 1, out, 1 + 4 + 15 + 5 + 1), 0);
-    cr_expect_eq(memcmp(out, "xxxxxxxxxxxxxxxxxxxxxxxxxy", 26), 0);
-}
-
-Test(lz4_block, what_does_not_unpack_to_the_size_said_is_refused)
-{
-    static const unsigned char packed[] = "\x34"
-                                          "abc"
-                                          "\x03\x00"
-                                          "\x50"
-                                          "ABCDE";
-    static const struct {
-        const char *bytes;
-        size_t size;
-    } broken[] = {{"\x34"
-                   "abc"
-                   "\x04\x00"
-                   "\x50"
-                   "ABCDE",
-                   12}, /* before the beginning */
-                  {"\x34"
-                   "abc"
-                   "\x00\x00"
-                   "\x50"
-                   "ABCDE",
-                   12},
-                  {"\xf0", 1},
-                  {"\xf0\xff", 2},
-                  {"\x30"
-                   "ab",
-                   3},
-                  {"\x34"
-                   "abc"
-                   "\x03",
-                   5},
-                  {"\x3f"
-                   "abc"
-                   "\x03\x00\xff",
-                   7}};
-    unsigned char *out = malloc(16);
-
-    cr_assert(out);
-    for (size_t i = 0; i < sizeof(broken) / sizeof(*broken); i++) {
-        unsigned char *exact = malloc(broken[i].size);
-
-        cr_assert(exact);
-        memcpy(exact, broken[i].bytes, broken[i].size);
-        cr_expect_eq(lz4_block_unpack(exact, broken[i].size, out, 16), -EINVAL, "%zu", i);
-        free(exact);
-    }
-    for (size_t size = 0; size < 16; size++)
-        cr_expect_eq(lz4_block_unpack(packed, sizeof(packed) - 1, out, size), -EINVAL);
-    free(out);
+    size = made_fat_entry(fat, start, ELF, 90, MADE_LZ4, one, cubin);
+    cr_assert_eq(read_for(fat, size, (uint32_t)ALL).count, 1);
+    fat[start + MADE_UNPACKED_AT]++;
+    cr_expect_eq(read_for(fat, size, (uint32_t)ALL).count, 0, "it is shorter than it says");
+    fat[start + MADE_UNPACKED_AT] -= 2;
+    cr_expect_eq(read_for(fat, size, (uint32_t)ALL).count, 0, "and longer");
+    fat[start + MADE_UNPACKED_AT]++;
+    fat[start + MADE_PACKED_AT]--;
+    cr_expect_eq(read_for(fat, size, (uint32_t)ALL).count, 0, "its last byte is missing");
 }
 
 /* ---- images in memory, of which nobody says how long they are ---------------------------------------------------- */
