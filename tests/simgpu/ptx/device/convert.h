@@ -57,8 +57,25 @@ PTX_DEVICE f64 ptx_odd_s64(s64 value)
 
 #define PTX_ODD(TYPE, value) (PTX_IS_SIGNED(TYPE) ? ptx_odd_s64((s64)(value)) : ptx_odd_u64((u64)(value)))
 
+/* As PTX_DIRECTED. */
+#define PTX_DIRECTED_FROM(FLOAT, FROM)                                                                       \
+    PTX_COLD                                                                                                 \
+    FLOAT ptx_directed_##FLOAT##_##FROM(FROM from, enum ptx_rounding round)                                  \
+    {                                                                                                        \
+        FLOAT value;                                                                                         \
+                                                                                                             \
+        ptx_direction(round);                                                                                \
+        __asm__ volatile("" : "+r"(from));                                                                   \
+        value = (FLOAT)from;                                                                                 \
+        PTX_HOLD(value);                                                                                     \
+        ptx_direction(PTX_RN);                                                                               \
+        return value;                                                                                        \
+    }
+
 /* Integer to float. */
 #define PTX_CVT_TO_FLOAT(FROM)                                                                               \
+    PTX_DIRECTED_FROM(f32, FROM)                                                                             \
+    PTX_DIRECTED_FROM(f64, FROM)                                                                             \
     PTX_DEVICE u16 ptx_cvt_f16_##FROM(FROM value, enum ptx_rounding round, u32 flags)                        \
     {                                                                                                        \
         return ptx_narrow_f16(ptx_bound(PTX_ODD(FROM, value), flags), round, 0);                             \
@@ -69,31 +86,16 @@ PTX_DEVICE f64 ptx_odd_s64(s64 value)
     }                                                                                                        \
     PTX_DEVICE f32 ptx_cvt_f32_##FROM(FROM value, enum ptx_rounding round, u32 flags)                        \
     {                                                                                                        \
-        f32 to;                                                                                              \
+        f32 to = round == PTX_RN ? (f32)value : ptx_directed_f32_##FROM(value, round);                       \
                                                                                                              \
-        PTX_ROUNDED_INTEGER(to, round, value, (f32)value);                                                   \
         return flags & PTX_SAT ? ptx_sat_f32(to) : to;                                                       \
     }                                                                                                        \
     PTX_DEVICE f64 ptx_cvt_f64_##FROM(FROM value, enum ptx_rounding round, u32 flags)                        \
     {                                                                                                        \
-        f64 to;                                                                                              \
+        f64 to = round == PTX_RN ? (f64)value : ptx_directed_f64_##FROM(value, round);                       \
                                                                                                              \
-        PTX_ROUNDED_INTEGER(to, round, value, (f64)value);                                                   \
         return flags & PTX_SAT ? ptx_sat_f64(to) : to;                                                       \
     }
-#define PTX_ROUNDED_INTEGER(value, round, from, EXPRESSION)                                                  \
-    do {                                                                                                     \
-        if ((round) == PTX_RN) {                                                                             \
-            value = EXPRESSION;                                                                              \
-        } else {                                                                                             \
-            ptx_direction(round);                                                                            \
-            __asm__ volatile("" : "+r"(from));                                                               \
-            value = EXPRESSION;                                                                              \
-            PTX_HOLD(value);                                                                                 \
-            ptx_direction(PTX_RN);                                                                           \
-        }                                                                                                    \
-    } while (0)
-
 PTX_INTEGERS(PTX_CVT_TO_FLOAT)
 
 /* To an integer, in f64, which holds every float. */
@@ -189,12 +191,12 @@ PTX_DEVICE f32 ptx_cvt_f32_f32(f32 value, enum ptx_rounding round, u32 flags)
     return flags & PTX_SAT ? ptx_sat_f32(value) : value;
 }
 
+PTX_DIRECTED(narrow, f32, f64, (f32)a)
+
 PTX_DEVICE f32 ptx_cvt_f32_f64(f64 from, enum ptx_rounding round, u32 flags)
 {
-    f64 none = 0;
-    f32 value;
+    f32 value = round == PTX_RN ? (f32)from : ptx_directed_narrow_f32(from, 0, 0, round);
 
-    PTX_ROUNDED(value, round, from, none, none, (f32)from);
     return ptx_cvt_f32_f32(value, PTX_RN, flags);
 }
 

@@ -55,21 +55,25 @@ PTX_DEVICE void ptx_direction(enum ptx_rounding round)
 #error "no rounding for this machine"
 #endif
 
-/* value = EXPRESSION of a and b and c, rounded in that direction. */
-#define PTX_ROUNDED(value, round, a, b, c, EXPRESSION)                                                       \
-    do {                                                                                                     \
-        if ((round) == PTX_RN) {                                                                             \
-            value = EXPRESSION;                                                                              \
-        } else {                                                                                             \
-            ptx_direction(round);                                                                            \
-            PTX_HOLD(a);                                                                                     \
-            PTX_HOLD(b);                                                                                     \
-            PTX_HOLD(c);                                                                                     \
-            value = EXPRESSION;                                                                              \
-            PTX_HOLD(value);                                                                                 \
-            ptx_direction(PTX_RN);                                                                           \
-        }                                                                                                    \
-    } while (0)
+/*
+ * ptx_directed_NAME_TYPE(a, b, c, round): EXPRESSION of a and b and c, rounded in that direction. A function of its own,
+ * never inlined: the compiler would move what is rounded to nearest in between.
+ */
+#define PTX_DIRECTED(NAME, FLOAT, FROM, EXPRESSION)                                                          \
+    PTX_COLD                                                                                                 \
+    FLOAT ptx_directed_##NAME##_##FLOAT(FROM a, FROM b, FROM c, enum ptx_rounding round)                     \
+    {                                                                                                        \
+        FLOAT value;                                                                                         \
+                                                                                                             \
+        ptx_direction(round);                                                                                \
+        PTX_HOLD(a);                                                                                         \
+        PTX_HOLD(b);                                                                                         \
+        PTX_HOLD(c);                                                                                         \
+        value = EXPRESSION;                                                                                  \
+        PTX_HOLD(value);                                                                                     \
+        ptx_direction(PTX_RN);                                                                               \
+        return value;                                                                                        \
+    }
 
 PTX_DEVICE f32 ptx_ftz_f32(f32 value)
 {
@@ -105,16 +109,20 @@ PTX_DEVICE f64 ptx_fma_host_f64(f64 a, f64 b, f64 c)
     return __builtin_fma(a, b, c);
 }
 
+#define PTX_ROUNDED(round, NAME, FLOAT, a, b, c, EXPRESSION)                                                 \
+    ((round) == PTX_RN ? (EXPRESSION) : ptx_directed_##NAME##_##FLOAT(a, b, c, round))
+
 #define PTX_ARITHMETIC2(NAME, FLOAT, EXPRESSION)                                                             \
+    PTX_DIRECTED(NAME, FLOAT, FLOAT, EXPRESSION)                                                             \
     PTX_DEVICE FLOAT ptx_##NAME##_##FLOAT(FLOAT a, FLOAT b, enum ptx_rounding round, u32 flags)              \
     {                                                                                                        \
-        FLOAT value, none = 0;                                                                               \
+        FLOAT value;                                                                                         \
                                                                                                              \
         if (flags & PTX_FTZ) {                                                                               \
             a = ptx_ftz_##FLOAT(a);                                                                          \
             b = ptx_ftz_##FLOAT(b);                                                                          \
         }                                                                                                    \
-        PTX_ROUNDED(value, round, a, b, none, EXPRESSION);                                                   \
+        value = PTX_ROUNDED(round, NAME, FLOAT, a, b, 0, EXPRESSION);                                        \
         if (flags & PTX_FTZ)                                                                                 \
             value = ptx_ftz_##FLOAT(value);                                                                  \
         return flags & PTX_SAT ? ptx_sat_##FLOAT(value) : value;                                             \
@@ -130,6 +138,7 @@ PTX_ARITHMETIC2(mul, f64, a *b)
 PTX_ARITHMETIC2(div, f64, a / b)
 
 #define PTX_ARITHMETIC3(FLOAT)                                                                               \
+    PTX_DIRECTED(fma, FLOAT, FLOAT, ptx_fma_host_##FLOAT(a, b, c))                                           \
     PTX_DEVICE FLOAT ptx_fma_##FLOAT(FLOAT a, FLOAT b, FLOAT c, enum ptx_rounding round, u32 flags)          \
     {                                                                                                        \
         FLOAT value;                                                                                         \
@@ -139,7 +148,7 @@ PTX_ARITHMETIC2(div, f64, a / b)
             b = ptx_ftz_##FLOAT(b);                                                                          \
             c = ptx_ftz_##FLOAT(c);                                                                          \
         }                                                                                                    \
-        PTX_ROUNDED(value, round, a, b, c, ptx_fma_host_##FLOAT(a, b, c));                                   \
+        value = PTX_ROUNDED(round, fma, FLOAT, a, b, c, ptx_fma_host_##FLOAT(a, b, c));                      \
         if (flags & PTX_FTZ)                                                                                 \
             value = ptx_ftz_##FLOAT(value);                                                                  \
         return flags & PTX_SAT ? ptx_sat_##FLOAT(value) : value;                                             \
@@ -149,18 +158,19 @@ PTX_ARITHMETIC3(f32)
 PTX_ARITHMETIC3(f64)
 
 #define PTX_ARITHMETIC1(NAME, FLOAT, EXPRESSION)                                                             \
+    PTX_DIRECTED(NAME, FLOAT, FLOAT, EXPRESSION)                                                             \
     PTX_DEVICE FLOAT ptx_##NAME##_##FLOAT(FLOAT a, enum ptx_rounding round, u32 flags)                       \
     {                                                                                                        \
-        FLOAT value, one = 1, none = 0;                                                                      \
+        FLOAT value;                                                                                         \
                                                                                                              \
         if (flags & PTX_FTZ)                                                                                 \
             a = ptx_ftz_##FLOAT(a);                                                                          \
-        PTX_ROUNDED(value, round, a, one, none, EXPRESSION);                                                 \
+        value = PTX_ROUNDED(round, NAME, FLOAT, a, 0, 0, EXPRESSION);                                        \
         return flags & PTX_FTZ ? ptx_ftz_##FLOAT(value) : value;                                             \
     }
 
-PTX_ARITHMETIC1(rcp, f32, one / a)
-PTX_ARITHMETIC1(rcp, f64, one / a)
+PTX_ARITHMETIC1(rcp, f32, 1.0f / a)
+PTX_ARITHMETIC1(rcp, f64, 1.0 / a)
 PTX_ARITHMETIC1(sqrt, f32, __builtin_sqrtf(a))
 PTX_ARITHMETIC1(sqrt, f64, __builtin_sqrt(a))
 
