@@ -11,13 +11,14 @@ void emit_head(struct emitter *emitter, struct text *out, const struct ptx_funct
 {
     (void)emitter;
     if (function->is_entry) {
-        text_put(out,
-                 "PTX_DEVICE void f%u(struct ptx_thread *t, const struct ptx_thread *s, const u8 *params, "
-                 "u64 *sites)",
-                 function->symbol->id);
+        text_put(
+            out,
+            "PTX_DEVICE void function%u(struct ptx_thread *t, const struct ptx_thread *s, const u8 *params, "
+            "u64 *sites)",
+            function->symbol->id);
         return;
     }
-    text_put(out, "static void f%u(struct ptx_thread *t", function->symbol->id);
+    text_put(out, "static void function%u(struct ptx_thread *t", function->symbol->id);
     for (const struct ptx_symbol *list = function->returns; list; list = list->next)
         text_put(out, ", u8 *q%u", list->id);
     for (const struct ptx_symbol *list = function->parameters; list; list = list->next)

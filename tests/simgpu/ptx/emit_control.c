@@ -160,7 +160,7 @@ static void call_known(struct emitter *emitter, const struct ptx_function *funct
     /* Its arguments come first: they may declare copies. */
     const char *list = arguments(emitter, call, &after);
 
-    text_put(&emitter->out, "f%u(%s); %s", function->symbol->id, list, after.bytes ? after.bytes : "");
+    text_put(&emitter->out, "function%u(%s); %s", function->symbol->id, list, after.bytes ? after.bytes : "");
 }
 
 /* Through a number that stands for a function: any with as many results and arguments may be meant. */
@@ -178,7 +178,7 @@ static void call_pointer(struct emitter *emitter, const struct call *call)
             function->parameter_count != count)
             continue;
         emit_need_function(emitter, function);
-        text_put(&emitter->out, "case 0x%llxu: f%u(%s); break; ",
+        text_put(&emitter->out, "case 0x%llxu: function%u(%s); break; ",
                  (unsigned long long)ptx_function_address(function), function->symbol->id, list);
     }
     text_put(&emitter->out, "default: ptx_trap(t); } %s", after.bytes ? after.bytes : "");

@@ -57,7 +57,7 @@ static void put_loop(const struct emitter *emitter, struct text *out, const stru
     if (has_callees)
         text_put(out, "                t->lane = own.lane, t->warp = own.warp;\n");
     text_put(out,
-             "                f%u(t, &own, %s, %s);\n"
+             "                function%u(t, &own, %s, %s);\n"
              "            }\n"
              "        }\n"
              "}\n\n",
@@ -70,7 +70,7 @@ static void put_thread(struct text *out, const struct ptx_function *entry)
     text_put(out,
              "static void run(struct ptx_thread *t, const u8 *params)\n"
              "{\n"
-             "    f%u(t, t, params, t->sites);\n"
+             "    function%u(t, t, params, t->sites);\n"
              "}\n\n",
              entry->symbol->id);
 }
