@@ -18,7 +18,7 @@ struct line {
 struct barrier {
     u32 arrived, expected; /* expected: 0 is all threads */
     u32 set;               /* predicates that held */
-    u8 by_warp[WARPS];
+    u32 came[WARPS];       /* which lanes have */
     struct line waiting;
 };
 
@@ -102,7 +102,8 @@ static u32 lanes_of(unsigned threads, unsigned warp)
     return lanes >= PTX_WARP ? ~(u32)0 : ((u32)1 << lanes) - 1;
 }
 
-/* A barrier with a count takes warps as a whole: the lanes of one that has come, and have ended, count as come. */
+/* A barrier with a count takes warps as a whole: of one that has come, the lanes that have ended or never were count as
+ * come. */
 static bool is_complete(const struct block *block, const struct barrier *barrier)
 {
     u32 come = barrier->arrived;
@@ -110,8 +111,8 @@ static bool is_complete(const struct block *block, const struct barrier *barrier
     if (!barrier->expected)
         return come >= block->alive;
     for (unsigned i = 0; i < WARPS && come < barrier->expected; i++)
-        if (barrier->by_warp[i])
-            come += PTX_WARP - (u32)__builtin_popcount(block->warps[i].alive);
+        if (barrier->came[i])
+            come += (u32)__builtin_popcount(~(block->warps[i].alive | barrier->came[i]));
     return come >= barrier->expected;
 }
 
@@ -141,7 +142,7 @@ u32 block_barrier(struct ptx_thread *thread, u32 id, u32 count, enum ptx_barrier
         thread->host->trap(thread);
     barrier->expected = count;
     barrier->arrived++;
-    barrier->by_warp[thread->warp]++;
+    barrier->came[thread->warp] |= (u32)1 << thread->lane;
     barrier->set += predicate;
     if (is_complete(block, barrier)) {
         u32 result = outcome(barrier, kind);

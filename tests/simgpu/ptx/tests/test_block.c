@@ -118,6 +118,28 @@ Test(block, a_barrier_of_some_warps_lets_others_arrive_without_waiting)
         cr_assert_eq(more[i], 3);
 }
 
+/* Those who bring end at once. */
+static void hand_over_and_end(struct ptx_thread *t, const u8 *params)
+{
+    u32 i = t->tid[0];
+
+    (void)params;
+    if (t->warp < 2) {
+        words[i] = i + 1;
+        ptx_bar_arrive(t, 1, 128);
+    } else {
+        ptx_bar_sync(t, 1, 128);
+        more[i] = words[i - 64] == i - 63;
+    }
+}
+
+Test(block, a_thread_that_has_arrived_and_ended_is_counted_once)
+{
+    cr_assert_eq(run(128, hand_over_and_end), BLOCK_DONE);
+    for (u32 i = 64; i < 128; i++)
+        cr_assert_eq(more[i], 1);
+}
+
 static void count_warps(struct ptx_thread *t, const u8 *params)
 {
     (void)params;
