@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Threads that work together, and kernels that end badly: PTX by way of the driver. */
+#include "driver.h"
+#include "ptx/tests/conform.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    WORDS = 4096
+};
+
+/* Every kernel: %r0 is the thread, %r1 the block, %r2 the number in the grid; %rd0 and %rd1 are the parameters, %rd2 is
+ * %rd0 and %rd3 %rd1 plus 4 for each number. */
+static void kernel_begin(struct source *source)
+{
+    source_add(source, ".visible .entry run(.param .u64 a, .param .u64 b, .param .u64 c, .param .u64 e)\n"
+                       "{ .reg .pred %%p<8>; .reg .b16 %%h<8>; .reg .b32 %%r<32>; .reg .b64 %%rd<16>; .reg "
+                       ".f32 %%f<16>; .reg .f64 %%fd<4>;\n"
+                       "ld.param.u64 %%rd0, [a]; ld.param.u64 %%rd1, [b];\n"
+                       "mov.u32 %%r0, %%tid.x; mov.u32 %%r1, %%ctaid.x; mov.u32 %%r2, %%ntid.x;\n"
+                       "mad.lo.u32 %%r2, %%r1, %%r2, %%r0; mad.wide.u32 %%rd2, %%r2, 4, %%rd0; mad.wide.u32 "
+                       "%%rd3, %%r2, 4, %%rd1;\n");
+}
+
+static CUresult run(const char *before, const char *body, unsigned blocks, unsigned threads,
+                    const CUdeviceptr *params)
+{
+    struct source source;
+    CUmodule loaded;
+    CUresult result;
+
+    source_begin(&source);
+    source_add(&source, "%s", before);
+    kernel_begin(&source);
+    source_add(&source, "%s\nret; }\n", body);
+    loaded = source_load(&source);
+    result = kernel_run_and_wait(loaded, "run", blocks, threads, 0, params);
+    source_end(&source);
+    return result;
+}
+
+static uint32_t in[WORDS], out[WORDS];
+
+/* Runs with `in` as the first parameter and reads the second, which is zero at first, to `out`. */
+static void run_words(const char *before, const char *body, unsigned blocks, unsigned threads)
+{
+    CUdeviceptr params[4] = {0};
+
+    start();
+    params[0] = device_bytes(in, sizeof in);
+    params[1] = device_bytes(NULL, sizeof out);
+    cr_assert_eq(run(before, body, blocks, threads, params), CUDA_SUCCESS);
+    must(cuMemcpyDtoH(out, params[1], sizeof out));
+}
+
+static void fill(uint32_t below)
+{
+    uint32_t state = 12345;
+
+    for (unsigned i = 0; i < WORDS; i++) {
+        state = state * 1664525 + 1013904223;
+        in[i] = below ? (state >> 8) % below : state;
+    }
+}
+
+Test(threads, a_block_is_summed_in_shared_memory)
+{
+    fill(0);
+    run_words(".shared .align 4 .b8 sums[1024];\n",
+              "ld.global.u32 %r3, [%rd2]; mov.u32 %r4, sums; mad.lo.u32 %r4, %r0, 4, %r4; st.shared.u32 "
+              "[%r4], %r3;\n"
+              "mov.u32 %r5, 128;\n"
+              "half: bar.sync 0; setp.ge.u32 %p0, %r0, %r5; @%p0 bra next;\n"
+              "mad.lo.u32 %r6, %r5, 4, %r4; ld.shared.u32 %r7, [%r6]; ld.shared.u32 %r8, [%r4];\n"
+              "add.u32 %r8, %r8, %r7; st.shared.u32 [%r4], %r8;\n"
+              "next: shr.u32 %r5, %r5, 1; setp.ne.u32 %p1, %r5, 0; @%p1 bra half;\n"
+              "setp.ne.u32 %p2, %r0, 0; @%p2 ret;\n"
+              "mad.wide.u32 %rd4, %r1, 4, %rd1; ld.shared.u32 %r9, [sums]; st.global.u32 [%rd4], %r9;",
+              16, 256);
+    for (unsigned block = 0; block < 16; block++) {
+        uint32_t sum = 0;
+
+        for (unsigned i = 0; i < 256; i++)
+            sum += in[block * 256 + i];
+        cr_assert_eq(out[block], sum);
+    }
+}
+
+Test(threads, a_warp_adds_up_what_lies_before_each_lane)
+{
+    fill(1000);
+    run_words("",
+              "ld.global.u32 %r3, [%rd2]; mov.u32 %r4, 1; mov.u32 %r9, %laneid;\n"
+              "step: shfl.sync.up.b32 %r5|%p0, %r3, %r4, 0, -1; @%p0 add.u32 %r3, %r3, %r5;\n"
+              "shl.b32 %r4, %r4, 1; setp.lt.u32 %p1, %r4, 32; @%p1 bra step;\n"
+              "st.global.u32 [%rd3], %r3;",
+              16, 256);
+    for (unsigned i = 0; i < WORDS; i++) {
+        uint32_t sum = 0;
+
+        for (unsigned j = i / 32 * 32; j <= i; j++)
+            sum += in[j];
+        cr_assert_eq(out[i], sum);
+    }
+}
+
+Test(threads, lanes_vote_match_and_reduce)
+{
+    fill(3);
+    run_words("",
+              "ld.global.u32 %r3, [%rd2]; setp.eq.u32 %p0, %r3, 1;\n"
+              "vote.sync.ballot.b32 %r4, %p0, 0xffffffff;\n"
+              "match.any.sync.b32 %r5, %r3, 0xffffffff; xor.b32 %r4, %r4, %r5;\n"
+              "redux.sync.add.u32 %r6, %r3, 0xffffffff; add.u32 %r4, %r4, %r6;\n"
+              "vote.sync.any.pred %p1, %p0, 0xffffffff; selp.u32 %r7, 1000, 0, %p1; add.u32 %r4, %r4, %r7;\n"
+              "match.all.sync.b32 %r8|%p2, %r1, 0xffffffff; selp.u32 %r7, 7, 0, %p2; add.u32 %r4, %r4, %r7;\n"
+              "shfl.sync.bfly.b32 %r9, %r3, 5, 31, 0xffffffff; add.u32 %r4, %r4, %r9;\n"
+              "st.global.u32 [%rd3], %r4;",
+              4, 64);
+    for (unsigned i = 0; i < 256; i++) {
+        uint32_t ballot = 0, same = 0, sum = 0, first = i / 32 * 32;
+
+        for (unsigned j = 0; j < 32; j++) {
+            ballot |= (uint32_t)(in[first + j] == 1) << j;
+            same |= (uint32_t)(in[first + j] == in[i]) << j;
+            sum += in[first + j];
+        }
+        cr_assert_eq(out[i], (ballot ^ same) + sum + (ballot ? 1000 : 0) + 7 + in[first + (i % 32 ^ 5)]);
+    }
+}
+
+Test(threads, barriers_have_numbers_and_counts_and_count_predicates)
+{
+    fill(0);
+    run_words(".shared .align 4 .b8 box[512];\n",
+              "and.b32 %r3, %r2, 1; setp.eq.u32 %p0, %r3, 1; bar.red.popc.u32 %r4, 5, %p0;\n"
+              "setp.ne.u32 %p1, %r0, 9; bar.red.and.pred %p2, 0, %p1; selp.u32 %r5, 1000, 0, %p2; add.u32 "
+              "%r4, %r4, %r5;\n"
+              "bar.red.or.pred %p3, 1, !%p1; selp.u32 %r5, 2000, 0, %p3; add.u32 %r4, %r4, %r5;\n"
+              "mov.u32 %r6, box; setp.lt.u32 %p4, %r0, 64; @%p4 bra bring;\n"
+              "barrier.sync 2, 128; sub.u32 %r7, %r0, 64; mad.lo.u32 %r6, %r7, 4, %r6; ld.shared.u32 %r8, "
+              "[%r6]; bra done;\n"
+              "bring: mad.lo.u32 %r6, %r0, 4, %r6; mul.lo.u32 %r8, %r0, 3; st.shared.u32 [%r6], %r8; "
+              "barrier.arrive 2, 128; mov.u32 %r8, 0;\n"
+              "done: add.u32 %r4, %r4, %r8; st.global.u32 [%rd3], %r4;",
+              1, 128);
+    for (unsigned i = 0; i < 128; i++)
+        cr_assert_eq(out[i], 64 + 2000 + (i >= 64 ? (i - 64) * 3 : 0), "%u: %u", i, out[i]);
+}
+
+/* Tiles of 16 by 16 in shared memory; 64 by 64 numbers. */
+static const char multiply[] = "mov.u32 %r3, %tid.x; and.b32 %r4, %r3, 15; shr.u32 %r5, %r3, 4; and.b32 %r6, "
+                               "%r1, 3; shr.u32 %r7, %r1, 2;\n"
+                               "shl.b32 %r8, %r7, 4; add.u32 %r8, %r8, %r5; shl.b32 %r9, %r6, 4; add.u32 "
+                               "%r9, %r9, %r4;\n" /* row, column */
+                               "mov.f32 %f0, 0f00000000; mov.u32 %r10, 0; mov.u32 %r20, left; mov.u32 %r21, "
+                               "right; shl.b32 %r22, %r3, 2;\n"
+                               "tile: shl.b32 %r11, %r8, 6; add.u32 %r11, %r11, %r10; add.u32 %r11, %r11, "
+                               "%r4; mad.wide.u32 %rd4, %r11, 4, %rd0;\n"
+                               "ld.global.f32 %f1, [%rd4]; add.u32 %r12, %r20, %r22; st.shared.f32 [%r12], "
+                               "%f1;\n"
+                               "add.u32 %r13, %r10, %r5; shl.b32 %r13, %r13, 6; add.u32 %r13, %r13, %r9; "
+                               "mad.wide.u32 %rd5, %r13, 4, %rd0;\n"
+                               "ld.global.f32 %f2, [%rd5]; add.u32 %r14, %r21, %r22; st.shared.f32 [%r14], "
+                               "%f2; bar.sync 0;\n"
+                               "mov.u32 %r15, 0;\n"
+                               "inner: shl.b32 %r16, %r5, 4; add.u32 %r16, %r16, %r15; mad.lo.u32 %r16, "
+                               "%r16, 4, %r20; ld.shared.f32 %f3, [%r16];\n"
+                               "shl.b32 %r17, %r15, 4; add.u32 %r17, %r17, %r4; mad.lo.u32 %r17, %r17, 4, "
+                               "%r21; ld.shared.f32 %f4, [%r17];\n"
+                               "fma.rn.f32 %f0, %f3, %f4, %f0; add.u32 %r15, %r15, 1; setp.lt.u32 %p0, %r15, "
+                               "16; @%p0 bra inner;\n"
+                               "bar.sync 0; add.u32 %r10, %r10, 16; setp.lt.u32 %p1, %r10, 64; @%p1 bra "
+                               "tile;\n"
+                               "shl.b32 %r18, %r8, 6; add.u32 %r18, %r18, %r9; mad.wide.u32 %rd6, %r18, 4, "
+                               "%rd1; st.global.f32 [%rd6], %f0;";
+
+Test(threads, matrices_are_multiplied_in_tiles)
+{
+    static float numbers[64][64], product[64][64];
+
+    for (unsigned i = 0; i < 64 * 64; i++)
+        numbers[i / 64][i % 64] = (float)(i * 37 % 19) - 9;
+    memcpy(in, numbers, sizeof numbers);
+    run_words(".shared .align 4 .b8 left[1024];\n.shared .align 4 .b8 right[1024];\n", multiply, 16, 256);
+    memcpy(product, out, sizeof product);
+    for (unsigned i = 0; i < 64; i++)
+        for (unsigned j = 0; j < 64; j++) {
+            float sum = 0;
+
+            for (unsigned k = 0; k < 64; k++)
+                sum += numbers[i][k] * numbers[k][j];
+            cr_assert_eq(product[i][j], sum);
+        }
+}
+
+Test(threads, a_matrix_is_transposed_by_way_of_shared_memory)
+{
+    fill(0);
+    run_words(
+        ".shared .align 4 .b8 tile[4224];\n",
+        "shr.u32 %r3, %r0, 5; and.b32 %r4, %r0, 31; and.b32 %r5, %r1, 1; shr.u32 %r6, %r1, 1;\n"
+        "shl.b32 %r7, %r6, 5; add.u32 %r7, %r7, %r3; shl.b32 %r8, %r5, 5; add.u32 %r8, %r8, %r4;\n"
+        "shl.b32 %r9, %r7, 6; add.u32 %r9, %r9, %r8; mad.wide.u32 %rd4, %r9, 4, %rd0; ld.global.u32 %r10, "
+        "[%rd4];\n"
+        "mad.lo.u32 %r11, %r3, 33, %r4; mov.u32 %r12, tile; mad.lo.u32 %r11, %r11, 4, %r12; st.shared.u32 "
+        "[%r11], %r10;\n"
+        "bar.sync 0; mad.lo.u32 %r13, %r4, 33, %r3; mad.lo.u32 %r13, %r13, 4, %r12; ld.shared.u32 %r14, "
+        "[%r13];\n"
+        "shl.b32 %r15, %r5, 5; add.u32 %r15, %r15, %r3; shl.b32 %r16, %r6, 5; add.u32 %r16, %r16, %r4;\n"
+        "shl.b32 %r15, %r15, 6; add.u32 %r15, %r15, %r16; mad.wide.u32 %rd5, %r15, 4, %rd1; st.global.u32 "
+        "[%rd5], %r14;",
+        4, 1024);
+    for (unsigned i = 0; i < 64; i++)
+        for (unsigned j = 0; j < 64; j++)
+            cr_assert_eq(out[j * 64 + i], in[i * 64 + j]);
+}
+
+Test(threads, numbers_are_counted_by_their_value)
+{
+    uint32_t expected[16] = {0};
+
+    fill(16);
+    run_words(".shared .align 4 .b8 bins[64];\n",
+              "mov.u32 %r3, bins; setp.ge.u32 %p0, %r0, 16; mad.lo.u32 %r4, %r0, 4, %r3; @!%p0 st.shared.u32 "
+              "[%r4], 0; bar.sync 0;\n"
+              "ld.global.u32 %r5, [%rd2]; mad.lo.u32 %r5, %r5, 4, %r3; atom.shared.add.u32 %r6, [%r5], 1; "
+              "bar.sync 0;\n"
+              "@%p0 ret; ld.shared.u32 %r7, [%r4]; mad.wide.u32 %rd4, %r0, 4, %rd1; red.global.add.u32 "
+              "[%rd4], %r7;",
+              16, 256);
+    for (unsigned i = 0; i < WORDS; i++)
+        expected[in[i]]++;
+    for (unsigned i = 0; i < 16; i++)
+        cr_assert_eq(out[i], expected[i]);
+}
+
+Test(threads, atomic_operations_miss_nobody)
+{
+    float sum;
+    double wide;
+    uint64_t word;
+
+    fill(0);
+    in[1] = 7;
+    run_words("",
+              "atom.global.add.u32 %r3, [%rd1], 1; atom.global.add.f32 %f0, [%rd1+4], 0f3f800000; "
+              "cvt.s64.s32 %rd4, %r2;\n"
+              "mov.f64 %fd0, 0d3fe0000000000000; red.global.add.f64 [%rd1+8], %fd0; red.global.add.u64 "
+              "[%rd1+16], %rd4;\n"
+              "red.global.max.u32 [%rd1+24], %r2; neg.s32 %r4, %r2; red.global.min.s32 [%rd1+28], %r4;\n"
+              "atom.global.inc.u32 %r5, [%rd1+32], 6; atom.global.dec.u32 %r6, [%rd1+36], 6; "
+              "red.global.xor.b32 [%rd1+40], %r2;\n"
+              "mov.u32 %r7, 0x3c003c00; red.global.add.noftz.f16x2 [%rd1+44], %r7;\n"
+              "and.b32 %r8, %r0, 31; shl.b32 %r8, 1, %r8; red.global.or.b32 [%rd1+48], %r8; not.b32 %r9, "
+              "%r8; red.global.and.b32 [%rd1+52], %r9;\n"
+              "again: ld.relaxed.gpu.global.u32 %r10, [%rd1+56]; add.u32 %r11, %r10, 2; atom.global.cas.b32 "
+              "%r12, [%rd1+56], %r10, %r11;\n"
+              "setp.ne.u32 %p0, %r12, %r10; @%p0 bra again;\n"
+              "setp.ne.u32 %p1, %r2, 77; @!%p1 atom.global.exch.b32 %r13, [%rd1+60], %r2;\n"
+              "wide: ld.relaxed.gpu.global.u64 %rd5, [%rd1+64]; add.u64 %rd6, %rd5, 3; atom.global.cas.b64 "
+              "%rd7, [%rd1+64], %rd5, %rd6;\n"
+              "setp.ne.u64 %p2, %rd7, %rd5; @%p2 bra wide;",
+              8, 128);
+    cr_assert_eq(out[0], 1024);
+    memcpy(&sum, &out[1], sizeof sum);
+    cr_assert_eq(sum, 1024);
+    memcpy(&wide, &out[2], sizeof wide);
+    cr_assert_eq(wide, 512);
+    memcpy(&word, &out[4], sizeof word);
+    cr_assert_eq(word, 1023 * 512);
+    cr_assert_eq(out[6], 1023);
+    cr_assert_eq((int32_t)out[7], -1023);
+    cr_assert_eq(out[8], 1024 % 7);
+    cr_assert_eq(out[9], (7 - 1024 % 7) % 7);
+    cr_assert_eq(out[10], 0);
+    cr_assert_eq(out[11], 0x64006400u, "1024 in both halves: %#x", out[11]);
+    cr_assert_eq(out[12], 0xffffffff);
+    cr_assert_eq(out[13], 0);
+    cr_assert_eq(out[14], 2048);
+    cr_assert_eq(out[15], 77);
+    memcpy(&word, &out[16], sizeof word);
+    cr_assert_eq(word, 3072);
+}
+
+/* The kernel ends with that error, which stays. */
+static void ends_with(CUresult expected, const char *before, const char *body, unsigned blocks,
+                      unsigned threads)
+{
+    CUdeviceptr params[4] = {0}, more;
+
+    start();
+    params[0] = device_bytes(NULL, 4096);
+    params[1] = device_bytes(NULL, 4096);
+    cr_assert_eq(run(before, body, blocks, threads, params), expected);
+    cr_assert_eq(cuCtxSynchronize(), expected);
+    cr_assert_eq(cuMemAlloc(&more, 512), expected);
+}
+
+Test(endings, a_trap_is_a_launch_that_failed)
+{
+    ends_with(CUDA_ERROR_LAUNCH_FAILED, "", "setp.eq.u32 %p0, %r2, 77; @%p0 trap;", 2, 64);
+}
+
+Test(endings, a_trap_among_threads_that_wait_ends_them_all)
+{
+    ends_with(CUDA_ERROR_LAUNCH_FAILED, "", "setp.eq.u32 %p0, %r2, 77; @%p0 trap; bar.sync 0;", 2, 64);
+}
+
+Test(endings, threads_that_wait_for_each_other_are_a_launch_that_failed)
+{
+    ends_with(CUDA_ERROR_LAUNCH_FAILED, "",
+              "setp.eq.u32 %p0, %r0, 7; @%p0 bra other; bar.sync 0; ret;\nother: bar.sync 1;", 1, 64);
+}
+
+Test(endings, an_address_that_is_none_is_an_illegal_one)
+{
+    ends_with(CUDA_ERROR_ILLEGAL_ADDRESS, "", "mov.u64 %rd4, 0; st.global.u32 [%rd4], %r0;", 1, 1);
+}
+
+Test(endings, a_fiber_faults_like_any_thread)
+{
+    ends_with(CUDA_ERROR_ILLEGAL_ADDRESS, "",
+              "bar.sync 0; mov.u64 %rd4, 0x123456789abc; setp.eq.u32 %p0, %r0, 50; @%p0 st.global.u32 "
+              "[%rd4], %r0; bar.sync 0;",
+              1, 64);
+}
+
+Test(endings, shared_memory_ends_where_the_block_s_does)
+{
+    ends_with(CUDA_ERROR_ILLEGAL_ADDRESS, ".shared .align 4 .b8 little[64];\n",
+              "mov.u32 %r3, little; add.u32 %r3, %r3, 8192; st.shared.u32 [%r3], %r0;", 1, 32);
+}
+
+Test(endings, an_address_that_is_not_a_multiple_of_the_size_is_misaligned)
+{
+    ends_with(CUDA_ERROR_MISALIGNED_ADDRESS, "", "st.global.u32 [%rd0+2], %r0;", 1, 1);
+}
+
+Test(endings, a_function_that_calls_itself_for_good_ends_with_its_stack)
+{
+    ends_with(
+        CUDA_ERROR_ILLEGAL_ADDRESS,
+        ".func (.param .b32 r) deep(.param .b64 p) { .reg .b32 %x<4>; .reg .b64 %y<4>; .local .align 8 .b8 "
+        "room[1024];\n"
+        "ld.param.u64 %y0, [p]; mov.u64 %y1, room; st.local.u64 [%y1], %y0; { .param .b32 q; .param .b64 s;\n"
+        "st.param.b64 [s], %y1; call.uni (q), deep, (s); ld.param.b32 %x0, [q]; } ld.local.u32 %x1, [%y1];\n"
+        "add.u32 %x0, %x0, %x1; st.param.b32 [r], %x0; ret; }\n",
+        "bar.sync 0; { .param .b32 q; .param .b64 s; st.param.b64 [s], %rd0; call.uni (q), deep, (s); "
+        "ld.param.b32 %r3, [q]; }\n"
+        "st.global.u32 [%rd2], %r3;",
+        1, 32);
+}
+
+/* What NVIDIA's compilers make of assert(0). */
+Test(endings, an_assertion_that_fails_is_told_where)
+{
+    char text[512] = "";
+    FILE *file = tmpfile();
+    int before = dup(STDERR_FILENO);
+
+    dup2(fileno(file), STDERR_FILENO);
+    ends_with(CUDA_ERROR_ASSERT,
+              ".extern .func __assertfail(.param .b64 m, .param .b64 f, .param .b32 l, .param .b64 u, .param "
+              ".b64 s);\n"
+              ".global .align 1 .b8 message[4] = {120, 62, 51, 0};\n.global .align 1 .b8 name[4] = {97, 46, "
+              "99, 0};\n",
+              "setp.ne.u32 %p0, %r2, 70; @%p0 ret; cvta.global.u64 %rd4, message; mov.u64 %rd5, name; "
+              "cvta.global.u64 %rd5, %rd5;\n"
+              "{ .param .b64 m, f, u, s; .param .b32 l; st.param.b64 [m], %rd4; st.param.b64 [f], %rd5; "
+              "st.param.b32 [l], 12;\n"
+              "st.param.b64 [u], %rd5; st.param.b64 [s], 1; call.uni __assertfail, (m, f, l, u, s); }",
+              2, 64);
+    dup2(before, STDERR_FILENO);
+    rewind(file);
+    cr_assert_gt(fread(text, 1, sizeof text - 1, file), 0);
+    cr_assert(strstr(text, "a.c:12: a.c: block: [1,0,0], thread: [6,0,0] Assertion `x>3` failed.\n"), "%s",
+              text);
+    fclose(file);
+}
+
+Test(threads, what_is_printed_comes_when_the_host_waits_for_it)
+{
+    char text[512] = "";
+    FILE *file = tmpfile();
+    int before = dup(STDOUT_FILENO);
+
+    fflush(stdout);
+    dup2(fileno(file), STDOUT_FILENO);
+    /* "%d %s %5.1f %llx%%\n" */
+    run_words(".extern .func (.param .b32 r) vprintf(.param .b64 f, .param .b64 a);\n"
+              ".global .align 1 .b8 format[20] = {37, 100, 32, 37, 115, 32, 37, 53, 46, 49, 102, 32, 37, "
+              "108, 108, 120, 37, 37, 10, 0};\n"
+              ".global .align 1 .b8 word[4] = {97, 98, 99, 0};\n",
+              ".local .align 8 .b8 list[32]; mov.u64 %rd4, list; neg.s32 %r3, %r0; st.local.u32 [%rd4], %r3; "
+              "cvta.global.u64 %rd5, word;\n"
+              "st.local.u64 [%rd4+8], %rd5; mov.f64 %fd0, 0d4004000000000000; st.local.f64 [%rd4+16], %fd0; "
+              "mov.u64 %rd6, 0xabcdef012345;\n"
+              "st.local.u64 [%rd4+24], %rd6; cvta.local.u64 %rd4, %rd4; cvta.global.u64 %rd7, format;\n"
+              "{ .param .b64 f, a; .param .b32 r; st.param.b64 [f], %rd7; st.param.b64 [a], %rd4; call.uni "
+              "(r), vprintf, (f, a); ld.param.b32 %r4, [r]; }\n"
+              "st.global.u32 [%rd3], %r4;",
+              1, 2);
+    fflush(stdout);
+    dup2(before, STDOUT_FILENO);
+    rewind(file);
+    cr_assert_gt(fread(text, 1, sizeof text - 1, file), 0);
+    cr_assert_str_eq(text, "0 abc   2.5 abcdef012345%\n-1 abc   2.5 abcdef012345%\n");
+    cr_assert_eq(out[0], 4);
+    fclose(file);
+}
+
+Test(threads, memory_of_a_kernel_s_own_is_the_device_s)
+{
+    size_t before, after, total;
+
+    start();
+    must(cuMemGetInfo(&before, &total));
+    run_words(
+        ".extern .func (.param .b64 r) malloc(.param .b64 n);\n.extern .func free(.param .b64 p);\n",
+        "{ .param .b64 n, r; st.param.b64 [n], 100; call.uni (r), malloc, (n); ld.param.b64 %rd4, [r]; }\n"
+        "st.u32 [%rd4], %r0; st.u32 [%rd4+96], %r0; bar.sync 0; ld.u32 %r3, [%rd4]; ld.u32 %r4, [%rd4+96]; "
+        "add.u32 %r3, %r3, %r4;\n"
+        "st.global.u32 [%rd3], %r3; { .param .b64 p; st.param.b64 [p], %rd4; call.uni free, (p); }\n"
+        "{ .param .b64 n, r; st.param.b64 [n], 0x10000000; call.uni (r), malloc, (n); ld.param.b64 %rd5, "
+        "[r]; }\n"
+        "setp.ne.u64 %p0, %rd5, 0; @%p0 trap;",
+        1, 64);
+    must(cuMemGetInfo(&after, &total));
+    for (unsigned i = 0; i < 64; i++)
+        cr_assert_eq(out[i], 2 * i);
+    cr_assert_geq(before - after, 8u << 20);
+}
+
+Test(threads, a_kernel_s_own_registers_tell_where_it_is)
+{
+    run_words(
+        "",
+        "mov.u32 %r3, %laneid; mov.u32 %r4, %warpid; mad.lo.u32 %r3, %r4, 100, %r3; mov.u32 %r5, %nctaid.x; "
+        "mad.lo.u32 %r3, %r5, 10000, %r3;\n"
+        "mov.u32 %r6, %lanemask_lt; popc.b32 %r6, %r6; mad.lo.u32 %r3, %r6, 1000000, %r3; activemask.b32 "
+        "%r7; mov.u32 %r8, %lanemask_eq;\n"
+        "and.b32 %r7, %r7, %r8; setp.ne.u32 %p0, %r7, %r8; @%p0 mov.u32 %r3, 0; st.global.u32 [%rd3], %r3;",
+        3, 96);
+    for (unsigned i = 0; i < 288; i++)
+        cr_assert_eq(out[i], i % 32 + i % 96 / 32 * 100 + 30000 + i % 32 * 1000000, "%u: %u", i, out[i]);
+}
