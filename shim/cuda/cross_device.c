@@ -35,16 +35,23 @@ static bool place_of(const struct cross_device *cross, struct place *out)
     return true;
 }
 
-/* The first block that is out of reach. */
+/* The first block that is out of reach. Every one is noted. */
 static bool find_far(const struct use *use, unsigned ordinal, struct block_info *out)
 {
+    bool found = false;
+
     for (uint32_t i = 0; i < use->count; i++) {
         uint64_t address = core_arena.base + use->granule[i] * (uint64_t)GRANULE_BYTES;
+        struct block_info block;
 
-        if (core_find(address, out) == 0 && out->context && !device_cuda_reaches(ordinal, out->ordinal))
-            return true;
+        if (core_find(address, &block) < 0 || !block.context || device_cuda_reaches(ordinal, block.ordinal))
+            continue;
+        device_cuda_copies(ordinal, block.ordinal);
+        if (!found)
+            *out = block;
+        found = true;
     }
-    return false;
+    return found;
 }
 
 bool cross_device_is(const struct cross_device *cross, const struct use *use)

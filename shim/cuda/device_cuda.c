@@ -90,6 +90,7 @@ static struct device cuda = {
     .drain = device_drain,
     .rested = device_rested,
     .reachers = device_map_reachers,
+    .users = device_map_users,
     .memory = device_cuda_memory,
     .roots = device_roots,
     .now_ns = device_now_ns,

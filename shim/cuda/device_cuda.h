@@ -40,6 +40,10 @@ void device_cuda_host_ready(unsigned ordinal);
 /** True when that device may touch the blocks of `owner`: it is the owner, or a peer that was let in. */
 bool device_cuda_reaches(unsigned ordinal, unsigned owner);
 
+/** A stream of `ordinal` is about to be given work on blocks of `owner` which needs no access of its device: a copy, or a
+ *  graph with nodes on others. Before the call, and no later than in its user section. */
+void device_cuda_copies(unsigned ordinal, unsigned owner);
+
 /** A peer may or may no longer reach the memory of `owner`: every block there is granted anew. */
 void device_cuda_peer(unsigned owner, unsigned peer, bool enabled);
 
@@ -125,6 +129,7 @@ int device_order(struct device *self, unsigned ordinal, void *stream);
 int device_drain(struct device *self, uint32_t devices, uint64_t deadline_ns);
 bool device_rested(struct device *self, unsigned ordinal);
 uint32_t device_map_reachers(struct device *self, unsigned ordinal);
+uint32_t device_map_users(struct device *self, unsigned ordinal);
 int device_cuda_memory(struct device *self, unsigned ordinal, uint64_t *out_free_bytes,
                        uint64_t *out_total_bytes);
 uint64_t device_now_ns(struct device *self);

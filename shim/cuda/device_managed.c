@@ -198,6 +198,7 @@ static struct device managed = {
     .drain = device_drain,
     .rested = device_rested,
     .reachers = device_reachers,
+    .users = device_reachers,
     .memory = device_cuda_memory,
     .roots = device_roots,
     .now_ns = device_now_ns,

@@ -20,6 +20,8 @@ enum {
 static struct table pieces = TABLE_INIT(struct mapped);
 /* Bit p of peers[owner]: device p reaches the memory of owner. */
 static _Atomic uint32_t peers[DEVICE_MAX];
+/* Bit p of copiers[owner]: a stream of device p was given a copy of memory of owner, which needs no access. */
+static _Atomic uint32_t copiers[DEVICE_MAX];
 
 static uint64_t arena_base;
 static uint64_t arena_bytes;
@@ -126,6 +128,17 @@ static uint32_t reachers_of(unsigned ordinal)
 uint32_t device_map_reachers(IGNORED struct device *self, unsigned ordinal)
 {
     return reachers_of(ordinal);
+}
+
+uint32_t device_map_users(IGNORED struct device *self, unsigned ordinal)
+{
+    return reachers_of(ordinal) | atomic_load_explicit(&copiers[ordinal], memory_order_acquire);
+}
+
+void device_cuda_copies(unsigned ordinal, unsigned owner)
+{
+    if (ordinal < DEVICE_MAX && owner < DEVICE_MAX)
+        atomic_fetch_or_explicit(&copiers[owner], 1u << ordinal, memory_order_acq_rel);
 }
 
 static CUresult set_access(unsigned ordinal, uint64_t address, uint64_t bytes)

@@ -10,6 +10,7 @@
 #include "base/lock.h"
 #include "base/table.h"
 #include "cuda/contexts.h"
+#include "cuda/device_cuda.h"
 #include "cuda/driver_memory.h"
 #include "cuda/kernel_parameters.h"
 
@@ -373,8 +374,22 @@ CUresult graph_exec_destroy(__typeof__(cuGraphExecDestroy) *next, CUgraphExec gr
     return result;
 }
 
+/* A graph's nodes may run on other devices than that of the stream which it is launched in. */
+static void note_devices(void)
+{
+    static atomic_bool is_noted;
+
+    if (contexts_device_count() == 1 || atomic_load(&is_noted))
+        return;
+    for (unsigned i = 0; i < contexts_device_count(); i++)
+        for (unsigned owner = 0; owner < contexts_device_count(); owner++)
+            device_cuda_copies(i, owner);
+    atomic_store(&is_noted, true); /* last: who finds it goes on at once */
+}
+
 void graph_exec_note(struct use *use, const struct graph_uses *uses)
 {
+    note_devices();
     if (!uses) {
         use->all = USE_MORE;
         return;

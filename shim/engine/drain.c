@@ -55,9 +55,13 @@ bool drain_patience_over(void)
     return patience_ns && now_ns >= patience_until(now_ns);
 }
 
-uint32_t drain_all(void)
+/* Asked with the gate closed, nobody joins them. */
+static uint32_t devices_of(int whose)
 {
-    return (uint32_t)((UINT64_C(1) << core.device->count) - 1);
+    if (whose == DRAIN_NOBODY)
+        return 0;
+    return whose == DRAIN_ALL ? (uint32_t)((UINT64_C(1) << core.device->count) - 1)
+                              : core.device->users(core.device, (unsigned)whose);
 }
 
 /* ---- what was waited for in vain -------------------------------------------------------------------------- */
@@ -121,7 +125,8 @@ static void note_rest(uint32_t devices, uint64_t calls)
 
 static bool is_at_rest(uint32_t devices, uint64_t calls)
 {
-    bool rests = !atomic_load(&core.account_only) && !atomic_load(&core.leaving); /* else not every call is counted */
+    bool rests =
+        !atomic_load(&core.account_only) && !atomic_load(&core.leaving); /* else not every call is counted */
 
     for (; devices; devices &= devices - 1)
         rests = rests && atomic_load(&core.devices[__builtin_ctz(devices)].rested_calls) == calls + 1;
@@ -149,53 +154,57 @@ int drain_wait(uint32_t devices, uint64_t limit_ms)
     return error;
 }
 
-/* The timer's tries. */
-static struct {
+/* The timer's tries, for each device. */
+static struct
+try {
     bool asked;       /* with the gate open, and what was running then is looked at now */
     bool trusted;     /* a try was said to be worth it */
     uint64_t in_vain; /* core.closed_in_vain at that time */
     uint64_t pause_ns, until_ns;
-} timer;
+}
+tries[DEVICE_MAX];
 
-static void put_off(uint64_t now_ns)
+static void put_off(struct try *try, uint64_t now_ns)
 {
-    timer.pause_ns = timer.pause_ns ? 2 * timer.pause_ns : PAUSE_LEAST_NS;
-    if (timer.pause_ns > PAUSE_MOST_NS)
-        timer.pause_ns = PAUSE_MOST_NS;
-    timer.until_ns = now_ns + timer.pause_ns;
+    try->pause_ns = try->pause_ns ? 2 * try->pause_ns : PAUSE_LEAST_NS;
+    if (try->pause_ns > PAUSE_MOST_NS)
+        try->pause_ns = PAUSE_MOST_NS;
+    try->until_ns = now_ns + try->pause_ns;
 }
 
-static bool all_rested(void)
+static bool all_rested(uint32_t devices)
 {
     bool rested = true;
 
-    for (unsigned i = 0; i < core.device->count; i++)
-        rested = rested && core.device->rested(core.device, i);
+    for (; devices; devices &= devices - 1)
+        rested = rested && core.device->rested(core.device, (unsigned)__builtin_ctz(devices));
     return rested;
 }
 
-bool drain_expected(void)
+bool drain_expected(unsigned ordinal)
 {
+    struct try *try = &tries[ordinal];
+    uint32_t devices = devices_of((int)ordinal);
     uint64_t now_ns = core_now();
 
-    if (timer.trusted && core.closed_in_vain != timer.in_vain)
-        put_off(now_ns);
-    else if (timer.trusted)
-        timer.pause_ns = 0;
-    timer.trusted = false;
-    if (now_ns < timer.until_ns)
+    if (try->trusted && core.closed_in_vain != try->in_vain)
+        put_off(try, now_ns);
+    else if (try->trusted)
+        try->pause_ns = 0;
+    try->trusted = false;
+    if (now_ns < try->until_ns)
         return false;
-    if (timer.asked) {
-        timer.asked = false;
-        timer.trusted = all_rested();
-        if (!timer.trusted)
-            put_off(now_ns);
+    if (try->asked) {
+        try->asked = false;
+        try->trusted = all_rested(devices);
+        if (!try->trusted)
+            put_off(try, now_ns);
     } else {
-        timer.asked = core.device->drain(core.device, drain_all(), now_ns) == -ETIMEDOUT;
-        timer.trusted = !timer.asked;
+        try->asked = core.device->drain(core.device, devices, now_ns) == -ETIMEDOUT;
+        try->trusted = !try->asked;
     }
-    timer.in_vain = core.closed_in_vain;
-    return timer.trusted;
+    try->in_vain = core.closed_in_vain;
+    return try->trusted;
 }
 
 /* ---- launches --------------------------------------------------------------------------------------------- */
@@ -234,8 +243,9 @@ static uint64_t now_of_device(void *device)
 }
 
 /* One try to come to rest. Gate closed on success. `*out_met`: a thread did not come out of its section in time. */
-static int close_once(bool drains, uint64_t deadline_ns, bool *out_met)
+static int close_once(int whose, uint64_t deadline_ns, bool *out_met)
 {
+    bool drains = whose != DRAIN_NOBODY;
     int error = gate_close(now_of_device, core.device, deadline_ns);
 
     *out_met = error < 0;
@@ -245,7 +255,7 @@ static int close_once(bool drains, uint64_t deadline_ns, bool *out_met)
         error = -EBUSY;
 #ifndef EBB_WITHOUT_DRAIN
     else if (drains)
-        error = core.device->drain(core.device, drain_all(), deadline_ns);
+        error = core.device->drain(core.device, devices_of(whose), deadline_ns);
 #endif
     if (error < 0)
         gate_open();
@@ -254,13 +264,14 @@ static int close_once(bool drains, uint64_t deadline_ns, bool *out_met)
     return error;
 }
 
-int drain_close(bool drains, enum drain_waiter waiter)
+int drain_close(int whose, enum drain_waiter waiter)
 {
+    bool drains = whose != DRAIN_NOBODY;
     uint64_t limit_ms = limit_of(waiter), since_ns = core_now(),
              deadline_ns = deadline_of(since_ns, limit_ms);
     uint64_t try_ns = FIRST_TRY_NS, pause_ns = MS_NS, waited_ms;
     bool met = false;
-    int error = drains && is_vain(drain_all(), limit_ms) ? -ETIMEDOUT : 0;
+    int error = drains && is_vain(devices_of(whose), limit_ms) ? -ETIMEDOUT : 0;
 
     if (gate_inside())
         return -EBUSY;
@@ -270,13 +281,13 @@ int drain_close(bool drains, enum drain_waiter waiter)
         uint64_t now = core_now(), until = now + try_ns < deadline_ns ? now + try_ns : deadline_ns, took_ns;
         struct timespec pause = {.tv_nsec = (long)pause_ns};
 
-        error = close_once(drains, until, &met);
+        error = close_once(whose, until, &met);
         if (error != -ETIMEDOUT || core_now() >= deadline_ns || atomic_load(&core.leaving))
             break;
         /* The program runs on: a callback may need what a thread at the gate holds. */
         nanosleep(&pause, NULL);
         now = core_now();
-        error = drains ? drain_until(drain_all(), now, deadline_ns) : 0;
+        error = drains ? drain_until(devices_of(whose), now, deadline_ns) : 0;
         took_ns = core_now() - now; /* what others have given the devices since may take as long */
         try_ns = 2 * (try_ns > took_ns ? try_ns : took_ns);
         try_ns = try_ns < LONG_TRY_NS ? try_ns : LONG_TRY_NS;
@@ -293,6 +304,6 @@ int drain_close(bool drains, enum drain_waiter waiter)
     if (met && met_ms < limit_ms)
         met_ms = waited_ms;
     if (drains)
-        note_vain(drain_all(), waited_ms);
+        note_vain(devices_of(whose), waited_ms);
     return error;
 }

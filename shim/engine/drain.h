@@ -27,8 +27,11 @@ enum drain_waiter {
     DRAIN_NEED /**< EBBTIDE_DRAIN_MS */
 };
 
-/** Every device of the process. */
-uint32_t drain_all(void);
+/** Whose rest is waited for: that of every device that may have work on memory of an ordinal, or one of these. */
+enum {
+    DRAIN_NOBODY = -2,
+    DRAIN_ALL = -1
+};
 
 /** Wait, the gate being open, until what these devices have at this moment has ended. Where no call was made since they
  *  were last found at rest the driver is not asked. 0; -ETIMEDOUT within
@@ -36,16 +39,17 @@ uint32_t drain_all(void);
 int drain_wait(uint32_t devices, uint64_t limit_ms);
 
 /**
- * Close the gate and, when `drains`, wait until every device is at rest. Role held.
+ * Close the gate and wait until what may have work on the memory of one device is at rest, or DRAIN_NOBODY, or DRAIN_ALL.
+ * Role held.
  *
  * Returns  0: closed; else it is open: -EBUSY a capture is open, or the process ends, or the caller is in a user
  *          section; -ETIMEDOUT, as above; -EIO the drain failed
  */
-int drain_close(bool drains, enum drain_waiter waiter);
+int drain_close(int whose, enum drain_waiter waiter);
 
 /** True if a short try would come to rest. Asks with the gate open, does not wait, and hears the answer the next time;
  *  where it is no, asks less and less often. The timer's. */
-bool drain_expected(void);
+bool drain_expected(unsigned ordinal);
 
 /** From here to drain_patience_end the calling thread waits for devices EBBTIDE_DRAIN_MS at most in all, from its first
  *  such wait on. Returns what that wants; within another one it changes nothing. */

@@ -218,7 +218,7 @@ static void tick_device(unsigned ordinal, uint64_t newest)
         marked = monitor.device_excess_bytes[ordinal];
     if (needed < crowded(ordinal))
         needed = crowded(ordinal);
-    if ((marked || needed) && mover_anything_leaves(ordinal, newest, !needed) && drain_expected()) {
+    if ((marked || needed) && mover_anything_leaves(ordinal, newest, !needed) && drain_expected(ordinal)) {
         for (uint64_t moved = 1; marked && moved; lessen(&marked, moved)) {
             moved = relieve(ordinal, marked, newest, true);
             lessen(&needed, moved);

@@ -498,19 +498,38 @@ bool pause_would_scan(void)
     return pause_could_scan() && (!core.mapped || headroom_host_pressed());
 }
 
+static bool wants_scan(const struct pause_plan *plan)
+{
+    return (plan->evict_bytes && pause_would_scan()) || (plan->unmap_bytes && pause_could_scan());
+}
+
+/* A search reads the memory of every device, and one may become necessary when mapped host memory is tried. What is
+ * unmapped may be of any device. */
+static int whose_rest(const struct pause_plan *plan)
+{
+    bool is_untried = core.mapped && core.device->try_host && !core.devices[plan->ordinal].reaches_host;
+
+    if (!wants_rest(plan))
+        return DRAIN_NOBODY;
+    if (plan->unmap_bytes || wants_scan(plan) || (is_untried && pause_could_scan()))
+        return DRAIN_ALL;
+    return (int)plan->ordinal;
+}
+
 struct pause_result pause_run(const struct pause_plan *plan)
 {
+    int whose = whose_rest(plan);
     struct pause_plan left = *plan;
     struct pause_result result = {0};
     bool is_scanned, is_proven;
 
     make_slabs(plan);
-    result.error = drain_close(wants_rest(plan), plan->waiter);
+    result.error = drain_close(whose, plan->waiter);
     if (result.error < 0)
         return result;
     if (plan->evict_bytes && wants_rest(plan))
         residency_prove(plan->ordinal);
-    is_scanned = (plan->evict_bytes && pause_would_scan()) || (plan->unmap_bytes && pause_could_scan());
+    is_scanned = whose == DRAIN_ALL && wants_scan(plan);
     is_proven = is_scanned && scan_run();
 
     for (;;) {

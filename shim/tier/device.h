@@ -127,6 +127,9 @@ struct device {
     bool (*rested)(struct device *self, unsigned ordinal);
     /** The devices whose kernels reach memory of `ordinal`, itself among them; bits by ordinal. */
     uint32_t (*reachers)(struct device *self, unsigned ordinal);
+    /** The devices whose streams may have work on memory of `ordinal`: those that reach it, and those that were ever given
+     *  a copy of it or a graph; bits by ordinal. */
+    uint32_t (*users)(struct device *self, unsigned ordinal);
 
     /** Bytes free and in total on the device, as the driver says. */
     int (*memory)(struct device *self, unsigned ordinal, uint64_t *out_free_bytes, uint64_t *out_total_bytes);

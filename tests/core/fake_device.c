@@ -280,6 +280,7 @@ static const struct device FAKE_TABLE = {
     .drain = fake_drain,
     .rested = fake_rested,
     .reachers = fake_reachers,
+    .users = fake_users,
     .memory = fake_memory,
     .roots = fake_roots,
     .now_ns = fake_clock,

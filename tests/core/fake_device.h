@@ -107,6 +107,7 @@ struct fake_device {
     _Atomic uint32_t restless;  /**< devices, as bits, that do not come to rest: time jumps to the deadline */
     uint64_t busy_until_ns;     /**< what the devices have ends then: time jumps there */
     uint32_t peers[DEVICE_MAX]; /**< devices, as bits, that reach the memory of this one, too */
+    uint32_t copiers[DEVICE_MAX]; /**< that were given copies of it */
     int drain_error; /**< -ETIMEDOUT: time jumps to the deadline. -EBUSY: a capture is open. 0: drains work */
     struct fake_root root[FAKE_ROOTS_MAX];
     unsigned root_count;

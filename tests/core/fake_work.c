@@ -272,6 +272,11 @@ uint32_t fake_reachers(struct device *self, unsigned ordinal)
     return fake_of(self)->peers[ordinal] | 1u << ordinal;
 }
 
+uint32_t fake_users(struct device *self, unsigned ordinal)
+{
+    return fake_reachers(self, ordinal) | fake_of(self)->copiers[ordinal];
+}
+
 void fake_launch(struct fake_device *fake, uint64_t address, uint64_t bytes, fake_kernel_fn kernel, void *arg)
 {
     pthread_mutex_lock(&fake->lock);

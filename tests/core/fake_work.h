@@ -42,5 +42,6 @@ int fake_order(struct device *self, unsigned ordinal, void *stream);
 int fake_drain(struct device *self, uint32_t devices, uint64_t deadline_ns);
 bool fake_rested(struct device *self, unsigned ordinal);
 uint32_t fake_reachers(struct device *self, unsigned ordinal);
+uint32_t fake_users(struct device *self, unsigned ordinal);
 
 #endif

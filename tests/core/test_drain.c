@@ -264,6 +264,39 @@ Test(drain, free_waits_for_the_devices_that_reach_the_block_alone)
     finish();
 }
 
+Test(drain, move_waits_for_the_devices_that_may_use_the_memory_alone)
+{
+    static const struct fake_config two = {.count = 2};
+
+    start(&two);
+    world.fake->restless = 2;
+    cr_expect_eq(allocating_ms(3), 0);
+    cr_expect_gt(core.counters.evictions, 0);
+    cr_expect_not(is_in_host(3));
+    world.fake->copiers[0] = 2;
+    cr_expect_eq(allocating_ms(4), 2000, "a copy that it was given may be on its way");
+    world.fake->copiers[0] = 0;
+    cr_expect_eq(allocating_ms(5), 0);
+    cr_expect_not(is_in_host(5));
+    world.fake->peers[0] = 2;
+    cr_expect_eq(allocating_ms(6), 0, "nobody has waited longer than is known to be in vain");
+    cr_expect(is_in_host(6));
+    finish();
+}
+
+Test(drain, timer_asks_the_devices_that_may_use_the_memory_alone)
+{
+    static const struct fake_config two = {.count = 2};
+
+    start(&two);
+    world.fake->restless = 2;
+    cr_expect(drain_expected(0));
+    cr_expect_not(drain_expected(1));
+    cr_expect_not(drain_expected(1));
+    cr_expect(drain_expected(0), "the other one's tries do not count");
+    finish();
+}
+
 Test(drain, free_is_deferred_after_one_wait_until_the_device_rests)
 {
     start(NULL);

@@ -378,7 +378,7 @@ static uint64_t closing_ms(int expected)
 {
     uint64_t since_ns = fake_now_ns(world.fake);
 
-    cr_expect_eq(drain_close(true, 2000), expected);
+    cr_expect_eq(drain_close(DRAIN_ALL, 2000), expected);
     return (fake_now_ns(world.fake) - since_ns) / 1000000;
 }
 

@@ -218,6 +218,58 @@ Test(cross_device, nobody_waits_for_what_the_other_context_is_doing, .timeout = 
     OK(cuMemFree(far));
 }
 
+/* EBBTIDE_DRAIN_MS is longer than the test may take. */
+Test(busy_device, memory_of_one_device_moves_while_the_other_is_busy, .timeout = 60)
+{
+    CUdeviceptr block[BLOCKS];
+    CUstream busy;
+    int flag = 0;
+
+    begin();
+    OK(cuCtxPushCurrent(other));
+    OK(cuStreamCreate(&busy, CU_STREAM_NON_BLOCKING));
+    OK(cuLaunchHostFunc(busy, wait_for, &flag));
+    OK(cuCtxPopCurrent(NULL));
+    for (unsigned i = 0; i < BLOCKS; i++)
+        block[i] = make(world.context, (float)i);
+    for (unsigned i = 0; i < BLOCKS; i++)
+        cr_expect(all_are(block[i], BLOCK_COUNT, (float)i));
+    cr_expect_eq(cuStreamQuery(busy), CUDA_ERROR_NOT_READY);
+    for (unsigned i = 0; i < BLOCKS; i++)
+        OK(cuMemFree(block[i]));
+    __atomic_store_n(&flag, 1, __ATOMIC_RELEASE);
+    OK(cuStreamSynchronize(busy));
+    OK(cuStreamDestroy(busy));
+}
+
+/* Unmapped it could not be copied: rather is there no room for others. */
+Test(copying_device, memory_stays_until_the_other_device_has_copied_it, .timeout = 60)
+{
+    CUdeviceptr block[BLOCKS], far;
+    CUstream busy;
+    unsigned count = 1;
+    int flag = 0;
+
+    begin();
+    far = make(other, 0);
+    block[0] = make(world.context, 7);
+    OK(cuCtxPushCurrent(other));
+    OK(cuStreamCreate(&busy, CU_STREAM_NON_BLOCKING));
+    OK(cuLaunchHostFunc(busy, wait_for, &flag));
+    OK(cuMemcpyDtoDAsync(far, block[0], BLOCK_BYTES, busy));
+    OK(cuCtxPopCurrent(NULL));
+    while (count < BLOCKS && cuMemAlloc(&block[count], BLOCK_BYTES) == CUDA_SUCCESS)
+        count++;
+    cr_expect_lt(count, BLOCKS);
+    __atomic_store_n(&flag, 1, __ATOMIC_RELEASE);
+    OK(cuStreamSynchronize(busy));
+    cr_expect(holds(far, 7));
+    OK(cuStreamDestroy(busy));
+    for (unsigned i = 0; i < count; i++)
+        OK(cuMemFree(block[i]));
+    OK(cuMemFree(far));
+}
+
 Test(cross_device, blocks_that_are_away_come_back_for_it)
 {
     CUdeviceptr far[BLOCKS], near;
