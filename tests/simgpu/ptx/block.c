@@ -19,6 +19,7 @@ struct barrier {
     u32 arrived, expected; /* expected: 0 is all threads */
     u32 set;               /* predicates that held */
     u32 came[WARPS];       /* which lanes have */
+    bool reduces; /* somebody waits for more than the others */
     struct line waiting;
 };
 
@@ -49,7 +50,7 @@ struct block {
 };
 
 /* What runs on the calling thread. */
-static __thread struct block *running;
+static __thread struct block *running __attribute__((tls_model("initial-exec")));
 
 static void line_add(struct line *line, struct runner *runner)
 {
@@ -126,7 +127,7 @@ static u32 outcome(const struct barrier *barrier, enum ptx_barrier_kind kind)
 /* All of them leave by the same instruction; a reduction's result is worked out for each by what it had asked. */
 static void barrier_release(struct block *block, struct barrier *barrier)
 {
-    for (struct runner *runner = barrier->waiting.first; runner; runner = runner->next)
+    for (struct runner *runner = barrier->waiting.first; barrier->reduces && runner; runner = runner->next)
         runner->result = outcome(barrier, (enum ptx_barrier_kind)runner->result);
     line_join(&block->ready, &barrier->waiting);
     *barrier = (struct barrier){0};
@@ -144,6 +145,7 @@ u32 block_barrier(struct ptx_thread *thread, u32 id, u32 count, enum ptx_barrier
     barrier->arrived++;
     barrier->came[thread->warp] |= (u32)1 << thread->lane;
     barrier->set += predicate;
+    barrier->reduces |= kind > PTX_BARRIER_ARRIVE;
     if (is_complete(block, barrier)) {
         u32 result = outcome(barrier, kind);
 
