@@ -51,6 +51,21 @@ void emit_match_all(struct emitter *emitter)
         emit_assign(emitter, to->second, ptx_type_find("pred"), predicate);
 }
 
+void emit_elect(struct emitter *emitter)
+{
+    const char *predicate = emit_temporary(emitter), *value = emit_temporary(emitter);
+    const struct ptx_operand *to = emit_operand(emitter, 0);
+
+    if (!emit_has(emitter, "sync"))
+        emit_fail(emitter, "elect of that kind is not known");
+    emit_expect_count(emitter, 2, 2);
+    text_put(&emitter->out, "u32 %s; u32 %s = ptx_elect(t, %s, &%s); ", predicate, value,
+             emit_u32(emitter, emit_operand(emitter, 1)), predicate);
+    emit_assign(emitter, to, ptx_type_find("b32"), value);
+    if (to->second)
+        emit_assign(emitter, to->second, ptx_type_find("pred"), predicate);
+}
+
 /* A fragment's registers as an array of so many bits each. Returns its name. */
 static const char *fragment(struct emitter *emitter, const struct ptx_operand *operand, unsigned bits,
                             bool is_filled)

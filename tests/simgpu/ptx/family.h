@@ -45,6 +45,7 @@ void emit_return(struct emitter *emitter);
 void emit_exit(struct emitter *emitter);
 void emit_shuffle(struct emitter *emitter);
 void emit_match_all(struct emitter *emitter);
+void emit_elect(struct emitter *emitter);
 void emit_matrix_multiply(struct emitter *emitter);
 void emit_matrix_load(struct emitter *emitter);
 void emit_matrix_store(struct emitter *emitter);

@@ -20,6 +20,7 @@
 #endif
 
 #ifdef TELLS_ASAN
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 /* Who made the switch that ends here. */
 static __thread struct fiber *came_from;
@@ -91,6 +92,10 @@ void fiber_prepare(struct fiber *fiber, void *stack, size_t bytes, size_t below,
     memcpy(&frame[1], &entry, sizeof entry);
     memcpy(&frame[11], &enter, sizeof enter);
     top -= sizeof frame;
+#endif
+#ifdef TELLS_ASAN
+    /* Whoever had the stack before may have ended in the middle of it. */
+    __asan_unpoison_memory_region(stack, bytes);
 #endif
     memcpy((void *)top, frame, sizeof frame);
     fiber->top = (void *)top;

@@ -226,17 +226,17 @@ PTX_COLD void ptx_combine_rows(void *const *lanes, u32 mask)
     }
 }
 
-PTX_DEVICE void ptx_ldmatrix(struct ptx_thread *t, u32 count, bool transposed, u32 *d, u64 address)
+PTX_DEVICE void ptx_ldmatrix(struct ptx_thread *t, u32 count, bool transposed, u32 *d, u8 *row)
 {
-    struct ptx_rows mine = {t->shared + (u32)address, d, count, transposed, false};
+    struct ptx_rows mine = {row, d, count, transposed, false};
 
     t->host->meet(t, ~(u32)0, &mine, ptx_combine_rows);
 }
 
-PTX_DEVICE void ptx_stmatrix(struct ptx_thread *t, u32 count, bool transposed, const u32 *a, u64 address)
+PTX_DEVICE void ptx_stmatrix(struct ptx_thread *t, u32 count, bool transposed, const u32 *a, u8 *row)
 {
     u32 words[4];
-    struct ptx_rows mine = {t->shared + (u32)address, words, count, transposed, true};
+    struct ptx_rows mine = {row, words, count, transposed, true};
 
     __builtin_memcpy(words, a, count * sizeof *words);
     t->host->meet(t, ~(u32)0, &mine, ptx_combine_rows);

@@ -490,18 +490,19 @@ ROW("setp.eq.b64 $p, $a, $b; selp.u32 $d, 1, 0, $p;", u32, u64, u64, none, a == 
 #define CVT_SAT(T, F, LOW, HIGH) ROW("cvt.sat." #T "." #F, T, F, none, none, within((s128)a, LOW, HIGH))
 CVT_INT(u16, u32)
 CVT_INT(u16, u64)
-CVT_INT(s16, s32) CVT_INT(u32, u16) CVT_INT(u32, s16) CVT_INT(s32, s16) CVT_INT(s64, s32) CVT_INT(
-    u64, u32) CVT_INT(u64, s32) CVT_INT(s64, u16) CVT_INT(u32, u64) CVT_INT(s32, s64) CVT_SAT(s16, s32,
-                                                                                              INT16_MIN,
-                                                                                              INT16_MAX)
-    CVT_SAT(s32, s64, INT_MIN, INT_MAX) CVT_SAT(s32, u32, INT_MIN, INT_MAX) CVT_SAT(u16, s32, 0, UINT16_MAX)
-        CVT_SAT(u32, s64, 0, UINT32_MAX) CVT_SAT(u32, s32, 0, UINT32_MAX) ROW(
-            "cvt.u32.u8", u32,
-            u32, none, none, (u8)a) ROW("cvt.s32.s8", s32, s32, none, none, (s8)a)
-            ROW("cvt.s64.s8", s64, s64, none, none, (s8)a) ROW("cvt.u16.u8", u16, u16, none, none, (u8)a) ROW(
-                "cvt.sat.u8.s32", u32,
-                s32, none,
-                none, within(a, 0, 255)) ROW("cvt.sat.s8.s32", s32, s32, none, none, within(a, -128, 127))
+CVT_INT(s16, s32)
+CVT_INT(u32, u16) CVT_INT(u32, s16) CVT_INT(s32, s16) CVT_INT(s64, s32) CVT_INT(u64, u32) CVT_INT(
+    u64, s32) CVT_INT(s64, u16) CVT_INT(u32, u64) CVT_INT(s32, s64) CVT_SAT(s16, s32, INT16_MIN, INT16_MAX)
+    CVT_SAT(s32, s64, INT_MIN, INT_MAX) CVT_SAT(s32, u32, INT_MIN, INT_MAX) CVT_SAT(u16, s32, 0, UINT16_MAX) CVT_SAT(
+        u32, s64,
+        0, UINT32_MAX) CVT_SAT(u32, s32,
+                               0, UINT32_MAX) ROW("cvt.u32.u8", u32, u32, none, none, (u8)a)
+        ROW("cvt.s32.s8", s32, s32, none, none, (s8)a) ROW("cvt.s64.s8", s64, s64, none, none, (s8)a) ROW(
+            "cvt.u16.u8",
+            u16, u16, none,
+            none,
+            (u8)a) ROW("cvt.sat.u8.s32", u32, s32, none, none,
+                       within(a, 0, 255)) ROW("cvt.sat.s8.s32", s32, s32, none, none, within(a, -128, 127))
 
 /* Floats. */
 #define EACH_ROUNDING(DO, ...)                                                                               \
@@ -518,65 +519,61 @@ CVT_INT(s16, s32) CVT_INT(u32, u16) CVT_INT(u32, s16) CVT_INT(s32, s16) CVT_INT(
     ROW("sqrt." R "." #T, T, T, none, none, rounded##BITS('q', a, 0, 0, MODE))                               \
     ROW("fma." R "." #T, T, T, T, T, rounded##BITS('f', a, b, c, MODE))                                      \
     ROW("mad." R "." #T, T, T, T, T, rounded##BITS('f', a, b, c, MODE))
-                EACH_ROUNDING(FLOAT_ROUNDED, f32, 32) EACH_ROUNDING(FLOAT_ROUNDED, f64, 64)
+            EACH_ROUNDING(FLOAT_ROUNDED, f32, 32) EACH_ROUNDING(FLOAT_ROUNDED, f64, 64)
 
-                    ROW("add.f32", f32, f32, f32, none, rounded32('+', a, b, 0, FE_TONEAREST)) ROW(
-                        "mul.f64",
-                        f64, f64, f64, none, rounded64('*', a, b, 0, FE_TONEAREST))
-                        ROW("add.ftz.f32", f32, f32, f32, none, flushed(rounded32('+', flushed(a), flushed(b), 0, FE_TONEAREST))) ROW(
-                            "mul.rn.ftz.f32", f32, f32,
-                            f32, none, flushed(rounded32('*', flushed(a), flushed(b), 0, FE_TONEAREST)))
-                            ROW("add.sat.f32", f32, f32, f32, none, clipped(rounded32('+', a, b, 0, FE_TONEAREST))) ROW(
-                                "mul.rz.ftz.sat.f32", f32,
-                                f32, f32, none,
-                                clipped(flushed(rounded32('*', flushed(a), flushed(b), 0, FE_TOWARDZERO))))
-                                ROW("fma.rn.ftz.f32", f32, f32, f32, f32,
-                                    flushed(rounded32('f', flushed(a), flushed(b), flushed(c), FE_TONEAREST)))
-                                    ROW("fma.rn.sat.f32", f32, f32, f32, f32, clipped(rounded32('f', a, b, c, FE_TONEAREST))) ROW(
-                                        "neg.f32", f32,
-                                        f32, none, none, -a) ROW("neg.f64", f64, f64, none,
-                                                                 none, -a) ROW("abs.f32", f32, f32, none, none, fabsf(a))
-                                        ROW("abs.f64", f64, f64, none, none, fabs(a)) ROW(
-                                            "abs.ftz.f32", f32,
-                                            f32, none, none,
-                                            fabsf(flushed(
-                                                a))) ROWF("min.f32", f32, f32, f32, none, EXACT,
-                                                          bits32(canonical32(chosen(a, b, true, false))))
-                                            ROWF("max.f32", f32, f32, f32, none, EXACT,
-                                                 bits32(canonical32(chosen(a, b, false, false))))
-                                                ROWF("min.NaN.f32", f32, f32, f32, none, EXACT,
-                                                     bits32(canonical32(chosen(a, b, true, true))))
-                                                    ROWF("max.NaN.f32", f32, f32, f32, none, EXACT,
-                                                         bits32(canonical32(chosen(a, b, false, true))))
-                                                        ROWF("max.ftz.f32", f32, f32, f32, none, EXACT,
-                                                             bits32(canonical32(chosen(
-                                                                 flushed(a),
-                                                                 flushed(b),
-                                                                 false,
-                                                                 false))))
-                                                            ROWF(
-                                                                "min.xorsign.abs.f32", f32,
-                                                                f32,
-                                                                f32,
-                                                                none, ALONE,
-                                                                isnan(a) &&
-                                                                        isnan(b)
-                                                                    ? NAN
-                                                                    : copysign(
-                                                                          chosen(fabsf(a), fabsf(b), true,
-                                                                                 false),
-                                                                          !signbit(a) == !signbit(b) ? 1
-                                                                                                     : -1))
-                                                                ROW("min.f64", f64, f64, f64, none, chosen(a, b, true, false)) ROW(
-                                                                    "max.f64", f64,
-                                                                    f64, f64, none,
-                                                                    chosen(a, b, false, false))
-                                                                    ROWF("copysign.f32", f32, f32, f32, none,
-                                                                         ALONE,
-                                                                         copysignf(
-                                                                             b,
-                                                                             a)) ROWF("copysign.f64", f64, f64, f64, none, ALONE,
-                                                                                      copysign(b, a))
+                ROW("add.f32", f32, f32, f32, none, rounded32('+', a, b, 0, FE_TONEAREST)) ROW(
+                    "mul.f64",
+                    f64, f64, f64, none, rounded64('*', a, b, 0, FE_TONEAREST))
+                    ROW("add.ftz.f32", f32, f32, f32, none, flushed(rounded32('+', flushed(a), flushed(b), 0, FE_TONEAREST))) ROW(
+                        "mul.rn.ftz.f32", f32, f32,
+                        f32, none, flushed(rounded32('*', flushed(a), flushed(b), 0, FE_TONEAREST)))
+                        ROW("add.sat.f32", f32, f32, f32, none, clipped(rounded32('+', a, b, 0, FE_TONEAREST))) ROW(
+                            "mul.rz.ftz.sat.f32", f32,
+                            f32, f32, none,
+                            clipped(flushed(rounded32('*', flushed(a), flushed(b), 0, FE_TOWARDZERO))))
+                            ROW("fma.rn.ftz.f32", f32, f32, f32, f32,
+                                flushed(rounded32('f', flushed(a), flushed(b), flushed(c), FE_TONEAREST)))
+                                ROW("fma.rn.sat.f32", f32, f32, f32, f32, clipped(rounded32('f', a, b, c, FE_TONEAREST))) ROW(
+                                    "neg.f32", f32,
+                                    f32, none, none, -a) ROW("neg.f64", f64, f64, none,
+                                                             none, -a) ROW("abs.f32", f32, f32, none, none, fabsf(a))
+                                    ROW("abs.f64", f64, f64, none, none, fabs(a)) ROW(
+                                        "abs.ftz.f32", f32,
+                                        f32, none, none,
+                                        fabsf(flushed(
+                                            a))) ROWF("min.f32", f32, f32, f32, none, EXACT,
+                                                      bits32(canonical32(chosen(a, b, true, false))))
+                                        ROWF("max.f32", f32, f32, f32, none, EXACT,
+                                             bits32(canonical32(chosen(a, b, false, false))))
+                                            ROWF("min.NaN.f32", f32, f32, f32, none, EXACT,
+                                                 bits32(canonical32(chosen(a, b, true, true))))
+                                                ROWF("max.NaN.f32", f32, f32, f32, none, EXACT,
+                                                     bits32(canonical32(chosen(a, b, false, true))))
+                                                    ROWF("max.ftz.f32", f32, f32, f32, none, EXACT,
+                                                         bits32(canonical32(
+                                                             chosen(flushed(a), flushed(b), false, false))))
+                                                        ROWF(
+                                                            "min.xorsign.abs.f32", f32,
+                                                            f32,
+                                                            f32,
+                                                            none, ALONE,
+                                                            isnan(a) &&
+                                                                    isnan(b)
+                                                                ? NAN
+                                                                : copysign(
+                                                                      chosen(fabsf(a), fabsf(b), true, false),
+                                                                      !signbit(a) == !signbit(b) ? 1
+                                                                                                 : -1))
+                                                            ROW("min.f64", f64, f64, f64, none, chosen(a, b, true, false)) ROW(
+                                                                "max.f64", f64,
+                                                                f64, f64, none,
+                                                                chosen(a, b, false, false))
+                                                                ROWF("copysign.f32", f32, f32, f32, none,
+                                                                     ALONE,
+                                                                     copysignf(
+                                                                         b,
+                                                                         a)) ROWF("copysign.f64", f64, f64, f64, none, ALONE,
+                                                                                  copysign(b, a))
 #define TESTP(NAME, T, ...)                                                                                  \
     ROW("testp." NAME "." #T " $p, $a; selp.u32 $d, 1, 0, $p;", u32, T, none, none, __VA_ARGS__)
 #define TESTPS(T)                                                                                            \
@@ -586,8 +583,8 @@ CVT_INT(s16, s32) CVT_INT(u32, u16) CVT_INT(u32, s16) CVT_INT(s32, s16) CVT_INT(
     TESTP("notanumber", T, isnan(a) != 0)                                                                    \
     TESTP("normal", T, isnormal(a) || a == 0)                                                                \
     TESTP("subnormal", T, fpclassify(a) == FP_SUBNORMAL)
-                                                                        TESTPS(
-                                                                            f32) TESTPS(f64)
+                                                                    TESTPS(
+                                                                        f32) TESTPS(f64)
 
 #define SETP(NAME, T, ...)                                                                                   \
     ROW("setp." NAME "." #T " $p, $a, $b; selp.u32 $d, 1, 0, $p;", u32, T, T, none, __VA_ARGS__)
@@ -606,33 +603,27 @@ CVT_INT(s16, s32) CVT_INT(u32, u16) CVT_INT(u32, s16) CVT_INT(s32, s16) CVT_INT(
     SETP("geu", T, isunordered(X, Y) || X >= Y)                                                              \
     SETP("num", T, !isunordered(X, Y))                                                                       \
     SETP("nan", T, isunordered(X, Y))
-                                                                            SETPS(f32, a, b) SETPS(f64, a, b)
-                                                                                SETPS(f16, h(a), h(b)) SETPS(
-                                                                                    bf16,
-                                                                                    g(a),
-                                                                                    g(b)) SETP("eq.ftz", f32,
-                                                                                               flushed(a) ==
-                                                                                                   flushed(b))
-                                                                                    ROW("set.gt.f32.f32", f32,
-                                                                                        f32, f32, none,
-                                                                                        a > b
-                                                                                            ? 1.0f
-                                                                                            : 0.0f) ROW("set."
-                                                                                                        "eq."
-                                                                                                        "u32."
-                                                                                                        "f64",
-                                                                                                        u32,
-                                                                                                        f64,
-                                                                                                        f64,
-                                                                                                        none,
-                                                                                                        a == b
-                                                                                                            ? 0xffffffff
-                                                                                                            : 0)
-                                                                                        ROW("selp.f32 "
-                                                                                            "$d, $a, "
-                                                                                            "$b, 1;",
-                                                                                            f32, f32, f32,
-                                                                                            none, a)
+                                                                        SETPS(f32, a, b) SETPS(
+                                                                            f64, a,
+                                                                            b) SETPS(f16, h(a),
+                                                                                     h(b)) SETPS(bf16, g(a),
+                                                                                                 g(b))
+                                                                            SETP("eq.ftz", f32, flushed(a) == flushed(b)) ROW(
+                                                                                "set.gt.f32.f32", f32, f32,
+                                                                                f32, none,
+                                                                                a > b ? 1.0f : 0.0f)
+                                                                                ROW("set."
+                                                                                    "eq."
+                                                                                    "u32."
+                                                                                    "f64",
+                                                                                    u32, f64, f64, none,
+                                                                                    a == b ? 0xffffffff
+                                                                                           : 0)
+                                                                                    ROW("selp.f32 "
+                                                                                        "$d, $a, "
+                                                                                        "$b, 1;",
+                                                                                        f32, f32, f32, none,
+                                                                                        a)
 
 /* Conversions of floats. */
 #define CVT_TO_INT(R, MODE, T, BITS, LOW, HIGH)                                                              \
@@ -646,14 +637,16 @@ CVT_INT(s16, s32) CVT_INT(u32, u16) CVT_INT(u32, s16) CVT_INT(s32, s16) CVT_INT(
     CVT_TO_INT(R, MODE, s32, 32, INT32_MIN, INT32_MAX)                                                       \
     CVT_TO_INT(R, MODE, u64, 64, 0, UINT64_MAX)                                                              \
     CVT_TO_INT(R, MODE, s64, 64, INT64_MIN, INT64_MAX)
+                                                                                        EACH_INTEGER("rni", FE_TONEAREST) EACH_INTEGER(
+                                                                                            "rzi",
+                                                                                            FE_TOWARDZERO)
                                                                                             EACH_INTEGER(
-                                                                                                "rni",
-                                                                                                FE_TONEAREST)
-                                                                                                EACH_INTEGER("rzi", FE_TOWARDZERO) EACH_INTEGER(
-                                                                                                    "rmi",
-                                                                                                    FE_DOWNWARD)
-                                                                                                    EACH_INTEGER("rpi", FE_UPWARD) ROW(
-                                                                                                        "cvt."
+                                                                                                "rmi",
+                                                                                                FE_DOWNWARD)
+                                                                                                EACH_INTEGER(
+                                                                                                    "rpi",
+                                                                                                    FE_UPWARD)
+                                                                                                    ROW("cvt."
                                                                                                         "rpi."
                                                                                                         "ftz."
                                                                                                         "s32."

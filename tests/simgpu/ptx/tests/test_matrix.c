@@ -234,10 +234,10 @@ static void load(struct ptx_thread *t, const u8 *params)
     for (unsigned c = 0; c < 8; c++)
         shared[t->lane * 24 + c] = (u16)(t->lane / 8 * 100 + t->lane % 8 * 10 + c);
     ptx_bar_warp(t, ~(u32)0);
-    ptx_ldmatrix(t, 4, false, a_words[t->lane], t->lane * 48);
-    ptx_ldmatrix(t, 2, true, b_words[t->lane], t->lane * 48);
+    ptx_ldmatrix(t, 4, false, a_words[t->lane], t->shared + t->lane * 48);
+    ptx_ldmatrix(t, 2, true, b_words[t->lane], t->shared + t->lane * 48);
     d_words[t->lane][0] = ptx_movmatrix(t, a_words[t->lane][3]);
-    ptx_stmatrix(t, 4, true, a_words[t->lane], 2048 + t->lane * 48);
+    ptx_stmatrix(t, 4, true, a_words[t->lane], t->shared + 2048 + t->lane * 48);
     ptx_bar_warp(t, ~(u32)0);
     memcpy(&c_words[t->lane], t->shared + 2048 + t->lane * 48, 16);
 }

@@ -285,6 +285,81 @@ Test(threads, atomic_operations_miss_nobody)
     cr_assert_eq(word, 3072);
 }
 
+/* A and B lie behind each other in shared memory, row by row: 16 by 16 halves, and 16 by 8. */
+Test(threads, a_warp_loads_and_multiplies_matrices)
+{
+    static const uint16_t whole[] = {0x0000, 0x3c00, 0x4000, 0x4200, 0x4400}; /* 0 to 4 */
+    uint16_t *halves = (uint16_t *)(void *)in;
+    unsigned numbers[384];
+
+    for (unsigned i = 0; i < 384; i++) {
+        numbers[i] = (i * 7 + i / 16) % 5;
+        halves[i] = whole[numbers[i]];
+    }
+    run_words(
+        ".shared .align 16 .b8 both[768];\n",
+        "mov.u32 %r3, both; mov.u32 %r4, %r0;\n"
+        "copy: mad.wide.u32 %rd4, %r4, 4, %rd0; ld.global.u32 %r5, [%rd4]; mad.lo.u32 %r6, %r4, 4, %r3;\n"
+        "st.shared.u32 [%r6], %r5; add.u32 %r4, %r4, 32; setp.lt.u32 %p0, %r4, 192; @%p0 bra copy;\n"
+        "bar.warp.sync 0xffffffff; and.b32 %r7, %r0, 15; shr.u32 %r8, %r0, 4; shl.b32 %r9, %r7, 5;\n"
+        "mad.lo.u32 %r9, %r8, 16, %r9; add.u32 %r9, %r9, %r3;\n"
+        "ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%r10, %r11, %r12, %r13}, [%r9];\n"
+        "mad.lo.u32 %r14, %r7, 16, %r3;\n"
+        "ldmatrix.sync.aligned.m8n8.x2.trans.shared::cta.b16 {%r15, %r16}, [%r14+512];\n"
+        "mov.f32 %f0, 0f3f800000;\n"
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%f1, %f2, %f3, %f4}, {%r10, %r11, %r12, %r13},\n"
+        "{%r15, %r16}, {%f0, %f0, %f0, %f0};\n"
+        "shr.u32 %r17, %r0, 2; and.b32 %r18, %r0, 3; shl.b32 %r17, %r17, 5; mad.lo.u32 %r17, %r18, 8, %r17;\n"
+        "cvt.u64.u32 %rd5, %r17; add.u64 %rd5, %rd5, %rd1; st.global.v2.f32 [%rd5], {%f1, %f2};\n"
+        "st.global.v2.f32 [%rd5+256], {%f3, %f4};",
+        1, 32);
+    for (unsigned i = 0; i < 16; i++)
+        for (unsigned j = 0; j < 8; j++) {
+            float sum = 1, got;
+
+            for (unsigned k = 0; k < 16; k++)
+                sum += (float)(numbers[i * 16 + k] * numbers[256 + k * 8 + j]);
+            memcpy(&got, &out[i * 8 + j], sizeof got);
+            cr_assert_eq(got, sum, "%u, %u: %f, not %f", i, j, (double)got, (double)sum);
+        }
+}
+
+Test(threads, one_lane_is_elected_and_a_matrix_transposed_in_registers)
+{
+    run_words("",
+              "mov.u32 %r3, 4; setp.lt.u32 %p1, %r0, 4; setp.ne.u32 %p0, 0, 0; @%p1 bra others; elect.sync "
+              "%r3|%p0, 0xfffffff0;\n"
+              "others: @%p0 atom.global.add.u32 %r4, [%rd1+256], 1;\n"
+              "shl.b32 %r5, %r0, 1; add.u32 %r6, %r5, 1; shl.b32 %r6, %r6, 16; or.b32 %r5, %r5, %r6;\n"
+              "movmatrix.sync.aligned.m8n8.trans.b16 %r7, %r5; mad.lo.u32 %r7, %r3, 0x100, %r7; "
+              "st.global.u32 [%rd3], %r7;",
+              1, 32);
+    cr_assert_eq(out[64], 1);
+    for (unsigned lane = 0; lane < 32; lane++)
+        cr_assert_eq(out[lane], (lane % 4 * 16 + lane / 4) + 0x400 + ((lane % 4 * 16 + 8 + lane / 4) << 16));
+}
+
+Test(threads, sixteen_bits_and_sixteen_bytes_are_exchanged_where_they_are_as_expected)
+{
+    uint64_t words[2];
+
+    run_words("",
+              ".reg .b128 %q<4>;\n"
+              "again: ld.relaxed.gpu.global.b16 %h0, [%rd1+2]; add.u16 %h1, %h0, 1; atom.global.cas.b16 %h2, "
+              "[%rd1+2], %h0, %h1;\n"
+              "setp.ne.u16 %p0, %h2, %h0; @%p0 bra again;\n"
+              "wide: ld.relaxed.gpu.global.u64 %rd4, [%rd1+16]; ld.relaxed.gpu.global.u64 %rd5, [%rd1+24];\n"
+              "add.u64 %rd6, %rd4, 1; add.u64 %rd7, %rd5, 2; mov.b128 %q0, {%rd4, %rd5}; mov.b128 %q1, "
+              "{%rd6, %rd7};\n"
+              "atom.global.cas.b128 %q2, [%rd1+16], %q0, %q1; mov.b128 {%rd8, %rd9}, %q2;\n"
+              "setp.ne.u64 %p1, %rd8, %rd4; @%p1 bra wide;",
+              4, 64);
+    cr_assert_eq(out[0], 256u << 16);
+    memcpy(words, &out[4], sizeof words);
+    cr_assert_eq(words[0], 256);
+    cr_assert_eq(words[1], 512);
+}
+
 /* The kernel ends with that error, which stays. */
 static void ends_with(CUresult expected, const char *before, const char *body, unsigned blocks,
                       unsigned threads)
