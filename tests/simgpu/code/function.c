@@ -244,3 +244,46 @@ CUresult sim_cuOccupancyAvailableDynamicSMemPerBlock(size_t *shared, CUfunction 
     }
     return sim_leave(result);
 }
+
+/* Clusters are not simulated: one block is what a device of this kind runs at once as a cluster. */
+static CUresult cluster_read(CUfunction handle, const CUlaunchConfig *config, int *blocks)
+{
+    struct function *function;
+    CUresult result;
+
+    if (!config || !config->blockDimX || !config->blockDimY || !config->blockDimZ)
+        return CUDA_ERROR_INVALID_VALUE;
+    for (unsigned i = 0; i < config->numAttrs; i++) {
+        const CUlaunchAttribute *attribute = &config->attrs[i];
+
+        if (attribute->id == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION &&
+            attribute->value.clusterDim.x * attribute->value.clusterDim.y * attribute->value.clusterDim.z > 1)
+            return CUDA_ERROR_INVALID_CLUSTER_SIZE;
+    }
+    sim_lock();
+    result = function_of(handle, context_current(), &function);
+    if (result == CUDA_SUCCESS)
+        *blocks = blocks_per_sm((int)(config->blockDimX * config->blockDimY * config->blockDimZ),
+                                config->sharedMemBytes);
+    return sim_leave(result);
+}
+
+CUresult sim_cuOccupancyMaxActiveClusters(int *clusters, CUfunction function, const CUlaunchConfig *config)
+{
+    int blocks = 0;
+    CUresult result = clusters ? cluster_read(function, config, &blocks) : CUDA_ERROR_INVALID_VALUE;
+
+    if (result == CUDA_SUCCESS)
+        *clusters = blocks * SM_COUNT;
+    return result;
+}
+
+CUresult sim_cuOccupancyMaxPotentialClusterSize(int *size, CUfunction function, const CUlaunchConfig *config)
+{
+    int blocks = 0;
+    CUresult result = size ? cluster_read(function, config, &blocks) : CUDA_ERROR_INVALID_VALUE;
+
+    if (result == CUDA_SUCCESS)
+        *size = 1;
+    return result;
+}

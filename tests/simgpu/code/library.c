@@ -248,6 +248,15 @@ CUresult sim_cuLibraryGetManaged(CUdeviceptr *address, size_t *bytes, CUlibrary 
     return sim_leave(CUDA_ERROR_NOT_FOUND); /* a C object marks no variable as managed */
 }
 
+/* A function that host and device share needs a machine on which they share code. */
+CUresult sim_cuLibraryGetUnifiedFunction(void **function, CUlibrary handle, const char *name)
+{
+    if (!function || !name)
+        return CUDA_ERROR_INVALID_VALUE;
+    sim_lock();
+    return sim_leave(handle_is(handle, HANDLE_LIBRARY) ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_INVALID_HANDLE);
+}
+
 /* The kernel of a handle, with the lock held; without a lock to give back otherwise. */
 static struct kernel *kernel_lock(CUkernel handle)
 {

@@ -211,6 +211,11 @@ CUresult sim_cuModuleLoadDataEx(CUmodule *module, const void *data, unsigned cou
     return sim_cuModuleLoadData(module, data);
 }
 
+CUresult sim_cuModuleLoadFatBinary(CUmodule *module, const void *data)
+{
+    return sim_cuModuleLoadData(module, data);
+}
+
 CUresult sim_cuModuleUnload(CUmodule handle)
 {
     struct module *module = (struct module *)handle;
@@ -226,7 +231,7 @@ CUresult sim_cuModuleGetLoadingMode(CUmoduleLoadingMode *mode)
 {
     if (!mode)
         return CUDA_ERROR_INVALID_VALUE;
-    *mode = CU_MODULE_EAGER_LOADING;
+    *mode = CU_MODULE_LAZY_LOADING;
     return CUDA_SUCCESS;
 }
 

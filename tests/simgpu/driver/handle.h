@@ -26,6 +26,7 @@ enum handle_kind {
     HANDLE_EXEC,
     HANDLE_TEXTURE,
     HANDLE_TEXTURE_REFERENCE,
+    HANDLE_LINKER,
     HANDLE_KINDS
 };
 

@@ -346,6 +346,20 @@ void graph_memory_trim(const struct device *device)
     release_idle(device);
 }
 
+CUresult graph_memory_forget(const struct device *device, CUgraphMem_attribute attribute)
+{
+    switch (attribute) {
+    case CU_GRAPH_MEM_ATTR_USED_MEM_HIGH:
+        used_high[device->ordinal] = used_bytes(device);
+        return CUDA_SUCCESS;
+    case CU_GRAPH_MEM_ATTR_RESERVED_MEM_HIGH:
+        reserved_high[device->ordinal] = device->stores[STORE_GRAPH];
+        return CUDA_SUCCESS;
+    default:
+        return CUDA_ERROR_INVALID_VALUE;
+    }
+}
+
 CUresult graph_memory_bytes(const struct device *device, CUgraphMem_attribute attribute, cuuint64_t *bytes)
 {
     switch (attribute) {

@@ -56,6 +56,9 @@ void graph_memory_trim(const struct device *device);
 /* Used: what lies at allocations; reserved: that, and what waits. INVALID_VALUE. */
 CUresult graph_memory_bytes(const struct device *device, CUgraphMem_attribute attribute, cuuint64_t *bytes);
 
+/* Sets a highest value back to what it is now. INVALID_VALUE for any other. */
+CUresult graph_memory_forget(const struct device *device, CUgraphMem_attribute attribute);
+
 /* Allocations that live. */
 size_t graph_memory_count(void);
 

@@ -131,3 +131,15 @@ CUresult sim_cuDeviceGetGraphMemAttribute(CUdevice ordinal, CUgraphMem_attribute
     sim_lock();
     return sim_leave(graph_memory_bytes(device, attribute, value));
 }
+
+CUresult sim_cuDeviceSetGraphMemAttribute(CUdevice ordinal, CUgraphMem_attribute attribute, void *value)
+{
+    const struct device *device = device_at(ordinal);
+
+    if (!device)
+        return CUDA_ERROR_INVALID_DEVICE;
+    if (!value || *(const cuuint64_t *)value)
+        return CUDA_ERROR_INVALID_VALUE;
+    sim_lock();
+    return sim_leave(graph_memory_forget(device, attribute));
+}

@@ -132,3 +132,45 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
         result = driver.cuMemGetInfo_v3020(free_bytes, total_bytes);
     return runtime_finish(result);
 }
+
+cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned int flags)
+{
+    CUresult result = runtime_enter();
+    CUcontext context;
+
+    if (result == CUDA_SUCCESS)
+        result = runtime_context(peer, &context);
+    if (result == CUDA_SUCCESS)
+        result = driver.cuCtxEnablePeerAccess_v4000(context, flags);
+    return runtime_finish(result);
+}
+
+cudaError_t cudaDeviceDisablePeerAccess(int peer)
+{
+    CUresult result = runtime_enter();
+    CUcontext context;
+
+    if (result == CUDA_SUCCESS)
+        result = runtime_context(peer, &context);
+    if (result == CUDA_SUCCESS)
+        result = driver.cuCtxDisablePeerAccess_v4000(context);
+    return runtime_finish(result);
+}
+
+cudaError_t cudaDeviceGetPCIBusId(char *id, int length, int device)
+{
+    CUresult result = runtime_load();
+
+    if (result == CUDA_SUCCESS)
+        result = driver.cuDeviceGetPCIBusId_v4010(id, length, device);
+    return runtime_finish(result);
+}
+
+cudaError_t cudaDeviceGetByPCIBusId(int *device, const char *id)
+{
+    CUresult result = runtime_load();
+
+    if (result == CUDA_SUCCESS)
+        result = driver.cuDeviceGetByPCIBusId_v4010(device, id);
+    return runtime_finish(result);
+}

@@ -7,6 +7,7 @@
 #ifndef CUDART_DRIVER_H
 #define CUDART_DRIVER_H
 
+#include <cudaProfilerTypedefs.h>
 #include <cudaTypedefs.h>
 #include <stdbool.h>
 

@@ -73,3 +73,71 @@ cudaError_t cudaGraphNodeGetType(cudaGraphNode_t node, enum cudaGraphNodeType *t
         *type = (enum cudaGraphNodeType)found;
     return runtime_finish(result);
 }
+
+cudaError_t cudaGraphCreate(cudaGraph_t *graph, unsigned int flags)
+{
+    CUresult result = runtime_enter();
+
+    if (result == CUDA_SUCCESS)
+        result = driver.cuGraphCreate_v10000(graph, flags);
+    return runtime_finish(result);
+}
+
+/* cudaGraphEdgeData and CUgraphEdgeData are one layout. */
+cudaError_t cudaGraphNodeGetDependencies(cudaGraphNode_t node, cudaGraphNode_t *dependencies,
+                                         cudaGraphEdgeData *edges, size_t *count)
+{
+    CUresult result = runtime_enter();
+
+    if (result == CUDA_SUCCESS)
+        result =
+            driver.cuGraphNodeGetDependencies_v12030(node, dependencies, (CUgraphEdgeData *)edges, count);
+    return runtime_finish(result);
+}
+
+cudaError_t cudaUserObjectCreate(cudaUserObject_t *object, void *pointer, cudaHostFn_t destroy,
+                                 unsigned int references, unsigned int flags)
+{
+    CUresult result = runtime_enter();
+
+    if (result == CUDA_SUCCESS)
+        result = driver.cuUserObjectCreate_v11030(object, pointer, destroy, references, flags);
+    return runtime_finish(result);
+}
+
+cudaError_t cudaUserObjectRetain(cudaUserObject_t object, unsigned int count)
+{
+    CUresult result = runtime_enter();
+
+    if (result == CUDA_SUCCESS)
+        result = driver.cuUserObjectRetain_v11030(object, count);
+    return runtime_finish(result);
+}
+
+cudaError_t cudaUserObjectRelease(cudaUserObject_t object, unsigned int count)
+{
+    CUresult result = runtime_enter();
+
+    if (result == CUDA_SUCCESS)
+        result = driver.cuUserObjectRelease_v11030(object, count);
+    return runtime_finish(result);
+}
+
+cudaError_t cudaGraphRetainUserObject(cudaGraph_t graph, cudaUserObject_t object, unsigned int count,
+                                      unsigned int flags)
+{
+    CUresult result = runtime_enter();
+
+    if (result == CUDA_SUCCESS)
+        result = driver.cuGraphRetainUserObject_v11030(graph, object, count, flags);
+    return runtime_finish(result);
+}
+
+cudaError_t cudaGraphReleaseUserObject(cudaGraph_t graph, cudaUserObject_t object, unsigned int count)
+{
+    CUresult result = runtime_enter();
+
+    if (result == CUDA_SUCCESS)
+        result = driver.cuGraphReleaseUserObject_v11030(graph, object, count);
+    return runtime_finish(result);
+}

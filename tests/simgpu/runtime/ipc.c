@@ -44,3 +44,29 @@ cudaError_t cudaIpcCloseMemHandle(void *pointer)
         result = driver.cuIpcCloseMemHandle_v4010((CUdeviceptr)pointer);
     return runtime_finish(result);
 }
+
+cudaError_t cudaIpcGetEventHandle(cudaIpcEventHandle_t *handle, cudaEvent_t event)
+{
+    CUresult result = runtime_enter();
+    CUipcEventHandle own;
+
+    _Static_assert(sizeof(cudaIpcEventHandle_t) == sizeof own, "one handle under two names");
+    if (result == CUDA_SUCCESS && !handle)
+        result = CUDA_ERROR_INVALID_VALUE;
+    if (result == CUDA_SUCCESS)
+        result = driver.cuIpcGetEventHandle_v4010(&own, event);
+    if (result == CUDA_SUCCESS)
+        memcpy(handle, &own, sizeof own);
+    return runtime_finish(result);
+}
+
+cudaError_t cudaIpcOpenEventHandle(cudaEvent_t *event, cudaIpcEventHandle_t handle)
+{
+    CUresult result = runtime_enter();
+    CUipcEventHandle own;
+
+    memcpy(&own, &handle, sizeof own);
+    if (result == CUDA_SUCCESS)
+        result = driver.cuIpcOpenEventHandle_v4010(event, own);
+    return runtime_finish(result);
+}

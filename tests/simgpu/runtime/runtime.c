@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/runtime.h"
 
+#include "runtime/registry.h"
+
 #include <pthread.h>
 #include <stdio.h>
 
@@ -17,6 +19,26 @@ static CUcontext primary[MAX_DEVICES];
 
 static _Thread_local cudaError_t last_error;
 static _Thread_local int current_device;
+
+/* Errors of kernels, which leave their context of no use: asking for one does not make it forgotten. */
+static bool is_lasting(cudaError_t error)
+{
+    switch (error) {
+    case cudaErrorECCUncorrectable:
+    case cudaErrorIllegalAddress:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorAssert:
+    case cudaErrorHardwareStackError:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorLaunchFailure:
+        return true;
+    default:
+        return false;
+    }
+}
 
 static void initialise(void)
 {
@@ -117,9 +139,8 @@ int runtime_device(void)
     return current_device;
 }
 
-CUresult runtime_set_device(int device)
+CUresult runtime_context(int device, CUcontext *context)
 {
-    CUcontext context;
     int count = 0;
     CUresult result = runtime_load();
 
@@ -129,7 +150,14 @@ CUresult runtime_set_device(int device)
         return result;
     if (device < 0 || device >= count || device >= MAX_DEVICES)
         return CUDA_ERROR_INVALID_DEVICE;
-    result = primary_retain(device, &context);
+    return primary_retain(device, context);
+}
+
+CUresult runtime_set_device(int device)
+{
+    CUcontext context;
+    CUresult result = runtime_context(device, &context);
+
     if (result == CUDA_SUCCESS)
         result = driver.cuCtxSetCurrent_v4000(context);
     if (result == CUDA_SUCCESS)
@@ -147,6 +175,11 @@ CUresult runtime_reset_device(void)
         result = driver.cuDeviceGet_v2000(&device, runtime_device());
     if (result == CUDA_SUCCESS)
         result = driver.cuDevicePrimaryCtxReset_v7000(device);
+    if (result == CUDA_SUCCESS) {
+        registry_unload();
+        if (is_lasting(last_error))
+            last_error = cudaSuccess;
+    }
     return result;
 }
 
@@ -166,7 +199,8 @@ cudaError_t cudaGetLastError(void)
 {
     cudaError_t error = last_error;
 
-    last_error = cudaSuccess;
+    if (!is_lasting(error))
+        last_error = cudaSuccess;
     return error;
 }
 

@@ -30,6 +30,9 @@ cudaError_t runtime_finish(CUresult result);
 /* The device that this thread's calls go to. */
 int runtime_device(void);
 
+/* The primary context of a device, which is retained. CUDA_ERROR_INVALID_DEVICE. */
+CUresult runtime_context(int device, CUcontext *context);
+
 /* Makes `device` this thread's device and its primary context current. */
 CUresult runtime_set_device(int device);
 

@@ -170,3 +170,29 @@ cudaError_t cudaFreeAsync(void *pointer, cudaStream_t stream)
         result = STREAM(cuMemFreeAsync)((CUdeviceptr)pointer, stream);
     return runtime_finish(result);
 }
+
+cudaError_t cudaMallocFromPoolAsync(void **pointer, size_t bytes, cudaMemPool_t pool, cudaStream_t stream)
+{
+    CUresult result = runtime_enter();
+    CUdeviceptr address = 0;
+
+    if (result == CUDA_SUCCESS && !pointer)
+        result = CUDA_ERROR_INVALID_VALUE;
+    if (result == CUDA_SUCCESS && bytes)
+        result = STREAM(cuMemAllocFromPoolAsync)(&address, bytes, pool, stream);
+    if (result == CUDA_SUCCESS)
+        *pointer = (void *)address;
+    return runtime_finish(result);
+}
+
+cudaError_t cudaMemPrefetchAsync(const void *pointer, size_t bytes, struct cudaMemLocation location,
+                                 unsigned int flags, cudaStream_t stream)
+{
+    CUresult result = runtime_enter();
+
+    if (result == CUDA_SUCCESS)
+        result = STREAM(cuMemPrefetchAsync)((CUdeviceptr)pointer, bytes,
+                                            (CUmemLocation){(CUmemLocationType)location.type, location.id},
+                                            flags, stream);
+    return runtime_finish(result);
+}

@@ -110,3 +110,56 @@ cudaError_t cudaStreamGetCaptureInfo(cudaStream_t stream, enum cudaStreamCapture
     }
     return runtime_finish(result);
 }
+
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned int flags)
+{
+    CUresult result = runtime_enter();
+
+    if (result == CUDA_SUCCESS)
+        result = STREAM(cuEventRecordWithFlags)(event, stream, flags);
+    return runtime_finish(result);
+}
+
+/* The driver's results are the runtime's errors by number. */
+cudaError_t cudaStreamAddCallback(cudaStream_t stream, cudaStreamCallback_t callback, void *argument,
+                                  unsigned int flags)
+{
+    CUresult result = runtime_enter();
+
+    if (result == CUDA_SUCCESS)
+        result = STREAM(cuStreamAddCallback)(stream, (CUstreamCallback)callback, argument, flags);
+    return runtime_finish(result);
+}
+
+cudaError_t cudaStreamBeginCaptureToGraph(cudaStream_t stream, cudaGraph_t graph,
+                                          const cudaGraphNode_t *dependencies, const cudaGraphEdgeData *edges,
+                                          size_t count, enum cudaStreamCaptureMode mode)
+{
+    CUresult result = runtime_enter();
+
+    if (result == CUDA_SUCCESS)
+        result = STREAM(cuStreamBeginCaptureToGraph)(
+            stream, graph, dependencies, (const CUgraphEdgeData *)edges, count, (CUstreamCaptureMode)mode);
+    return runtime_finish(result);
+}
+
+cudaError_t cudaStreamUpdateCaptureDependencies(cudaStream_t stream, cudaGraphNode_t *dependencies,
+                                                const cudaGraphEdgeData *edges, size_t count,
+                                                unsigned int flags)
+{
+    CUresult result = runtime_enter();
+
+    if (result == CUDA_SUCCESS)
+        result = STREAM(cuStreamUpdateCaptureDependencies)(stream, dependencies,
+                                                           (const CUgraphEdgeData *)edges, count, flags);
+    return runtime_finish(result);
+}
+
+cudaError_t cudaStreamGetId(cudaStream_t stream, unsigned long long *id)
+{
+    CUresult result = runtime_enter();
+
+    if (result == CUDA_SUCCESS)
+        result = STREAM(cuStreamGetId)(stream, id);
+    return runtime_finish(result);
+}
