@@ -73,7 +73,7 @@ static void chunks_cut(uint32_t first, uint32_t granules, unsigned ordinal)
     struct device_state *device = &core.devices[ordinal];
     uint32_t size = limit_chunk_granules(ordinal);
 
-    if (size == LIMIT_CHUNK_MAX_GRANULES && granules <= 2 * size && core.options->allocator != ALLOCATOR_POOL)
+    if (size >= LIMIT_CHUNK_GRANULES && granules <= 2 * size && core.options->allocator != ALLOCATOR_POOL)
         size = granules;
     for (uint32_t left = granules, g = first, cut; left; left -= cut, g += cut) {
         cut = left < size ? left : size;

@@ -161,7 +161,7 @@ static void check_device(unsigned ordinal, struct core_sums *sums)
     const struct device_state *device = &core.devices[ordinal];
 
     sums->idle_bytes[ordinal] = idle_items(&device->handles);
-    for (unsigned granules = 1; granules <= RECYCLER_CLASSES; granules++) {
+    for (unsigned granules = 1; granules <= IDLE_GRANULES_MAX; granules++) {
         const uint32_t *first = device->idle_blocks.first[granules],
                        count = device->idle_blocks.count[granules];
 

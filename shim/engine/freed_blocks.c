@@ -37,7 +37,7 @@ static uint32_t idle_pop(unsigned ordinal, unsigned granules, bool *out_found)
 static uint64_t drop_one(unsigned ordinal)
 {
     struct device_state *device = &core.devices[ordinal];
-    unsigned granules = RECYCLER_CLASSES;
+    unsigned granules = IDLE_GRANULES_MAX;
     bool found = false, clean = true;
     uint32_t first = 0;
 
@@ -142,7 +142,7 @@ bool idle_take_block(const struct block *fresh, uint64_t keep_bytes, uint32_t *o
     uint32_t chunk_granules;
     bool found = false;
 
-    if (fresh->granules <= RECYCLER_CLASSES && budget_may_use(budget, bytes - reservation_drawable(bytes),
+    if (fresh->granules <= IDLE_GRANULES_MAX && budget_may_use(budget, bytes - reservation_drawable(bytes),
                                                               keep_bytes + limit_beyond_pool(fresh->ordinal)))
         *out_first = idle_pop(fresh->ordinal, fresh->granules, &found);
     if (!found)
@@ -169,7 +169,7 @@ bool idle_keep(uint32_t first)
     struct idle_blocks *idle = &device->idle_blocks;
     uint64_t bytes = block->granules * GRANULE_BYTES;
 
-    if (core_places() || block->pins[PIN_EXPORTED] || block->granules > RECYCLER_CLASSES ||
+    if (core_places() || block->pins[PIN_EXPORTED] || block->granules > IDLE_GRANULES_MAX ||
         idle->count[block->granules] == 64 || device->budget.idle_bytes + bytes > idle_most(device) ||
         !atomic_load(&core.active) || core.blocks.object[first].copies)
         return false;

@@ -15,17 +15,31 @@ static bool has_pool(void)
     return core.options->allocator == ALLOCATOR_POOL;
 }
 
-/* A sixteenth of what blocks may hold, so that the staging reserve stays small, from 2 to 32 MiB. */
+/* As much of a budget as makes a few hundred chunks, and no more of the host's, which keeps room for two. */
+static uint64_t large_chunk(uint64_t bytes)
+{
+    uint64_t host_bytes = core.host_budget.limit_bytes / 64, chunk_bytes = bytes / 256;
+
+    return (chunk_bytes < host_bytes ? chunk_bytes : host_bytes) / GRANULE_BYTES;
+}
+
+/* A sixteenth of what blocks may hold, so that the staging reserve stays small, from 2 to 32 MiB; of a large budget more,
+ * since calls to the driver cost by the chunk. */
 uint32_t limit_chunk_granules(unsigned ordinal)
 {
     const struct device_state *device = &core.devices[ordinal];
     uint64_t bytes = has_pool() && device->pool_bytes < device->configured_bytes ? device->pool_bytes
                                                                                  : device->configured_bytes;
-    uint64_t sixteenth = (bytes < device->total_bytes ? bytes : device->total_bytes) / 16 / GRANULE_BYTES;
+    uint64_t granules, large;
 
-    if (sixteenth > LIMIT_CHUNK_MAX_GRANULES)
-        return LIMIT_CHUNK_MAX_GRANULES;
-    return sixteenth ? (uint32_t)sixteenth : 1;
+    bytes = bytes < device->total_bytes ? bytes : device->total_bytes;
+    large = bytes > LIMIT_LARGE_BYTES ? large_chunk(bytes) : 0;
+    granules = bytes / 16 / GRANULE_BYTES;
+    if (granules > LIMIT_CHUNK_GRANULES)
+        granules = large > LIMIT_CHUNK_GRANULES ? large : LIMIT_CHUNK_GRANULES;
+    if (granules > LIMIT_CHUNK_MAX_GRANULES)
+        granules = LIMIT_CHUNK_MAX_GRANULES;
+    return granules ? (uint32_t)granules : 1;
 }
 
 uint64_t limit_beyond_pool(unsigned ordinal)
@@ -44,8 +58,11 @@ uint64_t limit_beyond_pool(unsigned ordinal)
 static void fill_pool(unsigned ordinal, uint64_t bytes)
 {
     struct device_state *device = &core.devices[ordinal];
-    uint64_t each = limit_chunk_granules(ordinal) * GRANULE_BYTES, filled = 0;
+    uint64_t each, filled = 0;
 
+    lock_acquire(&core.lock);
+    each = limit_chunk_granules(ordinal) * GRANULE_BYTES;
+    lock_release(&core.lock);
     bytes = bytes < device->pool_bytes ? bytes : device->pool_bytes;
     while (bytes - filled >= each && recycler_add(&device->handles, each) == 0)
         filled += each;

@@ -15,8 +15,13 @@
 #include <stdint.h>
 
 enum {
-    LIMIT_CHUNK_MAX_GRANULES = 16
+    LIMIT_CHUNK_GRANULES = 16, /**< of a chunk, where the budget is no reason for less or more: 32 MiB */
+    LIMIT_CHUNK_MAX_GRANULES =
+        128 /**< of a budget over LIMIT_LARGE_BYTES; RECYCLER_CLASSES is twice as many */
 };
+
+/** A budget that has so many chunks that larger ones are worth their coarseness. */
+#define LIMIT_LARGE_BYTES ((uint64_t)32 << 30)
 
 /** The machine is asked no more often than its answer changes: the kernel averages over two seconds. */
 #define LIMIT_MACHINE_NS UINT64_C(1000000000)
@@ -48,7 +53,7 @@ int limit_set_host(uint64_t bytes);
  *  core.lock held. */
 uint64_t limit_beyond_pool(unsigned ordinal);
 
-/** Granules of the chunks that a large block of the device is cut into. */
+/** Granules of the chunks that a large block of the device is cut into. core.lock held. */
 uint32_t limit_chunk_granules(unsigned ordinal);
 
 #endif

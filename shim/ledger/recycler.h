@@ -21,7 +21,7 @@
 #include "tier/device.h"
 
 enum {
-    RECYCLER_CLASSES = 32 /**< sizes of 1 to 32 granules: the largest chunk is 64 MiB */
+    RECYCLER_CLASSES = 256 /**< sizes of 1 to 256 granules: the largest chunk is 512 MiB */
 };
 
 struct recycler_idle {

@@ -25,10 +25,15 @@
 #include "tier/disk.h"
 #include "tier/executor.h"
 
+enum {
+    IDLE_GRANULES_MAX =
+        32 /**< of a freed block that stays mapped: larger ones cost little by the byte to map anew */
+};
+
 /** Freed blocks of one size that are still mapped: first granule of each. */
 struct idle_blocks {
-    uint16_t count[RECYCLER_CLASSES + 1];
-    uint32_t first[RECYCLER_CLASSES + 1][64];
+    uint16_t count[IDLE_GRANULES_MAX + 1];
+    uint32_t first[IDLE_GRANULES_MAX + 1][64];
 };
 
 /**
@@ -50,7 +55,7 @@ struct device_state {
     uint64_t wanted_bytes;         /**< that allocations wait for */
     /** Longest wait in vain for what it has not ended since; 0: none. drain.c's. */
     _Atomic uint64_t waited_ms;
-    bool reaches_host;         /**< the role's: it was seen to find mapped host memory */
+    bool reaches_host; /**< the role's: it was seen to find mapped host memory */
     /** Calls that were made (gate_calls) before it was last found at rest, and 1; 0: it never was. drain.c's. */
     _Atomic uint64_t rested_calls;
     struct share_books shares; /**< of blocks */

@@ -113,7 +113,7 @@ static void audit_idle(struct audit *audit, unsigned ordinal)
 {
     const struct device_state *device = &core.devices[ordinal];
 
-    for (unsigned granules = 1; granules <= RECYCLER_CLASSES; granules++)
+    for (unsigned granules = 1; granules <= IDLE_GRANULES_MAX; granules++)
         for (unsigned i = 0; i < device->idle_blocks.count[granules]; i++) {
             uint32_t first = device->idle_blocks.first[granules][i];
 

@@ -255,3 +255,40 @@ Test(limit, process_ends_though_a_move_does_not)
     cr_expect(core_leave());
     finish();
 }
+
+/* ---- the size of chunks ------------------------------------------------------------------------------------ */
+
+/* Handles that a block is made of, on a device of 80 GiB. It leaves, as far as there is room, and comes back. */
+static uint64_t pieces(const char *settings, uint64_t mib)
+{
+    static const struct fake_config large = {
+        .capacity_bytes = UINT64_C(80) << 30, .host_capacity_bytes = UINT64_C(64) << 30, .contentless = true};
+    uint64_t address, made;
+    struct use use;
+
+    world_start(&world, settings, &large);
+    cr_assert_eq(core_allocate(0, mib * MIB, 0, NULL, true, &address), 0);
+    made = creations();
+    mover_take();
+    cr_expect_gt(mover_send(address_granule(&core.blocks, address), false), 0);
+    mover_give();
+    world_check(&world);
+    use_init(&use, true);
+    use_word(&use, address);
+    cr_assert_eq(use_begin(&use), 0);
+    use_end(&use);
+    cr_expect_eq(core.devices[0].away_bytes, 0);
+    cr_assert_eq(core_free(address), 0);
+    world_finish(&world);
+    return made;
+}
+
+Test(limit, chunks_of_a_large_budget_are_large_where_the_host_has_room_for_them)
+{
+    cr_expect_eq(pieces("EBBTIDE_DEVICE_BUDGET=32G EBBTIDE_HOST_BUDGET=64G", 2048), 64, "32 MiB each");
+    cr_expect_eq(pieces("EBBTIDE_DEVICE_BUDGET=40G EBBTIDE_HOST_BUDGET=64G", 1600), 10, "160 MiB each");
+    cr_expect_eq(pieces("EBBTIDE_DEVICE_BUDGET=off EBBTIDE_HOST_BUDGET=64G", 2048), 8, "256 MiB each");
+    cr_expect_eq(pieces("EBBTIDE_DEVICE_BUDGET=off EBBTIDE_HOST_BUDGET=64G", 512), 1);
+    cr_expect_eq(pieces("EBBTIDE_DEVICE_BUDGET=off EBBTIDE_HOST_BUDGET=4G", 2048), 32, "64 MiB each");
+    cr_expect_eq(pieces("EBBTIDE_DEVICE_BUDGET=off EBBTIDE_HOST_BUDGET=1G", 2048), 64, "32 MiB each");
+}
