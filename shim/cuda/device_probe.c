@@ -57,6 +57,13 @@ struct device_kind device_probe_kind(unsigned ordinal)
     return kinds[KINDS - 1];
 }
 
+/* What stayed mapped would keep its memory for good, which no book has: once more where it fails. */
+static void unmap_tried(uint64_t address, uint64_t bytes)
+{
+    if (device_map_unmap(NULL, address, bytes))
+        device_map_unmap(NULL, address, bytes);
+}
+
 static int write_through(unsigned ordinal, uint64_t address, uint64_t handle)
 {
     int error = device_map_map(NULL, address, GRANULE_BYTES, handle);
@@ -68,7 +75,7 @@ static int write_through(unsigned ordinal, uint64_t address, uint64_t handle)
         error = device_zero(NULL, ordinal, address, GRANULE_BYTES);
     if (!error)
         error = device_copied(NULL, ordinal);
-    device_map_unmap(NULL, address, GRANULE_BYTES);
+    unmap_tried(address, GRANULE_BYTES);
     return error;
 }
 
@@ -197,7 +204,7 @@ int device_probe_host(IGNORED struct device *self, unsigned ordinal, const struc
         error = device_map_grant(NULL, ordinal, address, memory->bytes);
         error = error ? error : copies_host(ordinal, address, memory);
         error = error ? error : finds_in_host(ordinal, address, memory);
-        device_map_unmap(NULL, address, memory->bytes);
+        unmap_tried(address, memory->bytes);
     }
     device_map_unreserve(NULL, address, memory->bytes);
     return error;

@@ -55,6 +55,13 @@ def fail_ours(mode, entry, count, hooked):
     return outcome(result, hooked)
 
 
+def fail_unmap(count):
+    """What was tried before the first block, or before it leaves, is given back."""
+    result = runner.run(PROGRAM, ARGUMENTS, options('mapped'), {'FAIL': 'cuMemUnmap:%d@libebbtide' % count}, deadline_s=60)
+    left = result.report['devices'][0]['final_bytes']['device']
+    return outcome(result, False) + (['%d bytes of the device are left' % left] if left else [])
+
+
 def fail_everywhere(mode, entry):
     result = runner.run(PROGRAM, ARGUMENTS, options(mode), {'FAIL': '%s:1' % entry}, deadline_s=60)
     return outcome(result, True)
@@ -73,6 +80,9 @@ def cases():
                        lambda m=mode, e=entry, c=count, h=hooked: fail_ours(m, e, c, h))
             yield ('%s: the first call of %s fails' % (mode, entry),
                    lambda m=mode, e=entry: fail_everywhere(m, e))
+
+    for count in range(1, 5):
+        yield 'unmap %d of the library fails and leaves nothing' % count, lambda c=count: fail_unmap(c)
 
 
 runner.tap(list(cases()))
