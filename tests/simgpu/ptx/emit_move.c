@@ -199,18 +199,42 @@ void emit_compare(struct emitter *emitter)
     emit_assign(emitter, to->second, predicate, second);
 }
 
+/* What stands for a true comparison in so many bits. */
+static unsigned true_bits(struct emitter *emitter, const struct ptx_type *to)
+{
+    if (is_any(to, "u32", "s32"))
+        return 0xffffffffu;
+    if (is_any(to, "u16", "s16"))
+        return 0xffff;
+    if (is_any(to, "f16", "f16x2"))
+        return 0x3c00;
+    if (is_any(to, "bf16", "bf16x2"))
+        return 0x3f80;
+    if (!is_any(to, "f32", ""))
+        emit_fail(emitter, "set to .%s is not known", to->name);
+    return 0x3f800000;
+}
+
 void emit_set(struct emitter *emitter)
 {
     const struct ptx_type *to = emit_need_type(emitter), *from = emit_need_type(emitter);
-    const char *value = combined(emitter, compared(emitter, from, 1), 3);
+    const struct ptx_type *bits = bits_type(emitter, to->bits);
+    unsigned yes = true_bits(emitter, to);
+    const char *value = compared(emitter, from, 1);
 
-    if (is_any(from, "f16x2", "bf16x2"))
-        emit_fail(emitter, "set of pairs is not known");
-    if (is_any(to, "f32", ""))
-        value = PRINT("(%s) ? 1.0f : 0.0f", value);
-    else if (is_any(to, "u32", "s32"))
-        value = PRINT("(%s) ? (%s)0xffffffffu : (%s)0", value, to->c, to->c);
-    else
-        emit_fail(emitter, "set to .%s is not known", to->name);
-    emit_assign(emitter, emit_operand(emitter, 0), to, value);
+    if (is_any(from, "f16x2", "bf16x2")) {
+        const char *both = emit_temporary(emitter);
+
+        if (to->bits != 32 || is_any(to, "f32", ""))
+            emit_fail(emitter, "set of a pair to .%s is not known", to->name);
+        emit_expect_count(emitter, 3, 3);
+        yes &= 0xffff;
+        text_put(&emitter->out, "u32 %s = %s; ", both, value);
+        value = PRINT("(%s & 1 ? 0x%xu : 0) | (%s & 2 ? 0x%xu : 0)", both, yes, both, yes << 16);
+    } else {
+        if (is_any(to, "f16x2", "bf16x2"))
+            emit_fail(emitter, "set to a pair is of pairs");
+        value = PRINT("(%s)((%s) ? 0x%xu : 0)", bits->c, combined(emitter, value, 3), yes);
+    }
+    emit_assign(emitter, emit_operand(emitter, 0), bits, value);
 }
