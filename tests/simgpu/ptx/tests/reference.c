@@ -491,16 +491,17 @@ ROW("setp.eq.b64 $p, $a, $b; selp.u32 $d, 1, 0, $p;", u32, u64, u64, none, a == 
 CVT_INT(u16, u32)
 CVT_INT(u16, u64)
 CVT_INT(s16, s32)
-CVT_INT(u32, u16) CVT_INT(u32, s16) CVT_INT(s32, s16) CVT_INT(s64, s32) CVT_INT(u64, u32) CVT_INT(
-    u64, s32) CVT_INT(s64, u16) CVT_INT(u32, u64) CVT_INT(s32, s64) CVT_SAT(s16, s32, INT16_MIN, INT16_MAX)
-    CVT_SAT(s32, s64, INT_MIN, INT_MAX) CVT_SAT(s32, u32, INT_MIN, INT_MAX) CVT_SAT(u16, s32, 0, UINT16_MAX) CVT_SAT(
+CVT_INT(u32, u16)
+CVT_INT(u32, s16)
+CVT_INT(s32, s16) CVT_INT(s64, s32) CVT_INT(u64, u32) CVT_INT(u64, s32) CVT_INT(s64, u16) CVT_INT(
+    u32, u64) CVT_INT(s32, s64) CVT_SAT(s16, s32, INT16_MIN, INT16_MAX) CVT_SAT(s32, s64, INT_MIN, INT_MAX)
+    CVT_SAT(s32, u32, INT_MIN, INT_MAX) CVT_SAT(u16, s32, 0, UINT16_MAX) CVT_SAT(
         u32, s64,
         0, UINT32_MAX) CVT_SAT(u32, s32,
                                0, UINT32_MAX) ROW("cvt.u32.u8", u32, u32, none, none, (u8)a)
         ROW("cvt.s32.s8", s32, s32, none, none, (s8)a) ROW("cvt.s64.s8", s64, s64, none, none, (s8)a) ROW(
-            "cvt.u16.u8",
-            u16, u16, none,
-            none,
+            "cvt.u16.u8", u16,
+            u16, none, none,
             (u8)a) ROW("cvt.sat.u8.s32", u32, s32, none, none,
                        within(a, 0, 255)) ROW("cvt.sat.s8.s32", s32, s32, none, none, within(a, -128, 127))
 
@@ -743,6 +744,123 @@ ROWF("add.f16x2", f16x2, f16x2, f16x2, none, EXACT, TWICE(add_h, a, b))
 ROWF("mul.f16x2", f16x2, f16x2, f16x2, none, EXACT, TWICE(mul_h, a, b))
 ROWF("max.f16x2", f16x2, f16x2, f16x2, none, EXACT, TWICE(max_h, a, b))
 ROWF("min.bf16x2", bf16x2, bf16x2, bf16x2, none, EXACT, TWICE(min_g, a, b))
+
+/* Pairs of integers, and the small floats: e4m3 has no infinity, and both stay within what is finite. */
+static u32 pairs(u32 a, u32 b, char operation, bool sign)
+{
+    u32 value = 0;
+
+    for (int i = 0; i < 2; i++) {
+        s32 x = (s32)(a >> 16 * i & 65535), y = (s32)(b >> 16 * i & 65535);
+
+        x = sign && x > 32767 ? x - 65536 : x;
+        y = sign && y > 32767 ? y - 65536 : y;
+        value |= (u32)(u16)(operation == '+'   ? x + y
+                            : operation == '<' ? (x < y ? x : y)
+                                               : (x > y ? x : y))
+                 << 16 * i;
+    }
+    return value;
+}
+
+static f64 small_number(unsigned bits, int exponent_bits)
+{
+    int fraction_bits = 7 - exponent_bits, bias = (1 << (exponent_bits - 1)) - 1;
+    int exponent = (int)(bits >> fraction_bits & ((1u << exponent_bits) - 1));
+    unsigned fraction = bits & ((1u << fraction_bits) - 1);
+
+    return exponent ? ldexp(fraction + (1u << fraction_bits), exponent - bias - fraction_bits)
+                    : ldexp(fraction, 1 - bias - fraction_bits);
+}
+
+/* The nearest of all that are finite; the even one of two. */
+static u32 small_nearest(f64 value, int exponent_bits, unsigned largest)
+{
+    unsigned best = 0;
+
+    if (isnan(value))
+        return 0x7f;
+    if (fabs(value) >= small_number(largest, exponent_bits))
+        return largest | (signbit(value) ? 0x80 : 0);
+    for (unsigned i = 1; i <= largest; i++) {
+        f64 off = fabs(fabs(value) - small_number(i, exponent_bits));
+        f64 least = fabs(fabs(value) - small_number(best, exponent_bits));
+
+        if (off < least || (off == least && i % 2 == 0))
+            best = i;
+    }
+    return best | (signbit(value) ? 0x80 : 0);
+}
+
+static u16 to_small(f64 a, f64 b, int exponent_bits, unsigned largest)
+{
+    return (u16)(small_nearest(a, exponent_bits, largest) << 8 | small_nearest(b, exponent_bits, largest));
+}
+
+static u16 from_small(unsigned bits, int exponent_bits)
+{
+    unsigned size = bits & 0x7f;
+    bool nan = exponent_bits == 4 ? size == 0x7f : size > 0x7c;
+    f64 value = exponent_bits == 5 && size == 0x7c ? INFINITY : small_number(size, exponent_bits);
+
+    return nan ? 0x7fff : to_h(bits & 0x80 ? -value : value);
+}
+
+static u32 nth_set(u32 mask, u32 base, s32 n)
+{
+    u32 seen = 0;
+
+    if (base > 31)
+        return 0xffffffff;
+    if (n == 0)
+        return bit_at(mask, (int)base) ? base : 0xffffffff;
+    for (s32 i = (s32)base; i >= 0 && i<32; i += n> 0 ? 1 : -1) {
+        seen += (u32)bit_at(mask, i);
+        if (bit_at(mask, i) && seen == (n > 0 ? (u32)n : 0 - (u32)n))
+            return (u32)i;
+    }
+    return 0xffffffff;
+}
+
+ROW("add.u16x2", u32, u32, u32, none, pairs(a, b, '+', false))
+ROW("add.s16x2", u32, u32, u32, none, pairs(a, b, '+', true))
+ROW("min.u16x2", u32, u32, u32, none, pairs(a, b, '<', false))
+ROW("min.s16x2", u32, u32, u32, none, pairs(a, b, '<', true))
+ROW("max.u16x2", u32, u32, u32, none, pairs(a, b, '>', false))
+ROW("max.s16x2", u32, u32, u32, none, pairs(a, b, '>', true))
+ROW("min.relu.s32", s32, s32, s32, none, (a < b ? a : b) < 0 ? 0 : a < b ? a : b)
+ROW("max.relu.s32", s32, s32, s32, none, (a > b ? a : b) < 0 ? 0 : a > b ? a : b)
+ROW("fns.b32 $d, $a, $b, 2;", u32, u32, u32, none, nth_set(a, b, 2))
+ROW("fns.b32", u32, u32, u32, s32, nth_set(a, b, c))
+ROW("mad24.hi.sat.s32", s32, s32, s32, s32,
+    within((((s64)((s32)((u32)a << 8) >> 8) * ((s32)((u32)b << 8) >> 8)) >> 16) % 0x100000000 + (s128)c,
+           INT_MIN, INT_MAX))
+ROW("lop3.b32 $d, $a, $b, $c, 0xe8;", u32, u32, u32, u32, looked_up(a, b, c, 0xe8))
+ROW("cvt.rn.satfinite.e4m3x2.f32", u16, f32, f32, none, to_small(a, b, 4, 0x7e))
+ROW("cvt.rn.satfinite.e5m2x2.f32", u16, f32, f32, none, to_small(a, b, 5, 0x7b))
+ROW("cvt.rn.f16x2.e4m3x2", f16x2, u16, none, none, from_small(a & 255, 4) | (u32)from_small(a >> 8, 4) << 16)
+ROW("cvt.rn.f16x2.e5m2x2", f16x2, u16, none, none, from_small(a & 255, 5) | (u32)from_small(a >> 8, 5) << 16)
+ROW("cvt.rna.tf32.f32", u32, f32, none, none,
+    isnan(a)   ? 0x7fffffff
+    : isinf(a) ? canonical32(a)
+               : (canonical32(a) + 0x1000) & ~0x1fffu)
+ROW("cvt.rn.relu.f16.f32", f16, f32, none, none, to_h(a <= 0 ? 0 : a))
+ROW("cvt.rn.satfinite.f16x2.f32", f16x2, f32, f32, none,
+    (isnan(a)     ? 0x7fffu
+     : a > 65504  ? 0x7bffu
+     : a < -65504 ? 0xfbffu
+                  : to_h(a))
+            << 16 |
+        (isnan(b)     ? 0x7fffu
+         : b > 65504  ? 0x7bffu
+         : b < -65504 ? 0xfbffu
+                      : to_h(b)))
+ROW("setp.lt.and.f32 $p, $a, $b, 1; selp.u32 $d, 1, 0, $p;", u32, f32, f32, none, isless(a, b))
+ROW("setp.gt.or.s32 $p, $a, $b, 1; selp.u32 $d, 1, 0, $p;", u32, s32, s32, none, 1)
+ROW("{ .reg .pred z; setp.lt.s32 $p|z, $a, $b; selp.u32 $d, 1, 0, z; }", u32, s32, s32, none, !(a < b))
+ROW("mov.b32 $d, {$a, $b};", u32, u16, u16, none, (u32)b << 16 | a)
+ROW("mov.b64 {$d, $t}, $a;", u32, u64, none, none, a)
+ROW("mov.b64 $d, {$a, $b};", u64, u32, u32, none, (u64)b << 32 | a)
 
 /* Approximations, and how far they may be off. */
 NEAR("rcp.approx.f32", f32, f32, none, none, 0x1p-22, 0, 1.0 / a)
