@@ -307,3 +307,45 @@ Test(entry, a_driver_without_virtual_memory_management_says_so_and_refuses_it)
     must(cuMemAlloc(&address, GRANULE));
     must(cuMemFree(address));
 }
+
+Test(module, texts_that_are_linked_are_a_module)
+{
+    static const char use[] =
+        ".version 6.0\n.target sm_50\n.address_size 64\n"
+        ".extern .global .u32 mark;\n.visible .entry set(.param .u32 value)\n{\n"
+        "  .reg .b32 %r<2>;\n  ld.param.u32 %r1, [value]; st.global.u32 [mark], %r1; ret;\n}\n";
+    static const char have[] =
+        ".version 6.0\n.target sm_50\n.address_size 64\n.visible .global .align 4 .u32 mark;\n";
+    char log[256] = "x";
+    CUjit_option names[] = {CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
+    void *values[] = {log, (void *)sizeof log}, *image;
+    CUlinkState state;
+    CUmodule linked;
+    CUfunction set;
+    CUdeviceptr mark;
+    size_t size;
+    unsigned value = 77, found = 0;
+
+    start();
+    must(cuLinkCreate(2, names, values, &state));
+    cr_assert_eq(log[0], 0);
+    cr_assert_eq(cuLinkComplete(state, &image, &size), CUDA_ERROR_INVALID_VALUE);
+    cr_assert_eq(cuLinkAddData(state, CU_JIT_INPUT_CUBIN, (void *)"\177ELF", 4, "code", 0, NULL, NULL),
+                 CUDA_ERROR_NO_BINARY_FOR_GPU);
+    cr_assert(strstr(log, "code:"), "%s", log);
+    cr_assert_eq(cuLinkAddData(state, CU_JIT_INPUT_PTX, (void *)"nonsense", 8, NULL, 0, NULL, NULL),
+                 CUDA_ERROR_INVALID_PTX);
+    must(cuLinkAddData(state, CU_JIT_INPUT_PTX, (void *)use, sizeof use, "use", 0, NULL, NULL));
+    must(cuLinkAddData(state, CU_JIT_INPUT_PTX, (void *)have, sizeof have - 1, "have", 0, NULL, NULL));
+    cr_assert_eq(cuLinkAddFile(state, CU_JIT_INPUT_PTX, "/no/such/file", 0, NULL, NULL),
+                 CUDA_ERROR_FILE_NOT_FOUND);
+    must(cuLinkComplete(state, &image, &size));
+    must(cuModuleLoadData(&linked, image));
+    must(cuLinkDestroy(state));
+    cr_assert_eq(cuLinkDestroy(state), CUDA_ERROR_INVALID_HANDLE);
+    must(cuModuleGetFunction(&set, linked, "set"));
+    must(cuLaunchKernel(set, 1, 1, 1, 1, 1, 1, 0, NULL, (void *[]){&value}, NULL));
+    must(cuModuleGetGlobal(&mark, &size, linked, "mark"));
+    must(cuMemcpyDtoH(&found, mark, sizeof found));
+    cr_assert_eq(found, 77);
+}
