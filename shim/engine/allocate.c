@@ -20,15 +20,34 @@
 #include "ledger/limit.h"
 #include "ledger/state.h"
 
-static int chunk_map(uint32_t first, uint32_t granule)
-{
-    struct chunk *chunk = &core.blocks.chunk[granule];
-    uint64_t handle = chunk->handle ? chunk->handle : chunk->slab->memory.handle;
-    int error = backing_map(core.blocks.block[first].ordinal, granule_address(&core.blocks, granule),
-                            chunk_bytes(chunk), handle);
+enum {
+    MAPPED_AT_ONCE = 64
+};
 
-    if (error == -EFAULT) /* half mapped: neither the address nor the handle is used again */
-        chunk_move(chunk, CHUNK_BROKEN);
+/* Map chunks of a block from `*at` on, which goes on to the first that is not. 0; -ENOMEM: none of those that were tried is
+ * mapped, or it is broken: neither its address nor its handle is used again. */
+static int chunks_map(uint32_t first, uint32_t end, uint32_t *at)
+{
+    struct remap piece[MAPPED_AT_ONCE];
+    uint32_t count = 0, g = *at;
+    int error = 0;
+
+    for (; g < end && count < MAPPED_AT_ONCE; g += core.blocks.chunk[g].granules) {
+        const struct chunk *chunk = &core.blocks.chunk[g];
+
+        piece[count++] = (struct remap){.address = granule_address(&core.blocks, g),
+                                        .bytes = chunk_bytes(chunk),
+                                        .new = chunk->handle ? chunk->handle : chunk->slab->memory.handle};
+    }
+    backing_replace(core.blocks.block[first].ordinal, piece, count);
+    for (uint32_t i = 0; i < count; i++)
+        error = piece[i].result ? -ENOMEM : error;
+    if (!error)
+        *at = g;
+    for (uint32_t i = 0; error && i < count; i++)
+        if (piece[i].result == -EFAULT ||
+            (!piece[i].result && backing_unmap(piece[i].address, piece[i].bytes) < 0))
+            chunk_move(&core.blocks.chunk[address_granule(&core.blocks, piece[i].address)], CHUNK_BROKEN);
     return error;
 }
 
@@ -87,17 +106,16 @@ static void chunks_cut(uint32_t first, uint32_t granules, unsigned ordinal)
 /* 0, -EAGAIN, -ENOMEM. */
 static int block_build(uint32_t first, uint32_t granules)
 {
-    for (uint32_t g = first; g < first + granules; g += core.blocks.chunk[g].granules) {
-        int error = backing_take(first, g, (first + granules - g) * GRANULE_BYTES);
+    uint32_t end = first + granules, mapped_to = first;
+    int error = 0;
 
-        if (!error && chunk_map(first, g) < 0)
-            error = -ENOMEM;
-        if (error < 0) {
-            block_unmake(first, granules, g);
-            return error;
-        }
-    }
-    return 0;
+    for (uint32_t g = first; !error && g < end; g += core.blocks.chunk[g].granules)
+        error = backing_take(first, g, (end - g) * GRANULE_BYTES);
+    while (!error && mapped_to < end)
+        error = chunks_map(first, end, &mapped_to);
+    if (error < 0)
+        block_unmake(first, granules, mapped_to);
+    return error;
 }
 
 /* Under the lock: make the finished block known. */

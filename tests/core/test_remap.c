@@ -4,6 +4,7 @@
  * half changed.
  */
 #include <criterion/criterion.h>
+#include <errno.h>
 
 #include "scenario.h"
 
@@ -59,14 +60,47 @@ Test(remap, block_of_many_pieces_leaves_and_returns_by_one_unmap_and_one_grant)
     world_finish(&world);
 }
 
+Test(remap, block_of_many_pieces_is_made_by_one_grant)
+{
+    struct count count = {0};
+    struct model block;
+
+    start(FOR_THREE);
+    since(&count);
+    block = make(MIB_EACH);
+    expect(since(&count), PIECES, 0, 1);
+    program_free(&block);
+    world_finish(&world);
+}
+
+Test(remap, no_failing_call_leaves_a_block_half_made)
+{
+    static const enum fake_call call[] = {FAKE_MAP, FAKE_GRANT, FAKE_CREATE};
+
+    for (unsigned i = 0; i < sizeof(call) / sizeof(*call); i++)
+        for (unsigned nth = 1; nth <= PIECES + 1; nth++)
+            for (unsigned times = 1; times <= 3; times++) {
+                uint64_t address;
+                int error;
+
+                start(FOR_THREE "EBBTIDE_HOST_BUDGET=2M EBBTIDE_DISK=off");
+                fake_fail(world.fake, call[i], nth, times, 0);
+                error = core_allocate(0, MIB_EACH * MIB, 0, NULL, true, &address);
+                world_check(&world);
+                fake_fail(world.fake, call[i], 1, 0, 0);
+                cr_expect(error == -ENOMEM || !core_free(address));
+                world_finish(&world);
+            }
+}
+
 Test(remap, driver_that_takes_them_one_by_one_is_asked_only_once_for_several)
 {
     struct count count = {0};
     struct model block;
 
     start(FOR_THREE);
-    world.fake->one_by_one = true;
     block = make(MIB_EACH);
+    world.fake->one_by_one = true;
     since(&count);
     cr_assert_eq(send_off(&block, false), block.bytes);
     expect(since(&count), PIECES, PIECES + 1, PIECES);
