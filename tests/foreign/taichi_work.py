@@ -6,7 +6,7 @@ import sys
 import taichi as ti
 
 ROW, DEVICE = sys.argv[1:]
-ti.init(arch=getattr(ti, DEVICE), log_level=ti.ERROR, offline_cache=False)
+ti.init(arch=getattr(ti, DEVICE), device_memory_GB=0.06, log_level=ti.ERROR, offline_cache=False)
 digest = hashlib.sha256()
 
 
