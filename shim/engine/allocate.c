@@ -106,13 +106,19 @@ static void chunks_cut(uint32_t first, uint32_t granules, unsigned ordinal)
 /* 0, -EAGAIN, -ENOMEM. */
 static int block_build(uint32_t first, uint32_t granules)
 {
-    uint32_t end = first + granules, mapped_to = first;
+    /* What the driver places fills the device once it is mapped: only then is it known whether there is room for more. */
+    uint32_t most = core_places() ? 1 : MAPPED_AT_ONCE;
+    uint32_t end = first + granules, taken_to = first, mapped_to = first;
     int error = 0;
 
-    for (uint32_t g = first; !error && g < end; g += core.blocks.chunk[g].granules)
-        error = backing_take(first, g, (end - g) * GRANULE_BYTES);
-    while (!error && mapped_to < end)
-        error = chunks_map(first, end, &mapped_to);
+    while (!error && mapped_to < end) {
+        for (uint32_t i = 0; !error && i < most && taken_to < end; i++) {
+            error = backing_take(first, taken_to, (end - taken_to) * GRANULE_BYTES);
+            taken_to += error ? 0 : core.blocks.chunk[taken_to].granules;
+        }
+        if (!error)
+            error = chunks_map(first, taken_to, &mapped_to);
+    }
     if (error < 0)
         block_unmake(first, granules, mapped_to);
     return error;
