@@ -64,7 +64,7 @@ void residency_prove(unsigned ordinal)
         recycler_take(&core.slabs, GRANULE_BYTES, 0, &item))
         return;
     error = core.device->try_host(core.device, ordinal, &slab_of(item)->memory);
-    recycler_return(&core.slabs, GRANULE_BYTES, item);
+    recycler_discard(&core.slabs, GRANULE_BYTES, item); /* idle it would only take room in the budget */
     core.devices[ordinal].reaches_host = !error;
     if (error != -EBADMSG)
         return; /* or it could not be tried: the next time */
