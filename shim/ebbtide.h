@@ -180,9 +180,9 @@ typedef int (*ebb_reload_fn)(void *ptr, size_t offset, void *memory, size_t byte
  * @flags  EBB_CACHEABLE, EBB_RELOADABLE, or 0
  * @name   for reports, at most 23 bytes are kept; may be NULL
  * Returns 0; -EINVAL null, no bytes, more than there are, unknown flags, not the first byte, or overlapping another
- *         registration; -EEXIST the same range is registered; -ENOTSUP memory that does not move (too small, managed,
- *         a library's own), or EBB_RELOADABLE for host memory, which the first access brings back, in the midst of
- *         any code; -ENOMEM no memory for the records, or an evicted block that cannot be made reachable
+ *         registration; -EEXIST the same range is registered; -ENOTSUP memory that does not move by itself (too
+ *         small, managed, a library's own), or EBB_RELOADABLE for host memory, which the first access brings
+ *         back, in the midst of any code; -ENOMEM no memory for the records, or an evicted block that cannot be made reachable
  */
 EBB_FUNCTION int ebb_register(void *ptr, size_t bytes, unsigned flags, const char *name)
     EBB_NAMED(ebb_register);

@@ -22,6 +22,15 @@ uint64_t object_age_ns(uint64_t stamp)
     return now > stamp && core.stamp_hz ? (uint64_t)((double)(now - stamp) * 1e9 / (double)core.stamp_hz) : 0;
 }
 
+/* Under the lock: what shares its block cannot leave by itself. */
+static int begin_small(uint64_t address, uint32_t first)
+{
+    struct cell cell;
+    uint64_t base;
+
+    return bin_find(first, address, &base, &cell) && base == address ? -ENOTSUP : -EINVAL;
+}
+
 /* Under the lock and the role. */
 static int begin(uint64_t address, uint64_t bytes, uint32_t *out_first)
 {
@@ -30,6 +39,8 @@ static int begin(uint64_t address, uint64_t bytes, uint32_t *out_first)
     if (object_at(address, out_first) < 0)
         return -EINVAL;
     block = &core.blocks.block[*out_first];
+    if (block->flags & BLOCK_BIN)
+        return begin_small(address, *out_first);
     if (object_registered(*out_first))
         return granule_address(&core.blocks, *out_first) == address &&
                        core.blocks.object[*out_first].bytes == bytes

@@ -265,8 +265,6 @@ int object_touch(uint64_t address)
 
     if (object_at(address, &first) < 0 || !object_registered(first))
         return -ENOENT;
-    /* A stamp of 0 says that it is being freed, and stays. */
-    if (atomic_load_explicit(&core.blocks.stamp[first], memory_order_relaxed))
-        object_stamp(first);
+    object_stamp_alive(first);
     return 0;
 }

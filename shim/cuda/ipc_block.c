@@ -13,11 +13,15 @@
 #include "cuda/driver_memory.h"
 #include "cuda/pins.h"
 
+/* Of the offset in a name: what small allocations are aligned to. */
+#define IPC_OFFSET_UNIT 512u
+
 _Static_assert(sizeof(struct ipc_name) <= sizeof(CUipcMemHandle), "a name fits a handle");
 
 /* A block of another process, by its address here. */
 struct opened {
     uint64_t block, token; /* whose */
+    uint64_t offset;       /* in what is mapped for it */
     uint64_t bytes;
     uint32_t opens;
 };
@@ -72,6 +76,9 @@ CUresult ipc_block_export(const struct block_info *block, CUipcMemHandle *out)
             (unsigned long long)block->bytes, (unsigned long long)block->bytes + 1);
         return CUDA_ERROR_NOT_SUPPORTED;
     }
+    name.offset = (uint16_t)(block->offset / IPC_OFFSET_UNIT);
+    name.granules =
+        block->offset || block->bytes < GRANULE_BYTES ? (uint16_t)(block->shared_bytes / GRANULE_BYTES) : 0;
     *out = (CUipcMemHandle){0};
     memcpy(out, &name, sizeof(name));
     return CUDA_SUCCESS;
@@ -117,7 +124,8 @@ static CUresult map_all(const struct ipc_name *name, unsigned ordinal, CUdevicep
 {
     const CUmemAccessDesc access = {.location = {CU_MEM_LOCATION_TYPE_DEVICE, (int)ordinal},
                                     .flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
-    struct import import = {.bytes = (name->bytes + GRANULE_BYTES - 1) / GRANULE_BYTES * GRANULE_BYTES};
+    uint64_t granules = name->granules ? name->granules : (name->bytes + GRANULE_BYTES - 1) / GRANULE_BYTES;
+    struct import import = {.bytes = granules * GRANULE_BYTES};
     CUresult result = real.cuMemAddressReserve(&import.address, import.bytes, 0, 0, 0);
 
     if (result != CUDA_SUCCESS)
@@ -173,7 +181,10 @@ CUresult ipc_block_open(const struct ipc_name *name, CUdeviceptr *out)
 {
     static struct lock opening =
         LOCK_INIT(LOCK_IPC_OPENING); /* a block that two threads open has one address */
-    struct opened record = {.block = name->id, .token = name->token, .opens = 1};
+    struct opened record = {.block = name->id,
+                            .token = name->token,
+                            .offset = (uint64_t)name->offset * IPC_OFFSET_UNIT,
+                            .opens = 1};
     struct place place;
 
     if (!contexts_here(&place))
@@ -191,6 +202,7 @@ CUresult ipc_block_open(const struct ipc_name *name, CUdeviceptr *out)
         const struct driver_memory root = {
             .bytes = name->bytes, .class = CLASS_NATIVE, .ordinal = place.ordinal, .context = place.context};
 
+        *out += record.offset;
         table_put(&opened, *out, &record);
         driver_memory_add(DRIVER_MEMORY, *out, &root);
     }
@@ -219,6 +231,6 @@ CUresult ipc_block_close(__typeof__(cuIpcCloseMemHandle) *next, CUdeviceptr addr
         return next(address);
     CUresult result = real.cuCtxSynchronize(); /* what still uses it has to end first */
 
-    unmap(address, record.bytes);
+    unmap(address - record.offset, record.bytes);
     return result;
 }

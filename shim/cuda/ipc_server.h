@@ -23,11 +23,12 @@ enum {
 struct ipc_name {
     char magic[8];
     int32_t pid;
-    uint32_t reserved;
-    uint64_t token;   /**< of the process */
-    uint64_t address; /**< of the block, there */
-    uint64_t id;      /**< of the block: an address is used again */
-    uint64_t bytes;   /**< as the program asked for it */
+    uint16_t granules; /**< of all pieces together; 0: as many as `bytes` need */
+    uint16_t offset;   /**< of it in the pieces, in 512 bytes */
+    uint64_t token;    /**< of the process */
+    uint64_t address;  /**< of the block, there */
+    uint64_t id;       /**< of the block: an address is used again */
+    uint64_t bytes;    /**< as the program asked for it */
 };
 
 struct ipc_piece {

@@ -16,6 +16,7 @@
 #include "engine/refusal.h"
 #include "engine/remap.h"
 #include "engine/reservation.h"
+#include "engine/small.h"
 #include "ledger/headroom.h"
 #include "ledger/limit.h"
 #include "ledger/state.h"
@@ -124,12 +125,12 @@ static int block_build(uint32_t first, uint32_t granules)
     return error;
 }
 
-/* Under the lock: make the finished block known. */
-static void block_publish_new(uint32_t first, uint32_t granules)
+/* Under the lock: make the finished block known. Returns its id. */
+static uint64_t block_publish_new(uint32_t first, uint32_t granules)
 {
     struct block *block = &core.blocks.block[first];
 
-    block->id = ++core.blocks.last_id;
+    block->id = atomic_fetch_add(&core.blocks.last_id, 1) + 1;
     core.blocks.alive++;
     for (uint32_t g = first; g < first + granules; g += core.blocks.chunk[g].granules) {
         struct chunk *chunk = &core.blocks.chunk[g];
@@ -142,6 +143,7 @@ static void block_publish_new(uint32_t first, uint32_t granules)
     block_publish(&core.blocks, first);
     share_update(first);
     atomic_store_explicit(&core.blocks.stamp[first], core_stamp(), memory_order_relaxed);
+    return block->id;
 }
 
 /* Recycled memory may hold words that a scan would take for pointers, which would keep a fresh block from moving. */
@@ -207,11 +209,10 @@ static int block_make_patiently(const struct block *fresh, uint32_t *out_first)
     return error;
 }
 
-/* A block that the program can have: of freed ones, of a reservation of this thread, or of fresh memory. */
-static int block_allocate(const struct block *fresh, uint32_t *out_first)
+int allocate_block(struct block *fresh, uint32_t *out_first)
 {
     uint64_t bytes = fresh->granules * GRANULE_BYTES, keep_bytes = headroom_device_keep(fresh->ordinal);
-    bool draws = !(fresh->flags & BLOCK_FIXED) && reservation_draw_begin(fresh->ordinal, bytes);
+    bool draws = !(fresh->flags & (BLOCK_FIXED | BLOCK_BIN)) && reservation_draw_begin(fresh->ordinal, bytes);
     bool is_freed, is_known;
     int error = 0;
 
@@ -220,7 +221,7 @@ static int block_allocate(const struct block *fresh, uint32_t *out_first)
     is_freed = idle_take_block(fresh, keep_bytes, out_first);
     is_known = is_freed && !draws && !wants_scrub();
     if (is_known)
-        block_publish_new(*out_first, fresh->granules);
+        fresh->id = block_publish_new(*out_first, fresh->granules);
     lock_release(&core.lock);
     if (!is_freed)
         error = block_make_patiently(fresh, out_first);
@@ -230,7 +231,7 @@ static int block_allocate(const struct block *fresh, uint32_t *out_first)
         if (wants_scrub())
             block_scrub(*out_first, fresh->granules);
         lock_acquire(&core.lock);
-        block_publish_new(*out_first, fresh->granules);
+        fresh->id = block_publish_new(*out_first, fresh->granules);
         lock_release(&core.lock);
     }
     core_change_end();
@@ -249,9 +250,28 @@ static ALWAYS_INLINE int attempt(void *arg)
     int error;
 
     do
-        error = block_allocate(&request->fresh, &request->first);
+        error = allocate_block(&request->fresh, &request->first);
     while (error < 0 && core.deferred && free_deferred(core.options->drain_ms));
     return error < 0 ? -ENOSPC : 0;
+}
+
+int allocate_in_room(unsigned ordinal, uint64_t bytes, uint64_t room_bytes, int (*try)(void *arg), void *arg)
+{
+    uint64_t outer = drain_patience_begin();
+    int error;
+
+    if (core.deferred)
+        free_deferred(DRAIN_MOMENT_MS);
+    error = room_try((int)ordinal, room_bytes, try, arg);
+    drain_patience_end(outer);
+    if (error < 0 && refusal_is_waived())
+        return -ENOTSUP;
+    if (error < 0) {
+        refusal_device(ordinal, bytes, "allocation");
+        return -ENOMEM;
+    }
+    monitor_wake();
+    return 0;
 }
 
 int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void *call_site, bool movable,
@@ -268,28 +288,24 @@ int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void
             .ordinal = (uint8_t)ordinal,
             .flags = movable && core.options->cacheable != CACHEABLE_NONE ? 0 : BLOCK_FIXED,
         }};
-    uint64_t outer;
+    const struct cell_wish wish = {.bytes = bytes,
+                                   .context = context,
+                                   .call_site = call_site,
+                                   .ordinal = (uint8_t)ordinal,
+                                   .is_fixed = request.fresh.flags & BLOCK_FIXED};
     int error;
 
     if (!core_active() || ordinal >= core.device->count || atomic_load(&core.account_only))
         return -ENOTSUP;
     limit_ready(ordinal);
+    if (small_is(bytes))
+        return small_allocate(&wish, out_address);
     if (rounded > core.blocks.granules) {
         refusal_device(ordinal, bytes, "allocation");
         return -ENOMEM;
     }
-    outer = drain_patience_begin();
-    if (core.deferred)
-        free_deferred(DRAIN_MOMENT_MS);
-    error = room_try((int)ordinal, rounded * GRANULE_BYTES, attempt, &request);
-    drain_patience_end(outer);
-    if (error < 0 && refusal_is_waived())
-        return -ENOTSUP;
-    if (error < 0) {
-        refusal_device(ordinal, bytes, "allocation");
-        return -ENOMEM;
-    }
-    monitor_wake();
-    *out_address = granule_address(&core.blocks, request.first);
-    return 0;
+    error = allocate_in_room(ordinal, bytes, rounded * GRANULE_BYTES, attempt, &request);
+    if (!error)
+        *out_address = granule_address(&core.blocks, request.first);
+    return error;
 }

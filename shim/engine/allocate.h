@@ -12,6 +12,17 @@
 
 struct block;
 
+/* ---- allocate.c ---------------------------------------------------------------------------------------------------- */
+
+/** One try to make a block that the program can have, of freed ones, of a reservation of this thread, or of fresh memory.
+ *  0, with its id in `fresh`; -EAGAIN, -ENOMEM. */
+int allocate_block(struct block *fresh, uint32_t *out_first);
+
+/** Try what makes `room_bytes` for an allocation of the program's of `bytes`, until it has them or is refused. `attempt` as
+ *  room_try's. 0; -ENOMEM, said; -ENOTSUP the driver is to be asked. */
+int allocate_in_room(unsigned ordinal, uint64_t bytes, uint64_t room_bytes, int (*attempt)(void *arg),
+                     void *arg);
+
 /* ---- freed_blocks.c: freed blocks that stay mapped ----------------------------------------------------------------- */
 
 /** recycler_take for the device, with idle blocks taken apart where needed. */
@@ -47,6 +58,9 @@ int backing_take(uint32_t first, uint32_t granule, uint64_t rest_bytes);
 /** Give back blocks that were freed while their device was not at rest, waiting for that as drain_wait does. True if
  *  there was any. */
 bool free_deferred(uint64_t limit_ms);
+
+/** Free a block that nothing can use any more: its devices are at rest. Nothing happens when somebody else has. */
+void free_at_rest(uint32_t first, uint64_t id);
 
 /** Take dead blocks that could not be given back out of the ledgers; the process ends. */
 void free_write_off(void);

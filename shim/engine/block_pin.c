@@ -9,6 +9,27 @@
 #include "engine/restore.h"
 #include "ledger/state.h"
 
+static int find_small(uint64_t address, uint32_t first, struct block_info *out)
+{
+    const struct block *block = &core.blocks.block[first];
+    struct cell cell;
+    uint64_t base;
+
+    if (!bin_find(first, address, &base, &cell))
+        return -ENOENT;
+    *out = (struct block_info){
+        .base = base,
+        .bytes = cell.bytes,
+        .ordinal = block->ordinal,
+        .id = cell.id,
+        .context = block->context,
+        .call_site = cell.call_site,
+        .offset = base - granule_address(&core.blocks, first),
+        .shared_bytes = block->granules * GRANULE_BYTES,
+    };
+    return 0;
+}
+
 int core_find(uint64_t address, struct block_info *out)
 {
     const struct block *block;
@@ -17,6 +38,8 @@ int core_find(uint64_t address, struct block_info *out)
     if (object_at(address, &first) < 0)
         return -ENOENT;
     block = &core.blocks.block[first];
+    if (block->flags & BLOCK_BIN)
+        return find_small(address, first, out);
     if (address - granule_address(&core.blocks, first) >= block->bytes)
         return -ENOENT;
     *out = (struct block_info){
@@ -26,21 +49,38 @@ int core_find(uint64_t address, struct block_info *out)
         .id = block->id,
         .context = block->context,
         .call_site = block->call_site,
+        .shared_bytes = block->granules * GRANULE_BYTES,
     };
     return 0;
 }
 
+/* One pin more of what lies at an address: an allocation that shares its block has its own count of them. */
+static int pin_count(uint64_t address, uint32_t first, enum pin_reason reason)
+{
+    struct block *block = &core.blocks.block[first];
+    int error = 0;
+
+    lock_acquire(&core.lock);
+    if (block->flags & BLOCK_BIN && !bin_pin(first, address, reason))
+        error = -ENOENT;
+    if (!error) {
+        block->pins[reason] += block->pins[reason] < UINT16_MAX;
+        share_update(first);
+    }
+    lock_release(&core.lock);
+    return error;
+}
+
 static int pin_and_bring(uint64_t address, uint32_t first, enum pin_reason reason)
 {
-    uint16_t *pins;
     int error;
 
     mover_take();
-    lock_acquire(&core.lock);
-    pins = &core.blocks.block[first].pins[reason];
-    *pins += *pins < UINT16_MAX;
-    share_update(first);
-    lock_release(&core.lock);
+    error = pin_count(address, first, reason);
+    if (error) {
+        mover_give();
+        return error;
+    }
     if (reason == PIN_REFERENCED)
         error = owner_entry(&core.blocks, first) & OWNER_GONE ? restore_blocks(&first, 1) : 0;
     else
@@ -74,7 +114,10 @@ void core_unpin(uint64_t address, enum pin_reason reason)
         return;
     lock_acquire(&core.lock);
     pins = &core.blocks.block[first].pins[reason];
-    if (*pins < UINT16_MAX) /* a count that is full has lost its number: pinned for good is the safe side */
+    if (core.blocks.block[first].flags & BLOCK_BIN && !bin_unpin(first, address, reason))
+        pins = NULL;
+    if (pins &&
+        *pins < UINT16_MAX) /* a count that is full has lost its number: pinned for good is the safe side */
         *pins -= *pins > 0;
     share_update(first);
     lock_release(&core.lock);

@@ -138,6 +138,8 @@ static void check_block(uint32_t first, struct core_sums *sums)
     expect_equal("copies of block", first, core.blocks.object[first].copies, copies);
     if (!block_alive(block))
         return;
+    expect(!(block->flags & BLOCK_BIN) || bin_holds(first), "bin %u: its numbers are not those of its cells",
+           first);
     expect(atomic_load(&core.blocks.stamp[first]), "block %u has no stamp", first);
     check_share(first);
     check_entries(first, copies);

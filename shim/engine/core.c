@@ -164,6 +164,7 @@ int core_start(const struct options *options, struct device *device)
     core.mapped = residency_mapped();
     core.started_ns = core_now();
     slabs_init();
+    bins_init();
     core.drawable = reservation_drawable;
     copy_executor_init(&copier, device);
     core.executors.row[core.executors.count++] = &copier.row;

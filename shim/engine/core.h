@@ -65,6 +65,8 @@ struct block_info {
     uint64_t id;      /**< never used twice in a process */
     uint64_t context; /**< as given to core_allocate */
     const void *call_site;
+    uint64_t offset;       /**< of it in the pieces that core_share gives */
+    uint64_t shared_bytes; /**< of all of these */
 };
 
 /**

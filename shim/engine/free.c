@@ -18,6 +18,7 @@
 #include "engine/remap.h"
 #include "engine/reservation.h"
 #include "engine/restore.h"
+#include "engine/small.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"
 #include "tier/slot.h"
@@ -119,14 +120,22 @@ static void block_release(uint32_t first)
         address_give(context, first, granules);
 }
 
-/* True if any dead block waits for the device to be at rest. */
+/* Under the lock: does the block, or a part of it, wait for the device to be at rest? */
+static bool block_waits(uint32_t first)
+{
+    const struct block *block = &core.blocks.block[first];
+
+    return block->flags & BLOCK_DEFERRED || (block->flags & BLOCK_BIN && bin_waits(first));
+}
+
+/* True if anything dead waits for the device to be at rest. */
 static bool deferred_on(unsigned ordinal)
 {
     bool any = false;
 
     lock_acquire(&core.lock);
     blocks_each(g, &core.blocks)
-        any = any || (core.blocks.block[g].flags & BLOCK_DEFERRED && core.blocks.block[g].ordinal == ordinal);
+        any = any || (core.blocks.block[g].ordinal == ordinal && block_waits(g));
     lock_release(&core.lock);
     return any;
 }
@@ -144,28 +153,45 @@ static bool undefer(uint32_t first)
     return is_deferred;
 }
 
+/* Give back the small allocations in a bin that waited. True: there was any. */
+static bool release_cells(uint32_t first)
+{
+    uint64_t address, id;
+    bool any = false;
+
+    while (bin_undefer(first, &address, &id)) {
+        core.deferred--;
+        small_release(address, id);
+        any = true;
+    }
+    return any;
+}
+
 /* Wait for whoever reaches the device's memory, as a free of the driver's own would, but not for ever. */
 static int quiesce(unsigned ordinal, uint64_t limit_ms)
 {
     return drain_wait(core.device->reachers(core.device, ordinal), limit_ms);
 }
 
-/* The device is at rest: give back the dead blocks that waited for that. True: there was any. */
+/* The device is at rest: give back what waited for that. True: there was any. */
 static bool release_deferred(unsigned ordinal)
 {
     bool any = false;
 
     granules_each(first, &core.blocks) {
-        bool mine;
+        bool mine, has_cells;
 
         if (!core.deferred)
             break;
         lock_acquire(&core.lock);
+        has_cells = core.blocks.block[first].ordinal == ordinal && block_waits(first);
         mine = core.blocks.block[first].ordinal == ordinal && undefer(first);
         lock_release(&core.lock);
         if (mine)
             block_release(first);
-        any = any || mine;
+        else if (has_cells)
+            has_cells = release_cells(first);
+        any = any || mine || has_cells;
     }
     return any;
 }
@@ -184,6 +210,7 @@ bool free_deferred(uint64_t limit_ms)
 static bool block_bury(uint32_t first, uint64_t id)
 {
     struct block *block = &core.blocks.block[first];
+    struct bin_closed closed = {0};
     bool mine;
 
     lock_acquire(&core.lock);
@@ -196,9 +223,21 @@ static bool block_bury(uint32_t first, uint64_t id)
         share_update(first);
         if (block->flags & BLOCK_DRAWN)
             reservation_forget(first);
+        if (block->flags & BLOCK_BIN && bin_close(first, &closed))
+            core.deferred -= closed.deferred;
     }
     lock_release(&core.lock);
+    bin_dispose(&closed);
     return mine;
+}
+
+void free_at_rest(uint32_t first, uint64_t id)
+{
+    if (!block_bury(first, id))
+        return;
+    core_change_begin();
+    block_release(first);
+    core_change_end();
 }
 
 static void block_free(uint32_t first)
@@ -219,6 +258,24 @@ static void block_free(uint32_t first)
     core_change_end();
 }
 
+/* What is too small for a block of its own. */
+static int small_free(unsigned ordinal, uint64_t address)
+{
+    uint64_t id;
+    int error = small_bury(address, &id);
+
+    if (error)
+        return error;
+    if (quiesce(ordinal, core.options->drain_ms) < 0) {
+        small_defer(address, id);
+        return 0;
+    }
+    small_release(address, id);
+    if (UNLIKELY(core.deferred))
+        release_deferred(ordinal);
+    return 0;
+}
+
 int core_free(uint64_t address)
 {
     struct block *block;
@@ -227,6 +284,8 @@ int core_free(uint64_t address)
     if (!core_owns(address))
         return -ENOENT;
     block = blocks_at(&core.blocks, address_granule(&core.blocks, address), &first);
+    if (block && block->flags & BLOCK_BIN)
+        return small_free(block->ordinal, address);
     if (!block || granule_address(&core.blocks, first) != address || !block_bury(first, block->id))
         return -EINVAL;
     block_free(first);
@@ -270,13 +329,27 @@ static void write_off(uint32_t first)
     }
 }
 
+/* Under the lock: take a block that waits, or a bin all of which does, out of those that do. */
+static bool undefer_whole(uint32_t first)
+{
+    struct block *block = &core.blocks.block[first];
+    struct bin_closed closed;
+
+    if (undefer(first))
+        return true;
+    if (!block->id || !(block->flags & BLOCK_BIN) || !bin_close_deferred(first, &closed))
+        return false;
+    core.deferred -= closed.deferred; /* the memory of its cells goes with the process */
+    return true;
+}
+
 void free_write_off(void)
 {
     granules_each(g, &core.blocks) {
         bool mine;
 
         lock_acquire(&core.lock);
-        mine = undefer(g);
+        mine = undefer_whole(g);
         lock_release(&core.lock);
         if (mine)
             write_off(g);

@@ -48,6 +48,13 @@ static inline void object_stamp(uint32_t first)
     atomic_store_explicit(&core.blocks.stamp[first], core_stamp(), memory_order_relaxed);
 }
 
+/** The same without the lock: a stamp of 0 says that it is being freed, and stays. */
+static inline void object_stamp_alive(uint32_t first)
+{
+    if (atomic_load_explicit(&core.blocks.stamp[first], memory_order_relaxed))
+        object_stamp(first);
+}
+
 /** A block is no victim of its own restoring, from hold to let_go. Role held. */
 void object_hold(uint32_t first);
 void object_let_go(uint32_t first);

@@ -136,8 +136,11 @@ CUresult hook_cuPointerGetAttribute(__typeof__(cuPointerGetAttribute) *next, voi
 {
     struct block_info block;
 
-    if (!data || core_find(ptr, &block))
+    if (!data || !core_owns(ptr))
         return next(data, attribute, ptr);
+    if (core_find(ptr,
+                  &block)) /* mapped, but nothing of the program's: the driver would tell of the mapping */
+        return CUDA_ERROR_INVALID_VALUE;
     if (is_export(attribute) && core_pin(ptr, PIN_REGISTERED))
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = block_attribute(&block, attribute, ptr, data);

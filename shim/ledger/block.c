@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/pages.h"
+#include "ledger/bin.h"
 #include "ledger/state.h"
 
 int blocks_init(struct blocks *blocks, uint64_t base, uint64_t bytes)
@@ -20,7 +21,8 @@ int blocks_init(struct blocks *blocks, uint64_t base, uint64_t bytes)
     made.block = pages_reserve(made.granules * sizeof(*made.block));
     made.chunk = pages_reserve(made.granules * sizeof(*made.chunk));
     made.object = pages_reserve(made.granules * sizeof(*made.object));
-    if (!made.owner || !made.stamp || !made.block || !made.chunk || !made.object) {
+    made.bin = pages_reserve(made.granules * sizeof(*made.bin));
+    if (!made.owner || !made.stamp || !made.block || !made.chunk || !made.object || !made.bin) {
         blocks_finish(&made);
         return -ENOMEM;
     }
@@ -35,6 +37,7 @@ void blocks_finish(struct blocks *blocks)
                (blocks->granules + UINT64_C(1)) * sizeof(*blocks->stamp));
     pages_give(blocks->block, blocks->granules * sizeof(*blocks->block));
     pages_give(blocks->object, blocks->granules * sizeof(*blocks->object));
+    pages_give(blocks->bin, blocks->granules * sizeof(*blocks->bin));
     pages_give(blocks->chunk, blocks->granules * sizeof(*blocks->chunk));
     *blocks = (struct blocks){0};
 }

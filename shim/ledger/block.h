@@ -66,6 +66,7 @@ enum pin_reason {
     PIN_REASON_COUNT
 };
 
+struct bin;
 struct slab;
 
 /** Place of the authoritative bytes of a chunk. Written by chunk_move only (block.c). */
@@ -111,6 +112,7 @@ enum block_flag {
     BLOCK_FIXED = 16,     /**< never a victim: a named library's own */
     BLOCK_DEFERRED = 32,  /**< dead, and waiting for the device to be at rest */
     BLOCK_DRAWN = 64,     /**< made of a reservation, whose pin it has until that is committed or ends */
+    BLOCK_BIN = 128,      /**< small allocations share it; see bin.h */
 };
 
 struct block {
@@ -168,8 +170,9 @@ struct blocks {
     struct chunk *chunk;
     struct object *object;
     struct extents arena; /**< which granules are taken */
-    uint64_t last_id;
-    _Atomic uint32_t alive; /**< blocks; written under core.lock, read by anybody */
+    struct bin *bin;
+    _Atomic uint64_t last_id; /**< of blocks and cells */
+    _Atomic uint32_t alive;   /**< blocks; written under core.lock, read by anybody */
 };
 
 /** Does a block lie at `address`? For an arena that has others' memory in it. */

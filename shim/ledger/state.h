@@ -16,6 +16,7 @@
 
 #include "base/lock.h"
 #include "base/options.h"
+#include "ledger/bin.h"
 #include "ledger/block.h"
 #include "ledger/counters.h"
 #include "ledger/recycler.h"
@@ -63,6 +64,7 @@ struct device_state {
     struct budget budget;
     struct recycler handles;
     struct idle_blocks idle_blocks;
+    struct bins bins;
 };
 
 struct core {

@@ -249,6 +249,14 @@ void program_free_all(struct program *program)
             program_free(&program->model[i]);
 }
 
+/* Sizes of small allocations are spread over the classes, and no multiples of anything. */
+static uint64_t draw_bytes(struct program *program)
+{
+    if (program->with_small && program_draw(program, 4))
+        return 1 + program_draw(program, program_draw(program, 2) ? CELL_LARGEST_BYTES : 64 << 10);
+    return (1 + program_draw(program, program->step_most)) * GRANULE_BYTES - program_draw(program, 3) * 4096;
+}
+
 void program_step(struct program *program)
 {
     struct model *block = &program->model[program_draw(program, program->count)];
@@ -257,9 +265,7 @@ void program_step(struct program *program)
     if (what == 0 && block->address)
         program_free(block);
     else if (what < 3 && !block->address)
-        program_allocate(program, block,
-                         (1 + program_draw(program, program->step_most)) * GRANULE_BYTES -
-                             program_draw(program, 3) * 4096);
+        program_allocate(program, block, draw_bytes(program));
     else
         step_launch(program);
 }

@@ -39,6 +39,7 @@ struct program {
     struct model model[PROGRAM_BLOCKS];
     unsigned count;     /* of model */
     unsigned step_most; /* granules of the largest block it allocates; 0: 6 */
+    bool with_small;    /* most of what it allocates is too small for a block of its own */
     const struct model *shared;
     unsigned shared_count;
     uint64_t random;

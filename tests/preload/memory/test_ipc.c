@@ -60,7 +60,7 @@ static void peers_end(const struct peers *peers)
     } while (0)
 
 /* Open, find 1 everywhere, add 1 to all of it, close. */
-static void import_and_add(const struct peers *peers)
+static void import_and_add(const struct peers *peers, unsigned count)
 {
     struct world world = world_make();
     CUipcMemHandle handle;
@@ -70,10 +70,10 @@ static void import_and_add(const struct peers *peers)
     DEMAND(cuIpcOpenMemHandle(&block, handle, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS) == CUDA_SUCCESS);
     DEMAND(cuIpcOpenMemHandle(&again, handle, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS) == CUDA_SUCCESS);
     DEMAND(again == block);
-    DEMAND(all_are(block, BLOCK_COUNT, 1));
-    DEMAND(world_add(&world, block, block, BLOCK_COUNT, NULL) == CUDA_SUCCESS);
+    DEMAND(all_are(block, count, 1));
+    DEMAND(world_add(&world, block, block, count, NULL) == CUDA_SUCCESS);
     DEMAND(cuIpcCloseMemHandle(again) == CUDA_SUCCESS);
-    DEMAND(all_are(block, BLOCK_COUNT, 2));
+    DEMAND(all_are(block, count, 2));
     DEMAND(cuIpcCloseMemHandle(block) == CUDA_SUCCESS);
     DEMAND(cuIpcCloseMemHandle(block) != CUDA_SUCCESS);
     say(peers->to_parent[1], "x", 1);
@@ -102,7 +102,7 @@ Test(ipc, a_block_is_shared_and_stays_where_it_is)
     char done;
 
     if (!peers.child)
-        import_and_add(&peers);
+        import_and_add(&peers, BLOCK_COUNT);
     struct world world = world_make();
 
     OK(cuMemAlloc(&block, BLOCK_BYTES));
@@ -118,6 +118,43 @@ Test(ipc, a_block_is_shared_and_stays_where_it_is)
     cr_expect(all_are(block, BLOCK_COUNT, 2));
     peers_end(&peers);
     OK(cuMemFree(block));
+    world_end(&world);
+}
+
+/* It lies behind another one in the memory that both share. */
+Test(ipc, a_small_allocation_is_shared_where_it_lies)
+{
+    enum {
+        COUNT = 16 << 10
+    };
+    struct peers peers = peers_start();
+    CUipcMemHandle handle;
+    CUdeviceptr before, small, after;
+    char done;
+
+    if (!peers.child)
+        import_and_add(&peers, COUNT);
+    struct world world = world_make();
+
+    OK(cuMemAlloc(&before, COUNT * 4));
+    OK(cuMemAlloc(&small, COUNT * 4));
+    OK(cuMemAlloc(&after, COUNT * 4));
+    OK(cuMemsetD32(before, bits_of(7), COUNT));
+    OK(cuMemsetD32(small, bits_of(1), COUNT));
+    OK(cuMemsetD32(after, bits_of(7), COUNT));
+    OK(cuIpcGetMemHandle(&handle, small));
+    press(&world);
+    OK(cuCtxSynchronize());
+    say(peers.to_child[1], &handle, sizeof handle);
+    hear(peers.to_parent[0], &done, 1);
+    press(&world);
+    cr_expect(all_are(small, COUNT, 2));
+    cr_expect(all_are(before, COUNT, 7));
+    cr_expect(all_are(after, COUNT, 7));
+    peers_end(&peers);
+    OK(cuMemFree(before));
+    OK(cuMemFree(small));
+    OK(cuMemFree(after));
     world_end(&world);
 }
 

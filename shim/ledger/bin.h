@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bin.h - blocks that small allocations share: which of a block's cells is whose, to the byte.
+ *
+ * Shape    a bin is a block with BLOCK_BIN, for one context of one device, and either all movable or not. It is cut into
+ *          cells of one size (policy/cells.h), or it is mixed: a granule of cells of all sizes, each as large as asked
+ *          for. What there is little of goes to mixed bins, so that a program with some small allocations of many sizes
+ *          has no bin for each; a class has bins of its own once it would fill one. A bin's record is the entry of the
+ *          block's first granule; the records of its cells are pages of their own. Bins with room are in a list by class.
+ * Life     a cell is taken; buried, when the program has freed it: nobody finds it any more, but the device may still use
+ *          it; and returned once it cannot. A bin whose last cell was returned is closed in the same step: then nobody
+ *          takes from it, and its block is the caller's to free.
+ * Threads  any; a lock for each device, below core.lock, guards its bins. Where core.lock must be held it is said.
+ */
+#ifndef EBB_BIN_H
+#define EBB_BIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/lock.h"
+#include "ledger/block.h"
+#include "ledger/units.h"
+#include "policy/cells.h"
+
+enum {
+    BIN_MIXED = CELL_CLASSES /**< class of a bin whose cells are of all sizes */
+};
+
+enum cell_state {
+    CELL_FREE,
+    CELL_TAKEN,
+    CELL_DEAD, /**< buried, and not returned yet */
+    CELL_LEFT  /**< returned, but another process may still reach it: not taken again while the bin lasts */
+};
+
+enum cell_flag {
+    CELL_PINNED = 1,   /**< some pin of the block is the cell's */
+    CELL_EXPORTED = 2, /**< another process was let in, if only once */
+    CELL_DEFERRED = 4  /**< dead, and waiting for the device to be at rest */
+};
+
+struct cell {
+    uint64_t id;           /**< never used twice in a process, be it for a cell or a block */
+    const void *call_site; /**< of the program's allocation */
+    uint32_t bytes;        /**< as the program asked */
+    uint16_t next;         /**< of the free ones, plus 1; 0: that was the last. Not in a mixed bin */
+    uint8_t state;         /**< enum cell_state */
+    uint8_t flags;         /**< enum cell_flag */
+};
+
+struct bin {
+    struct cell *cell;                  /**< NULL: no bin here */
+    uint16_t (*pins)[PIN_REASON_COUNT]; /**< of each cell that is CELL_PINNED */
+    struct units *units; /**< of a mixed bin, whose cells are known by their first unit; else NULL */
+    uint64_t block_id;
+    uint64_t context;
+    uint32_t next, previous; /**< first granule, plus 1, of its neighbours in the list; 0: none */
+    uint16_t cells,
+        fresh;     /**< how many it has; those from `fresh` on were never taken. Of a mixed one its units */
+    uint16_t used; /**< taken or dead */
+    uint16_t
+        free; /**< first free one below `fresh`, plus 1; of a mixed bin: units of its largest hole at most */
+    uint16_t deferred;
+    uint8_t class; /**< of policy/cells.h, or BIN_MIXED */
+    uint8_t granules;
+    uint8_t ordinal;
+    bool is_fixed;  /**< as the block */
+    bool is_listed; /**< it has room */
+};
+
+/** Bins of one class on one device. */
+struct bin_class {
+    uint32_t first, last; /**< first granule, plus 1, of those with room; 0: none */
+    uint32_t mixed_units; /**< that cells of the class have in mixed bins */
+    void *spare;          /**< memory for the cells of the next bin; NULL: none */
+};
+
+/** Bins of a device. */
+struct bins {
+    struct lock lock;
+    uint64_t allocations; /**< cells that are taken */
+    uint64_t asked_bytes; /**< in them, as the program asked */
+    uint64_t held_bytes;  /**< of the blocks */
+    struct bin_class class[CELL_CLASSES + 1];
+};
+
+/** No bins on any device. Before anybody else uses the core. */
+void bins_init(void);
+
+/** What a small allocation wants. */
+struct cell_wish {
+    uint64_t bytes;        /**< 1 to CELL_LARGEST_BYTES */
+    uint64_t context;      /**< as core_allocate's */
+    const void *call_site; /**< may be NULL */
+    uint8_t ordinal;
+    bool is_fixed;
+};
+
+/** Take a cell of a bin that has room. False: none has. Never waits, allocates or moves. */
+bool bin_take(const struct cell_wish *wish, uint64_t *out_address);
+
+/** Class of the bin that should be made for such a wish, and its granules. */
+unsigned bin_class_for(const struct cell_wish *wish);
+uint32_t bin_granules(unsigned class);
+
+/** Memory for the cells of a bin. NULL: there is none. No lock held. */
+void *bin_memory_take(unsigned ordinal, unsigned class);
+/** Give it back: no bin came of it. */
+void bin_memory_give(unsigned ordinal, unsigned class, void *memory);
+
+/** The live block at `first`, which has BLOCK_BIN, becomes a bin of a class. core.lock held. */
+void bin_open(uint32_t first, const struct cell_wish *wish, unsigned class, void *memory);
+
+/** A taken cell that `address` lies in, within what was asked for. False: there is none. */
+bool bin_find(uint32_t first, uint64_t address, uint64_t *out_base, struct cell *out);
+
+/**
+ * The program has freed the cell that begins at an address: it is dead.
+ *
+ * @out_id     for who returns it later: the address alone may be another's by then
+ * @out_pins   pins of the block that were the cell's, which the caller takes back; but those of PIN_EXPORTED stay
+ *             with the block. All 0 when it had none
+ * Returns     false: no taken cell begins there
+ */
+bool bin_bury(uint32_t first, uint64_t address, uint64_t *out_id, uint16_t out_pins[PIN_REASON_COUNT]);
+
+/** A bin that was closed, for its caller to give back: the block, and the memory of its cells. */
+struct bin_closed {
+    uint32_t first;
+    uint64_t block_id;
+    void *memory; /**< NULL: it is kept for the next bin */
+    uint64_t memory_bytes;
+    uint16_t deferred;
+};
+
+/** Nothing can use the dead cell any more: it may be taken again. True: it was the last, and the bin is closed. */
+bool bin_return(uint32_t first, uint64_t address, uint64_t id, struct bin_closed *out);
+
+/** The bin goes with all its cells, if there is one. core.lock held. */
+bool bin_close(uint32_t first, struct bin_closed *out);
+
+/** The same if all that it has left is deferred. */
+bool bin_close_deferred(uint32_t first, struct bin_closed *out);
+
+/** Give the memory of a closed bin's cells back. No lock held. */
+void bin_dispose(const struct bin_closed *closed);
+
+/** The dead cell waits for the device to be at rest. False: its bin is gone. */
+bool bin_defer(uint32_t first, uint64_t address, uint64_t id);
+/** Does any of the bin's wait so? */
+bool bin_waits(uint32_t first);
+/** Take one out of those that wait. False: none of this bin does. */
+bool bin_undefer(uint32_t first, uint64_t *out_address, uint64_t *out_id);
+
+/** One pin more of the cell that `address` lies in, and one less. False: there is no such cell, or it has none. The
+ *  caller counts it for the block. core.lock held. */
+bool bin_pin(uint32_t first, uint64_t address, enum pin_reason reason);
+bool bin_unpin(uint32_t first, uint64_t address, enum pin_reason reason);
+
+/** What small allocations hold on a device; not its list. */
+struct bins bins_figures(unsigned ordinal);
+
+/** Do a bin's numbers agree with its cells? core.lock held. */
+bool bin_holds(uint32_t first);
+
+#endif
