@@ -142,8 +142,9 @@ bool idle_take_block(const struct block *fresh, uint64_t keep_bytes, uint32_t *o
     uint32_t chunk_granules;
     bool found = false;
 
-    if (fresh->granules <= IDLE_GRANULES_MAX && budget_may_use(budget, bytes - reservation_drawable(bytes),
-                                                              keep_bytes + limit_beyond_pool(fresh->ordinal)))
+    if (fresh->granules <= IDLE_GRANULES_MAX &&
+        budget_may_use(budget, bytes - reservation_drawable(bytes),
+                       keep_bytes + limit_beyond_pool(fresh->ordinal)))
         *out_first = idle_pop(fresh->ordinal, fresh->granules, &found);
     if (!found)
         return false;

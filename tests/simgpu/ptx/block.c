@@ -19,7 +19,7 @@ struct barrier {
     u32 arrived, expected; /* expected: 0 is all threads */
     u32 set;               /* predicates that held */
     u32 came[WARPS];       /* which lanes have */
-    bool reduces; /* somebody waits for more than the others */
+    bool reduces;          /* somebody waits for more than the others */
     struct line waiting;
 };
 

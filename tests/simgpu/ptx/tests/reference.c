@@ -493,15 +493,16 @@ CVT_INT(u16, u64)
 CVT_INT(s16, s32)
 CVT_INT(u32, u16)
 CVT_INT(u32, s16)
-CVT_INT(s32, s16) CVT_INT(s64, s32) CVT_INT(u64, u32) CVT_INT(u64, s32) CVT_INT(s64, u16) CVT_INT(
-    u32, u64) CVT_INT(s32, s64) CVT_SAT(s16, s32, INT16_MIN, INT16_MAX) CVT_SAT(s32, s64, INT_MIN, INT_MAX)
-    CVT_SAT(s32, u32, INT_MIN, INT_MAX) CVT_SAT(u16, s32, 0, UINT16_MAX) CVT_SAT(
-        u32, s64,
-        0, UINT32_MAX) CVT_SAT(u32, s32,
-                               0, UINT32_MAX) ROW("cvt.u32.u8", u32, u32, none, none, (u8)a)
-        ROW("cvt.s32.s8", s32, s32, none, none, (s8)a) ROW("cvt.s64.s8", s64, s64, none, none, (s8)a) ROW(
-            "cvt.u16.u8", u16,
-            u16, none, none,
+CVT_INT(s32, s16)
+CVT_INT(s64, s32) CVT_INT(u64, u32) CVT_INT(u64, s32) CVT_INT(s64, u16) CVT_INT(u32, u64) CVT_INT(
+    s32, s64) CVT_SAT(s16, s32, INT16_MIN, INT16_MAX) CVT_SAT(s32, s64, INT_MIN,
+                                                              INT_MAX) CVT_SAT(s32, u32, INT_MIN, INT_MAX)
+    CVT_SAT(u16, s32, 0, UINT16_MAX) CVT_SAT(u32, s64, 0, UINT32_MAX) CVT_SAT(u32, s32, 0, UINT32_MAX) ROW(
+        "cvt.u32.u8", u32, u32,
+        none, none,
+        (u8)a) ROW("cvt.s32.s8", s32, s32, none, none,
+                   (s8)a) ROW("cvt.s64.s8", s64, s64, none, none, (s8)a)
+        ROW("cvt.u16.u8", u16, u16, none, none,
             (u8)a) ROW("cvt.sat.u8.s32", u32, s32, none, none,
                        within(a, 0, 255)) ROW("cvt.sat.s8.s32", s32, s32, none, none, within(a, -128, 127))
 
