@@ -90,9 +90,10 @@ static void repair(uint32_t first)
 
 /* ---- unmapped chunks, a batch at a time, waited for with the gate open ------------------------------------ */
 
-/* A batch of the list's unmapped chunks, marked RETURNING. Those in host memory first: they leave the room that is
- * needed to read the others. */
-static uint32_t plan(struct step *batch, uint32_t most, const uint32_t *firsts, uint32_t count)
+/* A batch of the list's unmapped chunks on one device, marked RETURNING. Those in host memory first: they leave the room
+ * that is needed to read the others. */
+static uint32_t plan(struct step *batch, uint32_t most, unsigned ordinal, const uint32_t *firsts,
+                     uint32_t count)
 {
     static const uint32_t from[] = {CHUNKS_UNMAPPED(CHUNK_HOST), CHUNKS_UNMAPPED(CHUNK_DISK)};
     uint32_t planned = 0;
@@ -100,7 +101,8 @@ static uint32_t plan(struct step *batch, uint32_t most, const uint32_t *firsts, 
     lock_acquire(&core.lock);
     for (unsigned turn = 0; turn < 2; turn++)
         for (uint32_t i = 0; i < count; i++) {
-            if (!block_alive(&core.blocks.block[firsts[i]]))
+            if (!block_alive(&core.blocks.block[firsts[i]]) ||
+                core.blocks.block[firsts[i]].ordinal != ordinal)
                 continue;
             chunks_each(g, &core.blocks, firsts[i])
                 if (planned < most && chunk_in(&core.blocks.chunk[g], from[turn]))
@@ -267,17 +269,19 @@ static void place(struct step *batch, uint32_t count, bool allow_mapped)
     steps_remap(batch, count, ends_in_slab);
 }
 
-/* Restore up to `most` unmapped chunks, a batch at most, of a list of blocks: each is read into a slab if it is on
- * disk, copied to device memory through a private address, and mapped at its own address last.
+/* Restore up to `most` unmapped chunks, a batch at most, of those of a list of blocks that are on one device: each is
+ * read into a slab if it is on disk, copied to device memory through a private address, and mapped at its own address
+ * last.
  *
  * @allow_mapped  to mapped host memory where the device has no room
  * Returns        the bytes that came; 0 when none is left or none can
  */
-static uint64_t restore_wait(const uint32_t *firsts, uint32_t count, uint32_t most, bool allow_mapped)
+static uint64_t restore_wait(unsigned ordinal, const uint32_t *firsts, uint32_t count, uint32_t most,
+                             bool allow_mapped)
 {
     struct step batch[RESTORE_BATCH];
     struct scratch scratch;
-    uint32_t planned = plan(batch, most, firsts, count);
+    uint32_t planned = plan(batch, most, ordinal, firsts, count);
     uint64_t since_ns = core_now();
 
     for (uint32_t i = 0; i < planned; i++)
@@ -330,7 +334,7 @@ bool restore_lend_slab(unsigned ordinal)
     if (first == BLOCK_NONE)
         return false;
     if (!mapped)
-        return restore_wait(&first, 1, 1, false) != 0;
+        return restore_wait(ordinal, &first, 1, 1, false) != 0;
     return pause_run(&plan).restored_bytes;
 }
 
@@ -362,7 +366,7 @@ static void restore_unmapped(unsigned ordinal, const uint32_t *firsts, uint32_t 
 
     do
         away = away_of(firsts, count, ordinal);
-    while (unmapped_bytes(&away) && (restore_wait(firsts, count, RESTORE_BATCH, allow_mapped) ||
+    while (unmapped_bytes(&away) && (restore_wait(ordinal, firsts, count, RESTORE_BATCH, allow_mapped) ||
                                      (away.disk_bytes && restore_lend_slab(ordinal))));
 }
 

@@ -73,6 +73,41 @@ Test(remap, block_of_many_pieces_is_made_by_one_grant)
     world_finish(&world);
 }
 
+static struct model make_on(unsigned ordinal, uint64_t seed)
+{
+    struct model block = {.bytes = MIB_EACH * MIB, .seed = seed};
+
+    cr_assert_eq(core_allocate(ordinal, block.bytes, 0, NULL, true, &block.address), 0);
+    model_write(&block);
+    return block;
+}
+
+Test(remap, pieces_that_return_for_one_call_are_granted_to_the_device_of_each)
+{
+    static const struct fake_config two = {.count = 2};
+    struct model block[BLOCKS];
+    struct use use;
+
+    world_start(&world, FOR_THREE "EBBTIDE_RESIDENCY=strict EBBTIDE_DISK=always", &two);
+    for (unsigned i = 0; i < BLOCKS; i++)
+        block[i] = make_on(i % 2, (uint64_t)(i + 1) << 40);
+    for (unsigned i = 0; i < BLOCKS; i++)
+        cr_assert_eq(send_off(&block[i], false), block[i].bytes);
+    use_init(&use, false);
+    for (unsigned i = 0; i < BLOCKS; i++)
+        use_word(&use, block[i].address);
+    cr_assert_eq(use_begin(&use), 0);
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        cr_expect(fake_reachable(world.fake, i % 2, block[i].address, block[i].bytes));
+        cr_expect_not(fake_reachable(world.fake, !(i % 2), block[i].address, block[i].bytes));
+        cr_expect(model_intact(&block[i]));
+    }
+    use_end(&use);
+    for (unsigned i = 0; i < BLOCKS; i++)
+        program_free(&block[i]);
+    world_finish(&world);
+}
+
 Test(remap, no_failing_call_leaves_a_block_half_made)
 {
     static const enum fake_call call[] = {FAKE_MAP, FAKE_GRANT, FAKE_CREATE};
