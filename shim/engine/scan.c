@@ -260,23 +260,24 @@ static int scan_device_begin(struct slab *results)
 
 /* Let device `ordinal` look at [address, address + bytes), device addresses or an alias; `bytes` a multiple of 4.
  * `holder` is the granule whose block the piece belongs to, or SCAN_DEVICE_ROOT. -EINVAL: the address is no multiple
- * of 4; otherwise what the device says. The piece must stay as it is until scan_device_finish. */
+ * of 4, or the device was not tried; otherwise what it says. The piece must stay as it is until scan_device_finish. */
 static int scan_device_piece(struct slab *results, unsigned ordinal, uint64_t address, uint64_t bytes,
                              uint32_t holder)
 {
     const struct scan scan = piece_of(results, address, bytes, holder);
 
-    return address % 4 ? -EINVAL : core.device->scan(core.device, ordinal, &scan);
+    return address % 4 || core.scan[ordinal] != SCAN_TRUSTED ? -EINVAL
+                                                             : core.device->scan(core.device, ordinal, &scan);
 }
 
-/* Wait for all devices, also after an error, and flag the blocks by what was found. */
+/* Wait for all devices that were given pieces, also after an error, and flag the blocks by what was found. */
 static int scan_device_finish(struct slab *results)
 {
     const uint8_t *marks = marks_of(results), *holders = holders_of(results);
     int error = 0;
 
     for (unsigned i = 0; i < core.device->count; i++) {
-        int one = core.devices[i].ready ? core.device->copied(core.device, i) : 0;
+        int one = core.scan[i] == SCAN_TRUSTED ? core.device->copied(core.device, i) : 0;
 
         error = error ? error : one;
     }

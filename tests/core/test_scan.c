@@ -101,6 +101,18 @@ Test(scan, device_that_fails_in_the_middle_is_replaced_by_the_cpu)
     finish();
 }
 
+/* Its driver never said how much memory it has: it was not tried, and nobody would wait for it. */
+Test(scan, device_that_was_not_tried_is_given_nothing)
+{
+    start(FAKE_SCANS);
+    plant(0);
+    core.devices[0].ready = false;
+    expect_found();
+    cr_expect_eq(world.fake->calls[FAKE_SCAN], 0);
+    core.devices[0].ready = true;
+    finish();
+}
+
 Test(scan, without_memory_for_the_trial_the_question_stays_open)
 {
     start(FAKE_SCANS);

@@ -16,9 +16,6 @@ MODES = {
     'strict': {'RESIDENCY': 'strict', 'DISK': 'auto', 'HOST_BUDGET': '12M'},
 }
 
-# An open fault: where the device never tells its memory and the search for pointers runs, memory is unmapped under work.
-OPEN = {('cuMemGetInfo_v2', '1+')}
-
 plain = runner.run(PROGRAM, ARGUMENTS)
 
 
@@ -80,8 +77,7 @@ def cases():
                 continue
             for count in COUNTS:
                 yield ('%s: call %s of %s by the library fails' % (mode, count, entry),
-                       lambda m=mode, e=entry, c=count, h=hooked: fail_ours(m, e, c, h)
-                       if (e, c) not in OPEN or m == 'mapped' else runner.SKIPPED)
+                       lambda m=mode, e=entry, c=count, h=hooked: fail_ours(m, e, c, h))
             yield ('%s: the first call of %s fails' % (mode, entry),
                    lambda m=mode, e=entry: fail_everywhere(m, e))
 
