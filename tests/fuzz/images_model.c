@@ -8,6 +8,7 @@
  */
 #include "../core/made_image.h"
 #include "base/kernel_image.h"
+#include "draw.h"
 #include "fuzz.h"
 
 #include <stdbool.h>
@@ -22,26 +23,12 @@ enum {
     MOST_BYTES = 4 * MADE_IMAGE_BYTES
 };
 
-struct input {
-    const uint8_t *data;
-    size_t size;
-};
-
 struct world {
     struct kernel_parameter parameter[8];
     unsigned count;
     unsigned found;
     bool is_edited;
 };
-
-static unsigned draw(struct input *input, unsigned below)
-{
-    unsigned value = 0;
-
-    for (unsigned i = 0; i < 2 && input->size; i++, input->size--)
-        value = value << 8 | *input->data++;
-    return value % below;
-}
 
 /* Words and other parameters; the last one ends the buffer. */
 static void make_parameters(struct input *input, struct world *world)

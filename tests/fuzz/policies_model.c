@@ -6,6 +6,7 @@
  * puts behind another. Bytes of the input make the candidates; the least recent come first or the largest, stamps are
  * few so that ties are common.
  */
+#include "draw.h"
 #include "fuzz.h"
 #include "policy/policies.h"
 
@@ -16,11 +17,6 @@ enum {
     BLOCKS = 600
 };
 
-struct input {
-    const uint8_t *data;
-    size_t size;
-};
-
 struct world {
     uint64_t stamp[BLOCKS];
     struct candidate candidate[BLOCKS];
@@ -29,15 +25,6 @@ struct world {
     enum policy_kind kind;
     uint64_t newest;
 };
-
-static unsigned draw(struct input *input, unsigned below)
-{
-    unsigned value = 0;
-
-    for (unsigned i = 0; i < 2 && input->size; i++, input->size--)
-        value = value << 8 | *input->data++;
-    return value % below;
-}
 
 static uint64_t movable_bytes(uint32_t index, void *arg)
 {

@@ -4,14 +4,6 @@
 
 #include <string.h>
 
-/* A kernel that the driver knows; it takes one wherever it takes a function. */
-static CUresult enter(const void *function, CUfunction *kernel)
-{
-    CUresult result = runtime_enter();
-
-    return result == CUDA_SUCCESS ? registry_kernel(function, kernel) : result;
-}
-
 cudaError_t cudaGetKernel(cudaKernel_t *kernel, const void *function)
 {
     CUresult result = runtime_enter();
@@ -26,7 +18,7 @@ cudaError_t cudaGetKernel(cudaKernel_t *kernel, const void *function)
 cudaError_t cudaGetFuncBySymbol(cudaFunction_t *function, const void *symbol)
 {
     CUfunction kernel;
-    CUresult result = enter(symbol, &kernel);
+    CUresult result = registry_enter(symbol, &kernel);
 
     if (result == CUDA_SUCCESS && !function)
         result = CUDA_ERROR_INVALID_VALUE;
@@ -40,7 +32,7 @@ cudaError_t cudaGetFuncBySymbol(cudaFunction_t *function, const void *symbol)
 cudaError_t cudaFuncGetName(const char **name, const void *function)
 {
     CUfunction kernel;
-    CUresult result = enter(function, &kernel);
+    CUresult result = registry_enter(function, &kernel);
 
     if (result == CUDA_SUCCESS)
         result = driver.cuKernelGetName_v12030(name, (CUkernel)kernel);
@@ -50,7 +42,7 @@ cudaError_t cudaFuncGetName(const char **name, const void *function)
 cudaError_t cudaFuncGetParamInfo(const void *function, size_t index, size_t *offset, size_t *size)
 {
     CUfunction kernel;
-    CUresult result = enter(function, &kernel);
+    CUresult result = registry_enter(function, &kernel);
 
     if (result == CUDA_SUCCESS)
         result = driver.cuKernelGetParamInfo_v12040((CUkernel)kernel, index, offset, size);
@@ -60,7 +52,7 @@ cudaError_t cudaFuncGetParamInfo(const void *function, size_t index, size_t *off
 cudaError_t cudaFuncSetCacheConfig(const void *function, enum cudaFuncCache config)
 {
     CUfunction kernel;
-    CUresult result = enter(function, &kernel);
+    CUresult result = registry_enter(function, &kernel);
 
     if (result == CUDA_SUCCESS)
         result =
@@ -71,7 +63,7 @@ cudaError_t cudaFuncSetCacheConfig(const void *function, enum cudaFuncCache conf
 cudaError_t cudaFuncSetAttribute(const void *function, enum cudaFuncAttribute attribute, int value)
 {
     CUfunction kernel;
-    CUresult result = enter(function, &kernel);
+    CUresult result = registry_enter(function, &kernel);
 
     if (result == CUDA_SUCCESS)
         result = driver.cuKernelSetAttribute_v12000((CUfunction_attribute)attribute, value, (CUkernel)kernel,
@@ -87,7 +79,7 @@ static CUresult attribute_get(CUfunction_attribute attribute, CUfunction kernel,
 cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *attributes, const void *function)
 {
     CUfunction kernel;
-    CUresult result = enter(function, &kernel);
+    CUresult result = registry_enter(function, &kernel);
     int shared = 0, constant = 0, local = 0;
 
     if (result == CUDA_SUCCESS && !attributes)
@@ -123,7 +115,7 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *blocks, 
                                                                    unsigned int flags)
 {
     CUfunction kernel;
-    CUresult result = enter(function, &kernel);
+    CUresult result = registry_enter(function, &kernel);
 
     if (result == CUDA_SUCCESS)
         result = driver.cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags_v7000(blocks, kernel, block,
@@ -141,7 +133,7 @@ cudaError_t cudaOccupancyAvailableDynamicSMemPerBlock(size_t *shared_bytes, cons
                                                       int block)
 {
     CUfunction kernel;
-    CUresult result = enter(function, &kernel);
+    CUresult result = registry_enter(function, &kernel);
 
     if (result == CUDA_SUCCESS)
         result = driver.cuOccupancyAvailableDynamicSMemPerBlock_v10020(shared_bytes, kernel, blocks, block);

@@ -200,6 +200,13 @@ CUresult registry_kernel(const void *function, CUfunction *found)
     return result;
 }
 
+CUresult registry_enter(const void *function, CUfunction *kernel)
+{
+    CUresult result = runtime_enter();
+
+    return result == CUDA_SUCCESS ? registry_kernel(function, kernel) : result;
+}
+
 /* With the lock held. */
 static CUresult variable_find(const struct variable *variable, CUdeviceptr *address, size_t *bytes)
 {

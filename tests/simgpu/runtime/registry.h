@@ -34,6 +34,9 @@ struct kernel *registry_find(const void *function);
  */
 CUresult registry_kernel(const void *function, CUfunction *kernel);
 
+/* runtime_enter, and the kernel. */
+CUresult registry_enter(const void *function, CUfunction *kernel);
+
 /* Where a registered variable is in the current context. cudaErrorInvalidSymbol, or what loading says, as a CUresult. */
 CUresult registry_variable(const void *symbol, CUdeviceptr *address, size_t *bytes);
 

@@ -62,16 +62,14 @@ static CUresult explain(CUresult result, CUfunction kernel, dim3 grid, dim3 bloc
 cudaError_t cudaLaunchKernel(const void *function, dim3 grid, dim3 block, void **arguments,
                              size_t shared_bytes, cudaStream_t stream)
 {
-    CUresult result = runtime_enter();
     CUfunction kernel;
+    CUresult result = registry_enter(function, &kernel);
 
     if (result == CUDA_SUCCESS)
-        result = registry_kernel(function, &kernel);
-    if (result != CUDA_SUCCESS)
-        return runtime_finish(result);
-    result = STREAM(cuLaunchKernel)(kernel, grid.x, grid.y, grid.z, block.x, block.y, block.z,
-                                    (unsigned int)shared_bytes, stream, arguments, NULL);
-    return runtime_finish(explain(result, kernel, grid, block));
+        result = explain(STREAM(cuLaunchKernel)(kernel, grid.x, grid.y, grid.z, block.x, block.y, block.z,
+                                                (unsigned int)shared_bytes, stream, arguments, NULL),
+                         kernel, grid, block);
+    return runtime_finish(result);
 }
 
 /* What the stubs of newer compilers call with what __cudaGetKernel gave them. */
@@ -84,28 +82,25 @@ cudaError_t launch_registered(cudaKernel_t kernel, dim3 grid, dim3 block, void *
 cudaError_t cudaLaunchCooperativeKernel(const void *function, dim3 grid, dim3 block, void **arguments,
                                         size_t shared_bytes, cudaStream_t stream)
 {
-    CUresult result = runtime_enter();
     CUfunction kernel;
+    CUresult result = registry_enter(function, &kernel);
 
     if (result == CUDA_SUCCESS)
-        result = registry_kernel(function, &kernel);
-    if (result != CUDA_SUCCESS)
-        return runtime_finish(result);
-    result = STREAM(cuLaunchCooperativeKernel)(kernel, grid.x, grid.y, grid.z, block.x, block.y, block.z,
-                                               (unsigned int)shared_bytes, stream, arguments);
-    return runtime_finish(explain(result, kernel, grid, block));
+        result =
+            explain(STREAM(cuLaunchCooperativeKernel)(kernel, grid.x, grid.y, grid.z, block.x, block.y,
+                                                      block.z, (unsigned int)shared_bytes, stream, arguments),
+                    kernel, grid, block);
+    return runtime_finish(result);
 }
 
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *function, void **arguments)
 {
-    CUresult result = runtime_enter();
-    CUlaunchConfig launch;
     CUfunction kernel;
+    CUresult result = registry_enter(function, &kernel);
+    CUlaunchConfig launch;
 
     if (result == CUDA_SUCCESS && !config)
         result = CUDA_ERROR_INVALID_VALUE;
-    if (result == CUDA_SUCCESS)
-        result = registry_kernel(function, &kernel);
     if (result != CUDA_SUCCESS)
         return runtime_finish(result);
     launch = (CUlaunchConfig){
