@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* The usual one falls through its cases without a word, which clang does not like. */
+#define HASH_FUNCTION HASH_FNV
 #include <uthash.h>
 
 struct item {

@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void make_room(struct text *text, size_t more)
@@ -29,33 +30,33 @@ void text_add(struct text *text, const char *bytes, size_t length)
     text->bytes[text->length] = '\0';
 }
 
+static void put(struct text *text, const char *format, va_list arguments)
+{
+    char *printed;
+    int length = vasprintf(&printed, format, arguments);
+
+    if (length < 0)
+        ptx_fail(text->arena->exit, 0, "out of memory");
+    text_add(text, printed, (size_t)length);
+    free(printed);
+}
+
 void text_put(struct text *text, const char *format, ...)
 {
-    va_list arguments, again;
-    int length;
+    va_list arguments;
 
     va_start(arguments, format);
-    va_copy(again, arguments);
-    length = vsnprintf(NULL, 0, format, arguments);
+    put(text, format, arguments);
     va_end(arguments);
-    make_room(text, (size_t)length + 1);
-    vsnprintf(text->bytes + text->length, (size_t)length + 1, format, again);
-    va_end(again);
-    text->length += (size_t)length;
 }
 
 char *arena_print(struct arena *arena, const char *format, ...)
 {
-    va_list arguments, again;
-    int length;
-    char *printed;
+    struct text text = {.arena = arena};
+    va_list arguments;
 
     va_start(arguments, format);
-    va_copy(again, arguments);
-    length = vsnprintf(NULL, 0, format, arguments);
+    put(&text, format, arguments);
     va_end(arguments);
-    printed = arena_take(arena, (size_t)length + 1);
-    vsnprintf(printed, (size_t)length + 1, format, again);
-    va_end(again);
-    return printed;
+    return text.bytes;
 }
