@@ -10,7 +10,7 @@ COMMAND = os.path.join(runner.BUILD, 'shim', 'ebbtide')
 
 
 def doctor(*options, driver=True, **env):
-    plain = {k: v for k, v in os.environ.items() if not k.startswith(('EBBTIDE_', 'SIMGPU_', 'LD_'))}
+    plain = {k: v for k, v in os.environ.items() if not k.startswith(('EBBTIDE_', 'SIMGPU_', 'LD_')) or k == 'SIMGPU_CACHE'}
     if driver:
         plain['LD_LIBRARY_PATH'] = runner.SIMGPU
     return subprocess.run([COMMAND, 'doctor', *options], env=dict(plain, **env), capture_output=True, text=True, timeout=60)

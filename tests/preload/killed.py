@@ -12,7 +12,7 @@ OPTIONS = {'DEVICE_BUDGET': '16M', 'HOST_BUDGET': '16M', 'DISK': 'always', 'PERI
 
 
 def start(spill):
-    env = {k: v for k, v in os.environ.items() if not k.startswith(('EBBTIDE_', 'SIMGPU_', 'LD_'))}
+    env = {k: v for k, v in os.environ.items() if not k.startswith(('EBBTIDE_', 'SIMGPU_', 'LD_')) or k == 'SIMGPU_CACHE'}
     env.update({'EBBTIDE_' + k: v for k, v in OPTIONS.items()}, LD_PRELOAD=runner.LIBRARY, EBBTIDE_SPILL_DIR=spill,
                LD_LIBRARY_PATH=runner.SIMGPU)
     return subprocess.Popen([os.path.join(runner.PROGRAMS, 'standardize')] + runner.SMALL['standardize'], env=env,

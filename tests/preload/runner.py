@@ -133,7 +133,7 @@ def run(program, arguments=None, options=None, simgpu=None, library=LIBRARY, dea
         spill = os.path.join(folder, 'spill')
         os.mkdir(spill)
         shm_before = set(shared_memory())
-        env = {k: v for k, v in os.environ.items() if not k.startswith(('EBBTIDE_', 'SIMGPU_', 'LD_'))}
+        env = {k: v for k, v in os.environ.items() if not k.startswith(('EBBTIDE_', 'SIMGPU_', 'LD_')) or k == 'SIMGPU_CACHE'}
         env['LD_LIBRARY_PATH'] = SIMGPU
         env['SIMGPU_REPORT'] = os.path.join(folder, 'report.json')
         env.update({'SIMGPU_' + k: str(v) for k, v in (simgpu or {}).items()})

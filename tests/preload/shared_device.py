@@ -61,7 +61,7 @@ def check_pair(programs, residency, mib=20):
 def check_killed(seed, mib=20):
     """One is killed in the middle: the other goes on, and nothing stays of the first."""
     with Shared('killed-%d' % seed, 2 * mib) as simgpu:
-        env = {k: v for k, v in os.environ.items() if not k.startswith(('EBBTIDE_', 'SIMGPU_', 'LD_'))}
+        env = {k: v for k, v in os.environ.items() if not k.startswith(('EBBTIDE_', 'SIMGPU_', 'LD_')) or k == 'SIMGPU_CACHE'}
         env.update({'EBBTIDE_' + k: v for k, v in options(mib, 'mapped').items()}, LD_PRELOAD=runner.LIBRARY,
                    LD_LIBRARY_PATH=runner.SIMGPU, **{'SIMGPU_' + k: v for k, v in simgpu.items()})
         killed = subprocess.Popen([os.path.join(runner.PROGRAMS, 'standardize')] + runner.SMALL['standardize'], env=env,

@@ -20,7 +20,7 @@ PROGRAMS = {
 
 
 def environment(**more):
-    env = {k: v for k, v in os.environ.items() if not k.startswith(('EBBTIDE_', 'SIMGPU_', 'LD_'))}
+    env = {k: v for k, v in os.environ.items() if not k.startswith(('EBBTIDE_', 'SIMGPU_', 'LD_')) or k == 'SIMGPU_CACHE'}
     return dict(env, LD_PRELOAD=runner.LIBRARY, LD_LIBRARY_PATH=runner.SIMGPU, EBBTIDE_DEVICE_BUDGET='32M', **more)
 
 

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 extern char **environ;
 extern const char ptx_device_text[];
@@ -47,25 +49,17 @@ static const char *processor_flag(void)
 #endif
 }
 
-/* FNV-1a of 128 bits. */
-static unsigned __int128 hash_add(unsigned __int128 hash, const char *text, size_t length)
+static XXH128_hash_t hash_of(const char *text)
 {
-    const unsigned __int128 prime = (unsigned __int128)1 << 88 | 0x13b;
+    XXH3_state_t state;
 
-    for (size_t i = 0; i < length; i++)
-        hash = (hash ^ (unsigned char)text[i]) * prime;
-    return hash;
-}
-
-static unsigned __int128 hash_of(const char *text)
-{
-    unsigned __int128 hash = (unsigned __int128)0x6c62272e07bb0142u << 64 | 0x62b821756295c58du;
-
-    hash = hash_add(hash, ptx_device_text, ptx_device_text_bytes);
+    XXH3_128bits_reset(&state);
+    XXH3_128bits_update(&state, ptx_device_text, ptx_device_text_bytes);
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
-        hash = hash_add(hash, flags[i], strlen(flags[i]) + 1);
-    hash = hash_add(hash, processor_flag(), strlen(processor_flag()) + 1);
-    return hash_add(hash, text, strlen(text));
+        XXH3_128bits_update(&state, flags[i], strlen(flags[i]) + 1);
+    XXH3_128bits_update(&state, processor_flag(), strlen(processor_flag()) + 1);
+    XXH3_128bits_update(&state, text, strlen(text));
+    return XXH3_128bits_digest(&state);
 }
 
 /* A folder that is ours alone to write; made if it is not there. */
@@ -79,8 +73,10 @@ static bool folder_is_ours(const char *path)
 
 static bool find_folder(char *path)
 {
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    const char *own = getenv("SIMGPU_CACHE"), *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
 
+    if (own && *own == '/' && strlen(own) < PATH_ROOM - LINE_ROOM && folder_is_ours(strcpy(path, own)))
+        return true;
     if (cache && *cache == '/') {
         mkdir(cache, 0700);
         if (snprintf(path, PATH_ROOM, "%s/simgpu", cache) < PATH_ROOM - LINE_ROOM && folder_is_ours(path))
@@ -239,15 +235,15 @@ static const struct ptx_code *load(const char *object, void **opened)
 CUresult ptx_build(const char *text, void **opened, const struct ptx_code **code)
 {
     char folder[PATH_ROOM], object[PATH_ROOM + 64];
-    unsigned __int128 hash = hash_of(text);
+    XXH128_hash_t hash = hash_of(text);
     CUresult result;
 
     if (!find_folder(folder)) {
         fprintf(stderr, "simgpu: PTX: no place for what is compiled: %s\n", folder);
         return CUDA_ERROR_JIT_COMPILER_NOT_FOUND;
     }
-    snprintf(object, sizeof object, "%s/%016llx%016llx.so", folder, (unsigned long long)(hash >> 64),
-             (unsigned long long)hash);
+    snprintf(object, sizeof object, "%s/%016llx%016llx.so", folder, (unsigned long long)hash.high64,
+             (unsigned long long)hash.low64);
     *code = load(object, opened);
     if (*code)
         return CUDA_SUCCESS;
