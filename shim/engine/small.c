@@ -107,31 +107,36 @@ bool small_holds(uint64_t address)
     return bin_of(address, &first);
 }
 
-static void pins_drop(uint32_t first, const uint16_t pins[PIN_REASON_COUNT])
+/* Unless the block has gone meanwhile, with its context, and another one is there. */
+static void pins_drop(uint32_t first, const struct bin_buried *buried)
 {
-    uint16_t *of_block = core.blocks.block[first].pins;
+    struct block *block = &core.blocks.block[first];
     unsigned any = 0;
 
     for (unsigned reason = 0; reason < PIN_REASON_COUNT; reason++)
-        any |= pins[reason];
+        any |= buried->pins[reason];
     if (!any)
         return;
     lock_acquire(&core.lock);
-    for (unsigned reason = 0; reason < PIN_REASON_COUNT; reason++)
-        if (of_block[reason] < UINT16_MAX)
-            of_block[reason] -= pins[reason] < of_block[reason] ? pins[reason] : of_block[reason];
-    share_update(first);
+    if (block->id == buried->block_id) {
+        for (unsigned reason = 0; reason < PIN_REASON_COUNT; reason++)
+            if (block->pins[reason] < UINT16_MAX)
+                block->pins[reason] -=
+                    buried->pins[reason] < block->pins[reason] ? buried->pins[reason] : block->pins[reason];
+        share_update(first);
+    }
     lock_release(&core.lock);
 }
 
 int small_bury(uint64_t address, uint64_t *out_id)
 {
-    uint16_t pins[PIN_REASON_COUNT];
+    struct bin_buried buried;
     uint32_t first;
 
-    if (!bin_of(address, &first) || !bin_bury(first, address, out_id, pins))
+    if (!bin_of(address, &first) || !bin_bury(first, address, &buried))
         return -EINVAL;
-    pins_drop(first, pins);
+    *out_id = buried.id;
+    pins_drop(first, &buried);
     return 0;
 }
 

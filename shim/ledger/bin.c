@@ -18,10 +18,10 @@ static struct bin *bin_at(uint32_t first)
     return &core.blocks.bin[first];
 }
 
-/* Under the lock of the block's device, whichever it was when that was looked up. */
-static bool is_open(const struct bin *bin, unsigned ordinal)
+/* Under the lock of `bins`: is there a bin, and one that this lock guards? Whose it is was looked up before that was taken. */
+static bool is_open(const struct bin *bin, const struct bins *bins)
 {
-    return bin->cell && bin->ordinal == ordinal;
+    return bin->cell && bins == &core.devices[bin->ordinal].bins;
 }
 
 static unsigned ordinal_of(uint32_t first)
@@ -100,23 +100,23 @@ static uint32_t cell_next(const struct bin *bin, uint32_t index)
     for (uint32_t index = cell_next(bin, 0); index < (bin)->fresh; index = cell_next(bin, index + 1))
 
 /* The taken cell that an address lies in, or NULL. */
-static struct cell *cell_taken(uint32_t first, uint64_t address, uint32_t *out_index)
+static struct cell *cell_taken(const struct bins *bins, uint32_t first, uint64_t address, uint32_t *out_index)
 {
     struct cell *cell;
 
-    if (!is_open(bin_at(first), ordinal_of(first)) || !cell_index(first, address, out_index))
+    if (!is_open(bin_at(first), bins) || !cell_index(first, address, out_index))
         return NULL;
     cell = &bin_at(first)->cell[*out_index];
     return cell->state == CELL_TAKEN && address - cell_address(first, *out_index) < cell->bytes ? cell : NULL;
 }
 
 /* The dead cell that begins at an address and has this id, or NULL. */
-static struct cell *cell_dead(uint32_t first, uint64_t address, uint64_t id)
+static struct cell *cell_dead(const struct bins *bins, uint32_t first, uint64_t address, uint64_t id)
 {
     struct cell *cell;
     uint32_t index;
 
-    if (!is_open(bin_at(first), ordinal_of(first)) || !cell_index(first, address, &index))
+    if (!is_open(bin_at(first), bins) || !cell_index(first, address, &index))
         return NULL;
     cell = &bin_at(first)->cell[index];
     return cell->state == CELL_DEAD && cell->id == id ? cell : NULL;
@@ -326,10 +326,9 @@ static void close_locked(struct bins *bins, uint32_t first, struct bin_closed *o
 
 static bool close_if(uint32_t first, bool only_deferred, struct bin_closed *out)
 {
-    unsigned ordinal = ordinal_of(first);
-    struct bins *bins = bins_lock(ordinal);
+    struct bins *bins = bins_lock(ordinal_of(first));
     const struct bin *bin = bin_at(first);
-    bool closes = is_open(bin, ordinal) && (!only_deferred || (bin->deferred && bin->deferred == bin->used));
+    bool closes = is_open(bin, bins) && (!only_deferred || (bin->deferred && bin->deferred == bin->used));
 
     if (closes)
         close_locked(bins, first, out);
@@ -358,7 +357,7 @@ bool bin_find(uint32_t first, uint64_t address, uint64_t *out_base, struct cell 
 {
     struct bins *bins = bins_lock(ordinal_of(first));
     uint32_t index;
-    const struct cell *cell = cell_taken(first, address, &index);
+    const struct cell *cell = cell_taken(bins, first, address, &index);
 
     if (cell) {
         *out = *cell;
@@ -368,24 +367,23 @@ bool bin_find(uint32_t first, uint64_t address, uint64_t *out_base, struct cell 
     return cell;
 }
 
-bool bin_bury(uint32_t first, uint64_t address, uint64_t *out_id, uint16_t out_pins[PIN_REASON_COUNT])
+bool bin_bury(uint32_t first, uint64_t address, struct bin_buried *out)
 {
     struct bins *bins = bins_lock(ordinal_of(first));
     uint32_t index;
-    struct cell *cell = cell_taken(first, address, &index);
+    struct cell *cell = cell_taken(bins, first, address, &index);
 
     if (cell && cell_address(first, index) != address)
         cell = NULL;
-    memset(out_pins, 0, sizeof(uint16_t[PIN_REASON_COUNT]));
     if (cell) {
+        *out = (struct bin_buried){.id = cell->id, .block_id = bin_at(first)->block_id};
         if (cell->flags & CELL_PINNED)
-            memcpy(out_pins, bin_at(first)->pins[index], sizeof(uint16_t[PIN_REASON_COUNT]));
-        out_pins[PIN_EXPORTED] = 0;
+            memcpy(out->pins, bin_at(first)->pins[index], sizeof(out->pins));
+        out->pins[PIN_EXPORTED] = 0;
         cell->flags &= (uint8_t)~CELL_PINNED;
         cell->state = CELL_DEAD;
         bins->allocations--;
         bins->asked_bytes -= cell->bytes;
-        *out_id = cell->id;
     }
     lock_release(&bins->lock);
     return cell;
@@ -416,7 +414,7 @@ static void cell_give(struct bins *bins, uint32_t first, struct cell *cell)
 bool bin_return(uint32_t first, uint64_t address, uint64_t id, struct bin_closed *out)
 {
     struct bins *bins = bins_lock(ordinal_of(first));
-    struct cell *cell = cell_dead(first, address, id);
+    struct cell *cell = cell_dead(bins, first, address, id);
     bool is_last = false;
 
     if (cell) {
@@ -432,7 +430,7 @@ bool bin_return(uint32_t first, uint64_t address, uint64_t id, struct bin_closed
 bool bin_defer(uint32_t first, uint64_t address, uint64_t id)
 {
     struct bins *bins = bins_lock(ordinal_of(first));
-    struct cell *cell = cell_dead(first, address, id);
+    struct cell *cell = cell_dead(bins, first, address, id);
 
     if (cell) {
         cell->flags |= CELL_DEFERRED;
@@ -444,9 +442,8 @@ bool bin_defer(uint32_t first, uint64_t address, uint64_t id)
 
 bool bin_waits(uint32_t first)
 {
-    unsigned ordinal = ordinal_of(first);
-    struct bins *bins = bins_lock(ordinal);
-    bool any = is_open(bin_at(first), ordinal) && bin_at(first)->deferred;
+    struct bins *bins = bins_lock(ordinal_of(first));
+    bool any = is_open(bin_at(first), bins) && bin_at(first)->deferred;
 
     lock_release(&bins->lock);
     return any;
@@ -454,10 +451,9 @@ bool bin_waits(uint32_t first)
 
 bool bin_undefer(uint32_t first, uint64_t *out_address, uint64_t *out_id)
 {
-    unsigned ordinal = ordinal_of(first);
-    struct bins *bins = bins_lock(ordinal);
+    struct bins *bins = bins_lock(ordinal_of(first));
     struct bin *bin = bin_at(first);
-    bool any = is_open(bin, ordinal) && bin->deferred;
+    bool any = is_open(bin, bins) && bin->deferred;
 
     if (any)
         cells_each(i, bin) if (bin->cell[i].flags & CELL_DEFERRED)
@@ -478,7 +474,7 @@ bool bin_pin(uint32_t first, uint64_t address, enum pin_reason reason)
 {
     struct bins *bins = bins_lock(ordinal_of(first));
     uint32_t index;
-    struct cell *cell = cell_taken(first, address, &index);
+    struct cell *cell = cell_taken(bins, first, address, &index);
     uint16_t *pins = cell ? bin_at(first)->pins[index] : NULL;
 
     if (cell && !(cell->flags & CELL_PINNED))
@@ -495,7 +491,7 @@ bool bin_unpin(uint32_t first, uint64_t address, enum pin_reason reason)
 {
     struct bins *bins = bins_lock(ordinal_of(first));
     uint32_t index;
-    const struct cell *cell = cell_taken(first, address, &index);
+    const struct cell *cell = cell_taken(bins, first, address, &index);
     uint16_t *pins = cell && cell->flags & CELL_PINNED ? &bin_at(first)->pins[index][reason] : NULL;
     bool had = pins && *pins && *pins < UINT16_MAX; /* a count that is full has lost its number */
 
@@ -535,13 +531,12 @@ static bool room_holds(const struct bin *bin, uint32_t free)
 
 bool bin_holds(uint32_t first)
 {
-    unsigned ordinal = ordinal_of(first);
-    struct bins *bins = bins_lock(ordinal);
+    struct bins *bins = bins_lock(ordinal_of(first));
     const struct bin *bin = bin_at(first);
     uint32_t count[CELL_LEFT + 1] = {0}, deferred = 0;
     bool holds = true;
 
-    if (is_open(bin, ordinal)) {
+    if (is_open(bin, bins)) {
         cells_each(i, bin)
         {
             count[bin->cell[i].state]++;

@@ -115,15 +115,16 @@ void bin_open(uint32_t first, const struct cell_wish *wish, unsigned class, void
 /** A taken cell that `address` lies in, within what was asked for. False: there is none. */
 bool bin_find(uint32_t first, uint64_t address, uint64_t *out_base, struct cell *out);
 
-/**
- * The program has freed the cell that begins at an address: it is dead.
- *
- * @out_id     for who returns it later: the address alone may be another's by then
- * @out_pins   pins of the block that were the cell's, which the caller takes back; but those of PIN_EXPORTED stay
- *             with the block. All 0 when it had none
- * Returns     false: no taken cell begins there
- */
-bool bin_bury(uint32_t first, uint64_t address, uint64_t *out_id, uint16_t out_pins[PIN_REASON_COUNT]);
+/** A cell that the program has freed. */
+struct bin_buried {
+    uint64_t id;       /**< for who returns it later: the address alone may be another's by then */
+    uint64_t block_id; /**< of the bin */
+    /** Pins of the block that were the cell's, which the caller takes back; but those of PIN_EXPORTED stay with the block. */
+    uint16_t pins[PIN_REASON_COUNT];
+};
+
+/** The program has freed the cell that begins at an address: it is dead. False: no taken cell begins there. */
+bool bin_bury(uint32_t first, uint64_t address, struct bin_buried *out);
 
 /** A bin that was closed, for its caller to give back: the block, and the memory of its cells. */
 struct bin_closed {
