@@ -203,6 +203,7 @@ Test(fake_device, unmaps_what_lies_side_by_side_in_one_call)
     cr_assert_eq(world.device->release(world.device, first), 0);
     cr_assert_eq(world.device->release(world.device, second), 0);
     cr_assert_null(fake_violation(world.fake));
+    fake_destroy(world.fake);
 }
 
 Test(fake_device, notices_a_release_while_mapped)
