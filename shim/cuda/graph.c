@@ -113,20 +113,34 @@ static bool has_address(CUmemorytype type)
     return type == CU_MEMORYTYPE_DEVICE || type == CU_MEMORYTYPE_UNIFIED;
 }
 
+static size_t source_offset(const CUDA_MEMCPY3D *copy)
+{
+    return (copy->srcZ * copy->srcHeight + copy->srcY) * copy->srcPitch + copy->srcXInBytes;
+}
+
+/* Where the first byte of either side is in device memory; 0: it has no address. */
+static CUdeviceptr source_of(const CUDA_MEMCPY3D *copy)
+{
+    return has_address(copy->srcMemoryType) ? copy->srcDevice + source_offset(copy) : 0;
+}
+
+static CUdeviceptr target_of(const CUDA_MEMCPY3D *copy)
+{
+    size_t offset = (copy->dstZ * copy->dstHeight + copy->dstY) * copy->dstPitch + copy->dstXInBytes;
+
+    return has_address(copy->dstMemoryType) ? copy->dstDevice + offset : 0;
+}
+
 int graph_add_copy(struct graph_uses *uses, const CUDA_MEMCPY3D *copy)
 {
-    int error = 0;
     size_t rows = (copy->Depth ? copy->Depth - 1 : 0) * (copy->srcHeight ? copy->srcHeight : copy->Height) +
                   (copy->Height ? copy->Height - 1 : 0);
-    size_t offset = (copy->srcZ * copy->srcHeight + copy->srcY) * copy->srcPitch + copy->srcXInBytes;
+    int error = pin(uses, target_of(copy));
 
-    if (has_address(copy->dstMemoryType))
-        error = pin(uses, copy->dstDevice + (copy->dstZ * copy->dstHeight + copy->dstY) * copy->dstPitch +
-                              copy->dstXInBytes);
-    if (!error && has_address(copy->srcMemoryType))
-        error = pin(uses, copy->srcDevice + offset);
+    if (!error)
+        error = pin(uses, source_of(copy));
     if (!error && copy->srcMemoryType == CU_MEMORYTYPE_HOST && copy->srcHost)
-        error = add_source(uses, (const char *)copy->srcHost + offset,
+        error = add_source(uses, (const char *)copy->srcHost + source_offset(copy),
                            rows * copy->srcPitch + copy->WidthInBytes);
     return error;
 }
@@ -136,17 +150,27 @@ int graph_add_set(struct graph_uses *uses, CUdeviceptr address)
     return pin(uses, address);
 }
 
+/* 0: flushes and barriers name nothing. */
+static CUdeviceptr operation_address(const CUstreamBatchMemOpParams *operation)
+{
+    switch (operation->operation) {
+    case CU_STREAM_MEM_OP_WAIT_VALUE_32:
+    case CU_STREAM_MEM_OP_WAIT_VALUE_64:
+        return operation->waitValue.address;
+    case CU_STREAM_MEM_OP_WRITE_VALUE_32:
+    case CU_STREAM_MEM_OP_WRITE_VALUE_64:
+        return operation->writeValue.address;
+    default:
+        return 0;
+    }
+}
+
 int graph_add_operations(struct graph_uses *uses, const CUstreamBatchMemOpParams *list, unsigned count)
 {
     int error = 0;
 
     for (unsigned i = 0; !error && list && i < count; i++)
-        /* Wait and write have their address at the same place. */
-        if (list[i].operation == CU_STREAM_MEM_OP_WAIT_VALUE_32 ||
-            list[i].operation == CU_STREAM_MEM_OP_WAIT_VALUE_64 ||
-            list[i].operation == CU_STREAM_MEM_OP_WRITE_VALUE_32 ||
-            list[i].operation == CU_STREAM_MEM_OP_WRITE_VALUE_64)
-            error = pin(uses, list[i].writeValue.address);
+        error = pin(uses, operation_address(&list[i]));
     return error;
 }
 
@@ -165,6 +189,53 @@ int graph_add_params(struct graph_uses *uses, const CUgraphNodeParams *params)
         return graph_add_operations(uses, params->memOp.paramArray, params->memOp.count);
     default: /* no other kind names memory and can be changed */
         return 0;
+    }
+}
+
+/* ---- nodes that are not executable yet -------------------------------------------------------------------------- */
+
+void graph_use_copy(struct use *use, const CUDA_MEMCPY3D *params)
+{
+    if (!params)
+        return;
+    use_word(use, target_of(params));
+    use_word(use, source_of(params));
+}
+
+void graph_use_set(struct use *use, const CUDA_MEMSET_NODE_PARAMS *params)
+{
+    if (params)
+        use_word(use, params->dst);
+}
+
+void graph_use_operations(struct use *use, const CUstreamBatchMemOpParams *list, unsigned count)
+{
+    for (unsigned i = 0; list && i < count; i++)
+        use_word(use, operation_address(&list[i]));
+}
+
+void graph_use_memop(struct use *use, const CUDA_BATCH_MEM_OP_NODE_PARAMS *params)
+{
+    if (params)
+        graph_use_operations(use, params->paramArray, params->count);
+}
+
+void graph_use_params(struct use *use, const CUgraphNodeParams *params)
+{
+    if (!params)
+        return;
+    switch (params->type) {
+    case CU_GRAPH_NODE_TYPE_MEMCPY:
+        graph_use_copy(use, &params->memcpy.copyParams);
+        break;
+    case CU_GRAPH_NODE_TYPE_MEMSET:
+        use_word(use, params->memset.dst);
+        break;
+    case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
+        graph_use_operations(use, params->memOp.paramArray, params->memOp.count);
+        break;
+    default: /* a kernel's parameters are looked at when it is launched, and no other kind names memory of the program's */
+        break;
     }
 }
 

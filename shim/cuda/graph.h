@@ -47,6 +47,14 @@ int graph_add_params(struct graph_uses *uses, const CUgraphNodeParams *params);
 /** Unpin and free. NULL is ignored. */
 void graph_free(struct graph_uses *uses);
 
+/** Note in `use` the device memory that a node's parameters name and a driver may look at. NULL names none. */
+void graph_use_copy(struct use *use, const CUDA_MEMCPY3D *params);
+void graph_use_set(struct use *use, const CUDA_MEMSET_NODE_PARAMS *params);
+/** The same of memory operations, of a node or a stream. */
+void graph_use_operations(struct use *use, const CUstreamBatchMemOpParams *list, unsigned count);
+void graph_use_memop(struct use *use, const CUDA_BATCH_MEM_OP_NODE_PARAMS *params);
+void graph_use_params(struct use *use, const CUgraphNodeParams *params);
+
 /** A node was made; NULL is ignored. The bodies of a conditional one are known only here. */
 void graph_note_node(const CUgraphNode *node, const CUgraphNodeParams *params);
 

@@ -8,6 +8,7 @@
 #include "cuda/capture.h"
 #include "cuda/cross_device.h"
 #include "cuda/driver_memory.h"
+#include "cuda/graph.h"
 #include "engine/core.h"
 #include "hook/hooks.h"
 #include "hook/lifecycle.h"
@@ -135,23 +136,6 @@ static void volumes(struct use *use, const CUDA_MEMCPY3D_BATCH_OP *list, size_t 
     }
 }
 
-static void memory_operations(struct use *use, const CUstreamBatchMemOpParams *list, unsigned count)
-{
-    for (unsigned i = 0; list && i < count; i++)
-        switch (list[i].operation) {
-        case CU_STREAM_MEM_OP_WAIT_VALUE_32:
-        case CU_STREAM_MEM_OP_WAIT_VALUE_64:
-            use_word(use, list[i].waitValue.address);
-            break;
-        case CU_STREAM_MEM_OP_WRITE_VALUE_32:
-        case CU_STREAM_MEM_OP_WRITE_VALUE_64:
-            use_word(use, list[i].writeValue.address);
-            break;
-        default: /* flushes and barriers name nothing */
-            break;
-        }
-}
-
 static void inflate(struct use *use, const CUmemDecompressParams *list, size_t count)
 {
     for (size_t i = 0; list && i < count; i++) {
@@ -184,7 +168,7 @@ static void inflate(struct use *use, const CUmemDecompressParams *list, size_t c
 #define VOLUME_PEER(copy)             volume_peer(&use, copy);
 #define VOLUMES(list, count)          volumes(&use, list, count);
 #define BATCH(to, from, bytes, count) batch(&use, to, from, bytes, count);
-#define OPERATIONS(list, count)       memory_operations(&use, list, count);
+#define OPERATIONS(list, count)       graph_use_operations(&use, list, count);
 #define INFLATE(list, count)          inflate(&use, list, count);
 #define EVERYTHING()                  use.all |= USE_UNSEEN;
 /* A recorded copy touches nothing yet, but a driver may look at where its blocks are: they come back if they can. */

@@ -64,6 +64,14 @@ static inline CUresult hook_used(struct use *use, CUresult result)
     return result;
 }
 
+/* The driver may have done without what could not be brought back; when it could not, that is why. */
+static inline CUresult hook_named(struct use *use, int error, CUresult result)
+{
+    if (!error)
+        return hook_used(use, result);
+    return result == CUDA_SUCCESS ? result : hooks_result(error);
+}
+
 /** A call that writes what is noted in `use`. */
 #define USING(call, ...)                                                                                     \
     ({                                                                                                       \
@@ -99,6 +107,20 @@ static inline CUresult hook_used(struct use *use, CUresult result)
                                                                                                              \
         capture_begun(call, &capture, on, is_per_thread);                                                    \
     })
+/** A node is made or changed that names memory. It uses none yet, but a driver may look at where that is: it comes back
+ *  if it can. */
+#define NAMES(call, ...)                                                                                     \
+    ({                                                                                                       \
+        struct use use;                                                                                      \
+        int error;                                                                                           \
+                                                                                                             \
+        use_init(&use, false);                                                                               \
+        __VA_ARGS__;                                                                                         \
+        error = use_begin(&use);                                                                             \
+        hook_named(&use, error, call);                                                                       \
+    })
+/** Any node; then as THEN. */
+#define MAKES_NODE(call, parameters, ...) NAMES(THEN(call, __VA_ARGS__), graph_use_params(&use, parameters))
 /** A graph is made executable, or replaces one, once what it uses is known, and stays where it must. */
 #define READS_GRAPH(call, graph, done, executable)                                                           \
     ({                                                                                                       \

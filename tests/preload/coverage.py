@@ -18,6 +18,9 @@ ROOT = os.path.join(HERE, '..', '..')
 TOOLKIT = os.environ.get('CUDA_HOME', '/usr/local/cuda')
 # What the runtime exports and that must be ours: the call site is known there, and it hands out the driver's entries.
 RUNTIME = re.compile(r'cuda(Malloc|HostAlloc|GetDriverEntryPoint)\w*$|cudaFree$')
+# A parameter of a function that names device memory.
+NAMES_MEMORY = re.compile(r'\bCUdeviceptr\w* \w|\bCUdeviceptr \*(dsts|srcs|dptrs)|CUDA_MEMCPY|CUDA_MEMSET_NODE|CUDA_BATCH_MEM_OP|'
+                          r'CUgraphNodeParams|CUstreamBatchMemOpParams|CUDA_RESOURCE_DESC|CUmemDecompressParams|globalAddress')
 # What the management library tells of memory, and who uses it.
 MANAGEMENT = {'nvmlDeviceGetMemoryInfo' + version for version in ('', '_v2')} | {
     'nvmlDeviceGet%sRunningProcesses%s' % (who, version) for who in ('Compute', 'Graphics', 'MPSCompute')
@@ -94,6 +97,23 @@ def sensitive(row):
     return [] if missing(rows - {row}) else ['nothing is said when %s is no row' % row]
 
 
+def unread():
+    """What takes a device address, by itself or in a structure, may look at where that is: that it touches no memory, or
+    none yet, is no reason to let it pass."""
+    header = os.path.join(TOOLKIT, 'include', 'cuda.h')
+    if not os.path.exists(header):
+        print('# no %s here' % header)
+        return []
+    text = subprocess.run(['cc', '-E', '-P', '-D__CUDA_API_VERSION_INTERNAL', '-x', 'c', header], capture_output=True,
+                          text=True, check=True).stdout
+    functions = re.findall(r'CUresult\s+(cu\w+)\s*\(([^;{]*)\)\s*;', text)
+    named = {name for name, parameters in functions if NAMES_MEMORY.search(parameters) and 'Get' not in name}
+    if not {'cuMemcpyDtoD_v2', 'cuGraphAddMemsetNode', 'cuGraphNodeSetParams'} <= named:
+        return ['the header is not understood']
+    return ['%s names memory, and %s is no reason' % (name, reason) for name in sorted(named - rows)
+            for pattern, reason in reasons.items() if matches(pattern, name) and re.search('touches', reason)]
+
+
 def recorded(script, argument, name):
     """The list as the script makes it of the installed toolkit; skipped without one."""
     if not all(os.path.exists(path) for path in argument):
@@ -143,6 +163,7 @@ runner.tap([
     ('no row has a reason not to be one', both),
     ('every reason is for something', needless),
     ('no function has two reasons', twice),
+    ('what takes a device address is a row, or has a reason of its own', unread),
     ('every function that is exported is walked with a cancel that is pending', exported),
     ('what the runtime asks for is what was recorded', lambda: recorded('record-entry-points', [
         os.path.join(TOOLKIT, 'include'), os.path.join(TOOLKIT, 'lib64', 'libcudart.so.13')], 'cudart-13.0-entry-points.tsv')),

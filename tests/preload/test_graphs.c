@@ -149,6 +149,233 @@ Test(graphs, keep_up_with_new_parameters)
     world_end(&world);
 }
 
+static CUDA_MEMCPY3D copy_of(CUdeviceptr to, CUdeviceptr from)
+{
+    return (CUDA_MEMCPY3D){.srcMemoryType = CU_MEMORYTYPE_DEVICE,
+                           .srcDevice = from,
+                           .dstMemoryType = CU_MEMORYTYPE_DEVICE,
+                           .dstDevice = to,
+                           .WidthInBytes = BLOCK_BYTES,
+                           .Height = 1,
+                           .Depth = 1};
+}
+
+static CUDA_MEMSET_NODE_PARAMS set_of(CUdeviceptr to, float value)
+{
+    return (CUDA_MEMSET_NODE_PARAMS){
+        .dst = to, .elementSize = 4, .value = bits_of(value), .width = BLOCK_COUNT, .height = 1};
+}
+
+/* Instantiates, sends everything away once more, and runs. */
+static void run_once(const struct world *world, CUgraph graph, const CUdeviceptr *block)
+{
+    CUgraphExec executable;
+
+    push_out(world, block);
+    OK(cuGraphInstantiate(&executable, graph, 0));
+    push_out(world, block);
+    OK(cuGraphLaunch(executable, NULL));
+    OK(cuCtxSynchronize());
+    OK(cuGraphExecDestroy(executable));
+    OK(cuGraphDestroy(graph));
+}
+
+Test(graphs, nodes_are_made_over_blocks_that_are_away)
+{
+    struct world world = world_make();
+    CUdeviceptr block[BLOCKS];
+    CUDA_MEMSET_NODE_PARAMS set;
+    CUDA_MEMCPY3D copy;
+    CUgraphNode node;
+    CUgraph graph;
+
+    make(block);
+    set = set_of(block[0], 2);
+    copy = copy_of(block[1], block[0]);
+    OK(cuGraphCreate(&graph, 0));
+    push_out(&world, block);
+    OK(cuGraphAddMemsetNode(&node, graph, NULL, 0, &set, world.context));
+    push_out(&world, block);
+    OK(cuGraphAddMemcpyNode(&node, graph, &node, 1, &copy, world.context));
+    run_once(&world, graph, block);
+    cr_expect(all_are(block[0], BLOCK_COUNT, 2));
+    cr_expect(all_are(block[1], BLOCK_COUNT, 2));
+    release(block);
+    world_end(&world);
+}
+
+Test(graphs, nodes_of_any_kind_are_made_over_blocks_that_are_away)
+{
+    struct world world = world_make();
+    CUgraphNodeParams set = {.type = CU_GRAPH_NODE_TYPE_MEMSET}, copy = {.type = CU_GRAPH_NODE_TYPE_MEMCPY};
+    CUdeviceptr block[BLOCKS];
+    CUDA_MEMSET_NODE_PARAMS whole;
+    CUgraphNode node;
+    CUgraph graph;
+
+    make(block);
+    whole = set_of(block[0], 2);
+    memcpy(&set.memset, &whole, sizeof whole);
+    copy.memcpy.copyParams = copy_of(block[1], block[0]);
+    OK(cuGraphCreate(&graph, 0));
+    push_out(&world, block);
+    OK(cuGraphAddNode(&node, graph, NULL, NULL, 0, &set));
+    push_out(&world, block);
+    OK(cuGraphAddNode(&node, graph, &node, NULL, 1, &copy));
+    run_once(&world, graph, block);
+    cr_expect(all_are(block[1], BLOCK_COUNT, 2));
+    cr_expect_eq(cuGraphAddNode(&node, graph, NULL, NULL, 0, NULL), CUDA_ERROR_INVALID_VALUE);
+    release(block);
+    world_end(&world);
+}
+
+/* A set that is to go to block 0 and a copy from there to block 1, made over others that are at hand. */
+static CUgraph unlike(const struct world *world, const CUdeviceptr *block, CUgraphNode *set,
+                      CUgraphNode *copy)
+{
+    const CUDA_MEMSET_NODE_PARAMS first = set_of(block[8], 5);
+    const CUDA_MEMCPY3D second = copy_of(block[9], block[8]);
+    CUgraph graph;
+
+    OK(cuGraphCreate(&graph, 0));
+    push_out(world, block);
+    OK(cuGraphAddMemsetNode(set, graph, NULL, 0, &first, world->context));
+    OK(cuGraphAddMemcpyNode(copy, graph, set, 1, &second, world->context));
+    return graph;
+}
+
+Test(graphs, nodes_are_given_other_blocks_that_are_away)
+{
+    struct world world = world_make();
+    CUDA_MEMSET_NODE_PARAMS to_set;
+    CUDA_MEMCPY3D to_copy;
+    CUdeviceptr block[BLOCKS];
+    CUgraphNode set, copy;
+    CUgraph graph;
+
+    make(block);
+    graph = unlike(&world, block, &set, &copy);
+    to_set = set_of(block[0], 2);
+    to_copy = copy_of(block[1], block[0]);
+    OK(cuGraphMemsetNodeSetParams(set, &to_set));
+    push_out(&world, block);
+    OK(cuGraphMemcpyNodeSetParams(copy, &to_copy));
+    run_once(&world, graph, block);
+    cr_expect(all_are(block[1], BLOCK_COUNT, 2));
+    cr_expect(all_are(block[9], BLOCK_COUNT, 1));
+    release(block);
+    world_end(&world);
+}
+
+Test(graphs, nodes_of_any_kind_are_given_other_blocks_that_are_away)
+{
+    struct world world = world_make();
+    CUgraphNodeParams set = {.type = CU_GRAPH_NODE_TYPE_MEMSET}, copy = {.type = CU_GRAPH_NODE_TYPE_MEMCPY};
+    CUdeviceptr block[BLOCKS];
+    CUDA_MEMSET_NODE_PARAMS whole;
+    CUgraphNode set_node, copy_node;
+    CUgraph graph;
+
+    make(block);
+    graph = unlike(&world, block, &set_node, &copy_node);
+    whole = set_of(block[0], 2);
+    memcpy(&set.memset, &whole, sizeof whole);
+    copy.memcpy.copyParams = copy_of(block[1], block[0]);
+    OK(cuGraphNodeSetParams(set_node, &set));
+    push_out(&world, block);
+    OK(cuGraphNodeSetParams(copy_node, &copy));
+    run_once(&world, graph, block);
+    cr_expect(all_are(block[1], BLOCK_COUNT, 2));
+    release(block);
+    world_end(&world);
+}
+
+Test(graphs, executable_nodes_are_given_other_blocks_that_are_away)
+{
+    struct world world = world_make();
+    CUDA_MEMSET_NODE_PARAMS to_set;
+    CUDA_MEMCPY3D to_copy;
+    CUdeviceptr block[BLOCKS];
+    CUgraphNode set, copy;
+    CUgraphExec executable;
+    CUgraph graph;
+
+    make(block);
+    graph = unlike(&world, block, &set, &copy);
+    OK(cuGraphInstantiate(&executable, graph, 0));
+    to_set = set_of(block[0], 2);
+    to_copy = copy_of(block[9], block[0]);
+    push_out(&world, block);
+    OK(cuGraphExecMemsetNodeSetParams(executable, set, &to_set, world.context));
+    push_out(&world, block);
+    OK(cuGraphExecMemcpyNodeSetParams(executable, copy, &to_copy, world.context));
+    push_out(&world, block);
+    OK(cuGraphLaunch(executable, NULL));
+    OK(cuCtxSynchronize());
+    cr_expect(all_are(block[9], BLOCK_COUNT, 2));
+    OK(cuGraphExecDestroy(executable));
+    OK(cuGraphDestroy(graph));
+    release(block);
+    world_end(&world);
+}
+
+Test(graphs, nodes_of_memory_operations_are_made_over_blocks_that_are_away)
+{
+    CUstreamBatchMemOpParams write = {.writeValue = {CU_STREAM_MEM_OP_WRITE_VALUE_32, 0, {7}, 0, 0}};
+    CUDA_BATCH_MEM_OP_NODE_PARAMS params = {.count = 1, .paramArray = &write};
+    const char *allocator = getenv("EBBTIDE_ALLOCATOR");
+    struct world world = world_make();
+    CUdeviceptr block[BLOCKS];
+    CUgraphNode node;
+    CUgraph graph;
+    uint32_t words[2];
+
+    if (allocator && strcmp(allocator, "managed") == 0)
+        cr_skip("no stream memory operations on managed memory");
+    make(block);
+    params.ctx = world.context;
+    OK(cuGraphCreate(&graph, 0));
+    push_out(&world, block);
+    write.writeValue.address = block[0];
+    OK(cuGraphAddBatchMemOpNode(&node, graph, NULL, 0, &params));
+    OK(cuGraphAddBatchMemOpNode(&node, graph, &node, 1, &params));
+    push_out(&world, block);
+    write.writeValue.address = block[1];
+    OK(cuGraphBatchMemOpNodeSetParams(node, &params));
+    run_once(&world, graph, block);
+    OK(cuMemcpyDtoH(&words[0], block[0], 4));
+    OK(cuMemcpyDtoH(&words[1], block[1], 4));
+    cr_expect(words[0] == 7 && words[1] == 7);
+    release(block);
+    world_end(&world);
+}
+
+Test(graphs, a_node_whose_block_cannot_come_back_is_the_drivers_to_judge)
+{
+    struct world world = world_make();
+    CUdeviceptr block[BLOCKS];
+    CUDA_MEMSET_NODE_PARAMS set;
+    CUstream stream;
+    CUgraphNode node;
+    CUgraph graph, captured;
+    bool is_reached = strcmp(getenv("EBBTIDE_RESIDENCY"), "strict") != 0;
+
+    make(block);
+    push_out(&world, block);
+    set = set_of(block[0], 2);
+    OK(cuGraphCreate(&graph, 0));
+    OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    OK(cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_RELAXED)); /* nothing moves meanwhile */
+    cr_expect_eq(cuGraphAddMemsetNode(&node, graph, NULL, 0, &set, world.context),
+                 is_reached ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY);
+    OK(cuStreamEndCapture(stream, &captured));
+    OK(cuGraphAddMemsetNode(&node, graph, NULL, 0, &set, world.context));
+    OK(cuGraphDestroy(captured));
+    OK(cuGraphDestroy(graph));
+    release(block);
+    world_end(&world);
+}
+
 Test(graphs, an_allocation_during_a_capture_succeeds_and_does_not_break_it)
 {
     struct world world = world_make();
