@@ -15,6 +15,33 @@ enum {
 #define BLOCK_BYTES (4 * MIB)
 #define BLOCK_COUNT (BLOCK_BYTES / sizeof(float))
 
+/* Blocks are mappings, or managed memory, underneath; cudaMalloc memory is neither. */
+Test(blocks, nothing_is_told_of_what_lies_under_them)
+{
+    CUmem_range_attribute asked = CU_MEM_RANGE_ATTRIBUTE_PREFERRED_LOCATION;
+    CUmemLocation location = {CU_MEM_LOCATION_TYPE_DEVICE, 0};
+    struct world world = world_make();
+    unsigned long long access = 7;
+    size_t answer_bytes = 4;
+    int answer = 7;
+    void *answers[] = {&answer};
+    CUdeviceptr block;
+    CUstream stream;
+
+    OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    OK(cuMemAlloc(&block, 4 * MIB));
+    cr_expect_eq(cuMemGetAccess(&access, &location, block + 1), CUDA_ERROR_INVALID_VALUE);
+    cr_expect_eq(cuMemRangeGetAttribute(&answer, sizeof answer, asked, block, 4 * MIB),
+                 CUDA_ERROR_INVALID_VALUE);
+    cr_expect_eq(cuMemRangeGetAttributes(answers, &answer_bytes, &asked, 1, block, 4 * MIB),
+                 CUDA_ERROR_INVALID_VALUE);
+    cr_expect_eq(cuStreamAttachMemAsync(stream, block, 0, CU_MEM_ATTACH_GLOBAL), CUDA_ERROR_INVALID_VALUE);
+    cr_expect(access == 7 && answer == 7);
+    OK(cuMemFree(block));
+    OK(cuStreamDestroy(stream));
+    world_end(&world);
+}
+
 Test(blocks, hold_three_times_the_budget)
 {
     struct world world = world_make();

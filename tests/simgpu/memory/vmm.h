@@ -26,6 +26,9 @@ CUresult vmm_host_allowed(const CUmemLocation *location);
 /* Bytes that handles hold of a memory node. Any thread, without the lock. */
 __attribute__((visibility("default"))) size_t simgpu_node_bytes(int node);
 
+/* Whether a device may touch what is mapped there. Any thread, without the lock. */
+__attribute__((visibility("default"))) bool simgpu_has_access(CUdeviceptr address, int ordinal);
+
 /* Whether whole mappings, one beside the other, make up exactly that range. */
 bool vmm_covers(uintptr_t address, size_t size);
 

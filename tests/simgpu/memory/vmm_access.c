@@ -138,3 +138,16 @@ CUresult sim_cuMemGetAccess(unsigned long long *flags, const CUmemLocation *loca
     *flags = grant.device == DEVICE_HOST ? memory->host_access : memory->access[grant.device];
     return sim_leave(CUDA_SUCCESS);
 }
+
+bool simgpu_has_access(CUdeviceptr address, int ordinal)
+{
+    const struct memory *memory;
+    bool has = false;
+
+    sim_lock();
+    memory = memory_find(address);
+    if (memory && memory->kind == MEMORY_MAPPED && device_at(ordinal))
+        has = memory->access[ordinal];
+    sim_unlock();
+    return has;
+}
