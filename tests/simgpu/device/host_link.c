@@ -32,8 +32,11 @@ static bool is_on_host(const struct memory *memory)
 void link_use(const struct name *name, struct device *device, uint64_t since_ns, uint64_t *until_ns)
 {
     enum link_way way = name->write ? LINK_FROM_DEVICE : LINK_TO_DEVICE;
-    uint64_t carried_ns = is_on_host(name->memory) ? link_reach(device, way, name->size, since_ns) : 0;
+    uint64_t carried_ns;
 
+    if (!is_on_host(name->memory))
+        return;
+    carried_ns = link_reach(device, way, name->size, since_ns ? since_ns : now_ns());
     if (*until_ns < carried_ns)
         *until_ns = carried_ns;
 }

@@ -22,7 +22,7 @@ uint64_t link_carry(struct device *device, enum link_way way, size_t bytes);
 /* The same for bytes that the device uses where they are, and has since then. */
 uint64_t link_reach(struct device *device, enum link_way way, size_t bytes, uint64_t since_ns);
 
-/* The device uses a part of an object, and has since then. *until_ns grows to when the link has carried what of it lies
+/* The device uses a part of an object, and has since then (0: from now on). *until_ns grows to when the link has carried what of it lies
  * on the host; managed memory has its own rules (managed/page.h). */
 void link_use(const struct name *name, struct device *device, uint64_t since_ns, uint64_t *until_ns);
 

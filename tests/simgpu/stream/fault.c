@@ -113,7 +113,7 @@ static CUresult touch_piece(struct op *op, uintptr_t at, uintptr_t end, uintptr_
         return CUDA_ERROR_ILLEGAL_ADDRESS;
     name.name = (struct name){memory, memory->place + (at - memory->start), *stop - at, false};
     managed_use(&name.name, op->context->device, until_ns);
-    link_use(&name.name, op->context->device, now_ns(), until_ns);
+    link_use(&name.name, op->context->device, 0, until_ns);
     return op_touch(op, &name);
 }
 

@@ -13,29 +13,32 @@ enum {
     PAGE_BITS = 12,
     PIECE_BITS = 9,
     PIECES = 1 << (PAGE_BITS - PIECE_BITS),
-    FIRST_ROOM = 64,
+    ALL_PIECES = (1 << PIECES) - 1,
+    PAGES = 64, /* of a stretch */
+    STRETCH_BITS = PAGE_BITS + 6,
+    FIRST_ROOM = 16,
     /* More ranges than this are joined where the gaps are least: what judges them looks at each. */
     RANGES_MAX = 128
 };
 
-/* A page that the kernel has used a part of. */
-struct page_use {
-    uintptr_t number; /* 0: not in use */
-    uint8_t pieces;   /* a bit for each */
-    bool is_whole;    /* one object has all of it */
+/* Pages in a row, of which the kernel has used some. */
+struct stretch {
+    uintptr_t key;         /* its number, and one; 0: not in use */
+    uint64_t whole;        /* pages that one object has all of, a bit for each */
+    uint8_t pieces[PAGES]; /* that were used, a bit for each */
 };
 
 struct touched {
-    struct page_use *pages; /* open addressing, by the number */
+    struct stretch *stretches; /* open addressing, by the key */
     size_t room, count;
     uint64_t until_ns; /* when the link has carried what lies on the host */
 };
 
-static size_t place_of(const struct touched *touched, uintptr_t number)
+static size_t place_of(const struct touched *touched, uintptr_t key)
 {
-    size_t at = (size_t)(number * 0x9e3779b97f4a7c15u >> 20) & (touched->room - 1);
+    size_t at = (size_t)(key * 0x9e3779b97f4a7c15u >> 20) & (touched->room - 1);
 
-    while (touched->pages[at].number && touched->pages[at].number != number)
+    while (touched->stretches[at].key && touched->stretches[at].key != key)
         at = (at + 1) & (touched->room - 1);
     return at;
 }
@@ -44,14 +47,14 @@ static bool grow(struct touched *touched)
 {
     struct touched larger = {.room = touched->room ? touched->room * 4 : FIRST_ROOM};
 
-    larger.pages = calloc(larger.room, sizeof *larger.pages);
-    if (!larger.pages)
+    larger.stretches = calloc(larger.room, sizeof *larger.stretches);
+    if (!larger.stretches)
         return false;
     for (size_t i = 0; i < touched->room; i++)
-        if (touched->pages[i].number)
-            larger.pages[place_of(&larger, touched->pages[i].number)] = touched->pages[i];
-    free(touched->pages);
-    touched->pages = larger.pages;
+        if (touched->stretches[i].key)
+            larger.stretches[place_of(&larger, touched->stretches[i].key)] = touched->stretches[i];
+    free(touched->stretches);
+    touched->stretches = larger.stretches;
     touched->room = larger.room;
     return true;
 }
@@ -71,7 +74,7 @@ void touch_none(struct op *op)
 void touch_free(struct op *op)
 {
     if (op->touched)
-        free(op->touched->pages);
+        free(op->touched->stretches);
     free(op->touched);
     op->touched = NULL;
 }
@@ -93,26 +96,36 @@ static bool is_held(const struct op *op, const struct memory *memory)
     return false;
 }
 
+/* The number of a page within its stretch. */
+static unsigned page_of(uintptr_t address)
+{
+    return (unsigned)(address >> PAGE_BITS) % PAGES;
+}
+
 /*
  * Looks at the object that has the address. Known addresses that no object has are left to the access itself: what lies
  * behind an allocation in its last page can be used, as on hardware.
  */
-static CUresult look(struct op *op, struct page_use *page, uintptr_t address)
+static CUresult look(struct op *op, struct stretch *stretch, uintptr_t address)
 {
-    uintptr_t start = page->number << PAGE_BITS, end = start + ((uintptr_t)1 << PAGE_BITS);
+    uintptr_t start = address >> PAGE_BITS << PAGE_BITS, end = start + ((uintptr_t)1 << PAGE_BITS);
     uintptr_t piece = address >> PIECE_BITS << PIECE_BITS;
     struct memory *memory = memory_find(address);
     struct op_name name;
+    bool is_whole;
 
     if (!memory)
         return space_contains(address) || options.pageable ? CUDA_SUCCESS : CUDA_ERROR_ILLEGAL_ADDRESS;
     if (!memory_allows(memory, op->context->device, false))
         return CUDA_ERROR_ILLEGAL_ADDRESS;
-    page->is_whole = memory->start <= start && memory->start + memory->size >= end;
-    name = page->is_whole ? name_of(op, memory, start, end)
-                          : name_of(op, memory, piece, piece + ((uintptr_t)1 << PIECE_BITS));
-    managed_use(&name.name, op->context->device, &op->touched->until_ns);
-    link_use(&name.name, op->context->device, now_ns(), &op->touched->until_ns);
+    is_whole = memory->start <= start && memory->start + memory->size >= end;
+    stretch->whole |= (uint64_t)is_whole << page_of(address);
+    if (memory->device == DEVICE_HOST || memory->kind == MEMORY_MANAGED) {
+        name = is_whole ? name_of(op, memory, start, end)
+                        : name_of(op, memory, piece, piece + ((uintptr_t)1 << PIECE_BITS));
+        managed_use(&name.name, op->context->device, &op->touched->until_ns);
+        link_use(&name.name, op->context->device, 0, &op->touched->until_ns);
+    }
     if (is_held(op, memory))
         return CUDA_SUCCESS;
     /* From now on nobody may take it away. */
@@ -131,50 +144,55 @@ static void keep_pace(struct touched *touched)
         sleep_until(touched->until_ns);
 }
 
+/* The stretch of the address, made where it is not there; NULL when memory is out. */
+static struct stretch *stretch_of(struct touched *touched, uintptr_t address)
+{
+    uintptr_t key = (address >> STRETCH_BITS) + 1;
+    struct stretch *stretch = &touched->stretches[place_of(touched, key)];
+
+    if (stretch->key == key)
+        return stretch;
+    if (touched->count * 2 > touched->room && grow(touched))
+        stretch = &touched->stretches[place_of(touched, key)];
+    if (touched->count + 1 == touched->room)
+        return NULL;
+    touched->count++;
+    stretch->key = key;
+    return stretch;
+}
+
 void touch_access(uintptr_t address, size_t bytes)
 {
     struct op *op = thread.running;
-    struct touched *touched = op->touched;
-    uintptr_t number = address >> PAGE_BITS;
     uint8_t bit = (uint8_t)(1u << (address >> PIECE_BITS) % PIECES);
-    struct page_use *page;
+    unsigned page = page_of(address);
+    struct stretch *stretch = op->is_exact ? stretch_of(op->touched, address) : NULL;
     CUresult result;
 
-    if (!op->is_exact) {
+    if (!stretch) {
         fault_touch((const void *)address, bytes);
         return;
     }
-    page = &touched->pages[place_of(touched, number)];
-    if (page->number == number && (page->is_whole || page->pieces & bit)) {
-        page->pieces |= bit;
+    if (stretch->pieces[page] & bit)
         return;
-    }
-    if (page->number != number) {
-        if (touched->count * 2 > touched->room && grow(touched))
-            page = &touched->pages[place_of(touched, number)];
-        if (touched->count + 1 == touched->room) {
-            fault_touch((const void *)address, bytes);
-            return;
+    if (!stretch->pieces[page] || !(stretch->whole >> page & 1)) {
+        sim_lock();
+        result = look(op, stretch, address);
+        sim_unlock();
+        if (result != CUDA_SUCCESS) {
+            thread.fault = address;
+            fault_again();
         }
-        touched->count++;
-        page->number = number;
+        keep_pace(op->touched);
     }
-    sim_lock();
-    result = look(op, page, address);
-    sim_unlock();
-    if (result != CUDA_SUCCESS) {
-        thread.fault = address;
-        fault_again();
-    }
-    page->pieces |= bit;
-    keep_pace(touched);
+    stretch->pieces[page] |= bit;
 }
 
-static int by_number(const void *a, const void *b)
+static int by_key(const void *a, const void *b)
 {
-    const struct page_use *first = a, *second = b;
+    const struct stretch *first = a, *second = b;
 
-    return (first->number > second->number) - (first->number < second->number);
+    return (first->key > second->key) - (first->key < second->key);
 }
 
 /* A row of pieces, and the object that they are in. */
@@ -197,57 +215,84 @@ static CUresult range_done(struct op *op, const struct range *range, bool counts
     return op_touch(op, &name);
 }
 
-/* Goes over all pieces in order, and joins those of one object that are no further apart than the gap. */
-static CUresult join(struct op *op, const struct page_use *pages, size_t count, uintptr_t gap, bool counts,
-                     size_t *ranges)
+/* What is being joined. */
+struct joining {
+    struct op *op;
+    uintptr_t gap; /* that is bridged within an object */
+    bool counts;   /* only */
+    size_t ranges; /* that were made */
+    struct range range;
+};
+
+/* The range goes on to the end, if what starts there belongs to it. */
+static bool range_extend(struct joining *joining, uintptr_t start, uintptr_t end)
 {
-    struct range range = {0};
-    CUresult result = CUDA_SUCCESS;
+    struct range *range = &joining->range;
 
-    *ranges = 0;
-    for (size_t i = 0; i < count * PIECES && result == CUDA_SUCCESS; i++) {
-        const struct page_use *page = &pages[i / PIECES];
-        uintptr_t start = (page->number << PAGE_BITS) + (i % PIECES << PIECE_BITS);
-        struct memory *memory;
-
-        if (i % PIECES == 0 && page->pieces == (1 << PIECES) - 1 && page->is_whole && range.memory &&
-            start - range.end <= gap && start < range.memory->start + range.memory->size) {
-            range.end = start + ((uintptr_t)1 << PAGE_BITS);
-            i += PIECES - 1;
-            continue;
-        }
-        if (!(page->pieces >> i % PIECES & 1))
-            continue;
-        if (range.memory && start - range.end <= gap && start < range.memory->start + range.memory->size) {
-            range.end = start + ((uintptr_t)1 << PIECE_BITS);
-            continue;
-        }
-        /* An object need not begin where a piece does. */
-        memory = memory_after(start);
-        if (memory && memory->start >= start + ((uintptr_t)1 << PIECE_BITS))
-            memory = NULL;
-        result = range_done(op, &range, counts, ranges);
-        range = (struct range){memory, start, start + ((uintptr_t)1 << PIECE_BITS)};
-    }
-    return result == CUDA_SUCCESS ? range_done(op, &range, counts, ranges) : result;
+    if (!range->memory || start - range->end > joining->gap ||
+        start >= range->memory->start + range->memory->size)
+        return false;
+    range->end = end;
+    return true;
 }
 
+static CUresult join_page(struct joining *joining, uintptr_t page, unsigned pieces, bool is_whole)
+{
+    CUresult result = CUDA_SUCCESS;
+
+    if (is_whole && pieces == ALL_PIECES && range_extend(joining, page, page + ((uintptr_t)1 << PAGE_BITS)))
+        return CUDA_SUCCESS;
+    for (; pieces && result == CUDA_SUCCESS; pieces &= pieces - 1) {
+        uintptr_t start = page + ((uintptr_t)__builtin_ctz(pieces) << PIECE_BITS);
+        uintptr_t end = start + ((uintptr_t)1 << PIECE_BITS);
+        struct memory *memory;
+
+        if (range_extend(joining, start, end))
+            continue;
+        /* An object need not begin where a piece does. */
+        memory = memory_after(start);
+        if (memory && memory->start >= end)
+            memory = NULL;
+        result = range_done(joining->op, &joining->range, joining->counts, &joining->ranges);
+        joining->range = (struct range){memory, start, end};
+    }
+    return result;
+}
+
+/* Goes over all pieces in order, and joins those of one object that are no further apart than the gap. */
+static size_t join(struct op *op, size_t count, uintptr_t gap, bool counts)
+{
+    struct joining joining = {.op = op, .gap = gap, .counts = counts};
+    CUresult result = CUDA_SUCCESS;
+
+    for (size_t i = 0; i < count * PAGES && result == CUDA_SUCCESS; i++) {
+        const struct stretch *stretch = &op->touched->stretches[i / PAGES];
+
+        result = join_page(&joining, ((stretch->key - 1) << STRETCH_BITS) + (i % PAGES << PAGE_BITS),
+                           stretch->pieces[i % PAGES], stretch->whole >> i % PAGES & 1);
+    }
+    if (result == CUDA_SUCCESS)
+        range_done(op, &joining.range, counts, &joining.ranges);
+    return joining.ranges;
+}
+
+/* All stretches to the front, in order. */
 static size_t gather(struct touched *touched)
 {
     size_t count = 0;
 
     for (size_t i = 0; i < touched->room; i++)
-        if (touched->pages[i].number)
-            touched->pages[count++] = touched->pages[i];
-    qsort(touched->pages, count, sizeof *touched->pages, by_number);
+        if (touched->stretches[i].key)
+            touched->stretches[count++] = touched->stretches[i];
+    qsort(touched->stretches, count, sizeof *touched->stretches, by_key);
     return count;
 }
 
 void touch_end(struct op *op)
 {
     struct touched *touched = op->touched;
-    size_t count, ranges;
     uintptr_t gap = 0;
+    size_t count;
 
     if (!op->is_exact)
         return;
@@ -255,13 +300,10 @@ void touch_end(struct op *op)
         sleep_until(touched->until_ns);
     count = gather(touched);
     sim_lock();
-    join(op, touched->pages, count, gap, true, &ranges);
-    while (ranges > RANGES_MAX && gap < UINTPTR_MAX / 16) {
+    while (join(op, count, gap, true) > RANGES_MAX && gap < UINTPTR_MAX / 16)
         gap = gap ? gap * 8 : 1 << PAGE_BITS;
-        join(op, touched->pages, count, gap, true, &ranges);
-    }
     /* Where memory is out, less is declared. */
-    join(op, touched->pages, count, gap, false, &ranges);
+    join(op, count, gap, false);
     sim_unlock();
     touch_free(op);
 }
