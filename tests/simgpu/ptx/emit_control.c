@@ -44,7 +44,7 @@ void emit_branch_table(struct emitter *emitter)
     text_put(&emitter->out, "switch (%s) { ", emit_u32(emitter, emit_operand(emitter, 0)));
     for (unsigned i = 0; i < table->count; i++)
         text_put(&emitter->out, "case %u: goto L%u; ", i, emit_label(emitter, table->targets[i]));
-    text_put(&emitter->out, "default: ptx_trap(t); } ");
+    text_put(&emitter->out, "default: ptx_trap(t, s); } ");
 }
 
 /* The operands of a call, apart. */
@@ -118,7 +118,7 @@ static bool call_machine(struct emitter *emitter, const char *name, const struct
         {"malloc", 1, 1, "*(u64 *)%s = ptx_malloc(t, *(const u64 *)%s); "},
         {"free", 0, 1, "ptx_free(t, *(const u64 *)%s); "},
         {"__assertfail", 0, 5,
-         "ptx_assertfail(t, *(const u64 *)%s, *(const u64 *)%s, *(const u32 *)%s, *(const u64 *)%s, "
+         "ptx_assertfail(t, s, *(const u64 *)%s, *(const u64 *)%s, *(const u32 *)%s, *(const u64 *)%s, "
          "*(const u64 *)%s); "},
     };
     unsigned results = call->results ? call->results->count : 0;
@@ -181,7 +181,7 @@ static void call_pointer(struct emitter *emitter, const struct call *call)
         text_put(&emitter->out, "case 0x%llxu: function%u(%s); break; ",
                  (unsigned long long)ptx_function_address(function), function->symbol->id, list);
     }
-    text_put(&emitter->out, "default: ptx_trap(t); } %s", after.bytes ? after.bytes : "");
+    text_put(&emitter->out, "default: ptx_trap(t, s); } %s", after.bytes ? after.bytes : "");
 }
 
 void emit_call(struct emitter *emitter)

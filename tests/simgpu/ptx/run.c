@@ -128,13 +128,21 @@ static void block_place(const struct run *run, struct ptx_thread *self, u64 numb
     self->smid = (u32)(number % SM_COUNT);
 }
 
+/* The block behind that one in the grid. */
+static void block_next(struct ptx_thread *self)
+{
+    self->smid = (self->smid + 1) % SM_COUNT;
+    for (unsigned i = 0; i < 3 && ++self->ctaid[i] == self->nctaid[i] && i < 2; i++)
+        self->ctaid[i] = 0;
+}
+
 static void run_plain(struct run *run, u64 blocks)
 {
-    for (u64 i = 0; i < blocks; i++) {
-        struct ptx_thread self = run->first;
+    struct ptx_thread self = run->first;
 
-        block_place(run, &self, i);
+    for (u64 i = 0; i < blocks; i++) {
         run->code->block(&self, run->params);
+        block_next(&self);
     }
 }
 

@@ -12,7 +12,8 @@ enum {
     REGISTERS_MAX = 255,
     SHARED_MAX = 1 << 24,
     COPIED_BYTES = 512,
-    COPIED_SITES = 64
+    COPIED_SITES = 64,
+    SHORT = 32 /* instructions of which the compiler may put the same four times */
 };
 #define FUNCTION_BASE 0x7ff0c0de00000000u
 
@@ -28,6 +29,15 @@ static const char touch[] =
     "        *site = address & ~(u64)511;\n"
     "    }\n"
     "}\n\n";
+
+static bool is_short(const struct ptx_body *body)
+{
+    unsigned count = 0;
+
+    for (const struct ptx_instruction *next = body->code; next && count <= SHORT; next = next->next)
+        count++;
+    return count <= SHORT;
+}
 
 /*
  * All threads of a block, one after the other. What they only read (their place, their parameters) and their sites are
@@ -50,12 +60,14 @@ static void put_loop(const struct emitter *emitter, struct text *out, const stru
         text_put(out, "    __builtin_memcpy(params, given, %zu);\n", bytes);
     text_put(out, "    for (u32 z = 0; z < own.ntid[2]; z++)\n"
                   "        for (u32 y = 0; y < own.ntid[1]; y++) {\n"
-                  "            own.tid[1] = t->tid[1] = y, own.tid[2] = t->tid[2] = z;\n"
-                  "            for (u32 x = 0; x < own.ntid[0]; x++, number++) {\n"
-                  "                own.tid[0] = t->tid[0] = x;\n"
+                  "            own.tid[1] = y, own.tid[2] = z;\n");
+    if (!has_callees && is_short(emitter->body))
+        text_put(out, "#pragma GCC unroll 4\n");
+    text_put(out, "            for (u32 x = 0; x < own.ntid[0]; x++, number++) {\n"
+                  "                own.tid[0] = x;\n"
                   "                own.lane = number %% 32, own.warp = number / 32;\n");
     if (has_callees)
-        text_put(out, "                t->lane = own.lane, t->warp = own.warp;\n");
+        text_put(out, "                ptx_here(t, &own), t->lane = own.lane, t->warp = own.warp;\n");
     text_put(out,
              "                function%u(t, &own, %s, %s);\n"
              "            }\n"

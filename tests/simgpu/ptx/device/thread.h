@@ -177,8 +177,15 @@ PTX_DEVICE u64 ptx_globaltimer(struct ptx_thread *t)
     return t->host->nanoseconds();
 }
 
-PTX_DEVICE void ptx_trap(struct ptx_thread *t)
+/* In a loop over threads only the copy says which of them runs. */
+PTX_DEVICE void ptx_here(struct ptx_thread *t, const struct ptx_thread *s)
 {
+    t->tid[0] = s->tid[0], t->tid[1] = s->tid[1], t->tid[2] = s->tid[2];
+}
+
+PTX_DEVICE void ptx_trap(struct ptx_thread *t, const struct ptx_thread *s)
+{
+    ptx_here(t, s);
     t->host->trap(t);
 }
 
@@ -211,10 +218,11 @@ PTX_DEVICE u32 ptx_vprintf(struct ptx_thread *t, u64 format, u64 arguments)
     return t->host->print(t, format, arguments);
 }
 
-PTX_DEVICE void ptx_assertfail(struct ptx_thread *t, u64 message, u64 file, u32 line, u64 function,
-                               u64 char_size)
+PTX_DEVICE void ptx_assertfail(struct ptx_thread *t, const struct ptx_thread *s, u64 message, u64 file,
+                               u32 line, u64 function, u64 char_size)
 {
     (void)char_size;
+    ptx_here(t, s);
     t->host->assert_fail(t, message, file, line, function);
 }
 
