@@ -70,11 +70,22 @@ void exec_drop(struct exec *exec)
         work_finish(&exec->steps[i].work);
         if (exec->steps[i].memory)
             graph_memory_drop(exec->steps[i].memory);
+        holdings_drop(&exec->steps[i].objects);
         free(exec->steps[i].after);
     }
+    holdings_drop(&exec->objects);
     free(exec->steps);
     free(exec->reach);
     free(exec);
+}
+
+void exec_leave(struct exec *exec)
+{
+    if (--exec->users)
+        return;
+    holdings_drop(&exec->objects);
+    for (unsigned i = 0; i < exec->step_count; i++)
+        holdings_drop(&exec->steps[i].objects);
 }
 
 /* Nodes of a graph and its children. */
@@ -116,7 +127,7 @@ static bool add_step(struct exec *exec, struct node *node, const struct step *en
     if (good && node->child) {
         unsigned first = exec->step_count;
 
-        good = flatten(exec, node->child, &own);
+        good = holdings_join(&own.objects, &node->child->objects) && flatten(exec, node->child, &own);
         for (unsigned i = first; good && i < exec->step_count; i++)
             good = step_after(&own, i);
     }
@@ -126,6 +137,7 @@ static bool add_step(struct exec *exec, struct node *node, const struct step *en
         own.waits = node->event;
     good = good && work_copy(&node->work, &own.work);
     if (!good) {
+        holdings_drop(&own.objects);
         free(own.after);
         return false;
     }
@@ -189,9 +201,10 @@ struct exec *exec_create(const struct graph *graph)
 
     if (!exec)
         return NULL;
-    exec->refs = 1;
+    exec->refs = exec->users = 1;
     exec->steps = calloc(count_steps(graph) + 1, sizeof *exec->steps);
-    good = exec->steps && flatten(exec, graph, NULL) && compute_reach(exec);
+    good = exec->steps && holdings_join(&exec->objects, &graph->objects) && flatten(exec, graph, NULL) &&
+           compute_reach(exec);
     if (!good) {
         exec_drop(exec);
         return NULL;
@@ -207,19 +220,22 @@ struct exec *exec_copy(const struct exec *exec)
 
     if (!copy)
         return NULL;
-    copy->refs = 1;
+    copy->refs = copy->users = 1;
     copy->steps = calloc(exec->step_count + 1, sizeof *copy->steps);
     copy->reach = reach ? malloc(reach) : NULL;
-    good = copy->steps && (!reach || copy->reach);
+    good = copy->steps && (!reach || copy->reach) && holdings_join(&copy->objects, &exec->objects);
     if (good && reach)
         memcpy(copy->reach, exec->reach, reach);
     for (unsigned i = 0; good && i < exec->step_count; i++) {
         const struct step *from = &exec->steps[i];
         struct step step = *from;
 
+        step.objects = (struct holdings){0};
         step.after = malloc((from->after_count + 1) * sizeof *step.after);
-        good = step.after && work_copy(&from->work, &step.work);
+        good =
+            step.after && holdings_join(&step.objects, &from->objects) && work_copy(&from->work, &step.work);
         if (!good) {
+            holdings_drop(&step.objects);
             free(step.after);
             break;
         }
@@ -293,7 +309,9 @@ void exec_swap(struct exec *exec, unsigned first, struct exec *other)
         a->work = b->work;
         a->records = b->records;
         a->waits = b->waits;
+        a->objects = b->objects;
         b->work = kept.work;
+        b->objects = kept.objects;
     }
 }
 

@@ -6,6 +6,7 @@
 #ifndef SIMGPU_EXEC_H
 #define SIMGPU_EXEC_H
 
+#include "graph/user_object.h"
 #include "stream/op.h"
 #include "stream/work.h"
 
@@ -30,6 +31,7 @@ struct step {
     struct event *records;       /* event record node, or NULL */
     struct event *waits;         /* event wait node, or NULL */
     struct graph_memory *memory; /* one reference: allocation and free */
+    struct holdings objects;     /* of a child graph */
     unsigned *after;             /* owned: steps it follows directly */
     unsigned after_count;
     bool disabled;
@@ -39,7 +41,10 @@ struct exec {
     struct step *steps;
     unsigned step_count;
     uint64_t *reach; /* step_count rows of bits: what it is ordered after; NULL in a very large graph */
-    unsigned refs;   /* the handle's and those of launches */
+    unsigned refs;   /* the handle's and those of launches, which streams remember when they are complete */
+    unsigned
+        users; /* those of them for whom objects are held: the handle, and launches that are not complete */
+    struct holdings objects; /* of the graph itself */
 };
 
 /* Whether step b is ordered after step a. */
@@ -67,7 +72,7 @@ bool exec_find(const struct exec *exec, CUgraphNode node, unsigned *index);
 bool exec_matches(const struct exec *exec, unsigned first, const struct exec *other, bool edges,
                   CUgraphExecUpdateResultInfo *info);
 
-/* Trades the work of the steps from first on with the other's. */
+/* Trades the work of the steps from first on, and what child graphs hold, with the other's. */
 void exec_swap(struct exec *exec, unsigned first, struct exec *other);
 
 /* Where the operands of a copy or set are now. */
@@ -77,5 +82,8 @@ struct placement placement_of(const struct work *work);
 void exec_judge_placement(const struct exec *exec);
 
 void exec_drop(struct exec *exec);
+
+/* One user less; before its exec_drop. */
+void exec_leave(struct exec *exec);
 
 #endif

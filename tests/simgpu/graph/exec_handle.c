@@ -105,6 +105,7 @@ CUresult sim_cuGraphExecDestroy(CUgraphExec handle)
     graph_memory_retire(executable->exec);
     if (executable->last)
         op_drop(executable->last);
+    exec_leave(executable->exec);
     exec_drop(executable->exec);
     free(executable);
     return sim_leave(CUDA_SUCCESS);
@@ -142,9 +143,11 @@ static CUresult launch(struct executable *executable, struct stream *stream)
     op = op_create(stream, &work);
     if (!op)
         return CUDA_ERROR_OUT_OF_MEMORY;
+    executable->exec->users++;
     op->stuck = options.stuck;
     result = order_launch(executable, op);
     if (result != CUDA_SUCCESS) {
+        exec_leave(executable->exec);
         op_abandon(op);
         op_drop(op);
         return result;
@@ -194,10 +197,20 @@ static struct exec *exec_own(struct executable *executable)
 
         if (!copy)
             return NULL;
+        exec_leave(executable->exec);
         exec_drop(executable->exec);
         executable->exec = copy;
     }
     return executable->exec;
+}
+
+/* What a graph holds takes the place of what was held. */
+static void trade_objects(struct holdings *holdings, struct exec *fresh)
+{
+    struct holdings kept = *holdings;
+
+    *holdings = fresh->objects;
+    fresh->objects = kept;
 }
 
 static CUresult set_child(struct exec *exec, unsigned index, const struct graph *child)
@@ -210,8 +223,10 @@ static CUresult set_child(struct exec *exec, unsigned index, const struct graph 
     result = index >= fresh->step_count && exec_matches(exec, index - fresh->step_count, fresh, false, NULL)
                  ? CUDA_SUCCESS
                  : CUDA_ERROR_INVALID_VALUE;
-    if (result == CUDA_SUCCESS)
+    if (result == CUDA_SUCCESS) {
         exec_swap(exec, index - fresh->step_count, fresh);
+        trade_objects(&exec->steps[index].objects, fresh);
+    }
     exec_drop(fresh);
     return result;
 }
@@ -282,8 +297,10 @@ static CUresult update(struct executable *executable, const struct graph *graph,
         result = CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE;
     if (info->result != CU_GRAPH_EXEC_UPDATE_SUCCESS)
         result = CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE;
-    else
+    if (result == CUDA_SUCCESS) {
         exec_swap(exec, 0, fresh);
+        trade_objects(&exec->objects, fresh);
+    }
     exec_drop(fresh);
     return result;
 }

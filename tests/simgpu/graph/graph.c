@@ -35,6 +35,7 @@ void graph_destroy(struct graph *graph)
     for (size_t i = 0; i < graph->count; i++)
         node_free(graph->nodes[i]);
     handle_remove(graph);
+    holdings_drop(&graph->objects);
     free(graph->nodes);
     free(graph);
 }
@@ -164,7 +165,7 @@ static bool clone_edges(const struct graph *graph, struct graph *clone)
 struct graph *graph_clone(const struct graph *graph)
 {
     struct graph *clone = graph_create();
-    bool good = clone;
+    bool good = clone && holdings_join(&clone->objects, &graph->objects);
 
     for (size_t i = 0; good && i < graph->count; i++)
         good = clone_node(clone, graph->nodes[i]);

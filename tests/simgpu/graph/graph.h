@@ -6,6 +6,7 @@
 #ifndef SIMGPU_GRAPH_H
 #define SIMGPU_GRAPH_H
 
+#include "graph/user_object.h"
 #include "stream/work.h"
 
 struct event;
@@ -30,6 +31,7 @@ struct graph {
     struct node **nodes; /* in order of creation */
     size_t count, room;
     bool is_child;
+    struct holdings objects;
 };
 
 /* Adds a node; takes the work over, also on failure. CUDA_ERROR_INVALID_VALUE for a bad dependency,

@@ -3,6 +3,7 @@
 
 #include "device/busy.h"
 #include "device/context.h"
+#include "graph/exec.h"
 #include "ptx/print.h"
 #include "stream/hazard.h"
 #include "stream/stream.h"
@@ -295,6 +296,8 @@ static void op_complete(struct op *op)
     else
         newest = op->older;
     op_unname(op);
+    if (op->work.kind == WORK_GRAPH)
+        exec_leave(op->work.exec);
     stream->first = op->next;
     if (op->next)
         later_hand_on(op, op->next);
