@@ -83,18 +83,6 @@ cudaError_t cudaGraphCreate(cudaGraph_t *graph, unsigned int flags)
     return runtime_finish(result);
 }
 
-/* cudaGraphEdgeData and CUgraphEdgeData are one layout. */
-cudaError_t cudaGraphNodeGetDependencies(cudaGraphNode_t node, cudaGraphNode_t *dependencies,
-                                         cudaGraphEdgeData *edges, size_t *count)
-{
-    CUresult result = runtime_enter();
-
-    if (result == CUDA_SUCCESS)
-        result =
-            driver.cuGraphNodeGetDependencies_v12030(node, dependencies, (CUgraphEdgeData *)edges, count);
-    return runtime_finish(result);
-}
-
 cudaError_t cudaUserObjectCreate(cudaUserObject_t *object, void *pointer, cudaHostFn_t destroy,
                                  unsigned int references, unsigned int flags)
 {
@@ -139,5 +127,37 @@ cudaError_t cudaGraphReleaseUserObject(cudaGraph_t graph, cudaUserObject_t objec
 
     if (result == CUDA_SUCCESS)
         result = driver.cuGraphReleaseUserObject_v11030(graph, object, count);
+    return runtime_finish(result);
+}
+
+cudaError_t cudaGraphExecGetFlags(cudaGraphExec_t exec, unsigned long long *flags)
+{
+    CUresult result = runtime_enter();
+    cuuint64_t found;
+
+    if (result == CUDA_SUCCESS && !flags)
+        result = CUDA_ERROR_INVALID_VALUE;
+    if (result == CUDA_SUCCESS)
+        result = driver.cuGraphExecGetFlags_v12000(exec, &found);
+    if (result == CUDA_SUCCESS)
+        *flags = found;
+    return runtime_finish(result);
+}
+
+cudaError_t cudaGraphNodeSetEnabled(cudaGraphExec_t exec, cudaGraphNode_t node, unsigned int enabled)
+{
+    CUresult result = runtime_enter();
+
+    if (result == CUDA_SUCCESS)
+        result = driver.cuGraphNodeSetEnabled_v11060(exec, node, enabled);
+    return runtime_finish(result);
+}
+
+cudaError_t cudaGraphNodeGetEnabled(cudaGraphExec_t exec, cudaGraphNode_t node, unsigned int *enabled)
+{
+    CUresult result = runtime_enter();
+
+    if (result == CUDA_SUCCESS)
+        result = driver.cuGraphNodeGetEnabled_v11060(exec, node, enabled);
     return runtime_finish(result);
 }
