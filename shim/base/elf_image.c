@@ -53,8 +53,54 @@ static const char *read_string(const struct image *image, const Elf64_Shdr *tabl
     return strings + offset;
 }
 
-static int read_symbols(const struct image *image, const Elf64_Shdr *table, elf_image_visit_fn visit,
-                        void *arg, bool *out_uses_heap)
+/* Of the GPU's own images. Data symbols of code that is not linked yet have a type of their own. */
+enum {
+    TYPE_OBJECT_UNLINKED = 13,
+    OTHER_MANAGED = 4
+};
+
+/* What ends with a launch, and parameters: no variables, though they have symbols. */
+static bool is_transient(const struct image *image, unsigned section)
+{
+    static const char *const prefixes[] = {".nv.shared", ".nv.local", ".nv.constant0"};
+    Elf64_Shdr names, header;
+    const char *name =
+        read_section(image, image->header.e_shstrndx, &names) && read_section(image, section, &header)
+            ? read_string(image, &names, header.sh_name)
+            : NULL;
+
+    for (size_t i = 0; name && i < sizeof(prefixes) / sizeof(*prefixes); i++)
+        if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
+            return true;
+    return false;
+}
+
+static bool is_variable(const struct image *image, const Elf64_Sym *symbol)
+{
+    unsigned type = ELF64_ST_TYPE(symbol->st_info);
+
+    if (!symbol->st_size || symbol->st_shndx == SHN_UNDEF)
+        return false;
+    if (image->header.e_machine != EM_CUDA)
+        return type == STT_OBJECT;
+    return (type == STT_OBJECT || type == TYPE_OBJECT_UNLINKED) && !is_transient(image, symbol->st_shndx);
+}
+
+static void read_symbol(const struct image *image, const Elf64_Sym *symbol, const char *name,
+                        image_variable_fn visit, void *arg, struct image_facts *facts)
+{
+    bool is_device = image->header.e_machine == EM_CUDA;
+
+    if (symbol->st_shndx == SHN_UNDEF)
+        facts->uses_heap |= image_allocates(name, strlen(name));
+    if (!*name || !is_variable(image, symbol))
+        return;
+    facts->has_managed |= is_device && symbol->st_other & OTHER_MANAGED;
+    visit(&(struct image_variable){name, strlen(name), is_device}, arg);
+}
+
+static int read_symbols(const struct image *image, const Elf64_Shdr *table, image_variable_fn visit,
+                        void *arg, struct image_facts *facts)
 {
     Elf64_Shdr strings;
     const unsigned char *symbols = range(image, table->sh_offset, table->sh_size);
@@ -69,15 +115,12 @@ static int read_symbols(const struct image *image, const Elf64_Shdr *table, elf_
 
         if (!name)
             return -EINVAL;
-        if (symbol.st_shndx == SHN_UNDEF)
-            *out_uses_heap |= strcmp(name, "malloc") == 0;
-        else if (ELF64_ST_TYPE(symbol.st_info) == STT_OBJECT && symbol.st_size && *name)
-            visit(name, symbol.st_size, image->header.e_machine == EM_CUDA, arg);
+        read_symbol(image, &symbol, name, visit, arg, facts);
     }
     return 0;
 }
 
-/* 0, or what elf_image_read says of such bytes. */
+/* 0, or what elf_image_variables says of such bytes. */
 static int open_image(const void *bytes, size_t size, struct image *out)
 {
     *out = (struct image){.bytes = bytes, .size = size};
@@ -89,10 +132,10 @@ static int open_image(const void *bytes, size_t size, struct image *out)
     return out->header.e_shentsize == sizeof(Elf64_Shdr) ? 0 : -EINVAL;
 }
 
-int elf_image_read(const void *bytes, size_t size, elf_image_visit_fn visit, void *arg, bool *out_uses_heap)
+int elf_image_variables(const void *bytes, size_t size, image_variable_fn visit, void *arg,
+                        struct image_facts *facts)
 {
     struct image image;
-    bool uses_heap = false;
     bool has_table = false;
     int error = open_image(bytes, size, &image);
 
@@ -109,13 +152,9 @@ int elf_image_read(const void *bytes, size_t size, elf_image_visit_fn visit, voi
         if (section.sh_type != wanted)
             continue;
         has_table = true;
-        error = read_symbols(&image, &section, visit, arg, &uses_heap);
+        error = read_symbols(&image, &section, visit, arg, facts);
     }
-    if (!error && !has_table)
-        return -EINVAL; /* stripped: what it holds cannot be known */
-    if (!error)
-        *out_uses_heap = uses_heap;
-    return error;
+    return error || has_table ? error : -EINVAL; /* stripped: what it holds cannot be known */
 }
 
 bool elf_image_table(const void *head, struct elf_table *out)

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * elf_image.h - what a loaded image says about its global data, for the search for addresses that kernels could read, and
+ * elf_image.h - what a loaded image says about its variables, for the search for addresses that kernels could read, and
  * about the parameters of its kernels.
  *
- * Shape    reads 64-bit little-endian ELF: a cubin or a shared object. Everything else (PTX, fat binaries, which are
- *          usually compressed) is unknown.
+ * Shape    reads 64-bit little-endian ELF: a cubin or a shared object.
  * Owns     nothing; pure. Never reads outside of the given bytes, whatever they are.
  */
 #ifndef EBB_ELF_IMAGE_H
@@ -14,14 +13,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/image_variable.h"
 #include "base/kernel_shape.h"
 
-/** `name` lives in the image. `is_required`: an image of the GPU's own, whose every data symbol is a global. */
-typedef void (*elf_image_visit_fn)(const char *name, uint64_t bytes, bool is_required, void *arg);
-
-/** Call `visit` for every global data object of an ELF image of `size` bytes. `*out_uses_heap`: it calls malloc on
- *  the device. 0; -ENOTSUP not such an ELF file; -EINVAL one that contradicts itself. */
-int elf_image_read(const void *bytes, size_t size, elf_image_visit_fn visit, void *arg, bool *out_uses_heap);
+/** Call `visit` for every variable of an ELF image of `size` bytes: required are those of the GPU's own images, whose
+ *  every data symbol is one. 0; -ENOTSUP not such an ELF file; -EINVAL one that contradicts itself: what came before was
+ *  visited. */
+int elf_image_variables(const void *bytes, size_t size, image_variable_fn visit, void *arg,
+                        struct image_facts *facts);
 
 /** Call `visit` for every kernel whose parameters an image of NVIDIA's tells, and is understood to tell. The same errors:
  *  what came before was visited. */

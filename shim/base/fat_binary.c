@@ -61,31 +61,36 @@ static void visit_packed(const struct entry_head *head, const unsigned char *pac
     if (head->packed_bytes <= head->bytes && head->packed_bytes <= ENTRY_MOST_BYTES && head->unpacked_bytes &&
         head->unpacked_bytes <= ENTRY_MOST_BYTES)
         bytes = pages_take(head->unpacked_bytes);
-    if (!bytes)
-        return;
-    if (LZ4_decompress_safe((const char *)packed, (char *)bytes, (int)head->packed_bytes,
-                            (int)head->unpacked_bytes) == (int)head->unpacked_bytes) {
+    if (bytes && LZ4_decompress_safe((const char *)packed, (char *)bytes, (int)head->packed_bytes,
+                                     (int)head->unpacked_bytes) == (int)head->unpacked_bytes) {
         entry->bytes = bytes;
         entry->size = head->unpacked_bytes;
-        visit(entry, arg);
     }
-    pages_give(bytes, head->unpacked_bytes);
+    visit(entry, arg);
+    if (bytes)
+        pages_give(bytes, head->unpacked_bytes);
 }
 
 static void visit_entry(const struct entry_head *head, const unsigned char *bytes, fat_entry_wanted_fn wanted,
                         fat_entry_visit_fn visit, void *arg)
 {
-    struct fat_entry entry = {.kind = (enum fat_entry_kind)head->kind, .arch = head->arch};
+    struct fat_entry entry = {
+        .kind = (enum fat_entry_kind)head->kind,
+        .arch = head->arch,
+        .is_opaque = head->flags & PACKED_ZSTD,
+    };
+    bool is_known = (head->kind == FAT_ENTRY_PTX || head->kind == FAT_ENTRY_ELF) && !entry.is_opaque;
 
-    if ((head->kind != FAT_ENTRY_PTX && head->kind != FAT_ENTRY_ELF) || head->flags & PACKED_ZSTD ||
-        !wanted(&entry, arg))
+    if (!wanted(&entry, arg))
         return;
-    if (head->flags & PACKED_LZ4) {
+    if (is_known && head->flags & PACKED_LZ4) {
         visit_packed(head, bytes, &entry, visit, arg);
         return;
     }
-    entry.bytes = bytes;
-    entry.size = head->bytes;
+    if (is_known) {
+        entry.bytes = bytes;
+        entry.size = head->bytes;
+    }
     visit(&entry, arg);
 }
 

@@ -144,7 +144,7 @@ static int visit_wrapped(const struct wrapper *wrapper, image_piece_fn visit, vo
     return error;
 }
 
-int image_copy_memory(const void *image, bool elf_only, image_piece_fn visit, void *arg)
+int image_copy_memory(const void *image, image_piece_fn visit, void *arg)
 {
     struct wrapper wrapper = {0};
     int error = copy_all(&wrapper.magic, image, sizeof(wrapper.magic));
@@ -153,8 +153,6 @@ int image_copy_memory(const void *image, bool elf_only, image_piece_fn visit, vo
         return error;
     if (is_elf(&wrapper.magic))
         return visit_elf(image, visit, arg);
-    if (elf_only)
-        return -ENOTSUP;
     if (wrapper.magic != WRAPPER_MAGIC)
         return fat_binary_is(wrapper.magic) ? visit_fat(image, visit, arg) : visit_text(image, visit, arg);
     error = copy_all(&wrapper, image, sizeof(wrapper));
@@ -177,10 +175,9 @@ static int read_all(int fd, void *out, size_t bytes)
     return 0;
 }
 
-int image_copy_file(const void *path, bool elf_only, image_piece_fn visit, void *arg)
+int image_copy_file(const void *path, image_piece_fn visit, void *arg)
 {
     struct stat status = {0};
-    uint32_t magic;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), error = -EFAULT;
     char *copy = NULL;
     size_t bytes = 0;
@@ -190,10 +187,6 @@ int image_copy_file(const void *path, bool elf_only, image_piece_fn visit, void 
     if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0 &&
         (uint64_t)status.st_size <= MOST_BYTES) {
         bytes = (size_t)status.st_size;
-        error = read_all(fd, &magic, sizeof(magic));
-        error = !error && elf_only && !is_elf(&magic) ? -ENOTSUP : error;
-    }
-    if (!error) {
         copy = pages_take(bytes + 1);
         error = copy ? read_all(fd, copy, bytes) : -ENOMEM;
     }

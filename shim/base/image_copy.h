@@ -9,7 +9,6 @@
 #ifndef EBB_IMAGE_COPY_H
 #define EBB_IMAGE_COPY_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 /** An ELF file, a fat binary, or a text, which then ends with a 0. */
@@ -19,12 +18,11 @@ typedef void (*image_piece_fn)(const void *bytes, size_t size, void *arg);
  * Call `visit` for each piece of an image in memory: there are several where a wrapper names some. Memory that cannot be
  * read is noticed.
  *
- * @elf_only  what is no ELF file is not copied
- * Returns    0; -ENOTSUP no ELF file, or a kernel that does not copy; -EFAULT it is not all there; -ENOMEM
+ * Returns  0; -ENOTSUP a kernel that does not copy; -EFAULT it is not all there; -ENOMEM
  */
-int image_copy_memory(const void *image, bool elf_only, image_piece_fn visit, void *arg);
+int image_copy_memory(const void *image, image_piece_fn visit, void *arg);
 
 /** The same for the file at a path, which is one piece. */
-int image_copy_file(const void *path, bool elf_only, image_piece_fn visit, void *arg);
+int image_copy_file(const void *path, image_piece_fn visit, void *arg);
 
 #endif

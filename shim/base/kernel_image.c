@@ -19,8 +19,8 @@ struct pass {
 static bool is_wanted(const struct fat_entry *entry, void *arg)
 {
     struct pass *pass = arg;
-    bool is_for_us =
-        entry->kind == FAT_ENTRY_ELF && entry->arch / 10 < 32 && pass->majors >> entry->arch / 10 & 1;
+    bool is_for_us = entry->kind == FAT_ENTRY_ELF && !entry->is_opaque && entry->arch / 10 < 32 &&
+                     pass->majors >> entry->arch / 10 & 1;
 
     pass->has_code |= is_for_us;
     return pass->reads_text ? entry->kind == FAT_ENTRY_PTX : is_for_us;
@@ -30,6 +30,8 @@ static void read_entry(const struct fat_entry *entry, void *arg)
 {
     struct pass *pass = arg;
 
+    if (!entry->bytes)
+        return;
     if (entry->kind == FAT_ENTRY_ELF)
         elf_image_kernels(entry->bytes, entry->size, pass->visit, pass->arg);
     else

@@ -46,7 +46,7 @@ static void skip_space(struct reader *reader)
     }
 }
 
-/* A word, a text in quotes, or any other character by itself. */
+/* A word, a text in quotes, or any other character by itself. A directive ends where the next one begins. */
 static struct token next(struct reader *reader)
 {
     skip_space(reader);
@@ -55,8 +55,9 @@ static struct token next(struct reader *reader)
     if (reader->at == reader->end)
         return token;
     if (is_word(*reader->at))
-        while (reader->at < reader->end && is_word(*reader->at))
+        do
             reader->at++;
+        while (reader->at < reader->end && is_word(*reader->at) && (*token.at != '.' || *reader->at != '.'));
     else if (*reader->at++ == '"')
         reader->at = find(reader, "\"");
     token.bytes = (size_t)(reader->at - token.at);
@@ -66,6 +67,11 @@ static struct token next(struct reader *reader)
 static bool is(struct token token, const char *what)
 {
     return token.bytes == strlen(what) && memcmp(token.at, what, token.bytes) == 0;
+}
+
+static bool is_name(struct token token)
+{
+    return token.bytes && is_word(*token.at) && *token.at != '.' && !isdigit((unsigned char)*token.at);
 }
 
 /* A decimal number. False: it is none, or more than all parameters together. */
@@ -145,7 +151,7 @@ static bool read_parameter(struct reader *reader, unsigned *end_bytes, struct ke
         next(reader);
         token = next(reader);
     }
-    if (!token.bytes || !is_word(*token.at) || *token.at == '.')
+    if (!is_name(token))
         return false;
     *out_end = next(reader);
     if (!read_dimensions(reader, out_end, &bytes))
@@ -168,7 +174,7 @@ static void read_entry(struct reader *reader, kernel_visit_fn visit, void *arg)
     struct token token = next(&ahead);
     unsigned count = 0, end_bytes = 0;
 
-    if (!name.bytes || !is_word(*name.at) || *name.at == '.')
+    if (!is_name(name))
         return;
     if (is(token, "(")) {
         token = next(&ahead);
@@ -221,4 +227,131 @@ int ptx_text_kernels(const char *text, size_t size, kernel_visit_fn visit, void 
             read_entry(&reader, visit, arg);
     }
     return 0;
+}
+
+/* ---- variables ----------------------------------------------------------------------------------------------- */
+
+/* What follows a bracket or brace, with all that it holds, up to its end. */
+static bool skip_list(struct reader *reader)
+{
+    struct token token;
+
+    for (unsigned depth = 1; depth;) {
+        token = next(reader);
+        if (!token.bytes)
+            return false;
+        depth += is(token, "(") || is(token, "{") || is(token, "[");
+        depth -= is(token, ")") || is(token, "}") || is(token, "]");
+    }
+    return true;
+}
+
+/* What follows ".attribute". */
+static bool read_attributes(struct reader *reader, struct image_facts *facts)
+{
+    struct token token = next(reader);
+    unsigned depth = is(token, "(");
+
+    while (depth && (token = next(reader)).bytes) {
+        facts->has_managed |= is(token, ".managed");
+        depth += is(token, "(");
+        depth -= is(token, ")");
+    }
+    return is(token, ")");
+}
+
+/* What follows a variable's space, up to its name, which is `*out_name`. */
+static bool read_type(struct reader *reader, struct token *out_name, bool *out_is_reference,
+                      struct image_facts *facts)
+{
+    struct token token;
+
+    *out_is_reference = false;
+    while ((token = next(reader)).bytes && *token.at == '.') {
+        if (is(token, ".attribute") && !read_attributes(reader, facts))
+            return false;
+        if (is(token, ".align"))
+            next(reader);
+        *out_is_reference |= is(token, ".texref") || is(token, ".surfref") || is(token, ".samplerref");
+    }
+    *out_name = token;
+    return true;
+}
+
+/* What follows a name: its dimensions, and what it begins with, up to the comma or semicolon that ends it. */
+static bool skip_value(struct reader *reader, struct token *out_end)
+{
+    struct token token = next(reader);
+
+    while (is(token, "[")) {
+        if (!skip_list(reader))
+            return false;
+        token = next(reader);
+    }
+    if (is(token, "="))
+        while (!is(token = next(reader), ",") && !is(token, ";"))
+            if (!token.bytes || ((is(token, "{") || is(token, "(")) && !skip_list(reader)))
+                return false;
+    *out_end = token;
+    return is(token, ",") || is(token, ";");
+}
+
+/* What follows ".global" or ".const", up to its end. */
+static bool read_variables(struct reader *reader, bool is_required, image_variable_fn visit, void *arg,
+                           struct image_facts *facts)
+{
+    struct token token;
+    bool is_reference;
+
+    if (!read_type(reader, &token, &is_reference, facts))
+        return false;
+    for (;; token = next(reader)) {
+        struct token name = token;
+
+        if (!is_name(name) || !skip_value(reader, &token))
+            return false;
+        if (!is_reference)
+            visit(&(struct image_variable){name.at, name.bytes, is_required}, arg);
+        if (is(token, ";"))
+            return true;
+    }
+}
+
+/* What follows a function's brace. False: it has variables of its own. Pointers that it takes say where they point. */
+static bool skip_function(struct reader *reader)
+{
+    struct token token, before = {0};
+
+    for (unsigned depth = 1; depth; before = token) {
+        token = next(reader);
+        if (!token.bytes || ((is(token, ".global") || is(token, ".const")) && !is(before, ".ptr")))
+            return false;
+        depth += is(token, "{");
+        depth -= is(token, "}");
+    }
+    return true;
+}
+
+int ptx_text_variables(const char *text, size_t size, image_variable_fn visit, void *arg,
+                       struct image_facts *facts)
+{
+    struct reader reader = {text, text + strnlen(text, size)};
+    bool is_extern = false, is_good = true;
+    struct token token;
+
+    if (!is(next(&reader), ".version"))
+        return -ENOTSUP;
+    while (is_good && (token = next(&reader)).bytes) {
+        if (is(token, ".extern"))
+            is_extern = true;
+        else if (is(token, "{") || is(token, "("))
+            is_good = is(token, "{") ? skip_function(&reader) : skip_list(&reader);
+        else if (is(token, ".global") || is(token, ".const"))
+            is_good = read_variables(&reader, !is_extern, visit, arg, facts);
+        else if (is_extern)
+            facts->uses_heap |= image_allocates(token.at, token.bytes);
+        is_good &= !is(token, "#");
+        is_extern &= *token.at != ';' && *token.at != '{' && !is(token, ".global") && !is(token, ".const");
+    }
+    return is_good ? 0 : -EINVAL;
 }

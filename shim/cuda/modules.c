@@ -7,9 +7,8 @@
 #include <string.h>
 #include <utlist.h>
 
-#include "base/compiler.h"
-#include "base/elf_image.h"
 #include "base/image_copy.h"
+#include "base/image_variables.h"
 #include "base/lock.h"
 #include "cuda/contexts.h"
 #include "cuda/kernel_images.h"
@@ -17,7 +16,8 @@
 
 struct global {
     struct global *next;
-    bool is_required; /* the driver must know it */
+    uint64_t
+        versions; /* of the code, one bit for each: the driver must know it if it has taken one of these */
     char name[];
 };
 
@@ -27,28 +27,13 @@ struct loaded {
     bool is_library;
     CUcontext context; /* of a module */
     struct global *globals;
-    bool is_short; /* a name found no memory */
+    uint64_t versions; /* of which the driver has taken one */
 };
 
 /* The list, which nobody changes while its globals are visited. Held across calls to the driver and the core's
  * visitor, neither of which loads an image. */
 static struct lock lock = LOCK_INIT(LOCK_MODULES);
 static struct loaded *list;
-
-/* The driver tells the size together with the address. */
-static void keep_global(const char *name, IGNORED uint64_t bytes, bool is_required, void *arg)
-{
-    struct loaded *loaded = arg;
-    struct global *global = malloc(sizeof(*global) + strlen(name) + 1);
-
-    if (!global) {
-        loaded->is_short = true;
-        return;
-    }
-    global->is_required = is_required;
-    strcpy(global->name, name);
-    LL_PREPEND(loaded->globals, global);
-}
 
 static void free_loaded(struct loaded *loaded)
 {
@@ -59,64 +44,151 @@ static void free_loaded(struct loaded *loaded)
     free(loaded);
 }
 
+static const char no_memory[] = "no memory to read an image";
+
 /* An image while it is read. */
 struct reading {
-    struct loaded *loaded;
+    struct loaded *loaded; /* NULL: nobody asks for its variables */
     struct kernel_image *kernels;
-    bool uses_heap;
-    bool is_unknown; /* what globals it has */
+    struct image_target target;
+    struct image_facts facts;
+    unsigned versions, pieces;
+    const char *why; /* its variables are not known; NULL: they are */
 };
 
+static void begin_version(void *arg)
+{
+    struct reading *reading = arg;
+
+    reading->loaded->versions |= UINT64_C(1) << reading->versions++;
+}
+
+/* The driver tells the size together with the address. */
+static void keep_global(const struct image_variable *variable, void *arg)
+{
+    struct reading *reading = arg;
+    struct global *global = malloc(sizeof(*global) + variable->name_bytes + 1);
+
+    if (!global) {
+        reading->why = no_memory;
+        return;
+    }
+    global->versions = variable->is_required ? UINT64_C(1) << (reading->versions - 1) : 0;
+    memcpy(global->name, variable->name, variable->name_bytes);
+    global->name[variable->name_bytes] = 0;
+    LL_PREPEND(reading->loaded->globals, global);
+}
+
+/* Pieces beyond the first are linked by the driver, which makes names of its own of those that two of them have. */
 static void read_piece(const void *bytes, size_t size, void *arg)
 {
     struct reading *reading = arg;
-    bool uses_heap = false;
 
-    if (elf_image_read(bytes, size, keep_global, reading->loaded, &uses_heap))
-        reading->is_unknown = true;
-    reading->uses_heap |= uses_heap;
+    if (reading->loaded &&
+        (reading->pieces++ || image_variables_read(bytes, size, &reading->target, begin_version, keep_global,
+                                                   reading, &reading->facts)))
+        reading->why = "an image is loaded whose variables cannot be read";
     kernel_images_read(reading->kernels, bytes, size);
 }
 
+/* What an option or the environment makes the driver take. */
+static bool is_set(const char *name)
+{
+    const char *value = getenv(name);
+
+    return value && *value && strcmp(value, "0") != 0;
+}
+
+static void find_target(struct image_target *out)
+{
+    _Static_assert((int)DEVICE_MAX <= (int)IMAGE_PROCESSORS_MAX, "one of each device");
+    out->prefers_text = is_set("CUDA_FORCE_PTX_JIT") || is_set("CUDA_FORCE_JIT");
+    for (unsigned i = 0; i < contexts_device_count(); i++) {
+        int major = 0, minor = 0;
+
+        real.cuDeviceGetAttribute(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, contexts_device(i));
+        real.cuDeviceGetAttribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, contexts_device(i));
+        out->arch[out->count++] = (unsigned)(major * 10 + minor);
+    }
+}
+
+static int by_name(const void *left, const void *right)
+{
+    const struct global *a = *(const struct global *const *)left, *b = *(const struct global *const *)right;
+    int order = strcmp(a->name, b->name);
+
+    return order ? order : (a->versions > b->versions) - (a->versions < b->versions);
+}
+
+/* Of two that have one name the driver locates one. A linker leaves them: each part may keep names to itself. */
+static const char *look_for_twins(const struct loaded *loaded)
+{
+    const struct global *global, **all;
+    size_t count = 0, twins = 0;
+
+    LL_FOREACH(loaded->globals, global)
+        count++;
+    all = malloc((count + 1) * sizeof(*all));
+    if (!all)
+        return no_memory;
+    count = 0;
+    LL_FOREACH(loaded->globals, global)
+        all[count++] = global;
+    qsort(all, count, sizeof(*all), by_name);
+    for (size_t i = 1; i < count; i++)
+        twins += all[i]->versions && by_name(&all[i], &all[i - 1]) == 0;
+    free(all);
+    return twins ? "an image has two variables of one name" : NULL;
+}
+
 /* Globals are remembered, or that they are not known. */
-static void keep_loaded(const struct reading *reading)
+static void keep_loaded(struct reading *reading)
 {
     struct loaded *loaded = reading->loaded;
 
-    if (reading->is_unknown || loaded->is_short) {
+    reading->why = reading->why ? reading->why : look_for_twins(loaded);
+    if (reading->why) {
         free_loaded(loaded);
-        core_roots_unknown("an image is loaded whose symbols cannot be read (PTX, or a fat binary)");
+        core_roots_unknown(reading->why);
         return;
     }
-    if (reading->uses_heap)
+    if (reading->facts.uses_heap)
         core_roots_unknown("a kernel allocates on the device's heap");
+    if (reading->facts.has_managed)
+        core_roots_unknown("an image has managed variables, which kernels read and the CPU writes");
     lock_acquire(&lock);
     LL_PREPEND(list, loaded);
     lock_release(&lock);
 }
 
+static struct loaded *begin_loaded(const void *handle, bool is_library, CUcontext context)
+{
+    struct loaded *loaded = calloc(1, sizeof(*loaded));
+
+    if (loaded)
+        *loaded = (struct loaded){.handle = handle, .is_library = is_library, .context = context};
+    else
+        core_roots_unknown(no_memory);
+    return loaded;
+}
+
 /* `image` is an address or a path, as `copy` takes it. */
 static void note_image(const void *out, bool is_library,
-                       int (*copy)(const void *image, bool elf_only, image_piece_fn visit, void *arg),
-                       const void *image)
+                       int (*copy)(const void *image, image_piece_fn visit, void *arg), const void *image)
 {
-    struct reading reading = {.loaded = calloc(1, sizeof(struct loaded)), .kernels = kernel_images_begin()};
+    struct reading reading = {.kernels = kernel_images_begin()};
     struct place place = {0};
     const void *handle;
 
-    if (!reading.loaded) {
-        core_roots_unknown("no memory to read an image");
-        kernel_images_drop(reading.kernels);
-        return;
-    }
     contexts_here(&place);
     memcpy(&handle, out, sizeof(handle));
-    reading.loaded->handle = handle;
-    reading.loaded->is_library = is_library;
-    reading.loaded->context = place.context;
-    reading.is_unknown = copy(image, !reading.kernels, read_piece, &reading) != 0 || reading.is_unknown;
+    if (core_roots_wanted() && (reading.loaded = begin_loaded(handle, is_library, place.context)))
+        find_target(&reading.target);
+    if ((reading.loaded || reading.kernels) && copy(image, read_piece, &reading))
+        reading.why = "an image is loaded whose variables cannot be read";
     kernel_images_keep(reading.kernels, handle, place.context);
-    keep_loaded(&reading);
+    if (reading.loaded)
+        keep_loaded(&reading);
 }
 
 CUresult modules_from_memory(CUresult result, const void *out, bool is_library, const void *image)
@@ -168,17 +240,20 @@ static int locate(const struct loaded *loaded, const struct global *global, unsi
 static int visit_image(const struct loaded *loaded, unsigned ordinal, root_visit_fn visit, void *arg,
                        const char **out_why)
 {
+    uint64_t taken = loaded->versions; /* may the driver have */
     int error = 0;
 
     for (const struct global *global = loaded->globals; !error && global; global = global->next) {
         struct root root;
 
-        if (locate(loaded, global, ordinal, &root) == 0) {
+        if (locate(loaded, global, ordinal, &root) == 0)
             error = visit(&root, arg);
-        } else if (global->is_required) {
-            *out_why = "an image has a variable that the driver does not locate";
-            error = -ENOTSUP;
-        }
+        else
+            taken &= ~global->versions;
+    }
+    if (!error && !taken) {
+        *out_why = "an image has a variable that the driver does not locate";
+        error = -ENOTSUP;
     }
     return error;
 }

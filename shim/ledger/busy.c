@@ -41,6 +41,11 @@ void core_account_only(const char *why)
         log_line(LOG_WARN, "memory is accounted and nothing is moved: not all calls come here, %s", why);
 }
 
+bool core_roots_wanted(void)
+{
+    return !core.options || (options_search(core.options) && !atomic_load(&core.roots_unknown));
+}
+
 void core_roots_unknown(const char *why)
 {
     const char *none = NULL;

@@ -32,6 +32,9 @@ bool core_capturing(void);
  *  used, and no other leaves. Said once; `why` lives for ever. */
 void core_account_only(const char *why);
 
+/** Does anybody need to know what kernels could read a pointer from: may there be a search still? */
+bool core_roots_wanted(void);
+
 /** Something was found that makes every root unknowable (condition 3 of EBBTIDE_DISK=auto); said once. */
 void core_roots_unknown(const char *why);
 

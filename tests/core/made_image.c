@@ -82,6 +82,51 @@ size_t made_cubin(unsigned char *out, const char *kernel, const struct kernel_pa
     return (size_t)(put(at, section, sizeof(section)) - out);
 }
 
+static void put_name(unsigned char **at, const unsigned char *names, const char *name, uint32_t *out)
+{
+    *out = (uint32_t)(*at - names);
+    *at = put(*at, name, strlen(name) + 1);
+}
+
+size_t made_symbols(unsigned char *out, const struct made_variable *variable, unsigned count)
+{
+    enum {
+        SYMBOLS = 2,
+        FIRST = 3,
+        MOST = 16
+    };
+    Elf64_Ehdr header = {.e_ident = ELFMAG, .e_type = ET_EXEC, .e_machine = CUDA_MACHINE};
+    Elf64_Shdr section[FIRST + MOST] = {{0}};
+    Elf64_Sym symbol[1 + MOST] = {{0}};
+    unsigned char *at = out + sizeof(header), *names = at;
+
+    *at++ = 0;
+    for (unsigned i = 0; i < count; i++) {
+        put_name(&at, names, variable[i].name, &symbol[1 + i].st_name);
+        put_name(&at, names, variable[i].section ? variable[i].section : "", &section[FIRST + i].sh_name);
+        section[FIRST + i].sh_type = SHT_NOBITS;
+        symbol[1 + i].st_info = variable[i].type;
+        symbol[1 + i].st_other = variable[i].other;
+        symbol[1 + i].st_shndx = (Elf64_Half)(variable[i].section ? FIRST + i : SHN_UNDEF);
+        symbol[1 + i].st_size = 8;
+    }
+    section[NAMES] = (Elf64_Shdr){
+        .sh_type = SHT_STRTAB, .sh_offset = (size_t)(names - out), .sh_size = (size_t)(at - names)};
+    section[SYMBOLS] = (Elf64_Shdr){.sh_type = SHT_SYMTAB,
+                                    .sh_offset = (size_t)(at - out),
+                                    .sh_size = (1 + count) * sizeof(*symbol),
+                                    .sh_link = NAMES};
+    at = put(at, symbol, (1 + count) * sizeof(*symbol));
+    header.e_ident[EI_CLASS] = ELFCLASS64;
+    header.e_ident[EI_DATA] = ELFDATA2LSB;
+    header.e_shoff = (size_t)(at - out);
+    header.e_shentsize = sizeof(Elf64_Shdr);
+    header.e_shnum = (Elf64_Half)(FIRST + count);
+    header.e_shstrndx = NAMES;
+    memcpy(out, &header, sizeof(header));
+    return (size_t)(put(at, section, (FIRST + count) * sizeof(*section)) - out);
+}
+
 size_t made_ptx(unsigned char *out, const char *kernel, const struct kernel_parameter *parameter,
                 unsigned count)
 {

@@ -21,7 +21,17 @@ enum made_packing {
 size_t made_cubin(unsigned char *out, const char *kernel, const struct kernel_parameter *parameter,
                   unsigned count);
 
-/* The same in the form of text. */
+struct made_variable {
+    const char *name;
+    const char *section; /* NULL: in another image */
+    unsigned char type;
+    unsigned char other;
+};
+
+/* Symbols alone, in the form of a cubin. */
+size_t made_symbols(unsigned char *out, const struct made_variable *variable, unsigned count);
+
+/* One kernel in the form of text. */
 size_t made_ptx(unsigned char *out, const char *kernel, const struct kernel_parameter *parameter,
                 unsigned count);
 

@@ -15,18 +15,20 @@ struct found {
     unsigned count;
     bool has_marker;
     bool is_required;
+    struct image_facts facts;
 };
 
 __attribute__((visibility("default"))) uint64_t image_test_marker[7] = {1};
 
-static void note(const char *name, uint64_t bytes, bool is_required, void *arg)
+static void note(const struct image_variable *variable, void *arg)
 {
+    static const char marker[] = "image_test_marker";
     struct found *found = arg;
 
     found->count++;
-    found->is_required = is_required;
-    if (strcmp(name, "image_test_marker") == 0)
-        found->has_marker = bytes == sizeof image_test_marker;
+    found->is_required = variable->is_required;
+    found->has_marker |=
+        variable->name_bytes == sizeof marker - 1 && memcmp(variable->name, marker, sizeof marker - 1) == 0;
 }
 
 /* This program itself, which exports its marker. */
@@ -45,14 +47,14 @@ static unsigned char *read_self(size_t *out_bytes)
     return image;
 }
 
-static int read_image(const void *image, size_t bytes, struct found *out, bool *out_uses_heap)
+static int read_image(const void *image, size_t bytes, struct found *out)
 {
     unsigned char *exact = malloc(bytes ? bytes : 1);
 
     cr_assert(exact);
     memcpy(exact, image, bytes);
     *out = (struct found){0};
-    int result = elf_image_read(exact, bytes, note, out, out_uses_heap);
+    int result = elf_image_variables(exact, bytes, note, out, &out->facts);
 
     free(exact);
     return result;
@@ -63,11 +65,10 @@ Test(elf_image, names_the_globals_of_a_shared_object)
     size_t bytes;
     unsigned char *image = read_self(&bytes);
     struct found found;
-    bool uses_heap = false;
 
-    cr_expect_eq(read_image(image, bytes, &found, &uses_heap), 0);
+    cr_expect_eq(read_image(image, bytes, &found), 0);
     cr_expect(found.has_marker);
-    cr_expect(uses_heap, "this program calls malloc");
+    cr_expect(found.facts.uses_heap, "this program calls malloc");
     cr_expect_not(found.is_required);
     struct elf_table table;
 
@@ -75,7 +76,7 @@ Test(elf_image, names_the_globals_of_a_shared_object)
     size_t all = elf_image_bytes(&table, image + table.offset);
 
     cr_expect(all && all <= bytes);
-    cr_expect_eq(read_image(image, all, &found, &uses_heap), 0);
+    cr_expect_eq(read_image(image, all, &found), 0);
     free(image);
 }
 
@@ -84,10 +85,9 @@ Test(elf_image, requires_the_globals_of_the_gpus_own_images)
     size_t bytes;
     unsigned char *image = read_self(&bytes);
     struct found found;
-    bool uses_heap;
 
     ((Elf64_Ehdr *)(void *)image)->e_machine = 190;
-    int result = read_image(image, bytes, &found, &uses_heap);
+    int result = read_image(image, bytes, &found);
 
     cr_expect(result == -EINVAL /* stripped */ || (result == 0 && found.is_required));
     free(image);
@@ -98,12 +98,11 @@ Test(elf_image, never_reads_past_the_end_of_a_cut_file)
     size_t bytes;
     unsigned char *image = read_self(&bytes);
     struct found found;
-    bool uses_heap;
 
     for (size_t cut = 0; cut < 256; cut++)
-        cr_expect_neq(read_image(image, cut, &found, &uses_heap), 0);
+        cr_expect_neq(read_image(image, cut, &found), 0);
     for (size_t i = 1; i < 400; i++) /* the section headers are last: none of these has them all */
-        cr_expect_neq(read_image(image, bytes * i / 400, &found, &uses_heap), 0);
+        cr_expect_neq(read_image(image, bytes * i / 400, &found), 0);
     free(image);
 }
 
@@ -115,7 +114,6 @@ Test(elf_image, survives_garbage)
     Elf64_Ehdr header;
     uint64_t random = 88172645463325252u;
     struct found found;
-    bool uses_heap;
 
     memcpy(&header, image, sizeof header);
     for (unsigned round = 0; round < 600; round++) {
@@ -135,7 +133,7 @@ Test(elf_image, survives_garbage)
             if (at >= 4 && at < bytes)
                 broken[at] = (unsigned char)(random >> 32);
         }
-        read_image(broken, bytes, &found, &uses_heap);
+        read_image(broken, bytes, &found);
         free(broken);
     }
     free(image);
@@ -146,9 +144,8 @@ Test(elf_image, does_not_know_what_is_no_elf_file)
     static const char ptx[] =
         ".version 8.0\n.target sm_80\n.address_size 64\n// more than sixty-four bytes of text";
     struct found found;
-    bool uses_heap;
 
-    cr_expect_eq(read_image(ptx, sizeof ptx, &found, &uses_heap), -ENOTSUP);
+    cr_expect_eq(read_image(ptx, sizeof ptx, &found), -ENOTSUP);
     cr_expect(!elf_image_table(ptx, &(struct elf_table){0}));
-    cr_expect_eq(read_image("", 0, &found, &uses_heap), -ENOTSUP);
+    cr_expect_eq(read_image("", 0, &found), -ENOTSUP);
 }

@@ -264,14 +264,14 @@ Test(image_copy, images_that_end_with_a_page_are_read)
     struct found found = {0};
     size_t size = made_cubin(image, "elf", parameters, 3);
 
-    cr_expect_eq(image_copy_memory(at_the_edge(image, size), false, note_piece, &found), 0);
+    cr_expect_eq(image_copy_memory(at_the_edge(image, size), note_piece, &found), 0);
     cr_expect(is(&found, "elf", parameters, 3));
     size = made_ptx(image, "text", parameters, 3);
-    cr_expect_eq(image_copy_memory(at_the_edge(image, size), false, note_piece, &found), 0);
+    cr_expect_eq(image_copy_memory(at_the_edge(image, size), note_piece, &found), 0);
     cr_expect(is(&found, "text", parameters, 3));
     size =
         made_fat_entry(image, made_fat(image), ELF, 90, MADE_PLAIN, one, made_cubin(one, "fat", others, 2));
-    cr_expect_eq(image_copy_memory(at_the_edge(image, size), false, note_piece, &found), 0);
+    cr_expect_eq(image_copy_memory(at_the_edge(image, size), note_piece, &found), 0);
     cr_expect(is(&found, "fat", others, 2));
     cr_expect_eq(found.count, 3);
 }
@@ -283,17 +283,17 @@ Test(image_copy, images_that_say_to_be_longer_than_they_are_end_nobody)
     size_t size = made_cubin(image, "elf", parameters, 3);
 
     for (size_t cut = 4; cut < size; cut += 7)
-        cr_expect_eq(image_copy_memory(at_the_edge(image, cut), false, note_piece, &found), -EFAULT);
+        cr_expect_eq(image_copy_memory(at_the_edge(image, cut), note_piece, &found), -EFAULT);
     memset(image + 40, 0x77, 8); /* where the table of sections lies */
-    cr_expect_eq(image_copy_memory(at_the_edge(image, size), false, note_piece, &found), -EFAULT);
+    cr_expect_eq(image_copy_memory(at_the_edge(image, size), note_piece, &found), -EFAULT);
     size = made_ptx(image, "text", parameters, 3);
-    cr_expect_eq(image_copy_memory(at_the_edge(image, size - 1), false, note_piece, &found), -EFAULT);
+    cr_expect_eq(image_copy_memory(at_the_edge(image, size - 1), note_piece, &found), -EFAULT);
     size =
         made_fat_entry(image, made_fat(image), ELF, 90, MADE_PLAIN, one, made_cubin(one, "fat", others, 2));
     image[11] = 1;
-    cr_expect_eq(image_copy_memory(at_the_edge(image, size), false, note_piece, &found), -EFAULT);
+    cr_expect_eq(image_copy_memory(at_the_edge(image, size), note_piece, &found), -EFAULT);
     memset(image + 8, 255, 8);
-    cr_expect_eq(image_copy_memory(at_the_edge(image, size), false, note_piece, &found), -EFAULT);
+    cr_expect_eq(image_copy_memory(at_the_edge(image, size), note_piece, &found), -EFAULT);
     cr_expect_eq(found.count, 0);
 }
 
@@ -315,17 +315,16 @@ Test(image_copy, all_that_a_wrapper_names_is_read)
     const void *more[] = {image[1], NULL};
     struct wrapper wrapper = {0x466243b1, 1, image[0], more};
 
-    cr_expect_eq(image_copy_memory(&wrapper, false, note_piece, &found), 0);
+    cr_expect_eq(image_copy_memory(&wrapper, note_piece, &found), 0);
     cr_expect_eq(found.count, 1, "version 1 has no more");
     wrapper.version = 2;
-    cr_expect_eq(image_copy_memory(&wrapper, false, note_piece, &found), 0);
+    cr_expect_eq(image_copy_memory(&wrapper, note_piece, &found), 0);
     cr_expect_eq(found.count, 3);
     cr_expect(is(&found, "more", parameters, 3));
     more[0] = (const void *)8;
-    cr_expect_eq(image_copy_memory(&wrapper, false, note_piece, &found), -EFAULT);
+    cr_expect_eq(image_copy_memory(&wrapper, note_piece, &found), -EFAULT);
     wrapper.data = NULL;
-    cr_expect_eq(image_copy_memory(&wrapper, false, note_piece, &found), -EFAULT);
-    cr_expect_eq(image_copy_memory(&wrapper, true, note_piece, &found), -ENOTSUP, "it is no ELF file");
+    cr_expect_eq(image_copy_memory(&wrapper, note_piece, &found), -EFAULT);
 }
 
 Test(image_copy, files_are_read_whole)
@@ -338,15 +337,14 @@ Test(image_copy, files_are_read_whole)
 
     cr_assert_geq(fd, 0);
     cr_assert_eq(write(fd, image, size), (ssize_t)size);
-    cr_expect_eq(image_copy_file(path, false, note_piece, &found), 0);
+    cr_expect_eq(image_copy_file(path, note_piece, &found), 0);
     cr_expect(is(&found, "text", parameters, 3));
-    cr_expect_eq(image_copy_file(path, true, note_piece, &found), -ENOTSUP);
     cr_assert_eq(ftruncate(fd, 0), 0);
-    cr_expect_eq(image_copy_file(path, false, note_piece, &found), -EFAULT, "empty");
+    cr_expect_eq(image_copy_file(path, note_piece, &found), -EFAULT, "empty");
     unlink(path);
-    cr_expect_eq(image_copy_file(path, false, note_piece, &found), -EFAULT, "gone");
+    cr_expect_eq(image_copy_file(path, note_piece, &found), -EFAULT, "gone");
     cr_assert_eq(mkfifo(path, 0600), 0);
-    cr_expect_eq(image_copy_file(path, false, note_piece, &found), -EFAULT, "a pipe that nobody writes to");
+    cr_expect_eq(image_copy_file(path, note_piece, &found), -EFAULT, "a pipe that nobody writes to");
     unlink(path);
     close(fd);
     cr_expect_eq(found.count, 1);

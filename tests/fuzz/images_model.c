@@ -7,6 +7,7 @@
  * done to tells just what it was made of.
  */
 #include "../core/made_image.h"
+#include "base/image_variables.h"
 #include "base/kernel_image.h"
 #include "draw.h"
 #include "fuzz.h"
@@ -111,6 +112,66 @@ static void see(const struct kernel_shape *shape, void *arg)
         abort();
 }
 
+/* What has variables. */
+static size_t make_listing(struct input *input, unsigned char *out)
+{
+    static const struct made_variable symbols[] = {{"x", ".nv.global", 1, 0},
+                                                   {"static_y", ".nv.constant3", 13, 4},
+                                                   {"shared", ".nv.shared.k", 1, 0},
+                                                   {"malloc", NULL, 2, 0}};
+    static const char text[] = ".version 8.0\n.target sm_75\n.address_size 64\n"
+                               ".extern .func (.param .b64 r) malloc (.param .b64 s);\n"
+                               ".visible .global .attribute(.managed) .align 8 .b8 x[4][2] = {1, 2, {3}};\n"
+                               ".const .u64 a, b = generic(x), c[2];\n"
+                               ".entry k(.param .u64 .ptr .global p) { { ld.global.u32 %r1, [a]; } ret; }\n";
+
+    if (draw(input, 2))
+        return made_symbols(out, symbols, sizeof(symbols) / sizeof(*symbols));
+    memcpy(out, text, sizeof(text));
+    return sizeof(text);
+}
+
+static void begin_version(void *arg)
+{
+    ++*(unsigned *)arg;
+}
+
+static void see_variable(const struct image_variable *variable, void *arg)
+{
+    if (!*(unsigned *)arg || !variable->name_bytes || memchr(variable->name, 0, variable->name_bytes))
+        abort();
+}
+
+/* Whatever they are, a name has letters, and a version that it belongs to. */
+static int read_variables(const void *image, size_t bytes)
+{
+    static const struct image_target target = {.arch = {90, 75}, .count = 2};
+    struct image_facts facts = {0};
+    unsigned versions = 0;
+    int error = image_variables_read(image, bytes, &target, begin_version, see_variable, &versions, &facts);
+
+    if (versions > IMAGE_VERSIONS_MAX || (!error && !versions))
+        abort();
+    return error;
+}
+
+static bool edit_all(struct input *input, unsigned char *image, size_t *bytes)
+{
+    unsigned edits = draw(input, EDITS);
+
+    for (unsigned i = 0; i < edits; i++)
+        edit(input, image, bytes);
+    return edits != 0;
+}
+
+/* As long as it is, so that a read past the end is seen. */
+static unsigned char *exact_copy(const unsigned char *image, size_t bytes)
+{
+    unsigned char *exact = malloc(bytes);
+
+    return exact ? memcpy(exact, image, bytes) : NULL;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static unsigned char room[MOST_BYTES];
@@ -120,19 +181,27 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct world world = {0};
         unsigned char *exact;
         size_t bytes;
+        bool is_edited;
 
         make_parameters(&input, &world);
         bytes = make_image(&input, &world, room);
-        for (unsigned edits = draw(&input, EDITS); edits; edits--, world.is_edited = true)
-            edit(&input, room, &bytes);
-        exact = malloc(bytes);
+        world.is_edited = edit_all(&input, room, &bytes);
+        exact = exact_copy(room, bytes);
         if (!exact)
             return 0;
-        memcpy(exact, room, bytes);
         kernel_image_read(exact, bytes, UINT32_MAX, see, &world);
+        read_variables(exact, bytes);
         free(exact);
         if (!world.is_edited && world.found != 1)
             abort();
+        bytes = make_listing(&input, room);
+        is_edited = edit_all(&input, room, &bytes);
+        exact = exact_copy(room, bytes);
+        if (!exact)
+            return 0;
+        if (read_variables(exact, bytes) && !is_edited)
+            abort();
+        free(exact);
     }
     return 0;
 }
