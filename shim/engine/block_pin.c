@@ -30,6 +30,21 @@ static int find_small(uint64_t address, uint32_t first, struct block_info *out)
     return 0;
 }
 
+static struct block_info info_of(uint32_t first)
+{
+    const struct block *block = &core.blocks.block[first];
+
+    return (struct block_info){
+        .base = granule_address(&core.blocks, first),
+        .bytes = block->bytes,
+        .ordinal = block->ordinal,
+        .id = block->id,
+        .context = block->context,
+        .call_site = block->call_site,
+        .shared_bytes = block->granules * GRANULE_BYTES,
+    };
+}
+
 int core_find(uint64_t address, struct block_info *out)
 {
     const struct block *block;
@@ -42,15 +57,17 @@ int core_find(uint64_t address, struct block_info *out)
         return find_small(address, first, out);
     if (address - granule_address(&core.blocks, first) >= block->bytes)
         return -ENOENT;
-    *out = (struct block_info){
-        .base = granule_address(&core.blocks, first),
-        .bytes = block->bytes,
-        .ordinal = block->ordinal,
-        .id = block->id,
-        .context = block->context,
-        .call_site = block->call_site,
-        .shared_bytes = block->granules * GRANULE_BYTES,
-    };
+    *out = info_of(first);
+    return 0;
+}
+
+int core_find_block(uint64_t address, struct block_info *out)
+{
+    uint32_t first;
+
+    if (object_at(address, &first) < 0)
+        return -ENOENT;
+    *out = info_of(first);
     return 0;
 }
 

@@ -91,8 +91,11 @@ int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void
  */
 int core_free(uint64_t address);
 
-/** The live block that `address` lies in. -ENOENT when there is none. */
+/** The program's allocation that `address` lies in: a live block, or its share of one. -ENOENT when there is none. */
 int core_find(uint64_t address, struct block_info *out);
+
+/** The live block itself, whoever shares it. -ENOENT when there is none. */
+int core_find_block(uint64_t address, struct block_info *out);
 
 /** Free every block of a context that is about to go. Takes the gate as owner. */
 void core_context_gone(uint64_t context);

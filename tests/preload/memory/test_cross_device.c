@@ -104,6 +104,36 @@ Test(cross_device, blocks_are_copied_between_devices)
     OK(cuMemFree(near));
 }
 
+/* Nothing of the program's lies where its block begins. */
+Test(cross_device, what_shares_a_block_is_copied_between_devices)
+{
+    enum {
+        COUNT = 1 << 12
+    };
+    CUdeviceptr first, far, near;
+    CUstream stream;
+
+    begin();
+    stream = stream_new();
+    OK(cuCtxPushCurrent(other));
+    OK(cuMemAlloc(&first, 1 << 20));
+    OK(cuMemAlloc(&far, COUNT * sizeof(float)));
+    OK(cuMemFree(first));
+    OK(cuCtxPopCurrent(NULL));
+    OK(cuMemAlloc(&near, COUNT * sizeof(float)));
+    OK(cuMemsetD32(far, bits_of(7), COUNT));
+    OK(cuMemcpyDtoD(near, far, COUNT * sizeof(float)));
+    OK(cuCtxSynchronize());
+    cr_expect(all_are(near, COUNT, 7));
+    OK(cuMemsetD32Async(near, bits_of(8), COUNT, stream));
+    OK(cuMemcpyAsync(far, near, COUNT * sizeof(float), stream));
+    OK(cuStreamSynchronize(stream));
+    cr_expect(all_are(far, COUNT, 8));
+    OK(cuStreamDestroy(stream));
+    OK(cuMemFree(far));
+    OK(cuMemFree(near));
+}
+
 Test(cross_device, rows_and_slices_are_copied_between_devices)
 {
     CUDA_MEMCPY2D rows = {.srcMemoryType = CU_MEMORYTYPE_DEVICE,
