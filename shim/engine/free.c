@@ -67,7 +67,7 @@ static bool chunk_release(uint32_t first, uint32_t granule)
     clean = clean || was.state == CHUNK_BROKEN;
     if (was.slot != SLOT_NONE)
         slot_give(&core.disk, was.slot, bytes);
-    if (was.handle && clean && !block->pins[PIN_EXPORTED]) /* others may still reach what was exported */
+    if (was.handle && clean && !block_let_in(block))
         recycler_return(&core.devices[block->ordinal].handles, bytes, was.handle);
     else if (was.handle)
         recycler_discard(&core.devices[block->ordinal].handles, bytes, was.handle);

@@ -170,7 +170,7 @@ bool idle_keep(uint32_t first)
     struct idle_blocks *idle = &device->idle_blocks;
     uint64_t bytes = block->granules * GRANULE_BYTES;
 
-    if (core_places() || block->pins[PIN_EXPORTED] || block->granules > IDLE_GRANULES_MAX ||
+    if (core_places() || block_let_in(block) || block->granules > IDLE_GRANULES_MAX ||
         idle->count[block->granules] == 64 || device->budget.idle_bytes + bytes > idle_most(device) ||
         !atomic_load(&core.active) || core.blocks.object[first].copies)
         return false;

@@ -351,6 +351,12 @@ void bin_dispose(const struct bin_closed *closed)
     pages_give(closed->memory, closed->memory_bytes);
 }
 
+/* Others may go on reaching the memory of a cell that has been let in to by such a pin, whatever the program does. */
+static bool outlives_cell(enum pin_reason reason)
+{
+    return reason == PIN_EXPORTED || reason == PIN_REGISTERED;
+}
+
 /* ---- looked up, buried, returned ------------------------------------------------------------------------------------ */
 
 bool bin_find(uint32_t first, uint64_t address, uint64_t *out_base, struct cell *out)
@@ -379,7 +385,8 @@ bool bin_bury(uint32_t first, uint64_t address, struct bin_buried *out)
         *out = (struct bin_buried){.id = cell->id, .block_id = bin_at(first)->block_id};
         if (cell->flags & CELL_PINNED)
             memcpy(out->pins, bin_at(first)->pins[index], sizeof(out->pins));
-        out->pins[PIN_EXPORTED] = 0;
+        for (enum pin_reason reason = 0; reason < PIN_REASON_COUNT; reason++)
+            out->pins[reason] = outlives_cell(reason) ? 0 : out->pins[reason];
         cell->flags &= (uint8_t)~CELL_PINNED;
         cell->state = CELL_DEAD;
         bins->allocations--;
@@ -480,7 +487,7 @@ bool bin_pin(uint32_t first, uint64_t address, enum pin_reason reason)
     if (cell && !(cell->flags & CELL_PINNED))
         memset(pins, 0, sizeof(uint16_t[PIN_REASON_COUNT]));
     if (cell) {
-        cell->flags |= CELL_PINNED | (reason == PIN_EXPORTED ? CELL_EXPORTED : 0);
+        cell->flags |= CELL_PINNED | (outlives_cell(reason) ? CELL_EXPORTED : 0);
         pins[reason] += pins[reason] < UINT16_MAX;
     }
     lock_release(&bins->lock);

@@ -31,12 +31,12 @@ enum cell_state {
     CELL_FREE,
     CELL_TAKEN,
     CELL_DEAD, /**< buried, and not returned yet */
-    CELL_LEFT  /**< returned, but another process may still reach it: not taken again while the bin lasts */
+    CELL_LEFT  /**< returned, but others may still reach it: not taken again while the bin lasts */
 };
 
 enum cell_flag {
     CELL_PINNED = 1,   /**< some pin of the block is the cell's */
-    CELL_EXPORTED = 2, /**< another process was let in, if only once */
+    CELL_EXPORTED = 2, /**< another process, or another device's driver, was let in, if only once */
     CELL_DEFERRED = 4  /**< dead, and waiting for the device to be at rest */
 };
 
@@ -119,7 +119,8 @@ bool bin_find(uint32_t first, uint64_t address, uint64_t *out_base, struct cell 
 struct bin_buried {
     uint64_t id;       /**< for who returns it later: the address alone may be another's by then */
     uint64_t block_id; /**< of the bin */
-    /** Pins of the block that were the cell's, which the caller takes back; but those of PIN_EXPORTED stay with the block. */
+    /** Pins of the block that were the cell's, which the caller takes back; but those by which others were let in stay with
+     *  the block. */
     uint16_t pins[PIN_REASON_COUNT];
 };
 

@@ -253,6 +253,12 @@ static inline bool block_alive(const struct block *block)
     return block->id && !(block->flags & BLOCK_DEAD);
 }
 
+/** May others reach its memory past us, until its address is unmapped or for longer? core.lock held. */
+static inline bool block_let_in(const struct block *block)
+{
+    return block->pins[PIN_EXPORTED] || block->pins[PIN_REGISTERED];
+}
+
 /* ---- where a block lies for its whole life; any thread, core.lock not held ------------------------- */
 
 /** Addresses for `fresh->granules` of `fresh->ordinal`. 0; -ENOMEM the arena or the driver has none. */

@@ -353,14 +353,14 @@ Test(bin, pin_of_a_small_allocation_keeps_its_bin_and_goes_with_it)
 }
 
 /* Who was let in may write to it whenever it likes. */
-Test(bin, memory_that_was_exported_serves_nobody_else)
+static void expect_left(enum pin_reason reason)
 {
     uint64_t address, other;
 
     start(ample);
     address = allocate(64 * KIB);
     other = allocate(64 * KIB);
-    cr_assert_eq(core_pin(address, PIN_EXPORTED), 0);
+    cr_assert_eq(core_pin(address, reason), 0);
     cr_assert_eq(core_free(address), 0);
     cr_expect_eq(send(other), 0);
     for (unsigned i = 0; i < 100; i++)
@@ -369,6 +369,18 @@ Test(bin, memory_that_was_exported_serves_nobody_else)
     cr_expect_eq(held(), 0);
     world_finish(&world);
 }
+
+Test(bin, memory_that_was_exported_serves_nobody_else)
+{
+    expect_left(PIN_EXPORTED);
+}
+
+Test(bin, memory_that_another_device_was_told_of_serves_nobody_else)
+{
+    expect_left(PIN_REGISTERED);
+}
+
+/* ---- kept ----------------------------------------------------------------------------------------------------------- */
 
 Test(bin, what_shares_its_block_is_no_buffer)
 {
