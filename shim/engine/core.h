@@ -172,6 +172,7 @@ struct use {
     bool pinned;      /**< internal */
     bool nested;      /**< internal */
     bool device_only; /**< must not run from host memory (copies and sets that a graph or capture records) */
+    bool beyond;      /**< it names bytes that no allocation has: the driver would refuse the call */
     uint32_t granule[USE_INLINE]; /**< where each word points to; whose that is, use_begin finds out */
     const void *stream;           /**< that the call goes to; NULL: not told, or the default one */
     const uint32_t *more;         /**< a graph's own list of such, or NULL */
@@ -187,6 +188,7 @@ static inline void use_init(struct use *use, bool writes)
     use->pinned = false;
     use->nested = false;
     use->device_only = false;
+    use->beyond = false;
     use->stream = 0;
     use->more = 0;
     use->more_count = 0;
@@ -204,6 +206,10 @@ static inline void use_word(struct use *use, uint64_t word)
     else
         use->all |= USE_MORE;
 }
+
+/** use_word for all blocks that lie at these bytes, which the call reads or writes. A driver that finds one allocation's
+ *  memory behind another's would let it go on: it is `beyond`. */
+void use_range(struct use *use, uint64_t address, uint64_t bytes);
 
 /** use_word for every aligned 8-byte word of a parameter or a small host buffer. */
 static inline void use_words(struct use *use, const void *memory, size_t bytes)

@@ -29,6 +29,23 @@
 
 /* ---- the blocks of a use ---------------------------------------------------------------------------------- */
 
+void use_range(struct use *use, uint64_t address, uint64_t bytes)
+{
+    uint64_t end = bytes > UINT64_MAX - address ? UINT64_MAX : address + bytes;
+    struct block_info info;
+
+    use_word(use, address);
+    if (!core_owns(address))
+        return;
+    for (uint64_t at = address; !use->beyond && at < end; at = info.base + info.bytes) {
+        use->beyond = core_find(at, &info) < 0;
+        if (use->beyond)
+            return;
+        if (at != address)
+            use_word(use, at);
+    }
+}
+
 static uint32_t use_total(const struct use *use)
 {
     return use->count + use->more_count;

@@ -21,7 +21,7 @@ static void source(struct use *use, CUdeviceptr from, size_t bytes)
 {
     use_host(use, (const void *)(uintptr_t)from, bytes);
     if (core_owns(from))
-        use_word(use, from);
+        use_range(use, from, bytes);
     else if (from && bytes && driver_memory_is_on_host(from))
         use_source(use, (const void *)(uintptr_t)from, bytes);
 }
@@ -29,7 +29,7 @@ static void source(struct use *use, CUdeviceptr from, size_t bytes)
 static void target(struct use *use, CUdeviceptr to, size_t bytes)
 {
     use_host(use, (const void *)(uintptr_t)to, bytes);
-    use_word(use, to);
+    use_range(use, to, bytes);
 }
 
 static void either(struct use *use, CUdeviceptr to, CUdeviceptr from, size_t bytes)
@@ -46,6 +46,18 @@ static void batch(struct use *use, const CUdeviceptr *to, const CUdeviceptr *fro
         target(use, to[i], bytes[i]);
         source(use, from[i], bytes[i]);
     }
+}
+
+/* Elements that are set, in rows of that many. */
+static void rows(struct use *use, CUdeviceptr to, size_t pitch, size_t width, size_t height, size_t element)
+{
+    size_t bytes = 0, last = 0;
+
+    if (width && height &&
+        (__builtin_mul_overflow(pitch, height - 1, &last) || __builtin_mul_overflow(width, element, &bytes) ||
+         __builtin_add_overflow(last, bytes, &bytes)))
+        bytes = SIZE_MAX;
+    use_range(use, to, bytes);
 }
 
 static void devices(struct use *use, const CUdeviceptr *address, size_t count)
@@ -72,6 +84,8 @@ static CUdeviceptr start_of(const struct pitched *side)
 /* Bytes from the first to behind the last. */
 static size_t span_of(const struct pitched *side, size_t width, size_t height, size_t depth)
 {
+    if (!width || !height || !depth)
+        return 0;
     size_t rows =
         (depth ? depth - 1 : 0) * (side->height ? side->height : height) + (height ? height - 1 : 0);
 
@@ -87,7 +101,7 @@ static void pitched(struct use *use, const struct pitched *to, const struct pitc
     if (to->type != CU_MEMORYTYPE_ARRAY)
         target(use, start_of(to), span_of(to, width, height, depth));
     if (from->type == CU_MEMORYTYPE_DEVICE)
-        use_word(use, start_of(from));
+        use_range(use, start_of(from), bytes);
     else if (from->type == CU_MEMORYTYPE_UNIFIED)
         source(use, start_of(from), bytes);
     else if (from->type == CU_MEMORYTYPE_HOST && from->host && bytes) {
@@ -145,17 +159,27 @@ static void inflate(struct use *use, const CUmemDecompressParams *list, size_t c
     }
 }
 
+/* As the driver would, for whom the allocation ends where the program's does. */
+static CUresult refuse(struct use *use)
+{
+    host_hold_drop_all(&use->host);
+    return CUDA_ERROR_INVALID_VALUE;
+}
+
 /* ---- the words of the operand column ------------------------------------------------------------------------------ */
 
-#define DEVICE(address)      use_word(&use, address);
-#define DEVICES(list, count) devices(&use, list, count);
-#define SOURCE(host, bytes)  use_source(&use, host, bytes);
+#define DEVICE(address)                              use_word(&use, address);
+#define DEVICES(list, count)                         devices(&use, list, count);
+#define RANGE(address, bytes)                        use_range(&use, address, bytes);
+#define ROWS(address, pitch, width, height, element) rows(&use, address, pitch, width, height, element);
+#define LINE(address, count, element)                ROWS(address, 0, count, 1, element)
+#define SOURCE(host, bytes)                          use_source(&use, host, bytes);
 #define EITHER(to, from, bytes)                                                                              \
     either(&use, to, from, bytes);                                                                           \
     cross_device_flat(&cross, to, from, bytes);
 #define BETWEEN(to, from, bytes)                                                                             \
-    DEVICE(to)                                                                                               \
-    DEVICE(from)                                                                                             \
+    RANGE(to, bytes)                                                                                         \
+    RANGE(from, bytes)                                                                                       \
     cross_device_flat(&cross, to, from, bytes);
 #define PLANE(copy)                                                                                          \
     plane(&use, copy);                                                                                       \
@@ -165,12 +189,17 @@ static void inflate(struct use *use, const CUmemDecompressParams *list, size_t c
     volume(&use, copy);                                                                                      \
     cross.form = (copy) ? CROSS_DEVICE_VOLUME : CROSS_DEVICE_NONE;                                           \
     cross.volume = copy;
-#define VOLUME_PEER(copy)             volume_peer(&use, copy);
-#define VOLUMES(list, count)          volumes(&use, list, count);
-#define BATCH(to, from, bytes, count) batch(&use, to, from, bytes, count);
-#define OPERATIONS(list, count)       graph_use_operations(&use, list, count);
-#define INFLATE(list, count)          inflate(&use, list, count);
-#define EVERYTHING()                  use.all |= USE_UNSEEN;
+#define VOLUME_PEER(copy) volume_peer(&use, copy);
+/* Of several copies the driver says which one it refuses. */
+#define VOLUMES(list, count)                                                                                 \
+    volumes(&use, list, count);                                                                              \
+    use.beyond = false;
+#define BATCH(to, from, bytes, count)                                                                        \
+    batch(&use, to, from, bytes, count);                                                                     \
+    use.beyond = false;
+#define OPERATIONS(list, count) graph_use_operations(&use, list, count);
+#define INFLATE(list, count)    inflate(&use, list, count);
+#define EVERYTHING()            use.all |= USE_UNSEEN;
 /* A recorded copy touches nothing yet, but a driver may look at where its blocks are: they come back if they can. */
 #define ON(to)                                                                                               \
     use.stream = to;                                                                                         \
@@ -207,6 +236,8 @@ static void inflate(struct use *use, const CUmemDecompressParams *list, size_t c
         use_init(&use, writes);                                                                              \
         cross_device_init(&cross, is_per_thread);                                                            \
         operands;                                                                                            \
+        if (UNLIKELY(use.beyond))                                                                            \
+            return refuse(&use);                                                                             \
         int error = use_begin(&use);                                                                         \
         if (error && !use.device_only)                                                                       \
             return hooks_result(error);                                                                      \

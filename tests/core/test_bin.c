@@ -380,6 +380,60 @@ Test(bin, memory_that_another_device_was_told_of_serves_nobody_else)
     expect_left(PIN_REGISTERED);
 }
 
+/* ---- bytes that a call names ---------------------------------------------------------------------------------------- */
+
+static bool is_beyond(uint64_t address, uint64_t bytes, uint32_t *out_blocks)
+{
+    struct use use;
+
+    use_init(&use, true);
+    use_range(&use, address, bytes);
+    *out_blocks = use.count;
+    return use.beyond;
+}
+
+Test(bin, call_may_name_the_bytes_of_allocations_and_no_others)
+{
+    uint64_t address, large;
+    uint32_t blocks;
+
+    start(ample);
+    address = allocate(1000);
+    large = allocate(3 * MIB + 5);
+    cr_expect_not(is_beyond(address, 0, &blocks));
+    cr_expect_not(is_beyond(address + 1000, 0, &blocks));
+    cr_expect_not(is_beyond(address, 1000, &blocks));
+    cr_expect_not(is_beyond(address + 999, 1, &blocks));
+    cr_expect(is_beyond(address, 1001, &blocks));
+    cr_expect(is_beyond(address + 1000, 1, &blocks));
+    cr_expect(is_beyond(address, UINT64_MAX, &blocks));
+    cr_expect_not(is_beyond(large, 3 * MIB + 5, &blocks));
+    cr_expect(is_beyond(large + 3 * MIB, 6, &blocks));
+    cr_expect_not(is_beyond(12345, 6, &blocks), "is another's affair");
+    cr_expect_eq(blocks, 0);
+    cr_assert_eq(core_free(address), 0);
+    cr_expect(is_beyond(address, 1, &blocks));
+    cr_assert_eq(core_free(large), 0);
+    cr_expect(is_beyond(large, 1, &blocks));
+    world_finish(&world);
+}
+
+Test(bin, call_that_names_neighbours_names_the_blocks_of_both)
+{
+    uint64_t address[2];
+    uint32_t blocks;
+
+    start(ample);
+    for (unsigned i = 0; i < 2; i++)
+        address[i] = allocate(2 * MIB);
+    cr_assert_eq(address[1] - address[0], 2 * MIB);
+    cr_expect_not(is_beyond(address[0] + MIB, 2 * MIB, &blocks));
+    cr_expect_eq(blocks, 2);
+    for (unsigned i = 0; i < 2; i++)
+        cr_assert_eq(core_free(address[i]), 0);
+    world_finish(&world);
+}
+
 /* ---- kept ----------------------------------------------------------------------------------------------------------- */
 
 Test(bin, what_shares_its_block_is_no_buffer)
