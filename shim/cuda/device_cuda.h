@@ -40,6 +40,9 @@ void device_cuda_host_ready(unsigned ordinal);
 /** True when that device may touch the blocks of `owner`: it is the owner, or a peer that was let in. */
 bool device_cuda_reaches(unsigned ordinal, unsigned owner);
 
+/** True when the program has let that device in to the memory of `owner`, whoever could touch the blocks there. */
+bool device_cuda_lets_in(unsigned owner, unsigned ordinal);
+
 /** A stream of `ordinal` is about to be given work on blocks of `owner` which needs no access of its device: a copy, or a
  *  graph with nodes on others. Before the call, and no later than in its user section. */
 void device_cuda_copies(unsigned ordinal, unsigned owner);

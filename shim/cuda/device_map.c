@@ -179,11 +179,16 @@ int device_map_grant(IGNORED struct device *self, unsigned ordinal, uint64_t add
     return error;
 }
 
+bool device_cuda_lets_in(unsigned owner, unsigned ordinal)
+{
+    return ordinal == owner || owner >= DEVICE_MAX || ordinal >= DEVICE_MAX ||
+           atomic_load_explicit(&peers[owner], memory_order_acquire) >> ordinal & 1;
+}
+
 bool device_cuda_reaches(unsigned ordinal, unsigned owner)
 {
     /* Without an arena of mappings blocks are managed memory, which everybody reaches. */
-    return ordinal == owner || !arena_bytes || owner >= DEVICE_MAX || ordinal >= DEVICE_MAX ||
-           atomic_load_explicit(&peers[owner], memory_order_acquire) >> ordinal & 1;
+    return !arena_bytes || device_cuda_lets_in(owner, ordinal);
 }
 
 void device_cuda_peer(unsigned owner, unsigned peer, bool enabled)

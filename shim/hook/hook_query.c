@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Questions of the program about memory: a block answers as the cudaMalloc memory that it stands for, wherever it is. */
 #include <errno.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/options.h"
 #include "cuda/contexts.h"
+#include "cuda/device_cuda.h"
 #include "cuda/pools.h"
 #include "engine/core.h"
 #include "hook/hooks.h"
+#include "policy/cells.h"
 
 CUresult hook_cuMemGetInfo_v2(__typeof__(cuMemGetInfo_v2) *next, size_t *free, size_t *total)
 {
@@ -67,6 +70,27 @@ static bool rdma_capable(unsigned ordinal)
            capable;
 }
 
+/* What the current context's device may do with the block, as the driver tells of memory that cudaMalloc gave. */
+static CUmemAccess_flags access_of(const struct block_info *block)
+{
+    struct place place;
+
+    return contexts_here(&place) && device_cuda_lets_in(block->ordinal, place.ordinal)
+               ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE
+               : CU_MEM_ACCESS_FLAGS_PROT_NONE;
+}
+
+/* The block's address is the same on every device; one that may not use it is told so. */
+static CUresult device_pointer(const struct block_info *block, CUdeviceptr address, CUdeviceptr *out)
+{
+    struct place place;
+
+    *out = address;
+    return contexts_here(&place) && !device_cuda_lets_in(block->ordinal, place.ordinal)
+               ? CUDA_ERROR_INVALID_VALUE
+               : CUDA_SUCCESS;
+}
+
 /* One attribute of a block. CUDA_ERROR_NOT_SUPPORTED: for the driver to answer. */
 static CUresult block_attribute(const struct block_info *block, CUpointer_attribute attribute,
                                 CUdeviceptr address, void *data)
@@ -79,8 +103,7 @@ static CUresult block_attribute(const struct block_info *block, CUpointer_attrib
         *(unsigned *)data = CU_MEMORYTYPE_DEVICE;
         return CUDA_SUCCESS;
     case CU_POINTER_ATTRIBUTE_DEVICE_POINTER:
-        *(CUdeviceptr *)data = address;
-        return CUDA_SUCCESS;
+        return device_pointer(block, address, data);
     case CU_POINTER_ATTRIBUTE_HOST_POINTER: /* the host's memory behind a block is ours alone */
         *(void **)data = NULL;
         return CUDA_ERROR_INVALID_VALUE;
@@ -115,7 +138,7 @@ static CUresult block_attribute(const struct block_info *block, CUpointer_attrib
         *(unsigned long long *)data = 0;
         return CUDA_SUCCESS;
     case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
-        *(CUmemAccess_flags *)data = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+        *(CUmemAccess_flags *)data = access_of(block);
         return CUDA_SUCCESS;
     case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
         *(CUmemoryPool *)data = NULL;
@@ -152,10 +175,12 @@ CUresult hook_cuPointerGetAttributes(__typeof__(cuPointerGetAttributes) *next, u
                                      CUpointer_attribute *attributes, void **data, CUdeviceptr ptr)
 {
     struct block_info block;
-    CUresult result = next(numAttributes, attributes, data, ptr);
+    bool is_known = !core_find(ptr, &block);
+    /* Of what is mapped but nothing of the program's the driver would tell as of a mapping: it is asked of no memory. */
+    CUresult result = next(numAttributes, attributes, data, is_known || !core_owns(ptr) ? ptr : 0);
 
     /* Attributes that do not apply come out as zeros and are no error: the driver's answer stands for those. */
-    if (result != CUDA_SUCCESS || !attributes || !data || core_find(ptr, &block))
+    if (result != CUDA_SUCCESS || !attributes || !data || !is_known)
         return result;
     for (unsigned i = 0; i < numAttributes; i++) {
         if (!data[i])
@@ -202,17 +227,54 @@ CUresult hook_cuPointerSetAttribute(__typeof__(cuPointerSetAttribute) *next, con
     return set_sync_memops((CUcontext)(uintptr_t)block.context);
 }
 
+/* The next allocation of the program's that has some of what lies from `*at` to `end`; `*at` goes on behind it. */
+static bool range_next(CUdeviceptr *at, CUdeviceptr end, struct block_info *out)
+{
+    for (; *at < end; *at += CELL_UNIT_BYTES)
+        if (!core_find(*at, out)) {
+            *at = (out->base + out->bytes + CELL_UNIT_BYTES - 1) / CELL_UNIT_BYTES * CELL_UNIT_BYTES;
+            return true;
+        }
+    return false;
+}
+
+/* Pin all that lies in a range of pages. Returns how far it has some of each page: the driver wants whole ones, so that
+ * whoever asks goes beyond an allocation, but not by a page. */
+static CUdeviceptr range_pin(CUdeviceptr start, CUdeviceptr end)
+{
+    const CUdeviceptr page = (CUdeviceptr)sysconf(_SC_PAGESIZE);
+    CUdeviceptr at = start, covered = start;
+    struct block_info found;
+
+    while (range_next(&at, covered < end - page ? covered + page : end, &found)) {
+        if (core_pin(found.base, PIN_EXPORTED))
+            return covered;
+        covered = (found.base + found.bytes + page - 1) / page * page;
+    }
+    return covered;
+}
+
+static void range_unpin(CUdeviceptr start, CUdeviceptr end)
+{
+    struct block_info found;
+
+    while (range_next(&start, end, &found))
+        core_unpin(found.base, PIN_EXPORTED);
+}
+
 CUresult hook_cuMemGetHandleForAddressRange(__typeof__(cuMemGetHandleForAddressRange) *next, void *handle,
                                             CUdeviceptr dptr, size_t size, CUmemRangeHandleType handleType,
                                             unsigned long long flags)
 {
-    int error = core_pin(dptr, PIN_EXPORTED);
+    CUdeviceptr pinned;
+    CUresult result = CUDA_ERROR_INVALID_VALUE;
 
-    if (error && error != -ENOENT)
-        return hooks_result(error);
-    CUresult result = next(handle, dptr, size, handleType, flags);
-
-    if (!error && result != CUDA_SUCCESS)
-        core_unpin(dptr, PIN_EXPORTED);
+    if (!core_owns(dptr))
+        return next(handle, dptr, size, handleType, flags);
+    pinned = range_pin(dptr, dptr + size);
+    if (pinned >= dptr + size)
+        result = next(handle, dptr, size, handleType, flags);
+    if (result != CUDA_SUCCESS)
+        range_unpin(dptr, pinned);
     return result;
 }

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""test_answers.py - what is told of memory is what the driver tells of its own, wherever the library has put it."""
+import difflib
+import os
+
+import runner
+
+ANSWERS = os.path.join(runner.BUILD, 'tests', 'preload', 'memory', 'answers')
+RUNS = {'mapped': {'RESIDENCY': 'mapped', 'DISK': 'registered'}, 'strict': {'RESIDENCY': 'strict', 'DISK': 'always'},
+        'managed': {'ALLOCATOR': 'managed'}, 'native': {'ALLOCATOR': 'native', 'DEVICE_BUDGET': '64M'}}
+
+
+def check(name):
+    arguments = ('calm',) if name == 'managed' else ()
+    simgpu = {'DEVICES': 2, 'MEMORY': '1G'}
+    options = {'DEVICE_BUDGET': '16M', 'HOST_BUDGET': '1G', 'MIN_BLOCK': '0', **RUNS[name]}
+    drivers, ours = (runner.run(ANSWERS, list(arguments), each, simgpu) for each in (None, options))
+    if drivers.status or ours.status or not drivers.out:
+        return [drivers.text(), ours.text()]
+    differences = difflib.unified_diff(drivers.out.split('\n'), ours.out.split('\n'), 'driver', 'library', lineterm='')
+    return ours.unclean() + list(differences)[:60]
+
+
+runner.tap([('they are the same as without the library, ' + name, lambda n=name: check(n)) for name in RUNS])
