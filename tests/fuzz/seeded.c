@@ -10,7 +10,7 @@ enum {
     INPUTS = 300
 };
 
-TestSuite(fuzz, .timeout = 600);
+TestSuite(fuzz, .timeout = 36000);
 
 Test(fuzz, no_seeded_input_finds_a_difference_from_the_model)
 {
