@@ -2,68 +2,11 @@
 /* Threads that work together, and kernels that end badly: PTX by way of the driver. */
 #include "driver.h"
 #include "ptx/tests/conform.h"
+#include "ptx/tests/kernel.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
 #include <unistd.h>
-
-enum {
-    WORDS = 4096
-};
-
-/* Every kernel: %r0 is the thread, %r1 the block, %r2 the number in the grid; %rd0 and %rd1 are the parameters, %rd2 is
- * %rd0 and %rd3 %rd1 plus 4 for each number. */
-static void kernel_begin(struct source *source)
-{
-    source_add(source, ".visible .entry run(.param .u64 a, .param .u64 b, .param .u64 c, .param .u64 e)\n"
-                       "{ .reg .pred %%p<8>; .reg .b16 %%h<8>; .reg .b32 %%r<32>; .reg .b64 %%rd<16>; .reg "
-                       ".f32 %%f<16>; .reg .f64 %%fd<4>;\n"
-                       "ld.param.u64 %%rd0, [a]; ld.param.u64 %%rd1, [b];\n"
-                       "mov.u32 %%r0, %%tid.x; mov.u32 %%r1, %%ctaid.x; mov.u32 %%r2, %%ntid.x;\n"
-                       "mad.lo.u32 %%r2, %%r1, %%r2, %%r0; mad.wide.u32 %%rd2, %%r2, 4, %%rd0; mad.wide.u32 "
-                       "%%rd3, %%r2, 4, %%rd1;\n");
-}
-
-static CUresult run(const char *before, const char *body, unsigned blocks, unsigned threads,
-                    const CUdeviceptr *params)
-{
-    struct source source;
-    CUmodule loaded;
-    CUresult result;
-
-    source_begin(&source);
-    source_add(&source, "%s", before);
-    kernel_begin(&source);
-    source_add(&source, "%s\nret; }\n", body);
-    loaded = source_load(&source);
-    result = kernel_run_and_wait(loaded, "run", blocks, threads, 0, params);
-    source_end(&source);
-    return result;
-}
-
-static uint32_t in[WORDS], out[WORDS];
-
-/* Runs with `in` as the first parameter and reads the second, which is zero at first, to `out`. */
-static void run_words(const char *before, const char *body, unsigned blocks, unsigned threads)
-{
-    CUdeviceptr params[4] = {0};
-
-    start();
-    params[0] = device_bytes(in, sizeof in);
-    params[1] = device_bytes(NULL, sizeof out);
-    cr_assert_eq(run(before, body, blocks, threads, params), CUDA_SUCCESS);
-    must(cuMemcpyDtoH(out, params[1], sizeof out));
-}
-
-static void fill(uint32_t below)
-{
-    uint32_t state = 12345;
-
-    for (unsigned i = 0; i < WORDS; i++) {
-        state = state * 1664525 + 1013904223;
-        in[i] = below ? (state >> 8) % below : state;
-    }
-}
 
 Test(threads, a_block_is_summed_in_shared_memory)
 {
@@ -360,6 +303,36 @@ Test(threads, sixteen_bits_and_sixteen_bytes_are_exchanged_where_they_are_as_exp
     cr_assert_eq(words[1], 512);
 }
 
+Test(threads, a_matrix_that_is_stored_is_the_one_that_was_loaded)
+{
+    fill(0);
+    run_words(
+        ".shared .align 16 .b8 from[512]; .shared .align 16 .b8 to[512];\n",
+        "mov.u32 %r3, from; mov.u32 %r4, to; mad.lo.u32 %r5, %r0, 16, %r3; mad.lo.u32 %r6, %r0, 16, %r4;\n"
+        "mad.wide.u32 %rd4, %r0, 16, %rd0; ld.global.v4.u32 {%r10, %r11, %r12, %r13}, [%rd4];\n"
+        "st.shared.v4.u32 [%r5], {%r10, %r11, %r12, %r13}; bar.warp.sync -1;\n"
+        "ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%r14, %r15, %r16, %r17}, [%r5];\n"
+        "stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%r6], {%r14, %r15, %r16, %r17}; bar.warp.sync -1;\n"
+        "ld.shared.v4.u32 {%r10, %r11, %r12, %r13}, [%r6]; mad.wide.u32 %rd5, %r0, 16, %rd1;\n"
+        "st.global.v4.u32 [%rd5], {%r10, %r11, %r12, %r13};",
+        1, 32);
+    for (unsigned matrix = 0; matrix < 4; matrix++)
+        for (unsigned i = 0; i < 64; i++)
+            cr_assert_eq(((uint16_t *)(void *)out)[matrix * 64 + i],
+                         ((uint16_t *)(void *)in)[matrix * 64 + i % 8 * 8 + i / 8]);
+}
+
+Test(threads, a_branch_has_a_table_and_threads_end_where_they_like)
+{
+    run_words("",
+              "and.b32 %r3, %r0, 3; way: .branchtargets A, B, C, D; brkpt; brx.idx %r3, way;\n"
+              "A: mov.u32 %r4, 10; bra.uni done; B: mov.u32 %r4, 20; nanosleep.u32 20; bra done; C: exit;\n"
+              "D: bar.warp.sync 0x88888888; mov.u32 %r4, 40; done: st.global.u32 [%rd3], %r4; ret;",
+              2, 32);
+    for (unsigned i = 0; i < 64; i++)
+        cr_assert_eq(out[i], i % 4 == 2 ? 0 : 10 * (i % 4 + 1));
+}
+
 /* The kernel ends with that error, which stays. */
 static void ends_with(CUresult expected, const char *before, const char *body, unsigned blocks,
                       unsigned threads)
@@ -369,7 +342,7 @@ static void ends_with(CUresult expected, const char *before, const char *body, u
     start();
     params[0] = device_bytes(NULL, 4096);
     params[1] = device_bytes(NULL, 4096);
-    cr_assert_eq(run(before, body, blocks, threads, params), expected);
+    cr_assert_eq(kernel_of(before, body, blocks, threads, params), expected);
     cr_assert_eq(cuCtxSynchronize(), expected);
     cr_assert_eq(cuMemAlloc(&more, 512), expected);
 }
