@@ -2,6 +2,7 @@
 #include "ptx/tests/reference.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "ptx/tests/numbers.h"
 
@@ -25,7 +26,13 @@ static bool is_nan(enum kind kind, u64 bits)
 
 static f64 number(enum kind kind, u64 bits)
 {
-    return kind == K_f16 ? (f64)h((u16)bits) : bits32((u32)bits);
+    f64 wide;
+
+    memcpy(&wide, &bits, sizeof wide);
+    return kind == K_f16    ? (f64)h((u16)bits)
+           : kind == K_bf16 ? (f64)g((u16)bits)
+           : kind == K_f64  ? wide
+                            : bits32((u32)bits);
 }
 
 bool row_accepts(const struct row *row, u64 expected, u64 got)

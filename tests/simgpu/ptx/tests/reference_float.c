@@ -9,6 +9,10 @@
 
 #define TWICE(f, x, y) ((u32)f((u16)(x), (u16)(y)) | (u32)f((u16)((x) >> 16), (u16)((y) >> 16)) << 16)
 
+#define THRICE(f, x, y, z)                                                                                   \
+    ((u32)f((u16)(x), (u16)(y), (u16)(z)) | (u32)f((u16)((x) >> 16), (u16)((y) >> 16), (u16)((z) >> 16))     \
+                                                << 16)
+
 static u16 add_h(u16 a, u16 b)
 {
     return to_h(h(a) + h(b));
@@ -32,6 +36,52 @@ static u16 add_g(u16 a, u16 b)
 static u16 min_g(u16 a, u16 b)
 {
     return to_g(chosen((f64)g(a), (f64)g(b), true, false));
+}
+
+static u16 sub_h(u16 a, u16 b)
+{
+    return to_h(h(a) - h(b));
+}
+
+static u16 min_h(u16 a, u16 b)
+{
+    return to_h(chosen((f64)h(a), (f64)h(b), true, false));
+}
+
+static u16 fma_h(u16 a, u16 b, u16 c)
+{
+    return to_h(sticky_sum(h(a) * h(b), h(c)));
+}
+
+static u16 sub_g(u16 a, u16 b)
+{
+    return to_g(sticky_sum(g(a), -g(b)));
+}
+
+static u16 mul_g(u16 a, u16 b)
+{
+    return to_g(g(a) * g(b));
+}
+
+static u16 max_g(u16 a, u16 b)
+{
+    return to_g(chosen((f64)g(a), (f64)g(b), false, false));
+}
+
+static u16 fma_g(u16 a, u16 b, u16 c)
+{
+    return to_g(sticky_sum(g(a) * g(b), g(c)));
+}
+
+/* The upper word of an f64, of which subnormal numbers are zeros: all that these approximations look at. */
+static f64 upper(f64 x)
+{
+    u64 bits;
+
+    memcpy(&bits, &x, sizeof bits);
+    bits &= 0xffffffff00000000;
+    memcpy(&x, &bits, sizeof x);
+    return fpclassify(x) == FP_SUBNORMAL ? copysign(0, x) : x;
 }
 
 #define EACH_ROUNDING(DO, ...)                                                                               \
@@ -61,6 +111,14 @@ ROW("mul.rz.ftz.sat.f32", f32, f32, f32, none,
 ROW("fma.rn.ftz.f32", f32, f32, f32, f32,
     flushed(rounded32('f', flushed(a), flushed(b), flushed(c), FE_TONEAREST)))
 ROW("fma.rn.sat.f32", f32, f32, f32, f32, clipped(rounded32('f', a, b, c, FE_TONEAREST)))
+ROW("sub.ftz.f32", f32, f32, f32, none, flushed(rounded32('-', flushed(a), flushed(b), 0, FE_TONEAREST)))
+ROW("sub.rp.sat.f32", f32, f32, f32, none, clipped(rounded32('-', a, b, 0, FE_UPWARD)))
+ROW("mad.rm.ftz.sat.f32", f32, f32, f32, f32,
+    clipped(flushed(rounded32('f', flushed(a), flushed(b), flushed(c), FE_DOWNWARD))))
+ROW("div.rn.ftz.f32", f32, f32, f32, none, flushed(rounded32('/', flushed(a), flushed(b), 0, FE_TONEAREST)))
+ROW("rcp.rz.ftz.f32", f32, f32, none, none, flushed(rounded32('/', 1, flushed(a), 0, FE_TOWARDZERO)))
+ROW("sqrt.rp.ftz.f32", f32, f32, none, none, flushed(rounded32('q', flushed(a), 0, 0, FE_UPWARD)))
+ROW("neg.ftz.f32", f32, f32, none, none, -flushed(a))
 ROW("neg.f32", f32, f32, none, none, -a)
 ROW("neg.f64", f64, f64, none, none, -a)
 ROW("abs.f32", f32, f32, none, none, fabsf(a))
@@ -76,6 +134,13 @@ ROWF("min.xorsign.abs.f32", f32, f32, f32, none, ALONE,
      isnan(a) && isnan(b)
          ? NAN
          : copysign(chosen(fabsf(a), fabsf(b), true, false), !signbit(a) == !signbit(b) ? 1 : -1))
+ROWF("min.ftz.f32", f32, f32, f32, none, EXACT,
+     bits32(canonical32(chosen(flushed(a), flushed(b), true, false))))
+ROWF("max.xorsign.abs.f32", f32, f32, f32, none, ALONE,
+     isnan(a) && isnan(b)
+         ? NAN
+         : copysign(chosen(fabsf(a), fabsf(b), false, false), !signbit(a) == !signbit(b) ? 1 : -1))
+ROW("slct.ftz.u32.f32", u32, u32, u32, f32, flushed(c) >= 0 ? a : b)
 ROW("min.f64", f64, f64, f64, none, chosen(a, b, true, false))
 ROW("max.f64", f64, f64, f64, none, chosen(a, b, false, false))
 ROWF("copysign.f32", f32, f32, f32, none, ALONE, copysignf(b, a))
@@ -194,6 +259,31 @@ ROWF("mul.f16x2", f16x2, f16x2, f16x2, none, EXACT, TWICE(mul_h, a, b))
 ROWF("max.f16x2", f16x2, f16x2, f16x2, none, EXACT, TWICE(max_h, a, b))
 ROWF("min.bf16x2", bf16x2, bf16x2, bf16x2, none, EXACT, TWICE(min_g, a, b))
 
+ROWF("sub.ftz.f16", f16, f16, f16, none, EXACT, flush_h(to_h(h(flush_h(a)) - h(flush_h(b)))))
+ROWF("neg.ftz.f16", f16, f16, none, none, 0, flush_h(a) ^ 0x8000)
+ROWF("abs.ftz.f16", f16, f16, none, none, 0, flush_h(a) & 0x7fff)
+ROWF("min.ftz.f16", f16, f16, f16, none, EXACT,
+     to_h(chosen((f64)h(flush_h(a)), (f64)h(flush_h(b)), true, false)))
+ROWF("max.f16", f16, f16, f16, none, EXACT, max_h(a, b))
+ROWF("min.NaN.f16", f16, f16, f16, none, EXACT, to_h(chosen((f64)h(a), (f64)h(b), true, true)))
+ROWF("sub.rn.bf16", bf16, bf16, bf16, none, EXACT, sub_g(a, b))
+ROWF("min.bf16", bf16, bf16, bf16, none, EXACT, min_g(a, b))
+ROWF("max.NaN.bf16", bf16, bf16, bf16, none, EXACT, to_g(chosen((f64)g(a), (f64)g(b), false, true)))
+ROWF("fma.rn.relu.bf16", bf16, bf16, bf16, bf16, EXACT,
+     sticky_sum(g(a) * g(b), g(c)) <= 0 ? 0 : fma_g(a, b, c))
+ROWF("sub.f16x2", f16x2, f16x2, f16x2, none, EXACT, TWICE(sub_h, a, b))
+ROWF("fma.rn.f16x2", f16x2, f16x2, f16x2, f16x2, EXACT, THRICE(fma_h, a, b, c))
+ROWF("min.f16x2", f16x2, f16x2, f16x2, none, EXACT, TWICE(min_h, a, b))
+ROWF("neg.f16x2", f16x2, f16x2, none, none, 0, a ^ 0x80008000)
+ROWF("abs.f16x2", f16x2, f16x2, none, none, 0, a & 0x7fff7fff)
+ROWF("add.rn.bf16x2", bf16x2, bf16x2, bf16x2, none, EXACT, TWICE(add_g, a, b))
+ROWF("sub.rn.bf16x2", bf16x2, bf16x2, bf16x2, none, EXACT, TWICE(sub_g, a, b))
+ROWF("mul.rn.bf16x2", bf16x2, bf16x2, bf16x2, none, EXACT, TWICE(mul_g, a, b))
+ROWF("fma.rn.bf16x2", bf16x2, bf16x2, bf16x2, bf16x2, EXACT, THRICE(fma_g, a, b, c))
+ROWF("max.bf16x2", bf16x2, bf16x2, bf16x2, none, EXACT, TWICE(max_g, a, b))
+ROWF("neg.bf16x2", bf16x2, bf16x2, none, none, 0, a ^ 0x80008000)
+ROWF("abs.bf16x2", bf16x2, bf16x2, none, none, 0, a & 0x7fff7fff)
+
 /* Small floats, and what is left. */
 ROW("cvt.rn.satfinite.e4m3x2.f32", u16, f32, f32, none, to_small(a, b, 4, 0x7e))
 ROW("cvt.rn.satfinite.e5m2x2.f32", u16, f32, f32, none, to_small(a, b, 5, 0x7b))
@@ -233,3 +323,32 @@ NEAR("div.approx.f32", f32, f32, f32, none, 0x1p-21, 0x1p-148,
          : (f64)a / b)
 NEAR("ex2.approx.f16", f16, f16, none, none, 0x1p-9, 0x1p-24, to_h(exp2l(h(a))))
 NEAR("tanh.approx.f16", f16, f16, none, none, 0x1p-9, 0x1p-24, to_h(tanhl(h(a))))
+NEAR("div.full.ftz.f32", f32, f32, f32, none, 0x1p-21, 0, flushed((f32)((f64)flushed(a) / flushed(b))))
+NEAR("sqrt.approx.ftz.f32", f32, f32, none, none, 0x1p-22, 0, sqrt(flushed(a)))
+NEAR("rsqrt.approx.ftz.f32", f32, f32, none, none, 0x1p-22, 0, 1 / sqrt(flushed(a)))
+NEAR("ex2.approx.ftz.f32", f32, f32, none, none, 0x1p-21, 0, flushed((f32)exp2(flushed(a))))
+NEAR("lg2.approx.ftz.f32", f32, f32, none, none, 0x1p-22, 0x1p-22, log2(flushed(a)))
+NEAR("sin.approx.ftz.f32", f32, f32, none, none, 0x1p-20, 0x1p-20, sin(flushed(a)))
+NEAR("cos.approx.ftz.f32", f32, f32, none, none, 0x1p-20, 0x1p-20, cos(flushed(a)))
+NEAR("rcp.approx.ftz.f64", f64, f64, none, none, 0x1p-19, 0, upper(1 / upper(a)))
+NEAR("rsqrt.approx.f64", f64, f64, none, none, 0x1p-19, 0, 1 / sqrt(upper(a)))
+NEAR("rsqrt.approx.ftz.f64", f64, f64, none, none, 0x1p-19, 0, 1 / sqrt(upper(a)))
+NEAR("ex2.approx.ftz.bf16", bf16, bf16, none, none, 0x1p-7, 0, to_g(exp2l(g(a))))
+NEAR("tanh.approx.bf16", bf16, bf16, none, none, 0x1p-7, 0, to_g(tanhl(g(a))))
+
+/* Each half of a pair by itself. */
+#define NEAR_HALVES(TEXT, HALF, RELATIVE, ABSOLUTE, F)                                                       \
+    NEAR("{ .reg .b16 low, high; .reg .b32 both; " TEXT                                                      \
+         " both, $a; mov.b32 {low, high}, both; mov.b16 $d, low; }",                                         \
+         HALF, HALF##x2, none, none, RELATIVE, ABSOLUTE, F((u16)a))                                          \
+    NEAR("{ .reg .b16 low, high; .reg .b32 both; " TEXT                                                      \
+         " both, $a; mov.b32 {low, high}, both; mov.b16 $d, high; }",                                        \
+         HALF, HALF##x2, none, none, RELATIVE, ABSOLUTE, F((u16)(a >> 16)))
+#define EX2_H(x)  to_h(exp2l(h(x)))
+#define TANH_H(x) to_h(tanhl(h(x)))
+#define EX2_G(x)  to_g(exp2l(g(x)))
+#define TANH_G(x) to_g(tanhl(g(x)))
+NEAR_HALVES("ex2.approx.f16x2", f16, 0x1p-9, 0x1p-24, EX2_H)
+NEAR_HALVES("tanh.approx.f16x2", f16, 0x1p-9, 0x1p-24, TANH_H)
+NEAR_HALVES("ex2.approx.ftz.bf16x2", bf16, 0x1p-7, 0, EX2_G)
+NEAR_HALVES("tanh.approx.bf16x2", bf16, 0x1p-7, 0, TANH_G)

@@ -145,6 +145,26 @@ static u32 nth_set(u32 mask, u32 base, s32 n)
     return 0xffffffff;
 }
 
+/* What x + y + carry has more than the type holds. */
+static u64 carried(u64 x, u64 y, u64 carry, int bits)
+{
+    return (u64)(((u128)x + y + carry) >> bits);
+}
+
+static u64 borrowed(u64 x, u64 y, u64 borrow)
+{
+    return (u128)y + borrow > x;
+}
+
+/* The carry of: upper half of the product and c, lower half and c, upper half and c, each with what the last one carried. */
+static u64 carried_thrice(u64 low, u64 high, u64 c, int bits)
+{
+    u64 carry = carried(high, c, 0, bits);
+
+    carry = carried(low, c, carry, bits);
+    return carried(high, c, carry, bits);
+}
+
 #define INTEGERS(T, BITS, WIDE, U)                                                                           \
     ROW("add." #T, T, T, T, none, (U)a + (U)b)                                                               \
     ROW("sub." #T, T, T, T, none, (U)a - (U)b)                                                               \
@@ -180,6 +200,7 @@ INTEGERS(s64, 64, s128, u64)
     ROW("cnot.b" #BITS, u##BITS, u##BITS, none, none, a == 0)                                                \
     ROW("shl.b" #BITS, u##BITS, u##BITS, u32, none, shifted(a, b, BITS, true, false))                        \
     ROW("shr.u" #BITS, u##BITS, u##BITS, u32, none, shifted(a, b, BITS, false, false))                       \
+    ROW("shr.b" #BITS, u##BITS, u##BITS, u32, none, shifted(a, b, BITS, false, false))                       \
     ROW("shr.s" #BITS, s##BITS, s##BITS, u32, none, shifted((u64)a, b, BITS, false, true))                   \
     ROW("neg.s" #BITS, s##BITS, s##BITS, none, none, 0 - (u##BITS)a)                                         \
     ROW("abs.s" #BITS, s##BITS, s##BITS, none, none, a < 0 ? 0 - (u##BITS)a : (u##BITS)a)
@@ -197,6 +218,8 @@ BITWISE(64)
     ROW("bfind.s" #BITS, u32, s##BITS, none, none, highest((u64)a, BITS, true))                              \
     ROW("bfind.shiftamt.u" #BITS, u32, u##BITS, none, none,                                                  \
         highest(a, BITS, false) == 0xffffffff ? 0xffffffff : BITS - 1 - highest(a, BITS, false))             \
+    ROW("bfind.shiftamt.s" #BITS, u32, s##BITS, none, none,                                                  \
+        highest((u64)a, BITS, true) == 0xffffffff ? 0xffffffff : BITS - 1 - highest((u64)a, BITS, true))     \
     ROW("bfe.u" #BITS, u##BITS, u##BITS, u32, u32, field(a, b & 255, c & 255, BITS, false))                  \
     ROW("bfe.s" #BITS, s##BITS, s##BITS, u32, u32, field((u64)a, b & 255, c & 255, BITS, true))              \
     ROW("bfi.b" #BITS " $d, $a, $b, 7, 20;", u##BITS, u##BITS, u##BITS, none, inserted(a, b, 7, 20, BITS))   \
@@ -206,7 +229,51 @@ BITWISE(64)
 FIELDS(32)
 FIELDS(64)
 
+#define CARRIES(T, U, BITS, WIDE)                                                                            \
+    ROW("add.cc." #T " $t, $a, $b; addc." #T " $d, $c, 0;", T, T, T, T, (U)c + carried((U)a, (U)b, 0, BITS)) \
+    ROW("add.cc." #T " $t, $a, $b; addc.cc." #T " $t, $c, $c; addc." #T " $d, 0, 0;", T, T, T, T,            \
+        carried((U)c, (U)c, carried((U)a, (U)b, 0, BITS), BITS))                                             \
+    ROW("sub.cc." #T " $t, $a, $b; subc." #T " $d, $c, 0;", T, T, T, T, (U)c - borrowed((U)a, (U)b, 0))      \
+    ROW("sub.cc." #T " $t, $a, $b; subc.cc." #T " $t, $a, $c; subc." #T " $d, $b, $c;", T, T, T, T,          \
+        (U)b - (U)c - borrowed((U)a, (U)c, borrowed((U)a, (U)b, 0)))                                         \
+    ROW("mad.lo.cc." #T " $t, $a, $b, $c; madc.hi." #T " $d, $a, $b, $c;", T, T, T, T,                       \
+        (U)(((WIDE)a * (WIDE)b) >> BITS) + (U)c + carried((U)((U)a * (U)b), (U)c, 0, BITS))                  \
+    ROW("mad.hi.cc." #T " $t, $a, $b, $c; madc.lo.cc." #T " $t, $a, $b, $c; madc.hi.cc." #T                  \
+        " $t, $a, $b, $c; madc.lo." #T " $d, $a, $b, 0;",                                                    \
+        T, T, T, T,                                                                                          \
+        (U)a *(U)b + carried_thrice((U)((U)a * (U)b), (U)(((WIDE)a * (WIDE)b) >> BITS), (U)c, BITS))
+CARRIES(u32, u32, 32, u128)
+CARRIES(s32, u32, 32, s128)
+CARRIES(u64, u64, 64, u128)
+CARRIES(s64, u64, 64, s128)
+
+#define CHOICES(T, C)                                                                                        \
+    ROW("setp.lt.s32 $p, $c, 0; selp." #T " $d, $a, $b, $p;", C, C, C, s32, c < 0 ? a : b)                   \
+    ROW("slct." #T ".s32", C, C, C, s32, c >= 0 ? a : b)                                                     \
+    ROW("slct." #T ".f32", C, C, C, f32, c >= 0 ? a : b)
+CHOICES(b16, u16)
+CHOICES(u16, u16)
+CHOICES(s16, s16)
+CHOICES(b32, u32)
+CHOICES(u32, u32)
+CHOICES(s32, s32)
+CHOICES(b64, u64)
+CHOICES(u64, u64)
+CHOICES(s64, s64)
+CHOICES(f32, f32)
+CHOICES(f64, f64)
+
+/* Predicates: whether a and b are negative. */
+#define OF_PREDICATES(TEXT, ...)                                                                             \
+    ROW("{ .reg .pred x, y; setp.lt.s32 x, $a, 0; setp.lt.s32 y, $b, 0; " TEXT "; selp.u32 $d, 1, 0, $p; }", \
+        u32, s32, s32, none, __VA_ARGS__)
+OF_PREDICATES("and.pred $p, x, y", a < 0 && b < 0)
+OF_PREDICATES("or.pred $p, x, y", a < 0 || b < 0)
+OF_PREDICATES("xor.pred $p, x, y", (a < 0) != (b < 0))
+OF_PREDICATES("not.pred $p, y", b >= 0)
+
 ROW("mul.wide.u16", u32, u16, u16, none, (u32)a *b)
+ROW("mad.wide.u16", u32, u16, u16, u32, (u32)a *b + c)
 ROW("mul.wide.s16", s32, s16, s16, none, (s32)a *b)
 ROW("mul.wide.u32", u64, u32, u32, none, (u64)a *b)
 ROW("mul.wide.s32", s64, s32, s32, none, (s64)a *b)
@@ -221,17 +288,9 @@ ROW("mul24.hi.u32", u32, u32, u32, none, ((u64)(a % (1 << 24)) * (b % (1 << 24))
 ROW("mul24.lo.s32", s32, s32, s32, none, (s64)((s32)((u32)a << 8) >> 8) * ((s32)((u32)b << 8) >> 8))
 ROW("mul24.hi.s32", s32, s32, s32, none, ((s64)((s32)((u32)a << 8) >> 8) * ((s32)((u32)b << 8) >> 8)) >> 16)
 ROW("mad24.lo.u32", u32, u32, u32, u32, (u64)(a % (1 << 24)) * (b % (1 << 24)) + c)
-ROW("add.cc.u32 $t, $a, $b; addc.u32 $d, $c, 0;", u32, u32, u32, u32, c + (((u64)a + b) >> 32))
-ROW("add.cc.u32 $t, $a, $b; addc.cc.u32 $t, $c, $c; addc.u32 $d, 0, 0;", u32, u32, u32, u32,
-    ((u64)c + c + (((u64)a + b) >> 32)) >> 32)
-ROW("sub.cc.u32 $t, $a, $b; subc.u32 $d, $c, 0;", u32, u32, u32, u32, c - (a < b))
-ROW("add.cc.u64 $t, $a, $b; addc.u64 $d, $c, 0;", u64, u64, u64, u64, c + (u64)(((u128)a + b) >> 64))
-ROW("sub.cc.u64 $t, $a, $b; subc.cc.u64 $t, 0, $c; subc.u64 $d, 0, 0;", u64, u64, u64, u64,
-    (u128)c + (a < b) > 0 ? (u64)-1 : 0)
-ROW("mad.lo.cc.u32 $t, $a, $b, $c; madc.hi.u32 $d, $a, $b, $c;", u32, u32, u32, u32,
-    (((u64)a * b) >> 32) + c + (((u64)(u32)(a * b) + c) >> 32))
-ROW("mad.lo.cc.u64 $t, $a, $b, $c; madc.hi.u64 $d, $a, $b, 0;", u64, u64, u64, u64,
-    (u64)(((u128)a * b) >> 64) + (u64)(((u128)(u64)(a * b) + c) >> 64))
+ROW("mad24.hi.u32", u32, u32, u32, u32, (((u64)(a % (1 << 24)) * (b % (1 << 24))) >> 16) + c)
+ROW("mad24.lo.s32", s32, s32, s32, s32,
+    (u64)((s64)((s32)((u32)a << 8) >> 8) * ((s32)((u32)b << 8) >> 8)) + (u64)c)
 ROW("shf.l.wrap.b32", u32, u32, u32, u32, c % 32 ? (b << c % 32) | (a >> (32 - c % 32)) : b)
 ROW("shf.r.wrap.b32", u32, u32, u32, u32, c % 32 ? (b << (32 - c % 32)) | (a >> c % 32) : a)
 ROW("shf.l.clamp.b32", u32, u32, u32, u32, c > 31 ? a : c ? (b << c) | (a >> (32 - c)) : b)
@@ -246,20 +305,37 @@ ROW("prmt.b32.b4e", u32, u32, u32, u32,
                             : 0x0123))
 ROW("prmt.b32.rc8", u32, u32, u32, u32, 0x01010101 * (a >> 8 * (c & 3) & 255))
 ROW("prmt.b32.rc16", u32, u32, u32, u32, 0x00010001 * (a >> 16 * (c & 1) & 65535))
+ROW("prmt.b32.ecl", u32, u32, u32, u32,
+    permuted(a, b,
+             (c & 3) == 0   ? 0x3210
+             : (c & 3) == 1 ? 0x3211
+             : (c & 3) == 2 ? 0x3222
+                            : 0x3333))
+ROW("prmt.b32.ecr", u32, u32, u32, u32,
+    permuted(a, b,
+             (c & 3) == 0   ? 0x0000
+             : (c & 3) == 1 ? 0x1110
+             : (c & 3) == 2 ? 0x2210
+                            : 0x3210))
 ROW("lop3.b32 $d, $a, $b, $c, 0x96;", u32, u32, u32, u32, a ^ b ^ c)
 ROW("lop3.b32 $d, $a, $b, $c, 0x1d;", u32, u32, u32, u32, looked_up(a, b, c, 0x1d))
 ROW("dp4a.u32.u32", u32, u32, u32, u32, dot(a, b, c, false, false, 8, 4))
 ROW("dp4a.s32.s32", s32, u32, u32, s32, dot(a, b, (u32)c, true, true, 8, 4))
 ROW("dp4a.s32.u32", s32, u32, u32, s32, dot(a, b, (u32)c, true, false, 8, 4))
-ROW("dp2a.lo.s32.s32", s32, u32, u32, s32, dot(a, b, (u32)c, true, true, 16, 2))
-ROW("dp2a.hi.u32.u32", u32, u32, u32, u32, dot(a, b >> 16, c, false, false, 16, 2))
+ROW("dp4a.u32.s32", s32, u32, u32, s32, dot(a, b, (u32)c, false, true, 8, 4))
+#define DOT_OF_TWO(A, B, SIGNED_A, SIGNED_B)                                                                 \
+    ROW("dp2a.lo." A "." B, s32, u32, u32, s32, dot(a, b, (u32)c, SIGNED_A, SIGNED_B, 16, 2))                \
+    ROW("dp2a.hi." A "." B, s32, u32, u32, s32, dot(a, b >> 16, (u32)c, SIGNED_A, SIGNED_B, 16, 2))
+DOT_OF_TWO("u32", "u32", false, false)
+DOT_OF_TWO("u32", "s32", false, true)
+DOT_OF_TWO("s32", "u32", true, false)
+DOT_OF_TWO("s32", "s32", true, true)
 ROW("bmsk.clamp.b32", u32, u32, u32, none, inserted(0xffffffff, 0, a > 32 ? 32 : a, b > 32 ? 32 : b, 32))
 ROW("bmsk.wrap.b32", u32, u32, u32, none, inserted(0xffffffff, 0, a % 32, b % 32, 32))
 ROW("szext.clamp.s32", s32, s32, u32, none, b > 31 ? (u32)a : b ? field((u64)(u32)a, 0, b, 32, true) : 0)
+ROW("szext.clamp.u32", u32, u32, u32, none, b > 31 ? a : field(a, 0, b, 32, false))
+ROW("szext.wrap.s32", s32, s32, u32, none, b % 32 ? field((u64)(u32)a, 0, b % 32, 32, true) : 0)
 ROW("szext.wrap.u32", u32, u32, u32, none, field(a, 0, b % 32, 32, false))
-ROW("slct.u32.s32", u32, u32, u32, s32, c >= 0 ? a : b)
-ROW("slct.b64.s32", u64, u64, u64, s32, c >= 0 ? a : b)
-ROW("slct.f32.f32", f32, f32, f32, f32, c >= 0 ? a : b)
 ROW("setp.lo.u32 $p, $a, $b; selp.u32 $d, 1, 0, $p;", u32, u32, u32, none, a < b)
 ROW("setp.hs.u64 $p, $a, $b; selp.u32 $d, 1, 0, $p;", u32, u64, u64, none, a >= b)
 ROW("setp.eq.b64 $p, $a, $b; selp.u32 $d, 1, 0, $p;", u32, u64, u64, none, a == b)
