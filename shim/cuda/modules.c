@@ -26,6 +26,7 @@ struct loaded {
     const void *handle; /* CUmodule or CUlibrary */
     bool is_library;
     CUcontext context; /* of a module */
+    bool is_visited;   /* in this visit */
     struct global *globals;
     uint64_t versions; /* of which the driver has taken one */
 };
@@ -219,6 +220,22 @@ void modules_forget(const void *handle)
     kernel_images_forget(handle);
 }
 
+void modules_context_gone(CUcontext context)
+{
+    struct loaded *gone = NULL, *loaded, *next;
+
+    lock_acquire(&lock);
+    LL_FOREACH_SAFE(list, loaded, next)
+        if (!loaded->is_library && loaded->context == context) {
+            LL_DELETE(list, loaded);
+            LL_PREPEND(gone, loaded);
+        }
+    lock_release(&lock);
+    LL_FOREACH_SAFE(gone, loaded, next)
+        free_loaded(loaded);
+    kernel_images_context_gone(context);
+}
+
 /* -ENOENT: the driver knows no such global. */
 static int locate(const struct loaded *loaded, const struct global *global, unsigned ordinal,
                   struct root *out)
@@ -236,7 +253,7 @@ static int locate(const struct loaded *loaded, const struct global *global, unsi
     return 0;
 }
 
-/* The globals of one image on one device, whose context is entered. */
+/* The globals of one image in the current context. */
 static int visit_image(const struct loaded *loaded, unsigned ordinal, root_visit_fn visit, void *arg,
                        const char **out_why)
 {
@@ -258,18 +275,54 @@ static int visit_image(const struct loaded *loaded, unsigned ordinal, root_visit
     return error;
 }
 
-static int visit_device(unsigned ordinal, root_visit_fn visit, void *arg, const char **out_why)
-{
-    struct entered entered;
-    unsigned own;
-    int error = context_enter(ordinal, &entered);
+struct visit {
+    root_visit_fn visit;
+    void *arg;
+    const char **out_why;
+};
 
-    if (error)
-        return error == -ENOTSUP ? 0 : error; /* no context, nothing loaded */
-    for (const struct loaded *loaded = list; !error && loaded; loaded = loaded->next)
-        if (loaded->is_library || (contexts_ordinal_of(loaded->context, &own) && own == ordinal))
-            error = visit_image(loaded, ordinal, visit, arg, out_why);
-    context_leave(&entered);
+static CUcontext context_of(const struct context *context)
+{
+    CUcontext handle = context->handle;
+
+    if (context->green &&
+        (!real.cuCtxFromGreenCtx || real.cuCtxFromGreenCtx(&handle, context->green) != CUDA_SUCCESS))
+        handle = NULL;
+    return handle;
+}
+
+/* A library has its globals in each context, a module in its own. */
+static int visit_context(const struct context *context, void *arg)
+{
+    const struct visit *visit = arg;
+    CUcontext handle = context_of(context), popped;
+    struct loaded *loaded;
+    int error = 0;
+
+    if (!handle || real.cuCtxPushCurrent_v2(handle) != CUDA_SUCCESS)
+        return -EIO;
+    LL_FOREACH(list, loaded)
+        if (!error && (loaded->is_library || loaded->context == handle)) {
+            loaded->is_visited = true;
+            error = visit_image(loaded, context->ordinal, visit->visit, visit->arg, visit->out_why);
+        }
+    real.cuCtxPopCurrent_v2(&popped);
+    return error;
+}
+
+static int visit_all(struct visit *visit)
+{
+    struct loaded *loaded;
+    int error;
+
+    LL_FOREACH(list, loaded)
+        loaded->is_visited = loaded->is_library;
+    error = contexts_each(visit_context, visit);
+    LL_FOREACH(list, loaded)
+        if (!error && !loaded->is_visited) {
+            *visit->out_why = "an image belongs to a context that is not known";
+            error = -ENOTSUP;
+        }
     return error;
 }
 
@@ -278,8 +331,12 @@ int modules_roots(root_visit_fn visit, void *arg, const char **out_why)
     int error = 0;
 
     lock_acquire(&lock);
-    for (unsigned i = 0; !error && list && i < contexts_device_count(); i++)
-        error = visit_device(i, visit, arg, out_why);
+    if (list) {
+        CUstreamCaptureMode mode = quiet_begin();
+
+        error = visit_all(&(struct visit){visit, arg, out_why});
+        quiet_end(mode);
+    }
     lock_release(&lock);
     return error;
 }

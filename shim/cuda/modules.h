@@ -18,8 +18,11 @@ CUresult modules_from_file(CUresult result, const void *out, bool is_library, co
 /** The image is about to be unloaded. Waits for a visit of its globals. */
 void modules_forget(const void *handle);
 
-/** Visit the global data of every loaded image on every device that has a context. 0; what `visit` returned;
- *  -ENOTSUP with `*out_why` when an address cannot be known. */
+/** A context is about to end, or has just ended, and its modules with it. Waits for a visit of their globals. */
+void modules_context_gone(CUcontext context);
+
+/** Visit the global data of every loaded image in every context. 0; what `visit` returned; -ENOTSUP with `*out_why` when
+ *  an address cannot be known; -EIO for now. */
 int modules_roots(root_visit_fn visit, void *arg, const char **out_why);
 
 #endif

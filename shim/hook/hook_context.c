@@ -30,7 +30,7 @@ static void going(CUcontext context)
     core_context_gone(real_key(context));
     driver_memory_context_gone(context);
     kernel_parameters_forget(NULL, false);
-    kernel_images_context_gone(context);
+    modules_context_gone(context);
     contexts_gone(context);
     device_host_context_gone(context);
 }
@@ -76,10 +76,15 @@ CUresult hook_cuDevicePrimaryCtxRelease_v2(__typeof__(cuDevicePrimaryCtxRelease_
 
 CUresult hook_cuGreenCtxDestroy(__typeof__(cuGreenCtxDestroy) *next, CUgreenCtx hCtx)
 {
-    CUcontext context = NULL;
+    CUcontext own = NULL, context = NULL;
     CUdevice device;
+    unsigned ordinal;
+    bool is_known = contexts_green_gone(hCtx, &device);
 
-    if (contexts_green_gone(hCtx, &device) && contexts_released(device, &context))
+    if (is_known && real.cuCtxFromGreenCtx && real.cuCtxFromGreenCtx(&own, hCtx) == CUDA_SUCCESS &&
+        !contexts_ordinal_of(own, &ordinal))
+        modules_context_gone(own);
+    if (is_known && contexts_released(device, &context))
         going(context);
     CUresult result = next(hCtx);
 

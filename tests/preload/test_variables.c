@@ -195,6 +195,78 @@ Test(variables, that_point_nowhere_keep_nothing)
     cr_expect_eq(word_at(world.named), 1);
 }
 
+Test(variables, of_a_library_are_others_in_each_context)
+{
+    CUcontext second;
+    CUlibrary library;
+    CUmodule module[2];
+
+    begin();
+    OK(cuCtxCreate(&second, NULL, 0, 0));
+    OK(cuLibraryLoadData(&library, local, NULL, NULL, 0, NULL, NULL, 0));
+    OK(cuLibraryGetModule(&module[1], library));
+    launch(module[1], "keep", &world.named);
+    OK(cuCtxSetCurrent(world.context));
+    OK(cuLibraryGetModule(&module[0], library));
+    launch(module[0], "keep", &(CUdeviceptr){0});
+    OK(cuMemsetD32(world.unnamed, 2, 1));
+    cr_expect(has_room());
+    OK(cuCtxSetCurrent(second));
+    launch(module[1], "write", &(uint32_t){7});
+    OK(cuCtxSetCurrent(world.context));
+    cr_expect_eq(word_at(world.named), 7);
+    OK(cuCtxDestroy(second));
+}
+
+Test(variables, end_with_their_context)
+{
+    CUcontext second;
+    CUmodule module;
+    CUdevice device;
+
+    begin();
+    for (unsigned i = 0; i < 3; i++) {
+        OK(cuCtxCreate(&second, NULL, 0, 0));
+        OK(cuModuleLoadData(&module, local));
+        launch(module, "keep", &world.named);
+        OK(cuCtxDestroy(second));
+    }
+    OK(cuCtxCreate(&second, NULL, 0, 0)); /* with the handle of one before, perhaps */
+    OK(cuCtxSetCurrent(world.context));
+    cr_expect(has_room());
+    OK(cuModuleLoadData(&module, local));
+    OK(cuCtxGetDevice(&device));
+    OK(cuDevicePrimaryCtxReset(device));
+    OK(cuDevicePrimaryCtxRelease(device));
+    begin();
+    cr_expect(has_room(), "the primary context keeps its handle");
+}
+
+Test(variables, of_a_green_context_keep_what_they_point_at)
+{
+    CUdevResourceDesc description;
+    CUdevResource resource;
+    CUgreenCtx green;
+    CUcontext context;
+    CUmodule module;
+    CUdevice device;
+
+    begin();
+    OK(cuCtxGetDevice(&device));
+    OK(cuDeviceGetDevResource(device, &resource, CU_DEV_RESOURCE_TYPE_SM));
+    OK(cuDevResourceGenerateDesc(&description, &resource, 1));
+    OK(cuGreenCtxCreate(&green, description, device, CU_GREEN_CTX_DEFAULT_STREAM));
+    OK(cuCtxFromGreenCtx(&context, green));
+    OK(cuCtxSetCurrent(context));
+    OK(cuModuleLoadData(&module, local));
+    launch(module, "keep", &world.named);
+    expect_kept(module);
+    OK(cuModuleUnload(module));
+    OK(cuCtxSetCurrent(world.context));
+    OK(cuGreenCtxDestroy(green));
+    cr_expect(has_room());
+}
+
 Test(unknown, what_the_driver_may_take_and_nobody_reads_keeps_all)
 {
     CUmodule module;
