@@ -131,7 +131,7 @@ int object_unregister(uint64_t address)
         copies_void(first);
         block = &core.blocks.block[first];
         lock_acquire(&core.lock);
-        block->flags &= (uint8_t)~BLOCK_REGISTERED;
+        block->flags &= (uint16_t)~BLOCK_REGISTERED;
         core.blocks.object[first].reload = NULL;
         share_update(first);
         if (!(block->flags & BLOCK_DRAWN))

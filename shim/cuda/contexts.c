@@ -286,6 +286,16 @@ void context_leave(struct entered *entered)
     lock_shared_release(&alive);
 }
 
+void contexts_keep(void)
+{
+    lock_shared_read(&alive);
+}
+
+void contexts_let_go(void)
+{
+    lock_shared_release(&alive);
+}
+
 bool context_watch(unsigned ordinal, struct entered *out)
 {
     bool any;

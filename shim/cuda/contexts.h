@@ -69,6 +69,10 @@ struct entered {
 int context_enter(unsigned ordinal, struct entered *out);
 void context_leave(struct entered *entered);
 
+/** No context ends in between. Not nested in the other way to work in one. */
+void contexts_keep(void);
+void contexts_let_go(void);
+
 /** Only look at the streams, without a context being current: what was started must be waited for in any case.
  *  False when there are none. True: until context_unwatch. */
 bool context_watch(unsigned ordinal, struct entered *out);

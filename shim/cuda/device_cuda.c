@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/options.h"
+#include "cuda/async.h"
 
 int device_cuda_error(CUresult result)
 {
@@ -87,6 +88,7 @@ static struct device cuda = {
     .scan = device_scan,
     .copied = device_copied,
     .order = device_order,
+    .give_ordered = async_give,
     .drain = device_drain,
     .rested = device_rested,
     .reachers = device_map_reachers,

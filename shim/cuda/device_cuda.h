@@ -47,6 +47,9 @@ bool device_cuda_lets_in(unsigned owner, unsigned ordinal);
  *  graph with nodes on others. Before the call, and no later than in its user section. */
 void device_cuda_copies(unsigned ordinal, unsigned owner);
 
+/** The devices that pools of `owner` let in, bits by ordinal: they reach every block there, too. */
+void device_cuda_pool_peers(unsigned owner, uint32_t reachers);
+
 /** A peer may or may no longer reach the memory of `owner`: every block there is granted anew. */
 void device_cuda_peer(unsigned owner, unsigned peer, bool enabled);
 

@@ -22,6 +22,8 @@ static struct table pieces = TABLE_INIT(struct mapped);
 static _Atomic uint32_t peers[DEVICE_MAX];
 /* Bit p of copiers[owner]: a stream of device p was given a copy of memory of owner, which needs no access. */
 static _Atomic uint32_t copiers[DEVICE_MAX];
+/* Bit p of pool_peers[owner]: a pool of owner lets device p in. */
+static _Atomic uint32_t pool_peers[DEVICE_MAX];
 
 static uint64_t arena_base;
 static uint64_t arena_bytes;
@@ -122,7 +124,8 @@ int device_map_unmap(IGNORED struct device *self, uint64_t address, uint64_t byt
 
 static uint32_t reachers_of(unsigned ordinal)
 {
-    return atomic_load_explicit(&peers[ordinal], memory_order_acquire) | 1u << ordinal;
+    return atomic_load_explicit(&peers[ordinal], memory_order_acquire) |
+           atomic_load_explicit(&pool_peers[ordinal], memory_order_acquire) | 1u << ordinal;
 }
 
 uint32_t device_map_reachers(IGNORED struct device *self, unsigned ordinal)
@@ -182,7 +185,7 @@ int device_map_grant(IGNORED struct device *self, unsigned ordinal, uint64_t add
 bool device_cuda_lets_in(unsigned owner, unsigned ordinal)
 {
     return ordinal == owner || owner >= DEVICE_MAX || ordinal >= DEVICE_MAX ||
-           atomic_load_explicit(&peers[owner], memory_order_acquire) >> ordinal & 1;
+           reachers_of(owner) >> ordinal & 1;
 }
 
 bool device_cuda_reaches(unsigned ordinal, unsigned owner)
@@ -191,7 +194,8 @@ bool device_cuda_reaches(unsigned ordinal, unsigned owner)
     return !arena_bytes || device_cuda_lets_in(owner, ordinal);
 }
 
-void device_cuda_peer(unsigned owner, unsigned peer, bool enabled)
+/* Let a peer in to every block there, or not any more. */
+static void grant_all(unsigned owner, unsigned peer, bool enabled)
 {
     struct table_copy copy;
     CUmemAccessDesc closed = {
@@ -199,12 +203,6 @@ void device_cuda_peer(unsigned owner, unsigned peer, bool enabled)
         .flags = CU_MEM_ACCESS_FLAGS_PROT_NONE,
     };
 
-    if (owner >= DEVICE_MAX || peer >= DEVICE_MAX || owner == peer)
-        return;
-    if (enabled)
-        atomic_fetch_or_explicit(&peers[owner], 1u << peer, memory_order_acq_rel);
-    else
-        atomic_fetch_and_explicit(&peers[owner], ~(1u << peer), memory_order_acq_rel);
     if (table_copy(&pieces, &copy))
         return;
     CUstreamCaptureMode mode = quiet_begin();
@@ -222,4 +220,36 @@ void device_cuda_peer(unsigned owner, unsigned peer, bool enabled)
     }
     quiet_end(mode);
     table_copy_free(&copy);
+}
+
+/* Those who reach it are others than before. */
+static void grant_changed(unsigned owner, uint32_t before)
+{
+    uint32_t after = reachers_of(owner);
+
+    for (unsigned peer = 0; peer < contexts_device_count(); peer++)
+        if ((before ^ after) >> peer & 1)
+            grant_all(owner, peer, after >> peer & 1);
+}
+
+void device_cuda_peer(unsigned owner, unsigned peer, bool enabled)
+{
+    uint32_t before;
+
+    if (owner >= DEVICE_MAX || peer >= DEVICE_MAX || owner == peer)
+        return;
+    before = reachers_of(owner);
+    if (enabled)
+        atomic_fetch_or_explicit(&peers[owner], 1u << peer, memory_order_acq_rel);
+    else
+        atomic_fetch_and_explicit(&peers[owner], ~(1u << peer), memory_order_acq_rel);
+    grant_changed(owner, before);
+}
+
+void device_cuda_pool_peers(unsigned owner, uint32_t reachers)
+{
+    uint32_t before = reachers_of(owner);
+
+    atomic_store_explicit(&pool_peers[owner], reachers & ~(1u << owner), memory_order_release);
+    grant_changed(owner, before);
 }

@@ -6,6 +6,7 @@
 
 #include "base/lock.h"
 #include "base/table.h"
+#include "cuda/async.h"
 #include "cuda/driver_memory.h"
 #include "engine/core.h"
 
@@ -168,6 +169,7 @@ static void charge_orphans(CUmemoryPool pool)
 
 CUresult pools_destroy(__typeof__(cuMemPoolDestroy) *next, CUmemoryPool pool)
 {
+    struct async_pool *of_blocks = async_pool_going(pool);
     struct pool known;
 
     lock_acquire(&settling);
@@ -181,5 +183,6 @@ CUresult pools_destroy(__typeof__(cuMemPoolDestroy) *next, CUmemoryPool pool)
         charge_orphans(pool);
     }
     lock_release(&settling);
+    async_pool_gone(of_blocks, result == CUDA_SUCCESS);
     return result;
 }

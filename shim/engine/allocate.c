@@ -17,6 +17,7 @@
 #include "engine/remap.h"
 #include "engine/reservation.h"
 #include "engine/small.h"
+#include "ledger/copies.h"
 #include "ledger/headroom.h"
 #include "ledger/limit.h"
 #include "ledger/state.h"
@@ -274,20 +275,28 @@ int allocate_in_room(unsigned ordinal, uint64_t bytes, uint64_t room_bytes, int 
     return 0;
 }
 
+static uint64_t granules_of(uint64_t bytes)
+{
+    return bytes > UINT64_MAX - GRANULE_BYTES ? UINT64_MAX : (bytes + GRANULE_BYTES - 1) / GRANULE_BYTES;
+}
+
+static uint16_t flags_of(bool movable)
+{
+    return movable && core.options->cacheable != CACHEABLE_NONE ? 0 : BLOCK_FIXED;
+}
+
 int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void *call_site, bool movable,
                   uint64_t *out_address)
 {
-    uint64_t rounded =
-        bytes > UINT64_MAX - GRANULE_BYTES ? UINT64_MAX : (bytes + GRANULE_BYTES - 1) / GRANULE_BYTES;
-    struct request request = {
-        .fresh = {
-            .bytes = bytes,
-            .context = context,
-            .call_site = call_site,
-            .granules = (uint32_t)rounded,
-            .ordinal = (uint8_t)ordinal,
-            .flags = movable && core.options->cacheable != CACHEABLE_NONE ? 0 : BLOCK_FIXED,
-        }};
+    uint64_t rounded = granules_of(bytes);
+    struct request request = {.fresh = {
+                                  .bytes = bytes,
+                                  .context = context,
+                                  .call_site = call_site,
+                                  .granules = (uint32_t)rounded,
+                                  .ordinal = (uint8_t)ordinal,
+                                  .flags = flags_of(movable),
+                              }};
     const struct cell_wish wish = {.bytes = bytes,
                                    .context = context,
                                    .call_site = call_site,
@@ -308,4 +317,52 @@ int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void
     if (!error)
         *out_address = granule_address(&core.blocks, request.first);
     return error;
+}
+
+bool core_has_room(unsigned ordinal, uint64_t bytes)
+{
+    uint64_t rounded = granules_of(bytes);
+
+    if (!core_active() || ordinal >= core.device->count || rounded > core.blocks.granules)
+        return false;
+    limit_ready(ordinal);
+    return headroom_device(ordinal) >= rounded * GRANULE_BYTES + headroom_device_keep(ordinal);
+}
+
+/* Under the lock: is all of a block that was freed in the order of a stream on the device, and nowhere else? */
+static bool is_whole(uint32_t first)
+{
+    const struct block *block = &core.blocks.block[first];
+
+    if (!block->id || !(block->flags & BLOCK_ORDERED) || block_let_in(block) ||
+        core.blocks.object[first].copies || core.scanning)
+        return false;
+    return chunks_bytes(&core.blocks, first, CHUNKS(CHUNK_RESIDENT)) == block->granules * GRANULE_BYTES;
+}
+
+int core_take_ordered(uint64_t address, uint64_t bytes, uint64_t context, const void *call_site, bool movable)
+{
+    uint32_t first = address_granule(&core.blocks, address), chunk_granules;
+    struct block *block = &core.blocks.block[first];
+    struct block fresh = {
+        .bytes = bytes, .context = context, .call_site = call_site, .flags = flags_of(movable)};
+    bool taken;
+
+    lock_acquire(&core.lock);
+    taken = core_active() && is_whole(first) && granules_of(bytes) <= block->granules && ordered_end(first);
+    if (taken) {
+        chunks_each(g, &core.blocks, first) {
+            chunk_drop_slot(&core.blocks.chunk[g]);
+            chunk_move(&core.blocks.chunk[g], CHUNK_IDLE);
+        }
+        fresh.granules = block->granules;
+        fresh.ordinal = block->ordinal;
+        chunk_granules = block->chunk_granules;
+        block_forget(first);
+        block_begin(block, &fresh);
+        block->chunk_granules = chunk_granules;
+        block_publish_new(first, fresh.granules);
+    }
+    lock_release(&core.lock);
+    return taken ? 0 : -EAGAIN;
 }

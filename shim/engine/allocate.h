@@ -55,12 +55,25 @@ int backing_take(uint32_t first, uint32_t granule, uint64_t rest_bytes);
 
 /* ---- free.c ------------------------------------------------------------------------------------------------ */
 
+/** The granules have no block any more, and tell those who wait. core.lock held. */
+void block_forget(uint32_t first);
+
 /** Give back blocks that were freed while their device was not at rest, waiting for that as drain_wait does. True if
  *  there was any. */
 bool free_deferred(uint64_t limit_ms);
 
 /** Free a block that nothing can use any more: its devices are at rest. Nothing happens when somebody else has. */
 void free_at_rest(uint32_t first, uint64_t id);
+
+/** Memory of blocks that were freed in the order of a stream: give back, until `bytes` are, what no stream is before the
+ *  free of. Never waits. Returns the bytes of the device. Neither core.lock nor a user section is held. */
+uint64_t ordered_give(unsigned ordinal, uint64_t bytes);
+
+/** Under the lock: a block freed in the order of a stream is none of those any more. False: it was not. */
+bool ordered_end(uint32_t first);
+
+/** All of them wait for their device to be at rest from now on; the process ends. */
+void ordered_defer(void);
 
 /** Take dead blocks that could not be given back out of the ledgers; the process ends. */
 void free_write_off(void);

@@ -203,12 +203,15 @@ uint64_t core_relieve(unsigned ordinal, uint64_t bytes)
     if (!core_active() || ordinal >= core.device->count)
         return 0;
     idle_drop(ordinal, bytes);
+    if (ordered_give(ordinal, bytes))
+        idle_drop(ordinal, bytes);
     given = recycler_trim(&core.devices[ordinal].handles, bytes);
     if (given >= bytes)
         return given;
     mover_take();
     mover_evict((struct pause_plan){.ordinal = ordinal, .evict_bytes = bytes - given});
     mover_give();
+    idle_drop(ordinal, bytes - given);
     return given + recycler_trim(&core.devices[ordinal].handles, bytes - given);
 }
 

@@ -128,6 +128,8 @@ static void check_block(uint32_t first, struct core_sums *sums)
 
     sums->alive++;
     sums->granules += block->granules;
+    if (block->flags & BLOCK_ORDERED)
+        sums->ordered_bytes[block->ordinal] += block->granules * GRANULE_BYTES;
     if (block->share == SHARE_OPERATION)
         sums->share_bytes[block->ordinal][SHARE_OPERATION] += block->granules * GRANULE_BYTES;
     chunks_each(g, &core.blocks, first) {
@@ -179,6 +181,7 @@ static void check_device(unsigned ordinal, struct core_sums *sums)
     expect_equal("idle on device", ordinal, device->budget.idle_bytes, sums->idle_bytes[ordinal]);
     expect(!core_places() || !device->budget.idle_bytes, "device %u: freed memory is kept", ordinal);
     expect_equal("away from device", ordinal, device->away_bytes, sums->away_bytes[ordinal]);
+    expect_equal("freed in order on device", ordinal, device->ordered_bytes, sums->ordered_bytes[ordinal]);
 }
 
 const char *core_check_locked(struct core_sums *out)

@@ -14,7 +14,8 @@
 
 /** Sums over all states. */
 struct core_sums {
-    uint64_t resident_bytes[DEVICE_MAX], idle_bytes[DEVICE_MAX], away_bytes[DEVICE_MAX];
+    uint64_t resident_bytes[DEVICE_MAX], idle_bytes[DEVICE_MAX], away_bytes[DEVICE_MAX],
+        ordered_bytes[DEVICE_MAX];
     uint64_t share_bytes[DEVICE_MAX][SHARE_COUNT];
     uint64_t slab_bytes, idle_slab_bytes;
     uint64_t slot_bytes;

@@ -195,6 +195,7 @@ void core_settle(void)
     if (!core_active())
         return;
     is_settled = core_leave();
+    ordered_defer();
     if (core.deferred && is_settled)
         free_deferred(core.options->drain_ms);
     if (core.deferred)

@@ -91,6 +91,29 @@ int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void
  */
 int core_free(uint64_t address);
 
+/**
+ * Free a block in the order of a stream: the program has it no more, and its memory stays as it is for work that was
+ * given to the stream before, until one of the next three is called for it. Whoever calls remembers it, and answers
+ * give_ordered of struct device. Waits for nothing.
+ *
+ * Returns  0; -ENOENT, -EINVAL as core_free; -ENOTSUP: the driver places it, or small allocations share it
+ */
+int core_free_ordered(uint64_t address);
+
+/** Allocate the memory of such a block anew, with parameters as of core_allocate: the caller sees to it that whatever uses
+ *  it comes after what still may. Waits for nothing. -EAGAIN: not all of it is on the device, or it is not as large. */
+int core_take_ordered(uint64_t address, uint64_t bytes, uint64_t context, const void *call_site,
+                      bool movable);
+
+/** Give back the memory of such a block, which nothing uses any more. Returns the bytes of the device that it had. */
+uint64_t core_give_ordered(uint64_t address);
+
+/** Nobody can tell when the work before its free has ended: it is given back once its device is at rest. */
+void core_defer_ordered(uint64_t address);
+
+/** Would a block of `bytes` find room on the device now, with nobody waiting or leaving? */
+bool core_has_room(unsigned ordinal, uint64_t bytes);
+
 /** The program's allocation that `address` lies in: a live block, or its share of one. -ENOENT when there is none. */
 int core_find(uint64_t address, struct block_info *out);
 

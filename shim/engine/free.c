@@ -14,6 +14,7 @@
 #include "engine/allocate.h"
 #include "engine/core.h"
 #include "engine/drain.h"
+#include "engine/gate.h"
 #include "engine/mover.h"
 #include "engine/remap.h"
 #include "engine/reservation.h"
@@ -76,8 +77,7 @@ static bool chunk_release(uint32_t first, uint32_t granule)
     return clean;
 }
 
-/* Under the lock: the granules have no block any more. */
-static void block_forget(uint32_t first)
+void block_forget(uint32_t first)
 {
     struct block *block = &core.blocks.block[first];
 
@@ -147,7 +147,7 @@ static bool undefer(uint32_t first)
     bool is_deferred = block->id && block->flags & BLOCK_DEFERRED;
 
     if (is_deferred) {
-        block->flags &= (uint8_t)~BLOCK_DEFERRED;
+        block->flags &= (uint16_t)~BLOCK_DEFERRED;
         core.deferred--;
     }
     return is_deferred;
@@ -206,8 +206,8 @@ bool free_deferred(uint64_t limit_ms)
     return any;
 }
 
-/* Take a block out of every table that uses look at. False: somebody else has freed it. */
-static bool block_bury(uint32_t first, uint64_t id)
+/* Take a block out of every table that uses look at, with more flags of the dead. False: somebody else has freed it. */
+static bool block_bury(uint32_t first, uint64_t id, uint16_t flags)
 {
     struct block *block = &core.blocks.block[first];
     struct bin_closed closed = {0};
@@ -216,7 +216,9 @@ static bool block_bury(uint32_t first, uint64_t id)
     lock_acquire(&core.lock);
     mine = block->id == id && !(block->flags & BLOCK_DEAD);
     if (mine) {
-        block->flags |= BLOCK_DEAD;
+        block->flags |= BLOCK_DEAD | flags;
+        if (flags & BLOCK_ORDERED)
+            atomic_fetch_add(&core.devices[block->ordinal].ordered_bytes, block->granules * GRANULE_BYTES);
         atomic_store_explicit(&core.blocks.stamp[first], 0, memory_order_relaxed);
         for (uint32_t i = 0; i < block->granules; i++)
             atomic_store_explicit(&core.blocks.owner[first + i], 0, memory_order_release);
@@ -233,11 +235,18 @@ static bool block_bury(uint32_t first, uint64_t id)
 
 void free_at_rest(uint32_t first, uint64_t id)
 {
-    if (!block_bury(first, id))
+    if (!block_bury(first, id, 0))
         return;
     core_change_begin();
     block_release(first);
     core_change_end();
+}
+
+/* Under the lock: a dead block waits for its device to be at rest. */
+static void defer(uint32_t first)
+{
+    core.blocks.block[first].flags |= BLOCK_DEFERRED;
+    core.deferred++;
 }
 
 static void block_free(uint32_t first)
@@ -251,8 +260,7 @@ static void block_free(uint32_t first)
             release_deferred(ordinal);
     } else {
         lock_acquire(&core.lock);
-        core.blocks.block[first].flags |= BLOCK_DEFERRED;
-        core.deferred++;
+        defer(first);
         lock_release(&core.lock);
     }
     core_change_end();
@@ -276,21 +284,108 @@ static int small_free(unsigned ordinal, uint64_t address)
     return 0;
 }
 
-int core_free(uint64_t address)
+/* The block that starts at an address is freed by the program. 0, -ENOENT, -EINVAL; -ENOTSUP: small allocations share it. */
+static int bury_at(uint64_t address, uint16_t flags, uint32_t *out_first)
 {
-    struct block *block;
-    uint32_t first;
+    const struct block *block;
 
     if (!core_owns(address))
         return -ENOENT;
-    block = blocks_at(&core.blocks, address_granule(&core.blocks, address), &first);
-    if (block && block->flags & BLOCK_BIN)
-        return small_free(block->ordinal, address);
-    if (!block || granule_address(&core.blocks, first) != address || !block_bury(first, block->id))
+    block = blocks_at(&core.blocks, address_granule(&core.blocks, address), out_first);
+    if (!block)
         return -EINVAL;
-    block_free(first);
+    if (block->flags & BLOCK_BIN)
+        return -ENOTSUP;
+    if (granule_address(&core.blocks, *out_first) != address || !block_bury(*out_first, block->id, flags))
+        return -EINVAL;
     return 0;
 }
+
+int core_free(uint64_t address)
+{
+    uint32_t first;
+    int error = bury_at(address, 0, &first);
+
+    if (error == -ENOTSUP)
+        return small_free(core.blocks.block[first].ordinal, address);
+    if (!error)
+        block_free(first);
+    return error;
+}
+
+/* ---- in the order of a stream -------------------------------------------------------------------------------- */
+
+int core_free_ordered(uint64_t address)
+{
+    uint32_t first;
+
+    return core_places() ? -ENOTSUP : bury_at(address, BLOCK_ORDERED, &first);
+}
+
+bool ordered_end(uint32_t first)
+{
+    struct block *block = &core.blocks.block[first];
+    bool is_ordered = block->id && block->flags & BLOCK_ORDERED;
+
+    if (is_ordered) {
+        block->flags &= (uint16_t)~BLOCK_ORDERED;
+        atomic_fetch_sub(&core.devices[block->ordinal].ordered_bytes, block->granules * GRANULE_BYTES);
+    }
+    return is_ordered;
+}
+
+uint64_t core_give_ordered(uint64_t address)
+{
+    uint32_t first;
+    uint64_t bytes = 0;
+    bool mine;
+
+    if (!core_active())
+        return 0;
+    first = address_granule(&core.blocks, address);
+    lock_acquire(&core.lock);
+    mine = ordered_end(first);
+    if (mine)
+        bytes = chunks_bytes(&core.blocks, first, CHUNKS(CHUNK_RESIDENT));
+    lock_release(&core.lock);
+    if (!mine)
+        return 0;
+    core_change_begin();
+    block_release(first);
+    core_change_end();
+    return bytes;
+}
+
+uint64_t ordered_give(unsigned ordinal, uint64_t bytes)
+{
+    if (!atomic_load(&core.devices[ordinal].ordered_bytes) || !core.device->give_ordered || gate_inside())
+        return 0;
+    return core.device->give_ordered(core.device, ordinal, bytes);
+}
+
+void core_defer_ordered(uint64_t address)
+{
+    uint32_t first;
+
+    if (!core_active())
+        return;
+    first = address_granule(&core.blocks, address);
+    lock_acquire(&core.lock);
+    if (ordered_end(first))
+        defer(first);
+    lock_release(&core.lock);
+}
+
+void ordered_defer(void)
+{
+    lock_acquire(&core.lock);
+    blocks_each(first, &core.blocks)
+        if (ordered_end(first))
+            defer(first);
+    lock_release(&core.lock);
+}
+
+/* ---- with its context ----------------------------------------------------------------------------------------- */
 
 void core_context_gone(uint64_t context)
 {
@@ -304,7 +399,7 @@ void core_context_gone(uint64_t context)
         lock_acquire(&core.lock);
         id = block->context == context ? block->id : 0;
         lock_release(&core.lock);
-        if (id && block_bury(g, id))
+        if (id && block_bury(g, id, 0))
             block_free(g);
     }
     mover_give();

@@ -100,7 +100,7 @@ bool idle_trim(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes)
     while ((lack = lacking(ordinal, bytes, keep_free_bytes))) {
         given = recycler_trim(&core.devices[ordinal].handles, lack);
         any = any || given;
-        if (given < lack && !idle_drop(ordinal, lack - given))
+        if (given < lack && !idle_drop(ordinal, lack - given) && !ordered_give(ordinal, lack - given))
             break;
     }
     return any;
@@ -125,7 +125,8 @@ int allocate_take(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes, ui
     lock_release(&core.lock);
     while ((error = recycler_take_drawn(&core.devices[ordinal].handles, bytes, drawn, keep_free_bytes,
                                         out_handle)) < 0)
-        if (!idle_drop(ordinal, bytes) && (error != -ENOSPC || !limit_refresh(ordinal)))
+        if (!idle_drop(ordinal, bytes) && !ordered_give(ordinal, bytes) &&
+            (error != -ENOSPC || !limit_refresh(ordinal)))
             break;
     if (error && drawn)
         reservation_undraw(ordinal, drawn);

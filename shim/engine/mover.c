@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "engine/allocate.h"
 #include "engine/check.h"
 #include "engine/pause.h"
 #include "engine/restore.h"
@@ -93,7 +94,7 @@ static uint64_t droppable(unsigned ordinal)
     if (core.shares_used)
         all = pause_evictable(
             &(struct pause_plan){.ordinal = ordinal, .evict_bytes = INT64_MAX, .only_registered = true});
-    return all.bytes - all.save_bytes;
+    return all.bytes - all.save_bytes + atomic_load(&core.devices[ordinal].ordered_bytes);
 }
 
 /* Bytes that both tiers together lack for `bytes` more on the device: that much must go to disk. */
@@ -145,9 +146,12 @@ int mover_make_room(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes)
     uint64_t lacked = UINT64_MAX, lacks;
 
     for (;; lacked = lacks) {
+        uint64_t want = bytes + headroom_device_keep(ordinal);
         struct pause_result result;
 
-        if (headroom_device(ordinal) >= bytes + headroom_device_keep(ordinal))
+        if (headroom_device(ordinal) < want)
+            ordered_give(ordinal, want);
+        if (headroom_device(ordinal) >= want)
             return 0;
         if (!core.blocks.alive)
             return -ENOSPC;
@@ -166,15 +170,16 @@ int mover_make_room(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes)
 
 bool mover_anything_leaves(unsigned ordinal, uint64_t newest, bool only_registered)
 {
-    bool leaves = false;
+    bool leaves = !newest && !only_registered && atomic_load(&core.devices[ordinal].ordered_bytes);
 
     lock_acquire(&core.lock);
     blocks_each(g, &core.blocks) {
         uint64_t stamp = atomic_load_explicit(&core.blocks.stamp[g], memory_order_relaxed);
 
-        leaves = stamp && (!newest || stamp <= newest) && core.blocks.block[g].ordinal == ordinal &&
-                 (!only_registered || core.blocks.block[g].flags & BLOCK_REGISTERED) &&
-                 movable_may_evict(g, true) && chunks_bytes(&core.blocks, g, CHUNKS(CHUNK_RESIDENT));
+        leaves =
+            leaves || (stamp && (!newest || stamp <= newest) && core.blocks.block[g].ordinal == ordinal &&
+                       (!only_registered || core.blocks.block[g].flags & BLOCK_REGISTERED) &&
+                       movable_may_evict(g, true) && chunks_bytes(&core.blocks, g, CHUNKS(CHUNK_RESIDENT)));
         if (leaves)
             break;
     }
@@ -193,6 +198,7 @@ bool mover_could_ever(unsigned ordinal, uint64_t bytes)
         if (core.blocks.block[g].ordinal == ordinal && movable_could_evict(g, true))
             movable += core.blocks.block[g].bytes;
     lock_release(&core.lock);
+    room = sum(room, atomic_load(&core.devices[ordinal].ordered_bytes));
     return sum(room, movable < elsewhere ? movable : elsewhere) >= bytes + headroom_device_keep(ordinal);
 }
 
@@ -201,7 +207,7 @@ uint64_t mover_evict(struct pause_plan plan)
     struct pause_estimate all = pause_evictable(&plan);
     uint64_t staging = headroom_host_staging(), room;
 
-    if (!all.bytes)
+    if (!all.bytes && !pause_could_give(&plan))
         return 0;
     if (all.save_bytes) {
         room = headroom_host();

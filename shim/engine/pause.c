@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "base/log.h"
+#include "engine/allocate.h"
 #include "engine/gate.h"
 #include "engine/pick.h"
 #include "engine/remap.h"
@@ -516,6 +517,29 @@ static int whose_rest(const struct pause_plan *plan)
     return (int)plan->ordinal;
 }
 
+uint64_t pause_could_give(const struct pause_plan *plan)
+{
+    return plan->only || plan->only_registered || plan->newest
+               ? 0
+               : atomic_load(&core.devices[plan->ordinal].ordered_bytes);
+}
+
+static void less(uint64_t *bytes, uint64_t by)
+{
+    *bytes -= by < *bytes ? by : *bytes;
+}
+
+/* The devices are at rest: what was freed in the order of a stream is worth nothing to anybody, and goes first. */
+static uint64_t give(struct pause_plan *left)
+{
+    uint64_t given_bytes = 0;
+
+    if (left->evict_bytes && pause_could_give(left))
+        given_bytes = ordered_give(left->ordinal, left->evict_bytes);
+    less(&left->evict_bytes, given_bytes);
+    return given_bytes;
+}
+
 struct pause_result pause_run(const struct pause_plan *plan)
 {
     int whose = whose_rest(plan);
@@ -523,13 +547,16 @@ struct pause_result pause_run(const struct pause_plan *plan)
     struct pause_result result = {0};
     bool is_scanned, is_proven;
 
-    make_slabs(plan);
+    less(&left.evict_bytes, pause_could_give(plan));
+    make_slabs(&left);
+    left.evict_bytes = plan->evict_bytes;
     result.error = drain_close(whose, plan->waiter);
     if (result.error < 0)
         return result;
-    if (plan->evict_bytes && wants_rest(plan))
+    result.evicted_bytes = give(&left);
+    if (left.evict_bytes && wants_rest(plan))
         residency_prove(plan->ordinal);
-    is_scanned = whose == DRAIN_ALL && wants_scan(plan);
+    is_scanned = whose == DRAIN_ALL && wants_scan(&left);
     is_proven = is_scanned && scan_run();
 
     for (;;) {
@@ -537,7 +564,7 @@ struct pause_result pause_run(const struct pause_plan *plan)
 
         result.evicted_bytes += evicted_bytes;
         result.restored_bytes += restored_bytes;
-        left.evict_bytes -= evicted_bytes < left.evict_bytes ? evicted_bytes : left.evict_bytes;
+        less(&left.evict_bytes, evicted_bytes);
         if (!restored_bytes || !left.evict_bytes)
             break;
     }

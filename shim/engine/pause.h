@@ -46,6 +46,10 @@ struct pause_estimate {
 /** Bytes that a pause would evict, were every scan successful. Role held, no lock. */
 struct pause_estimate pause_evictable(const struct pause_plan *plan);
 
+/** Bytes of the device that a pause by this plan could give back with nobody leaving: of blocks that were freed in the order
+ *  of a stream. */
+uint64_t pause_could_give(const struct pause_plan *plan);
+
 /** True if a pause that evicts would scan, so as to unmap unregistered blocks at once. */
 bool pause_would_scan(void);
 /** True if pointers may be searched for, now or later, so as to unmap unregistered blocks. */

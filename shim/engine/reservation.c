@@ -214,7 +214,7 @@ static void let_drawn_go(const struct reservation *reservation)
         if (!block_alive(block) || !(block->flags & BLOCK_DRAWN) ||
             core.blocks.object[g].reservation != reservation->id)
             continue;
-        block->flags &= (uint8_t)~BLOCK_DRAWN;
+        block->flags &= (uint16_t)~BLOCK_DRAWN;
         block->pins[PIN_API]--;
         share_update(g);
     }
@@ -390,7 +390,7 @@ static int commit_begin(struct reservation *reservation, uint32_t first)
     if (block->flags & BLOCK_DRAWN) {
         if (core.blocks.object[first].reservation != reservation->id)
             return -EBUSY;
-        block->flags &= (uint8_t)~BLOCK_DRAWN; /* its pin becomes the program's */
+        block->flags &= (uint16_t)~BLOCK_DRAWN; /* its pin becomes the program's */
         lose_drawn(reservation);
         return 1;
     }

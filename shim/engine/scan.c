@@ -118,7 +118,7 @@ static void flag(uint32_t granule, enum block_flag found)
     struct block *block = blocks_at(&core.blocks, granule, &first);
 
     if (block)
-        block->flags |= (uint8_t)found;
+        block->flags |= (uint16_t)found;
 }
 
 /* A word points into this granule: its block and its neighbours' are BLOCK_REFERENCED. Under the lock. */
@@ -446,7 +446,7 @@ static void forget(void)
 {
     lock_acquire(&core.lock);
     blocks_each(g, &core.blocks)
-        core.blocks.block[g].flags &= (uint8_t) ~(BLOCK_HOLDER | BLOCK_REFERENCED);
+        core.blocks.block[g].flags &= (uint16_t) ~(BLOCK_HOLDER | BLOCK_REFERENCED);
     lock_release(&core.lock);
 }
 

@@ -31,7 +31,7 @@ static int make(const struct cell_wish *wish, unsigned class)
         .context = wish->context,
         .granules = granules,
         .ordinal = wish->ordinal,
-        .flags = (uint8_t)(wish->is_fixed ? BLOCK_BIN | BLOCK_FIXED : BLOCK_BIN),
+        .flags = (uint16_t)(wish->is_fixed ? BLOCK_BIN | BLOCK_FIXED : BLOCK_BIN),
     };
     void *memory = bin_memory_take(wish->ordinal, class);
     bool opened = false;

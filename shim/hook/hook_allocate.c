@@ -13,7 +13,7 @@ enum {
     RELIEF_ROUNDS = 3
 };
 
-static bool is_movable(const void *call_site)
+bool hook_is_movable(const void *call_site)
 {
     switch (options_of_process()->cacheable) {
     case CACHEABLE_NONE:
@@ -21,6 +21,14 @@ static bool is_movable(const void *call_site)
     default:
         return !call_site_is_nvidia(call_site);
     }
+}
+
+bool hook_wants_block(size_t bytes)
+{
+    const struct options *options = options_of_process();
+
+    return bytes >= options->min_block_bytes && options_have_blocks(options) &&
+           options->allocator != ALLOCATOR_MANAGED;
 }
 
 static uint64_t owner_of(const struct place *place)
@@ -39,8 +47,8 @@ static int allocate_block(const struct place *place, size_t bytes, const void *c
         (options->allocator != ALLOCATOR_MANAGED && !device_cuda_maps(place->ordinal)))
         return -ENOTSUP;
     device_cuda_host_ready(place->ordinal);
-    int error =
-        core_allocate(place->ordinal, bytes, owner_of(place), call_site, is_movable(call_site), &address);
+    int error = core_allocate(place->ordinal, bytes, owner_of(place), call_site, hook_is_movable(call_site),
+                              &address);
 
     if (!error)
         *out = address;
@@ -140,6 +148,7 @@ CUresult hook_cuMemAllocManaged(__typeof__(cuMemAllocManaged) *next, CUdeviceptr
 
 CUresult hook_cuMemFree_v2(__typeof__(cuMemFree_v2) *next, CUdeviceptr dptr)
 {
+    async_forget(dptr);
     int error = core_free(dptr);
 
     return error == -ENOENT ? FREES_MEMORY(next(dptr), dptr) : hooks_result(error);

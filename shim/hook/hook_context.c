@@ -28,11 +28,18 @@ void hook_green_created(const CUgreenCtx *green, CUdevice device)
 static void going(CUcontext context)
 {
     core_context_gone(real_key(context));
+    async_context_going(context);
     driver_memory_context_gone(context);
     kernel_parameters_forget(NULL, false);
     modules_context_gone(context);
     contexts_gone(context);
     device_host_context_gone(context);
+}
+
+static void gone(CUcontext context)
+{
+    capture_context_gone(context);
+    async_context_gone(context);
 }
 
 CUresult hook_cuCtxDestroy_v2(__typeof__(cuCtxDestroy_v2) *next, CUcontext ctx)
@@ -43,7 +50,7 @@ CUresult hook_cuCtxDestroy_v2(__typeof__(cuCtxDestroy_v2) *next, CUcontext ctx)
     CUresult result = next(ctx);
 
     if (result == CUDA_SUCCESS)
-        capture_context_gone(ctx);
+        gone(ctx);
     return result;
 }
 
@@ -57,7 +64,7 @@ CUresult hook_cuCtxDetach(__typeof__(cuCtxDetach) *next, CUcontext ctx)
         real.cuCtxGetApiVersion(ctx, &version) != CUDA_SUCCESS) {
         contexts_gone(ctx);
         going(ctx);
-        capture_context_gone(ctx);
+        gone(ctx);
     }
     return result;
 }
@@ -70,7 +77,7 @@ CUresult hook_cuDevicePrimaryCtxRelease_v2(__typeof__(cuDevicePrimaryCtxRelease_
         going(context);
     CUresult result = next(dev);
 
-    capture_context_gone(context);
+    gone(context);
     return result;
 }
 
@@ -88,7 +95,7 @@ CUresult hook_cuGreenCtxDestroy(__typeof__(cuGreenCtxDestroy) *next, CUgreenCtx 
         going(context);
     CUresult result = next(hCtx);
 
-    capture_context_gone(context);
+    gone(context);
     return result;
 }
 
@@ -101,7 +108,7 @@ CUresult hook_cuDevicePrimaryCtxReset_v2(__typeof__(cuDevicePrimaryCtxReset_v2) 
     CUresult result = next(dev);
 
     /* A program that had retained it still has it to release, and finds it dead until it is retained once more. */
-    capture_context_gone(context);
+    gone(context);
     return result;
 }
 

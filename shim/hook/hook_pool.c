@@ -1,17 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stream-ordered allocation: an allocation is charged ahead, and then its pool with what it holds. */
+/* Stream-ordered allocation: blocks where they can be. What is the driver's own is charged ahead, and then its pool with
+ * what it holds. */
+#include "cuda/call_site.h"
+#include "cuda/device_cuda.h"
 #include "hook/hook_words.h"
+
+/* CUDA_ERROR_NOT_SUPPORTED: leave it to the driver. */
+static CUresult allocate_block(unsigned ordinal, CUdeviceptr *dptr, size_t bytes, CUmemoryPool pool,
+                               CUstream stream, bool per_thread)
+{
+    const void *call_site = call_site_here();
+    const struct async_request request = {.bytes = bytes,
+                                          .pool = pool,
+                                          .stream = stream,
+                                          .per_thread = per_thread,
+                                          .call_site = call_site,
+                                          .is_movable = hook_is_movable(call_site)};
+
+    if (bytes < GRANULE_BYTES || !hook_wants_block(bytes) || !device_cuda_maps(ordinal))
+        return CUDA_ERROR_NOT_SUPPORTED;
+    device_cuda_host_ready(ordinal);
+    return async_allocate(&request, dptr);
+}
 
 CUresult hook_cuMemAllocAsync(__typeof__(cuMemAllocAsync) *next, CUdeviceptr *dptr, size_t bytesize,
                               CUstream hStream)
 {
+    bool per_thread = next == real.cuMemAllocAsync_ptsz;
     struct place place;
     CUmemoryPool pool = NULL;
 
-    if (!dptr || !bytesize || capture_records(hStream, next == real.cuMemAllocAsync_ptsz) ||
-        !pools_place(hStream, &place))
+    if (!dptr || !bytesize || capture_records(hStream, per_thread) || !pools_place(hStream, &place))
         return next(dptr, bytesize, hStream);
     pools_settle();
+    CUresult result = allocate_block(place.ordinal, dptr, bytesize, NULL, hStream, per_thread);
+
+    if (result != CUDA_ERROR_NOT_SUPPORTED)
+        return result;
     if (real.cuDeviceGetMemPool &&
         real.cuDeviceGetMemPool(&pool, contexts_device(place.ordinal)) != CUDA_SUCCESS)
         pool = NULL;
@@ -23,24 +48,34 @@ CUresult hook_cuMemAllocAsync(__typeof__(cuMemAllocAsync) *next, CUdeviceptr *dp
 CUresult hook_cuMemAllocFromPoolAsync(__typeof__(cuMemAllocFromPoolAsync) *next, CUdeviceptr *dptr,
                                       size_t bytesize, CUmemoryPool pool, CUstream hStream)
 {
+    bool per_thread = next == real.cuMemAllocFromPoolAsync_ptsz;
     struct place place;
 
-    if (!dptr || !bytesize || !pool || capture_records(hStream, next == real.cuMemAllocFromPoolAsync_ptsz) ||
-        !pools_place(hStream, &place))
+    if (!dptr || !bytesize || !pool || capture_records(hStream, per_thread) || !pools_place(hStream, &place))
         return next(dptr, bytesize, pool, hStream);
     pools_settle();
+    CUresult result = allocate_block(place.ordinal, dptr, bytesize, pool, hStream, per_thread);
+
+    if (result != CUDA_ERROR_NOT_SUPPORTED)
+        return result;
     place.ordinal = pools_ordinal(pool, place.ordinal);
     if (driver_memory_charge(place.ordinal, CLASS_POOL, bytesize))
         return CUDA_ERROR_OUT_OF_MEMORY;
     return pools_allocated(next(dptr, bytesize, pool, hStream), &place, pool, dptr, bytesize);
 }
 
-/* A block is not the driver's to free in stream order: what the stream still does with it is waited for. */
+/* Where the order of a stream cannot be kept, what the stream still does with the block is waited for. */
 static CUresult free_block(CUdeviceptr address, CUstream stream, bool per_thread)
 {
-    CUresult result = real.cuStreamSynchronize(!stream && per_thread ? CU_STREAM_PER_THREAD : stream);
+    CUresult result = async_free(address, stream, per_thread);
 
-    return result == CUDA_SUCCESS ? hooks_result(core_free(address)) : result;
+    if (result != CUDA_ERROR_NOT_SUPPORTED)
+        return result;
+    result = real.cuStreamSynchronize(!stream && per_thread ? CU_STREAM_PER_THREAD : stream);
+    if (result != CUDA_SUCCESS)
+        return result;
+    async_forget(address);
+    return hooks_result(core_free(address));
 }
 
 CUresult hook_cuMemFreeAsync(__typeof__(cuMemFreeAsync) *next, CUdeviceptr dptr, CUstream hStream)

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/options.h"
+#include "cuda/async.h"
 #include "cuda/contexts.h"
 #include "cuda/device_cuda.h"
 #include "cuda/pools.h"
@@ -141,7 +142,7 @@ static CUresult block_attribute(const struct block_info *block, CUpointer_attrib
         *(CUmemAccess_flags *)data = access_of(block);
         return CUDA_SUCCESS;
     case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
-        *(CUmemoryPool *)data = NULL;
+        *(CUmemoryPool *)data = async_pool_of(block->base);
         return CUDA_SUCCESS;
     default:
         return CUDA_ERROR_NOT_SUPPORTED;

@@ -11,6 +11,7 @@
 #define EBB_HOOK_WORDS_H
 
 #include "base/compiler.h"
+#include "cuda/async.h"
 #include "cuda/capture.h"
 #include "cuda/contexts.h"
 #include "cuda/driver_memory.h"
@@ -121,6 +122,8 @@ static inline CUresult hook_named(struct use *use, int error, CUresult result)
     })
 /** Any node; then as THEN. */
 #define MAKES_NODE(call, parameters, ...) NAMES(THEN(call, __VA_ARGS__), graph_use_params(&use, parameters))
+/** What was freed in the order of a stream can be told from the stream no more. */
+#define STREAM_GOES(call, on) FIRST(THEN(call, capture_stream_gone(on)), async_stream_gone(on))
 /** A graph is made executable, or replaces one, once what it uses is known, and stays where it must. */
 #define READS_GRAPH(call, graph, done, executable)                                                           \
     ({                                                                                                       \
@@ -165,6 +168,11 @@ static inline CUresult hook_named(struct use *use, int error, CUresult result)
             ? CUDA_ERROR_OUT_OF_MEMORY                                                                       \
             : hook_host_made(call, HOST_PINNED, address, bytes, charged);                                    \
     })
+
+/** May memory that is allocated from there be moved? */
+bool hook_is_movable(const void *call_site);
+/** Is so much memory to be a block, by the options? */
+bool hook_wants_block(size_t bytes);
 
 /* 0 for what the driver is to refuse itself; -ENOMEM. */
 int hook_host_charge(void *const *address, size_t bytes, uint64_t *out_charged);

@@ -113,6 +113,7 @@ enum block_flag {
     BLOCK_DEFERRED = 32,  /**< dead, and waiting for the device to be at rest */
     BLOCK_DRAWN = 64,     /**< made of a reservation, whose pin it has until that is committed or ends */
     BLOCK_BIN = 128,      /**< small allocations share it; see bin.h */
+    BLOCK_ORDERED = 256, /**< dead, and its memory as it was: work before the free in its stream may use it */
 };
 
 struct block {
@@ -127,9 +128,9 @@ struct block {
     uint64_t returned;            /**< stamp of when it last came back to the device; 0: never */
     uint16_t pins[PIN_REASON_COUNT];
     uint16_t stage;  /**< 0 to STAGE_MAX of policies.h */
+    uint16_t flags;  /**< enum block_flag */
     int8_t priority; /**< PRIORITY_MIN to PRIORITY_MAX */
     uint8_t ordinal;
-    uint8_t flags;
     uint8_t share; /**< enum share: where it counts; share.c writes it */
 };
 

@@ -52,6 +52,8 @@ struct device_state {
     _Atomic uint64_t unusable_bytes; /**< free, says the driver, and yet refused; until something is freed */
     _Atomic uint32_t chunk_max_granules; /**< largest chunk so far: what the staging reserve is */
     _Atomic uint64_t away_bytes;         /**< bytes of blocks that are not resident */
+    _Atomic uint64_t
+        ordered_bytes; /**< of device memory that blocks freed in the order of a stream still have */
     _Atomic uint64_t others_bytes; /**< held on the device and not by us, when the monitor last looked */
     uint64_t wanted_bytes;         /**< that allocations wait for */
     /** Longest wait in vain for what it has not ended since; 0: none. drain.c's. */

@@ -119,6 +119,10 @@ struct device {
      *  now. Nobody waits for that. -ENOTSUP, -EIO. NULL where the device has no such order. */
     int (*order)(struct device *self, unsigned ordinal, void *stream);
 
+    /** Blocks that were freed in the order of a stream, and that the stream has come to the free of: give back, by
+     *  core_give_ordered, until `bytes` are. Never waits. Returns the bytes. NULL where nothing is freed so. */
+    uint64_t (*give_ordered)(struct device *self, unsigned ordinal, uint64_t bytes);
+
     /** Wait until all work submitted so far to every context of `devices`, bits by ordinal, has finished, or until
      *  `deadline_ns` of `now_ns`. -ETIMEDOUT, or -EBUSY while a stream capture is open. */
     int (*drain)(struct device *self, uint32_t devices, uint64_t deadline_ns);

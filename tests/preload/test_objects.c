@@ -378,15 +378,21 @@ Test(objects, what_a_call_writes_may_be_away, .timeout = 30)
 
 Test(objects, a_refusal_says_how_much_was_asked_for_and_what_is_there)
 {
+    /* What other processes may import is the driver's own. */
+    const CUmemPoolProps properties = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                       .handleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR,
+                                       .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0}};
     FILE *errors = listen_to_errors();
+    CUmemoryPool pool;
     CUdeviceptr at;
     CUresult result;
 
     begin(100);
+    OK(cuMemPoolCreate(&pool, &properties));
     cr_expect_eq(cuMemAlloc(&at, SIZE_MAX), CUDA_ERROR_OUT_OF_MEMORY);
     cr_expect_eq(lines_with(errors, "unlimited"), 0);
     do
-        result = cuMemAllocAsync(&at, 8 * MIB, NULL);
+        result = cuMemAllocFromPoolAsync(&at, 8 * MIB, pool, NULL);
     while (result == CUDA_SUCCESS);
     cr_expect_eq(result, CUDA_ERROR_OUT_OF_MEMORY);
     cr_expect_eq(lines_with(errors, "largest: raise"), 0);

@@ -298,7 +298,9 @@ CUresult sim_cuMemPoolCreate(CUmemoryPool *created, const CUmemPoolProps *props)
 
     if (!created || !props || props->allocType != CU_MEM_ALLOCATION_TYPE_PINNED)
         return CUDA_ERROR_INVALID_VALUE;
-    if (props->location.type != CU_MEM_LOCATION_TYPE_DEVICE || props->handleTypes)
+    /* One that could be exported can be made; exporting it is not simulated. */
+    if (props->location.type != CU_MEM_LOCATION_TYPE_DEVICE ||
+        props->handleTypes & ~(unsigned)CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR)
         return CUDA_ERROR_NOT_SUPPORTED;
     device = device_at(props->location.id);
     if (!device)

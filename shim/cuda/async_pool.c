@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* async_pool.c - what the program was told, and has said, of pools. See async.h. */
+#include <utlist.h>
+
+#include "base/pages.h"
+#include "cuda/async.h"
+#include "cuda/async_state.h"
+#include "cuda/device_cuda.h"
+
+struct lock async_lock = LOCK_INIT(LOCK_ASYNC);
+
+/* Few, as a rule: one for each device. */
+static struct async_pool *pools;
+static struct pages_pool records = PAGES_POOL(struct async_pool);
+
+/* Under the lock. */
+static struct async_pool *known(CUmemoryPool handle)
+{
+    struct async_pool *pool;
+
+    DL_FOREACH(pools, pool) {
+        if (pool->handle == handle && !pool->is_gone)
+            break;
+    }
+    return pool;
+}
+
+/* What the driver says of a pool: policies and threshold. */
+static void ask(CUmemoryPool handle, struct async_pool *out)
+{
+    cuuint64_t bytes = 0;
+    int allows;
+
+    for (int i = 0; i < REUSE_COUNT; i++)
+        out->reuse[i] =
+            real.cuMemPoolGetAttribute(handle, (CUmemPool_attribute)(i + 1), &allows) == CUDA_SUCCESS &&
+            allows;
+    if (real.cuMemPoolGetAttribute(handle, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &bytes) == CUDA_SUCCESS)
+        out->threshold_bytes = bytes;
+}
+
+_Static_assert(CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES == 1 + REUSE_FOLLOW &&
+                   CU_MEMPOOL_ATTR_REUSE_ALLOW_OPPORTUNISTIC == 1 + REUSE_COMPLETED &&
+                   CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES == 1 + REUSE_DEPEND,
+               "policies are in the order of their attributes");
+
+/* Under the lock: NULL without memory. */
+static struct async_pool *learn(const struct async_pool *like)
+{
+    struct async_pool *pool = pages_pool_take(&records);
+
+    if (pool) {
+        *pool = *like;
+        DL_APPEND(pools, pool);
+    }
+    return pool;
+}
+
+/* Under the lock: a pool that is gone stays while anybody or any memory is its own. */
+static void forget_empty(struct async_pool *pool)
+{
+    if (!pool->is_gone || pool->held_bytes || pool->users)
+        return;
+    DL_DELETE(pools, pool);
+    pages_pool_give(&records, pool);
+}
+
+void async_pool_let_go(struct async_pool *pool)
+{
+    lock_acquire(&async_lock);
+    pool->users--;
+    forget_empty(pool);
+    lock_release(&async_lock);
+}
+
+static bool is_default(CUmemoryPool handle, unsigned *out_ordinal)
+{
+    CUmemoryPool own;
+
+    for (unsigned i = 0; real.cuDeviceGetDefaultMemPool && i < contexts_device_count(); i++)
+        if (real.cuDeviceGetDefaultMemPool(&own, contexts_device(i)) == CUDA_SUCCESS && own == handle) {
+            *out_ordinal = i;
+            return true;
+        }
+    return false;
+}
+
+/* A known pool, until async_pool_let_go; or NULL. */
+static struct async_pool *take(CUmemoryPool handle)
+{
+    struct async_pool *pool;
+
+    lock_acquire(&async_lock);
+    pool = known(handle);
+    if (pool)
+        pool->users++;
+    lock_release(&async_lock);
+    return pool;
+}
+
+CUresult async_pool_find(CUmemoryPool handle, unsigned ordinal, struct async_pool **out)
+{
+    struct async_pool fresh = {0}, *pool;
+
+    if (!real.cuMemPoolGetAttribute)
+        return CUDA_ERROR_NOT_SUPPORTED;
+    if (!handle && (!real.cuDeviceGetMemPool ||
+                    real.cuDeviceGetMemPool(&handle, contexts_device(ordinal)) != CUDA_SUCCESS))
+        return CUDA_ERROR_NOT_SUPPORTED;
+    pool = take(handle);
+    if (!pool) { /* nobody has made it before us */
+        fresh.handle = handle;
+        fresh.is_native = !is_default(handle, &fresh.ordinal);
+        ask(handle, &fresh);
+        lock_acquire(&async_lock);
+        if (!known(handle))
+            learn(&fresh);
+        lock_release(&async_lock);
+        pool = take(handle);
+    }
+    if (pool && !pool->is_native) {
+        *out = pool;
+        return CUDA_SUCCESS;
+    }
+    if (pool)
+        async_pool_let_go(pool);
+    return CUDA_ERROR_NOT_SUPPORTED;
+}
+
+static void add(uint64_t *bytes, int64_t more, uint64_t *high_bytes)
+{
+    *bytes += (uint64_t)more;
+    if (*high_bytes < *bytes)
+        *high_bytes = *bytes;
+}
+
+void async_pool_count(struct async_pool *pool, int64_t used_bytes, int64_t held_bytes)
+{
+    if (!pool)
+        return;
+    add(&pool->used_bytes, used_bytes, &pool->used_high_bytes);
+    add(&pool->held_bytes, held_bytes, &pool->held_high_bytes);
+    forget_empty(pool);
+}
+
+bool async_pool_has_excess(const struct async_pool *pool)
+{
+    return pool->is_gone || pool->held_bytes > pool->threshold_bytes;
+}
+
+bool async_pool_any_excess(void)
+{
+    const struct async_pool *pool;
+
+    lock_acquire(&async_lock);
+    DL_FOREACH(pools, pool) {
+        if (async_pool_has_excess(pool))
+            break;
+    }
+    lock_release(&async_lock);
+    return pool;
+}
+
+/* ---- what the program does with them --------------------------------------------------------------------------- */
+
+static bool is_for_blocks(const CUmemPoolProps *properties)
+{
+    return properties->allocType == CU_MEM_ALLOCATION_TYPE_PINNED &&
+           properties->handleTypes == CU_MEM_HANDLE_TYPE_NONE &&
+           properties->location.type == CU_MEM_LOCATION_TYPE_DEVICE &&
+           (unsigned)properties->location.id < contexts_device_count() && !properties->usage;
+}
+
+void async_pool_created(CUmemoryPool handle, const CUmemPoolProps *properties)
+{
+    struct async_pool fresh = {.handle = handle, .is_native = !is_for_blocks(properties)};
+
+    if (!real.cuMemPoolGetAttribute)
+        return;
+    fresh.ordinal = fresh.is_native ? 0 : (unsigned)properties->location.id;
+    fresh.most_bytes = properties->maxSize;
+    ask(handle, &fresh);
+    lock_acquire(&async_lock);
+    learn(&fresh);
+    lock_release(&async_lock);
+}
+
+static bool is_of(const struct async_freed *freed, const void *pool)
+{
+    return freed->pool == pool;
+}
+
+/* Under the lock: who is let in to a device by any pool of it. */
+static uint32_t reachers_of(unsigned ordinal)
+{
+    const struct async_pool *pool;
+    uint32_t reachers = 0;
+
+    DL_FOREACH(pools, pool) {
+        if (pool->ordinal == ordinal)
+            reachers |= pool->reachers;
+    }
+    return reachers;
+}
+
+struct async_pool *async_pool_going(CUmemoryPool handle)
+{
+    struct async_pool *pool = take(handle);
+
+    lock_acquire(&async_lock);
+    if (pool)
+        pool->is_gone = true;
+    lock_release(&async_lock);
+    return pool;
+}
+
+void async_pool_gone(struct async_pool *pool, bool is_gone)
+{
+    if (!pool)
+        return;
+    lock_acquire(&async_lock);
+    pool->is_gone = is_gone;
+    lock_release(&async_lock);
+    if (is_gone)
+        async_freed_give(is_of, pool, UINT64_MAX);
+    async_pool_let_go(pool);
+}
+
+void async_pool_trimmed(CUmemoryPool handle, size_t keep_bytes)
+{
+    struct async_pool *pool = take(handle);
+    uint64_t over_bytes = 0;
+
+    if (!pool)
+        return;
+    lock_acquire(&async_lock);
+    if (pool->held_bytes > keep_bytes)
+        over_bytes = pool->held_bytes - keep_bytes;
+    lock_release(&async_lock);
+    if (over_bytes)
+        async_freed_give(is_of, pool, over_bytes);
+    async_pool_let_go(pool);
+}
+
+void async_pool_changed(CUmemoryPool handle, CUmemPool_attribute attribute)
+{
+    struct async_pool said = {0}, *pool;
+
+    if (async_pool_find(handle, 0, &pool) != CUDA_SUCCESS)
+        return;
+    ask(handle, &said);
+    lock_acquire(&async_lock);
+    for (int i = 0; i < REUSE_COUNT; i++)
+        pool->reuse[i] = said.reuse[i];
+    pool->threshold_bytes = said.threshold_bytes;
+    if (attribute == CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH)
+        pool->held_high_bytes = pool->held_bytes;
+    if (attribute == CU_MEMPOOL_ATTR_USED_MEM_HIGH)
+        pool->used_high_bytes = pool->used_bytes;
+    lock_release(&async_lock);
+    async_pool_let_go(pool);
+}
+
+void async_pool_told(CUmemoryPool handle, CUmemPool_attribute attribute, void *value)
+{
+    const struct async_pool *pool;
+    uint64_t bytes = 0;
+
+    lock_acquire(&async_lock);
+    pool = known(handle);
+    if (pool && attribute == CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT)
+        bytes = pool->held_bytes;
+    else if (pool && attribute == CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH)
+        bytes = pool->held_high_bytes;
+    else if (pool && attribute == CU_MEMPOOL_ATTR_USED_MEM_CURRENT)
+        bytes = pool->used_bytes;
+    else if (pool && attribute == CU_MEMPOOL_ATTR_USED_MEM_HIGH)
+        bytes = pool->used_high_bytes;
+    lock_release(&async_lock);
+    if (bytes)
+        *(cuuint64_t *)value += bytes;
+}
+
+/* A device that one pool lets in reaches all blocks of the other: more than was asked for, and never less. */
+void async_pool_granted(CUmemoryPool handle, const CUmemAccessDesc *grants, size_t count)
+{
+    struct async_pool *pool;
+    uint32_t reachers;
+
+    if (async_pool_find(handle, 0, &pool) != CUDA_SUCCESS)
+        return;
+    lock_acquire(&async_lock);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bit = grants[i].location.type == CU_MEM_LOCATION_TYPE_DEVICE &&
+                               (unsigned)grants[i].location.id < DEVICE_MAX
+                           ? 1u << grants[i].location.id
+                           : 0;
+
+        if (grants[i].flags == CU_MEM_ACCESS_FLAGS_PROT_NONE)
+            pool->reachers &= ~bit;
+        else
+            pool->reachers |= bit;
+    }
+    do {
+        reachers = reachers_of(pool->ordinal);
+        lock_release(&async_lock);
+        device_cuda_pool_peers(pool->ordinal, reachers);
+        lock_acquire(&async_lock);
+    } while (reachers != reachers_of(pool->ordinal)); /* somebody may have been told less, later */
+    lock_release(&async_lock);
+    async_pool_let_go(pool);
+}

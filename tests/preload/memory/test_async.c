@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Preloaded on the simulated driver with a device budget of 16 MiB: memory that is allocated and freed in the order of
+ * streams. Each case ends without hazards. */
+#include "../world.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    BLOCKS = 6
+};
+#define BLOCK_BYTES (4 * MIB)
+#define WORDS       (BLOCK_BYTES / 4)
+
+static CUstream make_stream(void)
+{
+    CUstream stream;
+
+    OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    return stream;
+}
+
+static CUdeviceptr allocate(size_t bytes, CUstream stream)
+{
+    CUdeviceptr address;
+
+    OK(cuMemAllocAsync(&address, bytes, stream));
+    return address;
+}
+
+static CUmemoryPool pool_of(const struct world *world)
+{
+    CUmemoryPool pool;
+
+    OK(cuDeviceGetMemPool(&pool, world->device));
+    return pool;
+}
+
+static cuuint64_t figure(CUmemoryPool pool, CUmemPool_attribute attribute)
+{
+    cuuint64_t bytes;
+
+    OK(cuMemPoolGetAttribute(pool, attribute, &bytes));
+    return bytes;
+}
+
+static void allow(CUmemoryPool pool, CUmemPool_attribute attribute, int allowed)
+{
+    OK(cuMemPoolSetAttribute(pool, attribute, &allowed));
+}
+
+/* Only that way of reuse. */
+static void allow_only(CUmemoryPool pool, CUmemPool_attribute attribute)
+{
+    for (int i = CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES;
+         i <= CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES; i++)
+        allow(pool, (CUmemPool_attribute)i, (CUmemPool_attribute)i == attribute);
+}
+
+/* A stream that stands still until it is let go. */
+static atomic_bool let_go;
+
+static void stand(void *arg)
+{
+    const atomic_bool *go = arg;
+
+    while (!atomic_load(go))
+        ;
+}
+
+static void hold(CUstream stream)
+{
+    atomic_store(&let_go, false);
+    OK(cuLaunchHostFunc(stream, stand, &let_go));
+}
+
+/* What the simulated device says is on standard error. */
+static FILE *errors;
+
+static struct world begin(void)
+{
+    errors = tmpfile();
+    cr_assert(errors);
+    cr_assert_geq(dup2(fileno(errors), STDERR_FILENO), 0);
+    return world_make();
+}
+
+static unsigned hazards(void)
+{
+    unsigned count = 0;
+    char line[1024];
+
+    rewind(errors);
+    while (fgets(line, sizeof(line), errors))
+        count += strncmp(line, "simgpu: hazard", 14) == 0;
+    return count;
+}
+
+static void end(struct world *world)
+{
+    OK(cuCtxSynchronize());
+    world_end(world);
+    cr_expect_eq(hazards(), 0);
+}
+
+Test(async, more_than_the_budget_lives_in_blocks)
+{
+    struct world world = begin();
+    CUstream stream = make_stream();
+    CUdeviceptr block[BLOCKS];
+
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        block[i] = allocate(BLOCK_BYTES, stream);
+        OK(cuMemsetD32Async(block[i], i, WORDS, stream));
+    }
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        unsigned word = 99;
+
+        OK(cuMemcpyDtoHAsync(&word, block[i] + BLOCK_BYTES - 4, sizeof(word), stream));
+        OK(cuMemFreeAsync(block[i], stream));
+        OK(cuStreamSynchronize(stream));
+        cr_expect_eq(word, i);
+    }
+    cr_expect_eq(figure(pool_of(&world), CU_MEMPOOL_ATTR_USED_MEM_CURRENT), 0);
+    cr_expect_eq(figure(pool_of(&world), CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT), 0);
+    end(&world);
+}
+
+Test(async, the_same_stream_has_at_once_what_it_freed)
+{
+    struct world world = begin();
+    CUstream stream = make_stream();
+    CUdeviceptr first = allocate(BLOCK_BYTES, stream), second;
+
+    hold(stream);
+    OK(cuMemsetD32Async(first, 1, WORDS, stream));
+    OK(cuMemFreeAsync(first, stream));
+    second = allocate(BLOCK_BYTES - 1, stream);
+    cr_expect_eq(second, first);
+    OK(cuMemsetD32Async(second, 2, WORDS - 1, stream));
+    atomic_store(&let_go, true);
+    OK(cuMemFreeAsync(second, stream));
+    end(&world);
+}
+
+Test(async, another_stream_has_it_only_once_it_is_passed)
+{
+    struct world world = begin();
+    CUstream stream = make_stream(), other = make_stream();
+    CUdeviceptr first, second;
+
+    allow_only(pool_of(&world), CU_MEMPOOL_ATTR_REUSE_ALLOW_OPPORTUNISTIC);
+    OK(cuMemFreeAsync(allocate(2 * MIB, other), other));
+    first = allocate(BLOCK_BYTES, stream);
+    hold(stream);
+    OK(cuMemsetD32Async(first, 1, WORDS, stream));
+    OK(cuMemFreeAsync(first, stream));
+    second = allocate(BLOCK_BYTES, other);
+    cr_expect_neq(second, first);
+    OK(cuMemsetD32Async(second, 2, WORDS, other));
+    atomic_store(&let_go, true);
+    while (cuStreamQuery(stream) == CUDA_ERROR_NOT_READY) /* gives nothing back */
+        ;
+    cr_expect_eq(allocate(BLOCK_BYTES, other), first);
+    end(&world);
+}
+
+/* 16 MiB, of which one stream has freed all and not come to it. */
+Test(async, another_stream_waits_for_it_where_no_room_is_left)
+{
+    struct world world = begin();
+    CUstream stream = make_stream(), other = make_stream();
+    CUdeviceptr first, second;
+    unsigned word = 0;
+
+    OK(cuMemFreeAsync(allocate(2 * MIB, other), other));
+    OK(cuStreamSynchronize(other));
+    first = allocate(16 * MIB, stream);
+    hold(stream);
+    OK(cuMemsetD32Async(first, 1, 4 * WORDS, stream));
+    OK(cuMemFreeAsync(first, stream));
+    second = allocate(16 * MIB, other);
+    cr_expect_eq(second, first);
+    OK(cuMemsetD32Async(second, 2, 4 * WORDS, other));
+    cr_expect_eq(cuStreamQuery(other), CUDA_ERROR_NOT_READY);
+    atomic_store(&let_go, true);
+    OK(cuMemcpyDtoHAsync(&word, second, sizeof(word), other));
+    OK(cuStreamSynchronize(other));
+    cr_expect_eq(word, 2);
+    end(&world);
+}
+
+Test(async, memory_that_is_freed_is_given_back_when_somebody_waits)
+{
+    struct world world = begin();
+    CUmemoryPool pool = pool_of(&world);
+    CUstream stream = make_stream();
+    CUdeviceptr block = allocate(BLOCK_BYTES, stream);
+    cuuint64_t threshold = BLOCK_BYTES;
+    CUevent event;
+
+    OK(cuEventCreate(&event, CU_EVENT_DISABLE_TIMING));
+    cr_expect_eq(figure(pool, CU_MEMPOOL_ATTR_USED_MEM_CURRENT), BLOCK_BYTES);
+    OK(cuMemFreeAsync(block, stream));
+    cr_expect_eq(figure(pool, CU_MEMPOOL_ATTR_USED_MEM_CURRENT), 0);
+    cr_expect_eq(figure(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT), BLOCK_BYTES);
+    OK(cuEventRecord(event, stream));
+    OK(cuEventSynchronize(event));
+    cr_expect_eq(figure(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT), 0);
+
+    OK(cuMemPoolSetAttribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &threshold));
+    block = allocate(BLOCK_BYTES, stream);
+    OK(cuMemFreeAsync(allocate(2 * MIB, stream), stream));
+    OK(cuMemFreeAsync(block, stream));
+    OK(cuStreamSynchronize(stream));
+    cr_expect_eq(figure(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT), BLOCK_BYTES);
+    cr_expect_eq(figure(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH), BLOCK_BYTES + 2 * MIB);
+    threshold = 0;
+    OK(cuMemPoolSetAttribute(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH, &threshold));
+    cr_expect_eq(figure(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH), BLOCK_BYTES);
+    OK(cuMemPoolTrimTo(pool, 0));
+    cr_expect_eq(figure(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT), 0);
+    end(&world);
+}
+
+Test(async, what_pools_keep_makes_room_for_others)
+{
+    struct world world = begin();
+    cuuint64_t threshold = UINT64_MAX;
+    CUmemoryPool pool = pool_of(&world);
+    CUstream stream = make_stream();
+    CUdeviceptr block;
+
+    OK(cuMemPoolSetAttribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &threshold));
+    OK(cuMemFreeAsync(allocate(12 * MIB, stream), stream));
+    OK(cuStreamSynchronize(stream));
+    cr_expect_eq(figure(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT), 12 * MIB);
+    OK(cuMemAlloc(&block, 14 * MIB));
+    cr_expect_eq(figure(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT), 0);
+    OK(cuMemFree(block));
+
+    hold(stream); /* what is not passed is waited for */
+    block = allocate(12 * MIB, stream);
+    OK(cuMemsetD32Async(block, 1, 3 * WORDS, stream));
+    OK(cuMemFreeAsync(block, stream));
+    atomic_store(&let_go, true);
+    OK(cuMemAlloc(&block, 14 * MIB));
+    OK(cuMemFree(block));
+    end(&world);
+}
+
+Test(async, a_stream_that_is_destroyed_still_tells)
+{
+    struct world world = begin();
+    CUstream stream = make_stream(), other = make_stream();
+    CUdeviceptr block = allocate(BLOCK_BYTES, stream);
+
+    hold(stream);
+    OK(cuMemsetD32Async(block, 1, WORDS, stream));
+    OK(cuMemFreeAsync(block, stream));
+    OK(cuStreamDestroy(stream));
+    OK(cuStreamSynchronize(other));
+    cr_expect_eq(figure(pool_of(&world), CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT), BLOCK_BYTES);
+    atomic_store(&let_go, true);
+    OK(cuCtxSynchronize());
+    cr_expect_eq(figure(pool_of(&world), CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT), 0);
+    end(&world);
+}
+
+Test(async, an_allocation_tells_what_it_is)
+{
+    struct world world = begin();
+    CUmemPoolProps props = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                            .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0}};
+    CUstream stream = make_stream();
+    CUmemoryPool pool, told;
+    CUdeviceptr block, base;
+    size_t bytes;
+
+    OK(cuMemPoolCreate(&pool, &props));
+    OK(cuMemAllocFromPoolAsync(&block, 3 * MIB, pool, stream));
+    OK(cuPointerGetAttribute(&told, CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE, block + MIB));
+    cr_expect_eq(told, pool);
+    OK(cuMemGetAddressRange(&base, &bytes, block + 5));
+    cr_expect_eq(base, block);
+    cr_expect_eq(bytes, 3 * MIB);
+    cr_expect_eq(figure(pool, CU_MEMPOOL_ATTR_USED_MEM_CURRENT), 4 * MIB);
+    OK(cuMemPoolDestroy(pool));
+    OK(cuMemsetD8Async(block, 1, 3 * MIB, stream));
+    OK(cuMemFreeAsync(block, stream));
+    cr_expect_eq(cuMemFreeAsync(block, stream), CUDA_ERROR_INVALID_VALUE);
+    block = allocate(3 * MIB, stream);
+    OK(cuPointerGetAttribute(&told, CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE, block));
+    cr_expect_eq(told, pool_of(&world));
+    OK(cuMemFree(block));
+    cr_expect_eq(cuMemFreeAsync(block, stream), CUDA_ERROR_INVALID_VALUE);
+    cr_expect_eq(figure(pool_of(&world), CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT), 0);
+    end(&world);
+}
+
+/* ---- who else is there ----------------------------------------------------------------------------------------- */
+
+static void *free_in_own(void *out)
+{
+    CUdeviceptr block = allocate(BLOCK_BYTES, CU_STREAM_PER_THREAD);
+
+    hold(CU_STREAM_PER_THREAD);
+    OK(cuMemsetD32Async(block, 1, WORDS, CU_STREAM_PER_THREAD));
+    OK(cuMemFreeAsync(block, CU_STREAM_PER_THREAD));
+    *(CUdeviceptr *)out = block;
+    return NULL;
+}
+
+static void *free_in_own_of(void *world)
+{
+    CUdeviceptr block;
+
+    OK(cuCtxSetCurrent(((const struct world *)world)->context));
+    free_in_own(&block);
+    return (void *)(uintptr_t)block;
+}
+
+Test(async, the_default_streams_of_two_threads_are_two)
+{
+    struct world world = begin();
+    void *first;
+    CUdeviceptr second;
+    pthread_t thread;
+
+    for (int i = CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES;
+         i <= CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES; i++)
+        allow(pool_of(&world), (CUmemPool_attribute)i, 0);
+    cr_assert_eq(pthread_create(&thread, NULL, free_in_own_of, &world), 0);
+    cr_assert_eq(pthread_join(thread, &first), 0);
+    second = allocate(BLOCK_BYTES, CU_STREAM_PER_THREAD);
+    cr_expect_neq(second, (uintptr_t)first);
+    OK(cuMemsetD32Async(second, 2, WORDS, CU_STREAM_PER_THREAD));
+    atomic_store(&let_go, true);
+    OK(cuMemFreeAsync(second, CU_STREAM_PER_THREAD));
+    cr_expect_eq(allocate(BLOCK_BYTES, CU_STREAM_PER_THREAD), second);
+    OK(cuCtxSynchronize());
+    cr_expect_eq(figure(pool_of(&world), CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT), BLOCK_BYTES);
+    end(&world);
+}
+
+Test(async, a_block_out_of_no_pool_is_freed_in_the_order_of_a_stream)
+{
+    struct world world = begin();
+    CUstream stream = make_stream();
+    size_t before, after, total;
+    CUdeviceptr block;
+
+    OK(cuMemGetInfo(&before, &total));
+    OK(cuMemAlloc(&block, BLOCK_BYTES));
+    hold(stream);
+    OK(cuMemsetD32Async(block, 1, WORDS, stream));
+    OK(cuMemFreeAsync(block, stream));
+    cr_expect_eq(cuStreamQuery(stream), CUDA_ERROR_NOT_READY);
+    cr_expect_eq(cuMemFree(block), CUDA_ERROR_INVALID_VALUE);
+    cr_expect_eq(cuMemFreeAsync(block, stream), CUDA_ERROR_INVALID_VALUE);
+    OK(cuMemGetInfo(&after, &total));
+    cr_expect_eq(after, before - BLOCK_BYTES);
+    atomic_store(&let_go, true);
+    OK(cuStreamSynchronize(stream));
+    OK(cuMemGetInfo(&after, &total));
+    cr_expect_eq(after, before);
+    cr_expect_eq(figure(pool_of(&world), CU_MEMPOOL_ATTR_USED_MEM_HIGH), 0);
+    end(&world);
+}
+
+/* What a graph allocates is the driver's own. */
+Test(async, a_capture_allocates_for_its_graph)
+{
+    struct world world = begin();
+    CUstream stream = make_stream(), other = make_stream();
+    CUdeviceptr block, kept = allocate(BLOCK_BYTES, other);
+    CUgraphExec executable;
+    unsigned word = 0;
+    CUgraph graph;
+
+    OK(cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_GLOBAL));
+    OK(cuMemAllocAsync(&block, BLOCK_BYTES, stream));
+    OK(cuMemsetD32Async(block, 7, WORDS, stream));
+    OK(cuMemFreeAsync(allocate(BLOCK_BYTES, other), other)); /* goes on as ever */
+    OK(cuMemsetD32Async(kept, 3, WORDS, other));
+    cr_expect_eq(cuMemFreeAsync(kept, stream), CUDA_ERROR_INVALID_VALUE);
+    OK(cuMemcpyDtoDAsync(kept, block, 4, stream));
+    OK(cuMemFreeAsync(block, stream));
+    OK(cuStreamEndCapture(stream, &graph));
+    OK(cuStreamSynchronize(other));
+    cr_expect_eq(figure(pool_of(&world), CU_MEMPOOL_ATTR_USED_MEM_CURRENT), BLOCK_BYTES);
+    OK(cuGraphInstantiate(&executable, graph, 0));
+    OK(cuGraphLaunch(executable, stream));
+    OK(cuStreamSynchronize(stream));
+    OK(cuMemcpyDtoH(&word, kept, sizeof(word)));
+    cr_expect_eq(word, 7);
+    OK(cuGraphExecDestroy(executable));
+    OK(cuGraphDestroy(graph));
+    OK(cuMemFreeAsync(kept, stream));
+    end(&world);
+}
+
+Test(async, a_context_that_is_reset_takes_along_what_was_freed_in_it)
+{
+    struct world world = begin();
+    CUstream stream = make_stream();
+    CUdeviceptr block = allocate(BLOCK_BYTES, stream), freed = allocate(BLOCK_BYTES, stream);
+
+    OK(cuMemsetD32Async(freed, 1, WORDS, stream));
+    OK(cuMemFreeAsync(freed, stream));
+    OK(cuDevicePrimaryCtxReset(world.device));
+    cr_expect_eq(figure(pool_of(&world), CU_MEMPOOL_ATTR_USED_MEM_CURRENT), 0);
+    cr_expect_eq(figure(pool_of(&world), CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT), 0);
+    OK(cuDevicePrimaryCtxRelease(world.device));
+    world = world_make();
+    stream = make_stream();
+    cr_expect_eq(cuMemFreeAsync(block, stream), CUDA_ERROR_INVALID_VALUE);
+    OK(cuMemFreeAsync(allocate(16 * MIB, stream), stream));
+    end(&world);
+}
+
+/* ---- pools ------------------------------------------------------------------------------------------------------- */
+
+static CUmemoryPool make_pool(int device, size_t most_bytes)
+{
+    const CUmemPoolProps properties = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                       .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = device},
+                                       .maxSize = most_bytes};
+    CUmemoryPool pool;
+
+    OK(cuMemPoolCreate(&pool, &properties));
+    return pool;
+}
+
+Test(async, a_pool_keeps_to_its_size)
+{
+    struct world world = begin();
+    CUmemoryPool pool = make_pool(0, 8 * MIB);
+    CUstream stream = make_stream();
+    CUdeviceptr block[3];
+
+    OK(cuMemAllocFromPoolAsync(&block[0], BLOCK_BYTES, pool, stream));
+    OK(cuMemAllocFromPoolAsync(&block[1], BLOCK_BYTES, pool, stream));
+    cr_expect_eq(cuMemAllocFromPoolAsync(&block[2], BLOCK_BYTES, pool, stream), CUDA_ERROR_OUT_OF_MEMORY);
+    OK(cuMemFreeAsync(block[0], stream));
+    OK(cuMemAllocFromPoolAsync(&block[2], BLOCK_BYTES, pool, stream));
+    OK(cuMemFreeAsync(block[1], stream));
+    OK(cuMemFreeAsync(block[2], stream));
+    OK(cuMemPoolDestroy(pool));
+    end(&world);
+}
+
+Test(async, what_is_not_passed_is_not_trimmed)
+{
+    struct world world = begin();
+    CUstream stream = make_stream();
+    CUdeviceptr block = allocate(BLOCK_BYTES, stream);
+
+    hold(stream);
+    OK(cuMemsetD32Async(block, 1, WORDS, stream));
+    OK(cuMemFreeAsync(block, stream));
+    OK(cuMemPoolTrimTo(pool_of(&world), 0));
+    cr_expect_eq(figure(pool_of(&world), CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT), BLOCK_BYTES);
+    cr_expect_eq(figure(pool_of(&world), CU_MEMPOOL_ATTR_USED_MEM_CURRENT), 0);
+    atomic_store(&let_go, true);
+    while (cuStreamQuery(stream) == CUDA_ERROR_NOT_READY)
+        ;
+    OK(cuMemPoolTrimTo(pool_of(&world), 0));
+    cr_expect_eq(figure(pool_of(&world), CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT), 0);
+    end(&world);
+}
+
+Test(async, a_pool_lets_other_devices_in)
+{
+    struct world world = begin(), far = world;
+    CUmemoryPool pool = make_pool(1, 0);
+    CUmemAccessDesc let_in = {.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0},
+                              .flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+    CUdeviceptr near, block;
+    CUstream stream;
+
+    OK(cuDeviceGet(&far.device, 1));
+    OK(cuDevicePrimaryCtxRetain(&far.context, far.device));
+    OK(cuMemAlloc(&near, BLOCK_BYTES));
+    OK(cuMemsetD32(near, 0x3f800000, WORDS)); /* 1.0f */
+    OK(cuCtxSynchronize());
+    stream = make_stream();
+    OK(cuMemAllocFromPoolAsync(&block, BLOCK_BYTES, pool,
+                               stream)); /* of a device that the stream is not on */
+    OK(cuMemPoolSetAccess(pool, &let_in, 1));
+    OK(cuMemsetD32Async(block, 0x40000000, WORDS, stream)); /* 2.0f */
+    OK(world_add(&world, block, near, WORDS, stream));
+    OK(cuStreamSynchronize(stream));
+    OK(cuMemFreeAsync(block, stream));
+    OK(cuMemAllocFromPoolAsync(&block, BLOCK_BYTES, pool, stream)); /* let in again */
+    OK(cuMemsetD32Async(block, 0, WORDS, stream));
+    OK(world_add(&world, block, near, WORDS, stream));
+    OK(cuStreamSynchronize(stream));
+    cr_expect(all_are(block, WORDS, 1.0f));
+    OK(cuMemFreeAsync(block, stream));
+    OK(cuMemPoolDestroy(pool));
+    OK(cuDevicePrimaryCtxRelease(far.device));
+    end(&world);
+}
