@@ -17,6 +17,7 @@ static struct busy *kind_of(struct device *device, const struct work *work)
     case WORK_MEMOP:
     case WORK_HOST:
     case WORK_FREE:
+    case WORK_EVENT:
     case WORK_GRAPH:
         return NULL;
     }

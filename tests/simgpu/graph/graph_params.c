@@ -77,7 +77,9 @@ static CUresult read_memop(const CUDA_BATCH_MEM_OP_NODE_PARAMS_v2 *params, struc
 static CUresult read_event(CUevent handle, struct node_content *content)
 {
     content->event = event_of(handle);
-    return content->event ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    if (!content->event)
+        return CUDA_ERROR_INVALID_VALUE;
+    return content->event->shared ? CUDA_ERROR_NOT_SUPPORTED : CUDA_SUCCESS;
 }
 
 CUresult params_read(const CUgraphNodeParams *params, struct node_content *content)

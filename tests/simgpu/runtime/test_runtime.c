@@ -4,7 +4,10 @@
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum {
     COUNT = 1000
@@ -197,6 +200,62 @@ Test(runtime, the_driver_is_asked_for_the_flavour_of_the_caller)
     cr_assert_eq(cudaGetDriverEntryPointByVersion("cuNoSuchThing", &ours, 12000, 0, &found), cudaSuccess);
     cr_assert_null(ours);
     cr_assert_eq(found, cudaDriverEntryPointSymbolNotFound);
+}
+
+/* Opens the handle that it reads, asks for the event once it is told to, and waits for it; says after each how it went. */
+static void follow(int orders, int answers)
+{
+    cudaIpcEventHandle_t handle;
+    cudaEvent_t event;
+    char good = read(orders, &handle, sizeof handle) == (ssize_t)sizeof handle &&
+                cudaIpcOpenEventHandle(&event, handle) == cudaSuccess;
+
+    if (write(answers, &good, 1) != 1 || read(orders, &good, 1) != 1)
+        _exit(1);
+    good = cudaEventQuery(event) == cudaErrorNotReady;
+    if (write(answers, &good, 1) != 1)
+        _exit(1);
+    good = cudaEventSynchronize(event) == cudaSuccess;
+    _exit(write(answers, &good, 1) == 1 ? 0 : 1);
+}
+
+static bool says_yes(int answers)
+{
+    char said;
+
+    return read(answers, &said, 1) == 1 && said;
+}
+
+static void wait_until_set(void *flag)
+{
+    while (!__atomic_load_n((int *)flag, __ATOMIC_ACQUIRE))
+        usleep(100);
+}
+
+Test(runtime, an_event_is_waited_for_in_another_process, .timeout = 60)
+{
+    int orders[2], answers[2], flag = 0;
+    cudaIpcEventHandle_t handle;
+    cudaEvent_t event;
+    pid_t other;
+
+    cr_assert_eq(pipe(orders) | pipe(answers), 0);
+    other = fork();
+    if (!other)
+        follow(orders[0], answers[1]);
+    cr_assert_eq(cudaEventCreateWithFlags(&event, cudaEventInterprocess), cudaErrorInvalidValue);
+    cr_assert_eq(cudaEventCreateWithFlags(&event, cudaEventInterprocess | cudaEventDisableTiming),
+                 cudaSuccess);
+    cr_assert_eq(cudaIpcGetEventHandle(&handle, event), cudaSuccess);
+    cr_assert_eq(write(orders[1], &handle, sizeof handle), (ssize_t)sizeof handle);
+    cr_assert(says_yes(answers[0]));
+    cr_assert_eq(cudaLaunchHostFunc(NULL, wait_until_set, &flag), cudaSuccess);
+    cr_assert_eq(cudaEventRecord(event, NULL), cudaSuccess);
+    cr_assert_eq(write(orders[1], "", 1), 1);
+    cr_assert(says_yes(answers[0]));
+    __atomic_store_n(&flag, 1, __ATOMIC_RELEASE);
+    cr_assert(says_yes(answers[0]));
+    waitpid(other, NULL, 0);
 }
 
 Test(runtime, what_is_missing_says_so_and_fails)

@@ -13,9 +13,11 @@ struct event {
     struct event *next; /* all, see event.c */
     struct context *context;
     unsigned flags;
-    struct op *point;        /* NULL: never recorded */
-    struct capture *capture; /* recorded in a capture that goes on, or NULL */
-    struct node **nodes;     /* what it stands for there */
+    struct op *point;            /* NULL: never recorded in this process */
+    struct shared_event *shared; /* one reference, or NULL: of this process alone */
+    uint32_t number;             /* shared: of the latest record in this process */
+    struct capture *capture;     /* recorded in a capture that goes on, or NULL */
+    struct node **nodes;         /* what it stands for there */
     size_t node_count;
 };
 

@@ -318,12 +318,19 @@ static void op_complete(struct op *op)
     op_drop(op);
 }
 
+/* Other processes wait for an event, whatever has become of the context. */
+static bool runs(const struct op *op)
+{
+    return op->work.kind != WORK_EMPTY &&
+           (op->context->sticky == CUDA_SUCCESS || (op->work.kind == WORK_EVENT && !op->work.event.is_wait));
+}
+
 void op_run(struct op *op)
 {
     struct op *outer = thread.running;
 
     op->stream->busy = true;
-    if (op->context->sticky == CUDA_SUCCESS && op->work.kind != WORK_EMPTY) {
+    if (runs(op)) {
         hazard_begin(op);
         if (op->work.kind == WORK_HOST)
             op_observe_before(op);

@@ -43,10 +43,9 @@ CUresult submit(struct stream *stream, struct work *work, enum submit_mode mode)
     return stream->capture ? capture_add(stream, work) : enqueue(stream, work, mode);
 }
 
-CUresult submit_point(struct stream *stream, struct op *after, struct op **point)
+CUresult submit_work(struct stream *stream, struct work *work, struct op *after, struct op **point)
 {
-    struct work work = {.kind = WORK_EMPTY};
-    struct op *op = op_create(stream, &work);
+    struct op *op = op_create(stream, work);
     CUresult result;
 
     if (!op)
@@ -62,4 +61,11 @@ CUresult submit_point(struct stream *stream, struct op *after, struct op **point
     op_submit(op);
     *point = op;
     return CUDA_SUCCESS;
+}
+
+CUresult submit_point(struct stream *stream, struct op *after, struct op **point)
+{
+    struct work work = {.kind = WORK_EMPTY};
+
+    return submit_work(stream, &work, after, point);
 }

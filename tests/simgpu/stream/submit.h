@@ -19,6 +19,10 @@ enum submit_mode {
  */
 CUresult submit(struct stream *stream, struct work *work, enum submit_mode mode);
 
+/* Submits work that names no memory, after an operation (NULL: none), and hands it out with a reference. Takes the work
+ * over, failed or not. */
+CUresult submit_work(struct stream *stream, struct work *work, struct op *after, struct op **point);
+
 /* Submits an order point after an operation (NULL: none) and hands it out with a reference. */
 CUresult submit_point(struct stream *stream, struct op *after, struct op **point);
 

@@ -3,6 +3,7 @@
 
 #include "code/module.h"
 #include "graph/exec.h"
+#include "machine/shared_event.h"
 #include "managed/managed.h"
 #include "memory/pool.h"
 #include "stream/fault.h"
@@ -17,7 +18,8 @@ bool work_copy(const struct work *from, struct work *to)
 {
     struct work copy = *from;
 
-    if (from->kind == WORK_PREFETCH || from->kind == WORK_FREE || from->kind == WORK_GRAPH)
+    if (from->kind == WORK_PREFETCH || from->kind == WORK_FREE || from->kind == WORK_EVENT ||
+        from->kind == WORK_GRAPH)
         return false;
     if (from->kind == WORK_KERNEL) {
         copy.kernel.buffer = malloc(from->kernel.buffer_bytes + 1);
@@ -43,6 +45,8 @@ void work_finish(struct work *work)
         free(work->copy.staged);
     else if (work->kind == WORK_MEMOP)
         free(work->memop.list);
+    else if (work->kind == WORK_EVENT)
+        shared_event_drop(work->event.event);
     else if (work->kind == WORK_GRAPH)
         exec_drop(work->exec);
     work->kind = WORK_EMPTY;
@@ -70,6 +74,8 @@ const char *work_label(const struct work *work)
         return "a prefetch";
     case WORK_FREE:
         return "a free";
+    case WORK_EVENT:
+        return "an event";
     case WORK_GRAPH:
         return "a graph";
     case WORK_EMPTY:
@@ -186,6 +192,7 @@ CUresult work_name(const struct work *work, struct op *op, unsigned node)
     case WORK_EMPTY:
     case WORK_HOST:
     case WORK_FREE:
+    case WORK_EVENT:
         return CUDA_SUCCESS;
     }
     return CUDA_SUCCESS;
@@ -215,6 +222,12 @@ CUresult work_run(const struct work *work, struct op *op)
         return CUDA_SUCCESS;
     case WORK_FREE:
         pool_free(work->freed);
+        return CUDA_SUCCESS;
+    case WORK_EVENT:
+        if (work->event.is_wait)
+            shared_event_wait(work->event.event, work->event.number);
+        else
+            shared_event_complete(work->event.event, work->event.number);
         return CUDA_SUCCESS;
     case WORK_GRAPH:
         return exec_run(work->exec, op);

@@ -18,6 +18,7 @@ enum work_kind {
     WORK_HOST,
     WORK_PREFETCH, /* of managed memory */
     WORK_FREE,     /* of pool memory, or of what a graph allocated */
+    WORK_EVENT,    /* a record of an event of several processes, or a wait for one */
     WORK_GRAPH
 };
 
@@ -68,6 +69,14 @@ struct host_work {
     void *data;
 };
 
+struct shared_event;
+
+struct event_work {
+    struct shared_event *event; /* one reference */
+    uint32_t number;
+    bool is_wait;
+};
+
 struct prefetch_work {
     uintptr_t start;
     size_t bytes;
@@ -83,12 +92,13 @@ struct work {
         struct memop_work memop;
         struct host_work host;
         struct prefetch_work prefetch;
+        struct event_work event;
         struct memory *freed;
         struct exec *exec; /* one reference */
     };
 };
 
-/* Deep copy; false when memory is out. Kinds PREFETCH, FREE and GRAPH cannot be copied. */
+/* Deep copy; false when memory is out. Kinds PREFETCH, FREE, EVENT and GRAPH cannot be copied. */
 bool work_copy(const struct work *from, struct work *to);
 
 /* Releases what it owns. */
