@@ -2,7 +2,8 @@
 #include "memory/array.h"
 
 #include "driver/handle.h"
-#include "memory/pool.h"
+#include "memory/extent.h"
+#include "memory/memory.h"
 #include "stream/capture.h"
 #include "stream/op.h"
 
@@ -14,8 +15,12 @@ struct array {
     struct context *context;
     CUDA_ARRAY3D_DESCRIPTOR desc;
     bool mipmapped;
-    size_t bytes;
-    uint64_t place;
+    size_t bytes; /* held */
+    struct memory *memory;
+    struct array *whole;   /* a level: what it is a level of; else NULL */
+    size_t offset;         /* of a level */
+    struct array **levels; /* owned: NULL until they are asked for */
+    unsigned level_count;
 };
 
 static struct array *arrays;
@@ -89,19 +94,23 @@ static CUresult take(struct array *array, unsigned levels)
 {
     struct device *device = array->context->device;
     size_t bytes = total_bytes(&array->desc, levels);
+    uintptr_t start;
+    uint64_t place;
     CUresult result;
 
     if (!bytes || bytes > SIZE_MAX - GRANULE)
         return CUDA_ERROR_INVALID_VALUE;
     array->bytes = (bytes + GRANULE - 1) & ~(size_t)(GRANULE - 1);
-    result = device_take(device, STORE_ARRAY, array->bytes, &array->place);
-    if (result == CUDA_ERROR_OUT_OF_MEMORY && pool_trim_all(device))
-        result = device_take(device, STORE_ARRAY, array->bytes, &array->place);
-    if (result == CUDA_SUCCESS && !handle_add(array, HANDLE_ARRAY)) {
-        device_give(device, STORE_ARRAY, array->bytes, array->place);
-        result = CUDA_ERROR_OUT_OF_MEMORY;
-    }
-    return result;
+    result = extent_take(device, STORE_ARRAY, array->bytes, &start, &place);
+    if (result != CUDA_SUCCESS)
+        return result;
+    array->memory = memory_add(start, bytes, MEMORY_ARRAY, device->ordinal, place);
+    if (array->memory && handle_add(array, HANDLE_ARRAY))
+        return CUDA_SUCCESS;
+    if (array->memory)
+        memory_remove(array->memory);
+    extent_give(device, STORE_ARRAY, array->bytes, start, place);
+    return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
 /* levels 0: no mipmap. */
@@ -119,6 +128,7 @@ static CUresult create(void **created, const CUDA_ARRAY3D_DESCRIPTOR *desc, unsi
     array->context = context_current();
     array->desc = *desc;
     array->mipmapped = levels;
+    array->level_count = levels;
     result = capture_forbid();
     if (result == CUDA_SUCCESS)
         result = take(array, levels ? levels : 1);
@@ -137,6 +147,9 @@ static CUresult create(void **created, const CUDA_ARRAY3D_DESCRIPTOR *desc, unsi
 
 static void give(struct array *array)
 {
+    uintptr_t start;
+    uint64_t place;
+
     if (array->previous)
         array->previous->next = array->next;
     else
@@ -145,7 +158,16 @@ static void give(struct array *array)
         array->next->previous = array->previous;
     count--;
     handle_remove(array);
-    device_give(array->context->device, STORE_ARRAY, array->bytes, array->place);
+    for (unsigned level = 0; array->levels && level < array->level_count; level++) {
+        if (array->levels[level])
+            handle_remove(array->levels[level]);
+        free(array->levels[level]);
+    }
+    free(array->levels);
+    start = array->memory->start;
+    place = array->memory->place;
+    memory_remove(array->memory);
+    extent_give(array->context->device, STORE_ARRAY, array->bytes, start, place);
     free(array);
 }
 
@@ -171,7 +193,7 @@ static CUresult destroy(struct array *array, bool mipmapped)
 
     sim_lock();
     result = capture_forbid();
-    if (result == CUDA_SUCCESS && !is_array(array, mipmapped))
+    if (result == CUDA_SUCCESS && (!is_array(array, mipmapped) || array->whole))
         result = CUDA_ERROR_INVALID_HANDLE;
     if (result != CUDA_SUCCESS)
         return sim_leave(result);
@@ -265,4 +287,93 @@ CUresult sim_cuMipmappedArrayGetMemoryRequirements(CUDA_ARRAY_MEMORY_REQUIREMENT
                                                    CUmipmappedArray array, CUdevice device)
 {
     return requirements(needs, (const struct array *)array, true, device);
+}
+
+/* What a level is, in the words of an array. */
+static CUDA_ARRAY3D_DESCRIPTOR level_desc(const struct array *whole, unsigned level)
+{
+    CUDA_ARRAY3D_DESCRIPTOR desc = whole->desc;
+
+    desc.Width = halved(desc.Width, level);
+    desc.Height = desc.Height ? halved(desc.Height, level) : 0;
+    if (desc.Depth && !(desc.Flags & (CUDA_ARRAY3D_LAYERED | CUDA_ARRAY3D_CUBEMAP)))
+        desc.Depth = halved(desc.Depth, level);
+    return desc;
+}
+
+/* The array of a level, made when it is first asked for. NULL when memory is out. */
+static struct array *level_of(struct array *whole, unsigned level)
+{
+    struct array *array;
+
+    if (!whole->levels)
+        whole->levels = calloc(whole->level_count, sizeof *whole->levels);
+    if (!whole->levels || whole->levels[level])
+        return whole->levels ? whole->levels[level] : NULL;
+    array = calloc(1, sizeof *array);
+    if (!array || !handle_add(array, HANDLE_ARRAY)) {
+        free(array);
+        return NULL;
+    }
+    array->context = whole->context;
+    array->desc = level_desc(whole, level);
+    array->whole = whole;
+    array->memory = whole->memory;
+    array->offset = level ? total_bytes(&whole->desc, level) : 0;
+    whole->levels[level] = array;
+    return array;
+}
+
+CUresult sim_cuMipmappedArrayGetLevel(CUarray *level_out, CUmipmappedArray handle, unsigned level)
+{
+    struct array *whole = (struct array *)handle, *array;
+
+    if (!level_out)
+        return CUDA_ERROR_INVALID_VALUE;
+    sim_lock();
+    if (!is_array(whole, true))
+        return sim_leave(CUDA_ERROR_INVALID_HANDLE);
+    if (level >= whole->level_count)
+        return sim_leave(CUDA_ERROR_INVALID_VALUE);
+    array = level_of(whole, level);
+    if (array)
+        *level_out = (CUarray)array;
+    return sim_leave(array ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY);
+}
+
+static struct array_shape shape_of(const struct array *array)
+{
+    const CUDA_ARRAY3D_DESCRIPTOR *desc = &array->desc;
+
+    return (struct array_shape){.start = array->memory->start + array->offset,
+                                .row_bytes = element_bytes(desc->Format) * desc->NumChannels * desc->Width,
+                                .rows = desc->Height ? desc->Height : 1,
+                                .slices = desc->Depth ? desc->Depth : 1};
+}
+
+bool array_shape(CUarray handle, struct array_shape *shape)
+{
+    if (!is_array(handle, false))
+        return false;
+    *shape = shape_of((const struct array *)handle);
+    return true;
+}
+
+static bool is_within(const struct array *array, uintptr_t address)
+{
+    struct array_shape shape = shape_of(array);
+
+    return address - shape.start < shape.row_bytes * shape.rows * shape.slices;
+}
+
+CUarray array_at(uintptr_t address)
+{
+    for (struct array *array = arrays; array; array = array->next) {
+        if (!array->mipmapped && is_within(array, address))
+            return (CUarray)array;
+        for (unsigned level = 0; array->levels && level < array->level_count; level++)
+            if (array->levels[level] && is_within(array->levels[level], address))
+                return (CUarray)array->levels[level];
+    }
+    return NULL;
 }

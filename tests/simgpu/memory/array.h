@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Arrays and mipmapped arrays: physical memory without an address. Nothing can be copied into them here. */
+/*
+ * Arrays and mipmapped arrays: rows without gaps, one behind the other, at an address that no program is told. A level of
+ * a mipmapped one is an array of its own while that lives.
+ */
 #ifndef SIMGPU_ARRAY_H
 #define SIMGPU_ARRAY_H
 
@@ -8,7 +11,19 @@
 /* Frees the arrays of a context. */
 void array_clear(struct context *context);
 
-/* Arrays and mipmapped arrays that are alive. */
+/* Arrays and mipmapped arrays that are alive; levels do not count. */
 size_t array_count(void);
+
+/* Where an array's bytes are: rows of so many bytes, rows in a slice (1 without a height), slices or layers. */
+struct array_shape {
+    uintptr_t start;
+    size_t row_bytes, rows, slices;
+};
+
+/* False: the handle is none of an array. */
+bool array_shape(CUarray handle, struct array_shape *shape);
+
+/* The array whose byte lies at an address. NULL: it is none of an array's. */
+CUarray array_at(uintptr_t address);
 
 #endif

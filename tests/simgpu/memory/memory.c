@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 static struct range_set known;
-static size_t counts[MEMORY_GLOBAL + 1];
+static size_t counts[MEMORY_KINDS];
 static uint64_t last_id;
 
 struct memory *memory_add(uintptr_t start, size_t size, enum memory_kind kind, int device, uint64_t place)
@@ -79,6 +79,8 @@ bool memory_allows(const struct memory *memory, const struct device *device, boo
     case MEMORY_NATIVE:
     case MEMORY_GLOBAL:
         return memory->device == device->ordinal || context_peer(device, memory->context);
+    case MEMORY_ARRAY:
+        return memory->device == device->ordinal;
     case MEMORY_POOLED:
         return memory->device == device->ordinal || pool_allows(memory->pool, device, write);
     case MEMORY_REGISTERED:
@@ -86,6 +88,8 @@ bool memory_allows(const struct memory *memory, const struct device *device, boo
     case MEMORY_MANAGED:
     case MEMORY_PINNED:
         return true;
+    case MEMORY_KINDS:
+        break;
     }
     return false;
 }
@@ -104,19 +108,21 @@ static bool host_allows(const struct memory *memory, bool write)
     case MEMORY_POOLED:
     case MEMORY_GRAPH:
     case MEMORY_GLOBAL:
+    case MEMORY_ARRAY:
+    case MEMORY_KINDS:
         return false;
     }
     return false;
 }
 
 /*
- * What cuMemAlloc or a module took belongs to a context, so that the driver finds the engine that reaches it. Mappings,
+ * What cuMemAlloc, an array or a module took belongs to a context, so that the driver finds the engine that reaches it. Mappings,
  * pools and graphs grant by device, and to nobody else: NVIDIA's bug 3446335 has the copies that fail, and PyTorch's
  * allocators make peer copies of them.
  */
 static bool engine_allows(const struct memory *memory, const struct device *device, bool write)
 {
-    return memory->kind == MEMORY_NATIVE || memory->kind == MEMORY_GLOBAL ||
+    return memory->kind == MEMORY_NATIVE || memory->kind == MEMORY_GLOBAL || memory->kind == MEMORY_ARRAY ||
            memory_allows(memory, device, write);
 }
 

@@ -19,6 +19,8 @@ enum memory_kind {
     MEMORY_REGISTERED, /* cuMemHostRegister */
     MEMORY_GRAPH,      /* allocation nodes of graphs */
     MEMORY_GLOBAL,     /* a variable of a module */
+    MEMORY_ARRAY,      /* bytes of an array, whose address no program knows */
+    MEMORY_KINDS
 };
 
 enum {

@@ -1,14 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "stream/rect.h"
 
+#include "memory/array.h"
+
 #include <string.h>
 
 struct side {
     CUmemorytype type;
     const void *host;
     CUdeviceptr device;
+    CUarray array;
     size_t x, y, z, pitch, height;
 };
+
+static bool fits(size_t first, size_t count, size_t limit)
+{
+    return first <= limit && count <= limit - first;
+}
+
+static CUresult array_side(const struct side *side, const CUDA_MEMCPY3D *rect, struct plane *plane)
+{
+    struct array_shape shape;
+
+    if (!array_shape(side->array, &shape))
+        return CUDA_ERROR_INVALID_HANDLE;
+    if (!fits(side->x, rect->WidthInBytes, shape.row_bytes) || !fits(side->y, rect->Height, shape.rows) ||
+        !fits(side->z, rect->Depth, shape.slices))
+        return CUDA_ERROR_INVALID_VALUE;
+    plane->host = false;
+    plane->pitch = shape.row_bytes;
+    plane->slice = shape.row_bytes * shape.rows;
+    plane->base = shape.start + side->x + side->y * plane->pitch + side->z * plane->slice;
+    return CUDA_SUCCESS;
+}
 
 static CUresult side_read(const struct side *side, const CUDA_MEMCPY3D *rect, struct plane *plane)
 {
@@ -29,7 +53,7 @@ static CUresult side_read(const struct side *side, const CUDA_MEMCPY3D *rect, st
         plane->host = !memory_is_device(side->device);
         break;
     case CU_MEMORYTYPE_ARRAY:
-        return CUDA_ERROR_NOT_SUPPORTED;
+        return array_side(side, rect, plane);
     default:
         return CUDA_ERROR_INVALID_VALUE;
     }
@@ -43,10 +67,11 @@ static CUresult side_read(const struct side *side, const CUDA_MEMCPY3D *rect, st
 
 CUresult rect_read(const CUDA_MEMCPY3D *rect, struct copy_work *copy)
 {
-    struct side to = {rect->dstMemoryType, rect->dstHost, rect->dstDevice, rect->dstXInBytes,
+    struct side to = {rect->dstMemoryType, rect->dstHost, rect->dstDevice, rect->dstArray, rect->dstXInBytes,
                       rect->dstY,          rect->dstZ,    rect->dstPitch,  rect->dstHeight};
-    struct side from = {rect->srcMemoryType, rect->srcHost, rect->srcDevice, rect->srcXInBytes,
-                        rect->srcY,          rect->srcZ,    rect->srcPitch,  rect->srcHeight};
+    struct side from = {rect->srcMemoryType, rect->srcHost,     rect->srcDevice,
+                        rect->srcArray,      rect->srcXInBytes, rect->srcY,
+                        rect->srcZ,          rect->srcPitch,    rect->srcHeight};
     CUresult result;
 
     memset(copy, 0, sizeof *copy);
@@ -57,22 +82,56 @@ CUresult rect_read(const CUDA_MEMCPY3D *rect, struct copy_work *copy)
     return result != CUDA_SUCCESS ? result : side_read(&to, rect, &copy->to);
 }
 
+/* An array's side by its positions, any other by the address of its first byte. */
+static struct side side_write(const struct plane *plane)
+{
+    CUarray array = plane->host ? NULL : array_at(plane->base);
+    struct array_shape shape;
+    size_t offset;
+
+    if (plane->host)
+        return (struct side){.type = CU_MEMORYTYPE_HOST,
+                             .host = (const void *)plane->base,
+                             .pitch = plane->pitch,
+                             .height = plane->pitch ? plane->slice / plane->pitch : 0};
+    if (!array_shape(array, &shape))
+        return (struct side){.type = CU_MEMORYTYPE_DEVICE,
+                             .device = plane->base,
+                             .pitch = plane->pitch,
+                             .height = plane->pitch ? plane->slice / plane->pitch : 0};
+    offset = plane->base - shape.start;
+    return (struct side){.type = CU_MEMORYTYPE_ARRAY,
+                         .array = array,
+                         .x = offset % shape.row_bytes,
+                         .y = offset / shape.row_bytes % shape.rows,
+                         .z = offset / shape.row_bytes / shape.rows};
+}
+
 void rect_write(const struct copy_work *copy, CUDA_MEMCPY3D *rect)
 {
-    memset(rect, 0, sizeof *rect);
-    rect->srcMemoryType = copy->from.host ? CU_MEMORYTYPE_HOST : CU_MEMORYTYPE_DEVICE;
-    rect->srcHost = copy->from.host ? (const void *)copy->from.base : NULL;
-    rect->srcDevice = copy->from.host ? 0 : copy->from.base;
-    rect->srcPitch = copy->from.pitch;
-    rect->srcHeight = copy->from.pitch ? copy->from.slice / copy->from.pitch : 0;
-    rect->dstMemoryType = copy->to.host ? CU_MEMORYTYPE_HOST : CU_MEMORYTYPE_DEVICE;
-    rect->dstHost = copy->to.host ? (void *)copy->to.base : NULL;
-    rect->dstDevice = copy->to.host ? 0 : copy->to.base;
-    rect->dstPitch = copy->to.pitch;
-    rect->dstHeight = copy->to.pitch ? copy->to.slice / copy->to.pitch : 0;
-    rect->WidthInBytes = copy->width;
-    rect->Height = copy->height;
-    rect->Depth = copy->depth;
+    struct side from = side_write(&copy->from), to = side_write(&copy->to);
+
+    *rect = (CUDA_MEMCPY3D){.srcMemoryType = from.type,
+                            .srcHost = from.host,
+                            .srcDevice = from.device,
+                            .srcArray = from.array,
+                            .srcXInBytes = from.x,
+                            .srcY = from.y,
+                            .srcZ = from.z,
+                            .srcPitch = from.pitch,
+                            .srcHeight = from.height,
+                            .dstMemoryType = to.type,
+                            .dstHost = (void *)to.host,
+                            .dstDevice = to.device,
+                            .dstArray = to.array,
+                            .dstXInBytes = to.x,
+                            .dstY = to.y,
+                            .dstZ = to.z,
+                            .dstPitch = to.pitch,
+                            .dstHeight = to.height,
+                            .WidthInBytes = copy->width,
+                            .Height = copy->height,
+                            .Depth = copy->depth};
 }
 
 static CUresult rect_submit(struct copy_work *copy, CUstream stream, bool asynchronous)
@@ -111,12 +170,14 @@ static CUresult copy_flat(const CUDA_MEMCPY2D *flat, CUstream stream, bool async
     rect.srcMemoryType = flat->srcMemoryType;
     rect.srcHost = flat->srcHost;
     rect.srcDevice = flat->srcDevice;
+    rect.srcArray = flat->srcArray;
     rect.srcPitch = flat->srcPitch;
     rect.dstXInBytes = flat->dstXInBytes;
     rect.dstY = flat->dstY;
     rect.dstMemoryType = flat->dstMemoryType;
     rect.dstHost = flat->dstHost;
     rect.dstDevice = flat->dstDevice;
+    rect.dstArray = flat->dstArray;
     rect.dstPitch = flat->dstPitch;
     rect.WidthInBytes = flat->WidthInBytes;
     rect.Height = flat->Height;
@@ -162,6 +223,7 @@ static CUresult copy_peer(const CUDA_MEMCPY3D_PEER *peer, CUstream stream, bool 
     rect.srcMemoryType = peer->srcMemoryType;
     rect.srcHost = peer->srcHost;
     rect.srcDevice = peer->srcDevice;
+    rect.srcArray = peer->srcArray;
     rect.srcPitch = peer->srcPitch;
     rect.srcHeight = peer->srcHeight;
     rect.dstXInBytes = peer->dstXInBytes;
@@ -170,6 +232,7 @@ static CUresult copy_peer(const CUDA_MEMCPY3D_PEER *peer, CUstream stream, bool 
     rect.dstMemoryType = peer->dstMemoryType;
     rect.dstHost = peer->dstHost;
     rect.dstDevice = peer->dstDevice;
+    rect.dstArray = peer->dstArray;
     rect.dstPitch = peer->dstPitch;
     rect.dstHeight = peer->dstHeight;
     rect.WidthInBytes = peer->WidthInBytes;

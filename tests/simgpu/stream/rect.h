@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two- and three-dimensional copies as NVIDIA's structures describe them. Arrays are not implemented. */
+/* Copies of rows and slices, and of arrays, as NVIDIA's structures describe them. */
 #ifndef SIMGPU_RECT_H
 #define SIMGPU_RECT_H
 
 #include "stream/copy.h"
 
-/* CUDA_ERROR_INVALID_VALUE for a bad description, NOT_SUPPORTED for one with arrays. Needs the lock for
- * UNIFIED operands. */
+/* CUDA_ERROR_INVALID_VALUE for a bad description or what lies outside of an array, INVALID_HANDLE for none. With the
+ * lock held. */
 CUresult rect_read(const CUDA_MEMCPY3D *rect, struct copy_work *copy);
 
 /* The other way, for graph nodes. */
