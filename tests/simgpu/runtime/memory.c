@@ -38,6 +38,22 @@ cudaError_t cudaMallocPitch(void **pointer, size_t *pitch, size_t width, size_t 
     return runtime_finish(result);
 }
 
+/* Slices lie the height's rows apart. */
+cudaError_t cudaMalloc3D(struct cudaPitchedPtr *memory, struct cudaExtent extent)
+{
+    CUresult result = memory ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    void *pointer = NULL;
+    size_t pitch = 0, rows;
+
+    if (result == CUDA_SUCCESS && __builtin_mul_overflow(extent.height, extent.depth, &rows))
+        result = CUDA_ERROR_OUT_OF_MEMORY;
+    if (result == CUDA_SUCCESS)
+        result = (CUresult)cudaMallocPitch(&pointer, &pitch, extent.width, rows);
+    if (result == CUDA_SUCCESS)
+        *memory = (struct cudaPitchedPtr){pointer, pitch, extent.width, extent.height};
+    return runtime_finish(result);
+}
+
 cudaError_t cudaMallocManaged(void **pointer, size_t bytes, unsigned int flags)
 {
     CUresult result = runtime_enter();

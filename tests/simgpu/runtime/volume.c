@@ -1,32 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/array.h"
 #include "runtime/node.h"
-
-static CUresult element_bytes(cudaArray_t array, size_t *bytes)
-{
-    CUDA_ARRAY3D_DESCRIPTOR desc;
-    CUresult result = driver.cuArray3DGetDescriptor_v3020(&desc, (CUarray)array);
-
-    if (result != CUDA_SUCCESS)
-        return result;
-    switch (desc.Format) {
-    case CU_AD_FORMAT_UNSIGNED_INT8:
-    case CU_AD_FORMAT_SIGNED_INT8:
-        *bytes = desc.NumChannels;
-        return CUDA_SUCCESS;
-    case CU_AD_FORMAT_UNSIGNED_INT16:
-    case CU_AD_FORMAT_SIGNED_INT16:
-    case CU_AD_FORMAT_HALF:
-        *bytes = 2 * (size_t)desc.NumChannels;
-        return CUDA_SUCCESS;
-    case CU_AD_FORMAT_UNSIGNED_INT32:
-    case CU_AD_FORMAT_SIGNED_INT32:
-    case CU_AD_FORMAT_FLOAT:
-        *bytes = 4 * (size_t)desc.NumChannels;
-        return CUDA_SUCCESS;
-    default:
-        return CUDA_ERROR_NOT_SUPPORTED;
-    }
-}
 
 static CUmemorytype type_of(cudaArray_t array, enum cudaMemcpyKind kind, bool is_host)
 {
@@ -43,7 +17,7 @@ CUresult volume_describe(const struct cudaMemcpy3DParms *parameters, CUDA_MEMCPY
     cudaArray_t array = p->srcArray ? p->srcArray : p->dstArray;
     enum cudaMemcpyKind kind = p->kind;
     size_t element = 1;
-    CUresult result = array ? element_bytes(array, &element) : CUDA_SUCCESS;
+    CUresult result = array ? array_element_bytes(array, &element) : CUDA_SUCCESS;
 
     if ((unsigned)kind > cudaMemcpyDefault)
         return (CUresult)cudaErrorInvalidMemcpyDirection;
