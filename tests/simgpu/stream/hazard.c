@@ -228,5 +228,5 @@ void hazard_end(struct op *op)
             judge(op, &names[i], false);
     for (size_t i = 0; i < op->touch_count; i++)
         judge(op, &op->touches[i], false);
-    op_untouch(op);
+    op_untouch(op, op->touch_count);
 }

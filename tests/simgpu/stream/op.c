@@ -240,10 +240,12 @@ CUresult op_touch(struct op *op, const struct op_name *name)
     return append(&op->touches, &op->touch_count, &op->touch_room, name);
 }
 
-void op_untouch(struct op *op)
+void op_untouch(struct op *op, size_t count)
 {
-    release(op->touches, op->touch_count);
-    op->touch_count = 0;
+    release(op->touches, count);
+    op->touch_count -= count;
+    if (op->touch_count)
+        memmove(op->touches, op->touches + count, op->touch_count * sizeof *op->touches);
 }
 
 static size_t first_name(const struct op *op)

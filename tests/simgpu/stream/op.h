@@ -83,7 +83,8 @@ CUresult op_name(struct op *op, const struct op_name *name);
 
 /* The same for what a running kernel declares, until that kernel has ended. */
 CUresult op_touch(struct op *op, const struct op_name *name);
-void op_untouch(struct op *op);
+/* Forgets the first so many. */
+void op_untouch(struct op *op, size_t count);
 
 /* What the node that runs has named, and how many that are. */
 size_t op_names(const struct op *op, const struct op_name **names);

@@ -292,7 +292,7 @@ void touch_end(struct op *op)
 {
     struct touched *touched = op->touched;
     uintptr_t gap = 0;
-    size_t count;
+    size_t count, held;
 
     if (!op->is_exact)
         return;
@@ -302,8 +302,10 @@ void touch_end(struct op *op)
     sim_lock();
     while (join(op, count, gap, true) > RANGES_MAX && gap < UINTPTR_MAX / 16)
         gap = gap ? gap * 8 : 1 << PAGE_BITS;
-    /* Where memory is out, less is declared. */
+    /* Where memory is out, less is declared. What held an object is a part of its ranges. */
+    held = op->touch_count;
     join(op, count, gap, false);
+    op_untouch(op, held);
     sim_unlock();
     touch_free(op);
 }
