@@ -4,6 +4,7 @@
 #include "driver.h"
 #include "scenario_managed.h"
 #include "scenario_order.h"
+#include "scenario_ptx.h"
 #include "scenario_threads.h"
 
 #include <sched.h>
@@ -357,6 +358,13 @@ static const struct {
     {"moved_graph_memory", moved_graph_memory},
     {"illegal_address", illegal_address},
     {"paged", paged},
+    {"ptx_unordered", ptx_unordered},
+    {"ptx_ordered", ptx_ordered},
+    {"ptx_beside", ptx_beside},
+    {"ptx_unmap_used", ptx_unmap_used},
+    {"ptx_managed", ptx_managed},
+    {"ptx_zero_copy", ptx_zero_copy},
+    {"ptx_trap", ptx_trap},
     {"leaks", leaks},
     {"peaks", peaks},
     {"no_init", no_init},

@@ -3,7 +3,10 @@
 #include "driver.h"
 
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define HEAD ".version 8.0\n.target sm_80\n.address_size 64\n"
 
@@ -86,6 +89,20 @@ Test(ptx, a_function_has_the_attributes_and_parameters_of_its_text)
     must(cuFuncGetParamInfo(function, 2, &offset, &size));
     cr_expect(offset == 12 && size == 4);
     cr_expect_eq(cuFuncGetParamInfo(function, 3, &offset, &size), CUDA_ERROR_INVALID_VALUE);
+}
+
+Test(ptx, a_function_is_of_its_text_s_architecture_and_runs_on_the_device_s)
+{
+    CUfunction function;
+    int ptx = 0, binary = 0;
+
+    setenv("SIMGPU_COMPUTE_CAPABILITY", "8.6", 1);
+    start();
+    function = load(scale, "scale");
+    must(cuFuncGetAttribute(&ptx, CU_FUNC_ATTRIBUTE_PTX_VERSION, function));
+    must(cuFuncGetAttribute(&binary, CU_FUNC_ATTRIBUTE_BINARY_VERSION, function));
+    cr_expect_eq(ptx, 80);
+    cr_expect_eq(binary, 86);
 }
 
 Test(ptx, variables_start_with_their_values_and_are_memory_of_the_device)
@@ -195,4 +212,87 @@ Test(ptx, what_no_memory_has_is_an_illegal_address)
     must(cuMemAlloc(&data, 4 << 20));
     cr_expect_eq(scale_run(data + (4 << 20) - 64, 32), CUDA_ERROR_ILLEGAL_ADDRESS);
     cr_expect_eq(cuCtxSynchronize(), CUDA_ERROR_ILLEGAL_ADDRESS);
+}
+
+/* What lies in the folder, by the end of its name. */
+static unsigned files_in(const char *folder, const char *end)
+{
+    DIR *opened = opendir(folder);
+    unsigned count = 0;
+
+    cr_assert(opened);
+    for (struct dirent *entry; (entry = readdir(opened));) {
+        size_t length = strlen(entry->d_name), tail = strlen(end);
+
+        count += *entry->d_name != '.' && length >= tail && strcmp(entry->d_name + length - tail, end) == 0;
+    }
+    closedir(opened);
+    return count;
+}
+
+/* A child that runs the kernel as soon as the pipe is closed. */
+static pid_t runs_when_let(const int *ends)
+{
+    pid_t child = fork();
+    float value = 5;
+    CUdeviceptr data;
+    char byte;
+
+    if (child)
+        return child;
+    close(ends[1]);
+    start();
+    must(cuMemAlloc(&data, sizeof value));
+    must(cuMemcpyHtoD(data, &value, sizeof value));
+    if (read(ends[0], &byte, 1) != 0)
+        _exit(3);
+    must(scale_run(data, 1));
+    must(cuMemcpyDtoH(&value, data, sizeof value));
+    _exit(value == 15 ? 0 : 4);
+}
+
+Test(ptx, processes_that_compile_one_kernel_at_once_have_one_object_and_leave_nothing_else)
+{
+    char folder[] = "/tmp/simgpu-cache-XXXXXX", command[64];
+    pid_t children[4];
+    int ends[2], status;
+
+    cr_assert(mkdtemp(folder));
+    setenv("SIMGPU_CACHE", folder, 1);
+    cr_assert_eq(pipe(ends), 0);
+    for (unsigned i = 0; i < 4; i++)
+        children[i] = runs_when_let(ends);
+    close(ends[1]);
+    for (unsigned i = 0; i < 4; i++) {
+        cr_assert_eq(waitpid(children[i], &status, 0), children[i]);
+        cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "child %u: %#x", i, status);
+    }
+    cr_expect_eq(files_in(folder, ".so"), 1);
+    cr_expect_eq(files_in(folder, ""), 1);
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    cr_assert_eq(system(command), 0);
+}
+
+/* Another file of any size in its place: a disk that was full, a processor of another kind. */
+Test(ptx, an_object_that_is_kept_and_does_not_load_is_made_again)
+{
+    char folder[] = "/tmp/simgpu-cache-XXXXXX", command[128];
+    int ends[2], status;
+
+    cr_assert(mkdtemp(folder));
+    setenv("SIMGPU_CACHE", folder, 1);
+    for (unsigned round = 0; round < 2; round++) {
+        pid_t child;
+
+        cr_assert_eq(pipe(ends), 0);
+        child = runs_when_let(ends);
+        close(ends[0]);
+        close(ends[1]);
+        cr_assert_eq(waitpid(child, &status, 0), child);
+        cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%#x", status);
+        cr_assert_eq(files_in(folder, ".so"), 1);
+        snprintf(command, sizeof command, round ? "rm -r %s" : "for f in %s/*.so; do echo none >$f; done",
+                 folder);
+        cr_assert_eq(system(command), 0);
+    }
 }

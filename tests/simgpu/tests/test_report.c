@@ -162,6 +162,37 @@ Test(hazard, a_storm_of_threads_that_synchronise_has_none)
     cr_assert_eq(number(report, "\"leaks\": "), 0);
 }
 
+Test(hazard, a_set_of_what_a_kernel_of_ptx_reads_is_one)
+{
+    cr_assert_eq(hazards_of("ptx_unordered"), 1);
+}
+
+Test(hazard, a_set_behind_a_kernel_of_ptx_or_beside_what_it_reads_is_none)
+{
+    cr_assert_eq(hazards_of("ptx_ordered"), 0);
+    cr_assert_eq(hazards_of("ptx_beside"), 0);
+}
+
+Test(hazard, unmapping_what_a_kernel_of_ptx_has_read_is_one)
+{
+    cr_assert_eq(hazards_of("ptx_unmap_used"), 1);
+}
+
+Test(hazard, reading_host_memory_takes_a_kernel_of_ptx_the_time_of_the_link)
+{
+    cr_assert_eq(hazards_of("ptx_zero_copy"), 0);
+}
+
+Test(report, pages_of_managed_memory_come_as_a_kernel_of_ptx_reads_them)
+{
+    cr_assert_eq(number(run("ptx_managed"), "\"faulted_pages\": "), 3);
+}
+
+Test(report, a_trap_is_a_sticky_error)
+{
+    cr_assert_eq(number(run("ptx_trap"), "\"sticky_errors\": "), 1);
+}
+
 Test(report, sticky_errors_are_counted)
 {
     cr_assert_eq(number(run("illegal_address"), "\"sticky_errors\": "), 1);
