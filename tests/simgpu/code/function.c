@@ -165,7 +165,7 @@ CUresult sim_cuFuncLoad(CUfunction handle)
 }
 
 /* Threads and shared memory are the only limits that these kernels have. */
-static int blocks_per_sm(int block, size_t shared)
+int function_blocks(int block, size_t shared)
 {
     int blocks = block > 0 && block <= THREADS_MAX ? SM_THREADS / block : 0;
     size_t by_shared = shared ? (228u << 10) / (shared + 1024) : SM_BLOCKS;
@@ -186,7 +186,7 @@ CUresult sim_cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, CUfunction
     sim_lock();
     result = function_of(handle, context_current(), &function);
     if (result == CUDA_SUCCESS)
-        *blocks = blocks_per_sm(block, shared);
+        *blocks = function_blocks(block, shared);
     return sim_leave(result);
 }
 
@@ -212,10 +212,10 @@ CUresult sim_cuOccupancyMaxPotentialBlockSize(int *grid, int *block, CUfunction 
     sim_unlock();
     if (result != CUDA_SUCCESS)
         return result;
-    while (best > 32 && !blocks_per_sm(best, shared_of ? shared_of(best) : shared))
+    while (best > 32 && !function_blocks(best, shared_of ? shared_of(best) : shared))
         best -= 32;
     *block = best;
-    *grid = blocks_per_sm(best, shared_of ? shared_of(best) : shared) * SM_COUNT;
+    *grid = function_blocks(best, shared_of ? shared_of(best) : shared) * SM_COUNT;
     return CUDA_SUCCESS;
 }
 
@@ -263,8 +263,8 @@ static CUresult cluster_read(CUfunction handle, const CUlaunchConfig *config, in
     sim_lock();
     result = function_of(handle, context_current(), &function);
     if (result == CUDA_SUCCESS)
-        *blocks = blocks_per_sm((int)(config->blockDimX * config->blockDimY * config->blockDimZ),
-                                config->sharedMemBytes);
+        *blocks = function_blocks((int)(config->blockDimX * config->blockDimY * config->blockDimZ),
+                                  config->sharedMemBytes);
     return sim_leave(result);
 }
 

@@ -85,4 +85,7 @@ CUresult function_ready(CUfunction handle, struct context *context, struct funct
  * CUDA_ERROR_INVALID_HANDLE. */
 CUresult function_of(CUfunction handle, struct context *context, struct function **function);
 
+/* How many blocks of so many threads and bytes of shared memory a multiprocessor holds. */
+int function_blocks(int block, size_t shared);
+
 #endif

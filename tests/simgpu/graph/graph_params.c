@@ -19,7 +19,7 @@ static CUresult read_kernel(const CUDA_KERNEL_NODE_PARAMS_v3 *params, struct nod
     const unsigned block[] = {params->blockDimX, params->blockDimY, params->blockDimZ};
     CUfunction function = params->func ? params->func : (CUfunction)params->kern;
     struct launch launch = {function,     grid, block, params->sharedMemBytes, NULL, params->kernelParams,
-                            params->extra};
+                            params->extra, false};
     struct context *context;
 
     if (handle_is(params->func, HANDLE_FUNCTION))

@@ -38,19 +38,26 @@ struct warp {
 };
 
 struct block {
+    unsigned alive; /* threads */
+    struct warp warps[WARPS];
+    struct barrier barriers[PTX_BARRIERS];
+};
+
+_Static_assert(sizeof(struct block) <= ROOM_BLOCK_BYTES, "a room has memory for a block");
+
+/* Blocks that run together. */
+struct turns {
     struct fiber main;
     const struct ptx_code *code;
     const u8 *params;
     struct runner *current;
     struct line ready;
-    unsigned alive;
+    unsigned alive; /* threads of all of them */
     enum block_end end;
-    struct warp warps[WARPS];
-    struct barrier barriers[PTX_BARRIERS];
 };
 
 /* What runs on the calling thread. */
-static __thread struct block *running __attribute__((tls_model("initial-exec")));
+static __thread struct turns *running __attribute__((tls_model("initial-exec")));
 
 static void line_add(struct line *line, struct runner *runner)
 {
@@ -75,25 +82,25 @@ static void line_join(struct line *line, struct line *more)
 }
 
 /* Lets the next one run that can; one that ends does not come back. */
-static void proceed(struct block *block, bool ends)
+static void proceed(struct turns *turns, bool ends)
 {
-    struct runner *from = block->current, *to = block->ready.first;
+    struct runner *from = turns->current, *to = turns->ready.first;
 
     if (!to) {
-        block->end = block->alive ? BLOCK_STUCK : BLOCK_DONE;
-        fiber_switch(&from->fiber, &block->main, true);
+        turns->end = turns->alive ? BLOCK_STUCK : BLOCK_DONE;
+        fiber_switch(&from->fiber, &turns->main, true);
     }
-    block->ready.first = to->next;
+    turns->ready.first = to->next;
     if (to == from)
         return;
-    block->current = to;
+    turns->current = to;
     fiber_switch(&from->fiber, &to->fiber, ends);
 }
 
-static void wait_in(struct block *block, struct line *line)
+static void wait_in(struct line *line)
 {
-    line_add(line, block->current);
-    proceed(block, false);
+    line_add(line, running->current);
+    proceed(running, false);
 }
 
 static u32 lanes_of(unsigned threads, unsigned warp)
@@ -125,18 +132,18 @@ static u32 outcome(const struct barrier *barrier, enum ptx_barrier_kind kind)
 }
 
 /* All of them leave by the same instruction; a reduction's result is worked out for each by what it had asked. */
-static void barrier_release(struct block *block, struct barrier *barrier)
+static void barrier_release(struct barrier *barrier)
 {
     for (struct runner *runner = barrier->waiting.first; barrier->reduces && runner; runner = runner->next)
         runner->result = outcome(barrier, (enum ptx_barrier_kind)runner->result);
-    line_join(&block->ready, &barrier->waiting);
+    line_join(&running->ready, &barrier->waiting);
     *barrier = (struct barrier){0};
 }
 
 u32 block_barrier(struct ptx_thread *thread, u32 id, u32 count, enum ptx_barrier_kind kind, bool predicate)
 {
     struct runner *self = thread->place;
-    struct block *block = running;
+    struct block *block = self->block;
     struct barrier *barrier = &block->barriers[id % PTX_BARRIERS];
 
     if (id >= PTX_BARRIERS)
@@ -149,13 +156,13 @@ u32 block_barrier(struct ptx_thread *thread, u32 id, u32 count, enum ptx_barrier
     if (is_complete(block, barrier)) {
         u32 result = outcome(barrier, kind);
 
-        barrier_release(block, barrier);
+        barrier_release(barrier);
         return result;
     }
     if (kind == PTX_BARRIER_ARRIVE)
         return 0;
     self->result = kind;
-    wait_in(block, &barrier->waiting);
+    wait_in(&barrier->waiting);
     return self->result;
 }
 
@@ -165,19 +172,19 @@ static bool meeting_is_complete(const struct warp *warp, const struct meeting *m
 }
 
 /* The combination sees those who came. */
-static void meeting_close(struct block *block, struct meeting **link)
+static void meeting_close(struct meeting **link)
 {
     struct meeting *meeting = *link;
 
     *link = meeting->next;
     meeting->combine(meeting->lanes, meeting->arrived);
-    line_join(&block->ready, &meeting->waiting);
+    line_join(&running->ready, &meeting->waiting);
 }
 
 void block_meet(struct ptx_thread *thread, u32 mask, void *mine, ptx_combine *combine)
 {
-    struct block *block = running;
-    struct warp *warp = &block->warps[thread->warp];
+    struct runner *self = thread->place;
+    struct warp *warp = &self->block->warps[thread->warp];
     struct meeting **link = &warp->meetings, *meeting, opened;
 
     mask |= (u32)1 << thread->lane;
@@ -195,40 +202,39 @@ void block_meet(struct ptx_thread *thread, u32 mask, void *mine, ptx_combine *co
     meeting->arrived |= (u32)1 << thread->lane;
     meeting->lanes[thread->lane] = mine;
     if (meeting_is_complete(warp, meeting))
-        meeting_close(block, link);
+        meeting_close(link);
     else
-        wait_in(block, &meeting->waiting);
+        wait_in(&meeting->waiting);
 }
 
 void block_yield(struct ptx_thread *thread)
 {
-    struct block *block = running;
-
-    if (!thread->place || !block->ready.first)
+    if (!thread->place || !running->ready.first)
         return;
-    line_add(&block->ready, block->current);
-    proceed(block, false);
+    wait_in(&running->ready);
 }
 
 /* Those who wait for a thread that ends need not any more. */
 void block_exit(struct ptx_thread *thread)
 {
-    struct block *block = running;
+    struct runner *self = thread->place;
+    struct block *block = self->block;
     struct warp *warp = &block->warps[thread->warp];
     struct meeting **link = &warp->meetings;
 
     warp->alive &= ~((u32)1 << thread->lane);
     block->alive--;
+    running->alive--;
     while (*link) {
         if (meeting_is_complete(warp, *link))
-            meeting_close(block, link);
+            meeting_close(link);
         else
             link = &(*link)->next;
     }
     for (unsigned i = 0; i < PTX_BARRIERS; i++)
         if (block->barriers[i].waiting.first && is_complete(block, &block->barriers[i]))
-            barrier_release(block, &block->barriers[i]);
-    proceed(block, true);
+            barrier_release(&block->barriers[i]);
+    proceed(running, true);
     abort();
 }
 
@@ -241,35 +247,47 @@ static void enter(void *argument)
     block_exit(&self->thread);
 }
 
-enum block_end block_run(struct room *room, unsigned threads, const struct ptx_code *code, const u8 *params)
+/* All threads of a block to the end of the line. */
+static void block_prepare(struct turns *turns, struct room *room, unsigned threads)
 {
-    struct block block = {.code = code, .params = params, .alive = threads};
+    struct block *block = room->block;
 
+    *block = (struct block){.alive = threads};
     for (unsigned i = 0; i < threads; i++) {
         struct runner *runner = &room->runners[i];
 
+        runner->block = block;
         fiber_prepare(&runner->fiber, runner->stack, room->stack_bytes, (i % STAGGERS) * STAGGER_BYTES, enter,
                       runner);
-        line_add(&block.ready, runner);
+        line_add(&turns->ready, runner);
     }
     for (unsigned i = 0; i * PTX_WARP < threads; i++)
-        block.warps[i].alive = lanes_of(threads, i);
-    fiber_adopt(&block.main);
-    running = &block;
-    block.current = block.ready.first;
-    block.ready.first = block.current->next;
-    fiber_switch(&block.main, &block.current->fiber, false);
+        block->warps[i].alive = lanes_of(threads, i);
+    turns->alive += threads;
+}
+
+enum block_end block_run(struct room *rooms, unsigned threads, const struct ptx_code *code, const u8 *params)
+{
+    struct turns turns = {.code = code, .params = params};
+
+    for (struct room *room = rooms; room; room = room->next)
+        block_prepare(&turns, room, threads);
+    fiber_adopt(&turns.main);
+    running = &turns;
+    turns.current = turns.ready.first;
+    turns.ready.first = turns.current->next;
+    fiber_switch(&turns.main, &turns.current->fiber, false);
     running = NULL;
-    return block.end;
+    return turns.end;
 }
 
 bool block_escape(void)
 {
-    struct block *block = running;
+    struct turns *turns = running;
 
-    if (!block)
+    if (!turns)
         return false;
-    block->end = BLOCK_FAILED;
-    fiber_switch(&block->current->fiber, &block->main, true);
+    turns->end = BLOCK_FAILED;
+    fiber_switch(&turns->current->fiber, &turns->main, true);
     return true;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The threads of one block, each a fiber, run by turns on one thread: in the order of their numbers, each until it waits or
- * ends. Barriers and meetings of lanes are exact, threads that have ended are waited for by nobody, and when all wait for each other
+ * The threads of one block, or of several that run together, each a fiber, run by turns on one thread: in the order of their
+ * numbers, each until it waits or ends. Barriers and meetings of lanes are exact, threads that have ended are waited for by nobody, and when all wait for each other
  * that is found out.
  */
 #ifndef SIMGPU_PTX_BLOCK_H
@@ -16,10 +16,10 @@ enum block_end {
 };
 
 /*
- * Runs a block of so many threads whose runners' stacks and thread structures are ready. On failure the fibers are left as they
- * are, to be prepared anew.
+ * Runs a block of so many threads in each room of the list, all together; their runners' stacks and thread structures are
+ * ready. On failure the fibers are left as they are, to be prepared anew.
  */
-enum block_end block_run(struct room *room, unsigned threads, const struct ptx_code *code, const u8 *params);
+enum block_end block_run(struct room *rooms, unsigned threads, const struct ptx_code *code, const u8 *params);
 
 /* From a fiber of the block that runs on this thread, or its handler of faults: back to block_run, for good. False: no
  * block runs. */

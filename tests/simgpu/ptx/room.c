@@ -32,6 +32,7 @@ static void destroy(struct room *room)
     if (room->signal_stack)
         munmap(room->signal_stack, ROOM_SIGNAL_BYTES);
     free(room->text);
+    free(room->block);
     free(room);
 }
 
@@ -47,7 +48,8 @@ static struct room *create(void)
     room->runners = map(ROOM_THREADS * sizeof *room->runners, PROT_READ | PROT_WRITE);
     room->signal_stack = map(ROOM_SIGNAL_BYTES, PROT_READ | PROT_WRITE);
     room->text = malloc(ROOM_TEXT_BYTES);
-    if (room->window && room->runners && room->signal_stack && room->text)
+    room->block = malloc(ROOM_BLOCK_BYTES);
+    if (room->window && room->runners && room->signal_stack && room->text && room->block)
         return room;
     destroy(room);
     return NULL;
@@ -62,7 +64,10 @@ struct room *room_take(void)
     if (room)
         free_rooms = room->next;
     sim_unlock();
-    return room ? room : create();
+    room = room ? room : create();
+    if (room)
+        room->next = NULL;
+    return room;
 }
 
 void room_give(struct room *room)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where one kernel runs: the window of shared memory, stacks for the threads of a block, a stack for the handler of
- * faults. Rooms are kept and used again; one kernel has one at a time.
+ * Where a block runs: the window of shared memory, stacks for its threads, a stack for the handler of faults. Rooms are
+ * kept and used again; one kernel has one at a time, or one for each block where all of them run together.
  */
 #ifndef SIMGPU_PTX_ROOM_H
 #define SIMGPU_PTX_ROOM_H
@@ -13,7 +13,8 @@ enum {
     ROOM_THREADS = 1024,
     ROOM_STACK_BYTES = 256 << 10,
     ROOM_SIGNAL_BYTES = 64 << 10,
-    ROOM_TEXT_BYTES = 32 << 10
+    ROOM_TEXT_BYTES = 32 << 10,
+    ROOM_BLOCK_BYTES = 4 << 10
 };
 
 /* A thread of the block that runs, and its stack. */
@@ -22,17 +23,19 @@ struct runner {
     struct runner *next; /* in the one list that it waits in */
     u8 *stack;           /* NULL: not made yet */
     u32 result;          /* of the barrier that it waits at */
+    struct block *block; /* that it is of, while that runs */
     struct ptx_thread thread;
 };
 
 struct room {
-    struct room *next; /* that are free */
+    struct room *next; /* that are free, or of the same kernel */
     u8 *window; /* offset 0 of shared memory; reserved from there on for all that 32 bits can say, and before it */
     size_t open_bytes;      /* of it that can be used */
     struct runner *runners; /* ROOM_THREADS */
     size_t stack_bytes;     /* of each stack that is made */
     u8 *signal_stack;
-    char *text; /* ROOM_TEXT_BYTES, for what a kernel prints */
+    void *block; /* ROOM_BLOCK_BYTES, for what block.c has to remember */
+    char *text;  /* ROOM_TEXT_BYTES, for what a kernel prints */
 };
 
 /* NULL when memory is out. Without the lock. */

@@ -24,7 +24,10 @@ struct run {
     const struct ptx_code *code;
     const struct simgpu_launch *launch;
     const u8 *params;
-    struct room *room;
+    struct room *room; /* and of a cooperative launch one for each more block */
+    bool is_cooperative;
+    u32 meeting[8]; /* of a cooperative launch's blocks, zero at first: %envreg1 and 2 are its address */
+    u32 envreg[32];
     u64 *sites;
     bool has_lent;              /* the room's stack to the handler of faults */
     struct ptx_thread first;    /* what all threads of the launch have in common, in block 0 */
@@ -110,11 +113,16 @@ bool ptx_is_private(const struct ptx_thread *self, u64 address, u32 bytes)
     struct run *run = self->machine;
 
     (void)bytes;
-    if (address - (u64)(uintptr_t)run->room->window < run->room->open_bytes)
+    if (address - (u64)(uintptr_t)self->shared < run->room->open_bytes)
         return true;
     if (!run->stack_end)
         find_stack(run);
-    return (address >= run->stack && address < run->stack_end) || room_has_stack(run->room, address);
+    if (address >= run->stack && address < run->stack_end)
+        return true;
+    for (const struct room *room = run->room; room; room = room->next)
+        if (room_has_stack(room, address))
+            return true;
+    return false;
 }
 
 /* What the threads of a block share, and the place of the block in the grid. */
@@ -167,45 +175,75 @@ static void runner_place(struct runner *runner, const struct ptx_thread *common,
     self->place = runner;
 }
 
-static void run_fibers(struct run *run, u64 blocks, u32 threads)
+/* From that block on, as many as there are rooms. */
+static void run_together(struct run *run, u64 number, u32 threads)
 {
-    for (u64 i = 0; i < blocks; i++) {
-        struct ptx_thread common = run->first;
-        enum block_end end;
+    struct ptx_thread common = run->first;
+    enum block_end end;
 
-        block_place(run, &common, i);
-        for (u32 j = 0; j < threads; j++)
-            runner_place(&run->room->runners[j], &common, j);
-        end = block_run(run->room, threads, run->code, run->params);
-        if (end == BLOCK_FAILED)
-            fault_again();
-        if (end == BLOCK_STUCK)
-            say_stuck(run, &common);
+    for (struct room *room = run->room; room; room = room->next, number++) {
+        block_place(run, &common, number);
+        common.shared = room->window;
+        for (u32 i = 0; i < threads; i++)
+            runner_place(&room->runners[i], &common, i);
     }
+    end = block_run(run->room, threads, run->code, run->params);
+    if (end == BLOCK_FAILED)
+        fault_again();
+    if (end == BLOCK_STUCK)
+        say_stuck(run, &common);
 }
 
-static bool run_begin(struct run *run, u32 threads)
+static void run_fibers(struct run *run, u64 blocks, u32 threads)
+{
+    u64 together = run->is_cooperative ? blocks : 1;
+
+    for (u64 i = 0; i < blocks; i += together)
+        run_together(run, i, threads);
+}
+
+/* One more room in front of the others. */
+static bool run_add_room(struct run *run, u32 threads)
 {
     const struct ptx_code *code = run->code;
     size_t stack = (size_t)code->local_bytes + STACK_RESERVE;
+    struct room *room = room_take();
 
-    run->room = room_take();
-    run->sites = calloc(code->site_count + 1, sizeof *run->sites);
-    return run->room && run->sites && room_open(run->room, run->first.shared_bytes) &&
+    if (!room)
+        return false;
+    room->next = run->room;
+    run->room = room;
+    return room_open(room, run->first.shared_bytes) &&
            (!(code->flags & PTX_FIBERS) ||
-            room_stacks(run->room, threads, stack > ROOM_STACK_BYTES ? stack : ROOM_STACK_BYTES));
+            room_stacks(room, threads, stack > ROOM_STACK_BYTES ? stack : ROOM_STACK_BYTES));
+}
+
+static bool run_begin(struct run *run, u64 blocks, u32 threads)
+{
+    u64 rooms = run->is_cooperative && run->code->flags & PTX_FIBERS ? blocks : 1;
+
+    run->sites = calloc(run->code->site_count + 1, sizeof *run->sites);
+    if (!run->sites)
+        return false;
+    while (rooms-- > 0)
+        if (!run_add_room(run, threads))
+            return false;
+    return true;
 }
 
 static void run_end(struct run *run)
 {
-    if (run->room)
-        room_give(run->room);
+    while (run->room) {
+        struct room *room = run->room;
+
+        run->room = room->next;
+        room_give(room);
+    }
     free(run->sites);
 }
 
 static void run_describe(struct run *run, u8 *const *globals, u32 threads)
 {
-    static const u32 no_environment[32];
     static u64 last_grid;
     const struct simgpu_launch *launch = run->launch;
     struct ptx_thread *first = &run->first;
@@ -223,7 +261,11 @@ static void run_describe(struct run *run, u8 *const *globals, u32 threads)
     first->globals = globals;
     first->host = &host;
     first->machine = run;
-    first->envreg = no_environment;
+    first->envreg = run->envreg;
+    if (run->is_cooperative) {
+        run->envreg[1] = (u32)((uintptr_t)run->meeting >> 32);
+        run->envreg[2] = (u32)(uintptr_t)run->meeting;
+    }
 }
 
 /* A stack that is used up leaves none for the handler of the fault. Returns whether there is one now that is the room's. */
@@ -268,16 +310,16 @@ static bool run_guarded(struct run *run, u64 blocks, u32 threads)
     return failed;
 }
 
-void ptx_run(const struct ptx_code *code, const struct simgpu_launch *launch, const u8 *params,
-             u8 *const *globals)
+void ptx_run(const struct ptx_code *code, const struct simgpu_launch *launch, bool is_cooperative,
+             const u8 *params, u8 *const *globals)
 {
-    struct run run = {.code = code, .launch = launch, .params = params};
+    struct run run = {.code = code, .launch = launch, .params = params, .is_cooperative = is_cooperative};
     u32 threads = launch->block[0] * launch->block[1] * launch->block[2];
     u64 blocks = (u64)launch->grid[0] * launch->grid[1] * launch->grid[2];
     bool failed;
 
     run_describe(&run, globals, threads);
-    if (!run_begin(&run, threads)) {
+    if (!run_begin(&run, blocks, threads)) {
         run_end(&run);
         fault_stop(CUDA_ERROR_OUT_OF_MEMORY);
     }

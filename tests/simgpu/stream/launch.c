@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "stream/launch.h"
 
+#include "code/module.h"
+#include "device/device.h"
 #include "ptx/run.h"
 #include "stream/capture.h"
 #include "stream/fault.h"
@@ -33,7 +35,8 @@ void kernel_run(const struct kernel_work *kernel, struct op *op)
         params[i] = buffer + layout->params[i].offset;
     if (kernel->function->code) {
         touch_begin(op);
-        ptx_run(kernel->function->code, &launch, buffer, kernel->function->module->addresses);
+        ptx_run(kernel->function->code, &launch, kernel->is_cooperative, buffer,
+                kernel->function->module->addresses);
         touch_end(op);
     } else {
         touch_none(op);
@@ -92,6 +95,16 @@ static bool is_launchable(const struct launch *launch, const struct function *fu
            launch->shared_bytes <= (unsigned)shared_max;
 }
 
+/* Whether all blocks have a place at once. */
+static bool is_resident(const struct launch *launch, const struct function *function)
+{
+    const unsigned *grid = launch->grid, *block = launch->block;
+    int fixed = function->attributes[CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES];
+    int blocks = function_blocks((int)(block[0] * block[1] * block[2]), (size_t)fixed + launch->shared_bytes);
+
+    return (uint64_t)grid[0] * grid[1] * grid[2] <= (uint64_t)blocks * SM_COUNT;
+}
+
 CUresult launch_read(const struct launch *launch, struct context *context, struct work *work)
 {
     struct function *function;
@@ -101,11 +114,14 @@ CUresult launch_read(const struct launch *launch, struct context *context, struc
         return result;
     if (!is_launchable(launch, function))
         return CUDA_ERROR_INVALID_VALUE;
+    if (launch->is_cooperative && !is_resident(launch, function))
+        return CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE;
     *work = (struct work){.kind = WORK_KERNEL};
     work->kernel.function = function;
     memcpy(work->kernel.grid, launch->grid, sizeof work->kernel.grid);
     memcpy(work->kernel.block, launch->block, sizeof work->kernel.block);
     work->kernel.shared_bytes = launch->shared_bytes;
+    work->kernel.is_cooperative = launch->is_cooperative;
     work->kernel.stream = launch->stream;
     work->kernel.buffer_bytes = function->layout->buffer_bytes;
     work->kernel.buffer = calloc(1, work->kernel.buffer_bytes + 1);
@@ -138,7 +154,7 @@ CUresult sim_cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_
 {
     const unsigned grid[] = {grid_x, grid_y, grid_z}, block[] = {block_x, block_y, block_z};
 
-    return launch_submit(&(struct launch){function, grid, block, shared, stream, params, extra});
+    return launch_submit(&(struct launch){function, grid, block, shared, stream, params, extra, false});
 }
 
 CUresult sim_cuLaunchCooperativeKernel(CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
@@ -147,24 +163,29 @@ CUresult sim_cuLaunchCooperativeKernel(CUfunction function, unsigned grid_x, uns
 {
     const unsigned grid[] = {grid_x, grid_y, grid_z}, block[] = {block_x, block_y, block_z};
 
-    return launch_submit(&(struct launch){function, grid, block, shared, stream, params, NULL});
+    return launch_submit(&(struct launch){function, grid, block, shared, stream, params, NULL, true});
 }
 
 CUresult sim_cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function, void **params, void **extra)
 {
+    bool is_cooperative = false;
+
     if (!config || (config->numAttrs && !config->attrs))
         return CUDA_ERROR_INVALID_VALUE;
-    /* Attributes steer scheduling, which a kernel here cannot see; one that records an event would change
-     * results. */
-    for (unsigned i = 0; i < config->numAttrs; i++)
+    /* The other attributes steer scheduling, which a kernel here cannot see; one that records an event would
+     * change results. */
+    for (unsigned i = 0; i < config->numAttrs; i++) {
+        is_cooperative |=
+            config->attrs[i].id == CU_LAUNCH_ATTRIBUTE_COOPERATIVE && config->attrs[i].value.cooperative;
         if (config->attrs[i].id == CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT ||
             config->attrs[i].id == CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT)
             return CUDA_ERROR_NOT_SUPPORTED;
+    }
     const unsigned grid[] = {config->gridDimX, config->gridDimY, config->gridDimZ};
     const unsigned block[] = {config->blockDimX, config->blockDimY, config->blockDimZ};
 
-    return launch_submit(
-        &(struct launch){function, grid, block, config->sharedMemBytes, config->hStream, params, extra});
+    return launch_submit(&(struct launch){function, grid, block, config->sharedMemBytes, config->hStream,
+                                          params, extra, is_cooperative});
 }
 
 static CUresult host_submit(struct host_work host, CUstream handle)

@@ -12,11 +12,12 @@ struct launch {
     unsigned shared_bytes;
     CUstream stream;
     void **params, **extra; /* at most one of them */
+    bool is_cooperative;
 };
 
 /*
  * Makes work of it: resolves the function in the context and copies the parameters. Errors: INVALID_HANDLE,
- * INVALID_VALUE, OUT_OF_MEMORY. May drop the lock.
+ * INVALID_VALUE, OUT_OF_MEMORY, COOPERATIVE_LAUNCH_TOO_LARGE. May drop the lock.
  */
 CUresult launch_read(const struct launch *launch, struct context *context, struct work *work);
 

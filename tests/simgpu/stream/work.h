@@ -29,6 +29,7 @@ struct kernel_work {
     struct function *function;
     unsigned grid[3], block[3];
     unsigned shared_bytes;
+    bool is_cooperative;   /* its blocks may wait for each other */
     void *stream;          /* as the program named it */
     unsigned char *buffer; /* owned: the parameters at their offsets */
     size_t buffer_bytes;

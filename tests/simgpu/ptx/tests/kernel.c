@@ -17,21 +17,37 @@ static void kernel_begin(struct source *source)
                        "%%rd3, %%r2, 4, %%rd1;\n");
 }
 
-CUresult kernel_of(const char *before, const char *body, unsigned blocks, unsigned threads,
-                   const CUdeviceptr *params)
+static CUmodule made(const char *before, const char *body)
 {
     struct source source;
     CUmodule loaded;
-    CUresult result;
 
     source_begin(&source);
     source_add(&source, "%s", before);
     kernel_begin(&source);
     source_add(&source, "%s\nret; }\n", body);
     loaded = source_load(&source);
-    result = kernel_run_and_wait(loaded, "run", blocks, threads, 0, params);
     source_end(&source);
-    return result;
+    return loaded;
+}
+
+CUresult kernel_of(const char *before, const char *body, unsigned blocks, unsigned threads,
+                   const CUdeviceptr *params)
+{
+    return kernel_run_and_wait(made(before, body), "run", blocks, threads, 0, params);
+}
+
+CUresult kernel_together(const char *before, const char *body, unsigned blocks, unsigned threads,
+                         const CUdeviceptr *params)
+{
+    CUdeviceptr own[4] = {params[0], params[1], params[2], params[3]};
+    void *list[] = {&own[0], &own[1], &own[2], &own[3]};
+    CUfunction function;
+    CUresult result;
+
+    must(cuModuleGetFunction(&function, made(before, body), "run"));
+    result = cuLaunchCooperativeKernel(function, blocks, 1, 1, threads, 1, 1, 0, NULL, list);
+    return result == CUDA_SUCCESS ? cuCtxSynchronize() : result;
 }
 
 uint32_t in[WORDS], out[WORDS];

@@ -20,6 +20,10 @@ extern uint32_t in[WORDS], out[WORDS];
 CUresult kernel_of(const char *before, const char *body, unsigned blocks, unsigned threads,
                    const CUdeviceptr *params);
 
+/* The same for a cooperative launch. */
+CUresult kernel_together(const char *before, const char *body, unsigned blocks, unsigned threads,
+                         const CUdeviceptr *params);
+
 /* Starts the driver, runs with `in` as the first parameter and reads the second, which is zero at first, to `out`. */
 void run_words(const char *before, const char *body, unsigned blocks, unsigned threads);
 
