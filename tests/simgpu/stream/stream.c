@@ -218,7 +218,7 @@ static void kick(struct stream *stream)
     if (!stream->first && stream->destroyed) {
         if (stream->has_thread)
             pthread_cond_signal(&stream->wake);
-        else
+        else if (!stream->kicked) /* by what has just ended: then once more */
             stream_free(stream);
         return;
     }

@@ -241,6 +241,28 @@ Test(stream, a_destroyed_stream_finishes_its_work_and_is_no_handle)
     cr_assert_eq(call.seen, 1);
 }
 
+Test(stream, a_destroyed_stream_that_only_waited_goes_once)
+{
+    CUstream busy, waiting[8];
+    uint32_t *flag;
+    CUevent event;
+
+    start();
+    busy = stream_new(CU_STREAM_NON_BLOCKING);
+    event = event_new();
+    flag = hold(busy);
+    must(cuEventRecord(event, busy));
+    for (unsigned i = 0; i < 8; i++) {
+        waiting[i] = stream_new(CU_STREAM_NON_BLOCKING);
+        must(cuStreamWaitEvent(waiting[i], event, 0));
+        must(cuStreamDestroy(waiting[i]));
+    }
+    let_go(flag);
+    must(cuCtxSynchronize());
+    for (unsigned i = 0; i < 8; i++)
+        must(cuStreamSynchronize(stream_new(CU_STREAM_NON_BLOCKING)));
+}
+
 Test(stream, an_illegal_address_is_sticky)
 {
     CUdeviceptr data, nothing;
