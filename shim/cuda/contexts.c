@@ -185,6 +185,23 @@ bool contexts_here(struct place *out)
     return true;
 }
 
+bool contexts_is_default(CUstream stream)
+{
+    return !stream || stream == CU_STREAM_LEGACY || stream == CU_STREAM_PER_THREAD;
+}
+
+bool contexts_of_stream(CUstream stream, struct place *out)
+{
+    struct place place;
+
+    if (contexts_is_default(stream) || !real.cuStreamGetCtx ||
+        real.cuStreamGetCtx(stream, &place.context) != CUDA_SUCCESS ||
+        !contexts_ordinal_of(place.context, &place.ordinal))
+        return false;
+    *out = place;
+    return true;
+}
+
 CUstreamCaptureMode quiet_begin(void)
 {
     CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;

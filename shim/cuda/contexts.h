@@ -56,6 +56,11 @@ struct place {
     unsigned ordinal;
 };
 bool contexts_here(struct place *out);
+/** The context of a stream that the program has made, and its device. False for a default stream, for one that captures,
+ *  which does not tell, and where the context is not known. */
+bool contexts_of_stream(CUstream stream, struct place *out);
+/** True for a default stream, which is of the current context. */
+bool contexts_is_default(CUstream stream);
 
 /** Work in a context: current, capture mode relaxed, until context_leave. */
 struct entered {

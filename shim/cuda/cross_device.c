@@ -21,17 +21,9 @@ static CUstream stream_of(const struct cross_device *cross)
  * which does not tell. */
 static bool place_of(const struct cross_device *cross, struct place *out)
 {
-    CUstream stream = stream_of(cross);
-
     if (!contexts_here(out))
         return false;
-    if (stream != CU_STREAM_LEGACY && stream != CU_STREAM_PER_THREAD && real.cuStreamGetCtx) {
-        struct place other;
-
-        if (real.cuStreamGetCtx(stream, &other.context) == CUDA_SUCCESS &&
-            contexts_ordinal_of(other.context, &other.ordinal))
-            *out = other;
-    }
+    contexts_of_stream(stream_of(cross), out);
     return true;
 }
 

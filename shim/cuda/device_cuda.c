@@ -45,6 +45,15 @@ uint64_t device_now_ns(IGNORED struct device *self)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+unsigned device_runs_on(IGNORED struct device *self, const void *stream)
+{
+    CUstream on = (CUstream)(uintptr_t)stream;
+    struct place place;
+    bool is_known = contexts_is_default(on) ? contexts_here(&place) : contexts_of_stream(on, &place);
+
+    return is_known ? place.ordinal : DEVICE_MAX;
+}
+
 int device_cuda_memory(IGNORED struct device *self, unsigned ordinal, uint64_t *out_free_bytes,
                        uint64_t *out_total_bytes)
 {
@@ -93,6 +102,7 @@ static struct device cuda = {
     .rested = device_rested,
     .reachers = device_map_reachers,
     .users = device_map_users,
+    .runs_on = device_runs_on,
     .memory = device_cuda_memory,
     .roots = device_roots,
     .now_ns = device_now_ns,

@@ -50,7 +50,7 @@ void device_cuda_copies(unsigned ordinal, unsigned owner);
 /** The devices that pools of `owner` let in, bits by ordinal: they reach every block there, too. */
 void device_cuda_pool_peers(unsigned owner, uint32_t reachers);
 
-/** A peer may or may no longer reach the memory of `owner`: every block there is granted anew. */
+/** A peer may or may no longer reach the memory of `owner`: every block there is granted anew. Both wait for what moves. */
 void device_cuda_peer(unsigned owner, unsigned peer, bool enabled);
 
 /** A context has been taken out of use and is about to be destroyed: what was pinned in it is pinned in another. */
@@ -136,6 +136,7 @@ int device_drain(struct device *self, uint32_t devices, uint64_t deadline_ns);
 bool device_rested(struct device *self, unsigned ordinal);
 uint32_t device_map_reachers(struct device *self, unsigned ordinal);
 uint32_t device_map_users(struct device *self, unsigned ordinal);
+unsigned device_runs_on(struct device *self, const void *stream);
 int device_cuda_memory(struct device *self, unsigned ordinal, uint64_t *out_free_bytes,
                        uint64_t *out_total_bytes);
 uint64_t device_now_ns(struct device *self);

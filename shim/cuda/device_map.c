@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "base/table.h"
+#include "engine/core.h"
 
 struct mapped {
     uint64_t bytes;
@@ -232,24 +233,45 @@ static void grant_changed(unsigned owner, uint32_t before)
             grant_all(owner, peer, after >> peer & 1);
 }
 
+/* Who reaches memory changes in a user section that has to do with every device: nobody is let in to what moves while
+ * launches of theirs, which had nothing to do with it, pass the gate. False: no section was to be had. */
+static bool change_begin(struct use *use)
+{
+    use_init(use, false);
+    return use_begin(use) == 0;
+}
+
+static void change_end(struct use *use, bool is_inside)
+{
+    if (is_inside)
+        use_end(use);
+}
+
 void device_cuda_peer(unsigned owner, unsigned peer, bool enabled)
 {
+    struct use use;
     uint32_t before;
+    bool is_inside;
 
     if (owner >= DEVICE_MAX || peer >= DEVICE_MAX || owner == peer)
         return;
+    is_inside = change_begin(&use);
     before = reachers_of(owner);
     if (enabled)
         atomic_fetch_or_explicit(&peers[owner], 1u << peer, memory_order_acq_rel);
     else
         atomic_fetch_and_explicit(&peers[owner], ~(1u << peer), memory_order_acq_rel);
     grant_changed(owner, before);
+    change_end(&use, is_inside);
 }
 
 void device_cuda_pool_peers(unsigned owner, uint32_t reachers)
 {
+    struct use use;
+    bool is_inside = change_begin(&use);
     uint32_t before = reachers_of(owner);
 
     atomic_store_explicit(&pool_peers[owner], reachers & ~(1u << owner), memory_order_release);
     grant_changed(owner, before);
+    change_end(&use, is_inside);
 }

@@ -259,7 +259,7 @@ FORK_HANDLERS(.turn = FORK_ENGINE, .child = core_forked);
 void core_capture_begin(void)
 {
     bool nested;
-    struct gate_slot *slot = gate_enter(__builtin_frame_address(0), &nested);
+    struct gate_slot *slot = gate_enter(__builtin_frame_address(0), NULL, &nested);
 
     if (atomic_fetch_add(&core.captures, 1) == 0 && core_active())
         atomic_store(&core.capturing_since_ns, core_now());

@@ -196,6 +196,7 @@ struct use {
     bool nested;      /**< internal */
     bool device_only; /**< must not run from host memory (copies and sets that a graph or capture records) */
     bool beyond;      /**< it names bytes that no allocation has: the driver would refuse the call */
+    bool kernel;      /**< the launch of one: it uses what is listed, and what its device reaches */
     uint32_t granule[USE_INLINE]; /**< where each word points to; whose that is, use_begin finds out */
     const void *stream;           /**< that the call goes to; NULL: not told, or the default one */
     const uint32_t *more;         /**< a graph's own list of such, or NULL */
@@ -212,6 +213,7 @@ static inline void use_init(struct use *use, bool writes)
     use->nested = false;
     use->device_only = false;
     use->beyond = false;
+    use->kernel = false;
     use->stream = 0;
     use->more = 0;
     use->more_count = 0;
@@ -271,8 +273,8 @@ static inline void use_pointed(struct use *use, void *const *pointer, uint32_t c
 /**
  * Enter the user section with every block of the call reachable by the device.
  *
- * Waits while the gate is closed, and restores what is not resident. Blocks that do not fit are left where the GPU
- * can reach them.
+ * Waits while the gate is closed, for which a kernel's launch has to do with a device that it is closed for, and restores
+ * what is not resident. Blocks that do not fit are left where the GPU can reach them.
  * Returns  0: the caller makes the real call and then calls use_end in the same thread.
  *          -ENOMEM: they cannot be made reachable together (one line was logged); nothing was entered.
  */

@@ -55,7 +55,7 @@ bool drain_patience_over(void)
     return patience_ns && now_ns >= patience_until(now_ns);
 }
 
-/* Asked with the gate closed, nobody joins them. */
+/* Asked with the gate closed for them, nobody joins them. */
 static uint32_t devices_of(int whose)
 {
     if (whose == DRAIN_NOBODY)
@@ -242,11 +242,30 @@ static uint64_t now_of_device(void *device)
     return ((struct device *)device)->now_ns(device);
 }
 
+/* Whom the gate is closed for: those who may use the memory, or everybody, where it is anybody's. */
+static uint32_t stops(int whose)
+{
+    return whose < 0 ? GATE_ALL : devices_of(whose);
+}
+
+/* Who joins them before the gate is closed may be past it by now: then it is closed anew, for that one, too. */
+static int close_for(int whose, uint64_t deadline_ns)
+{
+    for (;;) {
+        uint32_t devices = stops(whose);
+        int error = gate_close(devices, now_of_device, core.device, deadline_ns);
+
+        if (error < 0 || !(stops(whose) & ~devices))
+            return error;
+        gate_open();
+    }
+}
+
 /* One try to come to rest. Gate closed on success. `*out_met`: a thread did not come out of its section in time. */
 static int close_once(int whose, uint64_t deadline_ns, bool *out_met)
 {
     bool drains = whose != DRAIN_NOBODY;
-    int error = gate_close(now_of_device, core.device, deadline_ns);
+    int error = close_for(whose, deadline_ns);
 
     *out_met = error < 0;
     if (error < 0)

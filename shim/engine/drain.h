@@ -39,8 +39,8 @@ enum {
 int drain_wait(uint32_t devices, uint64_t limit_ms);
 
 /**
- * Close the gate and wait until what may have work on the memory of one device is at rest, or DRAIN_NOBODY, or DRAIN_ALL.
- * Role held.
+ * Close the gate for what may have work on the memory of one device, and wait until that is at rest. DRAIN_ALL and
+ * DRAIN_NOBODY close it for all. Role held.
  *
  * Returns  0: closed; else it is open: -EBUSY a capture is open, or the process ends, or the caller is in a user
  *          section; -ETIMEDOUT, as above; -EIO the drain failed

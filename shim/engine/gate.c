@@ -128,12 +128,46 @@ static bool is_within(const struct gate_slot *slot, const void *frame)
     return (uintptr_t)frame < inside || (sigaltstack(NULL, &stack) == 0 && stack.ss_flags & SS_ONSTACK);
 }
 
-struct gate_slot *gate_enter(const void *frame, bool *out_nested)
+/* Has the section nothing to do with what the gate is closed for? */
+static bool is_apart(const void *frame, gate_devices_fn devices)
+{
+    uint32_t closed_for = atomic_load(&gate.devices);
+
+    return devices && closed_for != GATE_ALL && !(devices(frame) & closed_for);
+}
+
+/* Begin a section in spite of this closing, whose owner does not wait for it. The owner of the next one does: what the
+ * slot says is of this one, and is there before the slot is inside. False: it may not pass, or the gate is not closed like
+ * that any more. */
+static bool pass(struct gate_slot *slot, uint32_t closing, const void *frame, gate_devices_fn devices)
+{
+    if (!is_apart(frame, devices))
+        return false;
+    atomic_store(&slot->passes, closing);
+    atomic_store(&slot->inside, (uintptr_t)frame);
+    if (atomic_load(&gate.closed) == closing)
+        return true;
+    atomic_store(&slot->inside, 0);
+    gate_wake_owner();
+    return false;
+}
+
+/* A section that passes the closed gate keeps nothing in place: one within it may have to wait. */
+static void wait_within(const struct gate_slot *slot, const void *frame, gate_devices_fn devices)
+{
+    uint32_t closing = atomic_load(&slot->passes);
+
+    while (closing && atomic_load(&gate.closed) == closing && !is_apart(frame, devices))
+        futex(&gate.closed, FUTEX_WAIT, closing, 0);
+}
+
+struct gate_slot *gate_enter(const void *frame, gate_devices_fn devices, bool *out_nested)
 {
     struct gate_slot *slot = gate_slot_mine;
 
     *out_nested = gate_inside() && is_within(slot, frame);
-    if (*out_nested) { /* nothing moves while the outer one lasts */
+    if (*out_nested) {
+        wait_within(slot, frame, devices); /* from now on nothing moves while the outer one lasts */
         slot->nested++;
         return slot;
     }
@@ -142,10 +176,15 @@ struct gate_slot *gate_enter(const void *frame, bool *out_nested)
     if (!slot && !gate_join())
         return NULL;
     while (!(slot = gate_try(frame))) {
+        uint32_t closing;
+
         atomic_store_explicit(&gate_slot_mine->inside, 0, memory_order_release);
         gate_wake_owner();
-        while (atomic_load_explicit(&gate.closed, memory_order_acquire))
-            futex(&gate.closed, FUTEX_WAIT, 1, 0);
+        while ((closing = atomic_load(&gate.closed))) {
+            if (pass(gate_slot_mine, closing, frame, devices))
+                return gate_slot_mine;
+            futex(&gate.closed, FUTEX_WAIT, closing, 0);
+        }
     }
     return slot;
 }
@@ -156,12 +195,20 @@ void gate_wake_owner(void)
     futex(&gate.left, FUTEX_WAKE, 1, 0);
 }
 
-static bool someone_inside(void)
+/* Who passes this closing does not count; 0: everybody does. */
+static bool someone_inside(uint32_t closing)
 {
     for (struct gate_slot *slot = atomic_load(&gate.slots); slot; slot = slot->next)
-        if (atomic_load(&slot->inside))
+        if (atomic_load(&slot->inside) && !(closing && atomic_load(&slot->passes) == closing))
             return true;
     return false;
+}
+
+/* No two closings that a section could last through have one number, and none has 0. */
+static uint32_t next_closing(void)
+{
+    gate.closings += gate.closings == UINT32_MAX ? 2 : 1;
+    return gate.closings;
 }
 
 /*
@@ -180,15 +227,18 @@ static void fence_from_now_on(void)
     log_line(LOG_INFO, "membarrier(2) is not allowed any more: each launch costs a fence from now on");
 }
 
-int gate_close(uint64_t (*now_ns)(void *arg), void *arg, uint64_t deadline_ns)
+int gate_close(uint32_t devices, uint64_t (*now_ns)(void *arg), void *arg, uint64_t deadline_ns)
 {
+    uint32_t closing = next_closing();
+
     lock_order(&owner);
     lock_hold(&owner);
 #ifdef EBB_WITHOUT_GATE /* a negative control: users pass, the owner waits for nobody */
-    (void)now_ns, (void)arg, (void)deadline_ns;
+    (void)closing, (void)devices, (void)now_ns, (void)arg, (void)deadline_ns;
     return 0;
 #endif
-    atomic_store(&gate.closed, 1);
+    atomic_store(&gate.devices, devices);
+    atomic_store(&gate.closed, closing);
     if (!atomic_load(&gate.fenced) && syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0)
         fence_from_now_on();
     for (;;) {
@@ -196,7 +246,7 @@ int gate_close(uint64_t (*now_ns)(void *arg), void *arg, uint64_t deadline_ns)
         struct timespec slice = {.tv_nsec = 10 * 1000 * 1000};
         uint64_t now;
 
-        if (!someone_inside())
+        if (!someone_inside(closing))
             return 0;
         now = now_ns(arg);
         if (now >= deadline_ns) {
@@ -233,5 +283,5 @@ bool gate_calls(uint64_t *out)
         calls += atomic_load_explicit(&slot->writes, memory_order_acquire) +
                  atomic_load_explicit(&slot->reads, memory_order_acquire);
     *out = calls;
-    return !someone_inside(); /* asked after: what was counted was counted inside */
+    return !someone_inside(0); /* asked after: what was counted was counted inside */
 }

@@ -3,7 +3,9 @@
  * gate.h - who may use the device while blocks keep their place, and who may move them.
  *
  * A user section lies around each call that can start work on a device. While any thread is in one, nothing that a
- * kernel can reach is moved. An owner closes the gate, waits until every section has ended, moves, and opens it.
+ * kernel can reach is moved. An owner closes the gate, waits until every section has ended, moves, and opens it. It
+ * closes it for the devices that may use what moves: a section that says that it has to do with none of them passes, and
+ * is not waited for.
  *
  * Cost       an open gate costs its user two stores and two loads on a line of its own thread: the owner pays for the
  *            ordering with membarrier(2). Where the kernel has none, or a sandbox takes it away later, users pay for a
@@ -12,6 +14,7 @@
  * Nesting    a section within one of the same thread, in a signal handler or a callback of the driver, ends by itself
  *            and leaves the outer one. A section that cannot end any more, since its frame is gone (a thread that has
  *            ended, an exception, a longjmp), is ended by its thread's end or its next section further up the stack.
+ *            Within a section that has passed the closed gate, one that may not pass waits until it opens.
  * Threads    one owner at a time (the mover's role sees to that); a thread in a user section never becomes owner.
  * Source     membarrier(2): MEMBARRIER_CMD_PRIVATE_EXPEDITED orders the calling thread against every running
  *            thread of the process.
@@ -31,14 +34,20 @@ struct gate_slot {
     _Atomic uint64_t writes; /**< calls so far that may have written device memory; never reset */
     _Atomic uint64_t reads;  /**< other calls, likewise */
     _Atomic uint32_t taken;  /**< 1 while a thread owns the slot */
+    _Atomic uint32_t passes; /**< the last closing of the gate that a section of it has passed */
     uint32_t nested;         /**< sections within that one; the owner's alone */
     void *held;              /**< what its sections hold elsewhere, see gate.abandon; the owner's alone */
     struct gate_slot *next;
 };
 
+/** Every device, and whoever does not say what it has to do with. */
+#define GATE_ALL UINT32_MAX
+
 struct gate {
-    _Atomic uint32_t closed; /**< futex word users wait on */
-    _Atomic uint32_t left;   /**< futex word the owner waits on: counts leavers that saw it closed */
+    _Atomic uint32_t closed;  /**< futex word users wait on: 0, open; else the number of this closing */
+    _Atomic uint32_t devices; /**< that it is closed for, bits by ordinal; what it was is left there */
+    _Atomic uint32_t left;    /**< futex word the owner waits on: counts leavers that saw it closed */
+    uint32_t closings;        /**< number of the last one; the owner's */
     _Atomic(struct gate_slot *) slots;
     _Atomic bool fenced; /**< users fence because the kernel has no membarrier for us */
     /** Called for a slot whose sections were given up, by the thread that had them. NULL: nothing else is held. */
@@ -93,9 +102,13 @@ static inline struct gate_slot *gate_try(const void *frame)
     return LIKELY(!atomic_load_explicit(&gate.closed, memory_order_acquire)) ? slot : NULL;
 }
 
+/** The devices, as bits, that a section has to do with; it must be true for as long as the gate is closed. */
+typedef uint32_t (*gate_devices_fn)(const void *frame);
+
 /** Enter a user section, waiting while the gate is closed, unless the thread is in one: then `*out_nested`, which
- *  gate_leave_nested wants. NULL only when no slot could be had. */
-struct gate_slot *gate_enter(const void *frame, bool *out_nested);
+ *  gate_leave_nested wants. NULL only when no slot could be had.
+ *  @devices  asked with `frame` while the gate is closed for some devices only, maybe more than once; NULL: GATE_ALL */
+struct gate_slot *gate_enter(const void *frame, gate_devices_fn devices, bool *out_nested);
 
 /** True in a user section: the thread must not wait for the owner then. */
 static inline bool gate_inside(void)
@@ -134,16 +147,17 @@ static inline void gate_count(struct gate_slot *slot, bool writes)
 }
 
 /**
- * Close the gate and wait until no thread is in a user section.
+ * Close the gate for some devices and wait until no thread is in a user section, but those that passed it since.
  *
+ * @devices      bits by ordinal, or GATE_ALL
  * @now_ns       clock of the deadline
  * @deadline_ns  UINT64_MAX: wait for ever
  * Returns  0, closed; -ETIMEDOUT, open again
  */
-int gate_close(uint64_t (*now_ns)(void *arg), void *arg, uint64_t deadline_ns);
+int gate_close(uint32_t devices, uint64_t (*now_ns)(void *arg), void *arg, uint64_t deadline_ns);
 void gate_open(void);
 
-/** Sum of every thread's writes. Exact while the gate is closed; a lower bound otherwise. */
+/** Sum of every thread's writes. Exact while the gate is closed, but for those that pass it; a lower bound otherwise. */
 uint64_t gate_writes(void);
 
 /** Sum of every thread's calls, each of which has been made. False: some thread is in its section. */

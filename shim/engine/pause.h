@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pause.h - the world stopped, as a garbage collector stops it: the gate closed, the devices drained, blocks moved.
+ * pause.h - the world stopped, as a garbage collector stops it: the gate closed, the devices drained, blocks moved. A device
+ * that cannot use what moves is no part of that world.
  *
  * Everything that a kernel could reach through a pointer nobody saw changes its backing in a pause and nowhere else.
  * One pause evicts, unmaps and restores as much as its plan says, with one drain.

@@ -369,6 +369,26 @@ static int use_within(struct use *use, struct gate_slot *slot)
     return 0;
 }
 
+/* What the gate may be closed for without stopping the call: where a kernel runs and whose blocks it names is known, and
+ * that it reaches no other device's memory than those that let its own in, which a gate that is closed for them is closed
+ * for, too. */
+static uint32_t use_devices(const void *frame)
+{
+    const struct use *use = frame;
+    unsigned ordinal = DEVICE_MAX;
+    uint32_t devices;
+
+    if (use->kernel && !use->all && !use->more_count && core.device->runs_on)
+        ordinal = core.device->runs_on(core.device, use->stream);
+    if (ordinal >= DEVICE_MAX)
+        return GATE_ALL;
+    devices = UINT32_C(1) << ordinal;
+    for (uint32_t i = 0, first; i < use->count; i++)
+        if (use_block(use, i, &first))
+            devices |= UINT32_C(1) << core.blocks.block[first].ordinal;
+    return devices;
+}
+
 /* Leave the section, have what is away restored, and enter again. */
 static int use_reenter(struct use *use, struct gate_slot *slot)
 {
@@ -388,7 +408,7 @@ static int use_reenter(struct use *use, struct gate_slot *slot)
             host_hold_drop_all(&use->host);
             return -ENOMEM;
         }
-        gate_enter(use, &use->nested);
+        gate_enter(use, use_devices, &use->nested);
         flags = use_touch(use);
     } while (flags & (OWNER_GONE | copied_flag(use)));
     gate_count(slot, use->writes);
@@ -428,7 +448,7 @@ static NO_INLINE int use_begin_slow(struct use *use)
     int error = -ENOMEM;
 
     cancel_guard_enter(&guard);
-    slot = gate_enter(use, &use->nested);
+    slot = gate_enter(use, use_devices, &use->nested);
     if (slot)
         error = use_go(use, slot);
     else

@@ -89,7 +89,8 @@ static inline CUresult hook_named(struct use *use, int error, CUresult result)
 #define LAUNCH(call, passes, on, function, parameters, extra)                                                \
     ((passes) || UNLIKELY(capture_records(on, is_per_thread))                                                \
          ? call                                                                                              \
-         : USING(call, use.stream = on, kernel_parameters_use(&use, function, parameters, extra)))
+         : USING(call, use.stream = on, use.kernel = true,                                                   \
+                 kernel_parameters_use(&use, function, parameters, extra)))
 #define LAUNCH_GRAPH(call, on, graph)                                                                        \
     ({                                                                                                       \
         struct graph_uses *uses = graph_exec_uses(graph);                                                    \

@@ -135,6 +135,10 @@ struct device {
      *  a copy of it or a graph; bits by ordinal. */
     uint32_t (*users)(struct device *self, unsigned ordinal);
 
+    /** The device that runs what the calling thread gives `stream` now; NULL: its default stream. DEVICE_MAX: that is not
+     *  known. NULL where all memory is everybody's. */
+    unsigned (*runs_on)(struct device *self, const void *stream);
+
     /** Bytes free and in total on the device, as the driver says. */
     int (*memory)(struct device *self, unsigned ordinal, uint64_t *out_free_bytes, uint64_t *out_total_bytes);
 

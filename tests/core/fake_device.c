@@ -281,6 +281,7 @@ static const struct device FAKE_TABLE = {
     .rested = fake_rested,
     .reachers = fake_reachers,
     .users = fake_users,
+    .runs_on = fake_runs_on,
     .memory = fake_memory,
     .roots = fake_roots,
     .now_ns = fake_clock,

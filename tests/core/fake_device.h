@@ -104,10 +104,13 @@ struct fake_device {
     /** Called at the start of each call with no lock held, so that a test can act in the middle of a move. */
     void (*before)(struct fake_device *fake, enum fake_call call, void *arg);
     void *before_arg;
-    _Atomic uint32_t restless;  /**< devices, as bits, that do not come to rest: time jumps to the deadline */
-    uint64_t busy_until_ns;     /**< what the devices have ends then: time jumps there */
-    uint32_t peers[DEVICE_MAX]; /**< devices, as bits, that reach the memory of this one, too */
-    uint32_t copiers[DEVICE_MAX]; /**< that were given copies of it */
+    _Atomic uint32_t restless; /**< devices, as bits, that do not come to rest: time jumps to the deadline */
+    uint64_t busy_until_ns;    /**< what the devices have ends then: time jumps there */
+    _Atomic uint32_t
+        peers[DEVICE_MAX]; /**< devices, as bits, that reach the memory of this one, too; at any time */
+    _Atomic uint32_t copiers[DEVICE_MAX]; /**< that were given copies of it; likewise */
+    /** Stream i is of device i; a launch without one is of device 0, with any other of one that is not known. */
+    char stream[DEVICE_MAX];
     int drain_error; /**< -ETIMEDOUT: time jumps to the deadline. -EBUSY: a capture is open. 0: drains work */
     struct fake_root root[FAKE_ROOTS_MAX];
     unsigned root_count;

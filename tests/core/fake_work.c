@@ -277,6 +277,14 @@ uint32_t fake_users(struct device *self, unsigned ordinal)
     return fake_reachers(self, ordinal) | fake_of(self)->copiers[ordinal];
 }
 
+unsigned fake_runs_on(struct device *self, const void *stream)
+{
+    const struct fake_device *fake = fake_of(self);
+    uintptr_t ordinal = stream ? (uintptr_t)stream - (uintptr_t)fake->stream : 0;
+
+    return ordinal < self->count ? (unsigned)ordinal : DEVICE_MAX;
+}
+
 void fake_launch(struct fake_device *fake, uint64_t address, uint64_t bytes, fake_kernel_fn kernel, void *arg)
 {
     pthread_mutex_lock(&fake->lock);

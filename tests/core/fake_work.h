@@ -43,5 +43,6 @@ int fake_drain(struct device *self, uint32_t devices, uint64_t deadline_ns);
 bool fake_rested(struct device *self, unsigned ordinal);
 uint32_t fake_reachers(struct device *self, unsigned ordinal);
 uint32_t fake_users(struct device *self, unsigned ordinal);
+unsigned fake_runs_on(struct device *self, const void *stream);
 
 #endif

@@ -39,6 +39,8 @@ BUGS = [
     ('victim_whose_save_failed_stays_a_victim', 'a victim leaves the queue before it is saved',
      'shim/engine/pause.c', 'step_begin(first, granule, CHUNK_LEAVING);',
      'step_begin(first, granule, CHUNK_LEAVING);\n    atomic_store(&core.blocks.stamp[first], 0);'),
+    ('launch_past_one_closing_of_the_gate_is_waited_for_by_the_next', 'who has passed the gate once is never waited for',
+     'shim/engine/gate.c', 'atomic_load(&slot->passes) == closing)', 'atomic_load(&slot->passes))'),
 ]
 
 

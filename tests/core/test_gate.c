@@ -32,7 +32,7 @@ static uint64_t at_once(void *arg)
 /* Can an owner close the gate without waiting? It is open afterwards. */
 static bool closes(void)
 {
-    int r = gate_close(at_once, NULL, 1);
+    int r = gate_close(GATE_ALL, at_once, NULL, 1);
 
     if (!r)
         gate_open();
@@ -90,7 +90,7 @@ static void *count_inside(void *arg)
 
     for (; !atomic_load(&over); ++*mine) {
         bool nested;
-        struct gate_slot *slot = gate_enter(&slot, &nested);
+        struct gate_slot *slot = gate_enter(&slot, NULL, &nested);
 
         counter++;
         gate_leave(slot);
@@ -108,7 +108,7 @@ Test(gate, excludes_when_a_sandbox_takes_the_barrier_away)
         cr_skip_test("no membarrier here");
     cr_assert_eq(pthread_create(&thread, NULL, count_inside, &inside), 0);
     for (unsigned i = 0; i < 3000; i++) {
-        cr_assert_eq(gate_close(at_once, NULL, UINT64_MAX), 0);
+        cr_assert_eq(gate_close(GATE_ALL, at_once, NULL, UINT64_MAX), 0);
         counter++;
         alone++;
         gate_open();
@@ -127,7 +127,7 @@ static void *write_thrice(void *arg)
 {
     for (unsigned i = 0; i < 3; i++) {
         bool nested;
-        struct gate_slot *slot = gate_enter(&slot, &nested);
+        struct gate_slot *slot = gate_enter(&slot, NULL, &nested);
 
         gate_count(slot, true);
         gate_leave(slot);

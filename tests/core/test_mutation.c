@@ -5,8 +5,11 @@
  */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <unistd.h>
 
+#include "engine/gate.h"
 #include "engine/mover.h"
 #include "ledger/state.h"
 #include "world.h"
@@ -179,6 +182,49 @@ Test(mutation, victim_whose_save_failed_stays_a_victim)
     cr_expect_gt(core_relieve(0, 8 * MIB), 0);
     cr_expect_eq(owner_at(&core.blocks, first) & OWNER_AWAY, OWNER_AWAY, "its turn came first again");
     finish();
+}
+
+static _Atomic bool is_past, may_leave;
+
+/* A launch on the second device. */
+static void *pass(void *unused)
+{
+    struct use use;
+
+    use_init(&use, true);
+    use.kernel = true;
+    use.stream = &world.fake->stream[1];
+    cr_assert_eq(use_begin(&use), 0);
+    atomic_store(&is_past, true);
+    while (!atomic_load(&may_leave))
+        sched_yield();
+    use_end(&use);
+    return unused;
+}
+
+static uint64_t at_once(void *unused)
+{
+    return unused ? 0 : 1;
+}
+
+/* Broken: someone_inside takes whoever has ever passed a closed gate for one who passes it now. */
+Test(mutation, launch_past_one_closing_of_the_gate_is_waited_for_by_the_next)
+{
+    const struct fake_config two = {.count = 2};
+    pthread_t thread;
+
+    world_start(&world, plenty, &two);
+    cr_assert_eq(gate_close(1, at_once, NULL, UINT64_MAX), 0);
+    cr_assert_eq(pthread_create(&thread, NULL, pass, NULL), 0);
+    while (!atomic_load(&is_past))
+        sched_yield();
+    gate_open();
+    cr_expect_eq(gate_close(2, at_once, NULL, 1), -ETIMEDOUT);
+    atomic_store(&may_leave, true);
+    pthread_join(thread, NULL);
+    cr_expect_eq(gate_close(2, at_once, NULL, 1), 0);
+    gate_open();
+    world_finish(&world);
 }
 
 /* ---- EBBTIDE_ON_FULL=allow ---------------------------------------------------------------------------------- */

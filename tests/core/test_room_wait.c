@@ -4,9 +4,9 @@
 
 #include <criterion/criterion.h>
 #include <signal.h>
-#include <stdio.h>
 #include <unistd.h>
 
+#include "asleep.h"
 #include "engine/mover.h"
 #include "ledger/state.h"
 #include "world.h"
@@ -112,22 +112,6 @@ static void *wait_for_room(void *arg)
     return arg;
 }
 
-/* It has no processor, and nothing to do: it waits. */
-static bool sleeps(int id)
-{
-    char path[64], state = 0;
-    FILE *file;
-
-    snprintf(path, sizeof path, "/proc/self/task/%d/stat", id);
-    file = fopen(path, "r");
-    if (!file)
-        return false;
-    if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
-        state = 0;
-    fclose(file);
-    return state == 'S';
-}
-
 Test(room_wait, a_thread_that_ends_while_it_waits_leaves_no_lock_behind)
 {
     pthread_t thread;
@@ -143,7 +127,7 @@ Test(room_wait, a_thread_that_ends_while_it_waits_leaves_no_lock_behind)
     cr_assert_eq(pthread_create(&thread, NULL, wait_for_room, NULL), 0);
     cr_assert(world_grows(&core.room_waits_begun, 0));
     while (seen < 1000)
-        seen = sleeps(atomic_load(&waiter_id)) ? seen + 1 : 0;
+        seen = asleep(atomic_load(&waiter_id)) ? seen + 1 : 0;
     cr_assert_eq(pthread_kill(thread, SIGUSR1), 0);
     cr_assert_eq(pthread_join(thread, NULL), 0);
     cr_assert_eq(lock_try(&core.lock), 0);
