@@ -141,6 +141,7 @@ plugin, again = way('plugin_work.so'), way('plugin_again.so')
 runner.tap([
     ('static runtime', lambda: run('static')),
     ('shared runtime', lambda: run('shared')),
+    ('shared runtime of 12', lambda: run('shared_12')),
     ('shared runtime, per-thread default stream', lambda: run('per_thread')),
     ('entries that a shared runtime hands out', lambda: run('entries')),
     ('entries that a static runtime hands out', lambda: run('entries_static')),

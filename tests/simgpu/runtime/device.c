@@ -54,8 +54,9 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, in
     return runtime_finish(result);
 }
 
-cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int device)
+cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *answer, int device)
 {
+    struct properties_answer *properties = (struct properties_answer *)answer;
     CUresult result = runtime_load();
     CUdevice handle;
     CUuuid uuid;

@@ -146,8 +146,9 @@ cudaError_t cudaHostGetFlags(unsigned int *flags, void *pointer)
     return runtime_finish(result);
 }
 
-cudaError_t cudaPointerGetAttributes(struct cudaPointerAttributes *attributes, const void *pointer)
+cudaError_t cudaPointerGetAttributes(struct cudaPointerAttributes *answer, const void *pointer)
 {
+    struct pointer_answer *attributes = (struct pointer_answer *)answer;
     unsigned int type = 0, managed = 0;
     int ordinal = cudaInvalidDeviceId;
     void *on_device = NULL, *on_host = NULL;

@@ -213,7 +213,7 @@ cudaError_t cudaRuntimeGetVersion(int *version)
 {
     if (!version)
         return runtime_finish(CUDA_ERROR_INVALID_VALUE);
-    *version = CUDART_VERSION;
+    *version = RUNTIME_VERSION;
     return cudaSuccess;
 }
 

@@ -8,10 +8,24 @@
 #ifndef CUDART_RUNTIME_H
 #define CUDART_RUNTIME_H
 
+#ifdef CUDART_TWELVE
+#include "runtime/names_12.h"
+#endif
+
 /* Definitions take the visibility of their first declaration; NVIDIA's header gives none. */
 #pragma GCC visibility push(default)
 #include <cuda_runtime_api.h>
 #pragma GCC visibility pop
+
+/* The version of the runtime that this is, and its structures of which two versions have different ones. */
+#ifdef CUDART_TWELVE
+#include "runtime/types_12.h"
+#define RUNTIME_VERSION 12090
+#else
+#define RUNTIME_VERSION   CUDART_VERSION
+#define pointer_answer    cudaPointerAttributes
+#define properties_answer cudaDeviceProp
+#endif
 
 #include "runtime/driver.h"
 #include "runtime/refuse.h"

@@ -13,4 +13,8 @@
         static int printed;                                                                                  \
         return runtime_refuse(#name, &printed);                                                              \
     }
+#ifdef CUDART_TWELVE
+#include "runtime/exports_12.def"
+#else
 #include "runtime/exports.def"
+#endif
