@@ -1,8 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Kernels by whatever name a program has for them: the function of the host that stands for one, or a cudaKernel_t. */
+#include "runtime/node.h"
 #include "runtime/registry.h"
 
 #include <string.h>
+
+/* The only handle that a driver is given here is the kernel's. */
+static cudaError_t function_finish(CUresult result)
+{
+    return runtime_finish(result == CUDA_ERROR_INVALID_HANDLE ? (CUresult)cudaErrorInvalidDeviceFunction
+                                                              : result);
+}
 
 cudaError_t cudaGetKernel(cudaKernel_t *kernel, const void *function)
 {
@@ -12,7 +20,7 @@ cudaError_t cudaGetKernel(cudaKernel_t *kernel, const void *function)
         result = kernel ? (CUresult)cudaErrorInvalidDeviceFunction : CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS)
         result = registry_kernel(function, (CUfunction *)kernel);
-    return runtime_finish(result);
+    return function_finish(result);
 }
 
 cudaError_t cudaGetFuncBySymbol(cudaFunction_t *function, const void *symbol)
@@ -26,7 +34,7 @@ cudaError_t cudaGetFuncBySymbol(cudaFunction_t *function, const void *symbol)
         result = driver.cuKernelGetFunction_v12000(&kernel, (CUkernel)kernel);
     if (result == CUDA_SUCCESS)
         *function = kernel;
-    return runtime_finish(result);
+    return function_finish(result);
 }
 
 cudaError_t cudaFuncGetName(const char **name, const void *function)
@@ -36,7 +44,7 @@ cudaError_t cudaFuncGetName(const char **name, const void *function)
 
     if (result == CUDA_SUCCESS)
         result = driver.cuKernelGetName_v12030(name, (CUkernel)kernel);
-    return runtime_finish(result);
+    return function_finish(result);
 }
 
 cudaError_t cudaFuncGetParamInfo(const void *function, size_t index, size_t *offset, size_t *size)
@@ -46,7 +54,7 @@ cudaError_t cudaFuncGetParamInfo(const void *function, size_t index, size_t *off
 
     if (result == CUDA_SUCCESS)
         result = driver.cuKernelGetParamInfo_v12040((CUkernel)kernel, index, offset, size);
-    return runtime_finish(result);
+    return function_finish(result);
 }
 
 cudaError_t cudaFuncSetCacheConfig(const void *function, enum cudaFuncCache config)
@@ -57,7 +65,7 @@ cudaError_t cudaFuncSetCacheConfig(const void *function, enum cudaFuncCache conf
     if (result == CUDA_SUCCESS)
         result =
             driver.cuKernelSetCacheConfig_v12000((CUkernel)kernel, (CUfunc_cache)config, runtime_device());
-    return runtime_finish(result);
+    return function_finish(result);
 }
 
 cudaError_t cudaFuncSetAttribute(const void *function, enum cudaFuncAttribute attribute, int value)
@@ -68,7 +76,7 @@ cudaError_t cudaFuncSetAttribute(const void *function, enum cudaFuncAttribute at
     if (result == CUDA_SUCCESS)
         result = driver.cuKernelSetAttribute_v12000((CUfunction_attribute)attribute, value, (CUkernel)kernel,
                                                     runtime_device());
-    return runtime_finish(result);
+    return function_finish(result);
 }
 
 static CUresult attribute_get(CUfunction_attribute attribute, CUfunction kernel, int *value)
@@ -85,7 +93,7 @@ cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *attributes, const v
     if (result == CUDA_SUCCESS && !attributes)
         result = CUDA_ERROR_INVALID_VALUE;
     if (result != CUDA_SUCCESS)
-        return runtime_finish(result);
+        return function_finish(result);
     memset(attributes, 0, sizeof(*attributes));
     struct {
         CUfunction_attribute attribute;
@@ -107,7 +115,7 @@ cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *attributes, const v
     attributes->sharedSizeBytes = (size_t)shared;
     attributes->constSizeBytes = (size_t)constant;
     attributes->localSizeBytes = (size_t)local;
-    return runtime_finish(result);
+    return function_finish(result);
 }
 
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *blocks, const void *function,
@@ -120,7 +128,7 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *blocks, 
     if (result == CUDA_SUCCESS)
         result = driver.cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags_v7000(blocks, kernel, block,
                                                                                    shared_bytes, flags);
-    return runtime_finish(result);
+    return function_finish(result);
 }
 
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, const void *function, int block,
@@ -137,5 +145,51 @@ cudaError_t cudaOccupancyAvailableDynamicSMemPerBlock(size_t *shared_bytes, cons
 
     if (result == CUDA_SUCCESS)
         result = driver.cuOccupancyAvailableDynamicSMemPerBlock_v10020(shared_bytes, kernel, blocks, block);
-    return runtime_finish(result);
+    return function_finish(result);
+}
+
+CUlaunchConfig launch_describe(const cudaLaunchConfig_t *config)
+{
+    return (CUlaunchConfig){.gridDimX = config->gridDim.x,
+                            .gridDimY = config->gridDim.y,
+                            .gridDimZ = config->gridDim.z,
+                            .blockDimX = config->blockDim.x,
+                            .blockDimY = config->blockDim.y,
+                            .blockDimZ = config->blockDim.z,
+                            .sharedMemBytes = (unsigned)config->dynamicSmemBytes,
+                            .hStream = config->stream,
+                            .attrs = (CUlaunchAttribute *)config->attrs,
+                            .numAttrs = config->numAttrs};
+}
+
+cudaError_t cudaOccupancyMaxActiveClusters(int *clusters, const void *function,
+                                           const cudaLaunchConfig_t *config)
+{
+    CUfunction kernel;
+    CUresult result = registry_enter(function, &kernel);
+    CUlaunchConfig launch;
+
+    if (result == CUDA_SUCCESS && !config)
+        result = CUDA_ERROR_INVALID_VALUE;
+    if (result == CUDA_SUCCESS)
+        launch = launch_describe(config);
+    if (result == CUDA_SUCCESS)
+        result = driver.cuOccupancyMaxActiveClusters_v11070(clusters, kernel, &launch);
+    return function_finish(result);
+}
+
+cudaError_t cudaOccupancyMaxPotentialClusterSize(int *size, const void *function,
+                                                 const cudaLaunchConfig_t *config)
+{
+    CUfunction kernel;
+    CUresult result = registry_enter(function, &kernel);
+    CUlaunchConfig launch;
+
+    if (result == CUDA_SUCCESS && !config)
+        result = CUDA_ERROR_INVALID_VALUE;
+    if (result == CUDA_SUCCESS)
+        launch = launch_describe(config);
+    if (result == CUDA_SUCCESS)
+        result = driver.cuOccupancyMaxPotentialClusterSize_v11070(size, kernel, &launch);
+    return function_finish(result);
 }

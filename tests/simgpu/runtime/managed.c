@@ -23,3 +23,15 @@ cudaError_t cudaMemRangeGetAttribute(void *data, size_t size, enum cudaMemRangeA
                                                      (CUdeviceptr)pointer, bytes);
     return runtime_finish(result);
 }
+
+cudaError_t cudaMemRangeGetAttributes(void **data, size_t *sizes, enum cudaMemRangeAttribute *attributes,
+                                      size_t count, const void *pointer, size_t bytes)
+{
+    CUresult result = runtime_enter();
+
+    _Static_assert(sizeof *attributes == sizeof(CUmem_range_attribute), "one list under two names");
+    if (result == CUDA_SUCCESS)
+        result = driver.cuMemRangeGetAttributes_v8000(data, sizes, (CUmem_range_attribute *)attributes, count,
+                                                      (CUdeviceptr)pointer, bytes);
+    return runtime_finish(result);
+}

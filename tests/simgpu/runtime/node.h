@@ -14,4 +14,7 @@ CUresult volume_describe(const struct cudaMemcpy3DParms *parameters, CUDA_MEMCPY
 /* A node of any type. A context must be current. What volume_describe and registry_kernel say. */
 CUresult node_describe(const struct cudaGraphNodeParams *parameters, CUgraphNodeParams *node);
 
+/* How a kernel is launched. */
+CUlaunchConfig launch_describe(const cudaLaunchConfig_t *config);
+
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Kernels, host functions and graphs put on a stream. Built once per flavour of the default stream. */
+#include "runtime/node.h"
 #include "runtime/registry.h"
 
 #ifdef CUDA_API_PER_THREAD_DEFAULT_STREAM
@@ -103,18 +104,7 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *fu
         result = CUDA_ERROR_INVALID_VALUE;
     if (result != CUDA_SUCCESS)
         return runtime_finish(result);
-    launch = (CUlaunchConfig){
-        .gridDimX = config->gridDim.x,
-        .gridDimY = config->gridDim.y,
-        .gridDimZ = config->gridDim.z,
-        .blockDimX = config->blockDim.x,
-        .blockDimY = config->blockDim.y,
-        .blockDimZ = config->blockDim.z,
-        .sharedMemBytes = (unsigned int)config->dynamicSmemBytes,
-        .hStream = config->stream,
-        .attrs = (CUlaunchAttribute *)config->attrs,
-        .numAttrs = config->numAttrs,
-    };
+    launch = launch_describe(config);
     result = STREAM(cuLaunchKernelEx)(&launch, kernel, arguments, NULL);
     return runtime_finish(explain(result, kernel, config->gridDim, config->blockDim));
 }

@@ -241,13 +241,23 @@ Test(registration, what_asks_about_kernels_takes_what_stands_for_them)
     struct cudaFuncAttributes attributes;
     cudaKernel_t kernel = NULL;
     unsigned *memory;
-    int blocks = 0;
+    cudaLaunchAttribute cluster = {.id = cudaLaunchAttributeClusterDimension,
+                                   .val.clusterDim = {.x = 1, .y = 1, .z = 1}};
+    const cudaLaunchConfig_t launch = {
+        .gridDim = {8, 1, 1}, .blockDim = {64, 1, 1}, .attrs = &cluster, .numAttrs = 1};
+    int blocks = 0, clusters = 0;
 
     enroll();
     cr_assert_eq(cudaFuncGetAttributes(&attributes, &add_stub), cudaSuccess);
     cr_assert_gt(attributes.maxThreadsPerBlock, 0);
     cr_assert_eq(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, &add_stub, 256, 0), cudaSuccess);
     cr_assert_gt(blocks, 0);
+    cr_assert_eq(cudaOccupancyMaxActiveClusters(&clusters, &add_stub, &launch), cudaSuccess);
+    cr_assert_gt(clusters, 0);
+    cr_assert_eq(cudaOccupancyMaxActiveClusters(&clusters, &stranger, &launch),
+                 cudaErrorInvalidDeviceFunction);
+    cluster.val.clusterDim.x = 2;
+    cr_assert_eq(cudaOccupancyMaxActiveClusters(&clusters, &add_stub, &launch), cudaErrorInvalidClusterSize);
     cr_assert_eq(cudaFuncSetAttribute(&add_stub, cudaFuncAttributeMaxDynamicSharedMemorySize, 65536),
                  cudaSuccess);
     cr_assert_eq(cudaGetKernel(&kernel, &add_stub), cudaSuccess);
@@ -255,6 +265,9 @@ Test(registration, what_asks_about_kernels_takes_what_stands_for_them)
     cr_assert_eq(add((const void *)kernel, memory, 1, 32), cudaSuccess);
     expect_all(memory, 3);
     cr_assert_eq(cudaFuncGetAttributes(&attributes, &missing_stub), cudaErrorInvalidDeviceFunction);
+    cr_assert_eq(cudaFuncGetAttributes(&attributes, &stranger), cudaErrorInvalidDeviceFunction);
+    cr_assert_eq(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, &stranger, 32, 0),
+                 cudaErrorInvalidDeviceFunction);
 }
 
 static void *launch_often(void *memory)

@@ -258,6 +258,48 @@ Test(runtime, an_event_is_waited_for_in_another_process, .timeout = 60)
     waitpid(other, NULL, 0);
 }
 
+Test(runtime, what_was_set_is_told_again)
+{
+    cudaLaunchAttributeValue value = {.priority = -1}, found = {0};
+    enum cudaFuncCache config;
+    unsigned int flags;
+    cudaStream_t stream;
+    size_t bytes;
+    int device = 7;
+
+    cr_assert_eq(cudaSetDeviceFlags(cudaDeviceScheduleBlockingSync | cudaDeviceMapHost), cudaSuccess);
+    cr_assert_eq(cudaGetDeviceFlags(&flags), cudaSuccess);
+    cr_assert_eq(flags, cudaDeviceScheduleBlockingSync | cudaDeviceMapHost);
+    cr_assert_eq(cudaSetDeviceFlags(1u << 20), cudaErrorInvalidValue);
+    cr_assert_eq(cudaDeviceSetLimit(cudaLimitMallocHeapSize, 1 << 24), cudaSuccess);
+    cr_assert_eq(cudaDeviceGetLimit(&bytes, cudaLimitMallocHeapSize), cudaSuccess);
+    cr_assert_eq(bytes, 1 << 24);
+    cr_assert_eq(cudaDeviceSetCacheConfig(cudaFuncCachePreferL1), cudaSuccess);
+    cr_assert_eq(cudaDeviceGetCacheConfig(&config), cudaSuccess);
+    cr_assert_eq(config, cudaFuncCachePreferL1);
+    cr_assert_eq(cudaStreamCreate(&stream), cudaSuccess);
+    cr_assert_eq(cudaStreamSetAttribute(stream, cudaLaunchAttributePriority, &value), cudaSuccess);
+    cr_assert_eq(cudaStreamGetAttribute(stream, cudaLaunchAttributePriority, &found), cudaSuccess);
+    cr_assert_eq(found.priority, -1);
+    cr_assert_eq(cudaStreamGetDevice(stream, &device), cudaSuccess);
+    cr_assert_eq(device, 0);
+}
+
+Test(runtime, advice_is_told_for_a_range_all_at_once)
+{
+    enum cudaMemRangeAttribute asked[] = {cudaMemRangeAttributeReadMostly,
+                                          cudaMemRangeAttributePreferredLocation};
+    struct cudaMemLocation host = {.type = cudaMemLocationTypeHost};
+    int read_mostly = 7, preferred = 7;
+    void *memory, *answers[] = {&read_mostly, &preferred};
+    size_t sizes[] = {sizeof read_mostly, sizeof preferred};
+
+    cr_assert_eq(cudaMallocManaged(&memory, 1 << 21, cudaMemAttachGlobal), cudaSuccess);
+    cr_assert_eq(cudaMemAdvise(memory, 1 << 21, cudaMemAdviseSetPreferredLocation, host), cudaSuccess);
+    cr_assert_eq(cudaMemRangeGetAttributes(answers, sizes, asked, 2, memory, 1 << 21), cudaSuccess);
+    cr_assert(read_mostly == 0 && preferred == cudaCpuDeviceId);
+}
+
 Test(runtime, what_is_missing_says_so_and_fails)
 {
     cr_assert_eq(cudaGraphDebugDotPrint(NULL, "", 0), cudaErrorNotSupported);
