@@ -350,6 +350,37 @@ Test(graphs, nodes_of_memory_operations_are_made_over_blocks_that_are_away)
     world_end(&world);
 }
 
+Test(graphs, bodies_of_conditional_nodes_find_their_blocks)
+{
+    CUgraphNodeParams branch = {.type = CU_GRAPH_NODE_TYPE_CONDITIONAL};
+    struct world world = world_make();
+    CUdeviceptr block[BLOCKS];
+    CUDA_MEMSET_NODE_PARAMS set;
+    CUDA_MEMCPY3D copy;
+    CUgraphNode node;
+    CUgraph graph, body;
+
+    make(block);
+    set = set_of(block[0], 2);
+    copy = copy_of(block[1], block[0]);
+    OK(cuGraphCreate(&graph, 0));
+    OK(cuGraphConditionalHandleCreate(&branch.conditional.handle, graph, world.context, 1,
+                                      CU_GRAPH_COND_ASSIGN_DEFAULT));
+    branch.conditional.type = CU_GRAPH_COND_TYPE_IF;
+    branch.conditional.size = 1;
+    branch.conditional.ctx = world.context;
+    OK(cuGraphAddNode(&node, graph, NULL, NULL, 0, &branch));
+    body = branch.conditional.phGraph_out[0];
+    push_out(&world, block);
+    OK(cuGraphAddMemsetNode(&node, body, NULL, 0, &set, world.context));
+    push_out(&world, block);
+    OK(cuGraphAddMemcpyNode(&node, body, &node, 1, &copy, world.context));
+    run_once(&world, graph, block);
+    cr_expect(all_are(block[1], BLOCK_COUNT, 2));
+    release(block);
+    world_end(&world);
+}
+
 Test(graphs, a_node_whose_block_cannot_come_back_is_the_drivers_to_judge)
 {
     struct world world = world_make();

@@ -51,6 +51,7 @@ struct simgpu_launch {
     unsigned shared_bytes; /* dynamic shared memory */
     int device;            /* ordinal of the device that runs it */
     void *stream;          /* the CUstream as the program passed it; NULL is the legacy default stream */
+    void (*set_condition)(uint64_t handle, unsigned value); /* cudaGraphSetConditional */
 };
 
 /* One kernel parameter: where it lies in the parameter buffer, in bytes. A table ends with size 0. */

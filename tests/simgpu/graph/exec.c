@@ -37,29 +37,83 @@ CUresult exec_name(const struct exec *exec, struct op *op)
     return result;
 }
 
-CUresult exec_run(const struct exec *exec, struct op *op)
+static CUresult run_step(const struct step *step, struct op *op, unsigned index)
+{
+    CUresult result;
+
+    sim_lock();
+    op->node = index;
+    op->inside = true;
+    hazard_begin(op);
+    busy_begin(op->context->device, &step->work);
+    sim_unlock();
+    result = work_run(&step->work, op);
+    sim_lock();
+    busy_end(op->context->device, &step->work);
+    hazard_end(op);
+    op->inside = false;
+    sim_unlock();
+    return result;
+}
+
+static CUresult run_chosen(const struct exec *exec, struct op *op, unsigned index);
+
+/* The steps from first to end that are in that node's body, or in none. */
+static CUresult run_steps(const struct exec *exec, struct op *op, unsigned first, unsigned end, int chosen_by)
 {
     CUresult result = CUDA_SUCCESS;
 
-    for (unsigned i = 0; i < exec->step_count && result == CUDA_SUCCESS; i++) {
+    for (unsigned i = first; i < end && result == CUDA_SUCCESS; i++) {
         const struct step *step = &exec->steps[i];
 
-        if (step->disabled || step->work.kind == WORK_EMPTY)
+        if (step->disabled || step->chosen_by != chosen_by)
             continue;
-        sim_lock();
-        op->node = i;
-        op->inside = true;
-        hazard_begin(op);
-        busy_begin(op->context->device, &step->work);
-        sim_unlock();
-        result = work_run(&step->work, op);
-        sim_lock();
-        busy_end(op->context->device, &step->work);
-        hazard_end(op);
-        op->inside = false;
-        sim_unlock();
+        if (step->choice)
+            result = run_chosen(exec, op, i);
+        else if (step->work.kind != WORK_EMPTY)
+            result = run_step(step, op, i);
     }
     return result;
+}
+
+static int choose(const struct choice *choice)
+{
+    int chosen;
+
+    sim_lock();
+    chosen = condition_choose(choice->condition, choice->type, choice->count);
+    sim_unlock();
+    return chosen;
+}
+
+static CUresult run_chosen(const struct exec *exec, struct op *op, unsigned index)
+{
+    const struct choice *choice = exec->steps[index].choice;
+    CUresult result = CUDA_SUCCESS;
+    int body = choose(choice);
+
+    while (body != BRANCH_NONE && result == CUDA_SUCCESS) {
+        result = run_steps(exec, op, choice->bounds[body], choice->bounds[body + 1], (int)index);
+        body = choice->type == CU_GRAPH_COND_TYPE_WHILE ? choose(choice) : BRANCH_NONE;
+    }
+    return result;
+}
+
+CUresult exec_run(const struct exec *exec, struct op *op)
+{
+    sim_lock();
+    for (unsigned i = 0; i < exec->step_count; i++)
+        if (exec->steps[i].choice)
+            condition_begin(exec->steps[i].choice->condition);
+    sim_unlock();
+    return run_steps(exec, op, 0, exec->step_count, STEP_NONE);
+}
+
+static void choice_destroy(struct choice *choice)
+{
+    if (choice)
+        condition_drop(choice->condition);
+    free(choice);
 }
 
 void exec_drop(struct exec *exec)
@@ -71,6 +125,7 @@ void exec_drop(struct exec *exec)
         if (exec->steps[i].memory)
             graph_memory_drop(exec->steps[i].memory);
         holdings_drop(&exec->steps[i].objects);
+        choice_destroy(exec->steps[i].choice);
         free(exec->steps[i].after);
     }
     holdings_drop(&exec->objects);
@@ -88,13 +143,18 @@ void exec_leave(struct exec *exec)
         holdings_drop(&exec->steps[i].objects);
 }
 
-/* Nodes of a graph and its children. */
+/* Nodes of a graph, its children and bodies. */
 static unsigned count_steps(const struct graph *graph)
 {
     unsigned count = 0;
 
-    for (size_t i = 0; i < graph->count; i++)
+    for (size_t i = 0; i < graph->count; i++) {
+        const struct branch *branch = graph->nodes[i]->branch;
+
         count += graph->nodes[i]->child ? 1 + count_steps(graph->nodes[i]->child) : 1;
+        for (unsigned body = 0; branch && body < branch->count; body++)
+            count += count_steps(branch->bodies[body]);
+    }
     return count;
 }
 
@@ -111,13 +171,40 @@ static bool step_after(struct step *step, unsigned on)
 
 static bool flatten(struct exec *exec, const struct graph *graph, const struct step *entry);
 
+/* The bodies of a conditional node, whose roots come after what the node comes after. The node's own step comes next. */
+static struct choice *flatten_bodies(struct exec *exec, const struct branch *branch, const struct step *own)
+{
+    struct choice *choice = malloc(sizeof *choice + (branch->count + 1) * sizeof *choice->bounds);
+    unsigned first = exec->step_count;
+    bool good = choice;
+
+    for (unsigned body = 0; good && body < branch->count; body++) {
+        choice->bounds[body] = exec->step_count;
+        good = flatten(exec, branch->bodies[body], own);
+    }
+    if (!good) {
+        free(choice);
+        return NULL;
+    }
+    choice->bounds[branch->count] = exec->step_count;
+    choice->condition = branch->condition;
+    choice->type = branch->type;
+    choice->count = branch->count;
+    condition_hold(choice->condition);
+    for (unsigned i = first; i < exec->step_count; i++)
+        if (exec->steps[i].chosen_by == STEP_NONE)
+            exec->steps[i].chosen_by = (int)exec->step_count;
+    return choice;
+}
+
 /*
  * One node becomes one step. A child graph's roots come after what the node comes after; then an empty step,
  * which comes after all of the child, stands for the node.
  */
 static bool add_step(struct exec *exec, struct node *node, const struct step *entry)
 {
-    struct step own = {.work = {.kind = WORK_EMPTY}, .type = node->type, .origin = node};
+    struct step own = {
+        .work = {.kind = WORK_EMPTY}, .type = node->type, .origin = node, .chosen_by = STEP_NONE};
     bool good = true;
 
     for (size_t i = 0; good && i < node->after_count; i++)
@@ -131,6 +218,14 @@ static bool add_step(struct exec *exec, struct node *node, const struct step *en
         for (unsigned i = first; good && i < exec->step_count; i++)
             good = step_after(&own, i);
     }
+    if (good && node->branch) {
+        unsigned first = exec->step_count;
+
+        own.choice = flatten_bodies(exec, node->branch, &own);
+        good = own.choice;
+        for (unsigned i = first; good && i < exec->step_count; i++)
+            good = step_after(&own, i);
+    }
     if (node->type == CU_GRAPH_NODE_TYPE_EVENT_RECORD)
         own.records = node->event;
     if (node->type == CU_GRAPH_NODE_TYPE_WAIT_EVENT)
@@ -138,6 +233,7 @@ static bool add_step(struct exec *exec, struct node *node, const struct step *en
     good = good && work_copy(&node->work, &own.work);
     if (!good) {
         holdings_drop(&own.objects);
+        choice_destroy(own.choice);
         free(own.after);
         return false;
     }
@@ -171,6 +267,16 @@ static bool flatten(struct exec *exec, const struct graph *graph, const struct s
     return true;
 }
 
+/* What runs again and again comes after all of itself, step by step. */
+static void reach_again(struct exec *exec, const struct choice *choice)
+{
+    size_t words = row_words(exec);
+
+    for (unsigned i = choice->bounds[0]; i < choice->bounds[choice->count]; i++)
+        for (unsigned on = choice->bounds[0]; on < choice->bounds[choice->count]; on++)
+            exec->reach[i * words + on / 64] |= (uint64_t)1 << on % 64;
+}
+
 static bool compute_reach(struct exec *exec)
 {
     size_t words = row_words(exec);
@@ -190,6 +296,8 @@ static bool compute_reach(struct exec *exec)
             for (size_t w = 0; w < words; w++)
                 row[w] |= exec->reach[on * words + w];
         }
+        if (exec->steps[i].choice && exec->steps[i].choice->type == CU_GRAPH_COND_TYPE_WHILE)
+            reach_again(exec, exec->steps[i].choice);
     }
     return true;
 }
@@ -212,6 +320,20 @@ struct exec *exec_create(const struct graph *graph)
     return exec;
 }
 
+static bool choice_copy(const struct choice *from, struct choice **to)
+{
+    size_t bytes = from ? sizeof *from + (from->count + 1) * sizeof *from->bounds : 0;
+
+    if (!from)
+        return true;
+    *to = malloc(bytes);
+    if (!*to)
+        return false;
+    memcpy(*to, from, bytes);
+    condition_hold((*to)->condition);
+    return true;
+}
+
 struct exec *exec_copy(const struct exec *exec)
 {
     struct exec *copy = calloc(1, sizeof *copy);
@@ -231,11 +353,13 @@ struct exec *exec_copy(const struct exec *exec)
         struct step step = *from;
 
         step.objects = (struct holdings){0};
+        step.choice = NULL;
         step.after = malloc((from->after_count + 1) * sizeof *step.after);
-        good =
-            step.after && holdings_join(&step.objects, &from->objects) && work_copy(&from->work, &step.work);
+        good = step.after && holdings_join(&step.objects, &from->objects) &&
+               choice_copy(from->choice, &step.choice) && work_copy(&from->work, &step.work);
         if (!good) {
             holdings_drop(&step.objects);
+            choice_destroy(step.choice);
             free(step.after);
             break;
         }
@@ -272,11 +396,20 @@ static bool same_edges(const struct step *a, const struct step *b)
     return same;
 }
 
+static bool same_choice(const struct step *a, const struct step *b)
+{
+    if (a->chosen_by != b->chosen_by || !a->choice != !b->choice)
+        return false;
+    return !a->choice || (a->choice->type == b->choice->type && a->choice->count == b->choice->count &&
+                          memcmp(a->choice->bounds, b->choice->bounds,
+                                 (a->choice->count + 1) * sizeof *a->choice->bounds) == 0);
+}
+
 static CUgraphExecUpdateResult compare(const struct step *a, const struct step *b, bool edges)
 {
     if (a->type != b->type)
         return CU_GRAPH_EXEC_UPDATE_ERROR_NODE_TYPE_CHANGED;
-    if (edges && !same_edges(a, b))
+    if (edges && (!same_edges(a, b) || !same_choice(a, b)))
         return CU_GRAPH_EXEC_UPDATE_ERROR_TOPOLOGY_CHANGED;
     if (memcmp(&a->placement, &b->placement, sizeof a->placement) != 0)
         return CU_GRAPH_EXEC_UPDATE_ERROR_PARAMETERS_CHANGED;

@@ -6,6 +6,7 @@
 #ifndef SIMGPU_EXEC_H
 #define SIMGPU_EXEC_H
 
+#include "graph/condition.h"
 #include "graph/user_object.h"
 #include "stream/op.h"
 #include "stream/work.h"
@@ -23,6 +24,18 @@ struct placement {
     int to, from;
 };
 
+/* Of a conditional node: its bodies are the steps before it, one after the other. */
+struct choice {
+    struct condition *condition; /* one reference */
+    CUgraphConditionalNodeType type;
+    unsigned count;
+    unsigned bounds[]; /* count + 1: where each body begins, and the last one ends */
+};
+
+enum {
+    STEP_NONE = -1
+};
+
 struct step {
     struct work work;
     CUgraphNodeType type;
@@ -32,6 +45,8 @@ struct step {
     struct event *waits;         /* event wait node, or NULL */
     struct graph_memory *memory; /* one reference: allocation and free */
     struct holdings objects;     /* of a child graph */
+    struct choice *choice;       /* owned: conditional node */
+    int chosen_by;               /* the conditional node in whose body it is, or STEP_NONE */
     unsigned *after;             /* owned: steps it follows directly */
     unsigned after_count;
     bool disabled;

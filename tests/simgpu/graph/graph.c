@@ -23,6 +23,8 @@ static void node_free(struct node *node)
     work_finish(&node->work);
     if (node->child)
         graph_destroy(node->child);
+    if (node->branch)
+        branch_destroy(node->branch);
     if (node->memory)
         graph_memory_drop(node->memory);
     free(node->after);
@@ -36,6 +38,7 @@ void graph_destroy(struct graph *graph)
         node_free(graph->nodes[i]);
     handle_remove(graph);
     holdings_drop(&graph->objects);
+    conditions_clear(graph);
     free(graph->nodes);
     free(graph);
 }
@@ -174,4 +177,12 @@ struct graph *graph_clone(const struct graph *graph)
     if (!good && clone)
         graph_destroy(clone);
     return good ? clone : NULL;
+}
+
+bool graph_has_branches(const struct graph *graph)
+{
+    for (size_t i = 0; i < graph->count; i++)
+        if (graph->nodes[i]->branch || (graph->nodes[i]->child && graph_has_branches(graph->nodes[i]->child)))
+            return true;
+    return false;
 }

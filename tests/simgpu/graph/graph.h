@@ -6,6 +6,7 @@
 #ifndef SIMGPU_GRAPH_H
 #define SIMGPU_GRAPH_H
 
+#include "graph/condition.h"
 #include "graph/user_object.h"
 #include "stream/work.h"
 
@@ -18,6 +19,7 @@ struct node {
     struct work work;            /* kernel, memcpy, memset, host */
     CUcontext context;           /* as given with copies and sets */
     struct graph *child;         /* owned: child graph */
+    struct branch *branch;       /* owned: conditional */
     struct event *event;         /* event record and wait */
     struct graph_memory *memory; /* one reference: allocation and free */
     void **params;               /* owned: what cuGraphKernelNodeGetParams has given out, or NULL */
@@ -32,6 +34,7 @@ struct graph {
     size_t count, room;
     bool is_child;
     struct holdings objects;
+    struct condition *conditions; /* each with one reference */
 };
 
 /* Adds a node; takes the work over, also on failure. CUDA_ERROR_INVALID_VALUE for a bad dependency,
@@ -45,7 +48,10 @@ void graph_remove(struct node *node);
 struct graph *graph_create(void);
 void graph_destroy(struct graph *graph);
 
-/* A deep copy, or NULL. Not of a graph with memory of its own. */
+/* A deep copy, or NULL. Not of a graph with memory of its own, or with conditional nodes. */
 struct graph *graph_clone(const struct graph *graph);
+
+/* Whether a node of it, or of its children, is a conditional one. */
+bool graph_has_branches(const struct graph *graph);
 
 #endif

@@ -53,7 +53,7 @@ CUresult sim_cuGraphClone(CUgraph *created, CUgraph handle)
     graph = graph_of(handle);
     if (!graph)
         return sim_leave(CUDA_ERROR_INVALID_VALUE);
-    if (graph_has_memory(graph))
+    if (graph_has_memory(graph) || graph_has_branches(graph))
         return sim_leave(CUDA_ERROR_NOT_SUPPORTED);
     clone = graph_clone(graph);
     if (clone)

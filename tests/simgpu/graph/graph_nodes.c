@@ -28,7 +28,7 @@ static CUresult add_content(struct graph *graph, struct node_content *content, c
     struct graph *child = NULL;
     CUresult result;
 
-    if (content->child && graph_has_memory(content->child))
+    if (content->child && (graph_has_memory(content->child) || graph_has_branches(content->child)))
         return CUDA_ERROR_NOT_SUPPORTED;
     if (content->child) {
         child = content->child == graph ? NULL : graph_clone(content->child);
@@ -113,6 +113,35 @@ static CUresult add_allocation(CUgraphNode *node, CUgraph graph, const CUgraphNo
     return result;
 }
 
+static CUresult add_branch(CUgraphNode *created, CUgraph handle, const CUgraphNode *after, size_t count,
+                           CUDA_CONDITIONAL_NODE_PARAMS *params)
+{
+    struct work work = {.kind = WORK_EMPTY};
+    struct branch *branch = NULL;
+    struct graph *graph;
+    struct node *node;
+    CUresult result;
+
+    if (!created || (count && !after))
+        return CUDA_ERROR_INVALID_VALUE;
+    sim_lock();
+    graph = graph_of(handle);
+    result = graph ? branch_create(graph, params, &branch) : CUDA_ERROR_INVALID_VALUE;
+    if (result != CUDA_SUCCESS)
+        return sim_leave(result);
+    result =
+        graph_add(graph, CU_GRAPH_NODE_TYPE_CONDITIONAL, &work, (struct node *const *)after, count, &node);
+    if (result != CUDA_SUCCESS) {
+        branch_destroy(branch);
+        return sim_leave(result);
+    }
+    node->branch = branch;
+    node->context = params->ctx;
+    params->phGraph_out = (CUgraph *)branch->bodies;
+    *created = (CUgraphNode)node;
+    return sim_leave(CUDA_SUCCESS);
+}
+
 CUresult sim_cuGraphAddNode(CUgraphNode *node, CUgraph graph, const CUgraphNode *after, size_t count,
                             CUgraphNodeParams *params)
 {
@@ -123,6 +152,8 @@ CUresult sim_cuGraphAddNode(CUgraphNode *node, CUgraph graph, const CUgraphNode 
         return add_allocation(node, graph, after, count, &params->alloc);
     case CU_GRAPH_NODE_TYPE_MEM_FREE:
         return sim_cuGraphAddMemFreeNode(node, graph, after, count, params->free.dptr);
+    case CU_GRAPH_NODE_TYPE_CONDITIONAL:
+        return add_branch(node, graph, after, count, &params->conditional);
     default:
         return node_add(node, graph, after, count, *params);
     }

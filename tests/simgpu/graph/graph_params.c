@@ -142,6 +142,8 @@ static size_t member_bytes(CUgraphNodeType type)
         return sizeof params.alloc;
     case CU_GRAPH_NODE_TYPE_MEM_FREE:
         return sizeof params.free;
+    case CU_GRAPH_NODE_TYPE_CONDITIONAL:
+        return sizeof params.conditional;
     default: /* not implemented, and refused as that */
         return sizeof params.reserved1;
     }

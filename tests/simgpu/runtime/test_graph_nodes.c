@@ -173,6 +173,31 @@ Test(graph_nodes, allocate_memory_of_the_graphs_own)
     expect_all(host, 9);
 }
 
+Test(graph_nodes, choose_a_body_by_their_condition)
+{
+    struct cudaGraphNodeParams branch = {.type = cudaGraphNodeTypeConditional};
+    static unsigned host[COUNT];
+    struct cudaMemsetParams set;
+    cudaGraphNode_t node;
+    cudaGraph_t graph;
+    void *memory;
+
+    OK(cudaMalloc(&memory, BYTES));
+    OK(cudaMemset(memory, 0, BYTES));
+    OK(cudaGraphCreate(&graph, 0));
+    OK(cudaGraphConditionalHandleCreate(&branch.conditional.handle, graph, 0, cudaGraphCondAssignDefault));
+    branch.conditional.type = cudaGraphCondTypeIf;
+    branch.conditional.size = 2;
+    OK(cudaGraphAddNode(&node, graph, NULL, NULL, 0, &branch));
+    OK(cudaGraphAddMemcpyNode1D(&node, graph, &node, 1, host, memory, BYTES, cudaMemcpyDeviceToHost));
+    for (unsigned i = 0; i < 2; i++) {
+        set = set_of(memory, 3 + i);
+        OK(cudaGraphAddMemsetNode(&node, branch.conditional.phGraph_out[i], NULL, 0, &set));
+    }
+    OK(cudaGraphExecDestroy(run(graph)));
+    expect_all(host, 4);
+}
+
 static int called;
 
 static void call(void *data)

@@ -3,6 +3,7 @@
 
 #include "code/module.h"
 #include "device/device.h"
+#include "graph/condition.h"
 #include "ptx/run.h"
 #include "stream/capture.h"
 #include "stream/fault.h"
@@ -26,7 +27,8 @@ void kernel_run(const struct kernel_work *kernel, struct op *op)
     void *params[KERNEL_PARAMS_MAX];
     struct simgpu_launch launch = {.shared_bytes = kernel->shared_bytes,
                                    .device = op->context->device->ordinal,
-                                   .stream = kernel->stream};
+                                   .stream = kernel->stream,
+                                   .set_condition = condition_set};
 
     memcpy(launch.grid, kernel->grid, sizeof launch.grid);
     memcpy(launch.block, kernel->block, sizeof launch.block);

@@ -73,3 +73,16 @@ void dimensions(const struct simgpu_launch *launch, void **params)
     out[6] = launch->shared_bytes;
     out[7] = (uint32_t)launch->device;
 }
+
+/* Counts a word down, and lets a loop go on until it is 0. */
+SIMGPU_EXPORT const struct simgpu_param count_down_params[] = {{0, 8}, {8, 8}, {0, 0}};
+SIMGPU_EXPORT void count_down(const struct simgpu_launch *launch, void **params);
+void count_down(const struct simgpu_launch *launch, void **params)
+{
+    uint32_t *left = *(uint32_t **)params[0];
+    uint64_t handle = *(uint64_t *)params[1];
+
+    SIMGPU_TOUCH(left, sizeof *left);
+    --*left;
+    launch->set_condition(handle, *left);
+}
