@@ -64,6 +64,25 @@ static const char *const texts[] = {
     "%p1;\n"
     "mov.b64 {%r1, %r2}, %rd1; mov.b64 %rd2, {%r2, %r1}; cvt.rni.s32.f32 %r3, 0f40200000;\n"
     "t: .branchtargets A, B; brx.idx %r1, t; A: trap; B: .loc 1 2 3\n fence.acq_rel.gpu; ret; }\n",
+    HEAD ".entry tiles(.param .u64 m) { .reg .pred %p<3>; .reg .b32 %r<8>, %a<8>, %b<8>; .reg .f32 %f<8>; "
+         ".reg .b64 "
+         "%rd<4>; .shared .align 8 .b8 s[8];\n"
+         "ld.param.u64 %rd1, [m]; wmma.load.a.sync.aligned.row.m16n16k16.global.f16 {%a0, %a1, %a2, %a3, "
+         "%a4, %a5, %a6, "
+         "%a7}, [%rd1], 16;\n"
+         "wmma.load.b.sync.aligned.col.m16n16k16.f16 {%b0, %b1, %b2, %b3, %b4, %b5, %b6, %b7}, [%rd1+512];\n"
+         "wmma.load.c.sync.aligned.row.m16n16k16.global.f32 {%f0, %f1, %f2, %f3, %f4, %f5, %f6, %f7}, "
+         "[%rd1], %r1;\n"
+         "wmma.mma.sync.aligned.row.col.m16n16k16.f32.f32 {%f0, %f1, %f2, %f3, %f4, %f5, %f6, %f7}, {%a0, "
+         "%a1, %a2, %a3, "
+         "%a4, %a5, %a6, %a7},\n"
+         "{%b0, %b1, %b2, %b3, %b4, %b5, %b6, %b7}, {%f0, %f1, %f2, %f3, %f4, %f5, %f6, %f7};\n"
+         "wmma.store.d.sync.aligned.col.m16n16k16.global.f32 [%rd1], {%f0, %f1, %f2, %f3, %f4, %f5, %f6, "
+         "%f7}, 24;\n"
+         "wmma.mma.sync.aligned.row.row.m8n32k16.s32.s8.s8.s32.satfinite {%r0, %r1, %r2, %r3, %r4, %r5, %r6, "
+         "%r7}, {%a0}, "
+         "{%b0, %b1, %b2, %b3}, {%r0, %r1, %r2, %r3, %r4, %r5, %r6, %r7};\n"
+         "ret; }\n",
 };
 
 static const char *const words[] = {"{",

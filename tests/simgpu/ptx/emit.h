@@ -111,6 +111,12 @@ const char *emit_address(struct emitter *emitter, const struct ptx_operand *oper
 const char *emit_access(struct emitter *emitter, const struct ptx_operand *operand, enum ptx_space space,
                         unsigned bytes);
 
+/* A fragment's registers as an array of words of 32 or 64 bits, filled or zero. Returns its name. And back. */
+const char *emit_fragment(struct emitter *emitter, const struct ptx_operand *operand, unsigned bits,
+                          bool is_filled);
+void emit_assign_fragment(struct emitter *emitter, const struct ptx_operand *operand, unsigned bits,
+                          const char *name);
+
 /* A name for a temporary. */
 const char *emit_temporary(struct emitter *emitter);
 

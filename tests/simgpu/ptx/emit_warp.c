@@ -66,9 +66,8 @@ void emit_elect(struct emitter *emitter)
         emit_assign(emitter, to->second, ptx_type_find("pred"), predicate);
 }
 
-/* A fragment's registers as an array of so many bits each. Returns its name. */
-static const char *fragment(struct emitter *emitter, const struct ptx_operand *operand, unsigned bits,
-                            bool is_filled)
+const char *emit_fragment(struct emitter *emitter, const struct ptx_operand *operand, unsigned bits,
+                          bool is_filled)
 {
     const char *name = emit_temporary(emitter);
     const struct ptx_type *type = ptx_type_find(bits == 64 ? "b64" : "b32");
@@ -83,8 +82,8 @@ static const char *fragment(struct emitter *emitter, const struct ptx_operand *o
     return name;
 }
 
-static void assign_fragment(struct emitter *emitter, const struct ptx_operand *operand, unsigned bits,
-                            const char *name)
+void emit_assign_fragment(struct emitter *emitter, const struct ptx_operand *operand, unsigned bits,
+                          const char *name)
 {
     const struct ptx_type *type = ptx_type_find(bits == 64 ? "b64" : "b32");
 
@@ -111,12 +110,12 @@ void emit_matrix_multiply(struct emitter *emitter)
     emitter->words_used = UINT32_MAX;
     emit_expect_count(emitter, 4, 4);
     bits = is_double ? 64 : 32;
-    to = fragment(emitter, emit_operand(emitter, 0), bits, false);
-    a = fragment(emitter, emit_operand(emitter, 1), bits, true);
-    b = fragment(emitter, emit_operand(emitter, 2), bits, true);
-    c = fragment(emitter, emit_operand(emitter, 3), bits, true);
+    to = emit_fragment(emitter, emit_operand(emitter, 0), bits, false);
+    a = emit_fragment(emitter, emit_operand(emitter, 1), bits, true);
+    b = emit_fragment(emitter, emit_operand(emitter, 2), bits, true);
+    c = emit_fragment(emitter, emit_operand(emitter, 3), bits, true);
     text_put(&emitter->out, "%s(t, %s, %s, %s, %s); ", name.bytes, to, a, b, c);
-    assign_fragment(emitter, emit_operand(emitter, 0), bits, to);
+    emit_assign_fragment(emitter, emit_operand(emitter, 0), bits, to);
 }
 
 /* .x1, .x2 or .x4 matrices of 8 by 8 elements of 16 bits. */
@@ -137,13 +136,13 @@ void emit_matrix_load(struct emitter *emitter)
     bool transposed = emit_has(emitter, "trans");
     unsigned count = matrices(emitter);
     const struct ptx_operand *operand = emit_operand(emitter, 0);
-    const char *to = fragment(emitter, operand, 32, false);
+    const char *to = emit_fragment(emitter, operand, 32, false);
     const char *address = emit_access(emitter, emit_operand(emitter, 1), SPACE_SHARED, 16);
 
     if (operand->count != count)
         emit_fail(emitter, "ldmatrix wants %u registers", count);
     text_put(&emitter->out, "ptx_ldmatrix(t, %u, %u, %s, %s); ", count, transposed, to, address);
-    assign_fragment(emitter, operand, 32, to);
+    emit_assign_fragment(emitter, operand, 32, to);
 }
 
 void emit_matrix_store(struct emitter *emitter)
@@ -151,7 +150,7 @@ void emit_matrix_store(struct emitter *emitter)
     bool transposed = emit_has(emitter, "trans");
     unsigned count = matrices(emitter);
     const struct ptx_operand *operand = emit_operand(emitter, 1);
-    const char *from = fragment(emitter, operand, 32, true);
+    const char *from = emit_fragment(emitter, operand, 32, true);
     const char *address = emit_access(emitter, emit_operand(emitter, 0), SPACE_SHARED, 16);
 
     if (operand->count != count)

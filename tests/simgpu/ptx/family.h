@@ -49,5 +49,6 @@ void emit_elect(struct emitter *emitter);
 void emit_matrix_multiply(struct emitter *emitter);
 void emit_matrix_load(struct emitter *emitter);
 void emit_matrix_store(struct emitter *emitter);
+void emit_wmma(struct emitter *emitter);
 
 #endif

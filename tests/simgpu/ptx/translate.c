@@ -17,19 +17,6 @@ enum {
 };
 #define FUNCTION_BASE 0x7ff0c0de00000000u
 
-/*
- * A site is a place in the code that uses memory. It remembers the last 512 bytes that it was in; an address that is not
- * aligned never equals it. It starts as 0, where no memory is.
- */
-static const char touch[] =
-    "PTX_DEVICE void ptx_touch(struct ptx_thread *t, u64 *site, u64 address, u32 bytes)\n"
-    "{\n"
-    "    if (__builtin_expect((address & (~(u64)511 | (bytes - 1))) != *site, 0)) {\n"
-    "        t->host->touch(t, address, bytes);\n"
-    "        *site = address & ~(u64)511;\n"
-    "    }\n"
-    "}\n\n";
-
 static bool is_short(const struct ptx_body *body)
 {
     unsigned count = 0;
@@ -170,7 +157,6 @@ const char *ptx_translate(struct ptx_module *module, const struct ptx_function *
     struct ptx_facts own = {0};
 
     emit_all(&emitter, entry, &own);
-    text_put(&out, "%s", touch);
     own.shared_bytes = lay_out_shared(&emitter, &out);
     for (const struct ptx_needed *needed = emitter.needed; needed; needed = needed->next) {
         emit_head(&emitter, &out, needed->function);

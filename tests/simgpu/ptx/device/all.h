@@ -12,3 +12,4 @@
 #include "ptx/device/atomic.h"
 #include "ptx/device/warp.h"
 #include "ptx/device/matrix.h"
+#include "ptx/device/wmma.h"

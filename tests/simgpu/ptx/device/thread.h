@@ -206,6 +206,18 @@ PTX_DEVICE void ptx_spin(struct ptx_thread *t)
         t->host->yield(t);
 }
 
+/*
+ * A site is a place in the code that uses memory. It remembers the last 512 bytes that it was in; an address that is not
+ * aligned never equals it. It starts as 0, where no memory is.
+ */
+PTX_DEVICE void ptx_touch(struct ptx_thread *t, u64 *site, u64 address, u32 bytes)
+{
+    if (__builtin_expect((address & (~(u64)511 | (bytes - 1))) != *site, 0)) {
+        t->host->touch(t, address, bytes);
+        *site = address & ~(u64)511;
+    }
+}
+
 /* Time passes for the others of the block only. */
 PTX_DEVICE void ptx_nanosleep(struct ptx_thread *t, u32 nanoseconds)
 {

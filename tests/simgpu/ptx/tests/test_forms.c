@@ -46,7 +46,8 @@ static const struct {
     {"ret", "test_conform.c"},         {"setmaxnreg", "test_memory.c"},
     {"shfl", "test_threads.c"},        {"st", "test_conform.c"},
     {"stmatrix", "test_threads.c"},    {"trap", "test_threads.c"},
-    {"vote", "test_threads.c"},
+    {"vote", "test_threads.c"},        {"wmma", "test_wmma.c"},
+
 };
 
 static const char *file_of(const char *opcode)
