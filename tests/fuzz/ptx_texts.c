@@ -82,7 +82,11 @@ static const char *const texts[] = {
          "wmma.mma.sync.aligned.row.row.m8n32k16.s32.s8.s8.s32.satfinite {%r0, %r1, %r2, %r3, %r4, %r5, %r6, "
          "%r7}, {%a0}, "
          "{%b0, %b1, %b2, %b3}, {%r0, %r1, %r2, %r3, %r4, %r5, %r6, %r7};\n"
-         "ret; }\n",
+         "mbarrier.init.shared.b64 [s], 32; mbarrier.arrive.expect_tx.shared.b64 %rd2, [s], 64;\n"
+         "wait: mbarrier.try_wait.parity.shared::cta.b64 %p1, [s], %r1; @!%p1 bra wait; "
+         "mbarrier.pending_count.b64 %r2, "
+         "%rd2;\n"
+         "cp.async.mbarrier.arrive.noinc.shared.b64 [s]; mbarrier.inval.shared.b64 [s]; ret; }\n",
 };
 
 static const char *const words[] = {"{",

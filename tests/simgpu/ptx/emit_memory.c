@@ -203,6 +203,10 @@ void emit_copy_async(struct emitter *emitter)
 
     if (!emit_has(emitter, "async"))
         emit_fail(emitter, "cp without .async is not known");
+    if (emit_has(emitter, "mbarrier") && emit_has(emitter, "arrive")) {
+        emit_copy_arrive(emitter);
+        return;
+    }
     if (emit_one_of(emitter, "commit_group wait_group wait_all"))
         return;
     emit_ignore(emitter, hints);

@@ -32,6 +32,7 @@ void emit_atomic(struct emitter *emitter);
 void emit_address_of(struct emitter *emitter);
 void emit_is_space(struct emitter *emitter);
 void emit_copy_async(struct emitter *emitter);
+void emit_copy_arrive(struct emitter *emitter);
 void emit_nothing(struct emitter *emitter);
 void emit_policy(struct emitter *emitter);
 void emit_move(struct emitter *emitter);
@@ -50,5 +51,6 @@ void emit_matrix_multiply(struct emitter *emitter);
 void emit_matrix_load(struct emitter *emitter);
 void emit_matrix_store(struct emitter *emitter);
 void emit_wmma(struct emitter *emitter);
+void emit_mbarrier(struct emitter *emitter);
 
 #endif

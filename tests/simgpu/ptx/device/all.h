@@ -13,3 +13,4 @@
 #include "ptx/device/warp.h"
 #include "ptx/device/matrix.h"
 #include "ptx/device/wmma.h"
+#include "ptx/device/mbarrier.h"

@@ -47,7 +47,7 @@ static const struct {
     {"shfl", "test_threads.c"},        {"st", "test_conform.c"},
     {"stmatrix", "test_threads.c"},    {"trap", "test_threads.c"},
     {"vote", "test_threads.c"},        {"wmma", "test_wmma.c"},
-
+    {"mbarrier", "test_threads.c"},
 };
 
 static const char *file_of(const char *opcode)

@@ -333,6 +333,73 @@ Test(threads, a_branch_has_a_table_and_threads_end_where_they_like)
         cr_assert_eq(out[i], i % 4 == 2 ? 0 : 10 * (i % 4 + 1));
 }
 
+/* A warp brings words, the others take them, over and over: two barriers, by state and by parity. */
+Test(threads, a_barrier_of_shared_memory_has_phases)
+{
+    run_words(".shared .align 8 .b8 full[8]; .shared .align 8 .b8 empty[8]; .shared .align 4 .b8 box[128];\n",
+              "setp.ne.u32 %p0, %r0, 0; @%p0 bra made; mbarrier.init.shared.b64 [full], 32; "
+              "mbarrier.init.shared::cta.b64 [empty], 96;\n"
+              "made: bar.sync 0; and.b32 %r3, %r0, 31; mov.u32 %r4, box; mad.lo.u32 %r4, %r3, 4, %r4; "
+              "mov.u32 %r5, 0; "
+              "mov.u32 %r9, 0; setp.ge.u32 %p1, %r0, 32; @%p1 bra take;\n"
+              "bring: mad.lo.u32 %r6, %r5, 100, %r3; st.shared.u32 [%r4], %r6; mbarrier.arrive.shared.b64 "
+              "%rd4, [full];\n"
+              "and.b32 %r7, %r5, 1;\n"
+              "wait: mbarrier.try_wait.parity.shared::cta.b64 %p2, [empty], %r7; @!%p2 bra wait;\n"
+              "add.u32 %r5, %r5, 1; setp.lt.u32 %p3, %r5, 10; @%p3 bra bring; bra done;\n"
+              "take: and.b32 %r7, %r5, 1;\n"
+              "more: mbarrier.test_wait.parity.shared.b64 %p2, [full], %r7; @!%p2 bra more;\n"
+              "ld.shared.u32 %r8, [%r4]; add.u32 %r9, %r9, %r8; mbarrier.arrive.shared.b64 _, [empty], 1;\n"
+              "add.u32 %r5, %r5, 1; setp.lt.u32 %p3, %r5, 10; @%p3 bra take;\n"
+              "done: st.global.u32 [%rd3], %r9;",
+              2, 128);
+    for (unsigned i = 0; i < 256; i++)
+        cr_assert_eq(out[i], i % 128 < 32 ? 0 : 4500 + 10 * (i % 32), "%u: %u", i, out[i]);
+}
+
+/* Each thread tells what it sees: a count that is another one for each, a phase that is not over and one that is. */
+Test(threads, who_drops_out_of_a_barrier_of_shared_memory_is_not_waited_for)
+{
+    uint64_t seen = 0;
+
+    run_words(
+        ".shared .align 8 .b8 all[8];\n",
+        "setp.eq.u32 %p0, %r0, 0; @%p0 mbarrier.init.shared.b64 [all], 64; bar.sync 0; mov.u32 %r3, 0;\n"
+        "setp.lt.u32 %p1, %r0, 16; @!%p1 bra stay; mbarrier.arrive_drop.shared.b64 %rd4, [all]; bra wait;\n"
+        "stay: mbarrier.arrive.shared.b64 %rd4, [all];\n"
+        "wait: mbarrier.test_wait.shared.b64 %p2, [all], %rd4; @!%p2 bra wait; bar.sync 0;\n"
+        "mbarrier.pending_count.b64 %r4, %rd4; @%p1 bra done;\n"
+        "setp.lt.u32 %p3, %r0, 32; @%p3 bra copies; mbarrier.arrive.shared.b64 %rd5, [all]; bra last;\n"
+        "copies: cp.async.mbarrier.arrive.shared.b64 [all]; cp.async.mbarrier.arrive.noinc.shared.b64 [all]; "
+        "mov.u64 "
+        "%rd5, %rd4; xor.b64 %rd5, %rd5, 0x8000000000000000;\n"
+        "last: mbarrier.test_wait.shared.b64 %p2, [all], %rd5; @!%p2 bra last; mov.u32 %r3, 100;\n"
+        "done: add.u32 %r3, %r3, %r4; st.global.u32 [%rd3], %r3;",
+        1, 64);
+    for (unsigned i = 0; i < 64; i++)
+        seen |= (uint64_t)1 << (out[i] - 1 - (i < 16 ? 0 : 100)) % 64;
+    cr_assert_eq(seen, ~(uint64_t)0, "%#lx", seen);
+}
+
+/* A phase waits for bytes that are said to come, too. */
+Test(threads, a_barrier_of_shared_memory_counts_bytes)
+{
+    run_words(
+        ".shared .align 8 .b8 all[8];\n",
+        "setp.eq.u32 %p0, %r0, 0; @%p0 mbarrier.init.shared.b64 [all], 1; bar.sync 0; mov.u32 %r3, 0;\n"
+        "setp.eq.u32 %p1, %r0, 1; @%p0 mbarrier.expect_tx.relaxed.cta.shared.b64 [all], 16; @%p0 "
+        "mbarrier.arrive.expect_tx.shared.b64 %rd4, [all], 80; bar.sync 0;\n"
+        "mbarrier.test_wait.parity.shared.b64 %p2, [all], 0; @%p2 add.u32 %r3, %r3, 1; bar.sync 0;\n"
+        "@%p0 mbarrier.complete_tx.relaxed.cta.shared.b64 [all], 64; @%p1 mbarrier.complete_tx.shared.b64 "
+        "[all], 32; "
+        "bar.sync 0;\n"
+        "mbarrier.test_wait.parity.shared.b64 %p2, [all], 0; @%p2 add.u32 %r3, %r3, 2; bar.sync 0; @%p0 "
+        "mbarrier.inval.shared.b64 [all]; st.global.u32 [%rd3], %r3;",
+        1, 64);
+    for (unsigned i = 0; i < 64; i++)
+        cr_assert_eq(out[i], 2);
+}
+
 /* The kernel ends with that error, which stays. */
 static void ends_with(CUresult expected, const char *before, const char *body, unsigned blocks,
                       unsigned threads)
