@@ -11,6 +11,7 @@
 #include "engine/callbacks.h"
 #include "engine/core.h"
 #include "engine/drain.h"
+#include "engine/gate.h"
 #include "engine/monitor.h"
 #include "engine/mover.h"
 #include "engine/refusal.h"
@@ -51,6 +52,28 @@ static int chunks_map(uint32_t first, uint32_t end, uint32_t *at)
             (!piece[i].result && backing_unmap(piece[i].address, piece[i].bytes) < 0))
             chunk_move(&core.blocks.chunk[address_granule(&core.blocks, piece[i].address)], CHUNK_BROKEN);
     return error;
+}
+
+/* True if nothing is known of what lies at the address of any. */
+static bool any_broken(uint32_t first, uint32_t end)
+{
+    bool broken = false;
+
+    for (uint32_t g = first; g < end; g += core.blocks.chunk[g].granules)
+        broken = broken || core.blocks.chunk[g].state == CHUNK_BROKEN;
+    return broken;
+}
+
+/* The same, and once more where the driver refuses: what it maps with takes memory of the device, too. */
+static int chunks_map_twice(uint32_t first, uint32_t end, uint32_t *at)
+{
+    int error = chunks_map(first, end, at);
+
+    if (!error || any_broken(*at, end))
+        return error;
+    if (!gate_inside()) /* else nobody is waited for */
+        core_relieve(core.blocks.block[first].ordinal, GRANULE_BYTES);
+    return chunks_map(first, end, at);
 }
 
 /* Undo what was made of a block so far. */
@@ -119,7 +142,7 @@ static int block_build(uint32_t first, uint32_t granules)
             taken_to += error ? 0 : core.blocks.chunk[taken_to].granules;
         }
         if (!error)
-            error = chunks_map(first, taken_to, &mapped_to);
+            error = chunks_map_twice(first, taken_to, &mapped_to);
     }
     if (error < 0)
         block_unmake(first, granules, mapped_to);

@@ -115,6 +115,7 @@ static void recycle_first(unsigned ordinal, uint64_t bytes)
 
 int allocate_take(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes, uint64_t *out_handle)
 {
+    bool is_doubted = true; /* what the driver refuses once it may have all the same */
     uint64_t drawn;
     int error;
 
@@ -124,10 +125,14 @@ int allocate_take(unsigned ordinal, uint64_t bytes, uint64_t keep_free_bytes, ui
     drawn = reservation_draw(bytes);
     lock_release(&core.lock);
     while ((error = recycler_take_drawn(&core.devices[ordinal].handles, bytes, drawn, keep_free_bytes,
-                                        out_handle)) < 0)
-        if (!idle_drop(ordinal, bytes) && !ordered_give(ordinal, bytes) &&
-            (error != -ENOSPC || !limit_refresh(ordinal)))
+                                        out_handle)) < 0) {
+        bool again = idle_drop(ordinal, bytes) || ordered_give(ordinal, bytes) ||
+                     (error == -ENOSPC ? limit_refresh(ordinal) : is_doubted);
+
+        is_doubted = is_doubted && error == -ENOSPC;
+        if (!again)
             break;
+    }
     if (error && drawn)
         reservation_undraw(ordinal, drawn);
     if (error == -ENOMEM)

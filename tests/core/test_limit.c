@@ -6,6 +6,7 @@
 #include "engine/monitor.h"
 #include "engine/mover.h"
 #include "ledger/state.h"
+#include "moment.h"
 #include "world.h"
 
 #define MIB ((uint64_t)1 << 20)
@@ -59,6 +60,40 @@ Test(limit, driver_that_refused_what_should_fit_is_not_asked_again_until_somethi
     core_credit(0, CLASS_NATIVE, 2 * MIB);
     cr_expect(allocate(2, 32));
     cr_expect_gt(creations(), asked);
+    finish();
+}
+
+Test(limit, driver_that_refuses_once_is_asked_once_more)
+{
+    start(no_way_out, NULL);
+    fake_fail(world.fake, FAKE_CREATE, 1, 1, -ENOMEM);
+    cr_expect(allocate(0, 32));
+    fake_fail(world.fake, FAKE_CREATE, 1, 1, -EIO);
+    cr_expect(allocate(1, 32));
+    fake_fail(world.fake, FAKE_MAP, 1, 1, 0);
+    cr_expect(allocate(2, 32));
+    cr_expect_eq(core.devices[0].budget.refused, 0);
+    finish();
+}
+
+static void *map_again(void *unused)
+{
+    fake_fail(world.fake, FAKE_MAP, 1, 0, 0);
+    return unused;
+}
+
+/* What it maps with takes memory of the device. */
+Test(limit, driver_that_cannot_map_can_once_others_have_left)
+{
+    start("EBBTIDE_DEVICE_BUDGET=100M EBBTIDE_HOST_BUDGET=400M EBBTIDE_DISK=always EBBTIDE_RESIDENCY=strict",
+          NULL);
+    cr_assert(allocate(0, 32));
+    cr_assert(allocate(1, 32));
+    fake_fail(world.fake, FAKE_MAP, 1, 1000, -ENOMEM);
+    moment_at(world.fake, FAKE_RELEASE, 1, map_again, NULL);
+    cr_expect(allocate(2, 16));
+    moment_end();
+    cr_expect_gt(core.counters.evictions, 0);
     finish();
 }
 
