@@ -220,16 +220,21 @@ static inline void use_init(struct use *use, bool writes)
     use->host.count = 0;
 }
 
-/** Note that the call may use the block that `word` points into, if there is one. Never fails: past USE_INLINE words
+/** Note one more granule where the list is full: what it has twice makes room. */
+void use_crowded(struct use *use, uint32_t granule);
+
+/** Note that the call may use the block that `word` points into, if there is one. Never fails: past USE_INLINE granules
  *  it becomes USE_MORE. */
 static inline void use_word(struct use *use, uint64_t word)
 {
+    uint32_t granule = (uint32_t)((word - core_arena.base) / GRANULE_BYTES);
+
     if (!core_owns(word))
         return;
     if (use->count < USE_INLINE)
-        use->granule[use->count++] = (uint32_t)((word - core_arena.base) / GRANULE_BYTES);
+        use->granule[use->count++] = granule;
     else
-        use->all |= USE_MORE;
+        use_crowded(use, granule);
 }
 
 /** use_word for all blocks that lie at these bytes, which the call reads or writes. A driver that finds one allocation's

@@ -46,6 +46,32 @@ void use_range(struct use *use, uint64_t address, uint64_t bytes)
     }
 }
 
+static bool is_listed(const uint32_t *list, uint32_t count, uint32_t granule)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (list[i] == granule)
+            return true;
+    return false;
+}
+
+NO_INLINE void use_crowded(struct use *use, uint32_t granule)
+{
+    uint32_t kept = 0;
+
+    if (use->all & USE_MORE)
+        return;
+    for (uint32_t i = 0; i < use->count; i++)
+        if (!is_listed(use->granule, kept, use->granule[i]))
+            use->granule[kept++] = use->granule[i];
+    use->count = kept;
+    if (is_listed(use->granule, kept, granule))
+        return;
+    if (kept < USE_INLINE)
+        use->granule[use->count++] = granule;
+    else
+        use->all |= USE_MORE;
+}
+
 static uint32_t use_total(const struct use *use)
 {
     return use->count + use->more_count;

@@ -71,7 +71,7 @@ Test(use, pointers_are_noted_where_they_are_addresses_and_past_the_room_it_uses_
     start(settings);
     block = make(2);
     for (unsigned i = 0; i < USE_INLINE + 2; i++) {
-        words[i] = i == 1 ? 42 : block.address;
+        words[i] = i == 1 ? 42 : block.address + i * GRANULE_BYTES;
         pointers[i] = &words[i];
     }
     use_init(&use, true);
@@ -79,11 +79,16 @@ Test(use, pointers_are_noted_where_they_are_addresses_and_past_the_room_it_uses_
     cr_expect_eq(use.count, USE_INLINE - 1);
     cr_expect_not(use.all);
     for (unsigned i = 0; i < use.count; i++)
-        cr_expect_eq(use.granule[i], address_granule(&core.blocks, block.address));
+        cr_expect_eq(use.granule[i], address_granule(&core.blocks, block.address) + (i ? i + 1 : 0));
     use_pointed(&use, pointers, 2);
     cr_expect_eq(use.count, USE_INLINE);
     cr_expect_not(use.all);
-    use_pointed(&use, pointers, 1);
+    use_pointed(&use, pointers + USE_INLINE, 1); /* what is there twice makes room */
+    cr_expect_eq(use.count, USE_INLINE);
+    cr_expect_not(use.all);
+    use_pointed(&use, pointers, 2);
+    cr_expect_not(use.all);
+    use_pointed(&use, pointers + USE_INLINE + 1, 1);
     cr_expect_eq(use.count, USE_INLINE);
     cr_expect(use.all);
     program_free(&block);

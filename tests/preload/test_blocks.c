@@ -15,6 +15,35 @@ enum {
 #define BLOCK_BYTES (4 * MIB)
 #define BLOCK_COUNT (BLOCK_BYTES / sizeof(float))
 
+/* More words than a list of what is used has room for, and fewer blocks than the budget. */
+Test(blocks, are_named_often_by_one_batch_of_copies)
+{
+    enum {
+        COPIES = 500,
+        BYTES = 64
+    };
+    CUmemcpyAttributes attributes = {.srcAccessOrder = CU_MEMCPY_SRC_ACCESS_ORDER_STREAM};
+    CUdeviceptr block[12], to[COPIES], from[COPIES];
+    struct world world = world_make();
+    size_t bytes[COPIES], first = 0;
+    CUstream stream;
+
+    OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    fill_blocks(block, 12, 4 * MIB); /* the first ones are away by now */
+    for (unsigned i = 0; i < COPIES; i++) {
+        to[i] = block[0] + i * BYTES;
+        from[i] = block[1] + i * BYTES;
+        bytes[i] = BYTES;
+    }
+    OK(cuMemcpyBatchAsync(to, from, bytes, COPIES, &attributes, &first, 1, stream));
+    OK(cuStreamSynchronize(stream));
+    cr_expect(all_are(block[0], COPIES * BYTES / sizeof(float), 1));
+    cr_expect(all_are(block[0] + COPIES * BYTES, 1000, 0));
+    free_blocks(block, 12);
+    OK(cuStreamDestroy(stream));
+    world_end(&world);
+}
+
 /* Blocks are mappings, or managed memory, underneath; cudaMalloc memory is neither. */
 Test(blocks, nothing_is_told_of_what_lies_under_them)
 {
