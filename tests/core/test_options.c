@@ -74,7 +74,7 @@ Test(options, defaults_are_those_of_the_contract)
     cr_expect_eq(o.wait_ms, 100);
     cr_expect_eq(o.drain_ms, 30000);
     cr_expect_eq(o.cacheable, CACHEABLE_AUTO);
-    cr_expect_eq(o.min_block_bytes, 2 * MIB);
+    cr_expect_eq(o.min_block_bytes, 0);
     cr_expect_eq(o.host_cacheable_bytes, UINT64_MAX);
     cr_expect_eq(o.deepbind, DEEPBIND_CLEAR);
     cr_expect_eq(o.residency, RESIDENCY_AUTO);

@@ -61,7 +61,9 @@ static bool is_in(const void *at, const struct object *object)
 
 static long call_prefetch(void *at)
 {
-    return ebb_prefetch(at, is_in(at, &block) || is_in(at, &plain) ? EBB_TIER_DEVICE : EBB_TIER_HOST, NULL);
+    bool is_device = is_in(at, &block) || is_in(at, &plain) || at == ptr(&small);
+
+    return ebb_prefetch(at, is_device ? EBB_TIER_DEVICE : EBB_TIER_HOST, NULL);
 }
 
 static long call_evict(void *at)
@@ -132,7 +134,7 @@ enum kind {
     NOTHING,     /* NULL */
     FOREIGN,     /* an address of the program's own, on a stack */
     PLAIN,       /* a block that is not registered */
-    SMALL,       /* device memory that is no block */
+    SMALL,       /* device memory that shares its block with others */
     UNPINNED,    /* a registered block */
     PINNED,      /* once, and unpinned by whoever tests it */
     HOST,        /* registered host memory */
@@ -154,7 +156,7 @@ static const struct call {
     {"pin", call_pin,              {-EINVAL, -ENOENT, -ENOENT, -ENOENT,  FINE,    FINE,    FINE,    FINE}},
     {"unpin", call_unpin,          {-EINVAL, -ENOENT, -ENOENT, -ENOENT,  -EINVAL, FINE,    -EINVAL, FINE}},
     {"touch", call_touch,          {-EINVAL, -ENOENT, -ENOENT, -ENOENT,  FINE,    FINE,    FINE,    FINE}},
-    {"commit", call_commit,        {-EINVAL, -EXDEV,  -ENOENT, -EXDEV,   FINE,    -EBUSY,  -EXDEV,  -EXDEV}},
+    {"commit", call_commit,        {-EINVAL, -EXDEV,  -ENOENT, -ENOENT,  FINE,    -EBUSY,  -EXDEV,  -EXDEV}},
     {"prefetch", call_prefetch,    {-EINVAL, -ENOENT, -ENOENT, -ENOENT,  FINE,    FINE,    FINE,    FINE}},
     {"evict", call_evict,          {FINE,    -ENOENT, -ENOENT, -ENOENT,  FINE,    -EBUSY,  FINE,    -EBUSY}},
     {"set_priority", call_priority, {-EINVAL, -ENOENT, -ENOENT, -ENOENT, FINE,    FINE,    -ENOENT, -ENOENT}},

@@ -13,7 +13,7 @@ RUNS = {'mapped': {'RESIDENCY': 'mapped', 'DISK': 'registered'}, 'strict': {'RES
 def check(name):
     arguments = ('calm',) if name == 'managed' else ()
     simgpu = {'DEVICES': 2, 'MEMORY': '1G'}
-    options = {'DEVICE_BUDGET': '16M', 'HOST_BUDGET': '1G', 'MIN_BLOCK': '0', **RUNS[name]}
+    options = {'DEVICE_BUDGET': '16M', 'HOST_BUDGET': '1G', **RUNS[name]}
     drivers, ours = (runner.run(ANSWERS, list(arguments), each, simgpu) for each in (None, options))
     if drivers.status or ours.status or not drivers.out:
         return [drivers.text(), ours.text()]
