@@ -3,40 +3,18 @@
 import os
 import random
 
+import ledgers
 import runner
 
 LEDGER = os.path.join(runner.BUILD, 'tests', 'preload', 'memory', 'ledger')
 THREADS = 8
 OPERATIONS = 100000 if runner.LONG else 10000
-# Classes of the ledger that one kind of the driver's memory is made of.
-KINDS = {'native': ['native'], 'pool': ['pool'], 'array': ['array'], 'graph': ['graph'],
-         'physical': ['block', 'vmm']}
 FAILING = ['cuMemAlloc_v2', 'cuMemAllocPitch_v2', 'cuMemAllocManaged', 'cuMemAllocAsync', 'cuMemAllocFromPoolAsync',
            'cuMemCreate', 'cuMemMap', 'cuMemUnmap', 'cuMemRelease', 'cuMemFree_v2', 'cuMemFreeAsync', 'cuArrayCreate_v2',
            'cuArray3DCreate_v2', 'cuMipmappedArrayCreate', 'cuArrayDestroy', 'cuMemHostAlloc', 'cuMemFreeHost',
            'cuMemHostRegister_v2', 'cuMemHostUnregister', 'cuGraphInstantiate_v2', 'cuGraphInstantiateWithFlags',
            'cuGraphLaunch', 'cuGraphExecDestroy', 'cuDeviceGraphMemTrim', 'cuMemPoolDestroy', 'cuMemPoolCreate', 'cuMemPoolTrimTo',
            'cuEventCreate', 'cuEventRecord', 'cuStreamWaitEvent', 'cuStreamGetCtx', 'cuMemPoolGetAttribute']
-
-
-def compare(stats, report):
-    wrong = []
-    for ours, theirs in zip(stats['devices'], report['devices']):
-        for kind, classes in KINDS.items():
-            believed = sum(ours['classes'][name] for name in classes)
-            if believed != theirs['final_kinds'][kind]:
-                wrong.append('device %d, %s: ledger %d, driver %d' % (ours['ordinal'], kind, believed, theirs['final_kinds'][kind]))
-        if ours['classes']['managed'] != theirs['managed']['held_bytes']:
-            wrong.append('device %d, managed: ledger %d, driver %d' % (ours['ordinal'], ours['classes']['managed'],
-                                                                       theirs['managed']['held_bytes']))
-    classes = stats['host']['classes']
-    for name in ('pinned', 'registered'):
-        if classes[name] != report[name + '_bytes']:
-            wrong.append('%s: ledger %d, driver %d' % (name, classes[name], report[name + '_bytes']))
-    host = sum(device['final_kinds']['host'] for device in report['devices'])
-    if classes['tier'] != host:
-        wrong.append('host tier: ledger %d, driver %d' % (classes['tier'], host))
-    return wrong
 
 
 def failures(seed):
@@ -51,7 +29,7 @@ def check(seed, end, simgpu):
                         deadline_s=3600 if runner.LONG else 120)
     if result.status or result.stats is None or result.report is None:
         return [result.text()]
-    wrong = compare(result.stats, result.report) + result.unclean()
+    wrong = ledgers.compare(result.stats, result.report) + result.unclean()
     if end == 'free':
         wrong += ['left: %s %s' % (d['classes'], d['ordinal']) for d in result.stats['devices'] if d['used_bytes']]
     made = [int(n) for n in result.out.split('\n')[0].split()[1:]]
