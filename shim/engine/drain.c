@@ -292,7 +292,8 @@ int drain_close(int whose, enum drain_waiter waiter)
     bool met = false;
     int error = drains && is_vain(devices_of(whose), limit_ms) ? -ETIMEDOUT : 0;
 
-    if (gate_inside())
+    if (gate_inside() ||
+        (drains && atomic_load(&core.account_only))) /* calls that pass us do not stop at the gate */
         return -EBUSY;
     if (met_ms && met_ms >= limit_ms && deadline_ns > since_ns + FIRST_TRY_NS)
         deadline_ns = since_ns + FIRST_TRY_NS; /* it may have come out since: one try tells */

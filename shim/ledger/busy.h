@@ -28,8 +28,8 @@ bool core_manages(void);
 /** Is a stream capture open, so that nothing can leave? Tells once when that has been in somebody's way for long. */
 bool core_capturing(void);
 
-/** Calls of the program pass us by: from now on memory is accounted, blocks that are away come back when they are
- *  used, and no other leaves. Said once; `why` lives for ever. */
+/** Calls of the program pass us by: from now on memory is accounted, what is unmapped comes back when it is used, since
+ *  nothing reaches it before, and nothing else moves. Said once; `why` lives for ever. */
 void core_account_only(const char *why);
 
 /** Does anybody need to know what kernels could read a pointer from: may there be a search still? */

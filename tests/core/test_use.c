@@ -166,3 +166,26 @@ Test(use, launch_that_nobody_can_read_has_everything_back_where_nothing_is_mappe
         program_free(&block[i]);
     world_finish(&world);
 }
+
+/* A call that nobody sees does not stop at the gate. */
+Test(use, what_the_device_reaches_stays_where_it_is_once_calls_go_past_us)
+{
+    struct model mapped, named;
+    uint64_t moved;
+
+    start(C200);
+    mapped = make(20);
+    named = make_named(8);
+    cr_assert_eq(send_off(&mapped, false), mapped.bytes);
+    cr_assert_eq(send_off(&named, false), named.bytes);
+    core_account_only("calls go past us");
+    moved = core.counters.moves[MOVE_HOST_TO_DEVICE].bytes;
+    cr_expect_eq(launch_all(0, &mapped), 0);
+    cr_expect_eq(away_bytes(), mapped.bytes + named.bytes);
+    cr_expect_eq(core.counters.moves[MOVE_HOST_TO_DEVICE].bytes, moved);
+    cr_expect_eq(launch_all(0, &named), 0);
+    cr_expect_eq(away_bytes(), mapped.bytes, "what nothing reaches comes back");
+    program_free(&mapped);
+    program_free(&named);
+    world_finish(&world);
+}
