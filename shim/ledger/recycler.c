@@ -169,6 +169,7 @@ static unsigned pop_largest(struct recycler *recycler, uint64_t *out_item)
     for (unsigned class = RECYCLER_CLASSES; class && !found; class --)
         if (recycler->idle[class]) {
             *out_item = pop(recycler, class);
+            recycler->leaving_bytes += class * GRANULE_BYTES;
             found = class;
         }
     lock_release(recycler->lock);
@@ -184,6 +185,7 @@ uint64_t recycler_trim(struct recycler *recycler, uint64_t bytes)
         recycler->destroy(recycler, class * GRANULE_BYTES, item);
         lock_acquire(recycler->lock);
         budget_drop_idle(recycler->budget, class * GRANULE_BYTES);
+        recycler->leaving_bytes -= class * GRANULE_BYTES;
         lock_release(recycler->lock);
         given_bytes += class * GRANULE_BYTES;
     }

@@ -40,6 +40,7 @@ struct recycler {
     unsigned drawn_class; /**< of the budget: what recycler_take_drawn draws on */
     uint64_t most_bytes;  /**< kept idle; 0: what comes back is destroyed */
     uint64_t idle_bytes;
+    uint64_t leaving_bytes; /**< no longer idle, and in the budget still: being destroyed */
     struct recycler_idle *idle[RECYCLER_CLASSES + 1]; /**< by size, the latest first */
     struct pages_pool records;                        /**< of struct recycler_idle */
 };

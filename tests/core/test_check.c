@@ -84,6 +84,29 @@ Test(check, blocks_that_left_are_looked_over_too)
     world_finish(&world);
 }
 
+static const char *broken_at_release;
+
+static void look_at_release(IGNORED struct fake_device *fake, enum fake_call call, IGNORED void *arg)
+{
+    const char *broken = call == FAKE_RELEASE || call == FAKE_HOST_DESTROY ? core_check() : NULL;
+
+    broken_at_release = broken_at_release ? broken_at_release : broken;
+}
+
+Test(check, what_is_on_its_way_to_the_driver_is_in_the_budget_until_it_has_it)
+{
+    cr_assert_eq(core_free(start_with(settings)), 0);
+    cr_assert_eq(recycler_add(&core.slabs, 2 * MIB), 0);
+    cr_assert_eq(recycler_add(&core.devices[0].handles, 2 * MIB), 0);
+    world.fake->before = look_at_release;
+    cr_expect_eq(recycler_trim(&core.slabs, UINT64_MAX), 2 * MIB);
+    cr_expect_eq(recycler_trim(&core.devices[0].handles, UINT64_MAX), 2 * MIB);
+    cr_expect_null(broken_at_release, "%s", broken_at_release);
+    cr_expect_null(core_check());
+    world.fake->before = NULL;
+    world_finish(&world);
+}
+
 /* Whether a move is followed by an error in the log. */
 static bool move_tells(const char *check)
 {
