@@ -37,8 +37,9 @@ int device_scan(IGNORED struct device *self, unsigned ordinal, const struct scan
     struct entered entered;
     uint64_t words = scan->bytes / 4, per_block = (uint64_t)BLOCK_THREADS * BYTES_PER_THREAD;
     uint64_t blocks = (scan->bytes + per_block - 1) / per_block;
+    uint64_t before = scan->base - 1;
     void *parameters[] = {
-        (void *)&scan->address, &words, (void *)&scan->base, (void *)&scan->span, (void *)&scan->marks,
+        (void *)&scan->address, &words, &before, (void *)&scan->span, (void *)&scan->marks,
         (void *)&scan->hit,
     };
     int error = device_host_reach(ordinal, scan->address);

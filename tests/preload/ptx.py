@@ -5,11 +5,13 @@ Where NVIDIA's assembler is installed, it must
 take the kernel for every GPU.
 """
 import ctypes
+import json
 import os
 import random
 import shutil
 import struct
 import subprocess
+import sys
 import tempfile
 
 import runner
@@ -56,11 +58,24 @@ class Device:
     def free(self, address):
         self.call('cuMemFree_v2', ctypes.c_uint64(address))
 
-    def run(self, arguments, threads):
+    def map(self, size):
+        """Memory that can be unmapped at any time: of an arena."""
+        address, handle = ctypes.c_uint64(), ctypes.c_uint64()
+        on_device = struct.pack('<8i', 1, 0, 1, 0, 0, 0, 0, 0)  # CUmemAllocationProp: pinned, on device 0
+        self.call('cuMemCreate', ctypes.byref(handle), ctypes.c_size_t(size), on_device, ctypes.c_uint64(0))
+        self.call('cuMemAddressReserve', ctypes.byref(address), ctypes.c_size_t(size), ctypes.c_size_t(0), ctypes.c_uint64(0),
+                  ctypes.c_uint64(0))
+        self.call('cuMemMap', address, ctypes.c_size_t(size), ctypes.c_size_t(0), handle, ctypes.c_uint64(0))
+        return address.value
+
+    def launch(self, arguments, threads):
         """Blocks of 32."""
         words = [ctypes.c_uint64(word) for word in arguments]
         params = (ctypes.c_void_p * len(words))(*[ctypes.cast(ctypes.pointer(word), ctypes.c_void_p) for word in words])
         self.call('cuLaunchKernel', self.function, threads // 32, 1, 1, 32, 1, 1, 0, None, params, None)
+
+    def run(self, arguments, threads):
+        self.launch(arguments, threads)
         self.call('cuCtxSynchronize')
 
 
@@ -93,7 +108,7 @@ def finds(shift, count, pointers, threads):
         try:
             device.store(memory + shift, struct.pack('<%dI' % len(words), *words))
             device.store(marks, bytes(GRANULES + 1))
-            device.run((memory + shift, len(words), BASE, GRANULES * GRANULE, marks, marks + GRANULES), threads)
+            device.run((memory + shift, len(words), BASE - 1, GRANULES * GRANULE, marks, marks + GRANULES), threads)
             written = device.load(marks, GRANULES + 1)
         finally:
             device.free(memory)
@@ -109,9 +124,31 @@ def assembles(target):
         return [] if made.returncode == 0 else [made.stderr]
 
 
+def unmap_first_place():
+    """While a kernel of some time searches for pointers to it."""
+    arena, memory = DEVICE.map(GRANULE), DEVICE.allocate(GRANULE)
+    DEVICE.launch((memory, 64, arena - 1, GRANULE, memory + 4096, memory + 8192), 32)
+    DEVICE.call('cuMemUnmap', ctypes.c_uint64(arena), ctypes.c_size_t(GRANULE))
+    DEVICE.call('cuCtxSynchronize')
+
+
+def names_no_memory():
+    with tempfile.TemporaryDirectory() as folder:
+        report = os.path.join(folder, 'report')
+        env = dict(os.environ, SIMGPU_KERNEL_NS='200000000', SIMGPU_REPORT=report)
+        done = subprocess.run([sys.executable, os.path.abspath(__file__), 'unmap'], env=env, capture_output=True, text=True)
+        with open(report, encoding='utf-8') as file:
+            hazards = json.load(file)['hazards'] if done.returncode == 0 else None
+    return [] if hazards == 0 else ['hazards: %s, %s' % (hazards, done.stderr)]
+
+
 DEVICE = Device()
 PTXAS = shutil.which('ptxas') or shutil.which('ptxas', path='/usr/local/cuda/bin')
-runner.tap([('finds the pointers in %d words, %d bytes off a quad, with %d threads' % (count, shift, threads),
+if sys.argv[1:] == ['unmap']:
+    unmap_first_place()
+    sys.exit()
+runner.tap([('takes no place of the arena for an argument', names_no_memory)] +
+           [('finds the pointers in %d words, %d bytes off a quad, with %d threads' % (count, shift, threads),
              lambda c=count, s=shift, p=pointers, t=threads: finds(s, c, p, t))
             for count, pointers in ((0, 0), (1, 0), (2, 1), (5, 1), (64, 9), (203, 40))
             for shift in (0, 4, 8, 12) for threads in (32, 64)] +

@@ -8,9 +8,11 @@
 /** The test's, exported. */
 void meet(void);
 
-SIMGPU_KERNEL6(ebb_scan, const uint32_t *, piece, uint64_t, words, uint64_t, base, uint64_t, span, uint8_t *,
-               marks, uint8_t *, hit)
+SIMGPU_KERNEL6(ebb_scan, const uint32_t *, piece, uint64_t, words, uint64_t, before, uint64_t, span,
+               uint8_t *, marks, uint8_t *, hit)
 {
+    const uint64_t base = before + 1;
+
     SIMGPU_TOUCH(piece, words * sizeof *piece);
     SIMGPU_TOUCH(hit, 1);
     if (SIMGPU_FIRST == 0)
