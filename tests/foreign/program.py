@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -15,12 +16,25 @@ SIMGPU = os.path.join(BUILD, 'tests', 'simgpu')
 MIB = 1 << 20
 DEADLINE_S = 600
 
-# name: what pip installs, in which time; what runs. `brief`: what scripts/test runs, in less than a minute. `pointers`: what
-# keeps addresses in memory, so that EBBTIDE_DISK=always, by which a program says that it keeps none, would be untrue.
-# `strict`: the shares at which its largest block still fits when nothing is mapped from host memory.
+# name: what pip installs (it comes first), in which time and folder; what runs. `brief`: what scripts/test runs, in less than a
+# minute. `runtime`: the file of NVIDIA's runtime in what was installed, which ours stands in for. `needs`: headers of Python's
+# without which it cannot work. `left_out`: pieces of work with settings that they cannot be right with by the meaning of these,
+# each as (row, share, residency, disk), None for any, and those that are refused; README.md says why.
+TORCH = {'limit_s': 1800, 'folder': 'pytorch', 'brief': [], 'runtime': 'nvidia/cu13/lib/libcudart.so.13'}
 PROGRAMS = {
-    'taichi': {'packages': ['taichi==1.7.4', 'numpy==2.4.6'], 'limit_s': 120, 'rows': ['fields', 'stencil', 'sparse'],
-               'brief': ['fields'], 'pointers': ['sparse'], 'strict': [100]},
+    'taichi': {'packages': ['taichi==1.7.4', 'numpy==2.4.6'], 'limit_s': 120, 'folder': 'taichi',
+               'rows': ['fields', 'stencil', 'sparse'], 'brief': ['fields'], 'runtime': None, 'environment': {}, 'needs': [],
+               'left_out': [('sparse', None, None, 'always'), (None, 100, 'strict', 'auto'), (None, 50, 'strict', None),
+                            (None, 35, 'strict', None)]},
+    'pytorch': {**TORCH, 'packages': ['torch==2.15.0', 'triton==3.9.0', 'numpy==2.4.6'], 'environment': {}, 'needs': [],
+                'rows': ['tensors', 'streams', 'churn', 'graph', 'async', 'segments'],
+                'left_out': [('segments', 50, None, None), ('segments', 35, None, None), ('graph', 50, None, None),
+                             ('graph', 35, None, None), ('streams', None, 'strict', 'auto')]},
+    # 8.6: what it writes for 9.0 are the instructions of that architecture alone.
+    'triton': {**TORCH, 'packages': ['triton==3.9.0', 'torch==2.15.0', 'numpy==2.4.6'], 'needs': ['Python.h'],
+               'environment': {'SIMGPU_COMPUTE_CAPABILITY': '8.6', 'TRITON_PTXAS_PATH': os.path.join(HERE, 'ptxas'),
+                               'TRITON_LIBCUDA_PATH': SIMGPU, 'TRITON_CACHE_DIR': os.path.join(BUILD, 'foreign', 'triton-cache')},
+               'rows': ['add', 'reductions', 'products'], 'left_out': []},
 }
 
 # checksum: None if the program failed; report: what the simulated GPU saw; statistics: the library's. Both may be None.
@@ -37,30 +51,48 @@ def complaint(printed):
     return 'PyPI cannot be reached' if any('connection broken' in line for line in lines) else lines[-1].removeprefix('ERROR: ')
 
 
-def install(name):
-    """The folder that has the program; downloads once."""
-    folder = os.path.join(BUILD, 'foreign', name)
-    done, packages, limit_s = os.path.join(folder, 'installed'), PROGRAMS[name]['packages'], PROGRAMS[name]['limit_s']
-    if os.path.exists(done) and open(done, encoding='utf-8').read() == ' '.join(packages):
-        return folder
-    shutil.rmtree(folder, ignore_errors=True)
+def fill(folder, known):
+    """Downloads a program's packages into a folder."""
     try:
         pip = subprocess.run([sys.executable, '-m', 'pip', 'install', '--quiet', '--no-input', '--disable-pip-version-check',
-                              '--retries', '1', '--timeout', '15', '--only-binary', ':all:', '--target', folder, *packages],
-                             capture_output=True, text=True, timeout=limit_s, check=False)
+                              '--retries', '1', '--timeout', '15', '--only-binary', ':all:', '--target', folder,
+                              *known['packages']], capture_output=True, text=True, timeout=known['limit_s'], check=False)
     except subprocess.TimeoutExpired as late:
-        raise Skip(f'pip did not have it in {limit_s} s') from late
+        raise Skip(f"pip did not have it in {known['limit_s']} s") from late
     if pip.returncode:
         raise Skip(complaint(pip.stderr))
-    with open(done, 'w', encoding='utf-8') as file:
-        file.write(' '.join(packages))
+    if known['runtime']:
+        theirs = os.path.join(folder, known['runtime'])
+        os.remove(theirs)
+        os.symlink(os.path.join(SIMGPU, os.path.basename(theirs)), theirs)
+
+
+def install(name):
+    """The folder that has the program, which is whole when it is there; downloads once."""
+    known = PROGRAMS[name]
+    folder, packages = os.path.join(BUILD, 'foreign', known['folder']), ' '.join(sorted(known['packages']))
+    done = os.path.join(folder, 'installed')
+    for header in known['needs']:
+        if not os.path.exists(os.path.join(sysconfig.get_path('include'), header)):
+            raise Skip(f'there is no {header}')
+    if os.path.exists(done) and open(done, encoding='utf-8').read() == packages:
+        return folder
+    fresh = f'{folder}.{os.getpid()}'
+    try:
+        fill(fresh, known)
+        with open(os.path.join(fresh, 'installed'), 'w', encoding='utf-8') as file:
+            file.write(packages)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.rename(fresh, folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
     return folder
 
 
 def surroundings(folder, settings):
     """The environment of a run: nothing of ours or of the machine's GPUs but what is asked for."""
     kept = {key: value for key, value in os.environ.items()
-            if not key.startswith(('EBBTIDE_', 'SIMGPU_')) and key != 'CUDA_VISIBLE_DEVICES'}
+            if not key.startswith(('EBBTIDE_', 'SIMGPU_', 'PYTORCH_', 'TORCH', 'TRITON_')) and key != 'CUDA_VISIBLE_DEVICES'}
     return {**kept, 'PYTHONPATH': folder, 'LD_LIBRARY_PATH': SIMGPU, 'SIMGPU_MEMORY': '2G',
             'SIMGPU_CACHE': os.environ.get('SIMGPU_CACHE', os.path.join(BUILD, 'kernels')), **settings}
 
@@ -69,7 +101,8 @@ def run(name, row, device, settings):
     """A piece of work of an installed program, on the device `cpu` or `cuda`."""
     with tempfile.TemporaryDirectory() as folder:
         report, statistics = os.path.join(folder, 'report'), os.path.join(folder, 'statistics')
-        environment = surroundings(install(name), {'SIMGPU_REPORT': report, 'EBBTIDE_STATS_JSON': statistics, **settings})
+        environment = surroundings(install(name), {'SIMGPU_REPORT': report, 'EBBTIDE_STATS_JSON': statistics,
+                                                   **PROGRAMS[name]['environment'], **settings})
         try:
             ran = subprocess.run([sys.executable, os.path.join(HERE, f'{name}_work.py'), row, device], capture_output=True,
                                  text=True, timeout=DEADLINE_S, check=False, env=environment)
@@ -86,8 +119,10 @@ def run_under_library(name, row, budget, settings):
 
 
 def last_line(ran):
+    """What a run says of its end: the last error that it names, for some give advice behind it."""
     lines = ran.printed.strip().splitlines()
-    return lines[-1] if lines else 'nothing printed'
+    errors = [line for line in lines if 'Error' in line]
+    return (errors or lines or ['nothing printed'])[-1]
 
 
 def device_peak(ran):
