@@ -30,7 +30,7 @@ static struct table_record *find(const struct table *table, uint64_t key)
     struct table_record *found;
 
     HASH_FIND(hh, table->first, &key, sizeof(key), found);
-    return found;
+    return found == table->stays ? NULL : found;
 }
 
 void table_lock(struct table *table)
@@ -50,22 +50,33 @@ void *table_find(struct table *table, uint64_t key)
     return found ? found->bytes : NULL;
 }
 
+/* With key 0: under its own address. */
+static struct table_record *add(struct table *table, uint64_t key)
+{
+    struct table_record *record = pages_pool_take(&table->pool);
+
+    if (!record)
+        return NULL;
+    memset(record, 0, table->pool.record_bytes);
+    record->key = key ? key : (uintptr_t)record;
+    HASH_ADD(hh, table->first, key, sizeof(key), record);
+    if (record->hh.tbl)
+        return record;
+    pages_pool_give(&table->pool, record);
+    return NULL;
+}
+
+/* A record stays for ever, under its own address, which is nobody's key: uthash gives its buckets back with the last, and a
+ * table that has one record now and none then would ask the system each time. */
 void *table_add(struct table *table, uint64_t key)
 {
     struct table_record *record = find(table, key);
 
-    if (record)
-        return record->bytes;
-    record = pages_pool_take(&table->pool);
+    if (!table->stays)
+        table->stays = add(table, 0);
     if (!record)
-        return NULL;
-    memset(record, 0, table->pool.record_bytes);
-    record->key = key;
-    HASH_ADD(hh, table->first, key, sizeof(key), record);
-    if (record->hh.tbl)
-        return record->bytes;
-    pages_pool_give(&table->pool, record);
-    return NULL;
+        record = add(table, key);
+    return record ? record->bytes : NULL;
 }
 
 void table_remove(struct table *table, uint64_t key)
@@ -116,16 +127,19 @@ int table_copy(struct table *table, struct table_copy *out)
     struct table_copy copy = {.slot_bytes =
                                   (uint32_t)(table->pool.record_bytes - offsetof(struct table_record, key))};
     const struct table_record *record, *next;
+    uint32_t count;
     int error = 0;
 
     table_lock(table);
-    if (table->first) {
-        copy.slots = pages_take((size_t)HASH_COUNT(table->first) * copy.slot_bytes);
+    count = HASH_COUNT(table->first) - (table->stays != NULL);
+    if (count) {
+        copy.slots = pages_take((size_t)count * copy.slot_bytes);
         error = copy.slots ? 0 : -ENOMEM;
     }
     if (copy.slots)
         HASH_ITER(hh, table->first, record, next)
-            memcpy(copy.slots + (size_t)copy.count++ * copy.slot_bytes, &record->key, copy.slot_bytes);
+            if (record != table->stays)
+                memcpy(copy.slots + (size_t)copy.count++ * copy.slot_bytes, &record->key, copy.slot_bytes);
     table_unlock(table);
     if (!error)
         *out = copy;

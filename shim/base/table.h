@@ -22,6 +22,8 @@ struct table_record;
 struct table {
     struct lock lock;
     struct table_record *first; /**< uthash's head */
+    struct table_record
+        *stays; /**< nobody's, so that what the table has need not be made again when it was empty */
     struct pages_pool pool;
     uint32_t record_bytes;
 };
