@@ -116,7 +116,8 @@ static void measure_core(struct rounds *rounds)
 struct run {
     const char *program;
     bool preloaded;
-    bool wall; /* the time on the wall, else of the processor */
+    bool wall;    /* the time on the wall, else of the processor */
+    bool ordered; /* in the order of a stream */
 };
 
 static double program_pairs(void *arg, uint64_t operations)
@@ -124,7 +125,7 @@ static double program_pairs(void *arg, uint64_t operations)
     static const char *const environment[] = {"EBBTIDE_LOG", "error", NULL};
     const struct run *run = arg;
     char pairs[24], text[CHILD_TEXT];
-    const char *const arguments[] = {"1000", pairs, NULL};
+    const char *const arguments[] = {"1000", pairs, run->ordered ? "ordered" : NULL, NULL};
     const struct child child = {run->program, arguments, environment, run->preloaded};
 
     snprintf(pairs, sizeof(pairs), "%llu", (unsigned long long)operations);
@@ -148,11 +149,29 @@ static double start(void *arg, uint64_t operations)
     return sum_ns / (double)operations;
 }
 
+/* Beside the block of the core alone: what the hooks and the simulated driver take is in it. */
+static void measure_ordered(struct rounds *rounds)
+{
+    struct pairs one = {GRANULE_BYTES, 1, 0};
+    struct run ordered = {.program = "alloc_program", .preloaded = true, .ordered = true};
+    const struct variant variants[] = {
+        {"block of 2 MiB", core_pairs, &one, 100000, {0}},
+        {"in the order of a stream", program_pairs, &ordered, 100000, {"A2", GOAL_RATIO, 8}},
+    };
+
+    crowd_start(ALIVE, NULL);
+    rounds_run(rounds, "allocate and free in order", variants, 2);
+    crowd_finish();
+}
+
 static void measure_programs(struct rounds *rounds)
 {
-    struct run plain = {"alloc_program", false, false}, preloaded = {"alloc_program", true, false},
-               cpu_plain = {"/bin/true", false, false}, cpu_preloaded = {"/bin/true", true, false},
-               wall_plain = {"/bin/true", false, true}, wall_preloaded = {"/bin/true", true, true};
+    struct run plain = {.program = "alloc_program"},
+               preloaded = {.program = "alloc_program", .preloaded = true},
+               cpu_plain = {.program = "/bin/true"},
+               cpu_preloaded = {.program = "/bin/true", .preloaded = true},
+               wall_plain = {.program = "/bin/true", .wall = true},
+               wall_preloaded = {.program = "/bin/true", .preloaded = true, .wall = true};
     const struct variant pairs[] = {
         {"simulated driver alone", program_pairs, &plain, 2000, {0}},
         {"with the library", program_pairs, &preloaded, 2000, {0}},
@@ -179,7 +198,9 @@ int main(int argc, char **argv)
     measure_core(&rounds);
     if (!rounds.count && child_missing())
         rounds_skip(&rounds, "programs", child_missing());
-    else if (!rounds.count)
+    else if (!rounds.count) {
+        measure_ordered(&rounds);
         measure_programs(&rounds);
+    }
     return rounds_finish(&rounds);
 }
