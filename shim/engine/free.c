@@ -403,6 +403,8 @@ void core_context_gone(uint64_t context)
             block_free(g);
     }
     mover_give();
+    for (unsigned i = 0; i < core.device->count; i++)
+        bin_home_leave(i, context);
 }
 
 /* The block's memory leaves the ledger, as if it had been given back. */

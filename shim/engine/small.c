@@ -11,68 +11,58 @@
 
 /* ---- allocated ------------------------------------------------------------------------------------------------------ */
 
-/* Under the lock: the block is a bin from now on, unless it went with its context meanwhile. */
-static bool open_alive(uint32_t first, uint64_t id, const struct cell_wish *wish, unsigned class,
-                       void *memory)
-{
-    const struct block *block = &core.blocks.block[first];
-    bool alive = block->id == id && block_alive(block);
-
-    if (alive)
-        bin_open(first, wish, class, memory);
-    return alive;
-}
-
-static int make(const struct cell_wish *wish, unsigned class)
-{
-    uint32_t granules = bin_granules(class);
-    struct block fresh = {
-        .bytes = granules * GRANULE_BYTES,
-        .context = wish->context,
-        .granules = granules,
-        .ordinal = wish->ordinal,
-        .flags = (uint16_t)(wish->is_fixed ? BLOCK_BIN | BLOCK_FIXED : BLOCK_BIN),
-    };
-    void *memory = bin_memory_take(wish->ordinal, class);
-    bool opened = false;
-    uint32_t first;
-    int error;
-
-    if (!memory)
-        return -ENOMEM;
-    error = allocate_block(&fresh, &first);
-    if (!error) {
-        lock_acquire(&core.lock);
-        opened = open_alive(first, fresh.id, wish, class, memory);
-        lock_release(&core.lock);
-    }
-    if (!opened)
-        bin_memory_give(wish->ordinal, class, memory);
-    return error;
-}
-
-/* A bin of the class that wastes least; a single granule where there is no room for it. */
-static int make_some(const struct cell_wish *wish)
-{
-    unsigned class = bin_class_for(wish);
-    int error = make(wish, class);
-
-    return error && bin_granules(class) > 1 ? make(wish, BIN_MIXED) : error;
-}
-
 struct request {
     const struct cell_wish *wish;
     uint64_t address;
+    bool is_again; /* others may have made room meanwhile */
 };
+
+/* A bin for the request, which is served by it; a single granule where there is no room for what wastes least. -EAGAIN, -ENOMEM. */
+static int make(struct request *request, bool is_single)
+{
+    const struct cell_wish *wish = request->wish;
+    struct bin_plan plan;
+    struct block fresh;
+    bool opened = false;
+    uint32_t first;
+    int error = bin_plan(wish, is_single, &plan);
+
+    if (error)
+        return error;
+    fresh = (struct block){
+        .bytes = plan.granules * GRANULE_BYTES,
+        .context = wish->context,
+        .granules = plan.granules,
+        .ordinal = wish->ordinal,
+        .flags = (uint16_t)(wish->is_fixed ? BLOCK_BIN | BLOCK_FIXED : BLOCK_BIN),
+    };
+    error = allocate_block(&fresh, &first);
+    if (!error) {
+        lock_acquire(&core.lock);
+        opened = core.blocks.block[first].id == fresh.id && block_alive(&core.blocks.block[first]) &&
+                 bin_open(first, wish, &plan, &request->address);
+        lock_release(&core.lock);
+    }
+    if (opened)
+        return 0;
+    bin_plan_drop(wish, &plan);
+    if (error)
+        return plan.granules == 1 ? error : make(request, true);
+    free_at_rest(first, fresh.id); /* its context is going */
+    return -ENOMEM;
+}
 
 static int attempt(void *arg)
 {
     struct request *request = arg;
 
     do {
-        if (bin_take(request->wish, &request->address))
+        if (request->is_again && bin_take(request->wish, &request->address))
             return 0;
-    } while (!make_some(request->wish) || (core.deferred && free_deferred(core.options->drain_ms)));
+        request->is_again = true;
+        if (!make(request, false))
+            return 0;
+    } while (core.deferred && free_deferred(core.options->drain_ms));
     return -ENOSPC;
 }
 

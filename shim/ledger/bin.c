@@ -2,10 +2,18 @@
 /* bin.c - see bin.h. */
 #include "ledger/bin.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/pages.h"
 #include "ledger/state.h"
+
+enum {
+    LOOKED_AT_MOST = 16, /* mixed bins of which not each has room enough */
+    MIXED_BINS = 7 /* that allocations of a class fill before it has its own: one more is an eighth of all */
+};
+
+#define SPARE_BYTES UINT64_C(4096)
 
 void bins_init(void)
 {
@@ -37,30 +45,53 @@ static struct bins *bins_lock(unsigned ordinal)
     return bins;
 }
 
-/* ---- the list of those that have a free cell; under the lock ------------------------------------------------------ */
+/* ---- the lists of those that have room; under the lock ------------------------------------------------------------ */
 
-static void list_take_out(struct bins *bins, struct bin *bin)
+static unsigned list_of(const struct bin *bin)
 {
-    struct bin_class *class = &bins->class[bin->class];
+    return bin->units ? home_mixed_list(bin->free) : bin->class;
+}
 
-    *(bin->previous ? &bin_at(bin->previous - 1)->next : &class->first) = bin->next;
-    *(bin->next ? &bin_at(bin->next - 1)->previous : &class->last) = bin->previous;
+static void list_take_out(struct bin *bin)
+{
+    struct home_list *list = &bin->home->list[bin->list];
+
+    *(bin->previous ? &bin_at(bin->previous - 1)->next : &list->first) = bin->next;
+    *(bin->next ? &bin_at(bin->next - 1)->previous : &list->last) = bin->previous;
     bin->next = bin->previous = 0;
     bin->is_listed = false;
+    home_mixed_note(bin->home, bin->list);
 }
 
 /* What is in place is taken from before what is away: whoever takes a cell is about to use it. */
-static void list_put_in(struct bins *bins, uint32_t first)
+static void list_put_in(uint32_t first)
 {
     struct bin *bin = bin_at(first);
-    struct bin_class *class = &bins->class[bin->class];
+    struct home_list *list;
     bool to_end = owner_at(&core.blocks, first) & OWNER_AWAY;
 
-    bin->previous = to_end ? class->last : 0;
-    bin->next = to_end ? 0 : class->first;
-    *(bin->previous ? &bin_at(bin->previous - 1)->next : &class->first) = first + 1;
-    *(bin->next ? &bin_at(bin->next - 1)->previous : &class->last) = first + 1;
+    bin->list = (uint8_t)list_of(bin);
+    list = &bin->home->list[bin->list];
+    bin->previous = to_end ? list->last : 0;
+    bin->next = to_end ? 0 : list->first;
+    *(bin->previous ? &bin_at(bin->previous - 1)->next : &list->first) = first + 1;
+    *(bin->next ? &bin_at(bin->next - 1)->previous : &list->last) = first + 1;
     bin->is_listed = true;
+    home_mixed_note(bin->home, bin->list);
+}
+
+/* A mixed bin has `free` units where there is most room, or fewer: it goes to the list of those. */
+static void mixed_relist(uint32_t first, uint32_t free)
+{
+    struct bin *bin = bin_at(first);
+
+    bin->free = (uint16_t)free;
+    if (bin->is_listed && free && list_of(bin) == bin->list)
+        return;
+    if (bin->is_listed)
+        list_take_out(bin);
+    if (free)
+        list_put_in(first);
 }
 
 /* ---- cells; under the lock ---------------------------------------------------------------------------------------- */
@@ -124,34 +155,17 @@ static struct cell *cell_dead(const struct bins *bins, uint32_t first, uint64_t 
 
 /* ---- taken ---------------------------------------------------------------------------------------------------------- */
 
-/* A cell of a mixed bin. False: no hole is large enough. */
-static bool mixed_pop(struct bins *bins, struct bin *bin, const struct cell_wish *wish, uint32_t *out_index)
+/* A bin's cell is taken from now on. */
+static void cell_fill(uint32_t first, uint32_t index, const struct cell_wish *wish, uint64_t *out_address)
 {
-    uint32_t units = units_of(wish->bytes), index;
+    struct bin *bin = bin_at(first);
 
-    if (units > bin->free)
-        return false;
-    index = units_find(bin->units, units);
-    if (index == CELL_GRANULE_UNITS) {
-        bin->free = (uint16_t)(units - 1);
-        return false;
-    }
-    units_take(bin->units, index, units);
-    bins->class[cells_class(wish->bytes)].mixed_units += units;
-    *out_index = index;
-    return true;
-}
-
-static bool cell_pop(struct bins *bins, struct bin *bin, const struct cell_wish *wish, uint32_t *out_index)
-{
-    if (bin->units)
-        return mixed_pop(bins, bin, wish, out_index);
-    *out_index = bin->free ? bin->free - 1u : bin->fresh;
-    if (bin->free)
-        bin->free = bin->cell[*out_index].next;
-    else
-        bin->fresh++;
-    return true;
+    bin->used++;
+    bin->cell[index] = (struct cell){.id = atomic_fetch_add(&core.blocks.last_id, 1) + 1,
+                                     .call_site = wish->call_site,
+                                     .bytes = (uint32_t)wish->bytes,
+                                     .state = CELL_TAKEN};
+    *out_address = cell_address(first, index);
 }
 
 static bool is_full(const struct bin *bin)
@@ -159,60 +173,99 @@ static bool is_full(const struct bin *bin)
     return !bin->free && (bin->units || bin->fresh == bin->cells);
 }
 
-/* Take a cell of a bin of some class. */
-static bool take_of(struct bins *bins, unsigned class, const struct cell_wish *wish, uint64_t *out_address)
+/* Of a bin of the class that has room. */
+static void take_of_cells(uint32_t first, const struct cell_wish *wish, uint64_t *out_address)
 {
-    for (uint32_t at = bins->class[class].first, next; at; at = next) {
-        struct bin *bin = bin_at(at - 1);
-        bool is_ours = bin->context == wish->context && bin->is_fixed == wish->is_fixed, taken;
-        uint32_t index;
+    struct bin *bin = bin_at(first);
+    uint32_t index = bin->free ? bin->free - 1u : bin->fresh++;
 
-        next = bin->next;
-        taken = is_ours && cell_pop(bins, bin, wish, &index);
-        if (is_full(bin))
-            list_take_out(bins, bin);
-        if (!taken)
-            continue;
-        bin->used++;
-        bin->cell[index] = (struct cell){.id = atomic_fetch_add(&core.blocks.last_id, 1) + 1,
-                                         .call_site = wish->call_site,
-                                         .bytes = (uint32_t)wish->bytes,
-                                         .state = CELL_TAKEN};
-        *out_address = cell_address(at - 1, index);
-        return true;
+    if (bin->free)
+        bin->free = bin->cell[index].next;
+    if (is_full(bin))
+        list_take_out(bin);
+    cell_fill(first, index, wish, out_address);
+}
+
+/* Of a mixed bin, from a unit on that begins a hole which is large enough. */
+static void take_of_hole(uint32_t first, uint32_t index, const struct cell_wish *wish, uint64_t *out_address)
+{
+    struct bin *bin = bin_at(first);
+    uint32_t units = units_of(wish->bytes);
+
+    units_take(bin->units, index, units);
+    bin->home->mixed_units[cells_class(wish->bytes)] += units;
+    cell_fill(first, index, wish, out_address);
+}
+
+/* False: no hole of the mixed bin is large enough, which is remembered. */
+static bool take_of_bin(uint32_t first, const struct cell_wish *wish, uint64_t *out_address)
+{
+    uint32_t largest, index = units_find(bin_at(first)->units, units_of(wish->bytes), &largest);
+
+    if (index == CELL_GRANULE_UNITS) {
+        mixed_relist(first, largest);
+        return false;
     }
+    take_of_hole(first, index, wish, out_address);
+    return true;
+}
+
+/* A hole of about the size before a larger one: what was freed is taken again by what is as large. */
+static bool take_of_mixed(struct home *home, const struct cell_wish *wish, uint64_t *out_address)
+{
+    unsigned list = HOME_MIXED + cells_class(wish->bytes);
+    uint32_t at = list > HOME_MIXED ? home->list[list - 1].first : 0;
+
+    for (unsigned i = 0; at && i < LOOKED_AT_MOST; i++) {
+        uint32_t first = at - 1;
+
+        at = bin_at(first)->next;
+        if (bin_at(first)->free >= units_of(wish->bytes) && take_of_bin(first, wish, out_address))
+            return true;
+    }
+    while ((list = home_mixed_next(home, list)) < HOME_LISTS)
+        if (take_of_bin(home->list[list].first - 1, wish, out_address))
+            return true;
     return false;
+}
+
+static bool take_of_home(struct home *home, const struct cell_wish *wish, uint64_t *out_address)
+{
+    uint32_t at = home->list[cells_class(wish->bytes)].first;
+
+    if (!at)
+        return take_of_mixed(home, wish, out_address);
+    take_of_cells(at - 1, wish, out_address);
+    return true;
+}
+
+static void count(struct bins *bins, const struct cell_wish *wish)
+{
+    bins->allocations++;
+    bins->asked_bytes += wish->bytes;
 }
 
 bool bin_take(const struct cell_wish *wish, uint64_t *out_address)
 {
     struct bins *bins = bins_lock(wish->ordinal);
-    bool taken = take_of(bins, cells_class(wish->bytes), wish, out_address) ||
-                 take_of(bins, BIN_MIXED, wish, out_address);
+    struct home *home = home_find(&bins->homes, wish->context, wish->is_fixed);
+    bool taken = home && take_of_home(home, wish, out_address);
 
-    if (taken) {
-        bins->allocations++;
-        bins->asked_bytes += wish->bytes;
-    }
+    if (taken)
+        count(bins, wish);
     lock_release(&bins->lock);
     return taken;
 }
 
 /* ---- bins come and go --------------------------------------------------------------------------------------------- */
 
-unsigned bin_class_for(const struct cell_wish *wish)
+/* The class of the bin that wastes least. */
+static unsigned class_for(const struct home *home, const struct cell_wish *wish)
 {
     unsigned class = cells_class(wish->bytes);
-    struct bins *bins = bins_lock(wish->ordinal);
-    uint32_t units = bins->class[class].mixed_units;
+    uint32_t units = home ? home->mixed_units[class] : 0;
 
-    lock_release(&bins->lock);
-    return units < cells_granules(class) * CELL_GRANULE_UNITS ? BIN_MIXED : class;
-}
-
-uint32_t bin_granules(unsigned class)
-{
-    return class == BIN_MIXED ? 1 : cells_granules(class);
+    return units < MIXED_BINS * cells_granules(class) * CELL_GRANULE_UNITS ? BIN_MIXED : class;
 }
 
 static uint32_t cells_of(unsigned class)
@@ -220,41 +273,108 @@ static uint32_t cells_of(unsigned class)
     return class == BIN_MIXED ? CELL_GRANULE_UNITS : cells_count(class);
 }
 
-/* The units of a mixed bin, the cells, their pins. */
+void bin_home_leave(unsigned ordinal, uint64_t context)
+{
+    struct home *home;
+
+    do {
+        struct bins *bins = bins_lock(ordinal);
+
+        home = home_remove(&bins->homes, context);
+        lock_release(&bins->lock);
+        home_destroy(home);
+    } while (home);
+}
+
+/* ---- memory for cells: the units of a mixed bin, the cells, their pins ------------------------------------------------ */
+
+static unsigned memory_size(unsigned class)
+{
+    uint64_t bytes = (class == BIN_MIXED ? sizeof(struct units) : 0) +
+                     cells_of(class) * (sizeof(struct cell) + sizeof(uint16_t[PIN_REASON_COUNT]));
+    unsigned size = 0;
+
+    while (SPARE_BYTES << size < bytes)
+        size++;
+    return size;
+}
+
 static uint64_t memory_bytes(unsigned class)
 {
-    return (class == BIN_MIXED ? sizeof(struct units) : 0) +
-           cells_of(class) * (sizeof(struct cell) + sizeof(uint16_t[PIN_REASON_COUNT]));
+    return SPARE_BYTES << memory_size(class);
 }
 
-/* Under the lock: keep the memory for the next bin. False: it has to be given back. */
-static bool memory_keep(struct bin_class *class, void *memory)
+/* Under the lock: keep the memory for another bin. False: it has to be given back. */
+static bool memory_keep(struct bins *bins, unsigned class, void *memory)
 {
-    bool kept = !class->spare;
+    struct bin_spare *spare = &bins->spare[memory_size(class)];
 
-    if (kept)
-        class->spare = memory;
-    return kept;
+    if (spare->count == BIN_SPARE_MOST)
+        return false;
+    *(void **)memory = spare->first;
+    spare->first = memory;
+    spare->count++;
+    return true;
 }
 
-void *bin_memory_take(unsigned ordinal, unsigned class)
+/* Under the lock. NULL: none is kept. */
+static void *memory_kept(struct bins *bins, unsigned class)
 {
-    struct bins *bins = bins_lock(ordinal);
-    void *memory = bins->class[class].spare;
+    struct bin_spare *spare = &bins->spare[memory_size(class)];
+    void *memory = spare->first;
 
-    bins->class[class].spare = NULL;
+    if (!memory)
+        return NULL;
+    spare->first = *(void **)memory;
+    spare->count--;
+    return memory;
+}
+
+/* There is a home for the bins of such a wish, which there was not. -ENOMEM. */
+static int home_make(const struct cell_wish *wish)
+{
+    struct home *home = home_create(wish->context, wish->is_fixed);
+    struct bins *bins;
+    bool is_there;
+
+    if (!home)
+        return -ENOMEM;
+    bins = bins_lock(wish->ordinal);
+    is_there = home_find(&bins->homes, wish->context, wish->is_fixed);
+    if (!is_there)
+        home_add(&bins->homes, home);
     lock_release(&bins->lock);
-    return memory ? memory : pages_take(memory_bytes(class));
+    if (is_there)
+        home_destroy(home);
+    return 0;
 }
 
-void bin_memory_give(unsigned ordinal, unsigned class, void *memory)
+int bin_plan(const struct cell_wish *wish, bool is_single, struct bin_plan *out)
 {
-    struct bins *bins = bins_lock(ordinal);
-    bool kept = memory_keep(&bins->class[class], memory);
+    struct bins *bins = bins_lock(wish->ordinal);
+    const struct home *home = home_find(&bins->homes, wish->context, wish->is_fixed);
+
+    out->class = is_single ? BIN_MIXED : class_for(home, wish);
+    out->granules = out->class == BIN_MIXED ? 1 : cells_granules(out->class);
+    out->memory = memory_kept(bins, out->class);
+    lock_release(&bins->lock);
+    if (!out->memory)
+        out->memory = pages_take(memory_bytes(out->class));
+    if (out->memory && (home || !home_make(wish)))
+        return 0;
+    if (out->memory)
+        bin_plan_drop(wish, out);
+    return -ENOMEM;
+}
+
+void bin_plan_drop(const struct cell_wish *wish, const struct bin_plan *plan)
+{
+    struct bins *bins = bins_lock(wish->ordinal);
+    bool kept = memory_keep(bins, plan->class, plan->memory);
 
     lock_release(&bins->lock);
     if (!kept)
-        pages_give(memory, memory_bytes(class));
+        pages_give(plan->memory, memory_bytes(plan->class));
 }
 
 /* The first of its memory. */
@@ -263,31 +383,48 @@ static void *memory_of(const struct bin *bin)
     return bin->units ? (void *)bin->units : (void *)bin->cell;
 }
 
-void bin_open(uint32_t first, const struct cell_wish *wish, unsigned class, void *memory)
+static void bin_begin(uint32_t first, const struct cell_wish *wish, const struct bin_plan *plan,
+                      struct home *home)
 {
     const struct block *block = &core.blocks.block[first];
-    bool is_mixed = class == BIN_MIXED;
-    struct cell *cell = is_mixed ? (void *)((struct units *)memory + 1) : memory;
-    uint16_t count = (uint16_t)cells_of(class);
-    struct bins *bins = bins_lock(wish->ordinal);
+    bool is_mixed = plan->class == BIN_MIXED;
+    struct cell *cell = is_mixed ? (void *)((struct units *)plan->memory + 1) : plan->memory;
+    uint16_t count = (uint16_t)cells_of(plan->class);
 
     *bin_at(first) = (struct bin){.cell = cell,
                                   .pins = (void *)(cell + count),
-                                  .units = is_mixed ? memory : NULL,
+                                  .units = is_mixed ? plan->memory : NULL,
                                   .block_id = block->id,
-                                  .context = wish->context,
+                                  .home = home,
                                   .cells = count,
                                   .fresh = is_mixed ? count : 0,
                                   .free = is_mixed ? count : 0,
-                                  .class = (uint8_t) class,
+                                  .class = (uint8_t)plan->class,
                                   .granules = (uint8_t)block->granules,
-                                  .ordinal = wish->ordinal,
-                                  .is_fixed = wish->is_fixed};
+                                  .ordinal = wish->ordinal};
     if (is_mixed)
         *bin_at(first)->units = (struct units){0};
-    bins->held_bytes += block->granules * GRANULE_BYTES;
-    list_put_in(bins, first);
+    home->bins++;
+    list_put_in(first);
+}
+
+bool bin_open(uint32_t first, const struct cell_wish *wish, const struct bin_plan *plan,
+              uint64_t *out_address)
+{
+    struct bins *bins = bins_lock(wish->ordinal);
+    struct home *home = home_find(&bins->homes, wish->context, wish->is_fixed);
+
+    if (home) {
+        bin_begin(first, wish, plan, home);
+        bins->held_bytes += plan->granules * GRANULE_BYTES;
+        if (plan->class == BIN_MIXED)
+            take_of_hole(first, 0, wish, out_address);
+        else
+            take_of_cells(first, wish, out_address);
+        count(bins, wish);
+    }
     lock_release(&bins->lock);
+    return home;
 }
 
 /* Under the lock: what the program still had goes with the bin. */
@@ -298,7 +435,7 @@ static void forget_cells(struct bins *bins, const struct bin *bin)
         const struct cell *cell = &bin->cell[i];
 
         if (bin->units)
-            bins->class[cells_class(cell->bytes)].mixed_units -= units_of(cell->bytes);
+            bin->home->mixed_units[cells_class(cell->bytes)] -= units_of(cell->bytes);
         if (cell->state == CELL_TAKEN) {
             bins->allocations--;
             bins->asked_bytes -= cell->bytes;
@@ -317,9 +454,10 @@ static void close_locked(struct bins *bins, uint32_t first, struct bin_closed *o
                                .memory_bytes = memory_bytes(bin->class),
                                .deferred = bin->deferred};
     if (bin->is_listed)
-        list_take_out(bins, bin);
+        list_take_out(bin);
+    bin->home->bins--;
     bins->held_bytes -= bin->granules * GRANULE_BYTES;
-    if (!memory_keep(&bins->class[bin->class], memory_of(bin)))
+    if (!memory_keep(bins, bin->class, memory_of(bin)))
         out->memory = memory_of(bin);
     bin->cell = NULL;
 }
@@ -397,10 +535,10 @@ bool bin_bury(uint32_t first, uint64_t address, struct bin_buried *out)
 }
 
 /* Under the lock: nobody has the cell any more. */
-static void cell_give(struct bins *bins, uint32_t first, struct cell *cell)
+static void cell_give(uint32_t first, struct cell *cell)
 {
     struct bin *bin = bin_at(first);
-    uint32_t index = (uint32_t)(cell - bin->cell), units = units_of(cell->bytes);
+    uint32_t index = (uint32_t)(cell - bin->cell), units = units_of(cell->bytes), hole;
 
     cell->state = cell->flags & CELL_EXPORTED ? CELL_LEFT : CELL_FREE;
     bin->used--;
@@ -408,28 +546,27 @@ static void cell_give(struct bins *bins, uint32_t first, struct cell *cell)
         return;
     if (bin->units) {
         units_give(bin->units, index, units);
-        bins->class[cells_class(cell->bytes)].mixed_units -= units;
-        bin->free = CELL_GRANULE_UNITS;
-    } else {
-        cell->next = bin->free;
-        bin->free = (uint16_t)(index + 1);
+        bin->home->mixed_units[cells_class(cell->bytes)] -= units;
+        hole = units_hole(bin->units, index);
+        mixed_relist(first, hole > bin->free ? hole : bin->free);
+        return;
     }
+    cell->next = bin->free;
+    bin->free = (uint16_t)(index + 1);
     if (!bin->is_listed)
-        list_put_in(bins, first);
+        list_put_in(first);
 }
 
 bool bin_return(uint32_t first, uint64_t address, uint64_t id, struct bin_closed *out)
 {
     struct bins *bins = bins_lock(ordinal_of(first));
     struct cell *cell = cell_dead(bins, first, address, id);
-    bool is_last = false;
+    bool is_last = cell && bin_at(first)->used == 1;
 
-    if (cell) {
-        cell_give(bins, first, cell);
-        is_last = !bin_at(first)->used;
-    }
     if (is_last)
         close_locked(bins, first, out);
+    else if (cell)
+        cell_give(first, cell);
     lock_release(&bins->lock);
     return is_last;
 }
@@ -441,6 +578,8 @@ bool bin_defer(uint32_t first, uint64_t address, uint64_t id)
 
     if (cell) {
         cell->flags |= CELL_DEFERRED;
+        cell->next = bin_at(first)->deferred_first;
+        bin_at(first)->deferred_first = (uint16_t)(cell - bin_at(first)->cell + 1);
         bin_at(first)->deferred++;
     }
     lock_release(&bins->lock);
@@ -462,15 +601,15 @@ bool bin_undefer(uint32_t first, uint64_t *out_address, uint64_t *out_id)
     struct bin *bin = bin_at(first);
     bool any = is_open(bin, bins) && bin->deferred;
 
-    if (any)
-        cells_each(i, bin) if (bin->cell[i].flags & CELL_DEFERRED)
-        {
-            bin->cell[i].flags &= (uint8_t)~CELL_DEFERRED;
-            bin->deferred--;
-            *out_address = cell_address(first, i);
-            *out_id = bin->cell[i].id;
-            break;
-        }
+    if (any) {
+        struct cell *cell = &bin->cell[bin->deferred_first - 1];
+
+        *out_address = cell_address(first, bin->deferred_first - 1u);
+        *out_id = cell->id;
+        cell->flags &= (uint8_t)~CELL_DEFERRED;
+        bin->deferred_first = cell->next;
+        bin->deferred--;
+    }
     lock_release(&bins->lock);
     return any;
 }
@@ -520,10 +659,11 @@ struct bins bins_figures(unsigned ordinal)
     return figures;
 }
 
-/* Do the free cells of its list, or the taken units of a mixed bin, agree with `free` cells and those there are? */
+/* Do the free cells of its list, or the taken units and the largest hole of a mixed bin, agree with `free` cells and those that
+ * there are? */
 static bool room_holds(const struct bin *bin, uint32_t free)
 {
-    uint32_t count = 0;
+    uint32_t count = 0, largest = 0;
 
     if (!bin->units) {
         for (uint32_t at = bin->free; at && count <= free; at = bin->cell[at - 1].next)
@@ -533,7 +673,8 @@ static bool room_holds(const struct bin *bin, uint32_t free)
     cells_each(i, bin) count += units_of(bin->cell[i].bytes);
     for (unsigned i = 0; i < CELL_GRANULE_UNITS / 64; i++)
         count -= (uint32_t)__builtin_popcountll(bin->units->taken[i]);
-    return !count && !free;
+    units_find(bin->units, CELL_GRANULE_UNITS + 1, &largest);
+    return !count && !free && bin->free >= largest;
 }
 
 bool bin_holds(uint32_t first)
@@ -551,7 +692,8 @@ bool bin_holds(uint32_t first)
         }
         holds = bin->used == count[CELL_TAKEN] + count[CELL_DEAD] && bin->deferred == deferred &&
                 room_holds(bin, count[CELL_FREE]) && bin->fresh <= bin->cells &&
-                bin->is_listed != is_full(bin) && bin->granules == core.blocks.block[first].granules;
+                bin->is_listed != is_full(bin) && (!bin->is_listed || bin->list == list_of(bin)) &&
+                bin->granules == core.blocks.block[first].granules;
     }
     lock_release(&bins->lock);
     return holds;

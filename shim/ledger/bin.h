@@ -5,8 +5,9 @@
  * Shape    a bin is a block with BLOCK_BIN, for one context of one device, and either all movable or not. It is cut into
  *          cells of one size (policy/cells.h), or it is mixed: a granule of cells of all sizes, each as large as asked
  *          for. What there is little of goes to mixed bins, so that a program with some small allocations of many sizes
- *          has no bin for each; a class has bins of its own once it would fill one. A bin's record is the entry of the
- *          block's first granule; the records of its cells are pages of their own. Bins with room are in a list by class.
+ *          has no bin for each; a class has bins of its own once one more of them, be it empty, is an eighth at most of
+ *          what it takes. A bin's record is the entry of the block's first granule; the records of its cells are pages of
+ *          their own. Bins with room are in the lists of a home.
  * Life     a cell is taken; buried, when the program has freed it: nobody finds it any more, but the device may still use
  *          it; and returned once it cannot. A bin whose last cell was returned is closed in the same step: then nobody
  *          takes from it, and its block is the caller's to free.
@@ -20,6 +21,7 @@
 
 #include "base/lock.h"
 #include "ledger/block.h"
+#include "ledger/home.h"
 #include "ledger/units.h"
 #include "policy/cells.h"
 
@@ -44,9 +46,10 @@ struct cell {
     uint64_t id;           /**< never used twice in a process, be it for a cell or a block */
     const void *call_site; /**< of the program's allocation */
     uint32_t bytes;        /**< as the program asked */
-    uint16_t next;         /**< of the free ones, plus 1; 0: that was the last. Not in a mixed bin */
-    uint8_t state;         /**< enum cell_state */
-    uint8_t flags;         /**< enum cell_flag */
+    uint16_t
+        next; /**< plus 1, of the free ones, not in a mixed bin, or of those deferred; 0: that was the last */
+    uint8_t state; /**< enum cell_state */
+    uint8_t flags; /**< enum cell_flag */
 };
 
 struct bin {
@@ -54,26 +57,30 @@ struct bin {
     uint16_t (*pins)[PIN_REASON_COUNT]; /**< of each cell that is CELL_PINNED */
     struct units *units; /**< of a mixed bin, whose cells are known by their first unit; else NULL */
     uint64_t block_id;
-    uint64_t context;
+    struct home *home;
     uint32_t next, previous; /**< first granule, plus 1, of its neighbours in the list; 0: none */
     uint16_t cells,
         fresh;     /**< how many it has; those from `fresh` on were never taken. Of a mixed one its units */
     uint16_t used; /**< taken or dead */
     uint16_t
         free; /**< first free one below `fresh`, plus 1; of a mixed bin: units of its largest hole at most */
-    uint16_t deferred;
-    uint8_t class; /**< of policy/cells.h, or BIN_MIXED */
+    uint16_t deferred, deferred_first; /**< how many are, and one of them, plus 1; 0: none */
+    uint8_t class;                     /**< of policy/cells.h, or BIN_MIXED */
     uint8_t granules;
     uint8_t ordinal;
-    bool is_fixed;  /**< as the block */
+    uint8_t list;   /**< of its home, that it is in */
     bool is_listed; /**< it has room */
 };
 
-/** Bins of one class on one device. */
-struct bin_class {
-    uint32_t first, last; /**< first granule, plus 1, of those with room; 0: none */
-    uint32_t mixed_units; /**< that cells of the class have in mixed bins */
-    void *spare;          /**< memory for the cells of the next bin; NULL: none */
+enum {
+    BIN_SPARE_SIZES = 8, /**< of the memory for the cells of a bin: 4 KiB, and doubled */
+    BIN_SPARE_MOST = 4   /**< that are kept of each */
+};
+
+/** Memory for the cells of the next bins, each beginning with the address of the next. */
+struct bin_spare {
+    void *first;
+    uint32_t count;
 };
 
 /** Bins of a device. */
@@ -82,7 +89,8 @@ struct bins {
     uint64_t allocations; /**< cells that are taken */
     uint64_t asked_bytes; /**< in them, as the program asked */
     uint64_t held_bytes;  /**< of the blocks */
-    struct bin_class class[CELL_CLASSES + 1];
+    struct homes homes;
+    struct bin_spare spare[BIN_SPARE_SIZES];
 };
 
 /** No bins on any device. Before anybody else uses the core. */
@@ -100,17 +108,25 @@ struct cell_wish {
 /** Take a cell of a bin that has room. False: none has. Never waits, allocates or moves. */
 bool bin_take(const struct cell_wish *wish, uint64_t *out_address);
 
-/** Class of the bin that should be made for such a wish, and its granules. */
-unsigned bin_class_for(const struct cell_wish *wish);
-uint32_t bin_granules(unsigned class);
+/** A bin that is to be made. */
+struct bin_plan {
+    void *memory; /**< for its cells */
+    unsigned class;
+    uint32_t granules;
+};
 
-/** Memory for the cells of a bin. NULL: there is none. No lock held. */
-void *bin_memory_take(unsigned ordinal, unsigned class);
-/** Give it back: no bin came of it. */
-void bin_memory_give(unsigned ordinal, unsigned class, void *memory);
+/** What the bin for such a wish is to be, with a home for it. `is_single`: one granule is all that there is room for.
+ *  0, with memory that bin_open or bin_plan_drop takes; -ENOMEM. No lock held. */
+int bin_plan(const struct cell_wish *wish, bool is_single, struct bin_plan *out);
+void bin_plan_drop(const struct cell_wish *wish, const struct bin_plan *plan);
 
-/** The live block at `first`, which has BLOCK_BIN, becomes a bin of a class. core.lock held. */
-void bin_open(uint32_t first, const struct cell_wish *wish, unsigned class, void *memory);
+/** The live block at `first`, which has BLOCK_BIN, becomes a bin, and its first cell is taken. False: its context is going.
+ *  core.lock held. */
+bool bin_open(uint32_t first, const struct cell_wish *wish, const struct bin_plan *plan,
+              uint64_t *out_address);
+
+/** A context has gone with all its bins: its homes go. No lock held. */
+void bin_home_leave(unsigned ordinal, uint64_t context);
 
 /** A taken cell that `address` lies in, within what was asked for. False: there is none. */
 bool bin_find(uint32_t first, uint64_t address, uint64_t *out_base, struct cell *out);
@@ -160,7 +176,7 @@ bool bin_undefer(uint32_t first, uint64_t *out_address, uint64_t *out_id);
 bool bin_pin(uint32_t first, uint64_t address, enum pin_reason reason);
 bool bin_unpin(uint32_t first, uint64_t address, enum pin_reason reason);
 
-/** What small allocations hold on a device; not its list. */
+/** What small allocations hold on a device, and nothing else of it. */
 struct bins bins_figures(unsigned ordinal);
 
 /** Do a bin's numbers agree with its cells? core.lock held. */

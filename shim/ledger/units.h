@@ -19,8 +19,12 @@ struct units {
     uint64_t begins[CELL_GRANULE_UNITS / 64];
 };
 
-/** The first of `count` units in a row that are free; CELL_GRANULE_UNITS: there is no such row. */
-uint32_t units_find(const struct units *units, uint32_t count);
+/** The first of `count` units in a row that are free; CELL_GRANULE_UNITS: there is no such row, and `*out_largest` is the longest
+ *  that there is. */
+uint32_t units_find(const struct units *units, uint32_t count, uint32_t *out_largest);
+
+/** How many in a row are free around a unit that is. */
+uint32_t units_hole(const struct units *units, uint32_t unit);
 
 /** Take a piece that units_find has found, and give it back. */
 void units_take(struct units *units, uint32_t first, uint32_t count);
