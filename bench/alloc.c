@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * alloc.c - what a block costs that is allocated and freed again (A1), and what a program pays for being started with
- * the library (B1).
+ * alloc.c - what a block costs that is allocated and freed again (A1), what shares one (A2), and what a program pays for
+ * being started with the library (B1).
  *
  * The core alone, on a device of books, where the freed block comes back from the recycler; then programs with the
  * library preloaded.
@@ -18,6 +18,8 @@
 enum {
     THREADS_MAX = 4,
     ALIVE = 1 << 10,
+    SMALL_ALIVE = 10000,
+    SMALL_MOST = 64 << 10,
 };
 
 /* ---- the core --------------------------------------------------------------------------------------------- */
@@ -25,6 +27,7 @@ enum {
 struct pairs {
     uint64_t bytes;
     uint32_t threads;
+    uint64_t context;    /* with what it has already */
     uint64_t operations; /* of each thread; set for a round */
 };
 
@@ -33,18 +36,23 @@ struct worker {
     double ns;
 };
 
-static void pair(uint64_t bytes)
+static void demand(int error, uint64_t bytes)
+{
+    if (error) {
+        fprintf(stderr, "alloc: an allocation of %llu bytes: error %d\n", (unsigned long long)bytes, error);
+        abort();
+    }
+}
+
+static void pair(const struct pairs *pairs)
 {
     uint64_t address;
 
-    int error = core_allocate(0, bytes, 0, NULL, true, &address);
+    int error = core_allocate(0, pairs->bytes, pairs->context, NULL, true, &address);
 
     if (!error)
         error = core_free(address);
-    if (error) {
-        fprintf(stderr, "alloc: a block of %llu bytes: error %d\n", (unsigned long long)bytes, error);
-        abort();
-    }
+    demand(error, pairs->bytes);
 }
 
 static void *work(void *arg)
@@ -53,7 +61,7 @@ static void *work(void *arg)
     double since_ns = rounds_cpu_ns();
 
     for (uint64_t i = 0; i < worker->pairs->operations; i++)
-        pair(worker->pairs->bytes);
+        pair(worker->pairs);
     worker->ns = rounds_cpu_ns() - since_ns;
     return NULL;
 }
@@ -97,8 +105,8 @@ static double malloc_pairs(void *arg, uint64_t operations)
 static void measure_core(struct rounds *rounds)
 {
     size_t small = 64;
-    struct pairs one = {GRANULE_BYTES, 1, 0}, large = {32 * GRANULE_BYTES, 1, 0},
-                 four = {GRANULE_BYTES, 4, 0};
+    struct pairs one = {GRANULE_BYTES, 1, 0, 0}, large = {32 * GRANULE_BYTES, 1, 0, 0},
+                 four = {GRANULE_BYTES, 4, 0, 0};
     const struct variant variants[] = {
         {"malloc and free of 64 bytes", malloc_pairs, &small, 1000000, {0}},
         {"block of 2 MiB", core_pairs, &one, 100000, {"A1", GOAL_NS, 2000}},
@@ -108,6 +116,40 @@ static void measure_core(struct rounds *rounds)
 
     crowd_start(ALIVE, NULL);
     rounds_run(rounds, "allocate and free", variants, sizeof(variants) / sizeof(*variants));
+    crowd_finish();
+}
+
+/* Allocations of all sizes, which stay. */
+static void small_crowd(uint64_t context)
+{
+    uint64_t random = 1, address;
+
+    for (unsigned i = 0; i < SMALL_ALIVE; i++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        demand(core_allocate(0, 1 + (random >> 33) % SMALL_MOST, context, NULL, true, &address), SMALL_MOST);
+    }
+}
+
+static void measure_small(struct rounds *rounds)
+{
+    const struct goal goal = {"A2", GOAL_RATIO, 2.5};
+    struct pairs block = {GRANULE_BYTES, 1, 0, 0}, least = {256, 1, 1, 0}, some = {4 << 10, 1, 1, 0},
+                 most = {64 << 10, 1, 1, 0}, large = {1 << 20, 1, 1, 0}, alone = {64 << 10, 1, 2, 0},
+                 four = {64 << 10, 4, 1, 0};
+    const struct variant variants[] = {
+        {"block of 2 MiB", core_pairs, &block, 100000, {0}},
+        {"256 bytes", core_pairs, &least, 100000, goal},
+        {"4 KiB", core_pairs, &some, 100000, goal},
+        {"64 KiB", core_pairs, &most, 100000, goal},
+        {"1 MiB", core_pairs, &large, 100000, goal},
+        {"64 KiB, the only one of its context", core_pairs, &alone, 100000, goal},
+        {"64 KiB, 4 threads", core_pairs, &four, 50000, {0}},
+    };
+
+    crowd_start(ALIVE, NULL);
+    small_crowd(1);
+    rounds_run(rounds, "allocate and free among 10^4 small ones", variants,
+               sizeof(variants) / sizeof(*variants));
     crowd_finish();
 }
 
@@ -196,6 +238,7 @@ int main(int argc, char **argv)
 
     rounds_init(&rounds, "alloc", argc, argv);
     measure_core(&rounds);
+    measure_small(&rounds);
     if (!rounds.count && child_missing())
         rounds_skip(&rounds, "programs", child_missing());
     else if (!rounds.count) {
