@@ -24,8 +24,7 @@ TORCH = {'limit_s': 1800, 'folder': 'pytorch', 'brief': [], 'runtime': 'nvidia/c
 PROGRAMS = {
     'taichi': {'packages': ['taichi==1.7.4', 'numpy==2.4.6'], 'limit_s': 120, 'folder': 'taichi',
                'rows': ['fields', 'stencil', 'sparse'], 'brief': ['fields'], 'runtime': None, 'environment': {}, 'needs': [],
-               'left_out': [('sparse', None, None, 'always'), (None, 100, 'strict', 'auto'), (None, 50, 'strict', None),
-                            (None, 35, 'strict', None)]},
+               'left_out': [(None, None, None, 'always'), (None, None, 'strict', None)]},
     'pytorch': {**TORCH, 'packages': ['torch==2.15.0', 'triton==3.9.0', 'numpy==2.4.6'], 'environment': {}, 'needs': [],
                 'rows': ['tensors', 'streams', 'churn', 'graph', 'async', 'segments'],
                 'left_out': [('segments', 50, None, None), ('segments', 35, None, None), ('graph', 50, None, None),
