@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * alloc.c - what a block costs that is allocated and freed again (A1), what shares one (A2), and what a program pays for
+ * alloc.c - what a block costs that is allocated and freed again (A1), what shares one (A3), and what a program pays for
  * being started with the library (B1).
  *
  * The core alone, on a device of books, where the freed block comes back from the recycler; then programs with the
@@ -132,7 +132,7 @@ static void small_crowd(uint64_t context)
 
 static void measure_small(struct rounds *rounds)
 {
-    const struct goal goal = {"A2", GOAL_RATIO, 2.5};
+    const struct goal goal = {"A3", GOAL_RATIO, 2.5};
     struct pairs block = {GRANULE_BYTES, 1, 0, 0}, least = {256, 1, 1, 0}, some = {4 << 10, 1, 1, 0},
                  most = {64 << 10, 1, 1, 0}, large = {1 << 20, 1, 1, 0}, alone = {64 << 10, 1, 2, 0},
                  four = {64 << 10, 4, 1, 0};
@@ -194,7 +194,7 @@ static double start(void *arg, uint64_t operations)
 /* Beside the block of the core alone: what the hooks and the simulated driver take is in it. */
 static void measure_ordered(struct rounds *rounds)
 {
-    struct pairs one = {GRANULE_BYTES, 1, 0};
+    struct pairs one = {GRANULE_BYTES, 1, 0, 0};
     struct run ordered = {.program = "alloc_program", .preloaded = true, .ordered = true};
     const struct variant variants[] = {
         {"block of 2 MiB", core_pairs, &one, 100000, {0}},
