@@ -5,15 +5,12 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/pages.h"
+#include "ledger/bin_memory.h"
 #include "ledger/state.h"
 
 enum {
-    LOOKED_AT_MOST = 16, /* mixed bins of which not each has room enough */
-    MIXED_BINS = 7 /* that allocations of a class fill before it has its own: one more is an eighth of all */
+    LOOKED_AT_MOST = 16 /* mixed bins of which not each has room enough */
 };
-
-#define SPARE_BYTES UINT64_C(4096)
 
 void bins_init(void)
 {
@@ -35,14 +32,6 @@ static bool is_open(const struct bin *bin, const struct bins *bins)
 static unsigned ordinal_of(uint32_t first)
 {
     return core.blocks.block[first].ordinal;
-}
-
-static struct bins *bins_lock(unsigned ordinal)
-{
-    struct bins *bins = &core.devices[ordinal].bins;
-
-    lock_acquire(&bins->lock);
-    return bins;
 }
 
 /* ---- the lists of those that have room; under the lock ------------------------------------------------------------ */
@@ -259,20 +248,6 @@ bool bin_take(const struct cell_wish *wish, uint64_t *out_address)
 
 /* ---- bins come and go --------------------------------------------------------------------------------------------- */
 
-/* The class of the bin that wastes least. */
-static unsigned class_for(const struct home *home, const struct cell_wish *wish)
-{
-    unsigned class = cells_class(wish->bytes);
-    uint32_t units = home ? home->mixed_units[class] : 0;
-
-    return units < MIXED_BINS * cells_granules(class) * CELL_GRANULE_UNITS ? BIN_MIXED : class;
-}
-
-static uint32_t cells_of(unsigned class)
-{
-    return class == BIN_MIXED ? CELL_GRANULE_UNITS : cells_count(class);
-}
-
 void bin_home_leave(unsigned ordinal, uint64_t context)
 {
     struct home *home;
@@ -286,124 +261,17 @@ void bin_home_leave(unsigned ordinal, uint64_t context)
     } while (home);
 }
 
-/* ---- memory for cells: the units of a mixed bin, the cells, their pins ------------------------------------------------ */
-
-static unsigned memory_size(unsigned class)
-{
-    uint64_t bytes = (class == BIN_MIXED ? sizeof(struct units) : 0) +
-                     cells_of(class) * (sizeof(struct cell) + sizeof(uint16_t[PIN_REASON_COUNT]));
-    unsigned size = 0;
-
-    while (SPARE_BYTES << size < bytes)
-        size++;
-    return size;
-}
-
-static uint64_t memory_bytes(unsigned class)
-{
-    return SPARE_BYTES << memory_size(class);
-}
-
-/* Under the lock: keep the memory for another bin. False: it has to be given back. */
-static bool memory_keep(struct bins *bins, unsigned class, void *memory)
-{
-    struct bin_spare *spare = &bins->spare[memory_size(class)];
-
-    if (spare->count == BIN_SPARE_MOST)
-        return false;
-    *(void **)memory = spare->first;
-    spare->first = memory;
-    spare->count++;
-    return true;
-}
-
-/* Under the lock. NULL: none is kept. */
-static void *memory_kept(struct bins *bins, unsigned class)
-{
-    struct bin_spare *spare = &bins->spare[memory_size(class)];
-    void *memory = spare->first;
-
-    if (!memory)
-        return NULL;
-    spare->first = *(void **)memory;
-    spare->count--;
-    return memory;
-}
-
-/* There is a home for the bins of such a wish, which there was not. -ENOMEM. */
-static int home_make(const struct cell_wish *wish)
-{
-    struct home *home = home_create(wish->context, wish->is_fixed);
-    struct bins *bins;
-    bool is_there;
-
-    if (!home)
-        return -ENOMEM;
-    bins = bins_lock(wish->ordinal);
-    is_there = home_find(&bins->homes, wish->context, wish->is_fixed);
-    if (!is_there)
-        home_add(&bins->homes, home);
-    lock_release(&bins->lock);
-    if (is_there)
-        home_destroy(home);
-    return 0;
-}
-
-int bin_plan(const struct cell_wish *wish, bool is_single, struct bin_plan *out)
-{
-    struct bins *bins = bins_lock(wish->ordinal);
-    const struct home *home = home_find(&bins->homes, wish->context, wish->is_fixed);
-
-    out->class = is_single ? BIN_MIXED : class_for(home, wish);
-    out->granules = out->class == BIN_MIXED ? 1 : cells_granules(out->class);
-    out->memory = memory_kept(bins, out->class);
-    lock_release(&bins->lock);
-    if (!out->memory)
-        out->memory = pages_take(memory_bytes(out->class));
-    if (out->memory && (home || !home_make(wish)))
-        return 0;
-    if (out->memory)
-        bin_plan_drop(wish, out);
-    return -ENOMEM;
-}
-
-void bin_plan_drop(const struct cell_wish *wish, const struct bin_plan *plan)
-{
-    struct bins *bins = bins_lock(wish->ordinal);
-    bool kept = memory_keep(bins, plan->class, plan->memory);
-
-    lock_release(&bins->lock);
-    if (!kept)
-        pages_give(plan->memory, memory_bytes(plan->class));
-}
-
-/* The first of its memory. */
-static void *memory_of(const struct bin *bin)
-{
-    return bin->units ? (void *)bin->units : (void *)bin->cell;
-}
-
 static void bin_begin(uint32_t first, const struct cell_wish *wish, const struct bin_plan *plan,
                       struct home *home)
 {
     const struct block *block = &core.blocks.block[first];
-    bool is_mixed = plan->class == BIN_MIXED;
-    struct cell *cell = is_mixed ? (void *)((struct units *)plan->memory + 1) : plan->memory;
-    uint16_t count = (uint16_t)cells_of(plan->class);
+    struct bin *bin = bin_at(first);
 
-    *bin_at(first) = (struct bin){.cell = cell,
-                                  .pins = (void *)(cell + count),
-                                  .units = is_mixed ? plan->memory : NULL,
-                                  .block_id = block->id,
-                                  .home = home,
-                                  .cells = count,
-                                  .fresh = is_mixed ? count : 0,
-                                  .free = is_mixed ? count : 0,
-                                  .class = (uint8_t)plan->class,
-                                  .granules = (uint8_t)block->granules,
-                                  .ordinal = wish->ordinal};
-    if (is_mixed)
-        *bin_at(first)->units = (struct units){0};
+    bin_memory_lay(plan, bin);
+    bin->block_id = block->id;
+    bin->home = home;
+    bin->granules = (uint8_t)block->granules;
+    bin->ordinal = wish->ordinal;
     home->bins++;
     list_put_in(first);
 }
@@ -451,14 +319,14 @@ static void close_locked(struct bins *bins, uint32_t first, struct bin_closed *o
     forget_cells(bins, bin);
     *out = (struct bin_closed){.first = first,
                                .block_id = bin->block_id,
-                               .memory_bytes = memory_bytes(bin->class),
+                               .memory_bytes = bin_memory_bytes(bin->class),
                                .deferred = bin->deferred};
     if (bin->is_listed)
         list_take_out(bin);
     bin->home->bins--;
     bins->held_bytes -= bin->granules * GRANULE_BYTES;
-    if (!memory_keep(bins, bin->class, memory_of(bin)))
-        out->memory = memory_of(bin);
+    if (!bin_memory_keep(bins, bin->class, bin_memory(bin)))
+        out->memory = bin_memory(bin);
     bin->cell = NULL;
 }
 
@@ -482,11 +350,6 @@ bool bin_close(uint32_t first, struct bin_closed *out)
 bool bin_close_deferred(uint32_t first, struct bin_closed *out)
 {
     return close_if(first, true, out);
-}
-
-void bin_dispose(const struct bin_closed *closed)
-{
-    pages_give(closed->memory, closed->memory_bytes);
 }
 
 /* Others may go on reaching the memory of a cell that has been let in to by such a pin, whatever the program does. */
