@@ -24,6 +24,7 @@ const struct loader_next *loader_next(void)
         return &next;
     __atomic_store_n(&next.dlopen, dlvsym(RTLD_NEXT, "dlopen", LIBC_VERSION), __ATOMIC_RELAXED);
     __atomic_store_n(&next.dlmopen, dlvsym(RTLD_NEXT, "dlmopen", DLMOPEN_VERSION), __ATOMIC_RELAXED);
+    __atomic_store_n(&next.dlclose, dlvsym(RTLD_NEXT, "dlclose", LIBC_VERSION), __ATOMIC_RELAXED);
     /* dlsym last, since it says that all is there. */
     __atomic_store_n(&next.dlsym, dlvsym(RTLD_NEXT, "dlsym", LIBC_VERSION), __ATOMIC_RELEASE);
     return &next;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * loader.h - the real dlsym, dlopen and dlmopen, in front of which this library stands.
+ * loader.h - the real dlsym, dlopen, dlmopen and dlclose, in front of which this library stands.
  *
  * Threads  any. Found at the first call, without a lock: every thread that comes there finds the same.
  */
@@ -22,6 +22,7 @@ struct loader_next {
     void *(*dlsym)(void *handle, const char *name);
     void *(*dlopen)(const char *file, int mode);
     void *(*dlmopen)(long list, const char *file, int mode);
+    int (*dlclose)(void *handle);
 };
 
 /** Found without an allocation: whoever stands in front of malloc asks dlsym for the next one. */

@@ -66,3 +66,9 @@ bool call_site_is_nvidia(const void *call_site)
     atomic_store_explicit(place, key | is, memory_order_relaxed);
     return is;
 }
+
+void call_site_forget(void)
+{
+    for (unsigned i = 0; i < REMEMBERED; i++)
+        atomic_store_explicit(&remembered[i], 0, memory_order_relaxed);
+}

@@ -21,4 +21,7 @@ const void *call_site_here(void);
  *  memory never moves. The answer for an address is remembered. */
 bool call_site_is_nvidia(const void *call_site);
 
+/** Code may go, and other code come to its addresses: no answer is remembered any more. */
+void call_site_forget(void);
+
 #endif

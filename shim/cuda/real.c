@@ -167,7 +167,8 @@ void *real_driver(void)
 
 /* ---- by the place that a call comes from --------------------------------------------------------------------- */
 
-/* Call sites are only added: a place that is taken keeps its function, and one that finds no place is asked for again. */
+/* Call sites are only added, so that no place has one's address and another's function; one that finds no place is asked for
+ * again. */
 enum {
     CALL_SITES = 1024,
     TRIES = 8,
@@ -178,7 +179,7 @@ _Static_assert(REAL_INDEX_COUNT <= 1 << ROW_BITS, "a row's place fits into a key
 
 struct call_site {
     _Atomic uint64_t key; /* 0: free */
-    void *_Atomic next;   /* NULL: not written yet */
+    void *_Atomic next;   /* NULL: not written yet, or forgotten */
 };
 
 static struct call_site call_sites[CALL_SITES];
@@ -222,6 +223,12 @@ static void remember(uint64_t key, void *next)
     }
 }
 
+void real_forget_call_sites(void)
+{
+    for (unsigned i = 0; i < CALL_SITES; i++)
+        atomic_store_explicit(&call_sites[i].next, NULL, memory_order_relaxed);
+}
+
 /* A function of this thread that has called us back: it wants the one after it. */
 static bool is_under_way(const void *function)
 {
@@ -249,7 +256,7 @@ static void *in_object(const char *path, const char *name)
     void *function = handle ? loader_symbol(handle, name) : NULL;
 
     if (handle)
-        dlclose(handle);
+        loader_next()->dlclose(handle);
     return is_next(function) ? function : NULL;
 }
 
@@ -293,12 +300,22 @@ static void *in_any_object(const struct real_row *row)
     return function;
 }
 
+/* The function is remembered for good, so its object stays. */
+static void keep_loaded(const void *function)
+{
+    Dl_info info;
+
+    if (function && dladdr(function, &info) && info.dli_fname)
+        loader_next()->dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+}
+
 /* The function of that name that comes next to us, or that any object exports: NULL when nobody has it. */
 static void *elsewhere(const struct real_row *row)
 {
     void *function = loader_symbol(RTLD_NEXT, row->name);
 
     function = is_next(function) ? function : in_any_object(row);
+    keep_loaded(function);
     dlerror(); /* that somebody has no such name is no error of the program's */
     return function;
 }
@@ -337,9 +354,7 @@ static void *next_of(const struct real_row *row, const void *call_site)
         function = known(row);
     if (!function)
         function = in_any_object(row);
-    /* Remembered for good, so it stays. */
-    if (function && dladdr(function, &info) && info.dli_fname)
-        loader_next()->dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+    keep_loaded(function);
     dlerror();
     return function;
 }

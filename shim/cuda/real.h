@@ -102,4 +102,7 @@ struct real_call {
 void *real_enter(struct real_call *call, const struct real_row *row, const void *call_site);
 void real_leave(const struct real_call *call);
 
+/** Code may go, and other code come to its addresses: what its calls go on to is asked for again. */
+void real_forget_call_sites(void);
+
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dlsym, dlopen and dlmopen: what the stubs of hook_stub_*.S ask before they jump.
+ * dlsym, dlopen and dlmopen: what the stubs of hook_stub_*.S ask before they jump. And dlclose.
  *
  * glibc takes the scope of RTLD_NEXT, RTLD_DEFAULT and of a plugin's own libraries from the return address, so a
  * look-up that is none of ours leaves by a jump, with the caller's address on the stack as if we were not there: the
@@ -12,6 +12,7 @@
 #include "base/cancel_guard.h"
 #include "base/loader.h"
 #include "base/options.h"
+#include "cuda/call_site.h"
 #include "hook/hook_words.h"
 #include "hook/self_test.h"
 
@@ -187,4 +188,22 @@ struct loader_route loader_dlopen(int mode)
 struct loader_route loader_dlmopen(int mode)
 {
     return (struct loader_route){(void *)loader_next()->dlmopen, (void *)(intptr_t)open_mode(mode)};
+}
+
+static void forget_code(void)
+{
+    call_site_forget();
+    real_forget_call_sites();
+}
+
+/* What is closed may go, and something else come to its addresses. Forgotten before, for whoever comes there at once; and
+ * after, since its destructors may have called us. */
+EXPORT int dlclose(void *handle)
+{
+    int result;
+
+    forget_code();
+    result = loader_next()->dlclose(handle);
+    forget_code();
+    return result;
 }
