@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Traces of launches through policy/ alone: the bytes that each policy moves for them, both ways, by the fewest that anybody
+ * could who knew what comes (belady.h). No time is measured, and nothing is drawn anew: the same figures each time.
+ *
+ * usage: bench_replay [--traces DIR] [--uncut] [--write DIR] [--json FILE] [--quick] [NAME...]
+ *   --traces DIR   the files in it (trace.h), in place of what trace_programs.h makes
+ *   --uncut        whole traces; else the longest beginning of each in which LRU moves 8 GiB at most
+ *   --write DIR    writes the traces as they are replayed into it, NAME-BUDGET
+ *   --quick        the first two alone
+ *   NAME           those whose names begin so
+ *
+ * Prints  a row for a trace and a budget: the budget in percent of the most that lives together; the launches, and how many
+ *         the whole trace has; what Belady's order moves; by that what each policy moves, in all and in the second half
+ *         of the launches, where the first has taught what there is to learn; and in how many pauses LRU does.
+ */
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "replay_mover.h"
+#include "trace_programs.h"
+
+#define CUT_GRANULES ((uint64_t)8 << 10 >> 1)
+
+enum {
+    TRACES_MOST = 256,
+    QUICK_TRACES = 2
+};
+
+static const unsigned budgets[] = {95, 90, 80, 67, 50};
+
+enum {
+    BUDGETS = sizeof(budgets) / sizeof(*budgets)
+};
+
+static const struct shown {
+    enum policy_kind kind;
+    const char *name;
+} shown[] = {{POLICY_LRU, "lru"}, {POLICY_FIFO, "fifo"}, {POLICY_SIZE, "size"}};
+
+enum {
+    SHOWN = sizeof(shown) / sizeof(*shown)
+};
+
+struct options {
+    const char *traces, *write, *json;
+    char **names;
+    int name_count;
+    bool uncut, quick;
+};
+
+/* ---- the cut ---------------------------------------------------------------------------------------------------- */
+
+static bool is_below(uint32_t launch, const struct traffic *traffic, void *arg)
+{
+    uint32_t *last = arg;
+
+    if (traffic_sum(traffic) > CUT_GRANULES)
+        return false;
+    *last = launch;
+    return true;
+}
+
+/* A beginning needs less than the whole, so that its budget is smaller: again until nothing more is cut. */
+static void cut(struct trace *trace, unsigned percent)
+{
+    struct traffic all, steady;
+    uint32_t last;
+
+    for (;;) {
+        last = 0;
+        replay_run(trace, replay_room(trace, percent), POLICY_LRU, &all, &steady, is_below, &last);
+        if (last == trace->launches)
+            return;
+        trace_settle(trace, last);
+    }
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------------------- */
+
+/* Where nothing has to move, what does is out of all measure. */
+static double by(const struct traffic *traffic, const struct traffic *bound)
+{
+    if (!traffic_sum(bound))
+        return traffic_sum(traffic) ? 99 : 1;
+    return (double)traffic_sum(traffic) / (double)traffic_sum(bound);
+}
+
+static void print_head(void)
+{
+    printf("%-18s %6s %15s %8s %10s", "trace", "budget", "launches", "room MiB", "Belady MiB");
+    for (unsigned s = 0; s < SHOWN; s++)
+        printf(" %9s %7s", shown[s].name, "steady");
+    printf(" %7s\n", "pauses");
+}
+
+static void replay_cell(const struct trace *trace, uint32_t whole, unsigned percent, FILE *json,
+                        bool is_first)
+{
+    struct traffic bound, bound_steady, all, steady;
+    uint64_t room = replay_room(trace, percent), pauses = 0;
+    char launches[32];
+
+    belady_run(trace, room, &bound, &bound_steady);
+    snprintf(launches, sizeof(launches), "%u of %u", trace->launches, whole);
+    printf("%-18s %4u %% %15s %8llu %10llu", trace->name, percent, launches, 2 * (unsigned long long)room,
+           2 * (unsigned long long)traffic_sum(&bound));
+    if (json)
+        fprintf(json, "%s\n  {\"trace\": \"%s\", \"budget\": %u, \"launches\": %u, \"belady_mib\": %llu",
+                is_first ? "" : ",", trace->name, percent, trace->launches,
+                2 * (unsigned long long)traffic_sum(&bound));
+    for (unsigned s = 0; s < SHOWN; s++) {
+        replay_run(trace, room, shown[s].kind, &all, &steady, NULL, NULL);
+        printf(" %9.3f %7.3f", by(&all, &bound), by(&steady, &bound_steady));
+        if (json)
+            fprintf(json, ", \"%s\": %.3f, \"%s_steady\": %.3f, \"%s_pauses\": %llu", shown[s].name,
+                    by(&all, &bound), shown[s].name, by(&steady, &bound_steady), shown[s].name,
+                    (unsigned long long)all.pauses);
+        pauses = s ? pauses : all.pauses;
+    }
+    printf(" %7llu\n", (unsigned long long)pauses);
+    if (json)
+        fprintf(json, "}");
+}
+
+/* ---- which traces ----------------------------------------------------------------------------------------------- */
+
+static bool is_wanted(const struct options *options, const char *name)
+{
+    for (int i = 0; i < options->name_count; i++)
+        if (!strncmp(name, options->names[i], strlen(options->names[i])))
+            return true;
+    return !options->name_count;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static unsigned files_of(const char *folder, char **out)
+{
+    DIR *open = opendir(folder);
+    unsigned count = 0;
+
+    if (!open) {
+        perror(folder);
+        exit(2);
+    }
+    for (struct dirent *entry; (entry = readdir(open)) && count < TRACES_MOST;)
+        if (entry->d_name[0] != '.' && !(out[count++] = strdup(entry->d_name)))
+            abort();
+    closedir(open);
+    qsort(out, count, sizeof(*out), by_name);
+    return count;
+}
+
+static void replay(struct trace *trace, const struct options *options, FILE *json, bool is_first)
+{
+    uint32_t whole;
+    char path[4096];
+
+    for (unsigned b = 0; b < BUDGETS; b++) {
+        trace_settle(trace, UINT32_MAX);
+        whole = trace->launches;
+        if (!options->uncut)
+            cut(trace, budgets[b]);
+        if (options->write) {
+            snprintf(path, sizeof(path), "%s/%s-%u", options->write, trace->name, budgets[b]);
+            trace_write(trace, path);
+        }
+        replay_cell(trace, whole, budgets[b], json, is_first && !b);
+    }
+    fflush(stdout);
+}
+
+static struct options options_of(int argc, char **argv)
+{
+    struct options options = {0};
+    int i = 1;
+
+    for (; i < argc && argv[i][0] == '-'; i++) {
+        const char **value = !strcmp(argv[i], "--traces")  ? &options.traces
+                             : !strcmp(argv[i], "--write") ? &options.write
+                             : !strcmp(argv[i], "--json")  ? &options.json
+                                                           : NULL;
+
+        if (value && i + 1 < argc)
+            *value = argv[++i];
+        else if (!strcmp(argv[i], "--uncut"))
+            options.uncut = true;
+        else if (!strcmp(argv[i], "--quick"))
+            options.quick = true;
+        else {
+            fprintf(stderr,
+                    "usage: %s [--traces DIR] [--uncut] [--write DIR] [--json FILE] [--quick] [NAME...]\n",
+                    argv[0]);
+            exit(2);
+        }
+    }
+    options.names = argv + i;
+    options.name_count = argc - i;
+    return options;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = options_of(argc, argv);
+    FILE *json = options.json ? fopen(options.json, "w") : NULL;
+    char *files[TRACES_MOST];
+    unsigned count = options.traces ? files_of(options.traces, files) : trace_programs_count, done = 0;
+
+    if (options.json && !json) {
+        perror(options.json);
+        return 1;
+    }
+    if (json)
+        fprintf(json, "{\"name\": \"replay\", \"cells\": [");
+    print_head();
+    for (unsigned i = 0; i < count && !(options.quick && done == QUICK_TRACES); i++) {
+        struct trace trace;
+        char path[4096];
+
+        if (!is_wanted(&options, options.traces ? files[i] : trace_programs[i].name))
+            continue;
+        if (options.traces) {
+            snprintf(path, sizeof(path), "%s/%s", options.traces, files[i]);
+            trace_read(&trace, path);
+        } else {
+            trace_init(&trace, trace_programs[i].name);
+            trace_programs[i].make(&trace);
+        }
+        replay(&trace, &options, json, !done++);
+        trace_finish(&trace);
+    }
+    for (unsigned i = 0; options.traces && i < count; i++)
+        free(files[i]);
+    if (json) {
+        fprintf(json, "\n]}\n");
+        if (fclose(json))
+            return 1;
+    }
+    return done ? 0 : 2;
+}
