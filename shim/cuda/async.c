@@ -12,16 +12,11 @@
 /* A live allocation, by its address. */
 struct allocation {
     struct async_pool *pool;
-    uint64_t bytes; /* of the block */
+    uint64_t bytes; /* that it takes */
 };
 
 static struct table allocations = TABLE_INIT(struct allocation);
 static atomic_uint live;
-
-static uint64_t whole(uint64_t bytes)
-{
-    return (bytes + GRANULE_BYTES - 1) / GRANULE_BYTES * GRANULE_BYTES;
-}
 
 static void count(struct async_pool *pool, int64_t used_bytes, int64_t held_bytes)
 {
@@ -45,17 +40,14 @@ static CUresult remember(CUdeviceptr address, struct async_pool *pool, uint64_t 
 }
 
 /* Memory that nobody has used yet, or not for long. */
-static CUresult allocate_fresh(const struct async_wanted *wanted, CUdeviceptr *out)
+static int allocate_fresh(const struct async_wanted *wanted,
+                          int (*allocate)(const struct wanted *wanted, uint64_t *out), uint64_t *out)
 {
-    uint64_t address, bytes = whole(wanted->bytes);
-    int error = core_allocate(wanted->pool->ordinal, wanted->bytes, real_key(wanted->context),
-                              wanted->call_site, wanted->is_movable, &address);
+    int error = allocate(&wanted->memory, out);
 
-    if (error)
-        return error == -ENOTSUP ? CUDA_ERROR_NOT_SUPPORTED : CUDA_ERROR_OUT_OF_MEMORY;
-    count(wanted->pool, (int64_t)bytes, (int64_t)bytes);
-    *out = address;
-    return CUDA_SUCCESS;
+    if (!error)
+        count(wanted->pool, (int64_t)wanted->bytes, (int64_t)wanted->bytes);
+    return error;
 }
 
 /* Would the pool pass the most that it may hold? */
@@ -63,43 +55,73 @@ static bool is_over(const struct async_wanted *wanted)
 {
     const struct async_pool *pool = wanted->pool;
 
-    return pool->most_bytes && pool->used_bytes + whole(wanted->bytes) > pool->most_bytes;
+    return pool->most_bytes && pool->used_bytes + wanted->bytes > pool->most_bytes;
+}
+
+/* What was freed, what there is room for, what has to be waited for by the stream, what others have to leave for. */
+static int find_memory(const struct async_wanted *wanted, CUdeviceptr *out)
+{
+    uint64_t address;
+    int error;
+
+    if (async_freed_reuse(wanted, out))
+        return 0;
+    error = allocate_fresh(wanted, core_allocate_in_room, &address);
+    if (error == -EAGAIN && async_freed_depend(wanted, out))
+        return 0;
+    if (error == -EAGAIN)
+        error = allocate_fresh(wanted, core_allocate_wanted, &address);
+    if (!error)
+        *out = address;
+    return error;
 }
 
 static CUresult allocate(const struct async_wanted *wanted, CUdeviceptr *out)
 {
     CUdeviceptr address;
-    CUresult result = CUDA_SUCCESS;
+    CUresult result;
+    int error;
 
-    if (!wanted->context || wanted->bytes > SIZE_MAX - GRANULE_BYTES)
-        return CUDA_ERROR_NOT_SUPPORTED;
     if (is_over(wanted))
         return CUDA_ERROR_OUT_OF_MEMORY;
-    if (!async_freed_reuse(wanted, &address) &&
-        (core_has_room(wanted->pool->ordinal, wanted->bytes) || !async_freed_depend(wanted, &address)))
-        result = allocate_fresh(wanted, &address);
-    if (result == CUDA_SUCCESS)
-        result = remember(address, wanted->pool, whole(wanted->bytes));
+    error = find_memory(wanted, &address);
+    if (error)
+        return error == -ENOTSUP ? CUDA_ERROR_NOT_SUPPORTED : CUDA_ERROR_OUT_OF_MEMORY;
+    result = remember(address, wanted->pool, wanted->bytes);
     if (result == CUDA_SUCCESS)
         *out = address;
     return result;
 }
 
+/* Small allocations of a pool share blocks with those of no other: it may let other devices in. */
+static void fill(struct async_wanted *wanted)
+{
+    unsigned ordinal = wanted->pool->ordinal;
+    CUcontext context = contexts_primary(contexts_device(ordinal));
+
+    wanted->memory.ordinal = (uint8_t)ordinal;
+    wanted->memory.group = real_key(wanted->pool);
+    wanted->memory.context = real_key(context);
+    wanted->bytes = core_takes(wanted->memory.bytes);
+}
+
 CUresult async_allocate(const struct async_request *request, CUdeviceptr *out)
 {
-    struct async_wanted wanted = {.bytes = request->bytes,
-                                  .call_site = request->call_site,
-                                  .is_movable = request->is_movable,
+    struct async_wanted wanted = {.memory = {.bytes = request->bytes,
+                                             .call_site = request->call_site,
+                                             .is_fixed = !request->is_movable},
                                   .stream = !request->stream && request->per_thread ? CU_STREAM_PER_THREAD
                                                                                     : request->stream};
-    CUresult result = async_order_find(request->stream, request->per_thread, &wanted.order);
+    CUresult result = request->bytes > SIZE_MAX - GRANULE_BYTES
+                          ? CUDA_ERROR_NOT_SUPPORTED
+                          : async_order_find(request->stream, request->per_thread, &wanted.order);
 
     if (result != CUDA_SUCCESS)
         return result;
     result = async_pool_find(request->pool, wanted.order->ordinal, &wanted.pool);
     if (result == CUDA_SUCCESS) {
-        wanted.context = contexts_primary(contexts_device(wanted.pool->ordinal));
-        result = allocate(&wanted, out);
+        fill(&wanted);
+        result = wanted.memory.context ? allocate(&wanted, out) : CUDA_ERROR_NOT_SUPPORTED;
         async_pool_let_go(wanted.pool);
     }
     async_order_let_go(wanted.order);
@@ -110,7 +132,7 @@ CUresult async_allocate(const struct async_request *request, CUdeviceptr *out)
 static CUresult free_marked(CUdeviceptr address, const struct allocation *allocation,
                             struct async_freed *freed)
 {
-    int error = core_free_ordered(address);
+    int error = core_free_ordered(address, &freed->id);
 
     lock_acquire(&async_lock);
     async_pool_count(allocation->pool, -(int64_t)allocation->bytes, error ? -(int64_t)allocation->bytes : 0);

@@ -34,7 +34,7 @@ struct async_request {
 CUresult async_allocate(const struct async_request *request, CUdeviceptr *out);
 
 /** Free a block in the order of a stream that does not capture, be it out of a pool or not. What the driver says of the stream;
- *  CUDA_ERROR_INVALID_VALUE: it is no block's address; CUDA_ERROR_NOT_SUPPORTED: its stream has to be waited for. */
+ *  CUDA_ERROR_INVALID_VALUE: it is no allocation's address; CUDA_ERROR_NOT_SUPPORTED: its stream has to be waited for. */
 CUresult async_free(CUdeviceptr address, CUstream stream, bool per_thread);
 
 /** The program frees the block at once, or its context goes: no pool has it any more. */

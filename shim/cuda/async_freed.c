@@ -59,26 +59,21 @@ static void unclaim(struct async_freed *freed)
 
 /* ---- reuse ------------------------------------------------------------------------------------------------------ */
 
-static bool fits(const struct async_freed *freed, const struct async_wanted *wanted, uint64_t bytes)
+static bool fits(const struct async_freed *freed, const struct async_wanted *wanted)
 {
-    return freed->pool == wanted->pool && freed->bytes == bytes && !freed->is_claimed && !freed->is_spoiled;
-}
-
-static uint64_t bytes_of(const struct async_wanted *wanted)
-{
-    return (wanted->bytes + GRANULE_BYTES - 1) / GRANULE_BYTES * GRANULE_BYTES;
+    return freed->pool == wanted->pool && freed->bytes == wanted->bytes && !freed->is_claimed &&
+           !freed->is_spoiled;
 }
 
 /* Claim what was freed in the same order, the latest first. NULL: nothing. */
 static struct async_freed *claim_same(const struct async_wanted *wanted)
 {
-    uint64_t bytes = bytes_of(wanted);
     struct async_freed *freed;
     unsigned looked_at = 0;
 
     lock_acquire(&async_lock);
-    DL_FOREACH(*bucket_of(wanted->pool, bytes), freed) {
-        if (fits(freed, wanted, bytes) && freed->order == wanted->order)
+    DL_FOREACH(*bucket_of(wanted->pool, wanted->bytes), freed) {
+        if (fits(freed, wanted) && freed->order == wanted->order)
             break;
         if (++looked_at == LOOKED_AT) {
             freed = NULL;
@@ -94,15 +89,14 @@ static struct async_freed *claim_same(const struct async_wanted *wanted)
 /* Claim the oldest of each of some other orders. */
 static unsigned claim_others(const struct async_wanted *wanted, struct async_freed **out)
 {
-    uint64_t bytes = bytes_of(wanted);
     struct async_freed *head, *freed;
     unsigned looked_at = 0, count = 0;
 
     lock_acquire(&async_lock);
-    head = *bucket_of(wanted->pool, bytes);
+    head = *bucket_of(wanted->pool, wanted->bytes);
     for (freed = head ? head->prev : NULL; freed && count < ASKED && looked_at++ < LOOKED_AT;
          freed = freed == head ? NULL : freed->prev) {
-        bool is_new = fits(freed, wanted, bytes) && freed->order != wanted->order;
+        bool is_new = fits(freed, wanted) && freed->order != wanted->order;
 
         for (unsigned i = 0; i < count; i++)
             is_new = is_new && out[i]->order != freed->order;
@@ -119,8 +113,7 @@ static unsigned claim_others(const struct async_wanted *wanted, struct async_fre
 static bool take(struct async_freed *freed, const struct async_wanted *wanted, CUdeviceptr *out)
 {
     CUdeviceptr address = freed->address;
-    bool taken = core_take_ordered(address, wanted->bytes, real_key(wanted->context), wanted->call_site,
-                                   wanted->is_movable) == 0;
+    bool taken = core_take_ordered(address, freed->id, &wanted->memory) == 0;
 
     lock_acquire(&async_lock);
     freed->is_claimed = false;
@@ -212,16 +205,16 @@ static struct async_freed *claim_oldest(uint64_t order_id, async_freed_is_fn may
     return freed;
 }
 
-/* Out of the lists. What the pool held of it, it holds no more. */
-static CUdeviceptr end(struct async_freed *freed)
+/* Out of the lists, as it was. What the pool held of it, it holds no more. */
+static struct async_freed end(struct async_freed *freed)
 {
-    CUdeviceptr address = freed->address;
+    const struct async_freed was = *freed;
 
     lock_acquire(&async_lock);
     async_pool_count(freed->pool, 0, -(int64_t)freed->bytes);
     async_freed_remove(freed);
     lock_release(&async_lock);
-    return address;
+    return was;
 }
 
 static uint64_t next_order(uint64_t id)
@@ -249,7 +242,9 @@ uint64_t async_freed_give(async_freed_is_fn may_go, const void *arg, uint64_t by
                 unclaim(freed);
                 break;
             }
-            given_bytes += core_give_ordered(end(freed));
+            const struct async_freed was = end(freed);
+
+            given_bytes += core_give_ordered(was.address, was.id);
         }
     }
     return given_bytes;
@@ -260,6 +255,9 @@ void async_freed_defer(async_freed_is_fn may_go, const void *arg)
     struct async_freed *freed;
 
     for (uint64_t id = 0; (id = next_order(id));)
-        while ((freed = claim_oldest(id, may_go, arg)))
-            core_defer_ordered(end(freed));
+        while ((freed = claim_oldest(id, may_go, arg))) {
+            const struct async_freed was = end(freed);
+
+            core_defer_ordered(was.address, was.id);
+        }
 }

@@ -14,6 +14,7 @@
 
 #include "base/lock.h"
 #include "cuda/contexts.h"
+#include "ledger/block.h"
 
 /* Policies of reuse, in the order of their attributes. */
 enum async_reuse {
@@ -64,8 +65,8 @@ struct async_freed {
     struct async_freed *prev, *next;   /* in its bucket, the latest first */
     struct async_order *order;
     struct async_pool *pool; /* NULL: not out of one */
-    uint64_t address;
-    uint64_t bytes; /* of the block, a multiple of GRANULE_BYTES */
+    uint64_t address, id;
+    uint64_t bytes; /* that it takes */
     CUevent event;  /* NULL: none was ever made for this record, which keeps it */
     bool is_marked; /* the event was recorded at the free */
     bool is_claimed;
@@ -133,16 +134,14 @@ void async_freed_add(struct async_freed *freed);
 /** Out of them, and its record given back: who has claimed it has done with it what there was to do. async_lock held. */
 void async_freed_remove(struct async_freed *freed);
 
-/** Memory for an allocation of `bytes` by a stream of `order`, which `take` has made a block again: in its address. False:
+/** Memory for an allocation by a stream of `order`, which `take` has made a block again: in its address. False:
  *  none. async_lock not held. */
 struct async_wanted {
     struct async_pool *pool;
     struct async_order *order;
     CUstream stream; /* as the calling thread names it */
-    size_t bytes;
-    CUcontext context;
-    const void *call_site;
-    bool is_movable;
+    struct wanted memory;
+    uint64_t bytes; /* that it takes */
 };
 bool async_freed_reuse(const struct async_wanted *wanted, CUdeviceptr *out);
 /** The same with the stream made to wait for the free. */

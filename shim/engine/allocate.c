@@ -303,53 +303,82 @@ static uint64_t granules_of(uint64_t bytes)
     return bytes > UINT64_MAX - GRANULE_BYTES ? UINT64_MAX : (bytes + GRANULE_BYTES - 1) / GRANULE_BYTES;
 }
 
-static uint16_t flags_of(bool movable)
+static int allocate_alone(const struct wanted *wanted, uint64_t *out_address)
 {
-    return movable && core.options->cacheable != CACHEABLE_NONE ? 0 : BLOCK_FIXED;
-}
-
-int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void *call_site, bool movable,
-                  uint64_t *out_address)
-{
-    uint64_t rounded = granules_of(bytes);
+    uint64_t granules = granules_of(wanted->bytes);
     struct request request = {.fresh = {
-                                  .bytes = bytes,
-                                  .context = context,
-                                  .call_site = call_site,
-                                  .granules = (uint32_t)rounded,
-                                  .ordinal = (uint8_t)ordinal,
-                                  .flags = flags_of(movable),
+                                  .bytes = wanted->bytes,
+                                  .context = wanted->context,
+                                  .call_site = wanted->call_site,
+                                  .granules = (uint32_t)granules,
+                                  .ordinal = wanted->ordinal,
+                                  .flags = wanted->is_fixed ? BLOCK_FIXED : 0,
                               }};
-    const struct cell_wish wish = {.bytes = bytes,
-                                   .context = context,
-                                   .call_site = call_site,
-                                   .ordinal = (uint8_t)ordinal,
-                                   .is_fixed = request.fresh.flags & BLOCK_FIXED};
     int error;
 
-    if (!core_active() || ordinal >= core.device->count || atomic_load(&core.account_only))
-        return -ENOTSUP;
-    limit_ready(ordinal);
-    if (small_is(bytes))
-        return small_allocate(&wish, out_address);
-    if (rounded > core.blocks.granules) {
-        refusal_device(ordinal, bytes, "allocation");
+    if (granules > core.blocks.granules) {
+        refusal_device(wanted->ordinal, wanted->bytes, "allocation");
         return -ENOMEM;
     }
-    error = allocate_in_room(ordinal, bytes, rounded * GRANULE_BYTES, attempt, &request);
+    error = allocate_in_room(wanted->ordinal, wanted->bytes, granules * GRANULE_BYTES, attempt, &request);
     if (!error)
         *out_address = granule_address(&core.blocks, request.first);
     return error;
 }
 
-bool core_has_room(unsigned ordinal, uint64_t bytes)
+static struct wanted settled(const struct wanted *wanted)
 {
-    uint64_t rounded = granules_of(bytes);
+    struct wanted out = *wanted;
 
-    if (!core_active() || ordinal >= core.device->count || rounded > core.blocks.granules)
-        return false;
-    limit_ready(ordinal);
-    return headroom_device(ordinal) >= rounded * GRANULE_BYTES + headroom_device_keep(ordinal);
+    out.is_fixed = out.is_fixed || core.options->cacheable == CACHEABLE_NONE;
+    return out;
+}
+
+int core_allocate_wanted(const struct wanted *asked, uint64_t *out_address)
+{
+    struct wanted wanted;
+
+    if (!core_active() || asked->ordinal >= core.device->count || atomic_load(&core.account_only))
+        return -ENOTSUP;
+    wanted = settled(asked);
+    limit_ready(wanted.ordinal);
+    return small_is(wanted.bytes) ? small_allocate(&wanted, out_address)
+                                  : allocate_alone(&wanted, out_address);
+}
+
+int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void *call_site, bool movable,
+                  uint64_t *out_address)
+{
+    const struct wanted wanted = {.bytes = bytes,
+                                  .context = context,
+                                  .call_site = call_site,
+                                  .ordinal = (uint8_t)ordinal,
+                                  .is_fixed = !movable};
+
+    return core_allocate_wanted(&wanted, out_address);
+}
+
+uint64_t core_takes(uint64_t bytes)
+{
+    uint64_t unit = small_is(bytes) ? CELL_UNIT_BYTES : GRANULE_BYTES;
+
+    return (bytes + unit - 1) / unit * unit;
+}
+
+int core_allocate_in_room(const struct wanted *asked, uint64_t *out_address)
+{
+    uint64_t granules = granules_of(asked->bytes);
+    struct wanted wanted;
+
+    if (!core_active() || asked->ordinal >= core.device->count || granules > core.blocks.granules)
+        return -EAGAIN;
+    wanted = settled(asked);
+    limit_ready(wanted.ordinal);
+    if (small_is(wanted.bytes) && small_take(&wanted, out_address))
+        return 0;
+    return headroom_device(wanted.ordinal) >= granules * GRANULE_BYTES + headroom_device_keep(wanted.ordinal)
+               ? core_allocate_wanted(asked, out_address)
+               : -EAGAIN;
 }
 
 /* Under the lock: is all of a block that was freed in the order of a stream on the device, and nowhere else? */
@@ -363,16 +392,25 @@ static bool is_whole(uint32_t first)
     return chunks_bytes(&core.blocks, first, CHUNKS(CHUNK_RESIDENT)) == block->granules * GRANULE_BYTES;
 }
 
-int core_take_ordered(uint64_t address, uint64_t bytes, uint64_t context, const void *call_site, bool movable)
+int core_take_ordered(uint64_t address, uint64_t id, const struct wanted *asked)
 {
     uint32_t first = address_granule(&core.blocks, address), chunk_granules;
     struct block *block = &core.blocks.block[first];
-    struct block fresh = {
-        .bytes = bytes, .context = context, .call_site = call_site, .flags = flags_of(movable)};
+    struct wanted wanted;
+    struct block fresh;
     bool taken;
 
+    if (!core_active())
+        return -EAGAIN;
+    wanted = settled(asked);
+    if (small_is(wanted.bytes))
+        return small_retake(address, id, &wanted) ? 0 : -EAGAIN;
+    fresh = (struct block){.bytes = wanted.bytes,
+                           .context = wanted.context,
+                           .call_site = wanted.call_site,
+                           .flags = wanted.is_fixed ? BLOCK_FIXED : 0};
     lock_acquire(&core.lock);
-    taken = core_active() && is_whole(first) && granules_of(bytes) <= block->granules && ordered_end(first);
+    taken = is_whole(first) && granules_of(wanted.bytes) <= block->granules && ordered_end(first, id);
     if (taken) {
         chunks_each(g, &core.blocks, first) {
             chunk_drop_slot(&core.blocks.chunk[g]);

@@ -65,12 +65,12 @@ bool free_deferred(uint64_t limit_ms);
 /** Free a block that nothing can use any more: its devices are at rest. Nothing happens when somebody else has. */
 void free_at_rest(uint32_t first, uint64_t id);
 
-/** Memory of blocks that were freed in the order of a stream: give back, until `bytes` are, what no stream is before the
- *  free of. Never waits. Returns the bytes of the device. Neither core.lock nor a user section is held. */
+/** Memory that was freed in the order of a stream: give back, until `bytes` are, what no stream is before the free of.
+ *  Never waits. Returns the bytes of the device. Neither core.lock nor a user section is held. */
 uint64_t ordered_give(unsigned ordinal, uint64_t bytes);
 
 /** Under the lock: a block freed in the order of a stream is none of those any more. False: it was not. */
-bool ordered_end(uint32_t first);
+bool ordered_end(uint32_t first, uint64_t id);
 
 /** All of them wait for their device to be at rest from now on; the process ends. */
 void ordered_defer(void);

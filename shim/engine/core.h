@@ -76,11 +76,19 @@ struct block_info {
  * @context     opaque owner for core_context_gone; may be 0
  * @call_site   return address of the program's call, for reports; may be NULL
  * @movable     false: accounted as CLASS_NATIVE's sibling and never a victim (a named library's own)
+ * @wanted      the same as one
  * Returns      0; -ENOMEM refused by budget or by the driver (one line was logged); -ENOTSUP this size or moment is
  *              not for a block: allocate natively
  */
 int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void *call_site, bool movable,
                   uint64_t *out_address);
+int core_allocate_wanted(const struct wanted *wanted, uint64_t *out_address);
+
+/** The same if there is room on the device now, with nobody waiting or leaving. -EAGAIN: there is none. */
+int core_allocate_in_room(const struct wanted *wanted, uint64_t *out_address);
+
+/** Memory that an allocation of so many bytes takes, by itself or of what it shares. `bytes` + GRANULE_BYTES fit. */
+uint64_t core_takes(uint64_t bytes);
 
 /**
  * Free a block. Waits, as the driver's own free does, until the devices that reach it no longer use it, but no longer
@@ -92,27 +100,23 @@ int core_allocate(unsigned ordinal, uint64_t bytes, uint64_t context, const void
 int core_free(uint64_t address);
 
 /**
- * Free a block in the order of a stream: the program has it no more, and its memory stays as it is for work that was
- * given to the stream before, until one of the next three is called for it. Whoever calls remembers it, and answers
- * give_ordered of struct device. Waits for nothing.
+ * Free memory in the order of a stream: the program has it no more, and it stays as it is for work that was given to the
+ * stream before, until one of the next three is called for it. Whoever calls remembers it, and answers give_ordered of struct
+ * device. Waits for nothing.
  *
- * Returns  0; -ENOENT, -EINVAL as core_free; -ENOTSUP: the driver places it, or small allocations share it
+ * Returns  0, with what the three want; -ENOENT, -EINVAL as core_free; -ENOTSUP: the driver places it
  */
-int core_free_ordered(uint64_t address);
+int core_free_ordered(uint64_t address, uint64_t *out_id);
 
-/** Allocate the memory of such a block anew, with parameters as of core_allocate: the caller sees to it that whatever uses
- *  it comes after what still may. Waits for nothing. -EAGAIN: not all of it is on the device, or it is not as large. */
-int core_take_ordered(uint64_t address, uint64_t bytes, uint64_t context, const void *call_site,
-                      bool movable);
+/** Allocate such memory anew: the caller sees to it that whatever uses it comes after what still may. Waits for nothing.
+ *  -EAGAIN: not all of it is on the device, or it is not for such an allocation. */
+int core_take_ordered(uint64_t address, uint64_t id, const struct wanted *wanted);
 
-/** Give back the memory of such a block, which nothing uses any more. Returns the bytes of the device that it had. */
-uint64_t core_give_ordered(uint64_t address);
+/** Give such memory back, which nothing uses any more. Returns the bytes that the device has again. */
+uint64_t core_give_ordered(uint64_t address, uint64_t id);
 
 /** Nobody can tell when the work before its free has ended: it is given back once its device is at rest. */
-void core_defer_ordered(uint64_t address);
-
-/** Would a block of `bytes` find room on the device now, with nobody waiting or leaving? */
-bool core_has_room(unsigned ordinal, uint64_t bytes);
+void core_defer_ordered(uint64_t address, uint64_t id);
 
 /** The program's allocation that `address` lies in: a live block, or its share of one. -ENOENT when there is none. */
 int core_find(uint64_t address, struct block_info *out);

@@ -270,7 +270,7 @@ static void block_free(uint32_t first)
 static int small_free(unsigned ordinal, uint64_t address)
 {
     uint64_t id;
-    int error = small_bury(address, &id);
+    int error = small_bury(address, false, &id);
 
     if (error)
         return error;
@@ -285,7 +285,7 @@ static int small_free(unsigned ordinal, uint64_t address)
 }
 
 /* The block that starts at an address is freed by the program. 0, -ENOENT, -EINVAL; -ENOTSUP: small allocations share it. */
-static int bury_at(uint64_t address, uint16_t flags, uint32_t *out_first)
+static int bury_at(uint64_t address, uint16_t flags, uint32_t *out_first, uint64_t *out_id)
 {
     const struct block *block;
 
@@ -296,7 +296,8 @@ static int bury_at(uint64_t address, uint16_t flags, uint32_t *out_first)
         return -EINVAL;
     if (block->flags & BLOCK_BIN)
         return -ENOTSUP;
-    if (granule_address(&core.blocks, *out_first) != address || !block_bury(*out_first, block->id, flags))
+    *out_id = block->id;
+    if (granule_address(&core.blocks, *out_first) != address || !block_bury(*out_first, *out_id, flags))
         return -EINVAL;
     return 0;
 }
@@ -304,7 +305,8 @@ static int bury_at(uint64_t address, uint16_t flags, uint32_t *out_first)
 int core_free(uint64_t address)
 {
     uint32_t first;
-    int error = bury_at(address, 0, &first);
+    uint64_t id;
+    int error = bury_at(address, 0, &first, &id);
 
     if (error == -ENOTSUP)
         return small_free(core.blocks.block[first].ordinal, address);
@@ -315,17 +317,23 @@ int core_free(uint64_t address)
 
 /* ---- in the order of a stream -------------------------------------------------------------------------------- */
 
-int core_free_ordered(uint64_t address)
+int core_free_ordered(uint64_t address, uint64_t *out_id)
 {
     uint32_t first;
+    uint64_t id;
+    int error = core_places() ? -ENODEV : bury_at(address, BLOCK_ORDERED, &first, &id);
 
-    return core_places() ? -ENOTSUP : bury_at(address, BLOCK_ORDERED, &first);
+    if (error == -ENOTSUP)
+        error = small_bury(address, true, &id);
+    if (!error)
+        *out_id = id;
+    return error == -ENODEV ? -ENOTSUP : error;
 }
 
-bool ordered_end(uint32_t first)
+bool ordered_end(uint32_t first, uint64_t id)
 {
     struct block *block = &core.blocks.block[first];
-    bool is_ordered = block->id && block->flags & BLOCK_ORDERED;
+    bool is_ordered = block->id == id && block->flags & BLOCK_ORDERED;
 
     if (is_ordered) {
         block->flags &= (uint16_t)~BLOCK_ORDERED;
@@ -334,7 +342,7 @@ bool ordered_end(uint32_t first)
     return is_ordered;
 }
 
-uint64_t core_give_ordered(uint64_t address)
+uint64_t core_give_ordered(uint64_t address, uint64_t id)
 {
     uint32_t first;
     uint64_t bytes = 0;
@@ -342,9 +350,11 @@ uint64_t core_give_ordered(uint64_t address)
 
     if (!core_active())
         return 0;
+    if (small_unorder(address, id))
+        return small_release(address, id);
     first = address_granule(&core.blocks, address);
     lock_acquire(&core.lock);
-    mine = ordered_end(first);
+    mine = ordered_end(first, id);
     if (mine)
         bytes = chunks_bytes(&core.blocks, first, CHUNKS(CHUNK_RESIDENT));
     lock_release(&core.lock);
@@ -358,20 +368,27 @@ uint64_t core_give_ordered(uint64_t address)
 
 uint64_t ordered_give(unsigned ordinal, uint64_t bytes)
 {
-    if (!atomic_load(&core.devices[ordinal].ordered_bytes) || !core.device->give_ordered || gate_inside())
+    const struct device_state *device = &core.devices[ordinal];
+
+    if (!(atomic_load(&device->ordered_bytes) || atomic_load(&device->bins.ordered)) ||
+        !core.device->give_ordered || gate_inside())
         return 0;
     return core.device->give_ordered(core.device, ordinal, bytes);
 }
 
-void core_defer_ordered(uint64_t address)
+void core_defer_ordered(uint64_t address, uint64_t id)
 {
     uint32_t first;
 
     if (!core_active())
         return;
+    if (small_unorder(address, id)) {
+        small_defer(address, id);
+        return;
+    }
     first = address_granule(&core.blocks, address);
     lock_acquire(&core.lock);
-    if (ordered_end(first))
+    if (ordered_end(first, id))
         defer(first);
     lock_release(&core.lock);
 }
@@ -379,9 +396,14 @@ void core_defer_ordered(uint64_t address)
 void ordered_defer(void)
 {
     lock_acquire(&core.lock);
-    blocks_each(first, &core.blocks)
-        if (ordered_end(first))
+    blocks_each(first, &core.blocks) {
+        const struct block *block = &core.blocks.block[first];
+
+        if (ordered_end(first, block->id))
             defer(first);
+        else if (block->flags & BLOCK_BIN)
+            core.deferred += bin_defer_ordered(first);
+    }
     lock_release(&core.lock);
 }
 

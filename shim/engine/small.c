@@ -9,81 +9,6 @@
 #include "ledger/share.h"
 #include "ledger/state.h"
 
-/* ---- allocated ------------------------------------------------------------------------------------------------------ */
-
-struct request {
-    const struct cell_wish *wish;
-    uint64_t address;
-    bool is_again; /* others may have made room meanwhile */
-};
-
-/* A bin for the request, which is served by it; a single granule where there is no room for what wastes least. -EAGAIN, -ENOMEM. */
-static int make(struct request *request, bool is_single)
-{
-    const struct cell_wish *wish = request->wish;
-    struct bin_plan plan;
-    struct block fresh;
-    bool opened = false;
-    uint32_t first;
-    int error = bin_plan(wish, is_single, &plan);
-
-    if (error)
-        return error;
-    fresh = (struct block){
-        .bytes = plan.granules * GRANULE_BYTES,
-        .context = wish->context,
-        .granules = plan.granules,
-        .ordinal = wish->ordinal,
-        .flags = (uint16_t)(wish->is_fixed ? BLOCK_BIN | BLOCK_FIXED : BLOCK_BIN),
-    };
-    error = allocate_block(&fresh, &first);
-    if (!error) {
-        lock_acquire(&core.lock);
-        opened = core.blocks.block[first].id == fresh.id && block_alive(&core.blocks.block[first]) &&
-                 bin_open(first, wish, &plan, &request->address);
-        lock_release(&core.lock);
-    }
-    if (opened)
-        return 0;
-    bin_plan_drop(wish, &plan);
-    if (error)
-        return plan.granules == 1 ? error : make(request, true);
-    free_at_rest(first, fresh.id); /* its context is going */
-    return -ENOMEM;
-}
-
-static int attempt(void *arg)
-{
-    struct request *request = arg;
-
-    do {
-        if (request->is_again && bin_take(request->wish, &request->address))
-            return 0;
-        request->is_again = true;
-        if (!make(request, false))
-            return 0;
-    } while (core.deferred && free_deferred(core.options->drain_ms));
-    return -ENOSPC;
-}
-
-int small_allocate(const struct cell_wish *wish, uint64_t *out_address)
-{
-    struct request request = {.wish = wish};
-    uint32_t first;
-    int error = 0;
-
-    if (!bin_take(wish, &request.address))
-        error = allocate_in_room(wish->ordinal, wish->bytes, GRANULE_BYTES, attempt, &request);
-    if (error)
-        return error;
-    if (!object_at(request.address, &first))
-        object_stamp_alive(first);
-    *out_address = request.address;
-    return 0;
-}
-
-/* ---- freed ---------------------------------------------------------------------------------------------------------- */
-
 /* First granule of the bin at an address. */
 static bool bin_of(uint64_t address, uint32_t *out_first)
 {
@@ -96,6 +21,108 @@ bool small_holds(uint64_t address)
 
     return bin_of(address, &first);
 }
+
+/* ---- allocated ------------------------------------------------------------------------------------------------------ */
+
+struct request {
+    const struct wanted *wanted;
+    uint64_t address;
+    bool is_again; /* others may have made room meanwhile */
+};
+
+/* A bin for the request, which is served by it; a single granule where there is no room for what wastes least. -EAGAIN, -ENOMEM. */
+static int make(struct request *request, bool is_single)
+{
+    const struct wanted *wanted = request->wanted;
+    struct bin_plan plan;
+    struct block fresh;
+    bool opened = false;
+    uint32_t first;
+    int error = bin_plan(wanted, is_single, &plan);
+
+    if (error)
+        return error;
+    fresh = (struct block){
+        .bytes = plan.granules * GRANULE_BYTES,
+        .context = wanted->context,
+        .granules = plan.granules,
+        .ordinal = wanted->ordinal,
+        .flags = (uint16_t)(wanted->is_fixed ? BLOCK_BIN | BLOCK_FIXED : BLOCK_BIN),
+    };
+    error = allocate_block(&fresh, &first);
+    if (!error) {
+        lock_acquire(&core.lock);
+        opened = core.blocks.block[first].id == fresh.id && block_alive(&core.blocks.block[first]) &&
+                 bin_open(first, wanted, &plan, &request->address);
+        lock_release(&core.lock);
+    }
+    if (opened)
+        return 0;
+    bin_plan_drop(wanted, &plan);
+    if (error)
+        return plan.granules == 1 ? error : make(request, true);
+    free_at_rest(first, fresh.id); /* its context is going */
+    return -ENOMEM;
+}
+
+static int attempt(void *arg)
+{
+    struct request *request = arg;
+
+    do {
+        if (request->is_again && bin_take(request->wanted, &request->address))
+            return 0;
+        request->is_again = true;
+        if (!make(request, false))
+            return 0;
+    } while (core.deferred && free_deferred(core.options->drain_ms));
+    /* What was given back for want of room may have been cells of bins that stay. */
+    return bin_take(request->wanted, &request->address) ? 0 : -ENOSPC;
+}
+
+static void stamp(uint64_t address)
+{
+    uint32_t first;
+
+    if (!object_at(address, &first))
+        object_stamp_alive(first);
+}
+
+bool small_take(const struct wanted *wanted, uint64_t *out_address)
+{
+    bool taken = bin_take(wanted, out_address);
+
+    if (taken)
+        stamp(*out_address);
+    return taken;
+}
+
+int small_allocate(const struct wanted *wanted, uint64_t *out_address)
+{
+    struct request request = {.wanted = wanted};
+    int error;
+
+    if (small_take(wanted, out_address))
+        return 0;
+    error = allocate_in_room(wanted->ordinal, wanted->bytes, GRANULE_BYTES, attempt, &request);
+    if (error)
+        return error;
+    stamp(request.address);
+    *out_address = request.address;
+    return 0;
+}
+
+bool small_retake(uint64_t address, uint64_t id, const struct wanted *wanted)
+{
+    uint32_t first;
+
+    if (!bin_of(address, &first) || !bin_retake(first, address, id, wanted))
+        return false;
+    object_stamp_alive(first);
+    return true;
+}
+
+/* ---- freed ---------------------------------------------------------------------------------------------------------- */
 
 /* Unless the block has gone meanwhile, with its context, and another one is there. */
 static void pins_drop(uint32_t first, const struct bin_buried *buried)
@@ -118,27 +145,35 @@ static void pins_drop(uint32_t first, const struct bin_buried *buried)
     lock_release(&core.lock);
 }
 
-int small_bury(uint64_t address, uint64_t *out_id)
+int small_bury(uint64_t address, bool is_ordered, uint64_t *out_id)
 {
     struct bin_buried buried;
     uint32_t first;
 
-    if (!bin_of(address, &first) || !bin_bury(first, address, &buried))
+    if (!bin_of(address, &first) || !bin_bury(first, address, is_ordered, &buried))
         return -EINVAL;
     *out_id = buried.id;
     pins_drop(first, &buried);
     return 0;
 }
 
-void small_release(uint64_t address, uint64_t id)
+bool small_unorder(uint64_t address, uint64_t id)
+{
+    uint32_t first;
+
+    return bin_of(address, &first) && bin_unorder(first, address, id);
+}
+
+uint64_t small_release(uint64_t address, uint64_t id)
 {
     struct bin_closed closed;
     uint32_t first;
 
     if (!bin_of(address, &first) || !bin_return(first, address, id, &closed))
-        return;
+        return 0;
     bin_dispose(&closed);
     free_at_rest(closed.first, closed.block_id);
+    return closed.granules * GRANULE_BYTES;
 }
 
 void small_defer(uint64_t address, uint64_t id)

@@ -17,7 +17,7 @@ static CUresult allocate_block(unsigned ordinal, CUdeviceptr *dptr, size_t bytes
                                           .call_site = call_site,
                                           .is_movable = hook_is_movable(call_site)};
 
-    if (bytes < GRANULE_BYTES || !hook_wants_block(bytes) || !device_cuda_maps(ordinal))
+    if (!hook_wants_block(bytes) || !device_cuda_maps(ordinal))
         return CUDA_ERROR_NOT_SUPPORTED;
     device_cuda_host_ready(ordinal);
     return async_allocate(&request, dptr);

@@ -145,14 +145,14 @@ static struct cell *cell_dead(const struct bins *bins, uint32_t first, uint64_t 
 /* ---- taken ---------------------------------------------------------------------------------------------------------- */
 
 /* A bin's cell is taken from now on. */
-static void cell_fill(uint32_t first, uint32_t index, const struct cell_wish *wish, uint64_t *out_address)
+static void cell_fill(uint32_t first, uint32_t index, const struct wanted *wanted, uint64_t *out_address)
 {
     struct bin *bin = bin_at(first);
 
     bin->used++;
     bin->cell[index] = (struct cell){.id = atomic_fetch_add(&core.blocks.last_id, 1) + 1,
-                                     .call_site = wish->call_site,
-                                     .bytes = (uint32_t)wish->bytes,
+                                     .call_site = wanted->call_site,
+                                     .bytes = (uint32_t)wanted->bytes,
                                      .state = CELL_TAKEN};
     *out_address = cell_address(first, index);
 }
@@ -163,7 +163,7 @@ static bool is_full(const struct bin *bin)
 }
 
 /* Of a bin of the class that has room. */
-static void take_of_cells(uint32_t first, const struct cell_wish *wish, uint64_t *out_address)
+static void take_of_cells(uint32_t first, const struct wanted *wanted, uint64_t *out_address)
 {
     struct bin *bin = bin_at(first);
     uint32_t index = bin->free ? bin->free - 1u : bin->fresh++;
@@ -172,76 +172,76 @@ static void take_of_cells(uint32_t first, const struct cell_wish *wish, uint64_t
         bin->free = bin->cell[index].next;
     if (is_full(bin))
         list_take_out(bin);
-    cell_fill(first, index, wish, out_address);
+    cell_fill(first, index, wanted, out_address);
 }
 
 /* Of a mixed bin, from a unit on that begins a hole which is large enough. */
-static void take_of_hole(uint32_t first, uint32_t index, const struct cell_wish *wish, uint64_t *out_address)
+static void take_of_hole(uint32_t first, uint32_t index, const struct wanted *wanted, uint64_t *out_address)
 {
     struct bin *bin = bin_at(first);
-    uint32_t units = units_of(wish->bytes);
+    uint32_t units = units_of(wanted->bytes);
 
     units_take(bin->units, index, units);
-    bin->home->mixed_units[cells_class(wish->bytes)] += units;
-    cell_fill(first, index, wish, out_address);
+    bin->home->mixed_units[cells_class(wanted->bytes)] += units;
+    cell_fill(first, index, wanted, out_address);
 }
 
 /* False: no hole of the mixed bin is large enough, which is remembered. */
-static bool take_of_bin(uint32_t first, const struct cell_wish *wish, uint64_t *out_address)
+static bool take_of_bin(uint32_t first, const struct wanted *wanted, uint64_t *out_address)
 {
-    uint32_t largest, index = units_find(bin_at(first)->units, units_of(wish->bytes), &largest);
+    uint32_t largest, index = units_find(bin_at(first)->units, units_of(wanted->bytes), &largest);
 
     if (index == CELL_GRANULE_UNITS) {
         mixed_relist(first, largest);
         return false;
     }
-    take_of_hole(first, index, wish, out_address);
+    take_of_hole(first, index, wanted, out_address);
     return true;
 }
 
 /* A hole of about the size before a larger one: what was freed is taken again by what is as large. */
-static bool take_of_mixed(struct home *home, const struct cell_wish *wish, uint64_t *out_address)
+static bool take_of_mixed(struct home *home, const struct wanted *wanted, uint64_t *out_address)
 {
-    unsigned list = HOME_MIXED + cells_class(wish->bytes);
+    unsigned list = HOME_MIXED + cells_class(wanted->bytes);
     uint32_t at = list > HOME_MIXED ? home->list[list - 1].first : 0;
 
     for (unsigned i = 0; at && i < LOOKED_AT_MOST; i++) {
         uint32_t first = at - 1;
 
         at = bin_at(first)->next;
-        if (bin_at(first)->free >= units_of(wish->bytes) && take_of_bin(first, wish, out_address))
+        if (bin_at(first)->free >= units_of(wanted->bytes) && take_of_bin(first, wanted, out_address))
             return true;
     }
     while ((list = home_mixed_next(home, list)) < HOME_LISTS)
-        if (take_of_bin(home->list[list].first - 1, wish, out_address))
+        if (take_of_bin(home->list[list].first - 1, wanted, out_address))
             return true;
     return false;
 }
 
-static bool take_of_home(struct home *home, const struct cell_wish *wish, uint64_t *out_address)
+static bool take_of_home(struct home *home, const struct wanted *wanted, uint64_t *out_address)
 {
-    uint32_t at = home->list[cells_class(wish->bytes)].first;
+    uint32_t at = home->list[cells_class(wanted->bytes)].first;
 
     if (!at)
-        return take_of_mixed(home, wish, out_address);
-    take_of_cells(at - 1, wish, out_address);
+        return take_of_mixed(home, wanted, out_address);
+    take_of_cells(at - 1, wanted, out_address);
     return true;
 }
 
-static void count(struct bins *bins, const struct cell_wish *wish)
+static void count(struct bins *bins, const struct wanted *wanted)
 {
     bins->allocations++;
-    bins->asked_bytes += wish->bytes;
+    bins->asked_bytes += wanted->bytes;
 }
 
-bool bin_take(const struct cell_wish *wish, uint64_t *out_address)
+bool bin_take(const struct wanted *wanted, uint64_t *out_address)
 {
-    struct bins *bins = bins_lock(wish->ordinal);
-    struct home *home = home_find(&bins->homes, wish->context, wish->is_fixed);
-    bool taken = home && take_of_home(home, wish, out_address);
+    struct bins *bins = bins_lock(wanted->ordinal);
+    struct home *home = home_find(&bins->homes, wanted);
+    bool taken = home && take_of_home(home, wanted, out_address);
 
     if (taken)
-        count(bins, wish);
+        count(bins, wanted);
     lock_release(&bins->lock);
     return taken;
 }
@@ -261,7 +261,7 @@ void bin_home_leave(unsigned ordinal, uint64_t context)
     } while (home);
 }
 
-static void bin_begin(uint32_t first, const struct cell_wish *wish, const struct bin_plan *plan,
+static void bin_begin(uint32_t first, const struct wanted *wanted, const struct bin_plan *plan,
                       struct home *home)
 {
     const struct block *block = &core.blocks.block[first];
@@ -271,25 +271,24 @@ static void bin_begin(uint32_t first, const struct cell_wish *wish, const struct
     bin->block_id = block->id;
     bin->home = home;
     bin->granules = (uint8_t)block->granules;
-    bin->ordinal = wish->ordinal;
+    bin->ordinal = wanted->ordinal;
     home->bins++;
     list_put_in(first);
 }
 
-bool bin_open(uint32_t first, const struct cell_wish *wish, const struct bin_plan *plan,
-              uint64_t *out_address)
+bool bin_open(uint32_t first, const struct wanted *wanted, const struct bin_plan *plan, uint64_t *out_address)
 {
-    struct bins *bins = bins_lock(wish->ordinal);
-    struct home *home = home_find(&bins->homes, wish->context, wish->is_fixed);
+    struct bins *bins = bins_lock(wanted->ordinal);
+    struct home *home = home_find(&bins->homes, wanted);
 
     if (home) {
-        bin_begin(first, wish, plan, home);
+        bin_begin(first, wanted, plan, home);
         bins->held_bytes += plan->granules * GRANULE_BYTES;
         if (plan->class == BIN_MIXED)
-            take_of_hole(first, 0, wish, out_address);
+            take_of_hole(first, 0, wanted, out_address);
         else
-            take_of_cells(first, wish, out_address);
-        count(bins, wish);
+            take_of_cells(first, wanted, out_address);
+        count(bins, wanted);
     }
     lock_release(&bins->lock);
     return home;
@@ -320,10 +319,12 @@ static void close_locked(struct bins *bins, uint32_t first, struct bin_closed *o
     *out = (struct bin_closed){.first = first,
                                .block_id = bin->block_id,
                                .memory_bytes = bin_memory_bytes(bin->class),
-                               .deferred = bin->deferred};
+                               .deferred = bin->deferred,
+                               .granules = bin->granules};
     if (bin->is_listed)
         list_take_out(bin);
     bin->home->bins--;
+    bins->ordered -= bin->ordered;
     bins->held_bytes -= bin->granules * GRANULE_BYTES;
     if (!bin_memory_keep(bins, bin->class, bin_memory(bin)))
         out->memory = bin_memory(bin);
@@ -374,7 +375,17 @@ bool bin_find(uint32_t first, uint64_t address, uint64_t *out_base, struct cell 
     return cell;
 }
 
-bool bin_bury(uint32_t first, uint64_t address, struct bin_buried *out)
+/* Under the lock: a dead cell begins, or ceases, to wait for a stream. */
+static void order(struct bins *bins, struct bin *bin, struct cell *cell, bool is_ordered)
+{
+    if (!(cell->flags & CELL_ORDERED) == !is_ordered)
+        return;
+    cell->flags ^= CELL_ORDERED;
+    bin->ordered += is_ordered ? 1 : -1;
+    bins->ordered += is_ordered ? 1 : -1;
+}
+
+bool bin_bury(uint32_t first, uint64_t address, bool is_ordered, struct bin_buried *out)
 {
     struct bins *bins = bins_lock(ordinal_of(first));
     uint32_t index;
@@ -390,11 +401,42 @@ bool bin_bury(uint32_t first, uint64_t address, struct bin_buried *out)
             out->pins[reason] = outlives_cell(reason) ? 0 : out->pins[reason];
         cell->flags &= (uint8_t)~CELL_PINNED;
         cell->state = CELL_DEAD;
+        order(bins, bin_at(first), cell, is_ordered);
         bins->allocations--;
         bins->asked_bytes -= cell->bytes;
     }
     lock_release(&bins->lock);
     return cell;
+}
+
+bool bin_unorder(uint32_t first, uint64_t address, uint64_t id)
+{
+    struct bins *bins = bins_lock(ordinal_of(first));
+    struct cell *cell = cell_dead(bins, first, address, id);
+    bool was_ordered = cell && cell->flags & CELL_ORDERED;
+
+    if (was_ordered)
+        order(bins, bin_at(first), cell, false);
+    lock_release(&bins->lock);
+    return was_ordered;
+}
+
+bool bin_retake(uint32_t first, uint64_t address, uint64_t id, const struct wanted *wanted)
+{
+    struct bins *bins = bins_lock(ordinal_of(first));
+    struct cell *cell = cell_dead(bins, first, address, id);
+    bool fits = cell && (cell->flags & (CELL_ORDERED | CELL_EXPORTED)) == CELL_ORDERED &&
+                units_of(cell->bytes) == units_of(wanted->bytes) &&
+                bin_at(first)->home == home_find(&bins->homes, wanted);
+
+    if (fits) {
+        order(bins, bin_at(first), cell, false);
+        bin_at(first)->used--; /* which it counts as all the time */
+        cell_fill(first, (uint32_t)(cell - bin_at(first)->cell), wanted, &address);
+        count(bins, wanted);
+    }
+    lock_release(&bins->lock);
+    return fits;
 }
 
 /* Under the lock: nobody has the cell any more. */
@@ -434,19 +476,42 @@ bool bin_return(uint32_t first, uint64_t address, uint64_t id, struct bin_closed
     return is_last;
 }
 
+/* Under the lock. */
+static void defer(struct bin *bin, struct cell *cell)
+{
+    cell->flags |= CELL_DEFERRED;
+    cell->next = bin->deferred_first;
+    bin->deferred_first = (uint16_t)(cell - bin->cell + 1);
+    bin->deferred++;
+}
+
 bool bin_defer(uint32_t first, uint64_t address, uint64_t id)
 {
     struct bins *bins = bins_lock(ordinal_of(first));
     struct cell *cell = cell_dead(bins, first, address, id);
 
-    if (cell) {
-        cell->flags |= CELL_DEFERRED;
-        cell->next = bin_at(first)->deferred_first;
-        bin_at(first)->deferred_first = (uint16_t)(cell - bin_at(first)->cell + 1);
-        bin_at(first)->deferred++;
-    }
+    if (cell)
+        defer(bin_at(first), cell);
     lock_release(&bins->lock);
     return cell;
+}
+
+uint32_t bin_defer_ordered(uint32_t first)
+{
+    struct bins *bins = bins_lock(ordinal_of(first));
+    struct bin *bin = bin_at(first);
+    uint32_t deferred = is_open(bin, bins) ? bin->ordered : 0;
+
+    if (deferred)
+        cells_each(i, bin)
+        {
+            if (bin->cell[i].flags & CELL_ORDERED) {
+                order(bins, bin, &bin->cell[i], false);
+                defer(bin, &bin->cell[i]);
+            }
+        }
+    lock_release(&bins->lock);
+    return deferred;
 }
 
 bool bin_waits(uint32_t first)
@@ -544,7 +609,7 @@ bool bin_holds(uint32_t first)
 {
     struct bins *bins = bins_lock(ordinal_of(first));
     const struct bin *bin = bin_at(first);
-    uint32_t count[CELL_LEFT + 1] = {0}, deferred = 0;
+    uint32_t count[CELL_LEFT + 1] = {0}, deferred = 0, ordered = 0;
     bool holds = true;
 
     if (is_open(bin, bins)) {
@@ -552,9 +617,10 @@ bool bin_holds(uint32_t first)
         {
             count[bin->cell[i].state]++;
             deferred += (bin->cell[i].flags & CELL_DEFERRED) != 0;
+            ordered += (bin->cell[i].flags & CELL_ORDERED) != 0;
         }
         holds = bin->used == count[CELL_TAKEN] + count[CELL_DEAD] && bin->deferred == deferred &&
-                room_holds(bin, count[CELL_FREE]) && bin->fresh <= bin->cells &&
+                bin->ordered == ordered && room_holds(bin, count[CELL_FREE]) && bin->fresh <= bin->cells &&
                 bin->is_listed != is_full(bin) && (!bin->is_listed || bin->list == list_of(bin)) &&
                 bin->granules == core.blocks.block[first].granules;
     }

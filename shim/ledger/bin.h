@@ -2,15 +2,15 @@
 /*
  * bin.h - blocks that small allocations share: which of a block's cells is whose, to the byte.
  *
- * Shape    a bin is a block with BLOCK_BIN, for one context of one device, and either all movable or not. It is cut into
- *          cells of one size (policy/cells.h), or it is mixed: a granule of cells of all sizes, each as large as asked
- *          for. What there is little of goes to mixed bins, so that a program with some small allocations of many sizes
- *          has no bin for each; a class has bins of its own once one more of them, be it empty, is an eighth at most of
- *          what it takes. A bin's record is the entry of the block's first granule; the records of its cells are pages of
- *          their own. Bins with room are in the lists of a home.
+ * Shape    a bin is a block with BLOCK_BIN, for one group of one context of a device, and either all movable or not. It is
+ *          cut into cells of one size (policy/cells.h), or it is mixed: a granule of cells of all sizes, each as large as
+ *          asked for. What there is little of goes to mixed bins, so that a program with some small allocations of many
+ *          sizes has no bin for each; a class has bins of its own once one more of them, be it empty, is an eighth at most
+ *          of what it takes. A bin's record is the entry of the block's first granule; the records of its cells are pages
+ *          of their own. Bins with room are in the lists of a home.
  * Life     a cell is taken; buried, when the program has freed it: nobody finds it any more, but the device may still use
- *          it; and returned once it cannot. A bin whose last cell was returned is closed in the same step: then nobody
- *          takes from it, and its block is the caller's to free.
+ *          it; and returned once it cannot, or, in the order of streams, taken again as it is. A bin whose last cell was
+ *          returned is closed in the same step: then nobody takes from it, and its block is the caller's to free.
  * Threads  any; a lock for each device, below core.lock, guards its bins. Where core.lock must be held it is said.
  */
 #ifndef EBB_BIN_H
@@ -39,7 +39,8 @@ enum cell_state {
 enum cell_flag {
     CELL_PINNED = 1,   /**< some pin of the block is the cell's */
     CELL_EXPORTED = 2, /**< another process, or another device's driver, was let in, if only once */
-    CELL_DEFERRED = 4  /**< dead, and waiting for the device to be at rest */
+    CELL_DEFERRED = 4, /**< dead, and waiting for the device to be at rest */
+    CELL_ORDERED = 8   /**< dead, and waiting for a stream */
 };
 
 struct cell {
@@ -65,6 +66,7 @@ struct bin {
     uint16_t
         free; /**< first free one below `fresh`, plus 1; of a mixed bin: units of its largest hole at most */
     uint16_t deferred, deferred_first; /**< how many are, and one of them, plus 1; 0: none */
+    uint16_t ordered;                  /**< how many are */
     uint8_t class;                     /**< of policy/cells.h, or BIN_MIXED */
     uint8_t granules;
     uint8_t ordinal;
@@ -86,9 +88,10 @@ struct bin_spare {
 /** Bins of a device. */
 struct bins {
     struct lock lock;
-    uint64_t allocations; /**< cells that are taken */
-    uint64_t asked_bytes; /**< in them, as the program asked */
-    uint64_t held_bytes;  /**< of the blocks */
+    uint64_t allocations;     /**< cells that are taken */
+    uint64_t asked_bytes;     /**< in them, as the program asked */
+    uint64_t held_bytes;      /**< of the blocks */
+    _Atomic uint64_t ordered; /**< cells that wait for a stream; written under the lock */
     struct homes homes;
     struct bin_spare spare[BIN_SPARE_SIZES];
 };
@@ -96,17 +99,8 @@ struct bins {
 /** No bins on any device. Before anybody else uses the core. */
 void bins_init(void);
 
-/** What a small allocation wants. */
-struct cell_wish {
-    uint64_t bytes;        /**< 1 to CELL_LARGEST_BYTES */
-    uint64_t context;      /**< as core_allocate's */
-    const void *call_site; /**< may be NULL */
-    uint8_t ordinal;
-    bool is_fixed;
-};
-
-/** Take a cell of a bin that has room. False: none has. Never waits, allocates or moves. */
-bool bin_take(const struct cell_wish *wish, uint64_t *out_address);
+/** Take a cell of a bin that has room, for 1 to CELL_LARGEST_BYTES. False: none has. Never waits, allocates or moves. */
+bool bin_take(const struct wanted *wanted, uint64_t *out_address);
 
 /** A bin that is to be made. */
 struct bin_plan {
@@ -115,14 +109,14 @@ struct bin_plan {
     uint32_t granules;
 };
 
-/** What the bin for such a wish is to be, with a home for it. `is_single`: one granule is all that there is room for.
+/** What the bin for such allocations is to be, with a home for it. `is_single`: one granule is all that there is room for.
  *  0, with memory that bin_open or bin_plan_drop takes; -ENOMEM. No lock held. */
-int bin_plan(const struct cell_wish *wish, bool is_single, struct bin_plan *out);
-void bin_plan_drop(const struct cell_wish *wish, const struct bin_plan *plan);
+int bin_plan(const struct wanted *wanted, bool is_single, struct bin_plan *out);
+void bin_plan_drop(const struct wanted *wanted, const struct bin_plan *plan);
 
 /** The live block at `first`, which has BLOCK_BIN, becomes a bin, and its first cell is taken. False: its context is going.
  *  core.lock held. */
-bool bin_open(uint32_t first, const struct cell_wish *wish, const struct bin_plan *plan,
+bool bin_open(uint32_t first, const struct wanted *wanted, const struct bin_plan *plan,
               uint64_t *out_address);
 
 /** A context has gone with all its bins: its homes go. No lock held. */
@@ -140,8 +134,15 @@ struct bin_buried {
     uint16_t pins[PIN_REASON_COUNT];
 };
 
-/** The program has freed the cell that begins at an address: it is dead. False: no taken cell begins there. */
-bool bin_bury(uint32_t first, uint64_t address, struct bin_buried *out);
+/** The program has freed the cell that begins at an address: it is dead, and waits for a stream or does not. False: no
+ *  taken cell begins there. */
+bool bin_bury(uint32_t first, uint64_t address, bool is_ordered, struct bin_buried *out);
+
+/** A dead cell waits for its stream no more. False: it did not. */
+bool bin_unorder(uint32_t first, uint64_t address, uint64_t id);
+
+/** The same, and it is taken again for an allocation of its size. False: it is not for such. */
+bool bin_retake(uint32_t first, uint64_t address, uint64_t id, const struct wanted *wanted);
 
 /** A bin that was closed, for its caller to give back: the block, and the memory of its cells. */
 struct bin_closed {
@@ -150,6 +151,7 @@ struct bin_closed {
     void *memory; /**< NULL: it is kept for the next bin */
     uint64_t memory_bytes;
     uint16_t deferred;
+    uint8_t granules;
 };
 
 /** Nothing can use the dead cell any more: it may be taken again. True: it was the last, and the bin is closed. */
@@ -166,6 +168,8 @@ void bin_dispose(const struct bin_closed *closed);
 
 /** The dead cell waits for the device to be at rest. False: its bin is gone. */
 bool bin_defer(uint32_t first, uint64_t address, uint64_t id);
+/** All those that wait for a stream wait for the device from now on. Returns how many. */
+uint32_t bin_defer_ordered(uint32_t first);
 /** Does any of the bin's wait so? */
 bool bin_waits(uint32_t first);
 /** Take one out of those that wait. False: none of this bin does. */

@@ -84,25 +84,25 @@ void bin_memory_lay(const struct bin_plan *plan, struct bin *out)
 /* ---- what a bin is to be, before it is one ---------------------------------------------------------------------------- */
 
 /* The class of the bin that wastes least. */
-static unsigned class_for(const struct home *home, const struct cell_wish *wish)
+static unsigned class_for(const struct home *home, const struct wanted *wanted)
 {
-    unsigned class = cells_class(wish->bytes);
+    unsigned class = cells_class(wanted->bytes);
     uint32_t units = home ? home->mixed_units[class] : 0;
 
     return units < MIXED_BINS * cells_granules(class) * CELL_GRANULE_UNITS ? BIN_MIXED : class;
 }
 
-/* There is a home for the bins of such a wish, which there was not. -ENOMEM. */
-static int home_make(const struct cell_wish *wish)
+/* There is a home for the bins of such allocations, which there was not. -ENOMEM. */
+static int home_make(const struct wanted *wanted)
 {
-    struct home *home = home_create(wish->context, wish->is_fixed);
+    struct home *home = home_create(wanted);
     struct bins *bins;
     bool is_there;
 
     if (!home)
         return -ENOMEM;
-    bins = bins_lock(wish->ordinal);
-    is_there = home_find(&bins->homes, wish->context, wish->is_fixed);
+    bins = bins_lock(wanted->ordinal);
+    is_there = home_find(&bins->homes, wanted);
     if (!is_there)
         home_add(&bins->homes, home);
     lock_release(&bins->lock);
@@ -111,27 +111,27 @@ static int home_make(const struct cell_wish *wish)
     return 0;
 }
 
-int bin_plan(const struct cell_wish *wish, bool is_single, struct bin_plan *out)
+int bin_plan(const struct wanted *wanted, bool is_single, struct bin_plan *out)
 {
-    struct bins *bins = bins_lock(wish->ordinal);
-    const struct home *home = home_find(&bins->homes, wish->context, wish->is_fixed);
+    struct bins *bins = bins_lock(wanted->ordinal);
+    const struct home *home = home_find(&bins->homes, wanted);
 
-    out->class = is_single ? BIN_MIXED : class_for(home, wish);
+    out->class = is_single ? BIN_MIXED : class_for(home, wanted);
     out->granules = out->class == BIN_MIXED ? 1 : cells_granules(out->class);
     out->memory = memory_kept(bins, out->class);
     lock_release(&bins->lock);
     if (!out->memory)
         out->memory = pages_take(bin_memory_bytes(out->class));
-    if (out->memory && (home || !home_make(wish)))
+    if (out->memory && (home || !home_make(wanted)))
         return 0;
     if (out->memory)
-        bin_plan_drop(wish, out);
+        bin_plan_drop(wanted, out);
     return -ENOMEM;
 }
 
-void bin_plan_drop(const struct cell_wish *wish, const struct bin_plan *plan)
+void bin_plan_drop(const struct wanted *wanted, const struct bin_plan *plan)
 {
-    struct bins *bins = bins_lock(wish->ordinal);
+    struct bins *bins = bins_lock(wanted->ordinal);
     bool kept = bin_memory_keep(bins, plan->class, plan->memory);
 
     lock_release(&bins->lock);

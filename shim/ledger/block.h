@@ -161,6 +161,16 @@ struct object {
     void *reload_arg;
 };
 
+/** What an allocation is to be. */
+struct wanted {
+    uint64_t bytes;        /**< as the program asks, > 0 */
+    uint64_t context;      /**< opaque owner; may be 0 */
+    uint64_t group;        /**< only allocations of one group share a block: opaque; 0: those of none */
+    const void *call_site; /**< return address of the program's call, for reports; may be NULL */
+    uint8_t ordinal;
+    bool is_fixed; /**< never a victim: a named library's own */
+};
+
 struct blocks {
     uint64_t base;  /**< of the arena */
     uint64_t bytes; /**< 0: no arena */

@@ -13,21 +13,28 @@ static struct home **chain_of(const struct homes *homes, uint64_t context)
     return (struct home **)&homes->chain[mixed >> 32 & (HOME_CHAINS - 1)];
 }
 
-struct home *home_find(const struct homes *homes, uint64_t context, bool is_fixed)
+static bool is_for(const struct home *home, const struct wanted *wanted)
 {
-    struct home *home = *chain_of(homes, context);
+    return home->context == wanted->context && home->group == wanted->group &&
+           home->is_fixed == wanted->is_fixed;
+}
 
-    while (home && (home->context != context || home->is_fixed != is_fixed))
+struct home *home_find(const struct homes *homes, const struct wanted *wanted)
+{
+    struct home *home = *chain_of(homes, wanted->context);
+
+    while (home && !is_for(home, wanted))
         home = home->next;
     return home;
 }
 
-struct home *home_create(uint64_t context, bool is_fixed)
+struct home *home_create(const struct wanted *wanted)
 {
     struct home *home = pages_take(sizeof(*home));
 
     if (home)
-        *home = (struct home){.context = context, .is_fixed = is_fixed};
+        *home =
+            (struct home){.context = wanted->context, .group = wanted->group, .is_fixed = wanted->is_fixed};
     return home;
 }
 

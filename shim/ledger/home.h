@@ -2,9 +2,9 @@
 /*
  * home.h - where the bins of one context are found that have room for a small allocation.
  *
- * Shape    a home for each context of a device, and for what of its allocations moves and what does not. It has a list for each
- *          class of cells: of the bins of that class, and of the mixed bins whose largest hole takes an allocation of it and
- *          none of the next. Homes of a device hang in chains by their context.
+ * Shape    a home for each context of a device, for each group of its allocations, and for what of these moves and what does
+ *          not. It has a list for each class of cells: of the bins of that class, and of the mixed bins whose largest hole
+ *          takes an allocation of it and none of the next. Homes of a device hang in chains by their context.
  * Owns     its own memory. The chains are the caller's.
  * Threads  none of its own: the caller locks. What says so takes and gives memory, and is called without a lock.
  */
@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ledger/block.h"
 #include "policy/cells.h"
 
 enum {
@@ -30,6 +31,7 @@ struct home_list {
 struct home {
     struct home *next; /**< in its chain */
     uint64_t context;
+    uint64_t group;
     bool is_fixed;
     uint32_t bins;                      /**< that it has, with room or without */
     uint64_t mixed;                     /**< bits: which lists of mixed bins have any */
@@ -42,11 +44,11 @@ struct homes {
     struct home *chain[HOME_CHAINS];
 };
 
-/** NULL: there is none. */
-struct home *home_find(const struct homes *homes, uint64_t context, bool is_fixed);
+/** The home for such an allocation. NULL: there is none. */
+struct home *home_find(const struct homes *homes, const struct wanted *wanted);
 
-/** An empty home that is in no chain. NULL: there is no memory. No lock held. */
-struct home *home_create(uint64_t context, bool is_fixed);
+/** An empty home for such allocations that is in no chain. NULL: there is no memory. No lock held. */
+struct home *home_create(const struct wanted *wanted);
 
 void home_add(struct homes *homes, struct home *home);
 

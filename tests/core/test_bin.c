@@ -332,8 +332,8 @@ Test(bin, memory_that_was_buried_stays_until_it_is_released)
     start(ample);
     kept = allocate(KIB);
     address = allocate(KIB);
-    cr_assert_eq(small_bury(address, &id), 0);
-    cr_expect_eq(small_bury(address, &id), -EINVAL);
+    cr_assert_eq(small_bury(address, false, &id), 0);
+    cr_expect_eq(small_bury(address, false, &id), -EINVAL);
     cr_expect_eq(core_find(address, &info), -ENOENT);
     other = allocate(KIB);
     cr_expect_neq(other, address);
@@ -380,7 +380,7 @@ Test(bin, context_takes_its_small_allocations_along_and_no_others)
     cr_assert_eq(core_allocate(0, KIB, 1, NULL, true, &gone), 0);
     cr_assert_eq(core_allocate(0, KIB, 1, NULL, true, &dead), 0);
     cr_assert_eq(core_allocate(0, KIB, 2, NULL, true, &stays), 0);
-    cr_assert_eq(small_bury(dead, &id), 0);
+    cr_assert_eq(small_bury(dead, false, &id), 0);
     small_defer(dead, id);
     core_context_gone(1);
     cr_expect_eq(core.deferred, 0);

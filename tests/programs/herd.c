@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Keeps very many small buffers of all sizes, made from one another by kernels; some are replaced by larger or smaller ones all
- * the time. Then reads every byte.
+ * the time. Then reads every byte. Their memory is cudaMalloc's, or stream-ordered out of the device's pool.
  */
 #include "arguments.h"
 #include "digest.h"
@@ -11,6 +11,7 @@
 #include "random.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     FAR_IN = 64,     /* one in so many is made from a buffer anywhere, the others from a neighbour */
@@ -24,6 +25,7 @@ struct buffer {
 
 struct herd {
     uint64_t count, most_words, seed, drawn;
+    bool is_ordered;
     struct buffer *buffers;
     CUfunction fill, mix;
 };
@@ -37,14 +39,27 @@ static uint64_t draw(struct herd *herd, uint64_t below)
 static struct buffer buffer_make(struct herd *herd)
 {
     struct buffer buffer = {.words = 1 + draw(herd, 1 + draw(herd, herd->most_words))};
+    size_t bytes = buffer.words * sizeof(uint64_t);
 
-    buffer.data = driver_alloc(buffer.words * sizeof(uint64_t));
+    if (!herd->is_ordered) {
+        buffer.data = driver_alloc(bytes);
+        return buffer;
+    }
+    DRIVER(cuMemAllocAsync, (&buffer.data, bytes, NULL));
+    peak_add(bytes);
     return buffer;
 }
 
-static void buffer_free(const struct buffer *buffer)
+static void buffer_free(const struct herd *herd, const struct buffer *buffer)
 {
-    driver_free(buffer->data, buffer->words * sizeof(uint64_t));
+    size_t bytes = buffer->words * sizeof(uint64_t);
+
+    if (!herd->is_ordered) {
+        driver_free(buffer->data, bytes);
+        return;
+    }
+    DRIVER(cuMemFreeAsync, (buffer->data, NULL));
+    peak_remove(bytes);
 }
 
 static void buffer_fill(const struct herd *herd, struct buffer *buffer, uint64_t seed)
@@ -65,7 +80,7 @@ static void buffer_replace(struct herd *herd, struct buffer *buffer)
 
     buffer_fill(herd, &next, herd->drawn);
     DRIVER(cuMemcpyDtoDAsync, (next.data, buffer->data, kept * sizeof(uint64_t), NULL));
-    buffer_free(buffer);
+    buffer_free(herd, buffer);
     *buffer = next;
 }
 
@@ -112,7 +127,7 @@ static uint64_t herd_read(const struct herd *herd)
 static void herd_free(struct herd *herd)
 {
     for (uint64_t i = 0; i < herd->count; i++)
-        buffer_free(&herd->buffers[i]);
+        buffer_free(herd, &herd->buffers[i]);
     free(herd->buffers);
 }
 
@@ -120,10 +135,11 @@ int main(int argc, char **argv)
 {
     struct herd herd = {.count = 10000, .seed = 1};
     uint64_t rounds = 2, most_bytes = 64 << 10, hash;
-    const char *image = NULL;
+    const char *image = NULL, *memory = "plain";
     const struct argument table[] = {
         {"buffers", "number of buffers (10000)", ARGUMENT_COUNT, &herd.count},
         {"most", "size of the largest (64K)", ARGUMENT_SIZE, &most_bytes},
+        {"memory", "plain, or ordered by the stream (plain)", ARGUMENT_TEXT, &memory},
         {"rounds", "how often each is made anew (2)", ARGUMENT_COUNT, &rounds},
         {"seed", "of sizes and values (1)", ARGUMENT_COUNT, &herd.seed},
         {"kernels", "file with the kernels (beside the program)", ARGUMENT_TEXT, &image},
@@ -132,6 +148,9 @@ int main(int argc, char **argv)
     CUmodule module;
 
     arguments_read(argc, argv, "Keeps very many small buffers.", NULL, table);
+    herd.is_ordered = strcmp(memory, "ordered") == 0;
+    if (!herd.is_ordered && strcmp(memory, "plain") != 0)
+        failure_exit(FAILURE_OTHER, "herd", "no such memory");
     driver_open();
     module = driver_load(image);
     herd.most_words = most_bytes / sizeof(uint64_t);

@@ -422,6 +422,156 @@ Test(async, a_context_that_is_reset_takes_along_what_was_freed_in_it)
     end(&world);
 }
 
+/* ---- small ones, which share blocks -------------------------------------------------------------------------------- */
+
+enum {
+    SMALL = 4096
+};
+#define SMALL_BYTES ((size_t)5000)
+
+/* 20 MiB of 5000 bytes each on a device that has 16. */
+Test(async, very_many_small_ones_leave_the_device)
+{
+    static CUdeviceptr block[SMALL];
+    struct world world = begin();
+    CUmemoryPool pool = pool_of(&world);
+    CUstream stream = make_stream();
+    unsigned char byte;
+
+    for (unsigned i = 0; i < SMALL; i++) {
+        block[i] = allocate(SMALL_BYTES, stream);
+        OK(cuMemsetD8Async(block[i], (unsigned char)i, SMALL_BYTES, stream));
+    }
+    cr_expect_eq(figure(pool, CU_MEMPOOL_ATTR_USED_MEM_CURRENT), SMALL * 5120);
+    cr_expect_geq(figure(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT), SMALL * 5120);
+    for (unsigned i = 0; i < SMALL; i++) {
+        OK(cuMemcpyDtoHAsync(&byte, block[i] + SMALL_BYTES - 1, 1, stream));
+        OK(cuStreamSynchronize(stream));
+        cr_expect_eq(byte, (unsigned char)i);
+        OK(cuMemFreeAsync(block[i], stream));
+    }
+    OK(cuStreamSynchronize(stream));
+    cr_expect_eq(figure(pool, CU_MEMPOOL_ATTR_USED_MEM_CURRENT), 0);
+    cr_expect_eq(figure(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT), 0);
+    end(&world);
+}
+
+Test(async, the_same_stream_has_at_once_the_small_one_that_it_freed)
+{
+    struct world world = begin();
+    CUstream stream = make_stream();
+    CUdeviceptr first = allocate(SMALL_BYTES, stream), second;
+
+    hold(stream);
+    OK(cuMemsetD8Async(first, 1, SMALL_BYTES, stream));
+    OK(cuMemFreeAsync(first, stream));
+    second = allocate(SMALL_BYTES - 100, stream);
+    cr_expect_eq(second, first);
+    OK(cuMemsetD8Async(second, 2, SMALL_BYTES - 100, stream));
+    atomic_store(&let_go, true);
+    OK(cuMemFreeAsync(second, stream));
+    end(&world);
+}
+
+Test(async, another_stream_has_a_small_one_only_once_it_is_passed)
+{
+    struct world world = begin();
+    CUstream stream = make_stream(), other = make_stream();
+    CUdeviceptr first, second;
+
+    allow_only(pool_of(&world), CU_MEMPOOL_ATTR_REUSE_ALLOW_OPPORTUNISTIC);
+    OK(cuMemFreeAsync(allocate(64, other), other));
+    first = allocate(SMALL_BYTES, stream);
+    hold(stream);
+    OK(cuMemsetD8Async(first, 1, SMALL_BYTES, stream));
+    OK(cuMemFreeAsync(first, stream));
+    second = allocate(SMALL_BYTES, other);
+    cr_expect_neq(second, first);
+    OK(cuMemsetD8Async(second, 2, SMALL_BYTES, other));
+    atomic_store(&let_go, true);
+    while (cuStreamQuery(stream) == CUDA_ERROR_NOT_READY) /* gives nothing back */
+        ;
+    cr_expect_eq(allocate(SMALL_BYTES, other), first);
+    end(&world);
+}
+
+Test(async, a_small_allocation_tells_what_it_is)
+{
+    struct world world = begin();
+    CUmemPoolProps props = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                            .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0}};
+    CUstream stream = make_stream();
+    CUdeviceptr block, plain, base;
+    CUmemoryPool pool, told;
+    size_t bytes;
+
+    OK(cuMemPoolCreate(&pool, &props));
+    OK(cuMemAllocFromPoolAsync(&block, 1000, pool, stream));
+    OK(cuMemAlloc(&plain, 1000));
+    cr_expect_neq(block / (2 * MIB), plain / (2 * MIB), "what is of a pool shares with none that is not");
+    OK(cuPointerGetAttribute(&told, CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE, block + 999));
+    cr_expect_eq(told, pool);
+    OK(cuPointerGetAttribute(&told, CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE, plain));
+    cr_expect_null(told);
+    OK(cuMemGetAddressRange(&base, &bytes, block + 5));
+    cr_expect_eq(base, block);
+    cr_expect_eq(bytes, 1000);
+    cr_expect_eq(figure(pool, CU_MEMPOOL_ATTR_USED_MEM_CURRENT), 1024);
+    OK(cuMemPoolDestroy(pool));
+    OK(cuMemsetD8Async(block, 1, 1000, stream));
+    cr_expect_eq(cuMemFreeAsync(block + 1, stream), CUDA_ERROR_INVALID_VALUE);
+    OK(cuMemFreeAsync(block, stream));
+    cr_expect_eq(cuMemFreeAsync(block, stream), CUDA_ERROR_INVALID_VALUE);
+    cr_expect_eq(cuMemFree(block), CUDA_ERROR_INVALID_VALUE);
+    OK(cuMemFree(plain));
+    end(&world);
+}
+
+/* cuMemFreeAsync, of memory that cuMemAlloc gave, too, waits for nothing. */
+Test(async, a_small_one_out_of_no_pool_is_freed_in_the_order_of_a_stream)
+{
+    struct world world = begin();
+    CUstream stream = make_stream();
+    size_t before, after, total;
+    CUdeviceptr small;
+
+    OK(cuMemGetInfo(&before, &total));
+    OK(cuMemAlloc(&small, SMALL_BYTES));
+    hold(stream);
+    OK(cuMemsetD8Async(small, 1, SMALL_BYTES, stream));
+    OK(cuMemFreeAsync(small, stream));
+    cr_expect_eq(cuStreamQuery(stream), CUDA_ERROR_NOT_READY);
+    cr_expect_eq(cuMemFree(small), CUDA_ERROR_INVALID_VALUE);
+    cr_expect_eq(cuMemFreeAsync(small, stream), CUDA_ERROR_INVALID_VALUE);
+    OK(cuMemGetInfo(&after, &total));
+    cr_expect_eq(after, before - 2 * MIB);
+    atomic_store(&let_go, true);
+    OK(cuStreamSynchronize(stream));
+    OK(cuMemGetInfo(&after, &total));
+    cr_expect_eq(after, before);
+    cr_expect_eq(figure(pool_of(&world), CU_MEMPOOL_ATTR_USED_MEM_HIGH), 0);
+    end(&world);
+}
+
+Test(async, a_context_that_is_reset_takes_along_small_ones_that_were_freed_in_it)
+{
+    struct world world = begin();
+    CUstream stream = make_stream();
+    CUdeviceptr small = allocate(SMALL_BYTES, stream), freed = allocate(SMALL_BYTES, stream);
+
+    OK(cuMemsetD8Async(freed, 1, SMALL_BYTES, stream));
+    OK(cuMemFreeAsync(freed, stream));
+    OK(cuDevicePrimaryCtxReset(world.device));
+    cr_expect_eq(figure(pool_of(&world), CU_MEMPOOL_ATTR_USED_MEM_CURRENT), 0);
+    cr_expect_eq(figure(pool_of(&world), CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT), 0);
+    OK(cuDevicePrimaryCtxRelease(world.device));
+    world = world_make();
+    stream = make_stream();
+    cr_expect_eq(cuMemFreeAsync(small, stream), CUDA_ERROR_INVALID_VALUE);
+    OK(cuMemFreeAsync(allocate(16 * MIB, stream), stream));
+    end(&world);
+}
+
 /* ---- pools ------------------------------------------------------------------------------------------------------- */
 
 static CUmemoryPool make_pool(int device, size_t most_bytes)

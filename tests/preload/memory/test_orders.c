@@ -14,7 +14,7 @@ enum {
     STREAMS = 4,
     BLOCKS = 14,
     READS = 512,
-    WORDS = 4096 /* of each block are written and read: its first */
+    WORDS = 4096 /* of each block are written and read at most: its first */
 };
 
 struct block {
@@ -139,11 +139,16 @@ static void wait_for_all(struct program *program)
     program->reads = 0;
 }
 
+static size_t words_of(const struct block *block)
+{
+    return block->bytes < 4 * WORDS ? block->bytes / 4 : WORDS;
+}
+
 static void write_words(struct program *program, unsigned stream, struct block *block)
 {
     use(program, stream, block);
     block->word = ++program->word;
-    OK(cuMemsetD32Async(block->address, block->word, WORDS, program->stream[stream]));
+    OK(cuMemsetD32Async(block->address, block->word, words_of(block), program->stream[stream]));
 }
 
 static void read_word(struct program *program, unsigned stream, struct block *block)
@@ -152,15 +157,22 @@ static void read_word(struct program *program, unsigned stream, struct block *bl
         wait_for_all(program);
     use(program, stream, block);
     program->reading[program->reads].word = block->word;
-    OK(cuMemcpyDtoHAsync(&program->read[program->reads++], block->address + 4 * draw(program, WORDS), 4,
-                         program->stream[stream]));
+    OK(cuMemcpyDtoHAsync(&program->read[program->reads++],
+                         block->address + 4 * draw(program, words_of(block)), 4, program->stream[stream]));
+}
+
+/* Many of one size, which are reused, and some of any. */
+static size_t draw_small(struct program *program)
+{
+    return 4 * (draw(program, 4) ? 100 * draw(program, 3) + 1 : draw(program, MIB / 4) + 1);
 }
 
 static void make(struct program *program, unsigned stream, struct block *block)
 {
     unsigned pool = (unsigned)draw(program, 3);
 
-    *block = (struct block){.bytes = (1 + draw(program, 3)) * 2 * MIB};
+    *block =
+        (struct block){.bytes = draw(program, 3) ? (1 + draw(program, 3)) * 2 * MIB : draw_small(program)};
     if (pool)
         OK(cuMemAllocFromPoolAsync(&block->address, block->bytes, program->pool[pool - 1],
                                    program->stream[stream]));
