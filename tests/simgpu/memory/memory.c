@@ -126,6 +126,13 @@ static bool engine_allows(const struct memory *memory, const struct device *devi
            memory_allows(memory, device, write);
 }
 
+/* Host memory that the driver has pinned is copied from or to as a whole, or not at all. */
+static bool splits_pinned(const struct memory *memory, uintptr_t start, uintptr_t end)
+{
+    return (memory->kind == MEMORY_PINNED || memory->kind == MEMORY_REGISTERED) &&
+           (start < memory->start || end > memory->start + memory->size);
+}
+
 CUresult memory_check(const struct device *device, uintptr_t start, size_t size, bool write, bool host)
 {
     uintptr_t at = start, end = start + size;
@@ -144,6 +151,8 @@ CUresult memory_check(const struct device *device, uintptr_t start, size_t size,
             at = known_from;
             continue;
         }
+        if (host && splits_pinned(memory, start, end))
+            return CUDA_ERROR_INVALID_VALUE;
         if (host ? !host_allows(memory, write) : !engine_allows(memory, device, write))
             return CUDA_ERROR_INVALID_VALUE;
         at = memory->start + memory->size;

@@ -169,6 +169,24 @@ Test(memory, host_memory_is_pinned_once_and_used_at_its_own_address)
     cr_assert_eq(cuMemFreeHost(pinned), CUDA_ERROR_INVALID_VALUE);
 }
 
+Test(memory, a_copy_takes_pinned_memory_whole_or_not_at_all)
+{
+    static char own[3 * 4096];
+    CUdeviceptr device;
+
+    start();
+    must(cuMemAlloc(&device, sizeof own));
+    must(cuMemcpyHtoD(device, own, sizeof own));
+    must(cuMemHostRegister(own + 4096, 4096, 0));
+    must(cuMemcpyHtoD(device, own + 4096, 4096));
+    must(cuMemcpyDtoH(own, device, 4096));
+    cr_assert_eq(cuMemcpyHtoD(device, own + 4096, 4097), CUDA_ERROR_INVALID_VALUE);
+    cr_assert_eq(cuMemcpyHtoD(device, own, 4097), CUDA_ERROR_INVALID_VALUE);
+    cr_assert_eq(cuMemcpyDtoH(own + 4096, device, 4097), CUDA_ERROR_INVALID_VALUE);
+    must(cuMemHostUnregister(own + 4096));
+    must(cuMemcpyHtoD(device, own, sizeof own));
+}
+
 Test(memory, managed_memory_serves_both_sides)
 {
     uint32_t one = 1, *managed;
