@@ -88,13 +88,11 @@ static int pin(struct graph_uses *uses, uint64_t address)
     return 0;
 }
 
-static int add_source(struct graph_uses *uses, const void *memory, size_t bytes)
+static int add_source(struct graph_uses *uses, const struct use_rows *rows)
 {
-    if (!memory || !bytes)
-        return 0;
     if (!make_room((void **)&uses->source, uses->source_count, &uses->source_room, sizeof(*uses->source)))
         return -ENOMEM;
-    uses->source[uses->source_count++] = (struct graph_source){memory, bytes};
+    uses->source[uses->source_count++] = *rows;
     return 0;
 }
 
@@ -113,36 +111,50 @@ static bool has_address(CUmemorytype type)
     return type == CU_MEMORYTYPE_DEVICE || type == CU_MEMORYTYPE_UNIFIED;
 }
 
-static size_t source_offset(const CUDA_MEMCPY3D *copy)
+/* Of the first byte of a side. The driver takes rows, and slices, that are told no distance for close together. */
+static size_t offset_in(size_t x, size_t y, size_t z, size_t pitch, size_t height)
 {
-    return (copy->srcZ * copy->srcHeight + copy->srcY) * copy->srcPitch + copy->srcXInBytes;
+    return (z * height + y) * pitch + x;
 }
+
+#define OFFSET(copy, way)                                                                                    \
+    offset_in((copy)->way##XInBytes, (copy)->way##Y, (copy)->way##Z,                                         \
+              (copy)->way##Pitch ? (copy)->way##Pitch : (copy)->WidthInBytes,                                \
+              (copy)->way##Height ? (copy)->way##Height : (copy)->Height)
 
 /* Where the first byte of either side is in device memory; 0: it has no address. */
 static CUdeviceptr source_of(const CUDA_MEMCPY3D *copy)
 {
-    return has_address(copy->srcMemoryType) ? copy->srcDevice + source_offset(copy) : 0;
+    return has_address(copy->srcMemoryType) ? copy->srcDevice + OFFSET(copy, src) : 0;
 }
 
 static CUdeviceptr target_of(const CUDA_MEMCPY3D *copy)
 {
-    size_t offset = (copy->dstZ * copy->dstHeight + copy->dstY) * copy->dstPitch + copy->dstXInBytes;
+    return has_address(copy->dstMemoryType) ? copy->dstDevice + OFFSET(copy, dst) : 0;
+}
 
-    return has_address(copy->dstMemoryType) ? copy->dstDevice + offset : 0;
+/* Where the first byte of the source is in host memory; NULL: it is not. */
+static const void *host_source_of(const CUDA_MEMCPY3D *copy)
+{
+    CUdeviceptr address = source_of(copy);
+
+    if (copy->srcMemoryType == CU_MEMORYTYPE_HOST)
+        return copy->srcHost ? (const char *)copy->srcHost + OFFSET(copy, src) : NULL;
+    return copy->srcMemoryType == CU_MEMORYTYPE_UNIFIED && !core_owns(address) &&
+                   driver_memory_is_on_host(address)
+               ? (const void *)(uintptr_t)address
+               : NULL;
 }
 
 int graph_add_copy(struct graph_uses *uses, const CUDA_MEMCPY3D *copy)
 {
-    size_t rows = (copy->Depth ? copy->Depth - 1 : 0) * (copy->srcHeight ? copy->srcHeight : copy->Height) +
-                  (copy->Height ? copy->Height - 1 : 0);
+    const struct use_rows rows = {host_source_of(copy), copy->WidthInBytes, copy->Height,
+                                  copy->srcPitch,       copy->Depth,        copy->srcHeight};
     int error = pin(uses, target_of(copy));
 
     if (!error)
         error = pin(uses, source_of(copy));
-    if (!error && copy->srcMemoryType == CU_MEMORYTYPE_HOST && copy->srcHost)
-        error = add_source(uses, (const char *)copy->srcHost + source_offset(copy),
-                           rows * copy->srcPitch + copy->WidthInBytes);
-    return error;
+    return !error && rows.memory ? add_source(uses, &rows) : error;
 }
 
 int graph_add_set(struct graph_uses *uses, CUdeviceptr address)
@@ -469,7 +481,7 @@ void graph_exec_note(struct use *use, const struct graph_uses *uses)
     use->more = uses->granule;
     use->more_count = uses->granule_count;
     for (uint32_t i = 0; i < uses->source_count; i++)
-        use_source(use, uses->source[i].memory, uses->source[i].bytes);
+        use_source_rows(use, &uses->source[i]);
 }
 
 CUresult graph_exec_launched(CUresult result, const struct graph_uses *uses)

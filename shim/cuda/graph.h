@@ -14,18 +14,12 @@
 #include "cuda/pins.h"
 #include "cuda/real.h"
 
-/** A copy's source in host memory, read anew at each launch. */
-struct graph_source {
-    const void *memory;
-    size_t bytes;
-};
-
 struct graph_uses {
     uint32_t *granule; /**< no duplicates */
     uint32_t granule_count, granule_room;
     struct pin *pin;
     uint32_t pin_count, pin_room;
-    struct graph_source *source;
+    struct use_rows *source; /**< of copies from host memory, read anew at each launch */
     uint32_t source_count, source_room;
     uint8_t all;    /**< as of struct use: a node cannot be read */
     bool allocates; /**< it has memory of its own */

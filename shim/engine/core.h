@@ -179,7 +179,7 @@ uint64_t core_relieve(unsigned ordinal, uint64_t bytes);
  *  driver's own, with what we keep idle counted as free; untouched where the driver does not answer. */
 bool core_memory(unsigned ordinal, uint64_t *out_free_bytes, uint64_t *out_total_bytes);
 
-/* ---- calls that use blocks: use.c; use_source: scan.c ---------------------------------------------------------- */
+/* ---- calls that use blocks: use.c; use_source_rows: scan.c ---------------------------------------------------------- */
 
 enum {
     USE_INLINE = 64
@@ -295,9 +295,24 @@ struct gate_slot;
 /** The sections of a slot's thread were given up: the launch pins that it holds are dropped. The gate's. */
 void use_abandon(struct gate_slot *slot);
 
+/** Rows of host memory that a copy reads, in slices of the same shape. */
+struct use_rows {
+    const void *memory;   /**< NULL: none */
+    size_t width, height; /**< bytes, rows */
+    size_t pitch;         /**< bytes from one row to the next; 0: they lie close together */
+    size_t depth;         /**< slices */
+    size_t slice_height;  /**< rows from one slice to the next; 0: they lie close together */
+};
+
 /** Note the blocks that a source of a host-to-device copy points at: all of it while an unregistered block is
- *  unmapped, else only a small one (64 KiB; a table of pointers). Before use_begin. */
-void use_source(struct use *use, const void *memory, size_t bytes);
+ *  unmapped, else only a small one (64 KiB; a table of pointers). Before use_begin. What cannot be read is for the driver to
+ *  refuse. */
+void use_source_rows(struct use *use, const struct use_rows *rows);
+
+static inline void use_source(struct use *use, const void *memory, size_t bytes)
+{
+    use_source_rows(use, &(const struct use_rows){memory, bytes, 1, bytes, 1, 1});
+}
 
 /** The call reads or writes this host memory: what of it is registered is in memory until use_end. Before use_begin,
  *  which lets go of it when it fails. */

@@ -6,12 +6,15 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/readable.h"
 #include "engine/core.h"
 #include "ledger/state.h"
 
 enum {
     SPAN_WORDS = 64,         /* looked at together before any of them is looked at closely */
     PIECE_GRANULES = 1,      /* what is copied at a time to be scanned by the CPU */
+    SMALL_BYTES = 64 << 10,  /* of a source that is looked at although nothing has to be found */
+    GAP_BYTES = 4096,        /* the smallest page */
     CPU_WRITABLE_MAX_MIB = 4 /* memory that the CPU writes is scanned before each launch: no more than this */
 };
 
@@ -81,18 +84,71 @@ static void scan_unaligned(struct use *use, const char *memory, size_t bytes)
     }
 }
 
-void use_source(struct use *use, const void *memory, size_t bytes)
+/* False: not all of it can be read. Its length is the caller's word, which the driver may refuse. */
+static bool scan_source(struct use *use, const char *memory, size_t bytes)
 {
-    enum {
-        SMALL_BYTES = 64 << 10
-    };
+    size_t there = readable_bytes(memory, bytes);
 
-    if (!memory || (bytes > SMALL_BYTES && !atomic_load_explicit(&core.away_unproven, memory_order_relaxed)))
-        return;
     if ((uintptr_t)memory & 3)
-        scan_unaligned(use, memory, bytes);
+        scan_unaligned(use, memory, there);
     else
-        scan_words(memory, bytes & ~(size_t)3, core.blocks.base, scan_span(), source_hit, use);
+        scan_words(memory, there & ~(size_t)3, core.blocks.base, scan_span(), source_hit, use);
+    return there == bytes;
+}
+
+/* Runs of bytes at equal distances, in groups at equal distances. */
+struct runs {
+    size_t bytes, distance, count;
+    size_t group_distance, groups;
+};
+
+/* False: no memory has that shape, as little as the driver would read it. */
+static bool runs_of(const struct use_rows *rows, struct runs *out, size_t *out_bytes)
+{
+    size_t pitch = rows->pitch ? rows->pitch : rows->width, slice, last_row, last_slice, bytes, end;
+
+    if (!rows->memory || !rows->width || !rows->height || !rows->depth ||
+        __builtin_mul_overflow(pitch, rows->slice_height ? rows->slice_height : rows->height, &slice) ||
+        __builtin_mul_overflow(pitch, rows->height - 1, &last_row) ||
+        __builtin_mul_overflow(slice, rows->depth - 1, &last_slice) ||
+        __builtin_add_overflow(last_row, last_slice, &bytes) ||
+        __builtin_add_overflow(bytes, rows->width, &bytes) ||
+        __builtin_add_overflow((uintptr_t)rows->memory, bytes, &end))
+        return false;
+    if ((rows->height > 1 && pitch < rows->width) || (rows->depth > 1 && slice < last_row + rows->width))
+        return false;
+    *out = (struct runs){rows->width, pitch, rows->height, slice, rows->depth};
+    *out_bytes = bytes;
+    return true;
+}
+
+/* Runs with less than a page between them are one: there is no page without a byte that the copy names. */
+static void join(struct runs *runs)
+{
+    if (runs->distance - runs->bytes < GAP_BYTES) {
+        runs->bytes += (runs->count - 1) * runs->distance;
+        runs->count = 1;
+    }
+    if (runs->count == 1 && runs->group_distance - runs->bytes < GAP_BYTES) {
+        runs->bytes += (runs->groups - 1) * runs->group_distance;
+        runs->groups = 1;
+    }
+}
+
+void use_source_rows(struct use *use, const struct use_rows *rows)
+{
+    const char *memory = rows->memory;
+    struct runs runs;
+    size_t bytes;
+    bool goes_on = true;
+
+    if (!runs_of(rows, &runs, &bytes) ||
+        (bytes > SMALL_BYTES && !atomic_load_explicit(&core.away_unproven, memory_order_relaxed)))
+        return;
+    join(&runs);
+    for (size_t group = 0; goes_on && group < runs.groups; group++)
+        for (size_t i = 0; goes_on && i < runs.count; i++)
+            goes_on = scan_source(use, memory + group * runs.group_distance + i * runs.distance, runs.bytes);
 }
 
 static int scan_cpu_root(const struct root *root, void *arg)

@@ -33,16 +33,22 @@ void use_range(struct use *use, uint64_t address, uint64_t bytes)
 {
     uint64_t end = bytes > UINT64_MAX - address ? UINT64_MAX : address + bytes;
     struct block_info info;
+    uint32_t count;
+    uint8_t all;
 
     use_word(use, address);
     if (!core_owns(address))
         return;
+    count = use->count;
+    all = use->all;
     for (uint64_t at = address; !use->beyond && at < end; at = info.base + info.bytes) {
         use->beyond = core_find(at, &info) < 0;
-        if (use->beyond)
-            return;
-        if (at != address)
+        if (!use->beyond && at != address)
             use_word(use, at);
+    }
+    if (use->beyond) { /* what is refused needs no room for what lies on the way */
+        use->count = use->count < count ? use->count : count;
+        use->all = all;
     }
 }
 

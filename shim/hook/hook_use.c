@@ -17,13 +17,18 @@
 
 /* Each notes operands in `use`; sources in host memory are looked into for addresses. NULL is the driver's to refuse. */
 
-static void source(struct use *use, CUdeviceptr from, size_t bytes)
+static void source(struct use *use, CUdeviceptr from, const struct use_rows *rows, size_t bytes)
 {
     use_host(use, (const void *)(uintptr_t)from, bytes);
     if (core_owns(from))
         use_range(use, from, bytes);
     else if (from && bytes && driver_memory_is_on_host(from))
-        use_source(use, (const void *)(uintptr_t)from, bytes);
+        use_source_rows(use, rows);
+}
+
+static void flat(struct use *use, CUdeviceptr from, size_t bytes)
+{
+    source(use, from, &(const struct use_rows){(const void *)(uintptr_t)from, bytes, 1, bytes, 1, 1}, bytes);
 }
 
 static void target(struct use *use, CUdeviceptr to, size_t bytes)
@@ -36,7 +41,7 @@ static void either(struct use *use, CUdeviceptr to, CUdeviceptr from, size_t byt
 {
     target(use, to, bytes);
     use->writes = core_owns(to);
-    source(use, from, bytes);
+    flat(use, from, bytes);
 }
 
 static void batch(struct use *use, const CUdeviceptr *to, const CUdeviceptr *from, const size_t *bytes,
@@ -44,7 +49,7 @@ static void batch(struct use *use, const CUdeviceptr *to, const CUdeviceptr *fro
 {
     for (size_t i = 0; to && from && bytes && i < count; i++) {
         target(use, to[i], bytes[i]);
-        source(use, from[i], bytes[i]);
+        flat(use, from[i], bytes[i]);
     }
 }
 
@@ -74,39 +79,49 @@ struct pitched {
     size_t x, y, z, pitch, height;
 };
 
-static CUdeviceptr start_of(const struct pitched *side)
+/* As the driver takes a side that does not say how it lies. */
+static struct use_rows rows_of(const struct pitched *side, size_t width, size_t height, size_t depth)
 {
     CUdeviceptr base = side->type == CU_MEMORYTYPE_HOST ? (CUdeviceptr)(uintptr_t)side->host : side->device;
+    size_t pitch = side->pitch ? side->pitch : width, slice_height = side->height ? side->height : height;
 
-    return base + (side->z * side->height + side->y) * side->pitch + side->x;
+    base += (side->z * slice_height + side->y) * pitch + side->x;
+    return (struct use_rows){(const void *)(uintptr_t)base, width, height, pitch, depth, slice_height};
 }
 
-/* Bytes from the first to behind the last. */
-static size_t span_of(const struct pitched *side, size_t width, size_t height, size_t depth)
+/* Bytes from the first to behind the last; SIZE_MAX: more than there can be. */
+static size_t span_of(const struct use_rows *rows)
 {
-    if (!width || !height || !depth)
-        return 0;
-    size_t rows =
-        (depth ? depth - 1 : 0) * (side->height ? side->height : height) + (height ? height - 1 : 0);
+    size_t count, bytes;
 
-    return rows * side->pitch + width;
+    if (!rows->width || !rows->height || !rows->depth)
+        return 0;
+    if (__builtin_mul_overflow(rows->depth - 1, rows->slice_height, &count) ||
+        __builtin_add_overflow(count, rows->height - 1, &count) ||
+        __builtin_mul_overflow(count, rows->pitch, &bytes) ||
+        __builtin_add_overflow(bytes, rows->width, &bytes))
+        return SIZE_MAX;
+    return bytes;
 }
 
 static void pitched(struct use *use, const struct pitched *to, const struct pitched *from, size_t width,
                     size_t height, size_t depth)
 {
-    size_t bytes = span_of(from, width, height, depth);
+    const struct use_rows targets = rows_of(to, width, height, depth),
+                          sources = rows_of(from, width, height, depth);
+    CUdeviceptr start = (CUdeviceptr)(uintptr_t)sources.memory;
+    size_t bytes = span_of(&sources);
 
     use->writes = to->type != CU_MEMORYTYPE_HOST;
     if (to->type != CU_MEMORYTYPE_ARRAY)
-        target(use, start_of(to), span_of(to, width, height, depth));
+        target(use, (CUdeviceptr)(uintptr_t)targets.memory, span_of(&targets));
     if (from->type == CU_MEMORYTYPE_DEVICE)
-        use_range(use, start_of(from), bytes);
+        use_range(use, start, bytes);
     else if (from->type == CU_MEMORYTYPE_UNIFIED)
-        source(use, start_of(from), bytes);
+        source(use, start, &sources, bytes);
     else if (from->type == CU_MEMORYTYPE_HOST && from->host && bytes) {
-        use_host(use, (const void *)(uintptr_t)start_of(from), bytes);
-        use_source(use, (const void *)(uintptr_t)start_of(from), bytes);
+        use_host(use, sources.memory, bytes);
+        use_source_rows(use, &sources);
     }
 }
 
@@ -146,7 +161,7 @@ static void volumes(struct use *use, const CUDA_MEMCPY3D_BATCH_OP *list, size_t 
             use_word(use, copy->dst.op.ptr.ptr);
         /* Row lengths count elements, whose size is nowhere told: a source is taken for one plain run. */
         if (copy->src.type == CU_MEMCPY_OPERAND_TYPE_POINTER)
-            source(use, copy->src.op.ptr.ptr, copy->extent.width);
+            flat(use, copy->src.op.ptr.ptr, copy->extent.width);
     }
 }
 

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "engine/scan.h"
 #include "ledger/state.h"
@@ -152,5 +153,118 @@ Test(scan, roots_are_searched_by_the_device_too)
     cr_expect_eq(flags(LONELY), 0);
     world.fake->root_count = 0;
     cr_assert_eq(core_free(root), 0);
+    finish();
+}
+
+/* ---- sources of copies, which need not be what the call says ------------------------------------------------------ */
+
+enum {
+    PAGE = 4096,
+    PAGES = 8
+};
+
+/* Pages of which every other may not be read, the first may. */
+static char *pages_with_holes(void)
+{
+    char *pages = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    cr_assert_neq(pages, MAP_FAILED);
+    for (unsigned i = 1; i < PAGES; i += 2)
+        cr_assert_eq(mprotect(pages + i * PAGE, PAGE, PROT_NONE), 0);
+    return pages;
+}
+
+static void point(char *at, unsigned which)
+{
+    memcpy(at, &block[which], sizeof block[which]);
+}
+
+static bool names(const struct use_rows *rows, unsigned which)
+{
+    struct use use;
+    bool found = false;
+
+    use_init(&use, true);
+    use_source_rows(&use, rows);
+    for (uint32_t i = 0; i < use.count; i++)
+        found = found || use.granule[i] == address_granule(&core.blocks, block[which]);
+    return found;
+}
+
+Test(scan, source_that_is_not_all_there_is_looked_at_as_far_as_it_goes)
+{
+    char *pages;
+
+    start(FAKE_SCANS);
+    pages = pages_with_holes();
+    for (size_t first = 0; first < 9; first++) {
+        memset(pages, 0, PAGE);
+        point(pages + first + PAGE - 20, TARGET);
+        for (size_t more = 0; more <= 2 * PAGE; more += PAGE - 1) {
+            const struct use_rows rows = {pages + first, PAGE - first + more, 1, 0, 1, 0};
+
+            cr_expect(names(&rows, TARGET), "%zu bytes from byte %zu on", rows.width, first);
+        }
+    }
+    cr_expect_not(names(&(const struct use_rows){pages + PAGE, 64, 1, 0, 1, 0}, TARGET));
+    munmap(pages, PAGES * PAGE);
+    cr_expect_not(names(&(const struct use_rows){pages, PAGE, 1, 0, 1, 0}, TARGET));
+    finish();
+}
+
+Test(scan, rows_are_looked_at_and_not_what_lies_between_them)
+{
+    char *pages;
+
+    start(FAKE_SCANS);
+    pages = pages_with_holes();
+    point(pages + 2 * PAGE + 64, TARGET);
+    point(pages + 6 * PAGE, LONELY);
+    const struct use_rows rows = {pages, 128, 3, 2 * PAGE, 1, 0}, slices = {pages, 72, 2, 2 * PAGE, 2, 3};
+
+    cr_expect(names(&rows, TARGET));
+    cr_expect_not(names(&rows, LONELY));
+    cr_expect(names(&slices, TARGET));
+    cr_expect(names(&slices, LONELY));
+    munmap(pages, PAGES * PAGE);
+    finish();
+}
+
+Test(scan, rows_that_lie_close_together_are_one_run)
+{
+    _Alignas(8) char memory[256] = {0};
+
+    start(FAKE_SCANS);
+    point(memory + 68, TARGET); /* half in one row, half in the next */
+    cr_expect(names(&(const struct use_rows){memory, 8, 16, 0, 2, 0}, TARGET));
+    cr_expect(names(&(const struct use_rows){memory, 8, 16, 8, 2, 16}, TARGET));
+    finish();
+}
+
+Test(scan, source_of_a_shape_that_no_memory_has_names_nothing)
+{
+    static const struct use_rows shape[] = {
+        {NULL, 64, 1, 64, 1, 1},
+        {NULL, 0, 1, 64, 1, 1},
+        {NULL, 64, 0, 64, 1, 1},
+        {NULL, 64, 1, 64, 0, 1},
+        {NULL, 64, 2, 8, 1, 2},
+        {NULL, 64, 2, 64, 2, 1},
+        {NULL, SIZE_MAX, 1, 0, 1, 1},
+        {NULL, 64, SIZE_MAX, 64, 1, 1},
+        {NULL, 64, 2, SIZE_MAX, 1, 1},
+        {NULL, 64, 2, 64, SIZE_MAX, 2},
+        {NULL, 64, 2, (size_t)1 << 62, 5, 2},
+    };
+    _Alignas(8) char memory[4096] = {0};
+
+    start(FAKE_SCANS);
+    point(memory, TARGET);
+    for (unsigned i = 0; i < sizeof shape / sizeof *shape; i++) {
+        struct use_rows rows = shape[i];
+
+        rows.memory = i ? memory : NULL;
+        cr_expect_not(names(&rows, TARGET), "shape %u", i);
+    }
     finish();
 }
