@@ -245,6 +245,7 @@ void async_context_going(CUcontext context)
 void async_context_gone(CUcontext context)
 {
     async_order_ended(context);
+    async_follow_ended(context);
     async_freed_give(has_ended, NULL, UINT64_MAX);
     async_order_sweep();
 }

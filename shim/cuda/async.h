@@ -12,11 +12,15 @@
  *          makes, are the driver's own affair: CUDA_ERROR_NOT_SUPPORTED.
  * Files    async.c allocations          async_pool.c   what the program was told and says of pools
  *          async_freed.c freed blocks   async_order.c  how far streams have come
+ *                                       async_follow.c which come behind which
  * Threads  any. One load where nothing of this is in use.
  */
 #ifndef EBB_ASYNC_H
 #define EBB_ASYNC_H
 
+#include <stdatomic.h>
+
+#include "base/compiler.h"
 #include "cuda/real.h"
 #include "tier/device.h"
 
@@ -45,6 +49,59 @@ CUmemoryPool async_pool_of(CUdeviceptr base);
 
 /** Somebody has waited for a stream, an event or a context: pools give back what they hold above their threshold. */
 void async_synchronised(void);
+
+/* ---- who comes behind whom; around the real call of the program ------------------------------------------------- */
+
+enum {
+    ASYNC_PAST_MOST = 16 /**< streams; of more, what was freed last */
+};
+
+/** Streams, by their order, whose frees are over by some point, up to a time. */
+struct async_past {
+    unsigned count;
+    struct {
+        uint64_t order, time;
+    } of[ASYNC_PAST_MOST];
+};
+
+/** What was known before the call. */
+struct async_mark {
+    uint64_t version; /**< 0: nothing */
+    uint64_t time;
+    CUcontext context;
+    struct async_past past;
+};
+
+/** An event is about to be recorded in a stream, and was. */
+void async_event_recording(CUevent event, CUstream stream, bool per_thread, struct async_mark *out);
+void async_event_recorded(CUevent event, const struct async_mark *mark);
+/** It may be recorded by others than a stream of the program's: a graph, another process, a launch. */
+void async_event_opaque(CUevent event);
+/** It is about to be destroyed. */
+void async_event_gone(CUevent event);
+
+/** There is or was a stream that memory was allocated or freed in. */
+extern atomic_bool async_in_use;
+
+/** A launch may record events by its attributes. */
+void async_launch_records(const CUlaunchConfig *config);
+static inline bool async_launching(const CUlaunchConfig *config)
+{
+    if (UNLIKELY(atomic_load_explicit(&async_in_use, memory_order_relaxed)) && config && config->numAttrs)
+        async_launch_records(config);
+    return config;
+}
+
+/** A stream, or the host, is about to wait for an event; the stream has been told to. */
+void async_event_waiting(CUevent event, struct async_mark *out);
+void async_event_followed(CUevent event, CUstream stream, bool per_thread, const struct async_mark *mark);
+
+/** The host is about to wait for a stream, or a context, NULL: the current one; and has waited, for an event or NULL. */
+void async_stream_waiting(CUstream stream, bool per_thread, struct async_mark *out);
+void async_context_waiting(CUcontext context, struct async_mark *out);
+void async_host_waited(CUevent event, const struct async_mark *mark);
+
+/* ------------------------------------------------------------------------------------------------------------------ */
 
 /** A stream is about to be destroyed: what was freed in it is told by an event from now on. */
 void async_stream_gone(CUstream stream);

@@ -86,6 +86,33 @@ static struct async_freed *claim_same(const struct async_wanted *wanted)
     return freed;
 }
 
+/* Claim the oldest that the order comes behind; `waited`: by which the host has come behind it. */
+static struct async_freed *claim_behind(const struct async_wanted *wanted, bool *out_waited)
+{
+    struct async_freed *head, *freed;
+    struct async_past past = {0};
+    unsigned looked_at = 0;
+
+    lock_acquire(&async_lock);
+    if (wanted->pool->reuse[REUSE_FOLLOW])
+        async_follow_past(wanted->order, async_time(), &past);
+    head = *bucket_of(wanted->pool, wanted->bytes);
+    for (freed = head ? head->prev : NULL; freed; freed = freed == head ? NULL : freed->prev) {
+        *out_waited = freed->time <= freed->order->waited;
+        if (fits(freed, wanted) && freed->order != wanted->order &&
+            (*out_waited || async_follow_has(&past, freed)))
+            break;
+        if (++looked_at == LOOKED_AT) {
+            freed = NULL;
+            break;
+        }
+    }
+    if (freed)
+        freed->is_claimed = true;
+    lock_release(&async_lock);
+    return freed;
+}
+
 /* Claim the oldest of each of some other orders. */
 static unsigned claim_others(const struct async_wanted *wanted, struct async_freed **out)
 {
@@ -133,19 +160,40 @@ static bool has_passed(const struct async_freed *freed, IGNORED const struct asy
     return async_order_passed(freed);
 }
 
+static bool wait_for(const struct async_freed *freed, const struct async_wanted *wanted)
+{
+    CUstreamCaptureMode mode = quiet_begin();
+    CUresult result = real.cuStreamWaitEvent(wanted->stream, freed->event, 0);
+
+    quiet_end(mode);
+    return result == CUDA_SUCCESS;
+}
+
 /* The stream waits for the free. What tells no more than that a whole stream has ended is not waited for: it may have been
  * given work since that waits for us. */
 static bool depends(const struct async_freed *freed, const struct async_wanted *wanted)
 {
-    CUstreamCaptureMode mode;
-    CUresult result;
-
     if (!freed->is_marked || !real.cuStreamWaitEvent || async_order_passed(freed))
         return freed->is_marked && async_order_passed(freed);
-    mode = quiet_begin();
-    result = real.cuStreamWaitEvent(wanted->stream, freed->event, 0);
-    quiet_end(mode);
-    return result == CUDA_SUCCESS;
+    return wait_for(freed, wanted);
+}
+
+/* What the stream comes behind, or the host. In words of the driver's a dependency that is there costs nothing, and what we have seen
+ * of the program's may not be all. */
+static bool take_behind(const struct async_wanted *wanted, CUdeviceptr *out)
+{
+    struct async_freed *freed;
+    bool waited;
+
+    while ((freed = claim_behind(wanted, &waited))) {
+        if (!waited && freed->is_marked && !wait_for(freed, wanted)) {
+            unclaim(freed);
+            return false;
+        }
+        if (take(freed, wanted, out))
+            return true;
+    }
+    return false;
 }
 
 /* Take the first of what others have freed that may be used. */
@@ -174,7 +222,8 @@ bool async_freed_reuse(const struct async_wanted *wanted, CUdeviceptr *out)
     while ((freed = claim_same(wanted)))
         if (take(freed, wanted, out))
             return true;
-    return wanted->pool->reuse[REUSE_COMPLETED] && take_other(wanted, has_passed, out);
+    return take_behind(wanted, out) ||
+           (wanted->pool->reuse[REUSE_COMPLETED] && take_other(wanted, has_passed, out));
 }
 
 bool async_freed_depend(const struct async_wanted *wanted, CUdeviceptr *out)

@@ -22,7 +22,7 @@ struct entry {
 
 static struct table streams = TABLE_INIT(struct entry);
 static struct async_order *orders;
-static uint64_t last_id;
+static uint64_t last_id, last_time;
 static struct pages_pool order_records = PAGES_POOL(struct async_order);
 static struct pages_pool freed_records = PAGES_POOL(struct async_freed);
 
@@ -91,6 +91,16 @@ static bool name(CUstream stream, bool per_thread, struct async_order *out)
     return true;
 }
 
+struct async_order *async_orders(void)
+{
+    return orders;
+}
+
+uint64_t async_time(void)
+{
+    return last_time;
+}
+
 /* Under the lock: who asks works with it. */
 static struct async_order *known(const struct async_order *named)
 {
@@ -133,6 +143,17 @@ static CUresult complete(struct async_order *out)
     return result == CUDA_SUCCESS ? ask_device(out) : result;
 }
 
+/* Has it to do with the legacy stream of its context? Without an answer what that implies is not made use of. */
+static bool ask_blocking(const struct async_order *order)
+{
+    unsigned flags;
+
+    if (order->is_own || !order->stream)
+        return order->is_own;
+    return real.cuStreamGetFlags && real.cuStreamGetFlags(order->stream, &flags) == CUDA_SUCCESS &&
+           !(flags & CU_STREAM_NON_BLOCKING);
+}
+
 /* Under the lock, as known. NULL without memory. */
 static struct async_order *remember(const struct async_order *fresh)
 {
@@ -155,6 +176,7 @@ static struct async_order *remember(const struct async_order *fresh)
     if (orders || order->is_own)
         atomic_store_explicit(&are_many, true, memory_order_release);
     DL_APPEND(orders, order);
+    atomic_store_explicit(&async_in_use, true, memory_order_release);
     return order;
 }
 
@@ -172,6 +194,7 @@ CUresult async_order_find(CUstream stream, bool per_thread, struct async_order *
         result = complete(&named);
         if (result != CUDA_SUCCESS)
             return result;
+        named.is_blocking = ask_blocking(&named);
         async_order_sweep();
         lock_acquire(&async_lock);
         order = known(&named);
@@ -182,6 +205,18 @@ CUresult async_order_find(CUstream stream, bool per_thread, struct async_order *
         return CUDA_ERROR_NOT_SUPPORTED;
     *out = order;
     return CUDA_SUCCESS;
+}
+
+struct async_order *async_order_known(CUstream stream, bool per_thread)
+{
+    struct async_order named, *order;
+
+    if (!name(stream, per_thread, &named))
+        return NULL;
+    lock_acquire(&async_lock);
+    order = known(&named);
+    lock_release(&async_lock);
+    return order;
 }
 
 void async_order_let_go(struct async_order *order)
@@ -231,8 +266,10 @@ CUresult async_order_mark(struct async_order *order, struct async_freed **out)
 {
     struct async_freed *freed;
     CUevent event = NULL;
+    uint64_t time;
 
     lock_acquire(&async_lock);
+    time = ++last_time;
     freed = order->spare;
     if (freed) {
         event = freed->event;
@@ -245,7 +282,8 @@ CUresult async_order_mark(struct async_order *order, struct async_freed **out)
     lock_release(&async_lock);
     if (!freed)
         return CUDA_ERROR_NOT_SUPPORTED;
-    *freed = (struct async_freed){.order = order, .event = event, .is_marked = async_order_marks(order)};
+    *freed = (struct async_freed){
+        .order = order, .time = time, .event = event, .is_marked = async_order_marks(order)};
     if (!freed->is_marked || record(order, &freed->event) == CUDA_SUCCESS) {
         *out = freed;
         return CUDA_SUCCESS;

@@ -55,6 +55,9 @@ struct async_order {
     bool is_ending;            /* its context is about to go: nobody asks the driver */
     bool is_ended;             /* with its context: nothing of it runs any more */
     CUevent last;              /* behind all that a stream had that is gone, or NULL */
+    bool is_blocking;          /* as streams are that the legacy one waits for */
+    struct async_past past;    /* what it comes behind */
+    uint64_t waited;           /* the host has waited for what was freed in it up to this time */
     uint32_t count;            /* of freed blocks, and of who works with it */
     struct async_freed *freed; /* the oldest first */
     struct async_freed *spare; /* by `newer`, with their events */
@@ -67,6 +70,7 @@ struct async_freed {
     struct async_pool *pool; /* NULL: not out of one */
     uint64_t address, id;
     uint64_t bytes; /* that it takes */
+    uint64_t time;  /* later frees have later ones */
     CUevent event;  /* NULL: none was ever made for this record, which keeps it */
     bool is_marked; /* the event was recorded at the free */
     bool is_claimed;
@@ -110,6 +114,13 @@ bool async_order_passed(const struct async_freed *freed);
 /** Give back a record that is in no list. async_lock held. */
 void async_order_give(struct async_freed *freed);
 
+/** The order of a stream if it has one, until async_order_let_go; NULL: none. async_lock not held. */
+struct async_order *async_order_known(CUstream stream, bool per_thread);
+
+/** All of them, by id; the time of the latest free. async_lock held. */
+struct async_order *async_orders(void);
+uint64_t async_time(void);
+
 /** Forget the streams that are gone and in which nothing waits any more. async_lock not held. */
 void async_order_sweep(void);
 
@@ -119,6 +130,16 @@ void async_order_ended(CUcontext context);
 
 /** The first order with an id above `id`, or NULL. async_lock held. */
 struct async_order *async_order_after(uint64_t id);
+
+/* ---- async_follow.c -------------------------------------------------------------------------------------------- */
+
+/** What an order comes behind at a time, which is now. async_lock held. */
+void async_follow_past(const struct async_order *order, uint64_t now, struct async_past *out);
+/** Is a free in it? */
+bool async_follow_has(const struct async_past *past, const struct async_freed *freed);
+
+/** A context has gone with its events. async_lock not held. */
+void async_follow_ended(CUcontext context);
 
 /* ---- async_freed.c --------------------------------------------------------------------------------------------- */
 

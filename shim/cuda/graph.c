@@ -9,6 +9,7 @@
 #include "base/cancel_guard.h"
 #include "base/lock.h"
 #include "base/table.h"
+#include "cuda/async.h"
 #include "cuda/contexts.h"
 #include "cuda/device_cuda.h"
 #include "cuda/driver_memory.h"
@@ -199,6 +200,9 @@ int graph_add_params(struct graph_uses *uses, const CUgraphNodeParams *params)
         return graph_add_graph(uses, params->graph.graph);
     case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
         return graph_add_operations(uses, params->memOp.paramArray, params->memOp.count);
+    case CU_GRAPH_NODE_TYPE_EVENT_RECORD:
+        async_event_opaque(params->eventRecord.event);
+        return 0;
     default: /* no other kind names memory and can be changed */
         return 0;
     }
@@ -245,6 +249,9 @@ void graph_use_params(struct use *use, const CUgraphNodeParams *params)
         break;
     case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
         graph_use_operations(use, params->memOp.paramArray, params->memOp.count);
+        break;
+    case CU_GRAPH_NODE_TYPE_EVENT_RECORD:
+        async_event_opaque(params->eventRecord.event);
         break;
     default: /* a kernel's parameters are looked at when it is launched, and no other kind names memory of the program's */
         break;

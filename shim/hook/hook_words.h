@@ -123,6 +123,38 @@ static inline CUresult hook_named(struct use *use, int error, CUresult result)
     })
 /** Any node; then as THEN. */
 #define MAKES_NODE(call, parameters, ...) NAMES(THEN(call, __VA_ARGS__), graph_use_params(&use, parameters))
+/** An event is recorded in a stream. */
+#define RECORDS(call, event, on)                                                                             \
+    ({                                                                                                       \
+        struct async_mark mark;                                                                              \
+                                                                                                             \
+        async_event_recording(event, on, is_per_thread, &mark);                                              \
+        THEN(call, async_event_recorded(event, &mark));                                                      \
+    })
+/** The same with CU_EVENT_RECORD_EXTERNAL in a capture: it is the graph that records it, whenever it runs. */
+#define RECORDS_WITH(call, event, on, flags)                                                                 \
+    ({                                                                                                       \
+        if ((flags)&CU_EVENT_RECORD_EXTERNAL)                                                                \
+            async_event_opaque(event);                                                                       \
+        RECORDS(call, event, on);                                                                            \
+    })
+/** A stream waits for an event. */
+#define FOLLOWS(call, event, on)                                                                             \
+    ({                                                                                                       \
+        struct async_mark mark;                                                                              \
+                                                                                                             \
+        async_event_waiting(event, &mark);                                                                   \
+        THEN(call, async_event_followed(event, on, is_per_thread, &mark));                                   \
+    })
+/** The host waits for an event, or NULL: for what `noted` says. */
+#define HOST_WAITS(call, event, noted)                                                                       \
+    ({                                                                                                       \
+        struct async_mark mark;                                                                              \
+                                                                                                             \
+        noted;                                                                                               \
+        ALWAYS(call, result == CUDA_SUCCESS ? async_host_waited(event, &mark) : (void)0,                     \
+               async_synchronised());                                                                        \
+    })
 /** What was freed in the order of a stream can be told from the stream no more. */
 #define STREAM_GOES(call, on) FIRST(THEN(call, capture_stream_gone(on)), async_stream_gone(on))
 /** A graph is made executable, or replaces one, once what it uses is known, and stays where it must. */
