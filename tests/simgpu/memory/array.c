@@ -4,6 +4,7 @@
 #include "driver/handle.h"
 #include "memory/extent.h"
 #include "memory/memory.h"
+#include "memory/texel.h"
 #include "stream/capture.h"
 #include "stream/op.h"
 
@@ -31,26 +32,6 @@ size_t array_count(void)
     return count;
 }
 
-/* 0: none that is implemented. */
-static size_t element_bytes(CUarray_format format)
-{
-    switch (format) {
-    case CU_AD_FORMAT_UNSIGNED_INT8:
-    case CU_AD_FORMAT_SIGNED_INT8:
-        return 1;
-    case CU_AD_FORMAT_UNSIGNED_INT16:
-    case CU_AD_FORMAT_SIGNED_INT16:
-    case CU_AD_FORMAT_HALF:
-        return 2;
-    case CU_AD_FORMAT_UNSIGNED_INT32:
-    case CU_AD_FORMAT_SIGNED_INT32:
-    case CU_AD_FORMAT_FLOAT:
-        return 4;
-    default:
-        return 0;
-    }
-}
-
 static size_t halved(size_t extent, unsigned level)
 {
     return extent >> level ? extent >> level : 1;
@@ -63,7 +44,7 @@ static size_t total_bytes(const CUDA_ARRAY3D_DESCRIPTOR *desc, unsigned levels)
     size_t total = 0;
 
     for (unsigned level = 0; level < levels; level++) {
-        size_t bytes = element_bytes(desc->Format) * desc->NumChannels;
+        size_t bytes = channel_bytes(desc->Format) * desc->NumChannels;
 
         if (__builtin_mul_overflow(bytes, halved(desc->Width, level), &bytes) ||
             __builtin_mul_overflow(bytes, desc->Height ? halved(desc->Height, level) : 1, &bytes) ||
@@ -86,7 +67,7 @@ static CUresult judge(const CUDA_ARRAY3D_DESCRIPTOR *desc)
     if (!desc->Width || (desc->NumChannels != 1 && desc->NumChannels != 2 && desc->NumChannels != 4) ||
         (desc->Depth && !desc->Height && !(desc->Flags & CUDA_ARRAY3D_LAYERED)))
         return CUDA_ERROR_INVALID_VALUE;
-    return !element_bytes(desc->Format) || desc->Flags & ~known ? CUDA_ERROR_NOT_SUPPORTED : CUDA_SUCCESS;
+    return !channel_bytes(desc->Format) || desc->Flags & ~known ? CUDA_ERROR_NOT_SUPPORTED : CUDA_SUCCESS;
 }
 
 /* Memory for one, with the lock held. */
@@ -341,14 +322,17 @@ CUresult sim_cuMipmappedArrayGetLevel(CUarray *level_out, CUmipmappedArray handl
     return sim_leave(array ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY);
 }
 
-static struct array_shape shape_of(const struct array *array)
+static struct array_shape shape_at(const CUDA_ARRAY3D_DESCRIPTOR *desc, uintptr_t start)
 {
-    const CUDA_ARRAY3D_DESCRIPTOR *desc = &array->desc;
-
-    return (struct array_shape){.start = array->memory->start + array->offset,
-                                .row_bytes = element_bytes(desc->Format) * desc->NumChannels * desc->Width,
+    return (struct array_shape){.start = start,
+                                .row_bytes = channel_bytes(desc->Format) * desc->NumChannels * desc->Width,
                                 .rows = desc->Height ? desc->Height : 1,
                                 .slices = desc->Depth ? desc->Depth : 1};
+}
+
+static struct array_shape shape_of(const struct array *array)
+{
+    return shape_at(&array->desc, array->memory->start + array->offset);
 }
 
 bool array_shape(CUarray handle, struct array_shape *shape)
@@ -356,6 +340,19 @@ bool array_shape(CUarray handle, struct array_shape *shape)
     if (!is_array(handle, false))
         return false;
     *shape = shape_of((const struct array *)handle);
+    return true;
+}
+
+bool array_level(const void *handle, bool mipmapped, unsigned level, CUDA_ARRAY3D_DESCRIPTOR *desc,
+                 struct array_shape *shape)
+{
+    const struct array *array = handle;
+
+    if (!is_array(handle, mipmapped) || level >= (mipmapped ? array->level_count : 1))
+        return false;
+    *desc = level_desc(array, level);
+    *shape =
+        shape_at(desc, array->memory->start + array->offset + (level ? total_bytes(&array->desc, level) : 0));
     return true;
 }
 

@@ -23,6 +23,13 @@ struct array_shape {
 /* False: the handle is none of an array. */
 bool array_shape(CUarray handle, struct array_shape *shape);
 
+/*
+ * The same for a level of a mipmapped array, or for an array, which has level 0 alone; desc says what the level is in the
+ * words of an array. False: there is no such handle, or level.
+ */
+bool array_level(const void *handle, bool mipmapped, unsigned level, CUDA_ARRAY3D_DESCRIPTOR *desc,
+                 struct array_shape *shape);
+
 /* The array whose byte lies at an address. NULL: it is none of an array's. */
 CUarray array_at(uintptr_t address);
 

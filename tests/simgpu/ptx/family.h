@@ -52,5 +52,10 @@ void emit_matrix_load(struct emitter *emitter);
 void emit_matrix_store(struct emitter *emitter);
 void emit_wmma(struct emitter *emitter);
 void emit_mbarrier(struct emitter *emitter);
+void emit_texture(struct emitter *emitter);
+void emit_texture_query(struct emitter *emitter);
+void emit_surface_load(struct emitter *emitter);
+void emit_surface_store(struct emitter *emitter);
+void emit_surface_reduce(struct emitter *emitter);
 
 #endif

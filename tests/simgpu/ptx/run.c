@@ -7,6 +7,7 @@
 #include "ptx/heap.h"
 #include "ptx/print.h"
 #include "ptx/room.h"
+#include "ptx/texture.h"
 #include "stream/fault.h"
 #include "stream/touch.h"
 
@@ -29,6 +30,7 @@ struct run {
     u32 meeting[8]; /* of a cooperative launch's blocks, zero at first: %envreg1 and 2 are its address */
     u32 envreg[32];
     u64 *sites;
+    struct textures textures;
     bool has_lent;              /* the room's stack to the handler of faults */
     struct ptx_thread first;    /* what all threads of the launch have in common, in block 0 */
     uintptr_t stack, stack_end; /* of the thread that all this runs on; 0: not asked yet */
@@ -92,7 +94,11 @@ static const struct ptx_host host = {.touch = run_touch,
                                      .print = run_print,
                                      .allocate = heap_allocate,
                                      .release = heap_release,
-                                     .nanoseconds = now_ns};
+                                     .nanoseconds = now_ns,
+                                     .fetch = texture_fetch,
+                                     .place = texture_place,
+                                     .store = texture_store,
+                                     .answer = texture_answer};
 
 static void find_stack(struct run *run)
 {
@@ -106,6 +112,13 @@ static void find_stack(struct run *run)
     }
     run->stack = (uintptr_t)stack;
     run->stack_end = (uintptr_t)stack + bytes;
+}
+
+struct textures *run_textures(const struct ptx_thread *self)
+{
+    struct run *run = self->machine;
+
+    return &run->textures;
 }
 
 bool ptx_is_private(const struct ptx_thread *self, u64 address, u32 bytes)
@@ -239,6 +252,7 @@ static void run_end(struct run *run)
         run->room = room->next;
         room_give(room);
     }
+    textures_forget(&run->textures);
     free(run->sites);
 }
 

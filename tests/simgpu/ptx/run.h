@@ -21,4 +21,7 @@ void ptx_run(const struct ptx_code *code, const struct simgpu_launch *launch, bo
 /* Whether the running kernel's address is in its shared memory, on a stack of its threads, or where its blocks wait. */
 bool ptx_is_private(const struct ptx_thread *thread, u64 address, u32 bytes);
 
+/* What textures the running launch has met. */
+struct textures *run_textures(const struct ptx_thread *thread);
+
 #endif

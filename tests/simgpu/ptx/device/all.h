@@ -14,3 +14,4 @@
 #include "ptx/device/matrix.h"
 #include "ptx/device/wmma.h"
 #include "ptx/device/mbarrier.h"
+#include "ptx/device/texture.h"

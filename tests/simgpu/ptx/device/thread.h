@@ -31,7 +31,7 @@ typedef double f64;
 #define PTX_COLD   static __attribute__((noinline, unused))
 
 enum {
-    PTX_VERSION = 1, /* of all that generated code and the driver share */
+    PTX_VERSION = 2, /* of all that generated code and the driver share */
     PTX_WARP = 32,
     PTX_BARRIERS = 16
 };
@@ -59,6 +59,8 @@ enum {
 };
 
 struct ptx_thread;
+struct ptx_fetch;
+struct ptx_place;
 
 /* What lanes do once all of them have come to a meeting: each lane's own words, by lane; mask tells who is there. */
 typedef void ptx_combine(void *const *lanes, u32 mask);
@@ -93,6 +95,13 @@ struct ptx_host {
     u64 (*allocate)(struct ptx_thread *thread, u64 bytes);
     void (*release)(struct ptx_thread *thread, u64 address);
     u64 (*nanoseconds)(void);
+    /* texture.h says what is asked for. Four words: bits of floats, or whole numbers. */
+    void (*fetch)(struct ptx_thread *thread, u64 texture, const struct ptx_fetch *fetch, u32 texel[4]);
+    /* The address of a place in a surface; NULL for one outside of it, which is no trap. */
+    u8 *(*place)(struct ptx_thread *thread, u64 surface, const struct ptx_place *place);
+    /* Writes words there in the surface's format. */
+    void (*store)(struct ptx_thread *thread, u64 surface, const struct ptx_place *place, const u32 words[4]);
+    u32 (*answer)(struct ptx_thread *thread, u64 handle, bool is_surface, u32 question, u32 level);
 };
 
 /*
