@@ -36,12 +36,12 @@ static unsigned channels_of(const struct cudaChannelFormatDesc *channels)
     return count == 3 ? 0 : count;
 }
 
-static CUresult format_find(const struct cudaChannelFormatDesc *channels, CUDA_ARRAY3D_DESCRIPTOR *desc)
+CUresult array_format(const struct cudaChannelFormatDesc *channels, CUarray_format *format, unsigned *count)
 {
-    desc->NumChannels = channels_of(channels);
-    for (unsigned i = 0; desc->NumChannels && i < FORMATS; i++) {
+    *count = channels_of(channels);
+    for (unsigned i = 0; *count && i < FORMATS; i++) {
         if (formats[i].kind == channels->f && formats[i].bits == channels->x) {
-            desc->Format = formats[i].format;
+            *format = formats[i].format;
             return CUDA_SUCCESS;
         }
     }
@@ -57,7 +57,7 @@ static CUresult array_describe(const struct cudaChannelFormatDesc *channels, str
         result = CUDA_ERROR_INVALID_VALUE;
     *desc = (CUDA_ARRAY3D_DESCRIPTOR){
         .Width = extent.width, .Height = extent.height, .Depth = extent.depth, .Flags = flags};
-    return result == CUDA_SUCCESS ? format_find(channels, desc) : result;
+    return result == CUDA_SUCCESS ? array_format(channels, &desc->Format, &desc->NumChannels) : result;
 }
 
 cudaError_t cudaMalloc3DArray(cudaArray_t *array, const struct cudaChannelFormatDesc *channels,
@@ -118,26 +118,31 @@ cudaError_t cudaFreeMipmappedArray(cudaMipmappedArray_t array)
     return runtime_finish(result);
 }
 
+bool array_channels(CUarray_format format, unsigned count, struct cudaChannelFormatDesc *channels)
+{
+    for (unsigned i = 0; i < FORMATS; i++) {
+        int bits = formats[i].bits;
+
+        if (formats[i].format != format)
+            continue;
+        *channels = (struct cudaChannelFormatDesc){.x = bits,
+                                                   .y = count > 1 ? bits : 0,
+                                                   .z = count > 2 ? bits : 0,
+                                                   .w = count > 3 ? bits : 0,
+                                                   .f = formats[i].kind};
+        return true;
+    }
+    return false;
+}
+
 static CUresult array_ask(cudaArray_const_t array, CUDA_ARRAY3D_DESCRIPTOR *desc,
                           struct cudaChannelFormatDesc *channels)
 {
     CUresult result = driver.cuArray3DGetDescriptor_v3020(desc, (CUarray)array);
 
-    if (result != CUDA_SUCCESS)
-        return result;
-    for (unsigned i = 0; i < FORMATS; i++) {
-        int bits = formats[i].bits;
-
-        if (formats[i].format != desc->Format)
-            continue;
-        *channels = (struct cudaChannelFormatDesc){.x = bits,
-                                                   .y = desc->NumChannels > 1 ? bits : 0,
-                                                   .z = desc->NumChannels > 2 ? bits : 0,
-                                                   .w = desc->NumChannels > 3 ? bits : 0,
-                                                   .f = formats[i].kind};
-        return CUDA_SUCCESS;
-    }
-    return CUDA_ERROR_NOT_SUPPORTED;
+    if (result == CUDA_SUCCESS && !array_channels(desc->Format, desc->NumChannels, channels))
+        return CUDA_ERROR_NOT_SUPPORTED;
+    return result;
 }
 
 CUresult array_element_bytes(cudaArray_const_t array, size_t *bytes)
