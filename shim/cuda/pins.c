@@ -2,6 +2,8 @@
 /* pins.c - see pins.h. */
 #include "cuda/pins.h"
 
+#include <errno.h>
+
 #include "base/table.h"
 
 int pin_take(uint64_t address, enum pin_reason reason, struct pin *out)
@@ -26,7 +28,7 @@ void pin_drop(const struct pin *pin, enum pin_reason reason)
 
 /* ---- textures ----------------------------------------------------------------------------------------------------- */
 
-static struct table textures = TABLE_INIT(struct pin);
+static struct table textures = TABLE_INIT(struct texture_pin);
 
 static uint64_t address_of(const CUDA_RESOURCE_DESC *desc)
 {
@@ -40,15 +42,22 @@ static uint64_t address_of(const CUDA_RESOURCE_DESC *desc)
     }
 }
 
-int textures_pin(const CUDA_RESOURCE_DESC *desc, struct pin *out)
+int textures_pin(const CUDA_RESOURCE_DESC *desc, struct texture_pin *out)
 {
-    return pin_take(address_of(desc), PIN_TEXTURE, out);
+    int error;
+
+    out->reason = PIN_TEXTURE;
+    error = pin_take(address_of(desc), out->reason, &out->pin);
+    if (error != -ENOMEM)
+        return error;
+    out->reason = PIN_REFERENCED;
+    return pin_take(address_of(desc), out->reason, &out->pin);
 }
 
-CUresult textures_made(CUresult result, const CUtexObject *texture, const struct pin *pin)
+CUresult textures_made(CUresult result, const CUtexObject *texture, const struct texture_pin *pin)
 {
     if (result != CUDA_SUCCESS)
-        pin_drop(pin, PIN_TEXTURE);
+        pin_drop(&pin->pin, pin->reason);
     else
         table_put(&textures, *texture, pin);
     return result;
@@ -56,12 +65,12 @@ CUresult textures_made(CUresult result, const CUtexObject *texture, const struct
 
 CUresult textures_destroy(__typeof__(cuTexObjectDestroy) *next, CUtexObject texture)
 {
-    struct pin pin;
+    struct texture_pin pin;
     bool known = texture && table_take(&textures, texture, &pin);
     CUresult result = next(texture);
 
     if (known && result == CUDA_SUCCESS)
-        pin_drop(&pin, PIN_TEXTURE);
+        pin_drop(&pin.pin, pin.reason);
     else if (known)
         table_put(&textures, texture, &pin);
     return result;

@@ -28,7 +28,7 @@ static const char *const pin_words[PIN_REASON_COUNT] = {
     [PIN_EXPORTED] = "exported to another process", [PIN_PEER] = "shared with a peer",
     [PIN_REGISTERED] = "registered for RDMA",       [PIN_TEXTURE] = "behind a texture",
     [PIN_GRAPH] = "named by a copy in a graph",     [PIN_API] = "pinned by the program",
-    [PIN_LIBRARY] = "internal to a library",        [PIN_REFERENCED] = "named by a graph",
+    [PIN_LIBRARY] = "internal to a library",        [PIN_REFERENCED] = "named by a graph or a texture",
 };
 
 /* Why a block does not leave the device; core.lock held. */

@@ -8,7 +8,7 @@ CUresult hook_cuTexObjectCreate(__typeof__(cuTexObjectCreate) *next, CUtexObject
                                 const CUDA_RESOURCE_DESC *pResDesc, const CUDA_TEXTURE_DESC *pTexDesc,
                                 const CUDA_RESOURCE_VIEW_DESC *pResViewDesc)
 {
-    struct pin pin;
+    struct texture_pin pin;
     int error = pTexObject && pResDesc ? textures_pin(pResDesc, &pin) : -ENOENT;
 
     if (error && error != -ENOENT)

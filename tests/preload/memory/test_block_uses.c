@@ -208,20 +208,46 @@ Test(block_uses, a_kernel_handles_parameters_are_seen)
     world_end(&world);
 }
 
-/* A texture hides the address from us: its block stays for as long as the texture is there. */
-Test(block_uses, a_block_behind_a_texture_stays_and_may_leave_afterwards)
+/* Adds what a texture of so many floats has to as many in memory, each thread one of every thousand. */
+static const char sampling_code[] =
+    ".version 8.0\n.target sm_80\n.address_size 64\n"
+    ".visible .entry add_texels(.param .u64 out, .param .u64 handle, .param .u32 count) {\n"
+    ".reg .pred %p<2>; .reg .b32 %r<4>; .reg .b64 %rd<5>; .reg .f32 %f<6>;\n"
+    "ld.param.u64 %rd0, [out]; ld.param.u64 %rd1, [handle]; ld.param.u32 %r1, [count]; mov.u32 %r0, %tid.x;\n"
+    "again: setp.ge.u32 %p0, %r0, %r1; @%p0 ret;\n"
+    "tex.1d.v4.f32.s32 {%f0, %f1, %f2, %f3}, [%rd1, {%r0}]; mul.wide.u32 %rd2, %r0, 4; add.u64 %rd3, %rd0, "
+    "%rd2;\n"
+    "ld.global.f32 %f4, [%rd3]; add.f32 %f4, %f4, %f0; st.global.f32 [%rd3], %f4;\n"
+    "add.u32 %r0, %r0, 1024; bra again; }\n";
+
+static CUresult texture_over(CUtexObject *texture, CUdeviceptr block)
 {
     const CUDA_TEXTURE_DESC sampling = {.flags = CU_TRSF_READ_AS_INTEGER};
-    struct world world = world_make();
     CUDA_RESOURCE_DESC desc = {.resType = CU_RESOURCE_TYPE_LINEAR};
-    CUdeviceptr block = make_object(5), others[BLOCKS];
-    CUtexObject texture;
 
     desc.res.linear.devPtr = block;
     desc.res.linear.format = CU_AD_FORMAT_FLOAT;
     desc.res.linear.numChannels = 1;
     desc.res.linear.sizeInBytes = BLOCK_BYTES;
-    OK(cuTexObjectCreate(&texture, &desc, &sampling, NULL));
+    return cuTexObjectCreate(texture, &desc, &sampling, NULL);
+}
+
+static void add_texels(CUfunction function, CUdeviceptr out, CUtexObject texture)
+{
+    uint32_t count = BLOCK_COUNT;
+    void *parameters[] = {&out, &texture, &count};
+
+    OK(cuLaunchKernel(function, 1, 1, 1, 1024, 1, 1, 0, NULL, parameters, NULL));
+}
+
+/* A texture hides the address from us: its block stays for as long as the texture is there. */
+Test(block_uses, a_block_behind_a_texture_stays_and_may_leave_afterwards)
+{
+    struct world world = world_make();
+    CUdeviceptr block = make_object(5), others[BLOCKS];
+    CUtexObject texture;
+
+    OK(texture_over(&texture, block));
     fill_blocks(others, BLOCKS, BLOCK_BYTES); /* twice the budget */
     cr_expect_leq(evict(block), 0);
     cr_expect(is_on_device(block));
@@ -231,6 +257,67 @@ Test(block_uses, a_block_behind_a_texture_stays_and_may_leave_afterwards)
     cr_expect(all_are(block, BLOCK_COUNT, 5));
     free_blocks(others, BLOCKS);
     OK(cuMemFree(block));
+    world_end(&world);
+}
+
+/* Nothing but the handle tells the kernel where the block is, which had left when the texture was made. */
+Test(block_uses, a_kernel_reads_by_a_texture_a_block_that_had_left)
+{
+    struct world world = world_make();
+    CUdeviceptr block = make_object(5), out = make_object(1), others[BLOCKS];
+    CUtexObject texture;
+    CUfunction function;
+    CUmodule module;
+
+    OK(cuModuleLoadData(&module, sampling_code));
+    OK(cuModuleGetFunction(&function, module, "add_texels"));
+    cr_assert_eq(evict(block), (long)BLOCK_BYTES);
+    OK(texture_over(&texture, block));
+    fill_blocks(others, BLOCKS, BLOCK_BYTES); /* twice the budget */
+    evict(block);
+    add_texels(function, out, texture);
+    cr_expect(all_are(out, BLOCK_COUNT, 6));
+    OK(cuTexObjectDestroy(texture));
+    OK(cuMemFree(block));
+    OK(cuMemFree(out));
+    free_blocks(others, BLOCKS);
+    OK(cuModuleUnload(module));
+    world_end(&world);
+}
+
+/* Twice the budget is behind textures. What has no room on the device is read where it is; where blocks are unmapped when
+ * they leave there is no such place, and what does not fit is refused, and pins nothing. */
+Test(block_uses, more_textures_than_fit_are_read_where_their_blocks_are)
+{
+    bool mapped = strcmp(getenv("EBBTIDE_RESIDENCY"), "strict") != 0;
+    struct world world = world_make();
+    CUdeviceptr block[BLOCKS], out = make_object(0);
+    CUtexObject texture[BLOCKS];
+    float sum = 0;
+    unsigned made;
+    CUfunction function;
+    CUmodule module;
+
+    OK(cuModuleLoadData(&module, sampling_code));
+    OK(cuModuleGetFunction(&function, module, "add_texels"));
+    for (unsigned i = 0; i < BLOCKS; i++)
+        block[i] = make_object((float)i);
+    for (made = 0; made < BLOCKS && texture_over(&texture[made], block[made]) == CUDA_SUCCESS; made++)
+        continue;
+    cr_expect_eq(made == BLOCKS, mapped, "%u", made);
+    for (unsigned i = 0; mapped && i < made; i++) {
+        add_texels(function, out, texture[i]);
+        sum += (float)i;
+    }
+    OK(cuCtxSynchronize());
+    for (unsigned i = 0; i < made; i++)
+        OK(cuTexObjectDestroy(texture[i]));
+    cr_expect(all_are(out, BLOCK_COUNT, sum));
+    for (unsigned i = 0; i < BLOCKS; i++)
+        cr_expect(!is_on_device(block[i]) || evict(block[i]) == (long)BLOCK_BYTES, "%u is held", i);
+    free_blocks(block, BLOCKS);
+    OK(cuMemFree(out));
+    OK(cuModuleUnload(module));
     world_end(&world);
 }
 
