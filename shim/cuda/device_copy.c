@@ -67,7 +67,7 @@ static int stream_wait(CUstream stream)
     return error;
 }
 
-int device_copied(IGNORED struct device *self, unsigned ordinal)
+int device_copied(IGNORED struct device *self, unsigned ordinal, unsigned ways)
 {
     struct entered watched;
     int error = 0;
@@ -75,7 +75,7 @@ int device_copied(IGNORED struct device *self, unsigned ordinal)
     if (!context_watch(ordinal, &watched))
         return -EIO;
     for (unsigned i = 0; i < STREAM_WAYS; i++) {
-        int one = stream_wait(watched.stream[i]);
+        int one = ways & (i == STREAM_IN ? WAY_IN : WAY_OUT) ? stream_wait(watched.stream[i]) : 0;
 
         error = error ? error : one;
     }

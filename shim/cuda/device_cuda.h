@@ -129,7 +129,7 @@ void device_nodes_freed(void);
 int device_copy(struct device *self, unsigned ordinal, uint64_t to, uint64_t from, uint64_t bytes);
 int device_zero(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes);
 int device_scan(struct device *self, unsigned ordinal, const struct scan *scan);
-int device_copied(struct device *self, unsigned ordinal);
+int device_copied(struct device *self, unsigned ordinal, unsigned ways);
 int device_order(struct device *self, unsigned ordinal, void *stream);
 
 int device_drain(struct device *self, uint32_t devices, uint64_t deadline_ns);

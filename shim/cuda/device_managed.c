@@ -133,8 +133,8 @@ static int device_create(struct device *self, unsigned ordinal, uint64_t bytes, 
 {
     uint64_t free_bytes, total_bytes;
 
-    if (!device_copied(self, ordinal) && !device_cuda_memory(self, ordinal, &free_bytes, &total_bytes) &&
-        free_bytes < bytes)
+    if (!device_copied(self, ordinal, WAYS) &&
+        !device_cuda_memory(self, ordinal, &free_bytes, &total_bytes) && free_bytes < bytes)
         return -ENOMEM;
     *out_handle = ordinal + 1;
     return 0;

@@ -74,7 +74,7 @@ static int write_through(unsigned ordinal, uint64_t address, uint64_t handle)
     if (!error)
         error = device_zero(NULL, ordinal, address, GRANULE_BYTES);
     if (!error)
-        error = device_copied(NULL, ordinal);
+        error = device_copied(NULL, ordinal, WAYS);
     unmap_tried(address, GRANULE_BYTES);
     return error;
 }
@@ -163,7 +163,7 @@ static int copies_host(unsigned ordinal, uint64_t address, const struct host_mem
     int error = device_copy(NULL, ordinal, address + HALF_BYTES, address, WORDS * sizeof(uint32_t));
 
     if (!error)
-        error = device_copied(NULL, ordinal);
+        error = device_copied(NULL, ordinal, WAYS);
     return !error && memcmp(cpu, cpu + HALF_BYTES, WORDS * sizeof(uint32_t)) != 0 ? -EBADMSG : error;
 }
 
@@ -184,7 +184,7 @@ static int finds_in_host(unsigned ordinal, uint64_t address, const struct host_m
     memset(marks, 0, PLACES + 1);
     error = device_scan(NULL, ordinal, &scan);
     if (!error)
-        error = device_copied(NULL, ordinal);
+        error = device_copied(NULL, ordinal, WAYS);
     for (unsigned i = 0; !error && i < PLACES; i++)
         if (marks[i] != (i % 3 == 0))
             error = -EBADMSG;

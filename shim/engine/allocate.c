@@ -188,7 +188,7 @@ static void block_scrub(uint32_t first, uint32_t granules)
         else
             memset(chunk->slab->memory.cpu, 0, chunk_bytes(chunk));
     }
-    core.device->copied(core.device, ordinal);
+    core.device->copied(core.device, ordinal, WAY_IN);
 }
 
 /* A block of fresh chunks, not known to anybody yet. */

@@ -126,7 +126,7 @@ static void complete(struct step *restore)
 {
     int error = executors_wait(&core.executors, &restore->transfer);
 
-    if (error < 0 && core.device->copied(core.device, step_ordinal(restore)) < 0)
+    if (error < 0 && core.device->copied(core.device, step_ordinal(restore), WAY_IN) < 0)
         log_line(LOG_ERROR, "the copy to address %llx failed: what its stream finds there is not what left",
                  (unsigned long long)step_address(restore));
     restore->result = 0;

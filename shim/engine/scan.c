@@ -265,7 +265,7 @@ static int trial(struct slab *results, unsigned ordinal, uint64_t offset, uint64
     scan_words(marks + offset, bytes, scan.base, scan.span, mark, expected);
     error = core.device->scan(core.device, ordinal, &scan);
     if (!error)
-        error = core.device->copied(core.device, ordinal);
+        error = core.device->copied(core.device, ordinal, WAY_OUT);
     if (!error && (memcmp(marks, expected, sizeof(expected)) || !*hit))
         error = -EBADMSG;
     return error;
@@ -333,7 +333,7 @@ static int scan_device_finish(struct slab *results)
     int error = 0;
 
     for (unsigned i = 0; i < core.device->count; i++) {
-        int one = core.scan[i] == SCAN_TRUSTED ? core.device->copied(core.device, i) : 0;
+        int one = core.scan[i] == SCAN_TRUSTED ? core.device->copied(core.device, i, WAY_OUT) : 0;
 
         error = error ? error : one;
     }

@@ -14,6 +14,12 @@ enum {
     STARTED
 };
 
+/* Those that go the same way as a transfer, of its device. */
+static struct transfer **started(struct copy_executor *executor, const struct transfer *transfer)
+{
+    return &executor->started[transfer->ordinal][transfer->to == TIER_DEVICE];
+}
+
 static int submit(struct executor *self, struct transfer *transfer)
 {
     struct copy_executor *executor = (struct copy_executor *)self;
@@ -31,21 +37,22 @@ static int submit(struct executor *self, struct transfer *transfer)
     transfer->pieces_left = STARTED;
     atomic_fetch_add_explicit(&executor->row.busy, 1, memory_order_relaxed);
     lock_acquire(&executor->lock);
-    LL_PREPEND(executor->started[transfer->ordinal], transfer);
+    LL_PREPEND(*started(executor, transfer), transfer);
     lock_release(&executor->lock);
     return 0;
 }
 
-/* Wait for everything that was started on a device. Wants the lock, and lets go of it meanwhile. */
-static void batch_wait(struct copy_executor *executor, unsigned ordinal)
+/* Wait for everything that was started on its device and goes its way. Wants the lock, and lets go of it meanwhile. */
+static void batch_wait(struct copy_executor *executor, const struct transfer *first)
 {
-    struct transfer *batch = executor->started[ordinal], *transfer, *next;
+    unsigned ordinal = first->ordinal, way = first->to == TIER_DEVICE ? WAY_IN : WAY_OUT;
+    struct transfer *batch = *started(executor, first), *transfer, *next;
 
-    executor->started[ordinal] = NULL;
+    *started(executor, first) = NULL;
     LL_FOREACH(batch, transfer)
         transfer->pieces_left = WAITED_FOR;
     lock_release(&executor->lock);
-    int error = executor->device->copied(executor->device, ordinal);
+    int error = executor->device->copied(executor->device, ordinal, way);
     lock_acquire(&executor->lock);
     LL_FOREACH_SAFE(batch, transfer, next) {
         transfer->result = error;
@@ -60,7 +67,7 @@ static int wait_for(struct executor *self, struct transfer *transfer)
     struct copy_executor *executor = (struct copy_executor *)self;
     lock_acquire(&executor->lock);
     if (transfer->pieces_left == STARTED)
-        batch_wait(executor, transfer->ordinal);
+        batch_wait(executor, transfer);
     while (transfer->pieces_left != ENDED)
         lock_wait(&executor->ended, &executor->lock);
     int result = transfer->result;
@@ -80,7 +87,7 @@ void copy_executor_init(struct copy_executor *executor, struct device *device)
 void copy_executor_finish(struct copy_executor *executor)
 {
     for (unsigned i = 0; i < DEVICE_MAX; i++)
-        assert(!executor->started[i]);
+        assert(!executor->started[i][0] && !executor->started[i][1]);
     pthread_cond_destroy(&executor->ended);
     lock_destroy(&executor->lock);
 }

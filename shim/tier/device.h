@@ -55,6 +55,13 @@ struct scan {
 
 typedef int (*root_visit_fn)(const struct root *root, void *arg);
 
+/** Ways of a device's link to the host, bits: what was started goes one of them, and both at once. */
+enum {
+    WAY_OUT = 1, /**< copies to the host, and searches */
+    WAY_IN = 2,  /**< copies to the device, and zeros */
+    WAYS = WAY_OUT | WAY_IN
+};
+
 struct device {
     /** Devices that exist, 1 to DEVICE_MAX. */
     unsigned count;
@@ -104,16 +111,16 @@ struct device {
     /** Read and write access for `ordinal` and its enabled peers to one map, or to several side by side. */
     int (*grant)(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes);
 
-    /** Start a copy on the private stream of `ordinal`; both addresses are device addresses or aliases. */
+    /** Start a copy on the private stream of `ordinal` for its way; both addresses are device addresses or aliases. */
     int (*copy)(struct device *self, unsigned ordinal, uint64_t to, uint64_t from, uint64_t bytes);
-    /** Start to fill device memory with zeros, on the same stream as copies. */
+    /** Start to fill device memory with zeros, on the same stream as copies to it. */
     int (*zero)(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes);
-    /** Start a search on the stream that copies from the device use; `copied` waits for it. -ENOTSUP: it runs no
+    /** Start a search on the stream of what goes out; `copied` waits for it. -ENOTSUP: it runs no
      *  kernel of ours. */
     int (*scan)(struct device *self, unsigned ordinal, const struct scan *scan);
-    /** Wait for every copy, and whatever else was, started on `ordinal`'s private stream. An error ends them, too:
-     *  none touches memory any more, and what they wrote is unknown. */
-    int (*copied)(struct device *self, unsigned ordinal);
+    /** Wait for every copy, and whatever else was, started on `ordinal`'s private streams of these ways. An error ends them,
+     *  too: none touches memory any more, and what they wrote is unknown. */
+    int (*copied)(struct device *self, unsigned ordinal, unsigned ways);
 
     /** What the program's `stream` is given from now on waits for the copies that were started on `ordinal` until
      *  now. Nobody waits for that. -ENOTSUP, -EIO. NULL where the device has no such order. */

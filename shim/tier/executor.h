@@ -5,9 +5,9 @@
  * A move is a transfer given to the least busy executor that can run its pair of tiers. A new way of moving bytes
  * (peer memory, storage that the GPU reads itself) is one more row in the core's list and no change elsewhere.
  *
- * Copy       device memory to host memory and back, by the device's copy engine. Copies of one device share its private
- *            stream, so one synchronisation ends them all: waiting for the first transfer of a batch completes the batch,
- *            and the other waits return at once.
+ * Copy       device memory to host memory and back, by the device's copy engines. Copies of one device that go the same way
+ *            share a private stream, so one synchronisation ends them all: waiting for the first transfer of a batch
+ *            completes the batch, and the other waits return at once. The two ways do not wait for each other.
  * Disk       host memory to disk slots and back, by a few threads of ours that write and read, made when the first transfer
  *            comes. Transfers are carried in order of submission, in pieces that the threads share, so that one large
  *            transfer keeps the disk as busy as many. The first error that any piece meets is the transfer's result; the
@@ -38,7 +38,7 @@ struct disk;
 
 struct transfer {
     enum tier from, to;
-    unsigned ordinal;               /**< whose private stream, when one side is the device */
+    unsigned ordinal;               /**< whose private streams, when one side is the device */
     uint64_t device_address;        /**< when one side is TIER_DEVICE */
     const struct host_memory *host; /**< when one side is TIER_HOST */
     uint64_t slot;                  /**< byte offset in the disk tier, when one side is TIER_DISK */
@@ -77,7 +77,8 @@ struct copy_executor {
     struct device *device;
     struct lock lock; /**< for all below, and for transfers that have not ended */
     pthread_cond_t ended;
-    struct transfer *started[DEVICE_MAX]; /**< of each device, those that no synchronisation covers yet */
+    /** Of each device and way, those that no synchronisation covers yet. */
+    struct transfer *started[DEVICE_MAX][2];
 };
 
 /** @device  live until copy_executor_finish */

@@ -151,14 +151,22 @@ static void scan_make(struct fake_device *fake, const struct scan *scan)
     AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
 }
 
-/* Make the copies of one device, or of all. With an error to tell they end without having copied anything. */
-static int copies_make(struct fake_device *fake, unsigned ordinal, bool all, int error)
+static unsigned way_of(struct fake_device *fake, const struct fake_copy *copy)
+{
+    bool is_zero = !copy->from && !copy->scan.bytes;
+    bool is_in = is_zero || (copy->from && fake_host_at(fake, copy->from, copy->bytes));
+    return is_in ? WAY_IN : WAY_OUT;
+}
+
+/* Make the copies of one device that go some way, or of all. With an error to tell they end without having copied
+ * anything. */
+static int copies_make(struct fake_device *fake, unsigned ordinal, unsigned ways, bool all, int error)
 {
     int rc = error;
     uint64_t kept = 0;
     for (uint64_t i = 0; i < fake->copy_count; i++) {
         struct fake_copy copy = fake->copy[i];
-        if (!all && copy.ordinal != ordinal) {
+        if (!all && (copy.ordinal != ordinal || !(ways & way_of(fake, &copy)))) {
             fake->copy[kept++] = copy;
             continue;
         }
@@ -206,13 +214,13 @@ int fake_scan(struct device *self, unsigned ordinal, const struct scan *scan)
     return fake_call_end(fake, rc ? rc : scan_locked(fake, ordinal, scan));
 }
 
-int fake_copied(struct device *self, unsigned ordinal)
+int fake_copied(struct device *self, unsigned ordinal, unsigned ways)
 {
     struct fake_device *fake = fake_of(self);
     int rc = fake_call_begin(fake, FAKE_COPIED);
     if (ordinal >= fake->device.count)
         return fake_call_end(fake, fake_violate(fake, "copied of device %u", ordinal));
-    return fake_call_end(fake, copies_make(fake, ordinal, false, rc));
+    return fake_call_end(fake, copies_make(fake, ordinal, ways, false, rc));
 }
 
 int fake_order(struct device *self, unsigned ordinal, void *stream)
@@ -228,7 +236,7 @@ int fake_order(struct device *self, unsigned ordinal, void *stream)
 static void kernels_run(struct fake_device *fake)
 {
     if (fake->is_ordered)
-        copies_make(fake, 0, true, 0);
+        copies_make(fake, 0, WAYS, true, 0);
     fake->is_ordered = false;
     for (uint64_t i = 0; i < fake->kernel_count; i++) {
         struct fake_kernel kernel = fake->kernel[i];
@@ -255,7 +263,7 @@ int fake_drain(struct device *self, uint32_t devices, uint64_t deadline_ns)
         if (fake->clock_ns < fake->busy_until_ns)
             fake->clock_ns = fake->busy_until_ns;
         kernels_run(fake);
-        rc = copies_make(fake, 0, true, 0);
+        rc = copies_make(fake, 0, WAYS, true, 0);
     }
     return fake_call_end(fake, rc);
 }

@@ -37,7 +37,7 @@ bool fake_copy_touches(struct fake_device *fake, uint64_t address, uint64_t byte
 int fake_zero(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes);
 int fake_scan(struct device *self, unsigned ordinal, const struct scan *scan);
 int fake_copy(struct device *self, unsigned ordinal, uint64_t to, uint64_t from, uint64_t bytes);
-int fake_copied(struct device *self, unsigned ordinal);
+int fake_copied(struct device *self, unsigned ordinal, unsigned ways);
 int fake_order(struct device *self, unsigned ordinal, void *stream);
 int fake_drain(struct device *self, uint32_t devices, uint64_t deadline_ns);
 bool fake_rested(struct device *self, unsigned ordinal);

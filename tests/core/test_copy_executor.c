@@ -118,6 +118,24 @@ Test(copy_executor, failed_synchronisation_is_the_result_of_its_batch)
     end();
 }
 
+Test(copy_executor, two_ways_do_not_wait_for_each_other)
+{
+    begin();
+    memset((void *)address[0], 0x31, GRANULE_BYTES);
+    memset(host[1].cpu, 0x32, GRANULE_BYTES);
+    memset((void *)address[1], 0, GRANULE_BYTES);
+    struct transfer out = transfer_of(0, TIER_HOST), in = transfer_of(1, TIER_DEVICE);
+    cr_assert_eq(executors_submit(&list, &in), 0);
+    cr_assert_eq(executors_submit(&list, &out), 0);
+    cr_assert_eq(executors_wait(&list, &out), 0);
+    cr_expect_eq(*(const char *)host[0].cpu, 0x31);
+    cr_expect_eq(*(const char *)address[1], 0, "what comes is on its way still");
+    fake_fail(fake, FAKE_COPIED, 1, 1, -EIO);
+    cr_assert_eq(executors_wait(&list, &in), -EIO);
+    cr_expect_eq(executors_wait(&list, &out), 0, "and its error is its own");
+    end();
+}
+
 Test(copy_executor, transfer_longer_than_its_host_memory_is_refused)
 {
     begin();

@@ -69,7 +69,7 @@ Test(fake_device, eviction_and_restore_keep_the_bytes)
     memset((void *)address, 0x77, GRANULE_BYTES);
     cr_assert_eq(world.device->copy(world.device, 0, host.alias, address, GRANULE_BYTES), 0);
     cr_assert_eq(*(const unsigned char *)host.cpu, 0, "a copy is made when it is waited for");
-    cr_assert_eq(world.device->copied(world.device, 0), 0);
+    cr_assert_eq(world.device->copied(world.device, 0, WAYS), 0);
     cr_assert_eq(world.device->unmap(world.device, address, GRANULE_BYTES), 0);
     cr_assert_eq(world.device->release(world.device, handle), 0);
     cr_assert_eq(world.device->map(world.device, address, GRANULE_BYTES, host.handle), 0);
@@ -356,7 +356,7 @@ Test(fake_device, contentless_one_keeps_the_same_books)
     struct host_memory host = host_of(&world);
     cr_assert_null(host.cpu);
     cr_assert_eq(world.device->copy(world.device, 0, host.alias, address, GRANULE_BYTES), 0);
-    cr_assert_eq(world.device->copied(world.device, 0), 0);
+    cr_assert_eq(world.device->copied(world.device, 0, WAYS), 0);
     cr_assert_eq(world.device->unmap(world.device, address, GRANULE_BYTES), 0);
     cr_assert_eq(world.device->release(world.device, handle), 0);
     world.device->host_destroy(world.device, &host);
