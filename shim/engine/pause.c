@@ -2,13 +2,12 @@
 /*
  * pause.c - see pause.h.
  *
- * A pause does three things, each to a batch of steps: plan, copy, remap, commit. A step that fails is rolled back and
- * does not count; others of its batch are not affected. For all of them the gate is closed and the devices are drained.
- * A batch is copied and remapped part by part, so that the link carries one part while another is remapped.
+ * A pause evicts, restores and unmaps, each a batch of steps: plan, copy, remap, commit. Evicting and restoring go on at the
+ * same time (swap.h). A step that fails is rolled back and does not count; others of its batch are not affected. For all of
+ * them the gate is closed and the devices are drained.
  */
 #include "engine/pause.h"
 
-#include <errno.h>
 #include <stddef.h>
 
 #include "base/log.h"
@@ -19,15 +18,14 @@
 #include "engine/residency.h"
 #include "engine/scan.h"
 #include "engine/step.h"
+#include "engine/swap.h"
 #include "ledger/busy.h"
 #include "ledger/copies.h"
 #include "ledger/headroom.h"
 
-/* A part of a batch at least: to carry so much takes the link far longer than to begin anew. */
-#define PART_BYTES ((uint64_t)64 << 20)
-
-/* The batch that is at work. */
+/* The batches that are at work: what leaves, or is unmapped, and what comes back. */
 static struct step steps[STEPS_MAX];
+static struct step coming[STEPS_MAX];
 
 /* The question that a choice of blocks answers. */
 struct question {
@@ -41,18 +39,6 @@ static bool is_meant(const struct pause_plan *plan, uint32_t first)
     if (plan->only && *plan->only != first)
         return false;
     return !plan->only_registered || core.blocks.block[first].flags & BLOCK_REGISTERED;
-}
-
-/* How many steps of a list, from its first one on, are a part. What leaves as a whole or not at all is not parted. */
-static uint32_t part_of(const struct step *list, uint32_t count)
-{
-    uint64_t bytes = 0;
-    uint32_t part = 0;
-
-    while (part < count &&
-           (bytes < PART_BYTES || (list[part].whole && list[part].first == list[part - 1].first)))
-        bytes += step_bytes(&list[part++]);
-    return part;
 }
 
 /* ---- device to host, mapped or not, or dropped where an equal copy is on disk --------------------------------- */
@@ -223,124 +209,6 @@ static void make_slabs(const struct pause_plan *plan)
         recycler_fill(&core.slabs, class * GRANULE_BYTES, counts[class]);
 }
 
-static void save(struct step *list, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        if (list[i].clean)
-            continue;
-        list[i].result = recycler_take(&core.slabs, step_bytes(&list[i]), 0, &list[i].slab);
-        if (!list[i].result)
-            step_submit(&list[i], TIER_DEVICE, TIER_HOST, step_address(&list[i]), SLOT_NONE);
-    }
-}
-
-/* If one chunk of a whole block cannot be saved, none of it leaves. */
-static void fail_whole(struct step *list, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++)
-        for (uint32_t j = 0; list[i].whole && list[i].result && j < count; j++)
-            if (list[j].first == list[i].first && !list[j].result)
-                list[j].result = list[i].result;
-}
-
-static bool ends_of_leaving(const struct step *step, struct remap *out)
-{
-    if (step->result)
-        return false;
-    out->old = step_chunk(step)->handle;
-    out->new = step->clean || step->unmap ? 0 : step_slab(step)->memory.handle;
-    return true;
-}
-
-/* The slab has the bytes: it is mapped instead, or nothing is. */
-static void leave(struct step *list, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        struct chunk *chunk = step_chunk(&list[i]);
-
-        if (list[i].result)
-            continue;
-        if (!list[i].clean || list[i].reloadable) {
-            lock_acquire(&core.lock);
-            chunk_drop_slot(chunk);
-            lock_release(&core.lock);
-        }
-        if (!list[i].clean) {
-            chunk->slab = step_slab(&list[i]);
-            chunk_remember(chunk);
-        }
-    }
-    steps_remap(list, count, ends_of_leaving);
-    for (uint32_t i = 0; i < count; i++)
-        if (list[i].result && list[i].result != -EFAULT && !list[i].clean)
-            step_chunk(&list[i])->slab = NULL;
-}
-
-/* The block is about to leave; it was whole before. */
-static void count_departure(const struct step *step)
-{
-    counters_add(&core.counters.blocks_evicted, 1);
-    if (!step->saves)
-        return;
-    counters_add(&core.counters.blocks_saved, 1);
-    if (step_registered(step))
-        core.blocks.object[step->first].saves++;
-}
-
-/* Under the lock: the chunk's new state. Its device memory is left over, or the slab that was taken in vain. */
-static bool settle_evicted(struct step *step)
-{
-    struct chunk *chunk = step_chunk(step);
-
-    if (step->result && step->result != -EFAULT) {
-        chunk_move(chunk, CHUNK_RESIDENT);
-        return false;
-    }
-    step->handle = chunk->handle;
-    step->slab = 0;
-    chunk->handle = 0;
-    chunk->mapped = !step->result && !step->clean && !step->unmap;
-    chunk_move(chunk, step->result ? CHUNK_BROKEN : chunk->slab ? CHUNK_HOST : CHUNK_DISK);
-    if (chunk->copied) {
-        chunk->copied = false;
-        core.blocks.object[step->first].copies--;
-    }
-    if (!(owner_entry(&core.blocks, step->first) & OWNER_AWAY))
-        count_departure(step);
-    core.devices[step_ordinal(step)].away_bytes += chunk_bytes(chunk);
-    if (!chunk->mapped)
-        step_count_unproven(step, 1);
-    block_publish(&core.blocks, step->first);
-    share_moved(step->first, -(int64_t)chunk_bytes(chunk));
-    host_share_block(step->first);
-    counters_add(&core.counters.evictions, 1);
-    if (step->clean)
-        counters_add(&core.counters.dropped_clean, 1);
-    return true;
-}
-
-/* Returns the bytes that left. */
-static uint64_t evict(const struct pause_plan *plan, bool proven)
-{
-    uint32_t count = plan->evict_bytes ? plan_evict(plan, proven) : 0;
-    uint32_t left = 0, saved = part_of(steps, count);
-    uint64_t since_ns = core_now();
-
-    save(steps, saved);
-    for (uint32_t next; left < count; left = saved, saved = next) {
-        struct step *part = &steps[left];
-
-        next = saved + part_of(&steps[saved], count - saved);
-        steps_wait(part, saved - left);
-        steps_count(MOVE_DEVICE_TO_HOST, part, saved - left, since_ns);
-        since_ns = core_now();
-        save(&steps[saved], next - saved); /* on its way meanwhile */
-        fail_whole(part, saved - left);
-        leave(part, saved - left);
-    }
-    return steps_commit(steps, count, settle_evicted);
-}
-
 /* ---- mapped host to device, in the plan's order, as far as there is room -------------------------------------- */
 
 /* The chunks that come back, marked RETURNING: a free waits for them. */
@@ -356,67 +224,18 @@ static uint32_t plan_restore(const struct pause_plan *plan)
             continue;
         chunks_each(g, &core.blocks, plan->restore[i])
             if (count < most && chunk_in(&core.blocks.chunk[g], CHUNKS_MAPPED(CHUNK_HOST)))
-                steps[count++] = step_begin(plan->restore[i], g, CHUNK_RETURNING);
+                coming[count++] = step_begin(plan->restore[i], g, CHUNK_RETURNING);
     }
     lock_release(&core.lock);
     return count;
 }
 
-static bool ends_of_returning(const struct step *step, struct remap *out)
+static struct swapped exchange(const struct pause_plan *plan, bool proven)
 {
-    out->old = step_slab(step)->memory.handle;
-    out->new = step->handle;
-    return !step->result;
-}
+    uint32_t leaving = plan->evict_bytes ? plan_evict(plan, proven) : 0;
+    uint32_t returning = plan->restore_count ? plan_restore(plan) : 0;
 
-/* Device memory at the chunks' addresses, being filled. Kernels are stopped: nobody sees it empty. */
-static void fill(struct step *list, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        list[i].result = step_take(&list[i], 0);
-        if (!list[i].result)
-            list[i].result = chunk_verify(step_chunk(&list[i]), step_address(&list[i]));
-    }
-    steps_remap(list, count, ends_of_returning);
-    for (uint32_t i = 0; i < count; i++) {
-        if (list[i].result)
-            continue;
-        step_submit(&list[i], TIER_HOST, TIER_DEVICE, step_address(&list[i]), SLOT_NONE);
-        if (list[i].result)
-            list[i].result = -EAGAIN; /* replaced, not copied */
-    }
-}
-
-/* The copy failed: the slab, which has the bytes, is mapped again. */
-static void undo_failed(struct step *step)
-{
-    struct remap back = {.address = step_address(step),
-                         .bytes = step_bytes(step),
-                         .old = step->handle,
-                         .new = step_slab(step)->memory.handle};
-
-    if (step->submitted ? !step->result : step->result != -EAGAIN)
-        return;
-    backing_replace(step_ordinal(step), &back, 1);
-    if (back.result)
-        step->result = -EFAULT;
-}
-
-/* Returns the bytes that came back. */
-static uint64_t restore(const struct pause_plan *plan)
-{
-    uint32_t count = plan->restore_count ? plan_restore(plan) : 0;
-    uint64_t since_ns = core_now();
-
-    for (uint32_t i = 0, part; i < count; i += part) {
-        part = part_of(&steps[i], count - i);
-        fill(&steps[i], part); /* while the part before is on its way */
-    }
-    steps_wait(steps, count);
-    steps_count(MOVE_HOST_TO_DEVICE, steps, count, since_ns);
-    for (uint32_t i = 0; i < count; i++)
-        undo_failed(&steps[i]);
-    return steps_commit(steps, count, step_settle_restored);
+    return swap_run(steps, leaving, coming, returning);
 }
 
 /* ---- mapped host to unmapped host ------------------------------------------------------------------------------ */
@@ -560,12 +379,13 @@ struct pause_result pause_run(const struct pause_plan *plan)
     is_proven = is_scanned && scan_run();
 
     for (;;) {
-        uint64_t evicted_bytes = evict(&left, is_proven), restored_bytes = restore(&left);
+        struct swapped moved = exchange(&left, is_proven);
 
-        result.evicted_bytes += evicted_bytes;
-        result.restored_bytes += restored_bytes;
-        less(&left.evict_bytes, evicted_bytes);
-        if (!restored_bytes || !left.evict_bytes)
+        result.evicted_bytes += moved.evicted_bytes;
+        result.restored_bytes += moved.restored_bytes;
+        less(&left.evict_bytes, moved.evicted_bytes);
+        /* What has come gives room to those that found none, and who left may be one that was to come. */
+        if (!moved.restored_bytes || (!left.evict_bytes && !moved.evicted_bytes))
             break;
     }
     if (plan->unmap_bytes)

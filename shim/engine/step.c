@@ -8,7 +8,6 @@
 #include <xxhash.h>
 
 #include "base/log.h"
-#include "engine/allocate.h"
 #include "engine/remap.h"
 #include "ledger/busy.h"
 
@@ -118,15 +117,6 @@ void step_count_unproven(const struct step *step, int more)
 }
 
 /* ---- coming back ---------------------------------------------------------------------------------------------- */
-
-int step_take(struct step *step, uint64_t keep_free_bytes)
-{
-    int error = allocate_take(step_ordinal(step), step_bytes(step), keep_free_bytes, &step->handle);
-
-    if (error < 0)
-        step->handle = 0;
-    return error;
-}
 
 void step_give(struct step *step, bool is_good)
 {

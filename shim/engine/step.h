@@ -9,6 +9,7 @@
 #ifndef EBB_STEP_H
 #define EBB_STEP_H
 
+#include "engine/allocate.h"
 #include "ledger/state.h"
 
 struct remap;
@@ -99,7 +100,14 @@ void step_count_unproven(const struct step *step, int more);
 /* ---- coming back ----------------------------------------------------------------------------------------- */
 
 /** Take device memory for the chunk; errors as recycler_take. */
-int step_take(struct step *step, uint64_t keep_free_bytes);
+static inline int step_take(struct step *step, uint64_t keep_free_bytes)
+{
+    int error = allocate_take(step_ordinal(step), step_bytes(step), keep_free_bytes, &step->handle);
+
+    if (error < 0)
+        step->handle = 0;
+    return error;
+}
 
 /** Give up its device memory, before the step is committed; it is used again only if `is_good`. */
 void step_give(struct step *step, bool is_good);
