@@ -40,9 +40,21 @@ static void rank_stage(const struct candidate *candidate, uint64_t need_bytes, u
     *rank = STAGE_MAX - candidate->stage;
 }
 
+/* No stamp is as late as who is known is put. */
+static void rank_lookahead(const struct candidate *candidate, uint64_t need_bytes, uint32_t *rank,
+                           uint64_t *order)
+{
+    (void)need_bytes;
+    (void)rank;
+    if (candidate->ahead)
+        *order = VICTIMS_STAMP_MAX - candidate->ahead;
+}
+
 #define POLICY_ROW(name, rank, by_bytes) {rank, by_bytes},
 const struct policy policies[POLICY_COUNT] = {POLICIES(POLICY_ROW)};
 #undef POLICY_ROW
+
+const struct policy policies_lookahead = {rank_lookahead, false};
 
 struct question {
     const struct policies *view;

@@ -47,6 +47,7 @@ enum policy_kind {
 struct candidate {
     uint64_t arrival; /**< grows with each block allocated */
     uint64_t bytes;   /**< that would leave; 0 unless `by_bytes` */
+    uint32_t ahead;   /**< launches, as plan_turn has them; 0: not known */
     unsigned stage;   /**< 0 to STAGE_MAX; later work has the higher stage */
     int priority;     /**< PRIORITY_MIN to PRIORITY_MAX */
     bool is_favoured; /**< leaves only when what is not favoured is gone */
@@ -64,6 +65,10 @@ struct policy {
 #define POLICY_RANKS (UINT32_C(1) << 22)
 
 extern const struct policy policies[POLICY_COUNT];
+
+/** Wanted last first, as far as `ahead` says; whose is not known goes before, least recently used first. No row of the table:
+ *  whoever asks keeps a struct lookahead. */
+extern const struct policy policies_lookahead;
 
 struct policies {
     const struct policy *policy;
