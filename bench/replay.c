@@ -12,9 +12,11 @@
  *
  * Prints  a row for a trace and a budget: the budget in percent of the most that lives together; the launches, and how many
  *         the whole trace has; what Belady's order moves; by that what each policy moves, in all and in the second half
- *         of the launches, where the first has taught what there is to learn; and in how many pauses LRU does.
+ *         of the launches, where the first has taught what there is to learn; in how many pauses; and look-ahead by LRU.
+ *         HARM: more than 1.05 of that, and a budget both ways on top.
  */
 #include <dirent.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,12 +38,15 @@ enum {
 };
 
 static const struct shown {
-    enum policy_kind kind;
+    const struct policy *policy;
     const char *name;
-} shown[] = {{POLICY_LRU, "lru"}, {POLICY_FIFO, "fifo"}, {POLICY_SIZE, "size"}};
+} shown[] = {
+    {&policies[POLICY_LRU], "lru"}, {&policies[POLICY_FIFO], "fifo"}, {&policies_lookahead, "lookahead"}};
 
 enum {
-    SHOWN = sizeof(shown) / sizeof(*shown)
+    SHOWN = sizeof(shown) / sizeof(*shown),
+    LRU = 0,
+    LOOKAHEAD = SHOWN - 1
 };
 
 struct options {
@@ -71,7 +76,7 @@ static void cut(struct trace *trace, unsigned percent)
 
     for (;;) {
         last = 0;
-        replay_run(trace, replay_room(trace, percent), POLICY_LRU, &all, &steady, is_below, &last);
+        replay_run(trace, replay_room(trace, percent), &policies[POLICY_LRU], &all, &steady, is_below, &last);
         if (last == trace->launches)
             return;
         trace_settle(trace, last);
@@ -92,15 +97,44 @@ static void print_head(void)
 {
     printf("%-18s %6s %15s %8s %10s", "trace", "budget", "launches", "room MiB", "Belady MiB");
     for (unsigned s = 0; s < SHOWN; s++)
-        printf(" %9s %7s", shown[s].name, "steady");
-    printf(" %7s\n", "pauses");
+        printf(" %9s %7s %7s", shown[s].name, "steady", "pauses");
+    printf(" %7s\n", "by lru");
+}
+
+/* Look-ahead beside LRU, over all rows. */
+struct sum {
+    double log_ratio;
+    unsigned cells, worse, harmed;
+};
+
+/* What it moves more than a twentieth above LRU counts as harm once it is a budget both ways. */
+static void compare(struct sum *sum, const struct traffic *lru, const struct traffic *look, uint64_t room)
+{
+    double allowed = 1.05 * (double)traffic_sum(lru), moved = (double)traffic_sum(look);
+
+    printf(" %7.3f%s\n", by(look, lru),
+           moved <= allowed                      ? ""
+           : moved <= allowed + 2 * (double)room ? " more than LRU"
+                                                 : " HARM");
+    sum->cells++;
+    sum->worse += moved > allowed;
+    sum->harmed += moved > allowed + 2 * (double)room;
+    sum->log_ratio += log(by(look, lru));
+}
+
+static void put_cell(FILE *json, const struct shown *policy, const struct traffic *all, double ratio,
+                     double steady)
+{
+    if (json)
+        fprintf(json, ", \"%s\": %.3f, \"%s_steady\": %.3f, \"%s_pauses\": %llu", policy->name, ratio,
+                policy->name, steady, policy->name, (unsigned long long)all->pauses);
 }
 
 static void replay_cell(const struct trace *trace, uint32_t whole, unsigned percent, FILE *json,
-                        bool is_first)
+                        struct sum *sum)
 {
-    struct traffic bound, bound_steady, all, steady;
-    uint64_t room = replay_room(trace, percent), pauses = 0;
+    struct traffic bound, bound_steady, all[SHOWN], steady;
+    uint64_t room = replay_room(trace, percent);
     char launches[32];
 
     belady_run(trace, room, &bound, &bound_steady);
@@ -109,20 +143,19 @@ static void replay_cell(const struct trace *trace, uint32_t whole, unsigned perc
            2 * (unsigned long long)traffic_sum(&bound));
     if (json)
         fprintf(json, "%s\n  {\"trace\": \"%s\", \"budget\": %u, \"launches\": %u, \"belady_mib\": %llu",
-                is_first ? "" : ",", trace->name, percent, trace->launches,
+                sum->cells ? "," : "", trace->name, percent, trace->launches,
                 2 * (unsigned long long)traffic_sum(&bound));
     for (unsigned s = 0; s < SHOWN; s++) {
-        replay_run(trace, room, shown[s].kind, &all, &steady, NULL, NULL);
-        printf(" %9.3f %7.3f", by(&all, &bound), by(&steady, &bound_steady));
-        if (json)
-            fprintf(json, ", \"%s\": %.3f, \"%s_steady\": %.3f, \"%s_pauses\": %llu", shown[s].name,
-                    by(&all, &bound), shown[s].name, by(&steady, &bound_steady), shown[s].name,
-                    (unsigned long long)all.pauses);
-        pauses = s ? pauses : all.pauses;
+        replay_run(trace, room, shown[s].policy, &all[s], &steady, NULL, NULL);
+        printf(" %9.3f %7.3f %7llu", by(&all[s], &bound), by(&steady, &bound_steady),
+               (unsigned long long)all[s].pauses);
+        put_cell(json, &shown[s], &all[s], by(&all[s], &bound), by(&steady, &bound_steady));
     }
-    printf(" %7llu\n", (unsigned long long)pauses);
     if (json)
-        fprintf(json, "}");
+        fprintf(json, ", \"hits\": %llu, \"misses\": %llu, \"early\": %llu, \"unused\": %llu}",
+                (unsigned long long)replay_lookahead.hits, (unsigned long long)replay_lookahead.misses,
+                (unsigned long long)replay_lookahead.early, (unsigned long long)replay_lookahead.unused);
+    compare(sum, &all[LRU], &all[LOOKAHEAD], room);
 }
 
 /* ---- which traces ----------------------------------------------------------------------------------------------- */
@@ -157,7 +190,7 @@ static unsigned files_of(const char *folder, char **out)
     return count;
 }
 
-static void replay(struct trace *trace, const struct options *options, FILE *json, bool is_first)
+static void replay(struct trace *trace, const struct options *options, FILE *json, struct sum *sum)
 {
     uint32_t whole;
     char path[4096];
@@ -171,7 +204,7 @@ static void replay(struct trace *trace, const struct options *options, FILE *jso
             snprintf(path, sizeof(path), "%s/%s-%u", options->write, trace->name, budgets[b]);
             trace_write(trace, path);
         }
-        replay_cell(trace, whole, budgets[b], json, is_first && !b);
+        replay_cell(trace, whole, budgets[b], json, sum);
     }
     fflush(stdout);
 }
@@ -211,6 +244,7 @@ int main(int argc, char **argv)
     FILE *json = options.json ? fopen(options.json, "w") : NULL;
     char *files[TRACES_MOST];
     unsigned count = options.traces ? files_of(options.traces, files) : trace_programs_count, done = 0;
+    struct sum sum = {0};
 
     if (options.json && !json) {
         perror(options.json);
@@ -232,11 +266,15 @@ int main(int argc, char **argv)
             trace_init(&trace, trace_programs[i].name);
             trace_programs[i].make(&trace);
         }
-        replay(&trace, &options, json, !done++);
+        replay(&trace, &options, json, &sum);
+        done++;
         trace_finish(&trace);
     }
     for (unsigned i = 0; options.traces && i < count; i++)
         free(files[i]);
+    printf("%u rows: look-ahead moves %.3f of what LRU does by the geometric mean; more than 1.05 of it in "
+           "%u, harm in %u\n",
+           sum.cells, sum.cells ? exp(sum.log_ratio / sum.cells) : 1, sum.worse, sum.harmed);
     if (json) {
         fprintf(json, "\n]}\n");
         if (fclose(json))

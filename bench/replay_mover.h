@@ -22,9 +22,16 @@ enum {
 /** What is left of the budget once the largest chunk of the trace has a place to pass through. */
 uint64_t replay_room(const struct trace *trace, unsigned percent);
 
+/** What look-ahead did in the last run by policies_lookahead. */
+struct replay_lookahead {
+    uint64_t hits, misses, early, unused;
+};
+
+extern struct replay_lookahead replay_lookahead;
+
 /** The whole trace in that room. Called after each launch with what was moved until then, if `after` is given: it says
  *  whether to go on. */
-void replay_run(const struct trace *trace, uint64_t room, enum policy_kind kind, struct traffic *out,
+void replay_run(const struct trace *trace, uint64_t room, const struct policy *policy, struct traffic *out,
                 struct traffic *out_steady,
                 bool (*after)(uint32_t launch, const struct traffic *traffic, void *arg), void *arg);
 

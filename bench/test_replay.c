@@ -87,8 +87,9 @@ Test(replay, no_policy_moves_less_than_belady_says)
             uint64_t room = replay_room(&trace, percent);
 
             belady_run(&trace, room, &bound, &steady);
-            for (int kind = 0; kind < POLICY_COUNT; kind++) {
-                replay_run(&trace, room, (enum policy_kind)kind, &all, &steady, NULL, NULL);
+            for (int kind = 0; kind <= POLICY_COUNT; kind++) {
+                replay_run(&trace, room, kind < POLICY_COUNT ? &policies[kind] : &policies_lookahead, &all,
+                           &steady, NULL, NULL);
                 cr_expect_geq(traffic_sum(&all), traffic_sum(&bound), "%s at %u by policy %d", trace.name,
                               percent, kind);
             }
@@ -112,7 +113,7 @@ Test(replay, lru_moves_every_block_of_a_circle_that_does_not_fit)
     }
     trace_settle(&trace, UINT32_MAX);
     cr_assert_eq(trace.need, 9);
-    replay_run(&trace, 6, POLICY_LRU, &all, &steady, NULL, NULL);
+    replay_run(&trace, 6, &policies[POLICY_LRU], &all, &steady, NULL, NULL);
     cr_expect_eq(all.restored, 12 * 3);
     cr_expect_eq(all.evicted, 3 + 12 * 3);
     cr_expect_eq(all.pauses, 1 + 12);
