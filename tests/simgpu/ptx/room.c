@@ -70,14 +70,6 @@ struct room *room_take(void)
     return room;
 }
 
-void room_give(struct room *room)
-{
-    sim_lock();
-    room->next = free_rooms;
-    free_rooms = room;
-    sim_unlock();
-}
-
 bool room_open(struct room *room, size_t bytes)
 {
     size_t wanted = (bytes + PAGE - 1) & ~(size_t)(PAGE - 1), open = room->open_bytes;
@@ -90,44 +82,71 @@ bool room_open(struct room *room, size_t bytes)
     return true;
 }
 
-static void stacks_drop(struct room *room)
+static size_t stride_of(const struct room *room)
 {
-    for (unsigned i = 0; i < ROOM_THREADS; i++) {
-        struct runner *runner = &room->runners[i];
-
-        if (!runner->stack)
-            continue;
-        fiber_forget(&runner->fiber);
-        munmap(runner->stack - PAGE, room->stack_bytes + PAGE);
-        *runner = (struct runner){.stack = NULL};
-    }
+    return room->stack_bytes + (room->is_guarded ? PAGE : 0);
 }
 
-bool room_stacks(struct room *room, unsigned count, size_t bytes)
+/* A page lies below the lowest one in any case. */
+static size_t stacks_bytes(const struct room *room)
 {
-    if (bytes > room->stack_bytes) {
-        stacks_drop(room);
-        room->stack_bytes = (bytes + PAGE - 1) & ~(size_t)(PAGE - 1);
-    }
-    /* Below each lies a page that ends what outgrows it. */
-    for (unsigned i = 0; i < count; i++) {
-        u8 *stack;
+    return PAGE + room->stack_count * stride_of(room);
+}
 
-        if (room->runners[i].stack)
-            continue;
-        stack = map(room->stack_bytes + PAGE, PROT_READ | PROT_WRITE);
-        if (!stack)
-            return false;
-        mprotect(stack, PAGE, PROT_NONE);
-        room->runners[i].stack = stack + PAGE;
+static void stacks_drop(struct room *room)
+{
+    if (!room->stacks)
+        return;
+    for (unsigned i = 0; i < room->stack_count; i++) {
+        fiber_forget(&room->runners[i].fiber);
+        room->runners[i] = (struct runner){.stack = NULL};
+    }
+    munmap(room->stacks, stacks_bytes(room));
+    room->stacks = NULL;
+}
+
+/* Stacks of a launch that has very many are not kept. */
+void room_give(struct room *room)
+{
+    if (!room->is_guarded)
+        stacks_drop(room);
+    sim_lock();
+    room->next = free_rooms;
+    free_rooms = room;
+    sim_unlock();
+}
+
+static bool stacks_make(struct room *room)
+{
+    size_t stride = stride_of(room);
+
+    room->stacks = map(stacks_bytes(room), PROT_READ | PROT_WRITE);
+    if (!room->stacks)
+        return false;
+    mprotect(room->stacks, PAGE, PROT_NONE);
+    for (unsigned i = 0; i < room->stack_count; i++) {
+        room->runners[i].stack = room->stacks + PAGE + i * stride;
+        if (room->is_guarded)
+            mprotect(room->runners[i].stack + room->stack_bytes, PAGE, PROT_NONE);
     }
     return true;
 }
 
+bool room_stacks(struct room *room, unsigned count, size_t bytes, bool guarded)
+{
+    size_t wanted = (bytes + PAGE - 1) & ~(size_t)(PAGE - 1);
+
+    if (room->stacks && count <= room->stack_count && wanted <= room->stack_bytes &&
+        guarded == room->is_guarded)
+        return true;
+    stacks_drop(room);
+    room->stack_count = count > room->stack_count ? count : room->stack_count;
+    room->stack_bytes = wanted > room->stack_bytes ? wanted : room->stack_bytes;
+    room->is_guarded = guarded;
+    return stacks_make(room);
+}
+
 bool room_has_stack(const struct room *room, u64 address)
 {
-    for (unsigned i = 0; i < ROOM_THREADS; i++)
-        if (room->runners[i].stack && address - (u64)(uintptr_t)room->runners[i].stack < room->stack_bytes)
-            return true;
-    return false;
+    return room->stacks && address - (u64)(uintptr_t)room->stacks < stacks_bytes(room);
 }

@@ -21,7 +21,7 @@ enum {
 struct runner {
     struct fiber fiber;
     struct runner *next; /* in the one list that it waits in */
-    u8 *stack;           /* NULL: not made yet */
+    u8 *stack;
     u32 result;          /* of the barrier that it waits at */
     struct block *block; /* that it is of, while that runs */
     struct ptx_thread thread;
@@ -32,7 +32,10 @@ struct room {
     u8 *window; /* offset 0 of shared memory; reserved from there on for all that 32 bits can say, and before it */
     size_t open_bytes;      /* of it that can be used */
     struct runner *runners; /* ROOM_THREADS */
-    size_t stack_bytes;     /* of each stack that is made */
+    u8 *stacks;             /* all of them, one behind the other; NULL: not made yet */
+    unsigned stack_count;
+    size_t stack_bytes; /* of each */
+    bool is_guarded;    /* below each lies a page that ends what outgrows it */
     u8 *signal_stack;
     void *block; /* ROOM_BLOCK_BYTES, for what block.c has to remember */
     char *text;  /* ROOM_TEXT_BYTES, for what a kernel prints */
@@ -45,8 +48,11 @@ void room_give(struct room *room);
 /* Opens exactly so many bytes of shared memory, rounded to pages. False when memory is out. */
 bool room_open(struct room *room, size_t bytes);
 
-/* Makes stacks for so many threads, each of at least that size. False when memory is out. */
-bool room_stacks(struct room *room, unsigned count, size_t bytes);
+/*
+ * Makes stacks for so many threads, each of at least that size. Guarded ones are two mappings each, of which Linux lets a
+ * process have 65,530; others are one together. False when memory is out.
+ */
+bool room_stacks(struct room *room, unsigned count, size_t bytes, bool guarded);
 
 /* Whether the address lies in a stack. */
 bool room_has_stack(const struct room *room, u64 address);

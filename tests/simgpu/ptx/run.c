@@ -18,7 +18,9 @@
 enum {
     SHARED_ALIGNMENT = 16,
     /* Of a stack, what .local variables may not have. */
-    STACK_RESERVE = 160 << 10
+    STACK_RESERVE = 160 << 10,
+    /* Of one launch, threads whose stacks have a page between them. */
+    GUARDED_MAX = 16 << 10
 };
 
 struct run {
@@ -216,7 +218,7 @@ static void run_fibers(struct run *run, u64 blocks, u32 threads)
 }
 
 /* One more room in front of the others. */
-static bool run_add_room(struct run *run, u32 threads)
+static bool run_add_room(struct run *run, u32 threads, bool guarded)
 {
     const struct ptx_code *code = run->code;
     size_t stack = (size_t)code->local_bytes + STACK_RESERVE;
@@ -228,7 +230,7 @@ static bool run_add_room(struct run *run, u32 threads)
     run->room = room;
     return room_open(room, run->first.shared_bytes) &&
            (!(code->flags & PTX_FIBERS) ||
-            room_stacks(room, threads, stack > ROOM_STACK_BYTES ? stack : ROOM_STACK_BYTES));
+            room_stacks(room, threads, stack > ROOM_STACK_BYTES ? stack : ROOM_STACK_BYTES, guarded));
 }
 
 static bool run_begin(struct run *run, u64 blocks, u32 threads)
@@ -238,8 +240,8 @@ static bool run_begin(struct run *run, u64 blocks, u32 threads)
     run->sites = calloc(run->code->site_count + 1, sizeof *run->sites);
     if (!run->sites)
         return false;
-    while (rooms-- > 0)
-        if (!run_add_room(run, threads))
+    for (u64 i = 0; i < rooms; i++)
+        if (!run_add_room(run, threads, rooms * threads <= GUARDED_MAX))
             return false;
     return true;
 }

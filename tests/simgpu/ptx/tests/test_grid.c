@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Cooperative launches: all blocks have begun, and wait for each other. PTX by way of the driver. */
 #include "driver.h"
+#include "ptx/tests/conform.h"
 #include "ptx/tests/kernel.h"
 
 #include <criterion/criterion.h>
@@ -39,6 +40,42 @@ Test(grid, what_all_blocks_wrote_is_read_behind_the_wait)
     must(cuMemcpyDtoH(out, params[1], sizeof out));
     for (unsigned i = 0; i < 1024; i++)
         cr_assert_eq(out[i], (i + 128) % 1024 + 1, "%u: %u", i, out[i]);
+}
+
+/* More than there can be mappings: each reads what the block behind it wrote. */
+Test(grid, eighty_thousand_threads_wait_for_each_other)
+{
+    enum {
+        BLOCKS = 80,
+        THREADS = 1024
+    };
+    static uint32_t found[BLOCKS];
+    CUdeviceptr params[4] = {0};
+
+    start();
+    must(cuMemAlloc(&params[0], BLOCKS * THREADS * 4));
+    params[1] = device_bytes(NULL, BLOCKS * THREADS * 4);
+    must(cuMemAlloc(&params[2], sizeof found));
+    cr_assert_eq(kernel_together(
+                     "",
+                     "st.global.u32 [%rd2], %r2;\n" GRID_WAIT(
+                         "one") "add.u32 %r5, %r1, 1; rem.u32 %r5, %r5, %nctaid.x; mad.lo.u32 %r5, %r5, "
+                                "1024, %r0;\n"
+                                "mad.wide.u32 %rd4, %r5, 4, %rd0; ld.global.u32 %r6, [%rd4]; add.u32 %r6, "
+                                "%r6, 1; st.global.u32 [%rd3], %r6;\n" GRID_WAIT("two")
+                     /* The first thread of each block says how many of its threads found what they should. */
+                     "setp.ne.u32 %p0, %r0, 0; @%p0 ret; mov.u32 %r7, 0; mov.u32 %r8, 0;\n"
+                     "more: add.u32 %r9, %r2, %r8; mad.wide.u32 %rd4, %r9, 4, %rd1; ld.global.u32 %r10, "
+                     "[%rd4];\n"
+                     "add.u32 %r11, %r5, %r8; add.u32 %r11, %r11, 1; setp.eq.u32 %p1, %r10, %r11; @%p1 "
+                     "add.u32 %r7, %r7, 1;\n"
+                     "add.u32 %r8, %r8, 1; setp.lt.u32 %p2, %r8, 1024; @%p2 bra more;\n"
+                     "ld.param.u64 %rd5, [c]; mad.wide.u32 %rd5, %r1, 4, %rd5; st.global.u32 [%rd5], %r7;",
+                     BLOCKS, THREADS, params),
+                 CUDA_SUCCESS);
+    must(cuMemcpyDtoH(found, params[2], sizeof found));
+    for (unsigned i = 0; i < BLOCKS; i++)
+        cr_assert_eq(found[i], THREADS, "%u: %u", i, found[i]);
 }
 
 Test(grid, each_block_has_its_own_shared_memory)

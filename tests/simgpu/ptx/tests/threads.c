@@ -21,7 +21,7 @@ enum block_end threads_run(size_t stack_bytes, unsigned threads, thread_body *bo
 
     if (!room)
         room = room_take();
-    if (!room || !room_open(room, 4096) || !room_stacks(room, threads, stack_bytes))
+    if (!room || !room_open(room, 4096) || !room_stacks(room, threads, stack_bytes, true))
         abort();
     for (unsigned i = 0; i < threads; i++) {
         struct ptx_thread *self = &room->runners[i].thread;
