@@ -134,7 +134,7 @@ void rect_write(const struct copy_work *copy, CUDA_MEMCPY3D *rect)
                             .Depth = copy->depth};
 }
 
-static CUresult rect_submit(struct copy_work *copy, CUstream stream, bool asynchronous)
+CUresult rect_submit(struct copy_work *copy, CUstream stream, bool asynchronous)
 {
     enum copy_kind kind;
 

@@ -9,6 +9,9 @@
  * lock held. */
 CUresult rect_read(const CUDA_MEMCPY3D *rect, struct copy_work *copy);
 
+/* copy_submit of what was read, whose sides are known. Without the lock. */
+CUresult rect_submit(struct copy_work *copy, CUstream stream, bool asynchronous);
+
 /* The other way, for graph nodes. */
 void rect_write(const struct copy_work *copy, CUDA_MEMCPY3D *rect);
 

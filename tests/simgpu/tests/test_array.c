@@ -219,3 +219,95 @@ Test(array, of_several_levels_has_one_for_each)
     must(cuMipmappedArrayDestroy(mipmap));
     cr_assert_eq(cuArrayGetDescriptor(&told, level[0]), CUDA_ERROR_INVALID_HANDLE);
 }
+
+static CUmemcpy3DOperand at_pointer(const void *pointer, size_t row, size_t height)
+{
+    return (CUmemcpy3DOperand){
+        .type = CU_MEMCPY_OPERAND_TYPE_POINTER,
+        .op.ptr = {.ptr = (CUdeviceptr)(uintptr_t)pointer, .rowLength = row, .layerHeight = height}};
+}
+
+static CUmemcpy3DOperand at_array(CUarray array, size_t x, size_t y, size_t z)
+{
+    return (CUmemcpy3DOperand){.type = CU_MEMCPY_OPERAND_TYPE_ARRAY,
+                               .op.array = {.array = array, .offset = {x, y, z}}};
+}
+
+/* Elements are counted: those of the array, and bytes between pointers. */
+Test(array, is_copied_to_and_from_in_a_batch)
+{
+    static unsigned char in[ALL], out[ALL];
+    CUDA_MEMCPY3D_BATCH_OP ops[3];
+    CUdeviceptr memory;
+    CUstream stream;
+    CUarray array;
+
+    start();
+    array = volume();
+    count_up(in, ALL);
+    must(cuMemAlloc(&memory, ALL));
+    must(cuMemsetD8(memory, 0, ALL));
+    must(cuStreamCreate(&stream, 0));
+    ops[0] = (CUDA_MEMCPY3D_BATCH_OP){.src = at_pointer(in, 0, 0),
+                                      .dst = at_array(array, 0, 0, 0),
+                                      .extent = {WIDTH, HEIGHT, DEPTH},
+                                      .srcAccessOrder = CU_MEMCPY_SRC_ACCESS_ORDER_STREAM};
+    /* Three elements of four rows of the last slice, to rows of five elements. */
+    ops[1] = (CUDA_MEMCPY3D_BATCH_OP){.src = at_array(array, 2, 1, 2),
+                                      .dst = at_pointer((void *)(uintptr_t)memory, 5, 0),
+                                      .extent = {3, 4, 1},
+                                      .srcAccessOrder = CU_MEMCPY_SRC_ACCESS_ORDER_ANY};
+    ops[2] = (CUDA_MEMCPY3D_BATCH_OP){.src = at_pointer((void *)(uintptr_t)memory, 5 * ELEMENT, 0),
+                                      .dst = at_pointer(out, 0, 0),
+                                      .extent = {3 * ELEMENT, 4, 1},
+                                      .srcAccessOrder = CU_MEMCPY_SRC_ACCESS_ORDER_STREAM};
+    must(cuMemcpy3DBatchAsync(3, ops, 0, stream));
+    must(cuStreamSynchronize(stream));
+    for (int y = 0; y < 4; y++)
+        cr_assert_arr_eq(out + y * 3 * ELEMENT, in + (2 * HEIGHT + 1 + y) * ROW + 2 * ELEMENT, 3 * ELEMENT);
+}
+
+/* One that is wrong, and nothing of the batch is done. */
+Test(array, is_not_touched_by_a_batch_with_a_wrong_copy)
+{
+    static unsigned char in[ALL], out[ALL];
+    CUDA_MEMCPY3D_BATCH_OP good, ops[2];
+    CUDA_MEMCPY3D copy;
+    CUstream stream;
+    CUarray array;
+
+    start();
+    array = volume();
+    memset(in, 1, ALL);
+    copy = between_host_and(array, in, true);
+    must(cuMemcpy3D(&copy));
+    memset(in, 2, ALL);
+    must(cuStreamCreate(&stream, 0));
+    good = (CUDA_MEMCPY3D_BATCH_OP){.src = at_pointer(in, 0, 0),
+                                    .dst = at_array(array, 0, 0, 0),
+                                    .extent = {WIDTH, HEIGHT, DEPTH},
+                                    .srcAccessOrder = CU_MEMCPY_SRC_ACCESS_ORDER_STREAM};
+    cr_assert_eq(cuMemcpy3DBatchAsync(1, &good, 0, NULL), CUDA_ERROR_INVALID_VALUE, "the legacy stream");
+    cr_assert_eq(cuMemcpy3DBatchAsync(1, &good, 1, stream), CUDA_ERROR_INVALID_VALUE, "flags");
+    cr_assert_eq(cuMemcpy3DBatchAsync(0, &good, 0, stream), CUDA_ERROR_INVALID_VALUE, "of nothing");
+    for (unsigned i = 0; i < 6; i++) {
+        ops[0] = ops[1] = good;
+        if (i == 0)
+            ops[1].extent.depth = 0;
+        else if (i == 1)
+            ops[1].src.op.ptr.rowLength = WIDTH - 1;
+        else if (i == 2)
+            ops[1].src.op.ptr.layerHeight = HEIGHT - 1;
+        else if (i == 3)
+            ops[1].dst.op.array.offset.x = 1;
+        else if (i == 4)
+            ops[1].srcAccessOrder = CU_MEMCPY_SRC_ACCESS_ORDER_INVALID;
+        else
+            ops[1].src = at_array(row(), 0, 0, 0);
+        cr_assert_eq(cuMemcpy3DBatchAsync(2, ops, 0, stream), CUDA_ERROR_INVALID_VALUE, "%u", i);
+    }
+    copy = between_host_and(array, out, false);
+    must(cuMemcpy3D(&copy));
+    memset(in, 1, ALL);
+    cr_assert_arr_eq(out, in, ALL);
+}
