@@ -2,6 +2,7 @@
 /* What the lanes of a warp do together and has more than one result. */
 #include "ptx/family.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define PRINT(...) arena_print(emitter->arena, __VA_ARGS__)
@@ -91,6 +92,45 @@ void emit_assign_fragment(struct emitter *emitter, const struct ptx_operand *ope
         emit_assign(emitter, &operand->items[i], type, PRINT("%s[%u]", name, i));
 }
 
+/* Bits of an element, by the word that names it; 0: it names none. */
+static unsigned element_bits(const char *word)
+{
+    static const struct {
+        const char *word;
+        unsigned bits;
+    } elements[] = {{"f64", 64}, {"f32", 32}, {"s32", 32}, {"tf32", 32}, {"f16", 16}, {"bf16", 16}, {"s8", 8},
+                    {"u8", 8},   {"e4m3", 8}, {"e5m2", 8}, {"s4", 4},    {"u4", 4},   {"b1", 1}};
+
+    for (size_t i = 0; i < sizeof elements / sizeof *elements; i++)
+        if (strcmp(elements[i].word, word) == 0)
+            return elements[i].bits;
+    return 0;
+}
+
+/* D, A, B and C in as many registers as their elements need. */
+static void check_product(struct emitter *emitter)
+{
+    const struct ptx_instruction *instruction = emitter->instruction;
+    unsigned bits[4], types = 0, rows = 0, columns = 0, depth = 0;
+
+    for (unsigned i = 0; i < instruction->word_count; i++) {
+        const char *word = instruction->words[i];
+
+        if (types < 4 && element_bits(word))
+            bits[types++] = element_bits(word);
+        else if (*word == 'm')
+            sscanf(word, "m%2un%2uk%3u", &rows, &columns, &depth);
+    }
+    if (types != 4 || !depth)
+        emit_fail(emitter, "mma of that kind is not known");
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned elements = i == 1 ? rows * depth : i == 2 ? depth * columns : rows * columns;
+
+        if (emit_operand(emitter, i)->count != elements * bits[i] / 32 / (bits[i] == 64 ? 64 : 32))
+            emit_fail(emitter, "mma of that shape has other fragments");
+    }
+}
+
 /* The function's name has all words but those of mma.sync.aligned. */
 void emit_matrix_multiply(struct emitter *emitter)
 {
@@ -109,6 +149,7 @@ void emit_matrix_multiply(struct emitter *emitter)
     }
     emitter->words_used = UINT32_MAX;
     emit_expect_count(emitter, 4, 4);
+    check_product(emitter);
     bits = is_double ? 64 : 32;
     to = emit_fragment(emitter, emit_operand(emitter, 0), bits, false);
     a = emit_fragment(emitter, emit_operand(emitter, 1), bits, true);

@@ -20,13 +20,25 @@ struct wmma {
     unsigned layouts;
     const struct ptx_type *types[4];
     unsigned type_count;
-    bool saturates;
+    bool saturates, differs, counts;
 };
+
+/* Elements that are no types elsewhere. */
+static const struct ptx_type narrow[] = {
+    {"s4", 4, TYPE_SIGNED, "u32"}, {"u4", 4, TYPE_UNSIGNED, "u32"}, {"b1", 1, TYPE_BITS, "u32"}};
+
+static const struct ptx_type *find_type(const char *word)
+{
+    for (size_t i = 0; i < sizeof narrow / sizeof *narrow; i++)
+        if (strcmp(narrow[i].name, word) == 0)
+            return &narrow[i];
+    return ptx_type_find(word);
+}
 
 static void read_word(struct emitter *emitter, struct wmma *wmma, const char *word)
 {
-    static const char plain[] = " load store mma sync aligned global shared shared::cta rn ";
-    const struct ptx_type *type = ptx_type_find(word);
+    static const char plain[] = " load store mma sync aligned global shared shared::cta rn and ";
+    const struct ptx_type *type = find_type(word);
     bool is_row = strcmp(word, "row") == 0;
     char rest;
 
@@ -40,8 +52,12 @@ static void read_word(struct emitter *emitter, struct wmma *wmma, const char *wo
         wmma->types[wmma->type_count++] = type;
     else if (strcmp(word, "satfinite") == 0)
         wmma->saturates = true;
+    else if (strcmp(word, "xor") == 0)
+        wmma->differs = true;
+    else if (strcmp(word, "popc") == 0)
+        wmma->counts = true;
     else if (wmma->rows ||
-             sscanf(word, "m%2un%2uk%2u%c", &wmma->rows, &wmma->columns, &wmma->depth, &rest) != 3)
+             sscanf(word, "m%2un%2uk%3u%c", &wmma->rows, &wmma->columns, &wmma->depth, &rest) != 3)
         emit_fail(emitter, "wmma with .%s is not known", word);
 }
 
@@ -53,14 +69,15 @@ static bool is_named(const struct ptx_type *type, const char *names)
     return strstr(names, name) != NULL;
 }
 
-/* The shapes that there are: for each of them the tiles are 8, 16 or 32 wide, and have 256 elements. */
+/* The shapes that there are. */
 static void check_shape(struct emitter *emitter, const struct wmma *wmma)
 {
-    bool is_double = wmma->rows == 8 && wmma->columns == 8 && wmma->depth == 4;
+    bool is_small = wmma->rows == 8 && wmma->columns == 8 &&
+                    (wmma->depth == 4 || wmma->depth == 32 || wmma->depth == 128);
     bool is_square = wmma->rows == 16 && wmma->columns == 16;
     bool is_long = (wmma->rows == 8 && wmma->columns == 32) || (wmma->rows == 32 && wmma->columns == 8);
 
-    if (!is_double && !(is_square && (wmma->depth == 8 || wmma->depth == 16)) &&
+    if (!is_small && !(is_square && (wmma->depth == 8 || wmma->depth == 16)) &&
         !(is_long && wmma->depth == 16))
         emit_fail(emitter, "wmma of m%un%uk%u is not known", wmma->rows, wmma->columns, wmma->depth);
 }
@@ -121,25 +138,30 @@ static void emit_tile(struct emitter *emitter, bool loads)
     bool is_factor = wmma.which == 'a' || wmma.which == 'b', along = wmma.by_rows[0] == (wmma.which != 'b');
     const struct ptx_operand *operand;
     const char *address, *words, *site = "NULL";
-    unsigned registers, bits, lines = lines_of(&wmma), length = length_of(&wmma);
+    unsigned registers, bits, packed, lines = lines_of(&wmma), length = length_of(&wmma);
 
     if (!wmma.which || wmma.layouts != 1 || wmma.type_count != 1 || wmma.saturates ||
         (wmma.which == 'd') == loads ||
-        !is_named(type, is_factor ? " f16 bf16 tf32 s8 u8 f64 " : " f16 f32 s32 f64 "))
+        !is_named(type, is_factor ? " f16 bf16 tf32 s8 u8 s4 u4 b1 f64 " : " f16 f32 s32 f64 ") ||
+        (type->bits < 8 && (!along || wmma.depth != 128 / type->bits)))
         emit_fail(emitter, "wmma of that kind is not known");
     emit_expect_count(emitter, 2, 3);
     registers = registers_of(&wmma, wmma.which, type);
     bits = type->bits == 64 ? 64 : 32;
+    /* What has few bits comes by words. */
+    packed = type->bits < 8 ? 32 / type->bits : 1;
+    length /= packed;
     operand = fragment_operand(emitter, loads ? 0 : 1, registers);
     address = emit_address(emitter, emit_operand(emitter, loads ? 1 : 0), &space);
     if (space != SPACE_SHARED)
         site = PRINT("sites + %u", emitter->sites++);
     words = emit_fragment(emitter, operand, bits, !loads);
     text_put(&emitter->out, "ptx_tile_%s(t, %s, %s, (struct ptx_tile){%u, %u, %u, %u}, %u, %s, %s); ",
-             loads ? "load" : "store", site, address, lines, length, type->bits / 8,
-             registers * bits / type->bits, along,
-             emitter->instruction->count > 2 ? emit_u32(emitter, emit_operand(emitter, 2))
-                                             : PRINT("%u", along ? length : lines),
+             loads ? "load" : "store", site, address, lines, length, type->bits * packed / 8,
+             registers * bits / type->bits / packed, along,
+             emitter->instruction->count > 2
+                 ? PRINT("%s / %u", emit_u32(emitter, emit_operand(emitter, 2)), packed)
+                 : PRINT("%u", along ? length : lines),
              words);
     if (loads)
         emit_assign_fragment(emitter, operand, bits, words);
@@ -155,11 +177,9 @@ static const char *sum_name(const struct ptx_type *type, bool saturates)
 
 static const char *element_name(const struct ptx_type *type)
 {
-    static const char *const names[][2] = {{"f16", "PTX_E_F16"},
-                                           {"bf16", "PTX_E_BF16"},
-                                           {"tf32", "PTX_E_TF32"},
-                                           {"s8", "PTX_E_S8"},
-                                           {"u8", "PTX_E_U8"}};
+    static const char *const names[][2] = {
+        {"f16", "PTX_E_F16"}, {"bf16", "PTX_E_BF16"}, {"tf32", "PTX_E_TF32"}, {"s8", "PTX_E_S8"},
+        {"u8", "PTX_E_U8"},   {"s4", "PTX_E_S4"},     {"u4", "PTX_E_U4"},     {"b1", "PTX_E_B1"}};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(names[i][0], type->name) == 0)
@@ -171,15 +191,20 @@ static const char *element_name(const struct ptx_type *type)
 static void check_types(struct emitter *emitter, const struct wmma *wmma, const struct ptx_type *element)
 {
     const struct ptx_type *d = wmma->types[0], *c = wmma->types[wmma->type_count - 1];
-    bool is_whole = strcmp(element->name, "s8") == 0 || strcmp(element->name, "u8") == 0;
+    bool is_bits = element->bits == 1, is_whole = is_named(element, " s8 u8 s4 u4 b1 ");
     const char *sums = is_whole                            ? " s32 "
                        : strcmp(element->name, "f64") == 0 ? " f64 "
                        : strcmp(element->name, "f16") == 0 ? " f16 f32 "
                                                            : " f32 ";
-    unsigned depth = element->bits == 64 ? 4 : strcmp(element->name, "tf32") == 0 ? 8 : 16;
+    unsigned depth = element->bits == 64                  ? 4
+                     : element->bits < 8                  ? 128 / element->bits
+                     : strcmp(element->name, "tf32") == 0 ? 8
+                                                          : 16;
 
-    if (!is_named(element, " f16 bf16 tf32 s8 u8 f64 ") || !is_named(d, sums) || !is_named(c, sums) ||
-        wmma->depth != depth || wmma->layouts != 2 || wmma->which || (wmma->saturates && !is_whole))
+    if (!is_named(element, " f16 bf16 tf32 s8 u8 s4 u4 b1 f64 ") || !is_named(d, sums) ||
+        !is_named(c, sums) || wmma->depth != depth || wmma->layouts != 2 || wmma->which ||
+        (wmma->saturates && (!is_whole || is_bits)) || wmma->counts != is_bits ||
+        (wmma->differs && !is_bits) || (element->bits < 8 && (!wmma->by_rows[0] || wmma->by_rows[1])))
         emit_fail(emitter, "wmma.mma of that kind is not known");
 }
 
@@ -209,10 +234,10 @@ static void emit_product(struct emitter *emitter)
                  words[1], words[2], words[3]);
     else
         text_put(&emitter->out,
-                 "ptx_wmma(t, (struct ptx_wmma){%u, %u, %u, %s, %u, %u, %s, %s, %s, %s, %s, %s}); ",
+                 "ptx_wmma(t, (struct ptx_wmma){%u, %u, %u, %s, %u, %u, %s, %s, %s, %s, %s, %s, %s}); ",
                  wmma.rows, wmma.columns, wmma.depth, element_name(element), left, right,
                  sum_name(wmma.types[0], wmma.saturates), sum_name(wmma.types[wmma.type_count - 1], false),
-                 words[1], words[2], words[3], words[0]);
+                 wmma.differs ? "PTX_DIFFERS" : "PTX_TIMES", words[1], words[2], words[3], words[0]);
     emit_assign_fragment(emitter, emit_operand(emitter, 0), bits, words[0]);
 }
 

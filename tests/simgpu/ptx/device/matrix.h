@@ -17,7 +17,10 @@ enum ptx_element {
     PTX_E_E4M3,
     PTX_E_E5M2,
     PTX_E_S8,
-    PTX_E_U8
+    PTX_E_U8,
+    PTX_E_S4,
+    PTX_E_U4,
+    PTX_E_B1
 };
 
 /* What D and C are made of. */
@@ -28,10 +31,21 @@ enum ptx_sum {
     PTX_SUM_SATURATED
 };
 
+/* What is summed: products, or of bits also where they differ. */
+enum ptx_meeting {
+    PTX_TIMES,
+    PTX_DIFFERS
+};
+
+enum {
+    PTX_DEPTH_MAX = 256
+};
+
 struct ptx_shape {
     u32 rows, depth; /* of A; B has eight columns */
     enum ptx_element a, b;
     enum ptx_sum d, c;
+    enum ptx_meeting meeting;
 };
 
 struct ptx_product {
@@ -41,7 +55,11 @@ struct ptx_product {
 
 PTX_DEVICE u32 ptx_element_bits(enum ptx_element element)
 {
-    return element == PTX_E_TF32 ? 32 : element <= PTX_E_BF16 ? 16 : 8;
+    return element == PTX_E_TF32                        ? 32
+           : element <= PTX_E_BF16                      ? 16
+           : element == PTX_E_S4 || element == PTX_E_U4 ? 4
+           : element == PTX_E_B1                        ? 1
+                                                        : 8;
 }
 
 PTX_DEVICE f64 ptx_element_of(u32 word, u32 index, enum ptx_element element)
@@ -54,10 +72,13 @@ PTX_DEVICE f64 ptx_element_of(u32 word, u32 index, enum ptx_element element)
            : element == PTX_E_E4M3 ? ptx_widen_e4m3(bits)
            : element == PTX_E_E5M2 ? ptx_widen_e5m2(bits)
            : element == PTX_E_S8   ? (f64)(s8)bits
-                                   : (f64)(u8)bits;
+           : element == PTX_E_U8   ? (f64)(u8)bits
+           : element == PTX_E_S4   ? (f64)((s32)(bits << 28) >> 28)
+           : element == PTX_E_U4   ? (f64)(bits & 15)
+                                   : (f64)(bits & 1);
 }
 
-/* A sum of integers is exact in f64: 32 products of 16 bits, and a word. */
+/* A sum of integers is exact in f64: 256 products of 16 bits at most, and a word. */
 PTX_DEVICE u32 ptx_sum_bits(f64 sum, enum ptx_sum kind)
 {
     return kind == PTX_SUM_F32   ? ptx_bits_f32((f32)sum)
@@ -84,7 +105,7 @@ PTX_DEVICE f64 ptx_sum_get(const u32 *words, u32 index, enum ptx_sum kind)
 }
 
 /* Row of A or column of B, and place along the depth, of each element of a register. */
-PTX_DEVICE void ptx_mma_gather(f64 (*lines)[32], const u32 *words, u32 lane, u32 lines_count, u32 depth,
+PTX_DEVICE void ptx_mma_gather(f64 *lines, const u32 *words, u32 lane, u32 lines_count, u32 depth,
                                enum ptx_element element)
 {
     u32 each = 32 / ptx_element_bits(element), halves = lines_count / 8,
@@ -92,13 +113,22 @@ PTX_DEVICE void ptx_mma_gather(f64 (*lines)[32], const u32 *words, u32 lane, u32
 
     for (u32 r = 0; r < registers; r++)
         for (u32 j = 0; j < each; j++)
-            lines[lane / 4 + 8 * (r % halves)][(lane % 4 + 4 * (r / halves)) * each + j] =
+            lines[(lane / 4 + 8 * (r % halves)) * depth + (lane % 4 + 4 * (r / halves)) * each + j] =
                 ptx_element_of(words[r], j, element);
+}
+
+PTX_DEVICE f64 ptx_meet(const f64 *a, const f64 *b, u32 depth, enum ptx_meeting meeting)
+{
+    f64 sum = 0;
+
+    for (u32 k = 0; k < depth; k++)
+        sum += meeting == PTX_DIFFERS ? a[k] != b[k] : a[k] * b[k];
+    return sum;
 }
 
 PTX_DEVICE void ptx_multiply(void *const *lanes, struct ptx_shape shape)
 {
-    f64 a[16][32], b[8][32];
+    f64 a[16 * PTX_DEPTH_MAX], b[8 * PTX_DEPTH_MAX];
 
     for (u32 lane = 0; lane < PTX_WARP; lane++) {
         const struct ptx_product *product = lanes[lane];
@@ -111,22 +141,21 @@ PTX_DEVICE void ptx_multiply(void *const *lanes, struct ptx_shape shape)
 
         for (u32 i = 0; i < shape.rows / 4; i++) {
             u32 row = lane / 4 + 8 * (i / 2), column = lane % 4 * 2 + i % 2;
-            f64 sum = 0;
+            f64 sum = ptx_meet(a + row * shape.depth, b + column * shape.depth, shape.depth, shape.meeting);
 
-            for (u32 k = 0; k < shape.depth; k++)
-                sum += a[row][k] * b[column][k];
             ptx_sum_put(product->d, i, sum + ptx_sum_get(product->c, i, shape.c), shape.d);
         }
     }
 }
 
 /* All lanes have to be there. */
-#define PTX_MMA(NAME, ROWS, DEPTH, A, B, D, C)                                                               \
+#define PTX_MMA(NAME, ROWS, DEPTH, A, B, D, C) PTX_MMA_OF(NAME, ROWS, DEPTH, A, B, D, C, TIMES)
+#define PTX_MMA_OF(NAME, ROWS, DEPTH, A, B, D, C, MEETING)                                                   \
     PTX_COLD void ptx_combine_mma_##NAME(void *const *lanes, u32 mask)                                       \
     {                                                                                                        \
         if (mask == ~(u32)0)                                                                                 \
-            ptx_multiply(lanes,                                                                              \
-                         (struct ptx_shape){ROWS, DEPTH, PTX_E_##A, PTX_E_##B, PTX_SUM_##D, PTX_SUM_##C});   \
+            ptx_multiply(lanes, (struct ptx_shape){ROWS, DEPTH, PTX_E_##A, PTX_E_##B, PTX_SUM_##D,           \
+                                                   PTX_SUM_##C, PTX_##MEETING});                             \
     }                                                                                                        \
     PTX_DEVICE void ptx_mma_##NAME(struct ptx_thread *t, u32 *d, const u32 *a, const u32 *b, const u32 *c)   \
     {                                                                                                        \
@@ -143,10 +172,19 @@ PTX_MMA(m16n8k8_row_col_f16_f16_f16_f16, 16, 8, F16, F16, F16, F16)
 PTX_MMA(m16n8k8_row_col_f32_bf16_bf16_f32, 16, 8, BF16, BF16, F32, F32)
 PTX_MMA(m16n8k8_row_col_f32_tf32_tf32_f32, 16, 8, TF32, TF32, F32, F32)
 PTX_MMA(m16n8k4_row_col_f32_tf32_tf32_f32, 16, 4, TF32, TF32, F32, F32)
-PTX_MMA(m16n8k32_row_col_f32_e4m3_e4m3_f32, 16, 32, E4M3, E4M3, F32, F32)
-PTX_MMA(m16n8k32_row_col_f32_e4m3_e5m2_f32, 16, 32, E4M3, E5M2, F32, F32)
-PTX_MMA(m16n8k32_row_col_f32_e5m2_e4m3_f32, 16, 32, E5M2, E4M3, F32, F32)
-PTX_MMA(m16n8k32_row_col_f32_e5m2_e5m2_f32, 16, 32, E5M2, E5M2, F32, F32)
+PTX_MMA(m16n8k16_row_col_f16_f16_f16_f32, 16, 16, F16, F16, F16, F32)
+PTX_MMA(m16n8k16_row_col_f32_f16_f16_f16, 16, 16, F16, F16, F32, F16)
+
+#define PTX_MMA_EIGHTHS(AT, BT, A, B)                                                                        \
+    PTX_MMA(m16n8k32_row_col_f32_##AT##_##BT##_f32, 16, 32, A, B, F32, F32)                                  \
+    PTX_MMA(m16n8k32_row_col_f16_##AT##_##BT##_f16, 16, 32, A, B, F16, F16)                                  \
+    PTX_MMA(m16n8k16_row_col_f32_##AT##_##BT##_f32, 16, 16, A, B, F32, F32)                                  \
+    PTX_MMA(m16n8k16_row_col_f16_##AT##_##BT##_f16, 16, 16, A, B, F16, F16)
+
+PTX_MMA_EIGHTHS(e4m3, e4m3, E4M3, E4M3)
+PTX_MMA_EIGHTHS(e4m3, e5m2, E4M3, E5M2)
+PTX_MMA_EIGHTHS(e5m2, e4m3, E5M2, E4M3)
+PTX_MMA_EIGHTHS(e5m2, e5m2, E5M2, E5M2)
 
 #define PTX_MMA_BYTES(AT, BT, A, B)                                                                          \
     PTX_MMA(m16n8k32_row_col_s32_##AT##_##BT##_s32, 16, 32, A, B, S32, S32)                                  \
@@ -161,39 +199,75 @@ PTX_MMA_BYTES(s8, u8, S8, U8)
 PTX_MMA_BYTES(u8, s8, U8, S8)
 PTX_MMA_BYTES(u8, u8, U8, U8)
 
-/* Of f64: A and B have one number in each lane, C and D two. */
+#define PTX_MMA_FOURS(AT, BT, A, B)                                                                          \
+    PTX_MMA(m16n8k64_row_col_s32_##AT##_##BT##_s32, 16, 64, A, B, S32, S32)                                  \
+    PTX_MMA(m16n8k32_row_col_s32_##AT##_##BT##_s32, 16, 32, A, B, S32, S32)                                  \
+    PTX_MMA(m8n8k32_row_col_s32_##AT##_##BT##_s32, 8, 32, A, B, S32, S32)                                    \
+    PTX_MMA(m16n8k64_row_col_satfinite_s32_##AT##_##BT##_s32, 16, 64, A, B, SATURATED, S32)                  \
+    PTX_MMA(m16n8k32_row_col_satfinite_s32_##AT##_##BT##_s32, 16, 32, A, B, SATURATED, S32)                  \
+    PTX_MMA(m8n8k32_row_col_satfinite_s32_##AT##_##BT##_s32, 8, 32, A, B, SATURATED, S32)
+
+PTX_MMA_FOURS(s4, s4, S4, S4)
+PTX_MMA_FOURS(s4, u4, S4, U4)
+PTX_MMA_FOURS(u4, s4, U4, S4)
+PTX_MMA_FOURS(u4, u4, U4, U4)
+
+#define PTX_MMA_BITS(OPERATION, MEETING)                                                                     \
+    PTX_MMA_OF(m16n8k256_row_col_s32_b1_b1_s32_##OPERATION##_popc, 16, 256, B1, B1, S32, S32, MEETING)       \
+    PTX_MMA_OF(m16n8k128_row_col_s32_b1_b1_s32_##OPERATION##_popc, 16, 128, B1, B1, S32, S32, MEETING)       \
+    PTX_MMA_OF(m8n8k128_row_col_s32_b1_b1_s32_##OPERATION##_popc, 8, 128, B1, B1, S32, S32, MEETING)
+
+PTX_MMA_BITS(xor, DIFFERS)
+PTX_MMA_BITS(and, TIMES)
+
+/* Of f64 in the same places, each number a register of its own. */
 struct ptx_product64 {
-    f64 a, b, c[2], d[2];
+    const f64 *a, *b, *c;
+    f64 *d;
 };
 
-PTX_COLD void ptx_combine_mma_f64(void *const *lanes, u32 mask)
+PTX_DEVICE f64 ptx_left64(void *const *lanes, u32 rows, u32 row, u32 k)
 {
-    if (mask != ~(u32)0)
-        return;
+    const struct ptx_product64 *from = lanes[row % 8 * 4 + k % 4];
+
+    return from->a[k / 4 * (rows / 8) + row / 8];
+}
+
+PTX_DEVICE void ptx_multiply64(void *const *lanes, u32 rows, u32 depth)
+{
     for (u32 lane = 0; lane < PTX_WARP; lane++) {
         struct ptx_product64 *product = lanes[lane];
 
-        for (u32 i = 0; i < 2; i++) {
+        for (u32 i = 0; i < rows / 4; i++) {
+            u32 row = lane / 4 + 8 * (i / 2), column = lane % 4 * 2 + i % 2;
             f64 sum = product->c[i];
 
-            for (u32 k = 0; k < 4; k++)
-                sum =
-                    __builtin_fma(((const struct ptx_product64 *)lanes[lane / 4 * 4 + k])->a,
-                                  ((const struct ptx_product64 *)lanes[(lane % 4 * 2 + i) * 4 + k])->b, sum);
+            for (u32 k = 0; k < depth; k++)
+                sum = __builtin_fma(ptx_left64(lanes, rows, row, k),
+                                    ((const struct ptx_product64 *)lanes[column * 4 + k % 4])->b[k / 4], sum);
             product->d[i] = sum;
         }
     }
 }
 
-PTX_DEVICE void ptx_mma_m8n8k4_row_col_f64_f64_f64_f64(struct ptx_thread *t, f64 *d, const f64 *a,
-                                                       const f64 *b, const f64 *c)
-{
-    struct ptx_product64 mine = {*a, *b, {c[0], c[1]}, {0, 0}};
+#define PTX_MMA64(NAME, ROWS, DEPTH)                                                                         \
+    PTX_COLD void ptx_combine_mma_##NAME(void *const *lanes, u32 mask)                                       \
+    {                                                                                                        \
+        if (mask == ~(u32)0)                                                                                 \
+            ptx_multiply64(lanes, ROWS, DEPTH);                                                              \
+    }                                                                                                        \
+    PTX_DEVICE void ptx_mma_##NAME(struct ptx_thread *t, void *d, const void *a, const void *b,              \
+                                   const void *c)                                                            \
+    {                                                                                                        \
+        struct ptx_product64 mine = {a, b, c, d};                                                            \
+                                                                                                             \
+        t->host->meet(t, ~(u32)0, &mine, ptx_combine_mma_##NAME);                                            \
+    }
 
-    t->host->meet(t, ~(u32)0, &mine, ptx_combine_mma_f64);
-    d[0] = mine.d[0];
-    d[1] = mine.d[1];
-}
+PTX_MMA64(m8n8k4_row_col_f64_f64_f64_f64, 8, 4)
+PTX_MMA64(m16n8k4_row_col_f64_f64_f64_f64, 16, 4)
+PTX_MMA64(m16n8k8_row_col_f64_f64_f64_f64, 16, 8)
+PTX_MMA64(m16n8k16_row_col_f64_f64_f64_f64, 16, 16)
 
 /* Matrices of 8 by 8 halves in shared memory: lane 8m + i brings the address of row i of matrix m, and lane 4g + i gets
  * columns 2i and 2i + 1 of row g. */

@@ -2,7 +2,7 @@
 /*
  * Fragments (wmma): which element of a matrix is in whose registers is left open by PTX. Here a matrix is dealt out line by
  * line, A, C and D by rows and B by columns: each lane in turn has as many elements as a fragment holds, from the beginning
- * again where the warp has room for more.
+ * again where the warp has room for more. Elements of 4 bits and of one come by words, whose line they are in.
  */
 #ifndef PTX_WMMA_H
 #define PTX_WMMA_H
@@ -56,6 +56,7 @@ struct ptx_wmma {
     enum ptx_element element;
     u32 left, right; /* registers of A and B that a lane has */
     enum ptx_sum d_kind, c_kind;
+    enum ptx_meeting meeting;
     const u32 *a, *b, *c;
     u32 *d;
 };
@@ -73,7 +74,7 @@ PTX_DEVICE void ptx_wmma_gather(f64 *lines, u32 count, const u32 *words, u32 lan
 PTX_COLD void ptx_combine_wmma(void *const *lanes, u32 mask)
 {
     const struct ptx_wmma *all = lanes[0];
-    f64 a[32 * 16], b[32 * 16];
+    f64 a[8 * 128], b[8 * 128]; /* the most elements that a shape has */
 
     if (mask != ~(u32)0)
         return;
@@ -86,10 +87,8 @@ PTX_COLD void ptx_combine_wmma(void *const *lanes, u32 mask)
     for (u32 i = 0; i < all->rows * all->columns; i++) {
         u32 each = all->rows * all->columns / PTX_WARP, row = i / all->columns, column = i % all->columns;
         const struct ptx_wmma *mine = lanes[i / each];
-        f64 sum = 0;
+        f64 sum = ptx_meet(a + row * all->depth, b + column * all->depth, all->depth, all->meeting);
 
-        for (u32 k = 0; k < all->depth; k++)
-            sum += a[row * all->depth + k] * b[column * all->depth + k];
         ptx_sum_put(mine->d, i % each, sum + ptx_sum_get(mine->c, i % each, all->c_kind), all->d_kind);
     }
 }

@@ -13,7 +13,7 @@
 enum {
     ROWS = 16,
     COLUMNS = 8,
-    DEPTH = 32
+    DEPTH = PTX_DEPTH_MAX
 };
 
 static f64 left[ROWS][DEPTH], right[DEPTH][COLUMNS], start[ROWS][COLUMNS], product[ROWS][COLUMNS];
@@ -257,6 +257,181 @@ Test(matrix, rows_of_shared_memory_are_dealt_out_as_a_product_wants_them)
         cr_assert_eq(d_words[lane][0], (300 + column * 10 + row) | (300 + (column + 1) * 10 + row) << 16);
         /* What was stored transposed: row lane % 8 of matrix lane / 8 begins with two elements of its column. */
         cr_assert_eq(c_words[lane][0], (lane / 8 * 100 + lane % 8) | (lane / 8 * 100 + 10 + lane % 8) << 16);
+    }
+}
+
+/* --- what has few bits --- */
+
+static u32 whole_bits(f64 value)
+{
+    return (u32)(s32)value;
+}
+
+static u32 e4m3_bits(f64 value)
+{
+    u32 bits = 0;
+
+    while (bits < 256 && ptx_widen_e4m3(bits) != value)
+        bits++;
+    cr_assert_lt(bits, 256);
+    return bits;
+}
+
+static u32 e5m2_bits(f64 value)
+{
+    u32 bits = 0;
+
+    while (bits < 256 && ptx_widen_e5m2(bits) != value)
+        bits++;
+    cr_assert_lt(bits, 256);
+    return bits;
+}
+
+static void put_bits(u32 *words, unsigned index, unsigned bits, u32 value)
+{
+    u32 mask = (1u << bits) - 1, shift = index * bits % 32;
+
+    words[index * bits / 32] = (words[index * bits / 32] & ~(mask << shift)) | (value & mask) << shift;
+}
+
+/* Registers of A are in turn in the lane's row and eight rows on, and then further along the depth; of B along the depth. */
+static void deal_narrow(unsigned rows, unsigned depth, unsigned bits, u32 (*a)(f64), u32 (*b)(f64))
+{
+    unsigned each = 32 / bits;
+
+    for (unsigned lane = 0; lane < 32; lane++) {
+        unsigned group = lane >> 2, within = lane % 4;
+
+        for (unsigned i = 0; i < rows * depth / 32; i++) {
+            bool is_lower = rows == 16 && i / each % 2, is_right = i >= (rows == 16 ? 2 : 1) * each;
+
+            put_bits(
+                a_words[lane], i, bits,
+                a(left[group + (is_lower ? 8 : 0)][within * each + i % each + (is_right ? 4 * each : 0)]));
+        }
+        for (unsigned i = 0; i < 8 * depth / 32; i++)
+            put_bits(b_words[lane], i, bits,
+                     b(right[within * each + i % each + (i >= each ? 4 * each : 0)][group]));
+    }
+}
+
+static void compare_rows(unsigned rows, bool is_float)
+{
+    for (unsigned lane = 0; lane < 32; lane++)
+        for (unsigned i = 0; i < rows / 4; i++) {
+            f64 value = is_float ? ptx_float_b32(d_words[lane][i]) : (f64)(s32)d_words[lane][i];
+
+            cr_assert_eq(value, product[row_of(lane, i)][column_of(lane, i)], "lane %u, element %u", lane, i);
+        }
+}
+
+BODY(m16n8k64_row_col_s32_s4_s4_s32)
+BODY(m16n8k32_row_col_s32_s4_s4_s32)
+BODY(m8n8k32_row_col_s32_s4_s4_s32)
+BODY(m16n8k64_row_col_s32_u4_u4_s32)
+BODY(m16n8k32_row_col_satfinite_s32_u4_u4_s32)
+BODY(m8n8k32_row_col_s32_u4_u4_s32)
+BODY(m16n8k32_row_col_f32_e4m3_e5m2_f32)
+BODY(m16n8k16_row_col_f32_e5m2_e4m3_f32)
+BODY(m16n8k256_row_col_s32_b1_b1_s32_xor_popc)
+BODY(m16n8k128_row_col_s32_b1_b1_s32_xor_popc)
+BODY(m8n8k128_row_col_s32_b1_b1_s32_xor_popc)
+BODY(m16n8k256_row_col_s32_b1_b1_s32_and_popc)
+BODY(m16n8k128_row_col_s32_b1_b1_s32_and_popc)
+BODY(m8n8k128_row_col_s32_b1_b1_s32_and_popc)
+
+static void multiply_narrow(thread_body *body, unsigned rows, unsigned depth, int least, int most)
+{
+    fill(depth, least, most);
+    deal_start(false);
+    deal_narrow(rows, depth, 4, whole_bits, whole_bits);
+    run(body);
+    compare_rows(rows, false);
+}
+
+Test(matrix, fours_of_bits_have_signs_or_have_none)
+{
+    multiply_narrow(m16n8k64_row_col_s32_s4_s4_s32, 16, 64, -8, 7);
+    multiply_narrow(m16n8k32_row_col_s32_s4_s4_s32, 16, 32, -8, 7);
+    multiply_narrow(m8n8k32_row_col_s32_s4_s4_s32, 8, 32, -8, 7);
+    multiply_narrow(m16n8k64_row_col_s32_u4_u4_s32, 16, 64, 0, 15);
+    multiply_narrow(m16n8k32_row_col_satfinite_s32_u4_u4_s32, 16, 32, 0, 15);
+    multiply_narrow(m8n8k32_row_col_s32_u4_u4_s32, 8, 32, 0, 15);
+    for (unsigned i = 0; i < 128; i++)
+        c_words[i / 4][i % 4] = 0x7fffffff;
+    run(m16n8k32_row_col_satfinite_s32_u4_u4_s32);
+    cr_assert_eq(d_words[7][2], 0x7fffffffu);
+}
+
+/* Bits that differ are counted, or those that are both there. */
+static void count_bits(thread_body *differs, thread_body *both, unsigned rows, unsigned depth)
+{
+    fill(depth, 0, 1);
+    deal_start(false);
+    deal_narrow(rows, depth, 1, whole_bits, whole_bits);
+    run(both);
+    compare_rows(rows, false);
+    for (unsigned i = 0; i < 128; i++) {
+        product[i / 8][i % 8] = start[i / 8][i % 8];
+        for (unsigned k = 0; k < depth; k++)
+            product[i / 8][i % 8] += left[i / 8][k] != right[k][i % 8];
+    }
+    run(differs);
+    compare_rows(rows, false);
+}
+
+Test(matrix, bits_are_counted)
+{
+    count_bits(m16n8k256_row_col_s32_b1_b1_s32_xor_popc, m16n8k256_row_col_s32_b1_b1_s32_and_popc, 16, 256);
+    count_bits(m16n8k128_row_col_s32_b1_b1_s32_xor_popc, m16n8k128_row_col_s32_b1_b1_s32_and_popc, 16, 128);
+    count_bits(m8n8k128_row_col_s32_b1_b1_s32_xor_popc, m8n8k128_row_col_s32_b1_b1_s32_and_popc, 8, 128);
+}
+
+Test(matrix, floats_of_eight_bits_are_multiplied_in_both_depths)
+{
+    fill(32, -4, 4);
+    deal_start(true);
+    deal_narrow(16, 32, 8, e4m3_bits, e5m2_bits);
+    run(m16n8k32_row_col_f32_e4m3_e5m2_f32);
+    compare_rows(16, true);
+    fill(16, -4, 4);
+    deal_start(true);
+    deal_narrow(16, 16, 8, e5m2_bits, e4m3_bits);
+    run(m16n8k16_row_col_f32_e5m2_e4m3_f32);
+    compare_rows(16, true);
+}
+
+/* By rows of 16, as NVIDIA's figures have it: element i of A is in row group or group + 8 by turns. */
+static void multiply64_by_sixteens(struct ptx_thread *t, const u8 *params)
+{
+    f64 a[8], b[4], c[4] = {1, 2, 3, 4}, d[4];
+    u32 group = t->lane / 4, within = t->lane % 4;
+
+    (void)params;
+    for (u32 i = 0; i < 8; i++)
+        a[i] = left[group + (i & 1 ? 8 : 0)][within + 4 * (i / 2)];
+    for (u32 i = 0; i < 4; i++)
+        b[i] = right[within + 4 * i][group];
+    ptx_mma_m16n8k16_row_col_f64_f64_f64_f64(t, d, a, b, c);
+    for (u32 i = 0; i < 4; i++)
+        start[row_of(t->lane, i)][column_of(t->lane, i)] = d[i] - c[i];
+    ptx_mma_m16n8k4_row_col_f64_f64_f64_f64(t, d, a, b, c);
+    ptx_mma_m16n8k8_row_col_f64_f64_f64_f64(t, d, a + 2, b + 1, d);
+    ptx_mma_m16n8k4_row_col_f64_f64_f64_f64(t, d, a + 6, b + 3, d);
+    for (u32 i = 0; i < 4; i++)
+        a_words[t->lane][i] = d[i] - c[i] == start[row_of(t->lane, i)][column_of(t->lane, i)];
+}
+
+/* A product in four steps is the same. */
+Test(matrix, numbers_of_64_bits_are_multiplied_by_sixteens)
+{
+    fill(16, -1000, 1000);
+    for (u32 i = 0; i < ROWS * COLUMNS; i++)
+        product[i / COLUMNS][i % COLUMNS] -= start[i / COLUMNS][i % COLUMNS];
+    run(multiply64_by_sixteens);
+    for (u32 i = 0; i < 128; i++) {
+        cr_assert_eq(start[i / 8][i % 8], product[i / 8][i % 8], "%u", i);
+        cr_assert(a_words[i / 4][i % 4]);
     }
 }
 

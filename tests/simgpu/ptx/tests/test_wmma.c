@@ -228,6 +228,97 @@ Test(wmma, words_and_numbers_of_64_bits)
     multiply(&(struct product){8, 8, 4, "f64", "f64", "f64", false, true, false, ""});
 }
 
+/* Numbers of so many bits, eight lines of four words each; in memory a line has two words more. */
+static int narrow(const uint32_t *words, unsigned line, unsigned number, unsigned bits, bool is_signed)
+{
+    uint32_t word = words[line * 6 + number * bits / 32] >> number * bits % 32;
+
+    return is_signed ? (int)(word << (32 - bits)) >> (32 - bits) : (int)(word & ((1u << bits) - 1));
+}
+
+static void multiply_narrow(const char *type, unsigned bits, const char *operation, const char *saturate)
+{
+    unsigned depth = 128 / bits;
+    uint32_t a[48], b[48];
+    int c[64], d[64];
+    char body[1024];
+    CUdeviceptr params[4];
+
+    fill(0);
+    memcpy(a, in, sizeof a);
+    memcpy(b, in + 48, sizeof b);
+    for (unsigned i = 0; i < 64; i++)
+        c[i] = *saturate ? 0x7fffffff : (int)i * 3 - 90;
+    params[0] = device_bytes(a, sizeof a);
+    params[1] = device_bytes(b, sizeof b);
+    params[2] = device_bytes(c, sizeof c);
+    params[3] = device_bytes(NULL, sizeof d);
+    snprintf(body, sizeof body,
+             "ld.param.u64 %%rd4, [c]; ld.param.u64 %%rd5, [e];\n"
+             "wmma.load.a.sync.aligned.row.m8n8k%u.global.%s {%%r10}, [%%rd0], %u;\n"
+             "wmma.load.b.sync.aligned.col.m8n8k%u.%s {%%r11}, [%%rd1], %u;\n"
+             "wmma.load.c.sync.aligned.row.m8n8k%u.global.s32 {%%r12, %%r13}, [%%rd4];\n"
+             "wmma.mma.%ssync.aligned.row.col.m8n8k%u.s32.%s.%s.s32%s {%%r14, %%r15}, {%%r10}, {%%r11}, "
+             "{%%r12, %%r13};\n"
+             "wmma.store.d.sync.aligned.row.m8n8k%u.s32 [%%rd5], {%%r14, %%r15};",
+             depth, type, 192 / bits, depth, type, 192 / bits, depth, operation, depth, type, type, saturate,
+             depth);
+    cr_assert_eq(kernel_of("", body, 1, 32, params), CUDA_SUCCESS, "%s", body);
+    must(cuMemcpyDtoH(d, params[3], sizeof d));
+    for (unsigned i = 0; i < 64; i++) {
+        long sum = c[i];
+
+        for (unsigned k = 0; k < depth; k++) {
+            int one = narrow(a, i / 8, k, bits, *type == 's'),
+                other = narrow(b, i % 8, k, bits, *type == 's');
+
+            sum += *operation == 'x' ? one != other : one * other;
+        }
+        if (*saturate && sum > 0x7fffffff)
+            sum = 0x7fffffff;
+        cr_assert_eq(d[i], (int)sum, "%u of\n%s", i, body);
+    }
+}
+
+Test(wmma, fours_of_bits_and_single_ones)
+{
+    start();
+    multiply_narrow("s4", 4, "", "");
+    multiply_narrow("u4", 4, "", "");
+    multiply_narrow("u4", 4, "", ".satfinite");
+    multiply_narrow("b1", 1, "xor.popc.", "");
+    multiply_narrow("b1", 1, "and.popc.", "");
+}
+
+/* The same by products whose fragments have their places: what a register has too many or too few of is an error. */
+Test(wmma, products_of_bits_are_known_by_all_their_words)
+{
+    CUdeviceptr params[4] = {0};
+    CUmodule loaded;
+    struct source source;
+
+    start();
+    params[1] = device_bytes(NULL, 4096);
+    must(kernel_of(
+        "",
+        "mov.u32 %r4, 0xffffffff; mov.u32 %r5, 0x0f0f0f0f; mov.u32 %r6, 7;\n"
+        "mma.sync.aligned.m16n8k256.row.col.s32.b1.b1.s32.xor.popc {%r10, %r11, %r12, %r13}, {%r4, %r4, %r4, "
+        "%r4}, {%r5, %r5}, {%r6, %r6, %r6, %r6};\n"
+        "mma.sync.aligned.m8n8k32.row.col.satfinite.s32.u4.s4.s32 {%r14, %r15}, {%r4}, {%r4}, {%r6, %r6};\n"
+        "st.global.u32 [%rd3], %r11; st.global.u32 [%rd3+256], %r14;",
+        1, 32, params));
+    must(cuMemcpyDtoH(out, params[1], 512));
+    cr_assert_eq(out[3], 128 + 7);
+    cr_assert_eq(out[64], 7u - 15 * 32);
+    source_begin(&source);
+    source_add(&source,
+               ".visible .entry run() { .reg .b32 %%r<8>;\n"
+               "mma.sync.aligned.m8n8k32.row.col.s32.s4.s4.s32 {%%r0, %%r1}, {%%r2, %%r3}, {%%r4}, {%%r5, "
+               "%%r6}; ret; }\n");
+    cr_assert_eq(cuModuleLoadData(&loaded, source.text), CUDA_ERROR_INVALID_PTX);
+    source_end(&source);
+}
+
 /* The stride that is not written is what the matrix has; a fragment of A is doubled element by element. */
 Test(wmma, fragments_come_from_shared_memory_and_are_worked_on)
 {
