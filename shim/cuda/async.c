@@ -7,6 +7,7 @@
 #include "base/cancel_guard.h"
 #include "base/table.h"
 #include "cuda/async_state.h"
+#include "cuda/device_cuda.h"
 #include "engine/core.h"
 
 /* A live allocation, by its address. */
@@ -37,6 +38,29 @@ static CUresult remember(CUdeviceptr address, struct async_pool *pool, uint64_t 
     }
     atomic_fetch_add_explicit(&live, 1, memory_order_relaxed);
     return CUDA_SUCCESS;
+}
+
+/* Whoever the pool lets in reaches it, be that changed meanwhile, and nobody else. */
+static void let_in(const struct async_pool *pool, uint64_t address)
+{
+    uint32_t reach;
+
+    do {
+        reach = atomic_load(&pool->reach);
+        device_cuda_let_in(pool->ordinal, address, reach);
+    } while (reach != atomic_load(&pool->reach));
+}
+
+void async_let_in(const struct async_pool *pool)
+{
+    struct table_copy copy;
+
+    if (table_copy(&allocations, &copy))
+        return;
+    for (uint32_t i = 0; i < copy.count; i++)
+        if (((const struct allocation *)table_copy_record(&copy, i))->pool == pool)
+            let_in(pool, table_copy_key(&copy, i));
+    table_copy_free(&copy);
 }
 
 /* Memory that nobody has used yet, or not for long. */
@@ -88,8 +112,10 @@ static CUresult allocate(const struct async_wanted *wanted, CUdeviceptr *out)
     if (error)
         return error == -ENOTSUP ? CUDA_ERROR_NOT_SUPPORTED : CUDA_ERROR_OUT_OF_MEMORY;
     result = remember(address, wanted->pool, wanted->bytes);
-    if (result == CUDA_SUCCESS)
+    if (result == CUDA_SUCCESS) {
+        let_in(wanted->pool, address);
         *out = address;
+    }
     return result;
 }
 

@@ -51,9 +51,23 @@ static struct async_pool *learn(const struct async_pool *like)
 
     if (pool) {
         *pool = *like;
+        pool->reach = device_reach(1u << like->ordinal);
         DL_APPEND(pools, pool);
     }
     return pool;
+}
+
+/* Under the lock: who is let in to a device by any pool of it, and beside that. */
+static void tell_peers(unsigned ordinal, uint32_t beside)
+{
+    const struct async_pool *pool;
+    uint32_t reach = beside;
+
+    DL_FOREACH(pools, pool) {
+        if (pool->ordinal == ordinal)
+            reach |= pool->reach;
+    }
+    device_cuda_pool_peers(ordinal, reach & ((1u << DEVICE_MAX) - 1));
 }
 
 /* Under the lock: a pool that is gone stays while anybody or any memory is its own. */
@@ -62,6 +76,7 @@ static void forget_empty(struct async_pool *pool)
     if (!pool->is_gone || pool->held_bytes || pool->users)
         return;
     DL_DELETE(pools, pool);
+    tell_peers(pool->ordinal, 0);
     pages_pool_give(&records, pool);
 }
 
@@ -190,19 +205,6 @@ static bool is_of(const struct async_freed *freed, const void *pool)
     return freed->pool == pool;
 }
 
-/* Under the lock: who is let in to a device by any pool of it. */
-static uint32_t reachers_of(unsigned ordinal)
-{
-    const struct async_pool *pool;
-    uint32_t reachers = 0;
-
-    DL_FOREACH(pools, pool) {
-        if (pool->ordinal == ordinal)
-            reachers |= pool->reachers;
-    }
-    return reachers;
-}
-
 struct async_pool *async_pool_going(CUmemoryPool handle)
 {
     struct async_pool *pool = take(handle);
@@ -281,32 +283,36 @@ void async_pool_told(CUmemoryPool handle, CUmemPool_attribute attribute, void *v
         *(cuuint64_t *)value += bytes;
 }
 
-/* A device that one pool lets in reaches all blocks of the other: more than was asked for, and never less. */
+/* A reach with the grants of the program. */
+static uint32_t granted(uint32_t reach, const CUmemAccessDesc *grants, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        bool is_device = grants[i].location.type == CU_MEM_LOCATION_TYPE_DEVICE &&
+                         (unsigned)grants[i].location.id < DEVICE_MAX;
+        uint32_t bit = is_device ? 1u << grants[i].location.id : 0;
+
+        reach &= ~device_reach(bit);
+        reach |= grants[i].flags & CU_MEM_ACCESS_FLAGS_PROT_READ ? bit : 0;
+        reach |= grants[i].flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE ? device_reach(bit) : 0;
+    }
+    return reach;
+}
+
 void async_pool_granted(CUmemoryPool handle, const CUmemAccessDesc *grants, size_t count)
 {
     struct async_pool *pool;
-    uint32_t reachers;
+    uint32_t before;
 
     if (async_pool_find(handle, 0, &pool) != CUDA_SUCCESS)
         return;
     lock_acquire(&async_lock);
-    for (size_t i = 0; i < count; i++) {
-        uint32_t bit = grants[i].location.type == CU_MEM_LOCATION_TYPE_DEVICE &&
-                               (unsigned)grants[i].location.id < DEVICE_MAX
-                           ? 1u << grants[i].location.id
-                           : 0;
-
-        if (grants[i].flags == CU_MEM_ACCESS_FLAGS_PROT_NONE)
-            pool->reachers &= ~bit;
-        else
-            pool->reachers |= bit;
-    }
-    do {
-        reachers = reachers_of(pool->ordinal);
-        lock_release(&async_lock);
-        device_cuda_pool_peers(pool->ordinal, reachers);
-        lock_acquire(&async_lock);
-    } while (reachers != reachers_of(pool->ordinal)); /* somebody may have been told less, later */
+    before = pool->reach;
+    pool->reach = granted(before, grants, count);
+    tell_peers(pool->ordinal, before); /* until nobody is let in any more who is not to be */
+    lock_release(&async_lock);
+    async_let_in(pool);
+    lock_acquire(&async_lock);
+    tell_peers(pool->ordinal, 0);
     lock_release(&async_lock);
     async_pool_let_go(pool);
 }

@@ -32,7 +32,7 @@ struct async_pool {
     bool is_gone;   /* destroyed: what it has lives on */
     bool is_native; /* its memory is the driver's affair */
     bool reuse[REUSE_COUNT];
-    uint32_t reachers; /* devices that the program has let in, bits by ordinal */
+    _Atomic uint32_t reach; /* who may do what with what is out of it */
     uint64_t threshold_bytes;
     uint64_t most_bytes; /* 0: no limit */
     /* Of blocks: in use, and with those that were freed and not given back. */
@@ -78,6 +78,11 @@ struct async_freed {
 };
 
 extern struct lock async_lock;
+
+/* ---- async.c --------------------------------------------------------------------------------------------------- */
+
+/** Who reaches what is out of a pool has changed. async_lock not held. */
+void async_let_in(const struct async_pool *pool);
 
 /* ---- async_pool.c ---------------------------------------------------------------------------------------------- */
 

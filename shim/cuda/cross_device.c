@@ -36,7 +36,8 @@ static bool find_far(const struct use *use, unsigned ordinal, struct block_info 
         uint64_t address = core_arena.base + use->granule[i] * (uint64_t)GRANULE_BYTES;
         struct block_info block;
 
-        if (core_find_block(address, &block) < 0 || !block.context || device_cuda_reaches(ordinal, block.ordinal))
+        if (core_find_block(address, &block) < 0 || !block.context ||
+            device_cuda_reaches(ordinal, block.ordinal, address))
             continue;
         device_cuda_copies(ordinal, block.ordinal);
         if (!found)

@@ -37,20 +37,30 @@ bool device_cuda_maps(unsigned ordinal);
  *  a new context has followed a "no". In a context of the device; not while anything is locked. */
 void device_cuda_host_ready(unsigned ordinal);
 
-/** True when that device may touch the blocks of `owner`: it is the owner, or a peer that was let in. */
-bool device_cuda_reaches(unsigned ordinal, unsigned owner);
+/** Who may do what with memory: bit p, device p may read it; bit DEVICE_MAX + p, and write. */
+static inline uint32_t device_reach(uint32_t devices)
+{
+    return devices | devices << DEVICE_MAX;
+}
 
-/** True when the program has let that device in to the memory of `owner`, whoever could touch the blocks there. */
-bool device_cuda_lets_in(unsigned owner, unsigned ordinal);
+/** True when that device may touch what of `owner` lies at an address in a block: it is the owner, or was let in. */
+bool device_cuda_reaches(unsigned ordinal, unsigned owner, uint64_t address);
+
+/** What the program has allowed that device with memory of `owner` at an address. */
+CUmemAccess_flags device_cuda_access(unsigned owner, uint64_t address, unsigned ordinal);
 
 /** A stream of `ordinal` is about to be given work on blocks of `owner` which needs no access of its device: a copy, or a
  *  graph with nodes on others. Before the call, and no later than in its user section. */
 void device_cuda_copies(unsigned ordinal, unsigned owner);
 
-/** The devices that pools of `owner` let in, bits by ordinal: they reach every block there, too. */
+/** The devices that any pool of `owner` lets in, bits by ordinal: its memory is in use by them, too. */
 void device_cuda_pool_peers(unsigned owner, uint32_t reachers);
 
-/** A peer may or may no longer reach the memory of `owner`: every block there is granted anew. Both wait for what moves. */
+/** The block of `owner` at an address, which the program has just got, or which moves about, is reached so; 0: as what is out
+ *  of no pool. Waits for what moves where that is news. */
+void device_cuda_let_in(unsigned owner, uint64_t address, uint32_t reach);
+
+/** A peer may or may no longer reach the memory of `owner` that is out of no pool: it is granted anew. Waits for what moves. */
 void device_cuda_peer(unsigned owner, unsigned peer, bool enabled);
 
 /** A context has been taken out of use and is about to be destroyed: what was pinned in it is pinned in another. */

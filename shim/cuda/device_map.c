@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 
+#include "base/pages.h"
 #include "base/table.h"
 #include "engine/core.h"
 
@@ -25,6 +26,9 @@ static _Atomic uint32_t peers[DEVICE_MAX];
 static _Atomic uint32_t copiers[DEVICE_MAX];
 /* Bit p of pool_peers[owner]: a pool of owner lets device p in. */
 static _Atomic uint32_t pool_peers[DEVICE_MAX];
+/* Of each granule of the arena the reach that a pool gives it, whatever peers the program has enabled; 0: no pool has it. NULL until
+ * there is a pool. What was a pool's stays so here until somebody has it next. */
+static _Atomic(_Atomic uint32_t *) pooled;
 
 static uint64_t arena_base;
 static uint64_t arena_bytes;
@@ -145,19 +149,71 @@ void device_cuda_copies(unsigned ordinal, unsigned owner)
         atomic_fetch_or_explicit(&copiers[owner], 1u << ordinal, memory_order_acq_rel);
 }
 
-static CUresult set_access(unsigned ordinal, uint64_t address, uint64_t bytes)
+static _Atomic uint32_t *pooled_at(uint64_t address)
+{
+    _Atomic uint32_t *of = atomic_load_explicit(&pooled, memory_order_acquire);
+
+    return of && device_map_in_arena(address) ? &of[(address - arena_base) / GRANULE_BYTES] : NULL;
+}
+
+static uint32_t peer_reach(unsigned owner)
+{
+    return device_reach(atomic_load_explicit(&peers[owner], memory_order_acquire) | 1u << owner);
+}
+
+/* Who may do what with memory of a device that lies there. */
+static uint32_t reach_at(unsigned owner, uint64_t address)
+{
+    const _Atomic uint32_t *own = pooled_at(address);
+    uint32_t reach = own ? atomic_load_explicit(own, memory_order_acquire) : 0;
+
+    return reach ? reach : peer_reach(owner);
+}
+
+static CUmemAccess_flags flags_of(uint32_t reach, unsigned ordinal)
+{
+    return reach >> (DEVICE_MAX + ordinal) & 1 ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE
+           : reach >> ordinal & 1              ? CU_MEM_ACCESS_FLAGS_PROT_READ
+                                               : CU_MEM_ACCESS_FLAGS_PROT_NONE;
+}
+
+/* Give a reach, and take away from those who had one. */
+static CUresult set_reach(uint64_t address, uint64_t bytes, uint32_t reach, uint32_t had)
 {
     CUmemAccessDesc access[DEVICE_MAX];
     size_t count = 0;
-    uint32_t mask = reachers_of(ordinal);
 
     for (unsigned i = 0; i < contexts_device_count(); i++)
-        if (mask >> i & 1)
+        if ((reach | had) >> i & 1)
             access[count++] = (CUmemAccessDesc){
                 .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = (int)i},
-                .flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE,
+                .flags = flags_of(reach, i),
             };
     return real.cuMemSetAccess(address, bytes, access, count);
+}
+
+static uint64_t piece_bytes(uint64_t address, uint64_t otherwise)
+{
+    struct mapped piece;
+
+    return table_get(&pieces, address, &piece) ? piece.bytes : otherwise;
+}
+
+/* Pieces of a range that are reached alike are granted at once; each is of one block, and is reached as its beginning. */
+static CUresult set_access(unsigned ordinal, uint64_t address, uint64_t bytes)
+{
+    uint64_t end = address + bytes;
+    CUresult result = CUDA_SUCCESS;
+
+    for (uint64_t at = address, next; result == CUDA_SUCCESS && at < end; at = next) {
+        uint32_t reach = reach_at(ordinal, at);
+
+        next = pooled_at(at) ? at + piece_bytes(at, end - at) : end;
+        while (next < end && reach_at(ordinal, next) == reach)
+            next += piece_bytes(next, end - next);
+        result = set_reach(at, next - at, reach, 0);
+    }
+    return result;
 }
 
 /* The pieces of a range are a device's from now on. */
@@ -183,26 +239,30 @@ int device_map_grant(IGNORED struct device *self, unsigned ordinal, uint64_t add
     return error;
 }
 
-bool device_cuda_lets_in(unsigned owner, unsigned ordinal)
+CUmemAccess_flags device_cuda_access(unsigned owner, uint64_t address, unsigned ordinal)
 {
-    return ordinal == owner || owner >= DEVICE_MAX || ordinal >= DEVICE_MAX ||
-           reachers_of(owner) >> ordinal & 1;
+    return owner >= DEVICE_MAX || ordinal >= DEVICE_MAX ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE
+                                                        : flags_of(reach_at(owner, address), ordinal);
 }
 
-bool device_cuda_reaches(unsigned ordinal, unsigned owner)
+bool device_cuda_reaches(unsigned ordinal, unsigned owner, uint64_t address)
 {
     /* Without an arena of mappings blocks are managed memory, which everybody reaches. */
-    return !arena_bytes || device_cuda_lets_in(owner, ordinal);
+    return !arena_bytes || device_cuda_access(owner, address, ordinal) == CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
 }
 
-/* Let a peer in to every block there, or not any more. */
-static void grant_all(unsigned owner, unsigned peer, bool enabled)
+/* A driver that refuses may do so once. */
+static void regrant(uint64_t address, uint64_t bytes, uint32_t reach, uint32_t had)
+{
+    if (set_reach(address, bytes, reach, had) != CUDA_SUCCESS)
+        set_reach(address, bytes, reach, had);
+}
+
+/* Grant every block there anew that no pool has. */
+static void grant_all(unsigned owner, uint32_t had)
 {
     struct table_copy copy;
-    CUmemAccessDesc closed = {
-        .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = (int)peer},
-        .flags = CU_MEM_ACCESS_FLAGS_PROT_NONE,
-    };
+    uint32_t reach = peer_reach(owner);
 
     if (table_copy(&pieces, &copy))
         return;
@@ -211,26 +271,13 @@ static void grant_all(unsigned owner, unsigned peer, bool enabled)
     /* A range that is unmapped meanwhile fails here and gets the new mask when it is granted again. */
     for (uint32_t i = 0; i < copy.count; i++) {
         const struct mapped *piece = table_copy_record(&copy, i);
+        const _Atomic uint32_t *own = pooled_at(table_copy_key(&copy, i));
 
-        if (piece->ordinal != owner)
-            continue;
-        if (enabled)
-            set_access(owner, table_copy_key(&copy, i), piece->bytes);
-        else
-            real.cuMemSetAccess(table_copy_key(&copy, i), piece->bytes, &closed, 1);
+        if (piece->ordinal == owner && !(own && atomic_load_explicit(own, memory_order_acquire)))
+            regrant(table_copy_key(&copy, i), piece->bytes, reach, had);
     }
     quiet_end(mode);
     table_copy_free(&copy);
-}
-
-/* Those who reach it are others than before. */
-static void grant_changed(unsigned owner, uint32_t before)
-{
-    uint32_t after = reachers_of(owner);
-
-    for (unsigned peer = 0; peer < contexts_device_count(); peer++)
-        if ((before ^ after) >> peer & 1)
-            grant_all(owner, peer, after >> peer & 1);
 }
 
 /* Who reaches memory changes in a user section that has to do with every device: nobody is let in to what moves while
@@ -250,28 +297,88 @@ static void change_end(struct use *use, bool is_inside)
 void device_cuda_peer(unsigned owner, unsigned peer, bool enabled)
 {
     struct use use;
-    uint32_t before;
+    uint32_t had;
     bool is_inside;
 
     if (owner >= DEVICE_MAX || peer >= DEVICE_MAX || owner == peer)
         return;
     is_inside = change_begin(&use);
-    before = reachers_of(owner);
+    had = peer_reach(owner);
     if (enabled)
         atomic_fetch_or_explicit(&peers[owner], 1u << peer, memory_order_acq_rel);
     else
         atomic_fetch_and_explicit(&peers[owner], ~(1u << peer), memory_order_acq_rel);
-    grant_changed(owner, before);
+    if (peer_reach(owner) != had)
+        grant_all(owner, had);
     change_end(&use, is_inside);
 }
 
+/* ---- pools: each block of one is reached by those that it lets in ------------------------------------------------ */
+
 void device_cuda_pool_peers(unsigned owner, uint32_t reachers)
 {
-    struct use use;
-    bool is_inside = change_begin(&use);
-    uint32_t before = reachers_of(owner);
-
     atomic_store_explicit(&pool_peers[owner], reachers & ~(1u << owner), memory_order_release);
-    grant_changed(owner, before);
+}
+
+/* Room to remember it. False: no memory. */
+static bool pooled_make(void)
+{
+    size_t bytes = arena_bytes / GRANULE_BYTES * sizeof(uint32_t);
+    _Atomic uint32_t *none = NULL, *made = pages_reserve(bytes);
+
+    if (made && !atomic_compare_exchange_strong(&pooled, &none, made))
+        pages_give(made, bytes);
+    return made;
+}
+
+/* All granules of a block are reached so from now on; whoever reached any of them: bits as a reach. */
+static uint32_t note_reach(unsigned owner, uint64_t address, uint64_t bytes, uint32_t reach)
+{
+    uint32_t had = 0;
+
+    for (uint64_t at = address; at < address + bytes; at += GRANULE_BYTES) {
+        had |= reach_at(owner, at);
+        atomic_store_explicit(pooled_at(at), reach, memory_order_release);
+    }
+    return had;
+}
+
+static bool is_noted(uint64_t address, uint64_t bytes, uint32_t reach)
+{
+    for (uint64_t at = address; at < address + bytes; at += GRANULE_BYTES)
+        if (atomic_load_explicit(pooled_at(at), memory_order_acquire) != reach)
+            return false;
+    return true;
+}
+
+/* What is not mapped now is granted when it is. */
+static void grant_block(unsigned owner, uint64_t address, uint64_t bytes, uint32_t had)
+{
+    CUstreamCaptureMode mode = quiet_begin();
+    struct mapped piece;
+
+    for (uint64_t at = address; at < address + bytes; at += piece.bytes)
+        if (!table_get(&pieces, at, &piece))
+            piece.bytes = GRANULE_BYTES;
+        else if (piece.ordinal == owner)
+            regrant(at, piece.bytes, reach_at(owner, at), had);
+    quiet_end(mode);
+}
+
+void device_cuda_let_in(unsigned owner, uint64_t address, uint32_t reach)
+{
+    struct block_info block;
+    struct use use;
+    uint32_t had;
+    bool is_inside;
+
+    if (contexts_device_count() < 2 || !arena_bytes ||
+        (!atomic_load_explicit(&pooled, memory_order_acquire) && (!reach || !pooled_make())) ||
+        core_find_block(address, &block) || is_noted(block.base, block.bytes, reach))
+        return;
+    is_inside = change_begin(&use);
+    had = note_reach(owner, block.base, block.bytes, reach);
+    if (had != reach_at(owner, block.base))
+        grant_block(owner, block.base, block.bytes, had);
     change_end(&use, is_inside);
 }

@@ -50,8 +50,10 @@ static int allocate_block(const struct place *place, size_t bytes, const void *c
     int error = core_allocate(place->ordinal, bytes, owner_of(place), call_site, hook_is_movable(call_site),
                               &address);
 
-    if (!error)
+    if (!error) {
+        device_cuda_let_in(place->ordinal, address, 0);
         *out = address;
+    }
     return error;
 }
 

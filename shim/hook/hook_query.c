@@ -76,9 +76,8 @@ static CUmemAccess_flags access_of(const struct block_info *block)
 {
     struct place place;
 
-    return contexts_here(&place) && device_cuda_lets_in(block->ordinal, place.ordinal)
-               ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE
-               : CU_MEM_ACCESS_FLAGS_PROT_NONE;
+    return contexts_here(&place) ? device_cuda_access(block->ordinal, block->base, place.ordinal)
+                                 : CU_MEM_ACCESS_FLAGS_PROT_NONE;
 }
 
 /* The block's address is the same on every device; one that may not use it is told so. */
@@ -87,7 +86,7 @@ static CUresult device_pointer(const struct block_info *block, CUdeviceptr addre
     struct place place;
 
     *out = address;
-    return contexts_here(&place) && !device_cuda_lets_in(block->ordinal, place.ordinal)
+    return contexts_here(&place) && !device_cuda_access(block->ordinal, block->base, place.ordinal)
                ? CUDA_ERROR_INVALID_VALUE
                : CUDA_SUCCESS;
 }
