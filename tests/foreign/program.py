@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """program.py - programs that nobody here wrote: what of each is installed, how it is run, what is wrong with a run."""
+import array
 import collections
 import json
 import os
@@ -19,8 +20,12 @@ DEADLINE_S = 600
 # name: what pip installs (it comes first), in which time and folder; what runs. `brief`: what scripts/test runs, in less than a
 # minute. `runtime`: the file of NVIDIA's runtime in what was installed, which ours stands in for. `needs`: headers of Python's
 # without which it cannot work. `left_out`: pieces of work with settings that they cannot be right with by the meaning of these,
-# each as (row, share, residency, disk), None for any, and those that are refused; README.md says why.
+# each as (row, share, residency, disk), None for any, and those that are refused; README.md says why. `tolerance`: how far its
+# numbers may be from the processor's, of those above 1 as a part of them; without it every byte is the same.
 TORCH = {'limit_s': 1800, 'folder': 'pytorch', 'brief': [], 'runtime': 'nvidia/cu13/lib/libcudart.so.13'}
+# 8.6: what it writes for 9.0 are the instructions of that architecture alone.
+TRITON = {'SIMGPU_COMPUTE_CAPABILITY': '8.6', 'TRITON_PTXAS_PATH': os.path.join(HERE, 'ptxas'), 'TRITON_LIBCUDA_PATH': SIMGPU,
+          'TRITON_CACHE_DIR': os.path.join(BUILD, 'foreign', 'triton-cache'), 'TRITON_DEFAULT_FP_FUSION': '1'}
 PROGRAMS = {
     'taichi': {'packages': ['taichi==1.7.4', 'numpy==2.4.6'], 'limit_s': 120, 'folder': 'taichi',
                'rows': ['fields', 'stencil', 'sparse'], 'brief': ['fields'], 'runtime': None, 'environment': {}, 'needs': [],
@@ -29,15 +34,17 @@ PROGRAMS = {
                 'rows': ['tensors', 'streams', 'churn', 'graph', 'async', 'segments'],
                 'left_out': [('segments', 50, None, None), ('segments', 35, None, None), ('graph', 50, None, None),
                              ('graph', 35, None, None), ('streams', None, 'strict', 'auto')]},
-    # 8.6: what it writes for 9.0 are the instructions of that architecture alone.
     'triton': {**TORCH, 'packages': ['triton==3.9.0', 'torch==2.15.0', 'numpy==2.4.6'], 'needs': ['Python.h'],
-               'environment': {'SIMGPU_COMPUTE_CAPABILITY': '8.6', 'TRITON_PTXAS_PATH': os.path.join(HERE, 'ptxas'),
-                               'TRITON_LIBCUDA_PATH': SIMGPU, 'TRITON_CACHE_DIR': os.path.join(BUILD, 'foreign', 'triton-cache')},
+               'environment': TRITON,
                'rows': ['add', 'reductions', 'products'], 'left_out': []},
+    'inductor': {**TORCH, 'packages': ['torch==2.15.0', 'triton==3.9.0', 'numpy==2.4.6'], 'needs': ['Python.h'],
+                 'environment': {**TRITON, 'TORCHINDUCTOR_CACHE_DIR': os.path.join(BUILD, 'foreign', 'inductor-cache')},
+                 'rows': ['transformer'], 'left_out': [], 'tolerance': 1e-4},
 }
 
-# checksum: None if the program failed; report: what the simulated GPU saw; statistics: the library's. Both may be None.
-Ran = collections.namedtuple('Ran', 'checksum printed report statistics')
+# checksum: None if the program failed; numbers: its results as floats, of programs with a tolerance; report: what the simulated
+# GPU saw; statistics: the library's. All three may be None.
+Ran = collections.namedtuple('Ran', 'checksum printed numbers report statistics')
 
 
 class Skip(Exception):
@@ -96,20 +103,28 @@ def surroundings(folder, settings):
             'SIMGPU_CACHE': os.environ.get('SIMGPU_CACHE', os.path.join(BUILD, 'kernels')), **settings}
 
 
+def floats(path):
+    """What a file has of numbers in single precision; None without it."""
+    if not os.path.exists(path):
+        return None
+    with open(path, 'rb') as file:
+        return array.array('f', file.read())
+
+
 def run(name, row, device, settings):
     """A piece of work of an installed program, on the device `cpu` or `cuda`."""
     with tempfile.TemporaryDirectory() as folder:
-        report, statistics = os.path.join(folder, 'report'), os.path.join(folder, 'statistics')
+        report, statistics, numbers = (os.path.join(folder, file) for file in ('report', 'statistics', 'numbers'))
         environment = surroundings(install(name), {'SIMGPU_REPORT': report, 'EBBTIDE_STATS_JSON': statistics,
-                                                   **PROGRAMS[name]['environment'], **settings})
+                                                   'FOREIGN_NUMBERS': numbers, **PROGRAMS[name]['environment'], **settings})
         try:
             ran = subprocess.run([sys.executable, os.path.join(HERE, f'{name}_work.py'), row, device], capture_output=True,
                                  text=True, timeout=DEADLINE_S, check=False, env=environment)
         except subprocess.TimeoutExpired:
-            return Ran(None, f'it did not end in {DEADLINE_S} s', None, None)
+            return Ran(None, f'it did not end in {DEADLINE_S} s', None, None, None)
         lines = ran.stdout.split()
         read = [json.load(open(path, encoding='utf-8')) if os.path.exists(path) else None for path in (report, statistics)]
-        return Ran(lines[-1] if ran.returncode == 0 and lines else None, ran.stdout + ran.stderr, *read)
+        return Ran(lines[-1] if ran.returncode == 0 and lines else None, ran.stdout + ran.stderr, floats(numbers), *read)
 
 
 def run_under_library(name, row, budget, settings):
@@ -130,6 +145,20 @@ def device_peak(ran):
 
 def moved_bytes(ran):
     return sum(way['bytes'] for way in ran.statistics['moves'].values()) if ran.statistics else 0
+
+
+def compare(name, alone, reference):
+    """What is wrong with a run on the device without the library, or '', after that on the processor."""
+    tolerance = PROGRAMS[name].get('tolerance')
+    if not alone.checksum or not reference.checksum:
+        return f'failed: {last_line(reference if alone.checksum else alone)}'
+    if tolerance is None:
+        return '' if alone.checksum == reference.checksum else 'not the same'
+    if not reference.numbers or len(alone.numbers) != len(reference.numbers):
+        return 'not as many numbers'
+    apart = [abs(one - other) / max(1, abs(other)) for one, other in zip(alone.numbers, reference.numbers)]
+    far = [distance for distance in apart if not distance <= tolerance]  # such as one that is no number
+    return f'{len(far)} numbers of {len(apart)} are further away than {tolerance:g}, such as {far[0]:.2g}' if far else ''
 
 
 def judge(ran, expected, budget, must_move):
