@@ -17,7 +17,7 @@ MAY_USE = {
     "host": "base tier ledger policy",
     "engine": "base tier ledger host policy",
     "heap": "base ledger host engine/core.h",
-    "cuda": "base tier/device.h ledger/block.h ledger/busy.h host engine/core.h hook/hook_table.def",
+    "cuda": "base tier/device.h ledger/block.h ledger/busy.h ledger/kind.h host engine/core.h hook/hook_table.def",
     "api": "base tier ledger host engine heap policy cuda/contexts.h cuda/driver_memory.h",
     "hook": "base tier ledger host engine heap cuda api policy",
     "cli": "base policy",

@@ -122,28 +122,118 @@ static struct shares shares_of(int ordinal_or_host)
     return shares;
 }
 
+/* What the driver says is in use beside what we hold. */
+static uint64_t untracked_on(unsigned ordinal, const struct budget *budget)
+{
+    uint64_t free_bytes = 0, total_bytes = 0;
+
+    if (!core.devices[ordinal].ready || !core_active() ||
+        core.device->memory(core.device, ordinal, &free_bytes, &total_bytes) < 0)
+        return 0;
+    return shares_over(total_bytes - free_bytes, budget_held(budget));
+}
+
+/* ---- kinds ------------------------------------------------------------------------------------------------- */
+
+/* One device's at a time: too much for a stack that is a program's. */
+static struct kinds kinds;
+
+static bool kind_occurred(const struct kind_figures *kind)
+{
+    return kind->tally.total || kind->tally.peak_bytes || kind->device_bytes;
+}
+
+static void put_part(struct sheet *sheet, const char *name, const struct kind_part *part)
+{
+    put(sheet, "\"%s\": {\"count\": %llu, \"bytes\": %llu}", name, (unsigned long long)part->count,
+        (unsigned long long)part->bytes);
+}
+
+/* Those of which there is something, or has been. */
+static void put_stays(struct sheet *sheet, enum kind which, const struct native_tally *native)
+{
+    const struct kind_figures *kind = &kinds.of[which];
+    bool any = false;
+
+    put(sheet, "\"stays\": {");
+    for (unsigned why = 0; why < STAY_COUNT; why++) {
+        const struct kind_part *part = &kind->stays[why];
+
+        if (!part->count && !part->bytes && !native[why].total)
+            continue;
+        put(sheet, "%s\"%s\": {\"count\": %llu, \"bytes\": %llu", any ? ", " : "", stay_key[why],
+            (unsigned long long)part->count, (unsigned long long)part->bytes);
+        if (native[why].total)
+            put(sheet, ", \"total_count\": %llu", (unsigned long long)native[why].total);
+        put(sheet, "}");
+        any = true;
+    }
+    put(sheet, "}");
+}
+
+static void put_kind(struct sheet *sheet, enum kind which, const struct native_tally *native)
+{
+    const struct kind_figures *kind = &kinds.of[which];
+    const struct {
+        const char *name;
+        uint64_t value;
+    } figures[] = {{"count", kind->tally.count},
+                   {"peak_count", kind->tally.peak_count},
+                   {"total_count", kind->tally.total},
+                   {"bytes", kind->tally.bytes},
+                   {"peak_bytes", kind->tally.peak_bytes},
+                   {"device_bytes", kind->device_bytes},
+                   {"host_bytes", kind->host_bytes},
+                   {"disk_bytes", kind->disk_bytes},
+                   {"dropped_bytes", kind->dropped_bytes},
+                   {"host_copy_bytes", kind->host_copy_bytes},
+                   {"disk_copy_bytes", kind->disk_copy_bytes}};
+
+    put(sheet, "\"%s\": {", kind_key[which]);
+    for (unsigned i = 0; i < sizeof(figures) / sizeof(*figures); i++)
+        put(sheet, "\"%s\": %llu, ", figures[i].name, (unsigned long long)figures[i].value);
+    put_part(sheet, "movable", &kind->leaves);
+    put(sheet, ", ");
+    put_part(sheet, "away", &kind->away);
+    put(sheet, ",\n     ");
+    put_stays(sheet, which, native);
+    put(sheet, "}");
+}
+
+static void put_kinds(struct sheet *sheet, const struct kinds_tally *tally)
+{
+    bool any = false;
+
+    put(sheet, "\"kinds\": {");
+    for (enum kind kind = 0; kind < KIND_COUNT; kind++) {
+        if (!kind_occurred(&kinds.of[kind]))
+            continue;
+        put(sheet, "%s\n    ", any ? "," : "");
+        put_kind(sheet, kind, tally->native[kind]);
+        any = true;
+    }
+    put(sheet, "}");
+}
+
 static void put_device(struct sheet *sheet, unsigned ordinal)
 {
     struct shares shares = shares_of((int)ordinal);
     struct device_state *device = &core.devices[ordinal];
     struct held held = held_on((int)ordinal);
-    uint64_t free_bytes = 0, total_bytes = 0, untracked = 0;
-    struct budget budget;
+    const struct budget *budget = &kinds.budget;
 
-    core_device_budget(ordinal, &budget);
-    if (device->ready && core_active() &&
-        core.device->memory(core.device, ordinal, &free_bytes, &total_bytes) == 0 &&
-        total_bytes - free_bytes > budget_held(&budget))
-        untracked = total_bytes - free_bytes - budget_held(&budget);
+    core_kinds(ordinal, &kinds);
     put(sheet, "%s\n  {\"ordinal\": %u, ", ordinal ? "," : "", ordinal);
-    put_budget(sheet, &budget, shown_limit(device->configured_bytes, device->total_bytes));
+    put_budget(sheet, budget, shown_limit(device->configured_bytes, device->total_bytes));
     put(sheet, ", \"idle_bytes\": %llu, \"untracked_bytes\": %llu, \"refused\": %llu,\n   ",
-        (unsigned long long)budget.idle_bytes, (unsigned long long)untracked,
-        (unsigned long long)budget.refused);
-    put_list(sheet, "classes", budget.class_bytes, class_words, CLASS_COUNT);
+        (unsigned long long)budget->idle_bytes, (unsigned long long)untracked_on(ordinal, budget),
+        (unsigned long long)budget->refused);
+    put_list(sheet, "classes", budget->class_bytes, class_words, CLASS_COUNT);
     put_shares(sheet, &shares);
     put(sheet, ",\n   ");
     put_list(sheet, "pinned", held.pinned, pin_words, PIN_REASON_COUNT);
+    put(sheet, ",\n   ");
+    put_kinds(sheet, &device->kinds);
     put(sheet, "}");
 }
 
@@ -315,6 +405,56 @@ static void put_row(struct sheet *sheet, const char *name, uint64_t budget_bytes
     put(sheet, "\n");
 }
 
+/* "96 MiB in 3", or a dash for nothing. */
+static const char *part_text(const struct kind_part *part, char *buf, size_t size)
+{
+    log_print(buf, size, part->count || part->bytes ? "%s in %llu" : "-", size_text(part->bytes).text,
+              (unsigned long long)part->count);
+    return buf;
+}
+
+/* Why what cannot leave the device cannot: a line for each reason. */
+static void put_stay_rows(struct sheet *sheet, const struct kind_figures *kind,
+                          const struct native_tally *native)
+{
+    char part[64];
+
+    for (unsigned why = 0; why < STAY_COUNT; why++) {
+        const struct kind_part *stays = &kind->stays[why];
+
+        if (!stays->count && !stays->bytes && !native[why].total)
+            continue;
+        put(sheet, "    %-36s %s", stay_words[why], part_text(stays, part, sizeof(part)));
+        if (native[why].total)
+            put(sheet, ", %llu ever", (unsigned long long)native[why].total);
+        put(sheet, "\n");
+    }
+}
+
+/* What the device holds and has held, by kind. */
+static void put_kind_rows(struct sheet *sheet, unsigned ordinal)
+{
+    char part[64];
+
+    core_kinds(ordinal, &kinds);
+    put(sheet, "  device %u: %-27s %10s %12s %12s %12s %12s %12s  could move\n", ordinal, "kind", "count",
+        "peak", "peak bytes", "on device", "on host", "on disk");
+    for (enum kind which = 0; which < KIND_COUNT; which++) {
+        const struct kind_figures *kind = &kinds.of[which];
+
+        if (!kind_occurred(kind))
+            continue;
+        put(sheet, "  %-37s %10llu %12llu %12s %12s %12s %12s  %s\n", kind_words[which],
+            (unsigned long long)kind->tally.count, (unsigned long long)kind->tally.peak_count,
+            size_text(kind->tally.peak_bytes).text, size_text(kind->device_bytes).text,
+            size_text(kind->host_bytes).text, size_text(kind->disk_bytes).text,
+            part_text(&kind->leaves, part, sizeof(part)));
+        put_stay_rows(sheet, kind, core.devices[ordinal].kinds.native[which]);
+    }
+    put(sheet, "  %-37s %s\n", "the driver's own, and others'",
+        size_text(untracked_on(ordinal, &kinds.budget)).text);
+}
+
 void stats_write_table(int fd)
 {
     struct sheet sheet = {.fd = fd};
@@ -341,6 +481,9 @@ void stats_write_table(int fd)
     shares = shares_of(-1);
     put_row(&sheet, "host", host.limit_bytes, host.used_bytes, host.peak_bytes, &shares);
     put_row(&sheet, "disk", disk.budget_bytes, disk.used_bytes, disk.peak_bytes, NULL);
+    for (unsigned i = 0; core.device && i < core.device->count; i++)
+        if (core.devices[i].ready)
+            put_kind_rows(&sheet, i);
     for (unsigned i = 0; i < MOVE_COUNT; i++) {
         unsigned long long ns = counters_read(&c->moves[i].ns), moved = counters_read(&c->moves[i].bytes);
 

@@ -131,7 +131,7 @@ static void fill(struct async_wanted *wanted)
     wanted->bytes = core_takes(wanted->memory.bytes);
 }
 
-CUresult async_allocate(const struct async_request *request, CUdeviceptr *out)
+CUresult async_allocate(const struct async_request *request, CUdeviceptr *out, enum stay *out_why)
 {
     struct async_wanted wanted = {.memory = {.bytes = request->bytes,
                                              .call_site = request->call_site,
@@ -144,7 +144,7 @@ CUresult async_allocate(const struct async_request *request, CUdeviceptr *out)
 
     if (result != CUDA_SUCCESS)
         return result;
-    result = async_pool_find(request->pool, wanted.order->ordinal, &wanted.pool);
+    result = async_pool_find(request->pool, wanted.order->ordinal, &wanted.pool, out_why);
     if (result == CUDA_SUCCESS) {
         fill(&wanted);
         result = wanted.memory.context ? allocate(&wanted, out) : CUDA_ERROR_NOT_SUPPORTED;

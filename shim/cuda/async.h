@@ -22,6 +22,7 @@
 
 #include "base/compiler.h"
 #include "cuda/real.h"
+#include "ledger/kind.h"
 #include "tier/device.h"
 
 struct async_request {
@@ -34,8 +35,8 @@ struct async_request {
 };
 
 /** A block for memory out of a pool. What the driver says of the stream; CUDA_ERROR_OUT_OF_MEMORY; CUDA_ERROR_NOT_SUPPORTED:
- *  for the driver to serve. */
-CUresult async_allocate(const struct async_request *request, CUdeviceptr *out);
+ *  for the driver to serve, because of the pool (`*out_why`, which stays as it is where that is not so). */
+CUresult async_allocate(const struct async_request *request, CUdeviceptr *out, enum stay *out_why);
 
 /** Free a block in the order of a stream that does not capture, be it out of a pool or not. What the driver says of the stream;
  *  CUDA_ERROR_INVALID_VALUE: it is no allocation's address; CUDA_ERROR_NOT_SUPPORTED: its stream has to be waited for. */

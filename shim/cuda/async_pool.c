@@ -113,7 +113,7 @@ static struct async_pool *take(CUmemoryPool handle)
     return pool;
 }
 
-CUresult async_pool_find(CUmemoryPool handle, unsigned ordinal, struct async_pool **out)
+CUresult async_pool_find(CUmemoryPool handle, unsigned ordinal, struct async_pool **out, enum stay *out_why)
 {
     struct async_pool fresh = {0}, *pool;
 
@@ -125,7 +125,7 @@ CUresult async_pool_find(CUmemoryPool handle, unsigned ordinal, struct async_poo
     pool = take(handle);
     if (!pool) { /* nobody has made it before us */
         fresh.handle = handle;
-        fresh.is_native = !is_default(handle, &fresh.ordinal);
+        fresh.why = is_default(handle, &fresh.ordinal) ? STAY_NOT : STAY_POOL_FOREIGN;
         ask(handle, &fresh);
         lock_acquire(&async_lock);
         if (!known(handle))
@@ -133,10 +133,12 @@ CUresult async_pool_find(CUmemoryPool handle, unsigned ordinal, struct async_poo
         lock_release(&async_lock);
         pool = take(handle);
     }
-    if (pool && !pool->is_native) {
+    if (pool && pool->why == STAY_NOT) {
         *out = pool;
         return CUDA_SUCCESS;
     }
+    if (pool && out_why)
+        *out_why = pool->why;
     if (pool)
         async_pool_let_go(pool);
     return CUDA_ERROR_NOT_SUPPORTED;
@@ -178,21 +180,25 @@ bool async_pool_any_excess(void)
 
 /* ---- what the program does with them --------------------------------------------------------------------------- */
 
-static bool is_for_blocks(const CUmemPoolProps *properties)
+/* Why blocks are not for such a pool; STAY_NOT: they are. */
+static enum stay why_native(const CUmemPoolProps *properties)
 {
+    if (properties->handleTypes != CU_MEM_HANDLE_TYPE_NONE)
+        return STAY_POOL_SHARED;
     return properties->allocType == CU_MEM_ALLOCATION_TYPE_PINNED &&
-           properties->handleTypes == CU_MEM_HANDLE_TYPE_NONE &&
-           properties->location.type == CU_MEM_LOCATION_TYPE_DEVICE &&
-           (unsigned)properties->location.id < contexts_device_count() && !properties->usage;
+                   properties->location.type == CU_MEM_LOCATION_TYPE_DEVICE &&
+                   (unsigned)properties->location.id < contexts_device_count() && !properties->usage
+               ? STAY_NOT
+               : STAY_POOL_PLACE;
 }
 
 void async_pool_created(CUmemoryPool handle, const CUmemPoolProps *properties)
 {
-    struct async_pool fresh = {.handle = handle, .is_native = !is_for_blocks(properties)};
+    struct async_pool fresh = {.handle = handle, .why = why_native(properties)};
 
     if (!real.cuMemPoolGetAttribute)
         return;
-    fresh.ordinal = fresh.is_native ? 0 : (unsigned)properties->location.id;
+    fresh.ordinal = fresh.why == STAY_NOT ? (unsigned)properties->location.id : 0;
     fresh.most_bytes = properties->maxSize;
     ask(handle, &fresh);
     lock_acquire(&async_lock);
@@ -248,7 +254,7 @@ void async_pool_changed(CUmemoryPool handle, CUmemPool_attribute attribute)
 {
     struct async_pool said = {0}, *pool;
 
-    if (async_pool_find(handle, 0, &pool) != CUDA_SUCCESS)
+    if (async_pool_find(handle, 0, &pool, NULL) != CUDA_SUCCESS)
         return;
     ask(handle, &said);
     lock_acquire(&async_lock);
@@ -303,7 +309,7 @@ void async_pool_granted(CUmemoryPool handle, const CUmemAccessDesc *grants, size
     struct async_pool *pool;
     uint32_t before;
 
-    if (async_pool_find(handle, 0, &pool) != CUDA_SUCCESS)
+    if (async_pool_find(handle, 0, &pool, NULL) != CUDA_SUCCESS)
         return;
     lock_acquire(&async_lock);
     before = pool->reach;

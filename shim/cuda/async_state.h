@@ -30,7 +30,7 @@ struct async_pool {
     unsigned ordinal;
     uint32_t users; /* who works with it */
     bool is_gone;   /* destroyed: what it has lives on */
-    bool is_native; /* its memory is the driver's affair */
+    enum stay why;  /* its memory is the driver's affair; STAY_NOT: it is ours */
     bool reuse[REUSE_COUNT];
     _Atomic uint32_t reach; /* who may do what with what is out of it */
     uint64_t threshold_bytes;
@@ -87,8 +87,8 @@ void async_let_in(const struct async_pool *pool);
 /* ---- async_pool.c ---------------------------------------------------------------------------------------------- */
 
 /** The pool that serves `pool`, or NULL for the current one of the device, with blocks; until async_pool_let_go.
- *  CUDA_ERROR_NOT_SUPPORTED: none, its memory is the driver's. async_lock not held. */
-CUresult async_pool_find(CUmemoryPool pool, unsigned ordinal, struct async_pool **out);
+ *  CUDA_ERROR_NOT_SUPPORTED: none, its memory is the driver's; `*out_why`, or NULL. async_lock not held. */
+CUresult async_pool_find(CUmemoryPool pool, unsigned ordinal, struct async_pool **out, enum stay *out_why);
 void async_pool_let_go(struct async_pool *pool);
 
 /** It uses and holds so much more. async_lock held; a pool that is gone and holds nothing is forgotten. */

@@ -147,7 +147,19 @@ static void credit(const struct driver_memory *record, uint64_t bytes)
         core_credit(record->ordinal, (enum device_class)record->class, bytes);
 }
 
-void driver_memory_add(enum driver_kind kind, uint64_t key, const struct driver_memory *record)
+/* What is mapped is counted by its handle. */
+static void tell(void (*event)(unsigned, enum kind, enum stay, uint64_t), enum driver_kind kind,
+                 const struct driver_memory *record)
+{
+    if (record->on_host || kind == DRIVER_MAPPED)
+        return;
+    event(record->ordinal,
+          record->why == STAY_IMPORTED ? KIND_IPC : kind_of_class((enum device_class)record->class),
+          record->why, kind == DRIVER_ARRAY ? record->charged : record->bytes);
+}
+
+/* False without memory for the record: then the charge stays for good. */
+static bool keep(enum driver_kind kind, uint64_t key, const struct driver_memory *record)
 {
     struct driver_memory kept = *record;
 
@@ -158,7 +170,13 @@ void driver_memory_add(enum driver_kind kind, uint64_t key, const struct driver_
             credit(record, record->charged);
         kept.charged = 0;
     }
-    table_put(&records[kind], key, &kept);
+    return !table_put(&records[kind], key, &kept);
+}
+
+void driver_memory_add(enum driver_kind kind, uint64_t key, const struct driver_memory *record)
+{
+    if (keep(kind, key, record))
+        tell(core_native_made, kind, record);
 }
 
 bool driver_memory_remove(enum driver_kind kind, uint64_t key, struct driver_memory *out)
@@ -168,6 +186,7 @@ bool driver_memory_remove(enum driver_kind kind, uint64_t key, struct driver_mem
     if (out->in_slab && slab_remove(key))
         credit(out, GRANULE_BYTES);
     credit(out, out->charged);
+    tell(core_native_gone, kind, out);
     return true;
 }
 
@@ -182,7 +201,8 @@ void driver_memory_restore(enum driver_kind kind, uint64_t key, const struct dri
         core_host_force((enum host_class)again.class, again.charged);
     else
         core_charge_held(again.ordinal, (enum device_class)again.class, again.charged);
-    driver_memory_add(kind, key, &again);
+    if (keep(kind, key, &again))
+        tell(core_native_back, kind, &again);
 }
 
 CUresult driver_memory_freed(CUresult result, bool known, enum driver_kind kind, uint64_t key,

@@ -29,6 +29,7 @@ struct driver_memory {
     uint64_t bytes;   /**< that can be read at the address */
     uint64_t charged; /**< bytes charged for this record alone; 0 for a small one, whose slab is charged */
     int class;        /**< enum device_class, or enum host_class when `on_host` */
+    enum stay why;    /**< it is no block */
     unsigned ordinal;
     bool on_host;
     bool in_slab;

@@ -402,6 +402,7 @@ static void settle_device(unsigned ordinal)
     if (real.cuDeviceGetGraphMemAttribute(contexts_device(ordinal), CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT,
                                           &held) == CUDA_SUCCESS) {
         driver_memory_adjust(ordinal, CLASS_GRAPH, charged[ordinal], held);
+        core_native_held(ordinal, KIND_GRAPH);
         charged[ordinal] = held;
     }
     lock_release(&settling);

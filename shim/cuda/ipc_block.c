@@ -199,8 +199,11 @@ CUresult ipc_block_open(const struct ipc_name *name, CUdeviceptr *out)
     CUresult result = map_all(name, place.ordinal, out, &record.bytes);
 
     if (result == CUDA_SUCCESS) {
-        const struct driver_memory root = {
-            .bytes = name->bytes, .class = CLASS_NATIVE, .ordinal = place.ordinal, .context = place.context};
+        const struct driver_memory root = {.bytes = name->bytes,
+                                           .class = CLASS_NATIVE,
+                                           .why = STAY_IMPORTED,
+                                           .ordinal = place.ordinal,
+                                           .context = place.context};
 
         *out += record.offset;
         table_put(&opened, *out, &record);

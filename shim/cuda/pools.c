@@ -57,6 +57,7 @@ static void settle(CUmemoryPool pool, uint64_t ahead)
 
         if (ask_held(pool, &held)) {
             driver_memory_adjust(known.ordinal, CLASS_POOL, settled.charged, held);
+            core_native_held(known.ordinal, KIND_POOL);
             settled.charged = held;
         }
         table_put(&pools, real_key(pool), &settled);
@@ -125,7 +126,7 @@ bool pools_place(CUstream stream, struct place *out)
     return true;
 }
 
-CUresult pools_allocated(CUresult result, const struct place *place, CUmemoryPool pool,
+CUresult pools_allocated(CUresult result, const struct place *place, CUmemoryPool pool, enum stay why,
                          const CUdeviceptr *address, size_t bytes)
 {
     uint64_t ahead = driver_memory_cost(bytes);
@@ -133,6 +134,7 @@ CUresult pools_allocated(CUresult result, const struct place *place, CUmemoryPoo
     struct driver_memory record = {.bytes = bytes,
                                    .charged = by_pool ? 0 : ahead,
                                    .class = CLASS_POOL,
+                                   .why = why,
                                    .ordinal = place->ordinal,
                                    .context = place->context,
                                    .pool = pool};
@@ -161,8 +163,7 @@ static void charge_orphans(CUmemoryPool pool)
             continue;
         record.pool = NULL;
         record.charged = driver_memory_cost(record.bytes);
-        core_charge_held(record.ordinal, CLASS_POOL, record.charged);
-        driver_memory_add(DRIVER_ASYNC, table_copy_key(&copy, i), &record);
+        driver_memory_restore(DRIVER_ASYNC, table_copy_key(&copy, i), &record);
     }
     table_copy_free(&copy);
 }

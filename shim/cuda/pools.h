@@ -15,6 +15,7 @@
 #define EBB_POOLS_H
 
 #include "cuda/contexts.h"
+#include "ledger/kind.h"
 
 /** Charge every known pool, or one, with what it holds now. Calls the driver. */
 void pools_settle(void);
@@ -29,8 +30,9 @@ unsigned pools_ordinal(CUmemoryPool pool, unsigned fallback);
 /** The thread's place, with the device whose pool serves the stream. False without a context. */
 bool pools_place(CUstream stream, struct place *out);
 
-/** The real allocation answered `result`, which is returned; driver_memory_cost(bytes) had been charged ahead. */
-CUresult pools_allocated(CUresult result, const struct place *place, CUmemoryPool pool,
+/** The real allocation answered `result`, which is returned; driver_memory_cost(bytes) had been charged ahead. `why` it is no
+ *  block. */
+CUresult pools_allocated(CUresult result, const struct place *place, CUmemoryPool pool, enum stay why,
                          const CUdeviceptr *address, size_t bytes);
 
 /** Destroy a pool by the real function. Its allocations live on, and are charged one by one. */

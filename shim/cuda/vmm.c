@@ -37,18 +37,28 @@ void vmm_credit(const struct vmm_memory *memory)
         core_credit(memory->ordinal, CLASS_VMM, memory->bytes);
 }
 
+static void tell(void (*event)(unsigned, enum kind, enum stay, uint64_t), const struct vmm_memory *memory)
+{
+    if (!memory->on_host)
+        event(memory->ordinal, memory->bytes ? KIND_VMM : KIND_IPC, memory->bytes ? STAY_OWN : STAY_IMPORTED,
+              memory->bytes);
+}
+
 void vmm_add(CUmemGenericAllocationHandle value, const struct vmm_memory *memory)
 {
     struct handle handle = {atomic_fetch_add_explicit(&last_memory, 1, memory_order_relaxed) + 1};
 
-    if (value && table_put(&memories, handle.memory, memory) == 0)
-        table_put(&handles, value, &handle);
+    if (!value || table_put(&memories, handle.memory, memory))
+        return;
+    table_put(&handles, value, &handle);
+    tell(core_native_made, memory);
 }
 
 /* One handle or mapping more or less; gives the memory back with the last. */
 static void count(uint64_t number, int handle_change, int mapping_change)
 {
     struct vmm_memory gone = {0};
+    bool is_gone = false;
 
     table_lock(&memories);
     struct vmm_memory *memory = table_find(&memories, number);
@@ -56,13 +66,17 @@ static void count(uint64_t number, int handle_change, int mapping_change)
     if (memory) {
         memory->handles += (uint32_t)handle_change;
         memory->mappings += (uint32_t)mapping_change;
-        if (!memory->handles && !memory->mappings) {
+        is_gone = !memory->handles && !memory->mappings;
+        if (is_gone) {
             gone = *memory;
             table_remove(&memories, number);
         }
     }
     table_unlock(&memories);
+    if (!is_gone)
+        return;
     vmm_credit(&gone);
+    tell(core_native_gone, &gone);
 }
 
 void vmm_imported(const CUmemGenericAllocationHandle *value)
@@ -114,7 +128,8 @@ void vmm_mapped(CUdeviceptr address, uint64_t bytes, CUmemGenericAllocationHandl
     table_get(&memories, known.memory, &memory);
     count(known.memory, 0, 1);
     table_put(&mappings, address, &mapping);
-    const struct driver_memory record = {.bytes = bytes, .class = CLASS_VMM, .ordinal = memory.ordinal};
+    const struct driver_memory record = {
+        .bytes = bytes, .class = CLASS_VMM, .why = STAY_OWN, .ordinal = memory.ordinal};
 
     driver_memory_add(DRIVER_MAPPED, address, &record);
 }

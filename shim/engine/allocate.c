@@ -166,6 +166,7 @@ static uint64_t block_publish_new(uint32_t first, uint32_t granules)
     }
     block_publish(&core.blocks, first);
     share_update(first);
+    kind_block_made(block);
     atomic_store_explicit(&core.blocks.stamp[first], core_stamp(), memory_order_relaxed);
     return block->id;
 }
@@ -312,7 +313,7 @@ static int allocate_alone(const struct wanted *wanted, uint64_t *out_address)
                                   .call_site = wanted->call_site,
                                   .granules = (uint32_t)granules,
                                   .ordinal = wanted->ordinal,
-                                  .flags = wanted->is_fixed ? BLOCK_FIXED : 0,
+                                  .flags = wanted_flags(wanted),
                               }};
     int error;
 
@@ -408,7 +409,7 @@ int core_take_ordered(uint64_t address, uint64_t id, const struct wanted *asked)
     fresh = (struct block){.bytes = wanted.bytes,
                            .context = wanted.context,
                            .call_site = wanted.call_site,
-                           .flags = wanted.is_fixed ? BLOCK_FIXED : 0};
+                           .flags = wanted_flags(&wanted)};
     lock_acquire(&core.lock);
     taken = is_whole(first) && granules_of(wanted.bytes) <= block->granules && ordered_end(first, id);
     if (taken) {

@@ -126,8 +126,12 @@ static void check_block(uint32_t first, struct core_sums *sums)
     const struct block *block = &core.blocks.block[first];
     uint32_t copies = 0;
 
+    struct kind_part *kind = &sums->kinds[block->ordinal][kind_of_block(block)];
+
     sums->alive++;
     sums->granules += block->granules;
+    kind->bytes += block->granules * GRANULE_BYTES;
+    kind->count += !block_alive(block) ? 0 : block->flags & BLOCK_BIN ? bin_taken(first) : 1;
     if (block->flags & BLOCK_ORDERED)
         sums->ordered_bytes[block->ordinal] += block->granules * GRANULE_BYTES;
     if (block->share == SHARE_OPERATION)
@@ -160,6 +164,27 @@ static uint64_t idle_items(const struct recycler *recycler)
     return bytes;
 }
 
+/* What is counted as it happens agrees with what there is. */
+static void check_kinds(unsigned ordinal, const struct core_sums *sums)
+{
+    const struct kinds_tally *tally = &core.devices[ordinal].kinds;
+
+    const struct bins bins = bins_figures(ordinal);
+    const uint64_t count[] = {tally->of[KIND_BLOCK].count, bins.tally[0].count, tally->of[KIND_ASYNC].count,
+                              bins.tally[1].count};
+
+    for (enum kind kind = KIND_BLOCK; kind < KIND_NATIVE; kind++) {
+        const struct kind_tally *of = &tally->of[kind];
+
+        expect_equal(kind_key[kind], ordinal, of->bytes, sums->kinds[ordinal][kind].bytes);
+        expect_equal(kind_key[kind], ordinal, count[kind], sums->kinds[ordinal][kind].count);
+        expect(of->peak_bytes >= of->bytes && of->peak_count >= of->count && of->total >= of->peak_count,
+               "device %u: more %s than at the peak", ordinal, kind_key[kind]);
+    }
+    expect_equal("small allocations of device", ordinal, bins.allocations,
+                 bins.tally[0].count + bins.tally[1].count);
+}
+
 static void check_device(unsigned ordinal, struct core_sums *sums)
 {
     const struct device_state *device = &core.devices[ordinal];
@@ -183,6 +208,7 @@ static void check_device(unsigned ordinal, struct core_sums *sums)
     expect(!core_places() || !device->budget.idle_bytes, "device %u: freed memory is kept", ordinal);
     expect_equal("away from device", ordinal, device->away_bytes, sums->away_bytes[ordinal]);
     expect_equal("freed in order on device", ordinal, device->ordered_bytes, sums->ordered_bytes[ordinal]);
+    check_kinds(ordinal, sums);
 }
 
 const char *core_check_locked(struct core_sums *out)

@@ -17,6 +17,7 @@ struct core_sums {
     uint64_t resident_bytes[DEVICE_MAX], idle_bytes[DEVICE_MAX], away_bytes[DEVICE_MAX],
         ordered_bytes[DEVICE_MAX];
     uint64_t share_bytes[DEVICE_MAX][SHARE_COUNT];
+    struct kind_part kinds[DEVICE_MAX][KIND_NATIVE]; /**< those of blocks, dead ones by their bytes only */
     uint64_t slab_bytes, idle_slab_bytes;
     uint64_t slot_bytes;
     uint32_t unproven; /**< unregistered chunks that are unmapped */

@@ -22,6 +22,7 @@
 #include "ledger/busy.h"
 
 struct budget;
+struct kinds;
 struct options;
 
 /**
@@ -152,6 +153,17 @@ uint64_t core_managed_on(unsigned ordinal);
 void core_device_budget(unsigned ordinal, struct budget *out);
 /** Give back what core_charge charged: the real call failed, or before the real free. */
 void core_credit(unsigned ordinal, enum device_class class, uint64_t bytes);
+
+/** The driver has made an allocation that is no block, or it is about to go; and its free has failed. What is charged for it
+ *  is another matter. `why` it is none. */
+void core_native_made(unsigned ordinal, enum kind kind, enum stay why, uint64_t bytes);
+void core_native_gone(unsigned ordinal, enum kind kind, enum stay why, uint64_t bytes);
+void core_native_back(unsigned ordinal, enum kind kind, enum stay why, uint64_t bytes);
+/** What is charged for the kind is what the driver holds. */
+void core_native_held(unsigned ordinal, enum kind kind);
+
+/** What there is on the device, by kind. No lock held. */
+void core_kinds(unsigned ordinal, struct kinds *out);
 
 /** The same for host memory. */
 int core_host_charge(enum host_class class, uint64_t bytes);

@@ -83,6 +83,7 @@ void block_forget(uint32_t first)
 
     if (block->flags & (BLOCK_REGISTERED | BLOCK_DRAWN))
         core.blocks.object[first] = (struct object){0};
+    kind_block_gone(block);
     block->id = 0;
     block->flags = 0;
     core.blocks.alive--;
@@ -217,6 +218,7 @@ static bool block_bury(uint32_t first, uint64_t id, uint16_t flags)
     mine = block->id == id && !(block->flags & BLOCK_DEAD);
     if (mine) {
         block->flags |= BLOCK_DEAD | flags;
+        kind_block_freed(block);
         if (flags & BLOCK_ORDERED)
             atomic_fetch_add(&core.devices[block->ordinal].ordered_bytes, block->granules * GRANULE_BYTES);
         atomic_store_explicit(&core.blocks.stamp[first], 0, memory_order_relaxed);

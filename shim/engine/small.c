@@ -47,7 +47,7 @@ static int make(struct request *request, bool is_single)
         .context = wanted->context,
         .granules = plan.granules,
         .ordinal = wanted->ordinal,
-        .flags = (uint16_t)(wanted->is_fixed ? BLOCK_BIN | BLOCK_FIXED : BLOCK_BIN),
+        .flags = wanted_flags(wanted) | BLOCK_BIN,
     };
     error = allocate_block(&fresh, &first);
     if (!error) {

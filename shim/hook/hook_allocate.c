@@ -57,15 +57,30 @@ static int allocate_block(const struct place *place, size_t bytes, const void *c
     return error;
 }
 
+enum stay hook_why_native(unsigned ordinal, size_t bytes)
+{
+    const struct options *options = options_of_process();
+
+    if (options->allocator == ALLOCATOR_NATIVE)
+        return STAY_ALLOCATOR;
+    if (bytes < options->min_block_bytes)
+        return STAY_MIN_BLOCK;
+    if (options->allocator != ALLOCATOR_MANAGED && !device_cuda_maps(ordinal))
+        return STAY_UNMAPPABLE;
+    return core_is_bypassed() ? STAY_BYPASSED : STAY_WAIVED;
+}
+
 /* The real call answered `result`, with `bytes` charged. */
 static CUresult allocated(CUresult result, const struct place *place, enum device_class class,
                           const CUdeviceptr *address, size_t bytes)
 {
-    const struct driver_memory record = {.bytes = bytes,
-                                         .charged = driver_memory_cost(bytes),
-                                         .class = class,
-                                         .ordinal = place->ordinal,
-                                         .context = place->context};
+    const struct driver_memory record = {
+        .bytes = bytes,
+        .charged = driver_memory_cost(bytes),
+        .class = class,
+        .why = class == CLASS_MANAGED ? STAY_DRIVER : hook_why_native(place->ordinal, bytes),
+        .ordinal = place->ordinal,
+        .context = place->context};
 
     if (result == CUDA_SUCCESS)
         driver_memory_add(DRIVER_MEMORY, *address, &record);

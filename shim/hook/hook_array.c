@@ -77,6 +77,7 @@ CUresult hook_array_made(CUresult result, const struct array *array, const void 
     bytes = told_bytes(array, key);
     const struct driver_memory record = {.charged = bytes ? driver_memory_cost(bytes) : charged,
                                          .class = CLASS_ARRAY,
+                                         .why = STAY_OPAQUE,
                                          .ordinal = array->place.ordinal,
                                          .context = array->place.context};
 

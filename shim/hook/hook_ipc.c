@@ -27,8 +27,11 @@ static CUresult imported(CUresult result, const CUdeviceptr *address)
         return result;
     if (contexts_here(&place) && real.cuMemGetAddressRange_v2 &&
         real.cuMemGetAddressRange_v2(&base, &bytes, *address) == CUDA_SUCCESS) {
-        const struct driver_memory record = {
-            .bytes = bytes, .class = CLASS_NATIVE, .ordinal = place.ordinal, .context = place.context};
+        const struct driver_memory record = {.bytes = bytes,
+                                             .class = CLASS_NATIVE,
+                                             .why = STAY_IMPORTED,
+                                             .ordinal = place.ordinal,
+                                             .context = place.context};
 
         driver_memory_add(DRIVER_MEMORY, *address, &record);
     } else {

@@ -206,6 +206,8 @@ static inline CUresult hook_named(struct use *use, int error, CUresult result)
 bool hook_is_movable(const void *call_site);
 /** Is so much memory to be a block, by the options? */
 bool hook_wants_block(size_t bytes);
+/** Why it has become none. */
+enum stay hook_why_native(unsigned ordinal, size_t bytes);
 
 /* 0 for what the driver is to refuse itself; -ENOMEM. */
 int hook_host_charge(void *const *address, size_t bytes, uint64_t *out_charged);

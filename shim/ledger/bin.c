@@ -150,6 +150,7 @@ static void cell_fill(uint32_t first, uint32_t index, const struct wanted *wante
     struct bin *bin = bin_at(first);
 
     bin->used++;
+    bin->taken++;
     bin->cell[index] = (struct cell){.id = atomic_fetch_add(&core.blocks.last_id, 1) + 1,
                                      .call_site = wanted->call_site,
                                      .bytes = (uint32_t)wanted->bytes,
@@ -230,8 +231,21 @@ static bool take_of_home(struct home *home, const struct wanted *wanted, uint64_
 
 static void count(struct bins *bins, const struct wanted *wanted)
 {
+    struct bin_tally *tally = &bins->tally[wanted->group != 0];
+
+    tally->total++;
+    if (++tally->count > tally->peak_count)
+        tally->peak_count = tally->count;
     bins->allocations++;
     bins->asked_bytes += wanted->bytes;
+}
+
+/* The program has it no more. */
+static void discount(struct bins *bins, const struct bin *bin, const struct cell *cell)
+{
+    bins->tally[bin->home->group != 0].count--;
+    bins->allocations--;
+    bins->asked_bytes -= cell->bytes;
 }
 
 bool bin_take(const struct wanted *wanted, uint64_t *out_address)
@@ -303,10 +317,8 @@ static void forget_cells(struct bins *bins, const struct bin *bin)
 
         if (bin->units)
             bin->home->mixed_units[cells_class(cell->bytes)] -= units_of(cell->bytes);
-        if (cell->state == CELL_TAKEN) {
-            bins->allocations--;
-            bins->asked_bytes -= cell->bytes;
-        }
+        if (cell->state == CELL_TAKEN)
+            discount(bins, bin, cell);
     }
 }
 
@@ -402,8 +414,8 @@ bool bin_bury(uint32_t first, uint64_t address, bool is_ordered, struct bin_buri
         cell->flags &= (uint8_t)~CELL_PINNED;
         cell->state = CELL_DEAD;
         order(bins, bin_at(first), cell, is_ordered);
-        bins->allocations--;
-        bins->asked_bytes -= cell->bytes;
+        bin_at(first)->taken--;
+        discount(bins, bin_at(first), cell);
     }
     lock_release(&bins->lock);
     return cell;
@@ -577,12 +589,38 @@ bool bin_unpin(uint32_t first, uint64_t address, enum pin_reason reason)
 
 /* ---- told ----------------------------------------------------------------------------------------------------------- */
 
+uint32_t bin_taken(uint32_t first)
+{
+    struct bins *bins = bins_lock(ordinal_of(first));
+    uint32_t taken = is_open(bin_at(first), bins) ? bin_at(first)->taken : 0;
+
+    lock_release(&bins->lock);
+    return taken;
+}
+
+void bin_visit(uint32_t first, void (*visit)(const struct cell *cell, void *arg), void *arg)
+{
+    struct bins *bins = bins_lock(ordinal_of(first));
+    const struct bin *bin = bin_at(first);
+
+    if (is_open(bin, bins)) {
+        cells_each(i, bin)
+        {
+            if (bin->cell[i].state == CELL_TAKEN)
+                visit(&bin->cell[i], arg);
+        }
+    }
+    lock_release(&bins->lock);
+}
+
 struct bins bins_figures(unsigned ordinal)
 {
     struct bins *bins = bins_lock(ordinal), figures;
 
-    figures = (struct bins){
-        .allocations = bins->allocations, .asked_bytes = bins->asked_bytes, .held_bytes = bins->held_bytes};
+    figures = (struct bins){.tally = {bins->tally[0], bins->tally[1]},
+                            .allocations = bins->allocations,
+                            .asked_bytes = bins->asked_bytes,
+                            .held_bytes = bins->held_bytes};
     lock_release(&bins->lock);
     return figures;
 }
@@ -619,9 +657,10 @@ bool bin_holds(uint32_t first)
             deferred += (bin->cell[i].flags & CELL_DEFERRED) != 0;
             ordered += (bin->cell[i].flags & CELL_ORDERED) != 0;
         }
-        holds = bin->used == count[CELL_TAKEN] + count[CELL_DEAD] && bin->deferred == deferred &&
-                bin->ordered == ordered && room_holds(bin, count[CELL_FREE]) && bin->fresh <= bin->cells &&
-                bin->is_listed != is_full(bin) && (!bin->is_listed || bin->list == list_of(bin)) &&
+        holds = bin->used == count[CELL_TAKEN] + count[CELL_DEAD] && bin->taken == count[CELL_TAKEN] &&
+                bin->deferred == deferred && bin->ordered == ordered && room_holds(bin, count[CELL_FREE]) &&
+                bin->fresh <= bin->cells && bin->is_listed != is_full(bin) &&
+                (!bin->is_listed || bin->list == list_of(bin)) &&
                 bin->granules == core.blocks.block[first].granules;
     }
     lock_release(&bins->lock);

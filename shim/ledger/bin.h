@@ -63,6 +63,7 @@ struct bin {
     uint16_t cells,
         fresh;     /**< how many it has; those from `fresh` on were never taken. Of a mixed one its units */
     uint16_t used; /**< taken or dead */
+    uint16_t taken;
     uint16_t
         free; /**< first free one below `fresh`, plus 1; of a mixed bin: units of its largest hole at most */
     uint16_t deferred, deferred_first; /**< how many are, and one of them, plus 1; 0: none */
@@ -85,13 +86,19 @@ struct bin_spare {
     uint32_t count;
 };
 
+/** Small allocations: that the program has, the most it had, all that it ever had. */
+struct bin_tally {
+    uint64_t count, peak_count, total;
+};
+
 /** Bins of a device. */
 struct bins {
     struct lock lock;
-    uint64_t allocations;     /**< cells that are taken */
-    uint64_t asked_bytes;     /**< in them, as the program asked */
-    uint64_t held_bytes;      /**< of the blocks */
-    _Atomic uint64_t ordered; /**< cells that wait for a stream; written under the lock */
+    struct bin_tally tally[2]; /**< of cells that are of no group, and of those that are of one */
+    uint64_t allocations;      /**< cells that are taken */
+    uint64_t asked_bytes;      /**< in them, as the program asked */
+    uint64_t held_bytes;       /**< of the blocks */
+    _Atomic uint64_t ordered;  /**< cells that wait for a stream; written under the lock */
     struct homes homes;
     struct bin_spare spare[BIN_SPARE_SIZES];
 };
@@ -179,6 +186,12 @@ bool bin_undefer(uint32_t first, uint64_t *out_address, uint64_t *out_id);
  *  caller counts it for the block. core.lock held. */
 bool bin_pin(uint32_t first, uint64_t address, enum pin_reason reason);
 bool bin_unpin(uint32_t first, uint64_t address, enum pin_reason reason);
+
+/** Small allocations that the program has in the bin; 0: it is closed. */
+uint32_t bin_taken(uint32_t first);
+
+/** Shows each of them to `visit`, which calls nothing that takes a lock. */
+void bin_visit(uint32_t first, void (*visit)(const struct cell *cell, void *arg), void *arg);
 
 /** What small allocations hold on a device, and nothing else of it. */
 struct bins bins_figures(unsigned ordinal);

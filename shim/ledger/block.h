@@ -18,6 +18,7 @@
 
 #include "base/compiler.h"
 #include "base/extent.h"
+#include "ledger/kind.h"
 #include "policy/queues.h"
 #include "tier/device.h"
 
@@ -43,6 +44,9 @@ enum device_class {
     CLASS_RESERVED, /**< for what a thread has announced; nothing is behind it yet */
     CLASS_COUNT
 };
+
+/** The kind of what is charged as a class. Of CLASS_BLOCK there are several: KIND_BLOCK. */
+enum kind kind_of_class(enum device_class class);
 
 /** Uses of host memory. */
 enum host_class {
@@ -114,6 +118,7 @@ enum block_flag {
     BLOCK_DRAWN = 64,     /**< made of a reservation, whose pin it has until that is committed or ends */
     BLOCK_BIN = 128,      /**< small allocations share it; see bin.h */
     BLOCK_ORDERED = 256, /**< dead, and its memory as it was: work before the free in its stream may use it */
+    BLOCK_STREAM = 512,  /**< stream-ordered: out of a pool */
 };
 
 struct block {
@@ -170,6 +175,12 @@ struct wanted {
     uint8_t ordinal;
     bool is_fixed; /**< never a victim: a named library's own */
 };
+
+/** Flags of a block for it: what is in a group is out of a pool. */
+static inline uint16_t wanted_flags(const struct wanted *wanted)
+{
+    return (uint16_t)((wanted->is_fixed ? BLOCK_FIXED : 0) | (wanted->group ? BLOCK_STREAM : 0));
+}
 
 struct blocks {
     uint64_t base;  /**< of the arena */

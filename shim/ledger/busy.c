@@ -41,6 +41,11 @@ void core_account_only(const char *why)
         log_line(LOG_WARN, "memory is accounted and nothing is moved: not all calls come here, %s", why);
 }
 
+bool core_is_bypassed(void)
+{
+    return atomic_load(&core.account_only);
+}
+
 bool core_roots_wanted(void)
 {
     return !core.options || (options_search(core.options) && !atomic_load(&core.roots_unknown));
@@ -84,6 +89,49 @@ bool movable_could_evict(uint32_t first, bool proven)
 bool movable_may_evict(uint32_t first, bool proven)
 {
     return movable_could_evict(first, proven) && !block_in_launch(first);
+}
+
+bool movable_may_prove(void)
+{
+    return options_search(core.options) && !atomic_load(&core.roots_unknown);
+}
+
+/* Why the block is kept for its own sake, be there a search or not. */
+static enum stay is_kept(const struct block *block)
+{
+    _Static_assert((int)STAY_EXPORTED == (int)PIN_EXPORTED && (int)STAY_REFERENCED == (int)PIN_REFERENCED,
+                   "the first reasons are the pins");
+    for (unsigned reason = 0; reason < PIN_REASON_COUNT; reason++)
+        if (block->pins[reason] && (reason != PIN_REFERENCED || !core.mapped))
+            return (enum stay)reason;
+    if (core.options->cacheable == CACHEABLE_NONE ||
+        (core.options->cacheable == CACHEABLE_REGISTERED && !(block->flags & BLOCK_REGISTERED)))
+        return STAY_CACHEABLE;
+    return block->flags & BLOCK_FIXED ? STAY_LIBRARY : STAY_NOT;
+}
+
+enum stay movable_stays(uint32_t first)
+{
+    const struct block *block = &core.blocks.block[first];
+    enum stay why = is_kept(block);
+
+    if (!block_alive(block))
+        return STAY_FREED;
+    if (why != STAY_NOT)
+        return why;
+    if (core_is_bypassed())
+        return STAY_BYPASSED;
+    if (atomic_load(&core.captures))
+        return STAY_CAPTURE;
+    if (block_in_launch(first))
+        return STAY_LAUNCH;
+    if (atomic_load(&core.devices[block->ordinal].waited_ms))
+        return STAY_RESTLESS;
+    if (core.mapped || movable_may_unmap(first, movable_may_prove()))
+        return STAY_NOT;
+    return block->flags & BLOCK_HOLDER       ? STAY_HOLDER
+           : block->flags & BLOCK_REFERENCED ? STAY_POINTED
+                                             : STAY_UNPROVEN;
 }
 
 void block_returned(uint32_t first)

@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "ledger/kind.h"
+
 /* ---- whether anything is managed here --------------------------------------------------------------------- */
 
 /** True between core_host_start and core_finish, also in a forked child. */
@@ -31,6 +33,9 @@ bool core_capturing(void);
 /** Calls of the program pass us by: from now on memory is accounted, what is unmapped comes back when it is used, since
  *  nothing reaches it before, and nothing else moves. Said once; `why` lives for ever. */
 void core_account_only(const char *why);
+
+/** Has it been called? */
+bool core_is_bypassed(void);
 
 /** Does anybody need to know what kernels could read a pointer from: may there be a search still? */
 bool core_roots_wanted(void);
@@ -53,6 +58,12 @@ bool movable_could_evict(uint32_t first, bool proven);
 
 /** True when it may leave now. */
 bool movable_may_evict(uint32_t first, bool proven);
+
+/** May a search prove something, so that it is worth one? */
+bool movable_may_prove(void);
+
+/** Why what the block has on the device cannot leave it now; STAY_NOT: it may, where there is a place for it. */
+enum stay movable_stays(uint32_t first);
 
 /* ---- what others hold for a moment ------------------------------------------------------------------------- */
 

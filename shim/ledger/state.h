@@ -19,6 +19,7 @@
 #include "ledger/bin.h"
 #include "ledger/block.h"
 #include "ledger/counters.h"
+#include "ledger/kinds.h"
 #include "ledger/recycler.h"
 #include "ledger/share.h"
 #include "policy/budget.h"
@@ -67,6 +68,7 @@ struct device_state {
     struct recycler handles;
     struct idle_blocks idle_blocks;
     struct bins bins;
+    struct kinds_tally kinds;
 };
 
 struct core {

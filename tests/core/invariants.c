@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "engine/check.h"
+#include "engine/core.h"
 
 /* What is summed on the way, and the first thing found wrong. */
 struct audit {
@@ -15,6 +16,7 @@ struct audit {
     struct core_sums sums;
     uint64_t host_buffer_bytes; /* of registered blocks in host memory, and not on their device */
     uint64_t maps;
+    uint64_t kinds_host_bytes, kinds_disk_bytes; /* copies included */
     /* every handle, slab and granule of a slot seen so far */
     uint64_t *seen;
     size_t seen_count, seen_room;
@@ -145,6 +147,32 @@ static void audit_device(struct audit *audit, unsigned ordinal)
            (unsigned long long)audit->fake->used_bytes[ordinal]);
 }
 
+/* The kinds of a device are all that it holds, and what leaves and stays of each is all of it there. */
+static void audit_kinds(struct audit *audit, unsigned ordinal)
+{
+    struct kinds kinds;
+    uint64_t sum = 0;
+
+    core_kinds(ordinal, &kinds);
+    for (enum kind kind = KIND_BLOCK; kind < KIND_COUNT; kind++) {
+        const struct kind_figures *of = &kinds.of[kind];
+        uint64_t here = of->leaves.bytes, places = of->device_bytes + of->host_bytes + of->disk_bytes;
+
+        for (unsigned why = 0; why < STAY_COUNT; why++)
+            here += of->stays[why].bytes;
+        expect(audit, here == of->device_bytes, "device %u: %llu bytes of %s, %llu with and without a reason",
+               ordinal, (unsigned long long)of->device_bytes, kind_key[kind], (unsigned long long)here);
+        expect(audit, kind >= KIND_NATIVE || places + of->dropped_bytes == of->tally.bytes,
+               "device %u: %llu bytes of %s, %llu found", ordinal, (unsigned long long)of->tally.bytes,
+               kind_key[kind], (unsigned long long)(places + of->dropped_bytes));
+        audit->kinds_host_bytes += of->host_bytes + of->host_copy_bytes;
+        audit->kinds_disk_bytes += of->disk_bytes + of->disk_copy_bytes;
+        sum += of->device_bytes;
+    }
+    expect(audit, sum == kinds.budget.used_bytes, "device %u: %llu bytes used, %llu by kind", ordinal,
+           (unsigned long long)kinds.budget.used_bytes, (unsigned long long)sum);
+}
+
 static void audit_host(struct audit *audit)
 {
     const struct budget *budget = &core.host_budget;
@@ -176,8 +204,14 @@ bool invariants_hold(struct fake_device *fake, char broken[INVARIANT_TEXT_BYTES]
     expect(&audit, !unsound, "%s", unsound ? unsound : "");
     blocks_each(g, &core.blocks)
         audit_block(&audit, g);
-    for (unsigned i = 0; i < fake->device.count; i++)
+    for (unsigned i = 0; i < fake->device.count; i++) {
         audit_device(&audit, i);
+        audit_kinds(&audit, i);
+    }
+    expect(&audit, audit.kinds_host_bytes == audit.sums.slab_bytes, "%llu bytes in slabs, %llu by kind",
+           (unsigned long long)audit.sums.slab_bytes, (unsigned long long)audit.kinds_host_bytes);
+    expect(&audit, audit.kinds_disk_bytes == audit.sums.slot_bytes, "%llu bytes in slots, %llu by kind",
+           (unsigned long long)audit.sums.slot_bytes, (unsigned long long)audit.kinds_disk_bytes);
     audit_host(&audit);
     audit_shared(&audit);
     free(audit.seen);
