@@ -17,7 +17,7 @@
 
 #include "base/lock.h"
 
-#define LOG_LINE_BYTES 512
+#define LOG_LINE_BYTES 896
 #define LOG_WARNINGS   32
 
 enum log_level {

@@ -2,9 +2,9 @@
 /*
  * refusal.h - the line that says why an allocation or a launch was refused.
  *
- * It names the budget, what was asked and what is free, the three largest holders with the reason why they do not
- * move, what operations hold (pinned by the program, and reserved), and the option that changes it. No lock of the core
- * is held by the caller.
+ * It names the budget, what was asked and what is free, the kinds that hold most, with what of them could move and why the rest
+ * could not, the three largest allocations likewise, what operations hold (pinned by the program, and reserved), and the
+ * options that would have helped. No lock of the core is held by the caller.
  */
 #ifndef EBB_REFUSAL_H
 #define EBB_REFUSAL_H

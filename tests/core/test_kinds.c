@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_kinds.c - what a device holds, by kind: how much of each could leave, and why the rest could not. */
+/* test_kinds.c - what a device holds, by kind: how much of each could leave, why the rest could not, and the line that says so. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
 
+#include "base/log.h"
 #include "engine/allocate.h"
 #include "scenario.h"
 
-TestSuite(kinds, .timeout = 60);
+TestSuite(kinds, .timeout = 60, .fini = log_finish);
 
 static const char ample[] = "EBBTIDE_DEVICE_BUDGET=200M EBBTIDE_HOST_BUDGET=400M EBBTIDE_DISK=off";
+static const char no_place[] = "EBBTIDE_DEVICE_BUDGET=64M EBBTIDE_HOST_BUDGET=2M EBBTIDE_DISK=off";
 
 static struct kinds kinds;
 
@@ -330,4 +334,190 @@ Test(kinds, small_allocations_that_were_freed_in_order_are_in_no_count)
     core_free(freed);
     core_free(kept);
     end();
+}
+
+/* ---- the line ------------------------------------------------------------------------------------------------------- */
+
+static char path[] = "/tmp/ebbtide-kinds-XXXXXX";
+static char said[4096];
+
+static void listen(void)
+{
+    int fd = mkstemp(path);
+
+    cr_assert(fd >= 0);
+    close(fd);
+    cr_assert_eq(log_init(LOG_WARN, path), 0);
+}
+
+/* What the refusal of so much says. */
+static const char *refused(uint64_t bytes)
+{
+    uint64_t address;
+    size_t length;
+    FILE *file;
+
+    cr_assert_eq(truncate(path, 0), 0);
+    cr_assert_eq(core_allocate(0, bytes, 0, NULL, true, &address), -ENOMEM);
+    file = fopen(path, "r");
+    cr_assert(file);
+    length = fread(said, 1, sizeof(said) - 1, file);
+    said[length] = 0;
+    fclose(file);
+    return said;
+}
+
+static void expect_said(const char *words)
+{
+    cr_expect(strstr(said, words), "\"%s\" is not in: %s", words, said);
+}
+
+static void expect_unsaid(const char *words)
+{
+    cr_expect_null(strstr(said, words), "\"%s\" is in: %s", words, said);
+}
+
+/* An address that is this program's. */
+static const void *caller(void)
+{
+    return (const char *)(uintptr_t)&caller + 1;
+}
+
+static void listen_and_end(void)
+{
+    unlink(path);
+    end();
+}
+
+Test(kinds, refusal_says_who_holds_it_and_why_it_stays)
+{
+    uint64_t block, ordered, pinned;
+
+    start(no_place);
+    listen();
+    block = allocate(20 * MIB);
+    pinned = allocate(10 * MIB);
+    cr_assert_eq(core_pin(pinned, PIN_API), 0);
+    ordered = allocate_in_order(8 * MIB);
+    cr_assert_eq(core_charge(0, CLASS_ARRAY, 2 * MIB), 0);
+    core_native_made(0, KIND_ARRAY, STAY_OPAQUE, 2 * MIB);
+    cr_assert_eq(core_charge(0, CLASS_VMM, 4 * MIB), 0);
+    core_native_made(0, KIND_VMM, STAY_OWN, 4 * MIB);
+    refused(40 * MIB);
+    expect_said("holds 30 MiB in blocks (20 MiB nowhere to go, 10 MiB pinned by the program), "
+                "8 MiB in stream-ordered blocks (nowhere to go), "
+                "4 MiB in the program's mappings (never move), 2 MiB in others; ");
+    expect_said("EBBTIDE_DISK=auto, a larger EBBTIDE_HOST_BUDGET or EBBTIDE_DEVICE_BUDGET\n");
+    core_unpin(pinned, PIN_API);
+    core_native_gone(0, KIND_ARRAY, STAY_OPAQUE, 2 * MIB);
+    core_credit(0, CLASS_ARRAY, 2 * MIB);
+    core_native_gone(0, KIND_VMM, STAY_OWN, 4 * MIB);
+    core_credit(0, CLASS_VMM, 4 * MIB);
+    core_free(block);
+    core_free(pinned);
+    core_free(ordered);
+    listen_and_end();
+}
+
+Test(kinds, refusal_shows_small_allocations_with_their_callers_and_no_bin)
+{
+    uint64_t small[2];
+
+    start("EBBTIDE_DEVICE_BUDGET=8M EBBTIDE_HOST_BUDGET=2M EBBTIDE_DISK=off");
+    listen();
+    cr_assert_eq(core_allocate(0, 300 << 10, 0, caller(), true, &small[0]), 0);
+    cr_assert_eq(core_allocate(0, 4 << 10, 0, caller(), true, &small[1]), 0);
+    refused(20 * MIB);
+    expect_said("largest: 300 KiB from ");
+    expect_said("+0x");
+    expect_said("; 4 KiB from ");
+    expect_unsaid("2 MiB (");
+    core_free(small[0]);
+    refused(20 * MIB);
+    expect_unsaid("300 KiB");
+    core_free(small[1]);
+    listen_and_end();
+}
+
+/* What is elsewhere, or partly, holds no more than what of it is here. */
+Test(kinds, refusal_names_what_is_on_the_device)
+{
+    struct model gone, here;
+
+    start("EBBTIDE_DEVICE_BUDGET=64M EBBTIDE_HOST_BUDGET=24M EBBTIDE_DISK=off");
+    listen();
+    gone = make(12);
+    here = make(6);
+    cr_assert_eq(core_pin(here.address, PIN_API), 0);
+    cr_assert_eq(send_off(&gone, false), 12 * MIB);
+    refused(70 * MIB);
+    expect_said("largest: 6 MiB (pinned by the program); raise");
+    expect_unsaid("12 MiB (");
+    core_unpin(here.address, PIN_API);
+    core_free(gone.address);
+    core_free(here.address);
+    listen_and_end();
+}
+
+Test(kinds, refusal_says_what_was_freed_and_not_given_back)
+{
+    uint64_t block, id;
+
+    start(no_place);
+    listen();
+    block = allocate(30 * MIB);
+    id = free_in_order(block);
+    refused(60 * MIB);
+    expect_said("largest: 30 MiB (freed, and not given back yet)");
+    expect_unsaid("nowhere to go");
+    cr_expect_eq(core_give_ordered(block, id), 30 * MIB);
+    listen_and_end();
+}
+
+Test(kinds, refusal_advises_what_helps_the_kinds_that_there_are)
+{
+    static const struct fake_config small = {.capacity_bytes = 64 * MIB};
+
+    world_start(&world, "EBBTIDE_DEVICE_BUDGET=32M EBBTIDE_HOST_BUDGET=2M EBBTIDE_DISK=off", &small);
+    listen();
+    cr_assert_eq(core_charge(0, CLASS_VMM, 20 * MIB), 0);
+    core_native_made(0, KIND_VMM, STAY_OWN, 20 * MIB);
+    refused(16 * MIB);
+    expect_said("; raise with a larger EBBTIDE_DEVICE_BUDGET\n");
+    refused(80 * MIB); /* more than the device has */
+    expect_said("; the device has no more\n");
+    core_native_gone(0, KIND_VMM, STAY_OWN, 20 * MIB);
+    core_credit(0, CLASS_VMM, 20 * MIB);
+    cr_assert_eq(core_charge(0, CLASS_NATIVE, 20 * MIB), 0);
+    core_native_made(0, KIND_NATIVE, STAY_MIN_BLOCK, 20 * MIB);
+    refused(16 * MIB);
+    expect_said("; raise with EBBTIDE_MIN_BLOCK=0 or a larger EBBTIDE_DEVICE_BUDGET\n");
+    core_native_gone(0, KIND_NATIVE, STAY_MIN_BLOCK, 20 * MIB);
+    core_credit(0, CLASS_NATIVE, 20 * MIB);
+    listen_and_end();
+}
+
+/* What would come free of it is not enough. */
+Test(kinds, refusal_advises_nothing_that_is_too_little)
+{
+    uint64_t block;
+
+    start(no_place);
+    listen();
+    block = allocate(6 * MIB);
+    cr_assert_eq(core_charge(0, CLASS_NATIVE, 2 * MIB), 0);
+    core_native_made(0, KIND_NATIVE, STAY_MIN_BLOCK, MIB);
+    cr_assert_eq(core_charge(0, CLASS_ARRAY, 44 * MIB), 0);
+    refused(30 * MIB);
+    expect_said("; raise with a larger EBBTIDE_DEVICE_BUDGET\n");
+    refused(18 * MIB); /* the block is enough */
+    expect_said("; raise with EBBTIDE_DISK=auto, a larger EBBTIDE_HOST_BUDGET or EBBTIDE_DEVICE_BUDGET\n");
+    refused(20 * MIB); /* both together */
+    expect_said("; raise with EBBTIDE_MIN_BLOCK=0, EBBTIDE_DISK=auto, a larger EBBTIDE_HOST_BUDGET or "
+                "EBBTIDE_DEVICE_BUDGET\n");
+    core_credit(0, CLASS_ARRAY, 44 * MIB);
+    core_native_gone(0, KIND_NATIVE, STAY_MIN_BLOCK, MIB);
+    core_credit(0, CLASS_NATIVE, 2 * MIB);
+    core_free(block);
+    listen_and_end();
 }
