@@ -15,6 +15,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The header that has these wants those of OpenGL. */
+CUresult cuGraphicsGLRegisterBuffer(CUgraphicsResource *resource, unsigned buffer, unsigned flags);
+CUresult cuGraphicsGLRegisterImage(CUgraphicsResource *resource, unsigned image, unsigned target,
+                                   unsigned flags);
+
 #define ENTRY(symbol, version, needs, stream, body) extern __typeof__(body) sim_##body;
 #include "driver/entries.def"
 #undef ENTRY

@@ -98,6 +98,9 @@ Test(entry, what_is_not_implemented_says_so)
     start();
     cr_assert_eq(cuIpcGetMemHandle(&handle, 0), CUDA_ERROR_NOT_SUPPORTED);
     cr_assert_neq(cuGetExportTable(&table, &id), CUDA_SUCCESS);
+    /* Dr.Jit does without the whole device where OpenGL's are not there. */
+    cr_assert_not_null(entry("cuGraphicsGLRegisterBuffer", 12000, 0));
+    cr_assert_not_null(entry("cuGraphicsGLRegisterImage", 12000, 0));
 }
 
 Test(entry, the_per_thread_variant_uses_the_per_thread_stream)
