@@ -108,6 +108,18 @@ static uint64_t parse_addend(struct reader *reader)
     return value;
 }
 
+/* What lies between a variable's start and its element in brackets: counted in its type, vectors and rows alike. */
+static uint64_t parse_index(struct reader *reader, const struct ptx_symbol *variable)
+{
+    uint64_t count;
+
+    if (!lex_take_sign(&reader->lexer, '['))
+        return 0;
+    count = read_constant(reader);
+    lex_expect(&reader->lexer, ']');
+    return count * ((variable->type->bits + 7) / 8);
+}
+
 static void parse_word(struct reader *reader, struct ptx_operand *operand)
 {
     const char *name = read_name(reader, "an operand");
@@ -130,7 +142,9 @@ static void parse_word(struct reader *reader, struct ptx_operand *operand)
         return;
     }
     operand->kind = operand->symbol->kind == SYMBOL_REGISTER ? OPERAND_REGISTER : OPERAND_SYMBOL;
-    operand->value = parse_addend(reader);
+    if (operand->symbol->kind == SYMBOL_VARIABLE)
+        operand->value = parse_index(reader, operand->symbol);
+    operand->value += parse_addend(reader);
 }
 
 static void parse_number(struct reader *reader, struct ptx_operand *operand)

@@ -74,3 +74,16 @@ Test(memory, an_address_is_known_by_its_space)
         1, 1);
     cr_assert_eq(out[0], 1 + 16 + 256 + 512);
 }
+
+/* Counted in the type of the variable: four words on. */
+Test(memory, an_element_of_an_array_has_an_address)
+{
+    fill(0);
+    run_words(".shared .align 16 .u32 near[64]; .global .u16 far[8]; .shared .align 4 .b8 bytes[64];\n",
+              "mov.u64 %rd4, near[4]; st.shared.u32 [%rd4], 5; ld.shared.u32 %r3, [near+16];\n"
+              "mov.u64 %rd5, far[3]; mov.u64 %rd6, far+6; sub.u64 %rd5, %rd5, %rd6; cvt.u32.u64 %r4, %rd5;\n"
+              "mov.u32 %r5, bytes[2*3]; mov.u32 %r6, bytes; sub.u32 %r5, %r5, %r6; mul.lo.u32 %r5, %r5, 10;\n"
+              "add.u32 %r3, %r3, %r4; add.u32 %r3, %r3, %r5; st.global.u32 [%rd3], %r3;",
+              1, 1);
+    cr_assert_eq(out[0], 5 + 6 * 10);
+}
