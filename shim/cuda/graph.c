@@ -31,79 +31,29 @@ void graph_note_node(const CUgraphNode *node, const CUgraphNodeParams *params)
     table_put(&conditionals, real_key(*node), &conditional);
 }
 
-/* Room for one more element. False without memory. */
-static bool make_room(void **list, uint32_t count, uint32_t *room, size_t element_bytes)
-{
-    if (count < *room)
-        return true;
-    uint32_t bigger = *room ? *room * 2 : 16;
-    void *moved = realloc(*list, bigger * element_bytes);
-
-    if (!moved)
-        return false;
-    *list = moved;
-    *room = bigger;
-    return true;
-}
-
-static void add_granule(struct graph_uses *uses, uint32_t granule)
-{
-    for (uint32_t i = 0; i < uses->granule_count; i++)
-        if (uses->granule[i] == granule)
-            return;
-    if (make_room((void **)&uses->granule, uses->granule_count, &uses->granule_room, sizeof(*uses->granule)))
-        uses->granule[uses->granule_count++] = granule;
-    else
-        uses->all |= USE_MORE;
-}
-
-static void add_use(struct graph_uses *uses, const struct use *use)
-{
-    uses->all |= use->all;
-    for (uint32_t i = 0; i < use->count; i++)
-        add_granule(uses, use->granule[i]);
-}
-
-static void add_word(struct graph_uses *uses, uint64_t word)
-{
-    struct use use;
-
-    use_init(&use, false);
-    use_word(&use, word);
-    add_use(uses, &use);
-}
-
-static int pin(struct graph_uses *uses, uint64_t address)
+static int pin(struct graph_node *own, uint64_t address)
 {
     struct pin taken;
     int error = pin_take(address, PIN_GRAPH, &taken);
 
     if (error)
         return error == -ENOENT ? 0 : error;
-    if (!make_room((void **)&uses->pin, uses->pin_count, &uses->pin_room, sizeof(*uses->pin))) {
+    if (!graph_make_room((void **)&own->pin, own->pin_count, &own->pin_room, sizeof(*own->pin))) {
         pin_drop(&taken, PIN_GRAPH);
         return -ENOMEM;
     }
-    uses->pin[uses->pin_count++] = taken;
-    add_word(uses, address);
+    own->pin[own->pin_count++] = taken;
+    graph_names_word(&own->names, address);
     return 0;
 }
 
-static int add_source(struct graph_uses *uses, const struct use_rows *rows)
-{
-    if (!make_room((void **)&uses->source, uses->source_count, &uses->source_room, sizeof(*uses->source)))
-        return -ENOMEM;
-    uses->source[uses->source_count++] = *rows;
-    return 0;
-}
-
-int graph_add_kernel(struct graph_uses *uses, CUfunction function, void **kernel_params, void **extra)
+int graph_add_kernel(struct graph_node *own, CUfunction function, void **kernel_params, void **extra)
 {
     struct use use;
 
     use_init(&use, true);
     kernel_parameters_use(&use, function, kernel_params, extra);
-    add_use(uses, &use);
+    graph_names_use(&own->names, &use);
     return 0;
 }
 
@@ -147,20 +97,20 @@ static const void *host_source_of(const CUDA_MEMCPY3D *copy)
                : NULL;
 }
 
-int graph_add_copy(struct graph_uses *uses, const CUDA_MEMCPY3D *copy)
+int graph_add_copy(struct graph_node *own, const CUDA_MEMCPY3D *copy)
 {
     const struct use_rows rows = {host_source_of(copy), copy->WidthInBytes, copy->Height,
                                   copy->srcPitch,       copy->Depth,        copy->srcHeight};
-    int error = pin(uses, target_of(copy));
+    int error = pin(own, target_of(copy));
 
     if (!error)
-        error = pin(uses, source_of(copy));
-    return !error && rows.memory ? add_source(uses, &rows) : error;
+        error = pin(own, source_of(copy));
+    return !error && rows.memory ? graph_names_source(&own->names, &rows) : error;
 }
 
-int graph_add_set(struct graph_uses *uses, CUdeviceptr address)
+int graph_add_set(struct graph_node *own, CUdeviceptr address)
 {
-    return pin(uses, address);
+    return pin(own, address);
 }
 
 /* 0: flushes and barriers name nothing. */
@@ -178,28 +128,28 @@ static CUdeviceptr operation_address(const CUstreamBatchMemOpParams *operation)
     }
 }
 
-int graph_add_operations(struct graph_uses *uses, const CUstreamBatchMemOpParams *list, unsigned count)
+int graph_add_operations(struct graph_node *own, const CUstreamBatchMemOpParams *list, unsigned count)
 {
     int error = 0;
 
     for (unsigned i = 0; !error && list && i < count; i++)
-        error = pin(uses, operation_address(&list[i]));
+        error = pin(own, operation_address(&list[i]));
     return error;
 }
 
-int graph_add_params(struct graph_uses *uses, const CUgraphNodeParams *params)
+int graph_add_params(struct graph_node *own, const CUgraphNodeParams *params)
 {
     switch (params->type) {
     case CU_GRAPH_NODE_TYPE_KERNEL:
-        return GRAPH_ADD_KERNEL(uses, &params->kernel);
+        return GRAPH_ADD_KERNEL(own, &params->kernel);
     case CU_GRAPH_NODE_TYPE_MEMCPY:
-        return graph_add_copy(uses, &params->memcpy.copyParams);
+        return graph_add_copy(own, &params->memcpy.copyParams);
     case CU_GRAPH_NODE_TYPE_MEMSET:
-        return graph_add_set(uses, params->memset.dst);
+        return graph_add_set(own, params->memset.dst);
     case CU_GRAPH_NODE_TYPE_GRAPH:
-        return graph_add_graph(uses, params->graph.graph);
+        return graph_add_graph(own, params->graph.graph);
     case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
-        return graph_add_operations(uses, params->memOp.paramArray, params->memOp.count);
+        return graph_add_operations(own, params->memOp.paramArray, params->memOp.count);
     case CU_GRAPH_NODE_TYPE_EVENT_RECORD:
         async_event_opaque(params->eventRecord.event);
         return 0;
@@ -259,7 +209,7 @@ void graph_use_params(struct use *use, const CUgraphNodeParams *params)
 }
 
 /* -EIO: the node cannot be read. */
-static int add_bodies(struct graph_uses *uses, CUgraphNode node)
+static int add_bodies(struct graph_node *own, CUgraphNode node)
 {
     struct conditional conditional;
     int error = 0;
@@ -267,14 +217,14 @@ static int add_bodies(struct graph_uses *uses, CUgraphNode node)
     if (!table_get(&conditionals, real_key(node), &conditional))
         return -EIO;
     for (uint64_t i = 0; !error && i < conditional.count; i++)
-        error = graph_add_graph(uses, conditional.bodies[i]);
+        error = graph_add_graph(own, conditional.bodies[i]);
     return error;
 }
 
 /* True when the driver has the function and tells by it. */
 #define READ(get, member) (real.get && real.get(node, &of.member) == CUDA_SUCCESS)
 
-static int add_node(struct graph_uses *uses, CUgraphNode node)
+static int add_node(struct graph_node *own, CUgraphNode node)
 {
     union {
         CUDA_KERNEL_NODE_PARAMS_v2 kernel;
@@ -289,21 +239,21 @@ static int add_node(struct graph_uses *uses, CUgraphNode node)
         return -EIO;
     switch (type) {
     case CU_GRAPH_NODE_TYPE_KERNEL:
-        return READ(cuGraphKernelNodeGetParams_v2, kernel) ? GRAPH_ADD_KERNEL(uses, &of.kernel) : -EIO;
+        return READ(cuGraphKernelNodeGetParams_v2, kernel) ? GRAPH_ADD_KERNEL(own, &of.kernel) : -EIO;
     case CU_GRAPH_NODE_TYPE_MEMCPY:
-        return READ(cuGraphMemcpyNodeGetParams, copy) ? graph_add_copy(uses, &of.copy) : -EIO;
+        return READ(cuGraphMemcpyNodeGetParams, copy) ? graph_add_copy(own, &of.copy) : -EIO;
     case CU_GRAPH_NODE_TYPE_MEMSET:
-        return READ(cuGraphMemsetNodeGetParams, set) ? graph_add_set(uses, of.set.dst) : -EIO;
+        return READ(cuGraphMemsetNodeGetParams, set) ? graph_add_set(own, of.set.dst) : -EIO;
     case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
         return READ(cuGraphBatchMemOpNodeGetParams, operations)
-                   ? graph_add_operations(uses, of.operations.paramArray, of.operations.count)
+                   ? graph_add_operations(own, of.operations.paramArray, of.operations.count)
                    : -EIO;
     case CU_GRAPH_NODE_TYPE_GRAPH:
-        return READ(cuGraphChildGraphNodeGetGraph, child) ? graph_add_graph(uses, of.child) : -EIO;
+        return READ(cuGraphChildGraphNodeGetGraph, child) ? graph_add_graph(own, of.child) : -EIO;
     case CU_GRAPH_NODE_TYPE_CONDITIONAL:
-        return add_bodies(uses, node);
+        return add_bodies(own, node);
     case CU_GRAPH_NODE_TYPE_MEM_ALLOC:
-        uses->allocates = true;
+        own->allocates = true;
         return 0;
     case CU_GRAPH_NODE_TYPE_HOST:
     case CU_GRAPH_NODE_TYPE_EMPTY:
@@ -318,31 +268,118 @@ static int add_node(struct graph_uses *uses, CUgraphNode node)
     }
 }
 
-int graph_add_graph(struct graph_uses *uses, CUgraph graph)
+/* The nodes of a graph, to be freed. NULL with 0: they cannot be read. */
+static CUgraphNode *nodes_of(CUgraph graph, size_t *out_count, int *out_error)
 {
-    size_t count = 0;
-    int error = 0;
+    CUgraphNode *nodes;
 
+    *out_error = 0;
     if (!real.cuGraphGetNodes || !real.cuGraphNodeGetType ||
-        real.cuGraphGetNodes(graph, NULL, &count) != CUDA_SUCCESS) {
-        uses->all = USE_MORE;
-        return 0;
-    }
-    CUgraphNode *nodes = calloc(count ? count : 1, sizeof(*nodes));
+        real.cuGraphGetNodes(graph, NULL, out_count) != CUDA_SUCCESS)
+        return NULL;
+    nodes = calloc(*out_count ? *out_count : 1, sizeof(*nodes));
+    if (!nodes)
+        *out_error = -ENOMEM;
+    else if (!*out_count || real.cuGraphGetNodes(graph, nodes, out_count) == CUDA_SUCCESS)
+        return nodes;
+    free(nodes);
+    return NULL;
+}
+
+/* As add_node, where any block may be one that a node names which cannot be read. 0 or -ENOMEM. */
+static int add_any_node(struct graph_node *own, CUgraphNode node)
+{
+    int error = add_node(own, node);
+
+    if (error != -EIO)
+        return error;
+    own->names.all |= USE_MORE;
+    return 0;
+}
+
+int graph_add_graph(struct graph_node *own, CUgraph graph)
+{
+    size_t count;
+    int error;
+    CUgraphNode *nodes = nodes_of(graph, &count, &error);
 
     if (!nodes)
+        own->names.all |= USE_MORE;
+    for (size_t i = 0; nodes && !error && i < count; i++)
+        error = add_any_node(own, nodes[i]);
+    free(nodes);
+    return error;
+}
+
+struct graph_node *graph_node_make(CUgraphNode node)
+{
+    struct graph_node *own = calloc(1, sizeof(*own));
+
+    if (own)
+        own->key = real_key(node);
+    return own;
+}
+
+void graph_node_free(struct graph_node *own)
+{
+    if (!own)
+        return;
+    for (uint32_t i = 0; i < own->pin_count; i++)
+        pin_drop(&own->pin[i], PIN_GRAPH);
+    graph_names_free(&own->names);
+    free(own->pin);
+    free(own);
+}
+
+/* Takes `own` on success. */
+static int append_node(struct graph_uses *uses, struct graph_node *own)
+{
+    if (!graph_make_room((void **)&uses->node, uses->node_count, &uses->node_room,
+                         sizeof(struct graph_node *)))
         return -ENOMEM;
-    if (count && real.cuGraphGetNodes(graph, nodes, &count) != CUDA_SUCCESS) {
-        uses->all = USE_MORE;
-        count = 0;
+    uses->node[uses->node_count++] = own;
+    uses->allocates |= own->allocates;
+    uses->is_changed = true;
+    return 0;
+}
+
+static int read_node(struct graph_uses *uses, CUgraphNode node)
+{
+    struct graph_node *own = graph_node_make(node);
+    int error = own ? add_any_node(own, node) : -ENOMEM;
+
+    if (!error)
+        error = append_node(uses, own);
+    if (error)
+        graph_node_free(own);
+    return error;
+}
+
+/* Of a graph whose nodes cannot be read: one that names anything, and is none of them. */
+static int read_opaque(struct graph_uses *uses)
+{
+    struct graph_node *own = graph_node_make(NULL);
+    int error = -ENOMEM;
+
+    if (own) {
+        own->names.all = USE_MORE;
+        error = append_node(uses, own);
     }
-    for (size_t i = 0; !error && i < count; i++) {
-        error = add_node(uses, nodes[i]);
-        if (error == -EIO) {
-            uses->all = USE_MORE;
-            error = 0;
-        }
-    }
+    if (error)
+        graph_node_free(own);
+    return error;
+}
+
+static int read_nodes(struct graph_uses *uses, CUgraph graph)
+{
+    size_t count;
+    int error;
+    CUgraphNode *nodes = nodes_of(graph, &count, &error);
+
+    if (!nodes)
+        return error ? error : read_opaque(uses);
+    for (size_t i = 0; !error && i < count; i++)
+        error = read_node(uses, nodes[i]);
     free(nodes);
     return error;
 }
@@ -350,7 +387,7 @@ int graph_add_graph(struct graph_uses *uses, CUgraph graph)
 struct graph_uses *graph_read(CUgraph graph, int *out_error)
 {
     struct graph_uses *uses = calloc(1, sizeof(*uses));
-    int error = uses ? graph_add_graph(uses, graph) : -ENOMEM;
+    int error = uses ? read_nodes(uses, graph) : -ENOMEM;
 
     if (error) {
         graph_free(uses);
@@ -364,12 +401,46 @@ void graph_free(struct graph_uses *uses)
 {
     if (!uses)
         return;
-    for (uint32_t i = 0; i < uses->pin_count; i++)
-        pin_drop(&uses->pin[i], PIN_GRAPH);
-    free(uses->granule);
-    free(uses->pin);
-    free(uses->source);
+    for (uint32_t i = 0; i < uses->node_count; i++)
+        graph_node_free(uses->node[i]);
+    graph_names_free(&uses->merged);
+    free(uses->node);
     free(uses);
+}
+
+/* Where the node is; NULL: it is in a child, or in no graph that was read. */
+static struct graph_node **find_node(struct graph_uses *uses, uint64_t key)
+{
+    for (uint32_t i = 1; i <= uses->node_count; i++) {
+        uint32_t at = (uses->last + i) % uses->node_count;
+
+        if (uses->node[at]->key == key) {
+            uses->last = at;
+            return &uses->node[at];
+        }
+    }
+    return NULL;
+}
+
+CUresult graph_node_changed(CUresult result, struct graph_uses *uses, struct graph_node *own)
+{
+    struct graph_node **place;
+
+    if (!own)
+        return result;
+    place = result == CUDA_SUCCESS ? find_node(uses, own->key) : NULL;
+    if (place) {
+        struct graph_node *before = *place;
+
+        *place = own;
+        uses->is_changed = true;
+        graph_node_free(before);
+    } else if (result != CUDA_SUCCESS) {
+        graph_node_free(own);
+    } else if (append_node(uses, own)) {
+        uses->node[0]->names.all |= USE_MORE; /* a graph without a node has none to change */
+    }
+    return result;
 }
 
 /* ---- executable graphs ------------------------------------------------------------------------------------------ */
@@ -478,18 +549,30 @@ static void note_devices(void)
     atomic_store(&is_noted, true); /* last: who finds it goes on at once */
 }
 
-void graph_exec_note(struct use *use, const struct graph_uses *uses)
+static void unite(struct graph_uses *uses)
+{
+    struct graph_names *all = &uses->merged;
+
+    all->granule_count = all->source_count = all->all = 0;
+    for (uint32_t i = 0; i < uses->node_count; i++)
+        graph_names_add(all, &uses->node[i]->names);
+    uses->is_changed = false;
+}
+
+void graph_exec_note(struct use *use, struct graph_uses *uses)
 {
     note_devices();
     if (!uses) {
         use->all = USE_MORE;
         return;
     }
-    use->all = uses->all;
-    use->more = uses->granule;
-    use->more_count = uses->granule_count;
-    for (uint32_t i = 0; i < uses->source_count; i++)
-        use_source_rows(use, &uses->source[i]);
+    if (uses->is_changed)
+        unite(uses);
+    use->all = uses->merged.all;
+    use->more = uses->merged.granule;
+    use->more_count = uses->merged.granule_count;
+    for (uint32_t i = 0; i < uses->merged.source_count; i++)
+        use_source_rows(use, &uses->merged.source[i]);
 }
 
 CUresult graph_exec_launched(CUresult result, const struct graph_uses *uses)

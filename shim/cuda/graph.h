@@ -2,43 +2,57 @@
 /*
  * graph.h - what an executable graph uses, those that live, and what the driver holds for their own memory.
  *
- * Shape    the union of the blocks that its nodes name, children and bodies of conditionals included, read when it is
- *          instantiated or updated. Blocks of copy and set nodes stay on the device as long as the executable graph
- *          lives, since it remembers where they are; kernel nodes only need their blocks reachable at launch.
- * Owns     its lists (malloc); one graph_uses belongs to one executable graph.
+ * Shape    for each of its nodes what that names, read when it is instantiated or updated, and anew when the node is
+ *          given other parameters; what is in a child or in the bodies of a conditional is told as the node that has
+ *          them. A launch uses the union. Blocks of copy and set nodes stay on the device as long as the executable
+ *          graph names them, since it remembers where they are; kernel nodes only need their blocks reachable at launch.
+ * Owns     its nodes and their lists (malloc); one graph_uses belongs to one executable graph.
  * Threads  any for different graphs; like the driver's own one at a time for one graph.
  */
 #ifndef EBB_GRAPH_H
 #define EBB_GRAPH_H
 
+#include "cuda/graph_names.h"
 #include "cuda/pins.h"
 #include "cuda/real.h"
 
-struct graph_uses {
-    uint32_t *granule; /**< no duplicates */
-    uint32_t granule_count, granule_room;
+struct graph_node {
+    uint64_t key; /**< real_key of the node */
+    struct graph_names names;
     struct pin *pin;
     uint32_t pin_count, pin_room;
-    struct use_rows *source; /**< of copies from host memory, read anew at each launch */
-    uint32_t source_count, source_room;
-    uint8_t all;    /**< as of struct use: a node cannot be read */
     bool allocates; /**< it has memory of its own */
+};
+
+struct graph_uses {
+    struct graph_node **node;
+    uint32_t node_count, node_room;
+    uint32_t last;             /**< the node that was changed last: programs go through them in one order */
+    struct graph_names merged; /**< of all nodes, as of the last launch */
+    bool is_changed;           /**< since then */
+    bool allocates;            /**< a node does, or did */
 };
 
 /** Read a graph and pin what has to stay. NULL with `*out_error` -ENOMEM: refused, nothing is pinned. */
 struct graph_uses *graph_read(CUgraph graph, int *out_error);
-/** Add what a node's new parameters use. 0 or -ENOMEM. */
-int graph_add_kernel(struct graph_uses *uses, CUfunction function, void **kernel_params, void **extra);
-int graph_add_copy(struct graph_uses *uses, const CUDA_MEMCPY3D *params);
-int graph_add_set(struct graph_uses *uses, CUdeviceptr address);
-int graph_add_operations(struct graph_uses *uses, const CUstreamBatchMemOpParams *list, unsigned count);
-int graph_add_graph(struct graph_uses *uses, CUgraph graph);
-int graph_add_params(struct graph_uses *uses, const CUgraphNodeParams *params);
+/** A node that names nothing yet, not in any graph; NULL without memory. */
+struct graph_node *graph_node_make(CUgraphNode node);
+/** Add what a node's parameters use, and pin what has to stay. 0 or -ENOMEM. */
+int graph_add_kernel(struct graph_node *own, CUfunction function, void **kernel_params, void **extra);
+int graph_add_copy(struct graph_node *own, const CUDA_MEMCPY3D *params);
+int graph_add_set(struct graph_node *own, CUdeviceptr address);
+int graph_add_operations(struct graph_node *own, const CUstreamBatchMemOpParams *list, unsigned count);
+int graph_add_graph(struct graph_node *own, CUgraph graph);
+int graph_add_params(struct graph_node *own, const CUgraphNodeParams *params);
 /** graph_add_kernel by any of the driver's structures that name a function or a kernel. */
-#define GRAPH_ADD_KERNEL(uses, params)                                                                       \
-    graph_add_kernel(uses, (params)->func ? (params)->func : (CUfunction)(params)->kern,                     \
+#define GRAPH_ADD_KERNEL(own, params)                                                                        \
+    graph_add_kernel(own, (params)->func ? (params)->func : (CUfunction)(params)->kern,                      \
                      (params)->kernelParams, (params)->extra)
+/** The driver answered `result`, which is returned, to the change of a node of an executable graph: `own` has what it names
+ *  now, and goes in the place of what it named, or away. */
+CUresult graph_node_changed(CUresult result, struct graph_uses *uses, struct graph_node *own);
 /** Unpin and free. NULL is ignored. */
+void graph_node_free(struct graph_node *own);
 void graph_free(struct graph_uses *uses);
 
 /** Note in `use` the device memory that a node's parameters name and a driver may look at. NULL names none. */
@@ -66,7 +80,7 @@ CUresult graph_exec_updated(CUresult result, CUgraphExec graph, struct graph_use
 CUresult graph_exec_destroy(__typeof__(cuGraphExecDestroy) *next, CUgraphExec graph);
 
 /** Note in `use` what a launch uses; NULL: everything. */
-void graph_exec_note(struct use *use, const struct graph_uses *uses);
+void graph_exec_note(struct use *use, struct graph_uses *uses);
 /** A launch or an upload answered `result`, which is returned. */
 CUresult graph_exec_launched(CUresult result, const struct graph_uses *uses);
 

@@ -169,9 +169,10 @@ static inline CUresult hook_named(struct use *use, int error, CUresult result)
 #define CHANGES_NODE(call, parameters, add)                                                                  \
     ({                                                                                                       \
         struct graph_uses *uses = graph_exec_uses(hGraphExec);                                               \
-        int error = uses && (parameters) ? add : 0;                                                          \
+        struct graph_node *own = uses && (parameters) ? graph_node_make(hNode) : NULL;                       \
+        int error = own ? add : uses && (parameters) ? -ENOMEM : 0;                                          \
                                                                                                              \
-        error ? hooks_result(error) : call;                                                                  \
+        graph_node_changed(error ? hooks_result(error) : call, uses, own);                                   \
     })
 
 /* ---- memory of the driver's ----------------------------------------------------------------------------------- */

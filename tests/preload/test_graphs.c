@@ -149,6 +149,53 @@ Test(graphs, keep_up_with_new_parameters)
     world_end(&world);
 }
 
+static CUDA_MEMSET_NODE_PARAMS set_of(CUdeviceptr to, float value)
+{
+    return (CUDA_MEMSET_NODE_PARAMS){
+        .dst = to, .elementSize = 4, .value = bits_of(value), .width = BLOCK_COUNT, .height = 1};
+}
+
+/* Of ten blocks four have room, in strict residency, too: what a node named before is no more a part of the graph. */
+Test(graphs, replay_over_more_blocks_than_there_is_room_for)
+{
+    struct world world = world_make();
+    CUdeviceptr block[BLOCKS], out, in;
+    CUgraphNode node, set;
+    CUgraphExec executable;
+    CUgraph graph;
+    uint64_t count = BLOCK_COUNT;
+    void *parameters[] = {&out, &in, &count};
+    CUDA_KERNEL_NODE_PARAMS kernel = {.func = world.add,
+                                      .gridDimX = 1,
+                                      .gridDimY = 1,
+                                      .gridDimZ = 1,
+                                      .blockDimX = 1,
+                                      .blockDimY = 1,
+                                      .blockDimZ = 1,
+                                      .kernelParams = parameters};
+    CUDA_MEMSET_NODE_PARAMS to_set;
+
+    make(block);
+    out = block[0], in = block[1], to_set = set_of(block[2], 2);
+    OK(cuGraphCreate(&graph, 0));
+    OK(cuGraphAddKernelNode(&node, graph, NULL, 0, &kernel));
+    OK(cuGraphAddMemsetNode(&set, graph, &node, 1, &to_set, world.context));
+    OK(cuGraphInstantiate(&executable, graph, 0));
+    for (unsigned i = 0; i < 2 * BLOCKS; i++) {
+        out = block[i % BLOCKS], in = block[(i + 1) % BLOCKS], to_set = set_of(block[(i + 2) % BLOCKS], 2);
+        OK(cuGraphExecKernelNodeSetParams(executable, node, &kernel));
+        OK(cuGraphExecMemsetNodeSetParams(executable, set, &to_set, world.context));
+        OK(cuGraphLaunch(executable, NULL));
+    }
+    OK(cuCtxSynchronize());
+    for (unsigned i = 0; i < BLOCKS; i++)
+        cr_expect(all_are(block[i], BLOCK_COUNT, i < 2 ? 2 : 4), "block %u", i);
+    OK(cuGraphExecDestroy(executable));
+    OK(cuGraphDestroy(graph));
+    release(block);
+    world_end(&world);
+}
+
 static CUDA_MEMCPY3D copy_of(CUdeviceptr to, CUdeviceptr from)
 {
     return (CUDA_MEMCPY3D){.srcMemoryType = CU_MEMORYTYPE_DEVICE,
@@ -158,12 +205,6 @@ static CUDA_MEMCPY3D copy_of(CUdeviceptr to, CUdeviceptr from)
                            .WidthInBytes = BLOCK_BYTES,
                            .Height = 1,
                            .Depth = 1};
-}
-
-static CUDA_MEMSET_NODE_PARAMS set_of(CUdeviceptr to, float value)
-{
-    return (CUDA_MEMSET_NODE_PARAMS){
-        .dst = to, .elementSize = 4, .value = bits_of(value), .width = BLOCK_COUNT, .height = 1};
 }
 
 /* Instantiates, sends everything away once more, and runs. */
