@@ -2,12 +2,14 @@
 """program.py - programs that nobody here wrote: what of each is installed, how it is run, what is wrong with a run."""
 import array
 import collections
+import glob
 import json
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -18,10 +20,11 @@ MIB = 1 << 20
 DEADLINE_S = 600
 
 # name: what pip installs (it comes first), in which time and folder; what runs. `brief`: what scripts/test runs, in less than a
-# minute. `runtime`: the file of NVIDIA's runtime in what was installed, which ours stands in for. `needs`: headers of Python's
-# without which it cannot work. `left_out`: pieces of work with settings that they cannot be right with by the meaning of these,
-# each as (row, share, residency, disk), None for any, and those that are refused; README.md says why. `tolerance`: how far its
-# numbers may be from the processor's, of those above 1 as a part of them; without it every byte is the same.
+# minute. `runtime`: the file of NVIDIA's runtime in what was installed, which ours stands in for. `source`: whether what it is
+# made from is unpacked, too, for the tests in it. `needs`: headers of Python's and commands without which it cannot work.
+# `left_out`: pieces of work with settings that they cannot be right with by the meaning of these, each as (row, share, residency,
+# disk), None for any, and those that are refused; README.md says why. `tolerance`: how far its numbers may be from the
+# processor's, of those above 1 as a part of them; without it every byte is the same.
 TORCH = {'limit_s': 1800, 'folder': 'pytorch', 'brief': [], 'runtime': 'nvidia/cu13/lib/libcudart.so.13'}
 # 8.6: what it writes for 9.0 are the instructions of that architecture alone.
 TRITON = {'SIMGPU_COMPUTE_CAPABILITY': '8.6', 'TRITON_PTXAS_PATH': os.path.join(HERE, 'ptxas'), 'TRITON_LIBCUDA_PATH': SIMGPU,
@@ -40,6 +43,10 @@ PROGRAMS = {
     'inductor': {**TORCH, 'packages': ['torch==2.15.0', 'triton==3.9.0', 'numpy==2.4.6'], 'needs': ['Python.h'],
                  'environment': {**TRITON, 'TORCHINDUCTOR_CACHE_DIR': os.path.join(BUILD, 'foreign', 'inductor-cache')},
                  'rows': ['transformer'], 'left_out': [], 'tolerance': 1e-4},
+    'tinygrad': {'packages': ['tinygrad==0.14.0', 'numpy==2.4.6'], 'limit_s': 300, 'folder': 'tinygrad', 'brief': [],
+                 'runtime': None, 'source': True, 'needs': ['clang'],
+                 'environment': {'CACHEDB': os.path.join(BUILD, 'foreign', 'tinygrad-cache.db')},
+                 'rows': ['tests', 'steps'], 'left_out': []},
 }
 
 # checksum: None if the program failed; numbers: its results as floats, of programs with a tolerance; report: what the simulated
@@ -57,16 +64,36 @@ def complaint(printed):
     return 'PyPI cannot be reached' if any('connection broken' in line for line in lines) else lines[-1].removeprefix('ERROR: ')
 
 
-def fill(folder, known):
-    """Downloads a program's packages into a folder."""
+def pip(known, *arguments):
+    """Downloads by pip, or says why not."""
     try:
-        pip = subprocess.run([sys.executable, '-m', 'pip', 'install', '--quiet', '--no-input', '--disable-pip-version-check',
-                              '--retries', '1', '--timeout', '15', '--only-binary', ':all:', '--target', folder,
-                              *known['packages']], capture_output=True, text=True, timeout=known['limit_s'], check=False)
+        ran = subprocess.run([sys.executable, '-m', 'pip', *arguments, '--quiet', '--no-input', '--disable-pip-version-check',
+                              '--retries', '1', '--timeout', '15'],
+                             capture_output=True, text=True, timeout=known['limit_s'], check=False)
     except subprocess.TimeoutExpired as late:
         raise Skip(f"pip did not have it in {known['limit_s']} s") from late
-    if pip.returncode:
-        raise Skip(complaint(pip.stderr))
+    if ran.returncode:
+        raise Skip(complaint(ran.stderr))
+
+
+def unpack_source(folder, known):
+    """Puts what the first package is made from where Python finds it, behind the package itself."""
+    pip(known, 'download', '--no-deps', '--no-binary', ':all:', '--dest', folder, known['packages'][0])
+    archive, = glob.glob(os.path.join(folder, '*.tar.gz'))
+    with tarfile.open(archive) as opened:
+        opened.extractall(folder)
+    os.remove(archive)
+    whole = archive.removesuffix('.tar.gz')
+    for name in os.listdir(whole):
+        if not os.path.exists(os.path.join(folder, name)):
+            os.rename(os.path.join(whole, name), os.path.join(folder, name))
+
+
+def fill(folder, known):
+    """Downloads a program's packages into a folder."""
+    pip(known, 'install', '--only-binary', ':all:', '--target', folder, *known['packages'])
+    if known.get('source'):
+        unpack_source(folder, known)
     if known['runtime']:
         theirs = os.path.join(folder, known['runtime'])
         os.remove(theirs)
@@ -78,9 +105,9 @@ def install(name):
     known = PROGRAMS[name]
     folder, packages = os.path.join(BUILD, 'foreign', known['folder']), ' '.join(sorted(known['packages']))
     done = os.path.join(folder, 'installed')
-    for header in known['needs']:
-        if not os.path.exists(os.path.join(sysconfig.get_path('include'), header)):
-            raise Skip(f'there is no {header}')
+    for needed in known['needs']:
+        if not os.path.exists(os.path.join(sysconfig.get_path('include'), needed)) and not shutil.which(needed):
+            raise Skip(f'there is no {needed}')
     if os.path.exists(done) and open(done, encoding='utf-8').read() == packages:
         return folder
     fresh = f'{folder}.{os.getpid()}'
