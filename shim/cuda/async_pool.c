@@ -194,7 +194,7 @@ static enum stay why_native(const CUmemPoolProps *properties)
 
 void async_pool_created(CUmemoryPool handle, const CUmemPoolProps *properties)
 {
-    struct async_pool fresh = {.handle = handle, .why = why_native(properties)};
+    struct async_pool fresh = {.handle = handle, .why = why_native(properties)}, *gone;
 
     if (!real.cuMemPoolGetAttribute)
         return;
@@ -202,6 +202,9 @@ void async_pool_created(CUmemoryPool handle, const CUmemPoolProps *properties)
     fresh.most_bytes = properties->maxSize;
     ask(handle, &fresh);
     lock_acquire(&async_lock);
+    gone = known(handle); /* by another thread, which has not told yet */
+    if (gone)
+        gone->is_gone = true;
     learn(&fresh);
     lock_release(&async_lock);
 }
@@ -211,15 +214,10 @@ static bool is_of(const struct async_freed *freed, const void *pool)
     return freed->pool == pool;
 }
 
+/* Until the driver has destroyed it, which it refuses with a default pool, it is what others find by the handle. */
 struct async_pool *async_pool_going(CUmemoryPool handle)
 {
-    struct async_pool *pool = take(handle);
-
-    lock_acquire(&async_lock);
-    if (pool)
-        pool->is_gone = true;
-    lock_release(&async_lock);
-    return pool;
+    return take(handle);
 }
 
 void async_pool_gone(struct async_pool *pool, bool is_gone)
@@ -227,7 +225,7 @@ void async_pool_gone(struct async_pool *pool, bool is_gone)
     if (!pool)
         return;
     lock_acquire(&async_lock);
-    pool->is_gone = is_gone;
+    pool->is_gone = pool->is_gone || is_gone;
     lock_release(&async_lock);
     if (is_gone)
         async_freed_give(is_of, pool, UINT64_MAX);

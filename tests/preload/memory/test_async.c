@@ -900,6 +900,43 @@ Test(async, what_is_not_passed_is_not_trimmed)
     end(&world);
 }
 
+/* The driver refuses; meanwhile the pool is what it was. */
+static atomic_bool goes_on;
+
+static void *destroy_often(void *world)
+{
+    CUmemoryPool pool = pool_of(world);
+
+    while (atomic_load(&goes_on))
+        if (cuMemPoolDestroy(pool) != CUDA_ERROR_INVALID_VALUE)
+            return pool;
+    return NULL;
+}
+
+Test(async, a_default_pool_that_others_try_to_destroy_has_all_of_its_memory)
+{
+    static CUdeviceptr block[SMALL];
+    struct world world = begin();
+    CUstream stream = make_stream();
+    pthread_t thread;
+    void *destroyed;
+
+    atomic_store(&goes_on, true);
+    cr_assert_eq(pthread_create(&thread, NULL, destroy_often, &world), 0);
+    for (unsigned round = 0; round < 4; round++) {
+        for (unsigned i = 0; i < SMALL / 2; i++)
+            block[i] = allocate(512, stream);
+        cr_expect_eq(figure(pool_of(&world), CU_MEMPOOL_ATTR_USED_MEM_CURRENT), SMALL / 2 * 512);
+        for (unsigned i = 0; i < SMALL / 2; i++)
+            OK(cuMemFreeAsync(block[i], stream));
+        cr_expect_eq(figure(pool_of(&world), CU_MEMPOOL_ATTR_USED_MEM_CURRENT), 0);
+    }
+    atomic_store(&goes_on, false);
+    cr_assert_eq(pthread_join(thread, &destroyed), 0);
+    cr_expect_null(destroyed);
+    end(&world);
+}
+
 Test(async, a_pool_lets_other_devices_in)
 {
     struct world world = begin(), far = world;
