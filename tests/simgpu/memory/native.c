@@ -303,7 +303,7 @@ CUresult sim_cuMemFree_v2(CUdeviceptr address)
     sim_lock();
     result = capture_forbid();
     memory = memory_find(address);
-    if (result == CUDA_SUCCESS && (!memory || memory->start != address ||
+    if (result == CUDA_SUCCESS && (!memory || memory->start != address || memory->freed ||
                                    (memory->kind != MEMORY_NATIVE && memory->kind != MEMORY_MANAGED &&
                                     memory->kind != MEMORY_POOLED && memory->kind != MEMORY_GRAPH)))
         result = CUDA_ERROR_INVALID_VALUE;

@@ -90,11 +90,21 @@ void pool_give(struct memory *memory)
     trim(pool, pool->threshold);
 }
 
+/* Its context may have taken it along. */
+static void give_native(struct memory *memory)
+{
+    if (memory_exact(memory->start, MEMORY_NATIVE) == memory)
+        native_give(memory);
+    memory_drop(memory);
+}
+
 void pool_free(struct memory *memory)
 {
     sim_lock();
     if (memory->kind == MEMORY_GRAPH)
         graph_memory_free_end(memory);
+    else if (memory->kind == MEMORY_NATIVE)
+        give_native(memory);
     else
         pool_give(memory);
     sim_unlock();
@@ -144,6 +154,7 @@ static CUresult pool_take(struct pool *pool, size_t bytes, struct memory **taken
         if (result != CUDA_SUCCESS)
             return result;
     }
+    memory->freed = false;
     pool->used += held(memory);
     if (pool->used > pool->used_high)
         pool->used_high = pool->used;
@@ -230,6 +241,7 @@ CUresult sim_cuMemFreeAsync(CUdeviceptr address, CUstream handle)
     struct work work = {.kind = WORK_FREE};
     struct stream *stream;
     struct memory *memory;
+    bool is_native;
     CUresult result;
 
     if (!address)
@@ -239,7 +251,9 @@ CUresult sim_cuMemFreeAsync(CUdeviceptr address, CUstream handle)
     memory = memory_exact(address, MEMORY_POOLED);
     if (!memory)
         memory = memory_exact(address, MEMORY_GRAPH);
-    if (result == CUDA_SUCCESS && !memory)
+    if (!memory)
+        memory = memory_exact(address, MEMORY_NATIVE);
+    if (result == CUDA_SUCCESS && (!memory || memory->freed))
         result = CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS && stream->capture)
         return sim_leave(record_free(memory, stream));
@@ -248,7 +262,16 @@ CUresult sim_cuMemFreeAsync(CUdeviceptr address, CUstream handle)
     if (result != CUDA_SUCCESS)
         return sim_leave(result);
     work.freed = memory;
-    return sim_leave(submit(stream, &work, SUBMIT_ASYNC));
+    memory->freed = memory->kind != MEMORY_GRAPH; /* which comes back with the next launch */
+    is_native = memory->kind == MEMORY_NATIVE;
+    if (is_native)
+        memory_hold(memory);
+    result = submit(stream, &work, SUBMIT_ASYNC);
+    if (result != CUDA_SUCCESS)
+        memory->freed = false;
+    if (result != CUDA_SUCCESS && is_native)
+        memory_drop(memory);
+    return sim_leave(result);
 }
 
 static CUresult get_default(CUmemoryPool *found, CUdevice ordinal, bool current)

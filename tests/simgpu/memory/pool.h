@@ -22,7 +22,7 @@ struct pool {
     size_t max_bytes; /* 0: no limit */
 };
 
-/* Runs a stream-ordered free. Called without the lock. */
+/* Runs a stream-ordered free, of memory that cuMemAlloc gave, too. Called without the lock. */
 void pool_free(struct memory *memory);
 
 /* Physical memory comes to the pool and goes: slabs and large allocations. */

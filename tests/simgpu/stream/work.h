@@ -17,7 +17,7 @@ enum work_kind {
     WORK_MEMOP,
     WORK_HOST,
     WORK_PREFETCH, /* of managed memory */
-    WORK_FREE,     /* of pool memory, or of what a graph allocated */
+    WORK_FREE,     /* of what a stream frees, be it of a pool or not */
     WORK_EVENT,    /* a record of an event of several processes, or a wait for one */
     WORK_GRAPH
 };

@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -235,6 +236,38 @@ Test(memory, pool_memory_comes_and_goes_in_stream_order)
     must(cuStreamSynchronize(stream));
     must(cuMemPoolTrimTo(pool, 0));
     cr_assert_eq(used(), 0);
+}
+
+static void wait_for_go(void *go)
+{
+    while (!atomic_load((atomic_bool *)go))
+        ;
+}
+
+/* As NVIDIA tells of cudaFreeAsync: it frees what cudaMalloc gave, no later than when the stream is waited for. */
+Test(memory, a_stream_frees_what_is_out_of_no_pool)
+{
+    static const size_t sizes[] = {1000, 4 * MIB};
+    static atomic_bool go;
+    CUdeviceptr address;
+    CUstream stream;
+
+    start();
+    must(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    for (unsigned i = 0; i < 2; i++) {
+        must(cuMemAlloc(&address, sizes[i]));
+        cr_assert_eq(cuMemFreeAsync(address + 256, stream), CUDA_ERROR_INVALID_VALUE);
+        atomic_store(&go, false);
+        must(cuLaunchHostFunc(stream, wait_for_go, &go));
+        must(cuMemsetD8Async(address, 1, sizes[i], stream));
+        must(cuMemFreeAsync(address, stream));
+        cr_assert_eq(cuMemFreeAsync(address, stream), CUDA_ERROR_INVALID_VALUE);
+        cr_assert_eq(cuMemFree(address), CUDA_ERROR_INVALID_VALUE);
+        cr_assert_eq(used(), i ? 4 * MIB : 2 * MIB);
+        atomic_store(&go, true);
+        must(cuStreamSynchronize(stream));
+        cr_assert_eq(used(), 0);
+    }
 }
 
 Test(memory, destroying_a_context_frees_its_allocations_and_leaves_mappings)
