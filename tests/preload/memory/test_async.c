@@ -849,6 +849,67 @@ Test(async, a_context_that_is_reset_takes_along_small_ones_that_were_freed_in_it
     end(&world);
 }
 
+/* ---- what is remembered of them ----------------------------------------------------------------------------------- */
+
+enum {
+    COMINGS = 4000
+};
+
+static size_t resident_bytes(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    size_t all, resident;
+
+    cr_assert(file);
+    cr_assert_eq(fscanf(file, "%zu %zu", &all, &resident), 2);
+    fclose(file);
+    return resident * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Three streams, of which each follows the one before, and leaves something behind that it freed. */
+static void come_and_go(void)
+{
+    CUstream stream[3];
+    CUevent event = make_event();
+
+    for (unsigned i = 0; i < 3; i++) {
+        stream[i] = make_stream();
+        if (i)
+            OK(cuStreamWaitEvent(stream[i], event, 0));
+        for (unsigned j = 0; j < 4; j++)
+            OK(cuMemFreeAsync(allocate(SMALL_BYTES + 512 * j, stream[i]), stream[i]));
+        OK(cuEventRecord(event, stream[i]));
+    }
+    for (unsigned i = 0; i < 3; i++)
+        OK(cuStreamDestroy(stream[i]));
+    OK(cuEventDestroy(event));
+    OK(cuCtxSynchronize());
+}
+
+static void *come_and_go_alone(void *world)
+{
+    OK(cuCtxSetCurrent(((const struct world *)world)->context));
+    OK(cuMemFreeAsync(allocate(SMALL_BYTES, CU_STREAM_PER_THREAD), CU_STREAM_PER_THREAD));
+    return NULL;
+}
+
+Test(async, streams_and_threads_that_have_gone_are_forgotten)
+{
+    struct world world = begin();
+    size_t before = 0;
+    pthread_t thread;
+
+    for (unsigned i = 0; i < COMINGS; i++) {
+        come_and_go();
+        cr_assert_eq(pthread_create(&thread, NULL, come_and_go_alone, &world), 0);
+        cr_assert_eq(pthread_join(thread, NULL), 0);
+        if (i == COMINGS / 4)
+            before = resident_bytes();
+    }
+    cr_expect_lt(resident_bytes(), before + MIB / 4, "%zu more", resident_bytes() - before);
+    end(&world);
+}
+
 /* ---- pools ------------------------------------------------------------------------------------------------------- */
 
 static CUmemoryPool make_pool(int device, size_t most_bytes)
