@@ -6,6 +6,7 @@
 #include "driver/handle.h"
 #include "driver/report.h"
 #include "memory/array.h"
+#include "memory/import.h"
 #include "memory/native.h"
 #include "ptx/heap.h"
 #include "stream/event.h"
@@ -122,6 +123,7 @@ void context_clear(struct context *context)
     event_clear(context);
     module_clear(context);
     array_clear(context);
+    import_clear(context);
     native_clear(context);
     heap_clear(context);
     capacity_note_context(context->device, context_lives(context->device));

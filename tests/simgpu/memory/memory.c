@@ -81,6 +81,8 @@ bool memory_allows(const struct memory *memory, const struct device *device, boo
         return memory->device == device->ordinal || context_peer(device, memory->context);
     case MEMORY_ARRAY:
         return memory->device == device->ordinal;
+    case MEMORY_IMPORTED:
+        return memory->device == device->ordinal || memory->context->device == device;
     case MEMORY_POOLED:
         return memory->device == device->ordinal || pool_allows(memory->pool, device, write);
     case MEMORY_REGISTERED:
@@ -108,6 +110,7 @@ static bool host_allows(const struct memory *memory, bool write)
     case MEMORY_POOLED:
     case MEMORY_GRAPH:
     case MEMORY_GLOBAL:
+    case MEMORY_IMPORTED:
     case MEMORY_ARRAY:
     case MEMORY_KINDS:
         return false;

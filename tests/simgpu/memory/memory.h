@@ -19,6 +19,7 @@ enum memory_kind {
     MEMORY_REGISTERED, /* cuMemHostRegister */
     MEMORY_GRAPH,      /* allocation nodes of graphs */
     MEMORY_GLOBAL,     /* a variable of a module */
+    MEMORY_IMPORTED,   /* cuIpcOpenMemHandle: of another process */
     MEMORY_ARRAY,      /* bytes of an array, whose address no program knows */
     MEMORY_KINDS
 };

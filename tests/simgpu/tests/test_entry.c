@@ -91,12 +91,13 @@ Test(entry, an_older_driver_lacks_newer_entries)
 
 Test(entry, what_is_not_implemented_says_so)
 {
-    CUipcMemHandle handle;
     const void *table;
     CUuuid id = {{0}};
+    int supported;
 
     start();
-    cr_assert_eq(cuIpcGetMemHandle(&handle, 0), CUDA_ERROR_NOT_SUPPORTED);
+    cr_assert_eq(cuDeviceGetExecAffinitySupport(&supported, CU_EXEC_AFFINITY_TYPE_SM_COUNT, 0),
+                 CUDA_ERROR_NOT_SUPPORTED);
     cr_assert_neq(cuGetExportTable(&table, &id), CUDA_SUCCESS);
     /* Dr.Jit does without the whole device where OpenGL's are not there. */
     cr_assert_not_null(entry("cuGraphicsGLRegisterBuffer", 12000, 0));
