@@ -87,6 +87,27 @@ static const char *const texts[] = {
          "mbarrier.pending_count.b64 %r2, "
          "%rd2;\n"
          "cp.async.mbarrier.arrive.noinc.shared.b64 [s]; mbarrier.inval.shared.b64 [s]; ret; }\n",
+    HEAD
+    ".entry pictures(.param .u64 h) { .reg .pred %p<3>; .reg .b16 %h<4>; .reg .b32 %r<16>; .reg .f32 %f<8>; "
+    ".reg .b64 %rd<4>;\n"
+    "ld.param.u64 %rd1, [h]; tex.2d.v4.f32.f32 {%f0, %f1, %f2, %f3}, [%rd1, {%f4, 0f3F000000}];\n"
+    "tex.level.a2d.v4.u32.s32 {%r0, %r1, %r2, %r3}|%p1, [%rd1, %rd1, {%r4, %r5, %r6, %r6}], %r7, {1, -1};\n"
+    "tex.grad.3d.v4.s32.f32 {%r0, %r1, %r2, %r3}, [%rd1, {%f0, %f1, %f2, %f2}], {%f0, %f1, %f2, %f2}, {%f0, "
+    "%f1, %f2, %f2};\n"
+    "tex.acube.v2.f16x2.f32 {%r0, %r1}, [%rd1, {%r2, %f0, %f1, %f2}]; tex.1d.v4.f16.s32 {%h0, %h1, %h2, "
+    "%h3}, "
+    "[%rd1, {%r1}];\n"
+    "tld4.a.2d.v4.f32.f32 {%f0, %f1, %f2, %f3}, [%rd1, {%f4, %f5}]; txq.level.width.b32 %r1, [%rd1], 2;\n"
+    "suld.b.2d.v4.b32.trap {%r0, %r1, %r2, %r3}, [%rd1, {%r4, %r5}]; suq.height.b32 %r1, [%rd1];\n"
+    "sust.b.a1d.v2.b64.zero [%rd1, {%r4, %r5}], {%rd2, %rd3}; sust.p.3d.v4.b32.clamp [%rd1, {%r1, %r2, %r3, "
+    "%r3}], {%r4, %r5, %r6, %r7};\n"
+    "sured.b.add.2d.u64.trap [%rd1, {%r4, %r5}], %rd2; sured.p.and.1d.b32.zero [%rd1, {%r4}], %r2;\n"
+    "wmma.load.a.sync.aligned.row.m8n8k32.global.s4 {%r1}, [%rd1], 64; "
+    "wmma.mma.xor.popc.sync.aligned.row.col."
+    "m8n8k128.s32.b1.b1.s32 {%r2, %r3}, {%r4}, {%r5}, {%r6, %r7};\n"
+    "mma.sync.aligned.m16n8k64.row.col.satfinite.s32.s4.u4.s32 {%r0, %r1, %r2, %r3}, {%r4, %r5, %r6, %r7}, "
+    "{%r8, "
+    "%r9}, {%r0, %r1, %r2, %r3}; ret; }\n",
 };
 
 static const char *const words[] = {"{",
