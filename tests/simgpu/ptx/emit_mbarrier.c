@@ -21,7 +21,7 @@ static void emit_arrive(struct emitter *emitter, bool drops)
     bool expects = emit_has(emitter, "expect_tx"), has_state = state->kind != OPERAND_ADDRESS;
     const char *address, *count = "1", *bytes = "0", *value;
 
-    emit_ignore(emitter, "noComplete release relaxed cta");
+    emit_ignore(emitter, "noComplete release relaxed cta cluster");
     emit_expect_count(emitter, 1 + has_state + expects, 2 + has_state);
     address = barrier_at(emitter, has_state);
     if (emitter->instruction->count > 1u + has_state)
@@ -40,7 +40,7 @@ static void emit_wait(struct emitter *emitter)
     const struct ptx_operand *operand = emit_operand(emitter, 2);
     const char *address, *parity;
 
-    emit_ignore(emitter, "acquire relaxed cta");
+    emit_ignore(emitter, "acquire relaxed cta cluster");
     emit_expect_count(emitter, 3, 4);
     address = barrier_at(emitter, 1);
     parity = by_parity ? PRINT("%s & 1", emit_u32(emitter, operand))
@@ -52,7 +52,7 @@ static void emit_wait(struct emitter *emitter)
 
 static void emit_bytes(struct emitter *emitter, const char *sign)
 {
-    emit_ignore(emitter, "relaxed cta");
+    emit_ignore(emitter, "relaxed cta cluster");
     emit_expect_count(emitter, 2, 2);
     text_put(&emitter->out, "ptx_mbarrier_expect(%s, %s(s32)%s); ", barrier_at(emitter, 0), sign,
              emit_u32(emitter, emit_operand(emitter, 1)));

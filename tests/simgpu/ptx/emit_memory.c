@@ -210,7 +210,7 @@ void emit_copy_async(struct emitter *emitter)
     if (emit_one_of(emitter, "commit_group wait_group wait_all"))
         return;
     emit_ignore(emitter, hints);
-    if (!emit_one_of(emitter, "shared shared::cta") || !emit_has(emitter, "global"))
+    if (!emit_one_of(emitter, "shared shared::cta shared::cluster") || !emit_has(emitter, "global"))
         emit_fail(emitter, "cp.async is known from global to shared memory alone");
     emit_expect_count(emitter, 3, 5);
     bytes = (unsigned)emit_immediate(emitter, emit_operand(emitter, 2));
@@ -234,8 +234,8 @@ void emit_nothing(struct emitter *emitter)
 
     if (strcmp(instruction->opcode, "fence") == 0 || strcmp(instruction->opcode, "membar") == 0) {
         if (emit_has(emitter, "proxy"))
-            emit_ignore(emitter, "async alias async.global async.shared::cta");
-        emit_ignore(emitter, "cta cluster gpu gl sys sc acq_rel acquire release");
+            emit_ignore(emitter, "async alias global shared::cta shared::cluster tensormap::generic");
+        emit_ignore(emitter, "mbarrier_init cta cluster gpu gl sys sc acq_rel acquire release");
         text_put(&emitter->out, "ptx_fence(); ");
         return;
     }
@@ -247,4 +247,25 @@ void emit_policy(struct emitter *emitter)
 {
     emitter->words_used = UINT32_MAX;
     emit_assign(emitter, emit_operand(emitter, 0), ptx_type_find("b64"), "0");
+}
+
+/* A cluster is one block, so that its shared memory is where it is for the block. */
+void emit_map_cluster(struct emitter *emitter)
+{
+    const struct ptx_type *type;
+
+    (void)emit_space(emitter);
+    type = emit_need_type(emitter);
+    emit_expect_count(emitter, 3, 3);
+    (void)emit_u32(emitter, emit_operand(emitter, 2));
+    emit_assign(emitter, emit_operand(emitter, 0), type, emit_value(emitter, emit_operand(emitter, 1), type));
+}
+
+/* And its only rank is 0. */
+void emit_cluster_rank(struct emitter *emitter)
+{
+    (void)emit_space(emitter);
+    (void)emit_need_type(emitter);
+    emit_expect_count(emitter, 2, 2);
+    emit_assign(emitter, emit_operand(emitter, 0), ptx_type_find("u32"), "0");
 }

@@ -97,7 +97,7 @@ enum ptx_space emit_space(struct emitter *emitter)
         const char *words;
         enum ptx_space space;
     } spaces[] = {{"global", SPACE_GLOBAL},
-                  {"shared shared::cta", SPACE_SHARED},
+                  {"shared shared::cta shared::cluster", SPACE_SHARED},
                   {"local", SPACE_LOCAL},
                   {"param param::entry param::func", SPACE_PARAMETER},
                   {"const", SPACE_CONSTANT}};

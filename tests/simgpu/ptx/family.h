@@ -35,6 +35,8 @@ void emit_copy_async(struct emitter *emitter);
 void emit_copy_arrive(struct emitter *emitter);
 void emit_nothing(struct emitter *emitter);
 void emit_policy(struct emitter *emitter);
+void emit_map_cluster(struct emitter *emitter);
+void emit_cluster_rank(struct emitter *emitter);
 void emit_move(struct emitter *emitter);
 void emit_convert(struct emitter *emitter);
 void emit_compare(struct emitter *emitter);

@@ -47,10 +47,12 @@ static const struct {
     {"shfl", "test_threads.c"},        {"st", "test_conform.c"},
     {"stmatrix", "test_threads.c"},    {"trap", "test_threads.c"},
     {"vote", "test_threads.c"},        {"wmma", "test_wmma.c"},
-    {"mbarrier", "test_threads.c"},    {"tex", "test_texture.c"},
-    {"tld4", "test_texture.c"},        {"txq", "test_texture.c"},
-    {"suld", "test_surface.c"},        {"sust", "test_surface.c"},
-    {"sured", "test_surface.c"},       {"suq", "test_surface.c"},
+    {"discard", "test_memory.c"},      {"mapa", "test_threads.c"},
+    {"getctarank", "test_threads.c"},  {"mbarrier", "test_threads.c"},
+    {"tex", "test_texture.c"},         {"tld4", "test_texture.c"},
+    {"txq", "test_texture.c"},         {"suld", "test_surface.c"},
+    {"sust", "test_surface.c"},        {"sured", "test_surface.c"},
+    {"suq", "test_surface.c"},
 };
 
 static const char *file_of(const char *opcode)

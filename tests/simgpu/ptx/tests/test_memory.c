@@ -7,20 +7,20 @@
 Test(memory, what_steers_caches_and_order_changes_no_result)
 {
     fill(0);
-    run_words(
-        "",
-        "createpolicy.fractional.L2::evict_first.b64 %rd4, 0f3f800000; griddepcontrol.wait;\n"
-        "prefetch.global.L1 [%rd2]; prefetch.global.L2::evict_last [%rd2]; prefetchu.L1 [%rd2];\n"
-        "applypriority.global.L2::evict_normal [%rd2], 128; pmevent 3; setmaxnreg.inc.sync.aligned.u32 64;\n"
-        "ld.global.nc.L1::no_allocate.L2::128B.u32 %r3, [%rd2]; ldu.global.u32 %r4, [%rd2];\n"
-        "ld.global.L2::cache_hint.u32 %r5, [%rd2], %rd4; ld.volatile.global.u32 %r6, [%rd2];\n"
-        "ld.acquire.gpu.global.u32 %r7, [%rd2]; ld.relaxed.sys.u32 %r8, [%rd2]; ld.global.cv.u32 %r9, "
-        "[%rd2];\n"
-        "add.u32 %r3, %r3, %r4; add.u32 %r3, %r3, %r5; add.u32 %r3, %r3, %r6; add.u32 %r3, %r3, %r7;\n"
-        "add.u32 %r3, %r3, %r8; add.u32 %r3, %r3, %r9; membar.gl; membar.cta; membar.sys;\n"
-        "fence.acq_rel.gpu; fence.sc.cta; fence.proxy.alias; st.release.gpu.global.u32 [%rd3], %r3;\n"
-        "st.global.wt.u32 [%rd3], %r3; st.volatile.u32 [%rd3], %r3; griddepcontrol.launch_dependents;",
-        4, 64);
+    run_words("",
+              "createpolicy.fractional.L2::evict_first.b64 %rd4, 0f3f800000; griddepcontrol.wait;\n"
+              "prefetch.global.L1 [%rd2]; prefetch.global.L2::evict_last [%rd2]; prefetchu.L1 [%rd2];\n"
+              "applypriority.global.L2::evict_normal [%rd2], 128; pmevent 3; discard.global.L2 [%rd3], 128; "
+              "setmaxnreg.inc.sync.aligned.u32 64;\n"
+              "ld.global.nc.L1::no_allocate.L2::128B.u32 %r3, [%rd2]; ldu.global.u32 %r4, [%rd2];\n"
+              "ld.global.L2::cache_hint.u32 %r5, [%rd2], %rd4; ld.volatile.global.u32 %r6, [%rd2];\n"
+              "ld.acquire.gpu.global.u32 %r7, [%rd2]; ld.relaxed.sys.u32 %r8, [%rd2]; ld.global.cv.u32 %r9, "
+              "[%rd2];\n"
+              "add.u32 %r3, %r3, %r4; add.u32 %r3, %r3, %r5; add.u32 %r3, %r3, %r6; add.u32 %r3, %r3, %r7;\n"
+              "add.u32 %r3, %r3, %r8; add.u32 %r3, %r3, %r9; membar.gl; membar.cta; membar.sys;\n"
+              "fence.acq_rel.gpu; fence.sc.cta; fence.proxy.alias; st.release.gpu.global.u32 [%rd3], %r3;\n"
+              "st.global.wt.u32 [%rd3], %r3; st.volatile.u32 [%rd3], %r3; griddepcontrol.launch_dependents;",
+              4, 64);
     for (unsigned i = 0; i < 256; i++)
         cr_assert_eq(out[i], 7 * in[i]);
 }

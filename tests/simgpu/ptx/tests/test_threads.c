@@ -400,6 +400,35 @@ Test(threads, a_barrier_of_shared_memory_counts_bytes)
         cr_assert_eq(out[i], 2);
 }
 
+/* What asks for the scope or the memory of a cluster gets that of its only block. */
+Test(threads, a_cluster_is_its_block)
+{
+    run_words(
+        ".shared .align 8 .b8 all[8]; .shared .align 4 .b8 box[256];\n",
+        "setp.eq.u32 %p0, %r0, 0; @%p0 mbarrier.init.shared::cta.b64 [all], 65; "
+        "fence.mbarrier_init.release.cluster; "
+        "bar.sync 0;\n"
+        "mapa.shared::cluster.u32 %r3, all, 0; mov.u32 %r4, box; mapa.shared::cluster.u32 %r5, %r4, 0; "
+        "mad.lo.u32 %r5, "
+        "%r0, 4, %r5;\n"
+        "cvt.u64.u32 %rd4, %r5; cvta.shared::cluster.u64 %rd4, %rd4; mapa.u64 %rd5, %rd4, 0; getctarank.u64 "
+        "%r6, "
+        "%rd5;\n"
+        "add.u32 %r7, %r0, %r6; st.u32 [%rd5], %r7; mbarrier.arrive.release.cluster.shared::cluster.b64 _, "
+        "[%r3];\n"
+        "@%p0 mbarrier.arrive.expect_tx.release.cluster.shared::cta.b64 _, [all], 8; @%p0 "
+        "mbarrier.complete_tx.relaxed.cluster.shared::cluster.b64 [%r3], 8;\n"
+        "wait: mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 %p1, [all], 0; @!%p1 bra wait;\n"
+        "xor.b32 %r8, %r0, 63; mov.u32 %r4, box; mad.lo.u32 %r8, %r8, 4, %r4; ld.shared::cluster.u32 %r9, "
+        "[%r8];\n"
+        "atom.shared::cluster.add.u32 %r10, [%r8], 5; isspacep.shared::cluster %p2, %rd5; selp.u32 %r11, "
+        "100, 0, %p2;\n"
+        "add.u32 %r9, %r9, %r11; st.global.u32 [%rd3], %r9;",
+        2, 64);
+    for (unsigned i = 0; i < 128; i++)
+        cr_assert_eq(out[i], (i % 64 ^ 63) + 100, "%u: %u", i, out[i]);
+}
+
 /* The kernel ends with that error, which stays. */
 static void ends_with(CUresult expected, const char *before, const char *body, unsigned blocks,
                       unsigned threads)
