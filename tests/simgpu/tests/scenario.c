@@ -361,6 +361,8 @@ static const struct {
     {"ptx_unordered", ptx_unordered},
     {"ptx_ordered", ptx_ordered},
     {"ptx_beside", ptx_beside},
+    {"ptx_sample_unordered", ptx_sample_unordered},
+    {"ptx_sample_beside", ptx_sample_beside},
     {"ptx_unmap_used", ptx_unmap_used},
     {"ptx_managed", ptx_managed},
     {"ptx_zero_copy", ptx_zero_copy},

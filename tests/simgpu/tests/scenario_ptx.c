@@ -28,7 +28,11 @@ static const char text[] =
     "[words];\n"
     "ld.global.u64 %rd3, [%rd1]; ld.u32 %r1, [%rd3]; st.volatile.u32 [%rd2], 1;\n"
     "again: ld.volatile.u32 %r2, [%rd2+4]; setp.eq.u32 %p, %r2, 0; @%p bra again; ret; }\n"
-    ".visible .entry stop() { trap; }\n";
+    ".visible .entry stop() { trap; }\n"
+    /* The same by a texture, of the words from 0 on: nothing names the memory. */
+    ".visible .entry sample(.param .u64 texture)\n"
+    "{ .reg .b32 %r<8>; .reg .b64 %rd<2>; ld.param.u64 %rd1, [texture]; mov.u32 %r1, %tid.x;\n"
+    "tex.1d.v4.u32.s32 {%r2, %r3, %r4, %r5}, [%rd1, {%r1}]; ret; }\n";
 
 static CUstream first, second;
 
@@ -113,6 +117,35 @@ void ptx_beside(void)
     must(cuMemsetD8Async(words, 1, 512, second));
     must(cuMemsetD8Async(words + 1024, 1, COUNT * 4 - 1024, second));
     must(cuCtxSynchronize());
+}
+
+/* 128 words of that memory, by a texture, while the words from there on are set. */
+static void sample_beside(size_t offset)
+{
+    const CUDA_TEXTURE_DESC sampling = {.flags = CU_TRSF_READ_AS_INTEGER};
+    CUDA_RESOURCE_DESC desc = {.resType = CU_RESOURCE_TYPE_LINEAR};
+    CUtexObject texture;
+
+    begin();
+    desc.res.linear.devPtr = words_of_device();
+    desc.res.linear.format = CU_AD_FORMAT_UNSIGNED_INT32;
+    desc.res.linear.numChannels = 1;
+    desc.res.linear.sizeInBytes = COUNT * 4;
+    must(cuTexObjectCreate(&texture, &desc, &sampling, NULL));
+    must(cuCtxSynchronize());
+    must(cuLaunchKernel(entry("sample"), 1, 1, 1, 128, 1, 1, 0, first, (void *[]){&texture}, NULL));
+    must(cuMemsetD8Async(desc.res.linear.devPtr + offset, 1, 512, second));
+    must(cuCtxSynchronize());
+}
+
+void ptx_sample_unordered(void)
+{
+    sample_beside(256);
+}
+
+void ptx_sample_beside(void)
+{
+    sample_beside(512);
 }
 
 void ptx_unmap_used(void)

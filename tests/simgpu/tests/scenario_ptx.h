@@ -8,6 +8,10 @@ void ptx_unordered(void);
 void ptx_ordered(void);
 void ptx_beside(void);
 
+/* The same by a texture, whose handle is all that the kernel gets: what it reads is set, or what lies next to it. */
+void ptx_sample_unordered(void);
+void ptx_sample_beside(void);
+
 /* Memory is unmapped that a kernel has read and may read again. */
 void ptx_unmap_used(void);
 

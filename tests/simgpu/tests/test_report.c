@@ -173,6 +173,12 @@ Test(hazard, a_set_behind_a_kernel_of_ptx_or_beside_what_it_reads_is_none)
     cr_assert_eq(hazards_of("ptx_beside"), 0);
 }
 
+Test(hazard, a_set_of_what_a_texture_is_read_for_is_one_and_beside_it_none)
+{
+    cr_assert_eq(hazards_of("ptx_sample_unordered"), 1);
+    cr_assert_eq(hazards_of("ptx_sample_beside"), 0);
+}
+
 Test(hazard, unmapping_what_a_kernel_of_ptx_has_read_is_one)
 {
     cr_assert_eq(hazards_of("ptx_unmap_used"), 1);

@@ -265,6 +265,28 @@ Test(surface, what_lies_across_two_elements_is_misaligned)
                  CUDA_ERROR_MISALIGNED_ADDRESS);
 }
 
+/* Three texels of four bytes a row: two at once, in every row. */
+Test(surface, rows_of_any_length_are_aligned)
+{
+    const CUDA_ARRAY3D_DESCRIPTOR desc = {.Width = 3,
+                                          .Height = HEIGHT,
+                                          .Format = CU_AD_FORMAT_UNSIGNED_INT32,
+                                          .NumChannels = 1,
+                                          .Flags = CUDA_ARRAY3D_SURFACE_LDST};
+    CUDA_MEMCPY3D copy;
+
+    start();
+    for (unsigned i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)i;
+    must(cuArray3DCreate(&array, &desc));
+    copy = copy_of(12, HEIGHT, 1);
+    must(cuMemcpy3D(&copy));
+    must(work(surface_of(array), "mov.u32 %r3, 0; suld.b.2d.v2.b32.trap {%r10, %r11}, [%rd5, {%r3, %r0}];",
+              HEIGHT));
+    for (unsigned i = 0; i < HEIGHT; i++)
+        cr_assert_arr_eq(&out[i * 4], bytes + 12 * i, 8, "%u", i);
+}
+
 Test(surface, many_threads_change_one_place)
 {
     static const uint32_t words[WIDTH] = {100, 100, 100, 0xfffffff0, 0xffffffff, 0, 5, 0};
