@@ -97,6 +97,36 @@ static inline void simgpu_touch(const void *ptr, size_t bytes)
         simgpu_touch_hook(ptr, bytes);
 }
 
+/* The same for what tells of time: as simgpu_bind. */
+__attribute__((visibility("hidden"), weak)) void (*simgpu_touch_times_hook)(const void *ptr, size_t bytes,
+                                                                            unsigned passes);
+__attribute__((visibility("hidden"), weak)) void (*simgpu_take_hook)(uint64_t ns);
+SIMGPU_EXPORT void simgpu_bind_time(void (*touch_times)(const void *ptr, size_t bytes, unsigned passes),
+                                    void (*take)(uint64_t ns));
+SIMGPU_EXPORT __attribute__((weak)) void simgpu_bind_time(void (*touch_times)(const void *ptr, size_t bytes,
+                                                                              unsigned passes),
+                                                          void (*take)(uint64_t ns))
+{
+    simgpu_touch_times_hook = touch_times;
+    simgpu_take_hook = take;
+}
+
+/* simgpu_touch of what the kernel goes over so many times: the link carries it as often where it lies on the host, and
+ * managed pages are used so many times, one after the other. */
+static inline void simgpu_touch_times(const void *ptr, size_t bytes, unsigned passes)
+{
+    if (simgpu_touch_times_hook)
+        simgpu_touch_times_hook(ptr, bytes, passes);
+}
+
+/* The running kernel takes so long more by itself, times SIMGPU_KERNEL_SCALE. What it waits for at the link goes on
+ * meanwhile: it takes the longer of the two. */
+static inline void simgpu_take(uint64_t ns)
+{
+    if (simgpu_take_hook)
+        simgpu_take_hook(ns);
+}
+
 /* Where the tensor lies that a map describes, declared as touched; NULL for what is no map. */
 static inline void *simgpu_tensor_address(const struct simgpu_tensor *tensor)
 {

@@ -23,6 +23,8 @@
 #define SIMGPU_FIRST                                 ((uint64_t)blockIdx.x * blockDim.x + threadIdx.x)
 #define SIMGPU_STEP                                  ((uint64_t)gridDim.x * blockDim.x)
 #define SIMGPU_TOUCH(ptr, bytes)                     ((void)0)
+#define SIMGPU_TOUCH_TIMES(ptr, bytes, passes)       ((void)0)
+#define SIMGPU_TAKE(ns)                              ((void)0)
 #define SIMGPU_KERNEL1(name, t1, n1)                 extern "C" __global__ void name(t1 n1)
 #define SIMGPU_KERNEL2(name, t1, n1, t2, n2)         extern "C" __global__ void name(t1 n1, t2 n2)
 #define SIMGPU_KERNEL3(name, t1, n1, t2, n2, t3, n3) extern "C" __global__ void name(t1 n1, t2 n2, t3 n3)
@@ -41,9 +43,11 @@
 #define SIMGPU_C_ extern
 #endif
 
-#define SIMGPU_FIRST             ((uint64_t)0)
-#define SIMGPU_STEP              ((uint64_t)1)
-#define SIMGPU_TOUCH(ptr, bytes) simgpu_touch(ptr, bytes)
+#define SIMGPU_FIRST                           ((uint64_t)0)
+#define SIMGPU_STEP                            ((uint64_t)1)
+#define SIMGPU_TOUCH(ptr, bytes)               simgpu_touch(ptr, bytes)
+#define SIMGPU_TOUCH_TIMES(ptr, bytes, passes) simgpu_touch_times(ptr, bytes, passes)
+#define SIMGPU_TAKE(ns)                        simgpu_take(ns)
 #define SIMGPU_PARAM_(name, field)                                                                           \
     {                                                                                                        \
         offsetof(struct name##_layout, field), sizeof(((struct name##_layout *)0)->field)                    \

@@ -28,10 +28,15 @@ static void touch_bind(const struct instance *instance)
 {
     void *symbol = dlsym(instance->opened, "simgpu_bind");
     void (*bind)(void (*)(const void *, size_t));
+    void (*bind_time)(void (*)(const void *, size_t, unsigned), void (*)(uint64_t));
 
     memcpy(&bind, &symbol, sizeof bind);
     if (bind)
         bind(fault_touch);
+    symbol = dlsym(instance->opened, "simgpu_bind_time"); /* not in what was built with an older header */
+    memcpy(&bind_time, &symbol, sizeof bind_time);
+    if (bind_time)
+        bind_time(fault_touch_times, fault_take);
 }
 
 /* Finds everything in the image and the instance; called without the lock, before anybody knows the module. */

@@ -250,6 +250,19 @@ size_t simgpu_used_bytes(int ordinal)
     return bytes;
 }
 
+void device_spend(struct device *device, enum spent kind, uint64_t ns)
+{
+    if (ns)
+        atomic_fetch_add(&device->spent_ns[kind], ns);
+}
+
+uint64_t simgpu_spent_ns(int ordinal, int kind)
+{
+    return device_at(ordinal) && kind >= 0 && kind < SPENT_KINDS
+               ? atomic_load(&devices[ordinal].spent_ns[kind])
+               : 0;
+}
+
 bool simgpu_uses(int index, uint64_t at_ns, size_t *bytes, uint64_t busy_ns[BUSY_KINDS])
 {
     const struct device *device;

@@ -13,6 +13,8 @@
 #include "driver/sim.h"
 #include "machine/options.h"
 
+#include <stdatomic.h>
+
 enum {
     GRANULE = 2 << 20,
     SM_COUNT = 132
@@ -60,6 +62,16 @@ struct busy {
     uint64_t total_ns; /* until then */
 };
 
+/* What took time by the options, whether anybody waited for it or not. */
+enum spent {
+    SPENT_TO_DEVICE, /* the link, by its ways */
+    SPENT_FROM_DEVICE,
+    SPENT_FAULTS, /* of managed memory, beside the link */
+    SPENT_KERNELS,
+    SPENT_MAPPING, /* calls that create, map, give access, unmap and release, with a context of the device current */
+    SPENT_KINDS
+};
+
 struct pool;
 struct residence;
 
@@ -72,8 +84,10 @@ struct device {
     struct context *primary;    /* NULL until first retained or configured */
     unsigned primary_flags;
     uint64_t link_free_ns[2]; /* when the link is free again, by its ways */
+    uint64_t faults_free_ns;  /* when the last fault of managed memory has been served */
+    _Atomic uint64_t spent_ns[SPENT_KINDS];
     struct pool *default_pool, *pool;
-    struct residence *oldest, *newest; /* managed pages that it holds, by their last use */
+    struct residence *oldest, *newest; /* managed pages that it holds, by their last fault */
     struct managed_usage managed;
     struct busy busy[BUSY_KINDS];
 };
@@ -126,6 +140,12 @@ __attribute__((visibility("default"))) size_t simgpu_used_bytes(int ordinal);
  * at work until then: for the simulated libnvidia-ml beside us. Any thread, without the lock. */
 __attribute__((visibility("default"))) bool simgpu_uses(int index, uint64_t at_ns, size_t *bytes,
                                                         uint64_t busy_ns[BUSY_KINDS]);
+
+/* Counts time. Any thread. */
+void device_spend(struct device *device, enum spent kind, uint64_t ns);
+
+/* What was counted until now. Any thread, without the lock. */
+__attribute__((visibility("default"))) uint64_t simgpu_spent_ns(int ordinal, int kind);
 
 /* Device of an ordinal, or NULL. */
 struct device *device_at(CUdevice ordinal);

@@ -11,12 +11,18 @@ static uint64_t reserve(struct device *device, enum link_way way, size_t bytes, 
     if (*free_ns < since_ns)
         *free_ns = since_ns;
     *free_ns += (uint64_t)((double)bytes / gbps);
+    device_spend(device, way == LINK_TO_DEVICE ? SPENT_TO_DEVICE : SPENT_FROM_DEVICE,
+                 (uint64_t)((double)bytes / gbps));
     return *free_ns;
 }
 
-uint64_t link_carry(struct device *device, enum link_way way, size_t bytes)
+uint64_t link_carry(struct device *device, enum link_way way, size_t bytes, uint64_t since_ns)
 {
-    return options.link_gbps > 0 ? reserve(device, way, bytes, options.link_gbps, now_ns()) : 0;
+    uint64_t now = now_ns();
+
+    return options.link_gbps > 0
+               ? reserve(device, way, bytes, options.link_gbps, since_ns > now ? since_ns : now)
+               : 0;
 }
 
 uint64_t link_reach(struct device *device, enum link_way way, size_t bytes, uint64_t since_ns)

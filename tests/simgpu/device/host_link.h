@@ -15,9 +15,9 @@ enum link_way {
     LINK_FROM_DEVICE
 };
 
-/* When a transfer of that many bytes that starts now has had its share of the link. Reserves it. 0 where the link takes
- * no time. */
-uint64_t link_carry(struct device *device, enum link_way way, size_t bytes);
+/* When a transfer of that many bytes that starts now, or then if that is later, has had its share of the link. Reserves it.
+ * 0 where the link takes no time. */
+uint64_t link_carry(struct device *device, enum link_way way, size_t bytes, uint64_t since_ns);
 
 /* The same for bytes that the device uses where they are, and has since then. */
 uint64_t link_reach(struct device *device, enum link_way way, size_t bytes, uint64_t since_ns);

@@ -54,6 +54,18 @@ static void write_managed(FILE *file, const struct device *device)
         managed->prefetched_pages, managed->faulted_pages, managed->remote_pages, managed->evicted_pages);
 }
 
+static void write_spent(FILE *file, const struct device *device)
+{
+    static const char *const words[SPENT_KINDS] = {"to_device", "from_device", "faults", "kernels",
+                                                   "mapping"};
+
+    fprintf(file, ", \"time_ns\": {");
+    for (unsigned i = 0; i < SPENT_KINDS; i++)
+        fprintf(file, "%s\"%s\": %llu", i ? ", " : "", words[i],
+                (unsigned long long)atomic_load(&device->spent_ns[i]));
+    fprintf(file, "}");
+}
+
 static void write_shared(FILE *file, const struct device *device)
 {
     size_t used, peak;
@@ -95,6 +107,7 @@ static void write_all(FILE *file)
         write_stores(file, &devices[i]);
         fprintf(file, ", ");
         write_managed(file, &devices[i]);
+        write_spent(file, &devices[i]);
         write_shared(file, &devices[i]);
         fprintf(file, "}");
     }

@@ -58,6 +58,26 @@ static double number_or(const char *name, double least, double most, double othe
     return number;
 }
 
+/* SIMGPU_VMM_NS: a number for all mapping calls, or five in the order of enum vmm_call with commas between. */
+static void read_vmm(void)
+{
+    const char *value = getenv("SIMGPU_VMM_NS"), *at = value;
+    unsigned count = 0;
+    char *end = NULL;
+
+    for (; at && count < VMM_CALLS; at = *end == ',' ? end + 1 : NULL, count++) {
+        double ns = strtod(at, &end);
+
+        if (end == at || !(ns >= 0 && ns <= 1e12))
+            break;
+        options.vmm_ns[count] = (uint64_t)ns;
+    }
+    if (at || (value && (*end || (count != 1 && count != VMM_CALLS))))
+        refuse("SIMGPU_VMM_NS", value, "a number, or five with commas between");
+    for (unsigned i = 1; count == 1 && i < VMM_CALLS; i++)
+        options.vmm_ns[i] = options.vmm_ns[0];
+}
+
 /* A variable that takes one word. */
 static bool has_word(const char *name, const char *word)
 {
@@ -111,7 +131,9 @@ void options_read(void)
     options.zero_copy_gbps = number_or("SIMGPU_ZEROCOPY_GBPS", 0, 1e6, 0.85 * options.link_gbps);
     options.pin_gbps = number_or("SIMGPU_PIN_GBPS", 0, 1e6, 0);
     options.kernel_ns = (uint64_t)number_or("SIMGPU_KERNEL_NS", 0, 1e12, 0);
-    options.vmm_ns = (uint64_t)number_or("SIMGPU_VMM_NS", 0, 1e12, 0);
+    options.kernel_scale = number_or("SIMGPU_KERNEL_SCALE", 0, 1e6, 0);
+    options.fault_ns = (uint64_t)number_or("SIMGPU_FAULT_NS", 0, 1e12, 0);
+    read_vmm();
     options.host_numa = host_numa();
     options.nodes = (int)number_or("SIMGPU_NODES", 1, NODES_MAX, 1);
     options.node_bytes = SIZE_MAX;

@@ -19,15 +19,27 @@ enum host_numa {
     HOST_NUMA_ANYWHERE /* those that name no node */
 };
 
+/* Mapping calls. */
+enum vmm_call {
+    VMM_CREATE,
+    VMM_MAP,
+    VMM_ACCESS,
+    VMM_UNMAP,
+    VMM_RELEASE,
+    VMM_CALLS
+};
+
 struct options {
     bool valid;          /* false: a value could not be understood (one line said which); cuInit then fails */
     size_t memory_bytes; /* SIMGPU_MEMORY: capacity of each device */
     int devices;         /* SIMGPU_DEVICES */
     double link_gbps;    /* SIMGPU_LINK_GBPS: 10^9 bytes per second and direction; 0 = no limit */
-    double zero_copy_gbps; /* SIMGPU_ZEROCOPY_GBPS: the same for what devices use in host memory */
-    double pin_gbps;       /* SIMGPU_PIN_GBPS: 10^9 bytes per second that a call pins; 0 = no limit */
-    uint64_t kernel_ns;    /* SIMGPU_KERNEL_NS: least duration of a kernel */
-    uint64_t vmm_ns;       /* SIMGPU_VMM_NS: least duration of a create, map, set-access, unmap and release */
+    double zero_copy_gbps;      /* SIMGPU_ZEROCOPY_GBPS: the same for what devices use in host memory */
+    double pin_gbps;            /* SIMGPU_PIN_GBPS: 10^9 bytes per second that a call pins; 0 = no limit */
+    uint64_t kernel_ns;         /* SIMGPU_KERNEL_NS: least duration of a kernel */
+    double kernel_scale;        /* SIMGPU_KERNEL_SCALE: a kernel takes what it says it does, times this */
+    uint64_t fault_ns;          /* SIMGPU_FAULT_NS: of a page of managed memory, beside what the link takes */
+    uint64_t vmm_ns[VMM_CALLS]; /* SIMGPU_VMM_NS: least duration of each */
     enum host_numa host_numa;
     int nodes;               /* SIMGPU_NODES: of the machine's memory */
     size_t node_bytes;       /* SIMGPU_NODE_MEMORY: what handles may take of each; SIZE_MAX = no limit */

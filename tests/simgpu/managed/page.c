@@ -99,23 +99,55 @@ static void wait_until(uint64_t carried_ns, uint64_t *until_ns)
         *until_ns = carried_ns;
 }
 
-static void carry(struct device *device, enum link_way way, size_t bytes, uint64_t *until_ns)
+/* Transfers that belong together. */
+struct turn {
+    uint64_t since_ns; /* none begins before */
+    uint64_t until_ns; /* all have been carried */
+    bool is_serial;    /* each begins when the one before has ended */
+};
+
+static void carry(struct device *device, enum link_way way, size_t bytes, struct turn *turn)
 {
-    wait_until(link_carry(device, way, bytes), until_ns);
+    uint64_t carried_ns = link_carry(device, way, bytes, turn->since_ns);
+
+    wait_until(carried_ns, &turn->until_ns);
+    if (turn->is_serial && carried_ns)
+        turn->since_ns = carried_ns;
+}
+
+/* A device has its faults served one after the other: each has its own cost, then what leaves is carried, then what comes,
+ * and nothing of it at the same time. */
+static struct turn fault_begin(const struct device *device)
+{
+    uint64_t since_ns = now_ns();
+
+    if (!options.fault_ns && options.link_gbps <= 0)
+        return (struct turn){0};
+    wait_until(device->faults_free_ns, &since_ns);
+    since_ns += options.fault_ns;
+    return (struct turn){.since_ns = since_ns, .until_ns = since_ns, .is_serial = true};
+}
+
+static void fault_end(struct device *device, const struct turn *turn, uint64_t *until_ns)
+{
+    device->managed.faulted_pages++;
+    device->faults_free_ns = turn->until_ns;
+    device_spend(device, SPENT_FAULTS, options.fault_ns);
+    wait_until(turn->until_ns, until_ns);
 }
 
 /* Bytes come to a device from another processor. Between devices the sender's link sets the pace. */
-static void transfer(int from, struct device *to, size_t bytes, uint64_t *until_ns)
+static void transfer(int from, struct device *to, size_t bytes, struct turn *turn)
 {
     if (from == DEVICE_HOST)
-        carry(to, LINK_TO_DEVICE, bytes, until_ns);
+        carry(to, LINK_TO_DEVICE, bytes, turn);
     else
-        carry(&devices[from], LINK_FROM_DEVICE, bytes, until_ns);
+        carry(&devices[from], LINK_FROM_DEVICE, bytes, turn);
 }
 
-/* As page_charge, but what was used after that count does not leave. */
+/* As page_charge, but what came or was asked for after that count does not leave. */
 static bool charge(struct device *device, enum store store, size_t bytes, uint64_t used_before,
-                   uint64_t *until_ns)
+                   struct turn *turn)
 {
     if (store != STORE_HOST && bytes > device_room(device) + device->stores[STORE_MANAGED])
         return false;
@@ -126,7 +158,7 @@ static bool charge(struct device *device, enum store store, size_t bytes, uint64
             return false;
         let_go(page, device->ordinal);
         if (!page->held) {
-            carry(device, LINK_FROM_DEVICE, PAGE_BYTES, until_ns);
+            carry(device, LINK_FROM_DEVICE, PAGE_BYTES, turn);
             hold(page, DEVICE_HOST);
         }
         device->managed.evicted_pages++;
@@ -136,21 +168,25 @@ static bool charge(struct device *device, enum store store, size_t bytes, uint64
 
 bool page_charge(struct device *device, enum store store, size_t bytes, uint64_t *until_ns)
 {
-    return charge(device, store, bytes, UINT64_MAX, until_ns);
+    struct turn turn = {0};
+    bool is_charged = charge(device, store, bytes, UINT64_MAX, &turn);
+
+    wait_until(turn.until_ns, until_ns);
+    return is_charged;
 }
 
 /* Brings it to a device that does not hold it, and keeps the others' where they are copies. False: there is no
  * room. */
 static bool bring(struct page *page, struct device *device, bool copy, uint64_t used_before,
-                  uint64_t *until_ns)
+                  struct turn *turn)
 {
     int from;
 
-    if (!charge(device, STORE_MANAGED, PAGE_BYTES, used_before, until_ns))
+    if (!charge(device, STORE_MANAGED, PAGE_BYTES, used_before, turn))
         return false;
     from = page_holder(page, device);
     if (from != NOWHERE)
-        transfer(from, device, PAGE_BYTES, until_ns);
+        transfer(from, device, PAGE_BYTES, turn);
     hold(page, device->ordinal);
     if (!copy)
         collapse(page, device->ordinal);
@@ -158,15 +194,14 @@ static bool bring(struct page *page, struct device *device, bool copy, uint64_t 
 }
 
 /* Its first use: by that device. */
-static void populate(struct page *page, struct device *device, uint64_t *until_ns)
+static void populate(struct page *page, struct device *device, struct turn *turn)
 {
     int preferred = page_processor(&page->preferred);
     struct device *home = preferred == NOWHERE       ? device
                           : preferred == DEVICE_HOST ? NULL
                                                      : &devices[preferred];
 
-    device->managed.faulted_pages++;
-    if (home && page_charge(home, STORE_MANAGED, PAGE_BYTES, until_ns))
+    if (home && charge(home, STORE_MANAGED, PAGE_BYTES, UINT64_MAX, turn))
         hold(page, home->ordinal);
     else
         hold(page, DEVICE_HOST);
@@ -193,36 +228,48 @@ static void use_far(const struct page *page, struct device *device, size_t bytes
     if (from == DEVICE_HOST)
         wait_until(link_reach(device, LINK_TO_DEVICE, bytes, now_ns()), until_ns);
     else
-        transfer(from, device, bytes, until_ns);
+        wait_until(link_carry(&devices[from], LINK_FROM_DEVICE, bytes, 0), until_ns);
+}
+
+/* It comes for being used. False: there is no room. */
+static bool fault(struct page *page, struct device *device, bool copy, uint64_t *until_ns)
+{
+    struct turn turn = fault_begin(device);
+    bool has_come = bring(page, device, copy, UINT64_MAX, &turn);
+
+    if (has_come)
+        fault_end(device, &turn, until_ns);
+    return has_come;
 }
 
 void page_use(struct page *page, struct device *device, bool write, size_t bytes, uint64_t *until_ns)
 {
     bool copy = page->read_mostly && !write;
 
-    if (!page->held)
-        populate(page, device, until_ns);
-    if (holds(page, device->ordinal)) {
-        refresh(page, device);
+    if (!page->held) {
+        struct turn turn = fault_begin(device);
+
+        populate(page, device, &turn);
+        fault_end(device, &turn, until_ns);
+    }
+    if (holds(page, device->ordinal)) { /* the driver does not see it, and it becomes no younger */
         if (write)
             collapse(page, device->ordinal);
         return;
     }
-    if (options.managed && !stays(page, device) && bring(page, device, copy, UINT64_MAX, until_ns)) {
-        device->managed.faulted_pages++;
+    if (options.managed && !stays(page, device) && fault(page, device, copy, until_ns))
         return;
-    }
     use_far(page, device, bytes, until_ns);
     if (write)
         page_collapse(page);
 }
 
-static void send(struct page *page, uint64_t *until_ns)
+static void send(struct page *page, struct turn *turn)
 {
     int from = page_holder(page, NULL);
 
     if (from != NOWHERE && from != DEVICE_HOST)
-        carry(&devices[from], LINK_FROM_DEVICE, PAGE_BYTES, until_ns);
+        carry(&devices[from], LINK_FROM_DEVICE, PAGE_BYTES, turn);
     hold(page, DEVICE_HOST);
     if (!page->read_mostly)
         collapse(page, DEVICE_HOST);
@@ -230,6 +277,7 @@ static void send(struct page *page, uint64_t *until_ns)
 
 void page_fetch(struct page_run run, int processor, uint64_t *until_ns)
 {
+    struct turn turn = {0};
     uint64_t before = uses;
 
     for (size_t i = 0; processor != DEVICE_HOST && i < run.count; i++)
@@ -239,14 +287,15 @@ void page_fetch(struct page_run run, int processor, uint64_t *until_ns)
         struct page *page = &run.first[i];
 
         if (processor == DEVICE_HOST)
-            send(page, until_ns);
+            send(page, &turn);
         else if (holds(page, processor))
             continue;
-        else if (bring(page, &devices[processor], page->read_mostly, before, until_ns))
+        else if (bring(page, &devices[processor], page->read_mostly, before, &turn))
             devices[processor].managed.prefetched_pages++;
         else if (!page->held)
             hold(page, DEVICE_HOST);
     }
+    wait_until(turn.until_ns, until_ns);
 }
 
 int page_processor(const CUmemLocation *location)

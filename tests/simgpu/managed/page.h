@@ -4,8 +4,9 @@
  * it or asks for it; one; or several, as copies to read from. All bytes lie in the host's file, so that a page is the
  * same wherever it is held: who holds it is state. It counts, and a transfer of it takes time.
  *
- * A processor is a device's ordinal, or DEVICE_HOST. A device holds its pages in the order of their last use, and
- * gives the oldest away where room is needed.
+ * A processor is a device's ordinal, or DEVICE_HOST. A device holds its pages in the order in which they last came or were
+ * asked for, and gives the oldest away where room is needed: the driver sees faults, and not the uses of what is there
+ * (NVIDIA's open kernel modules, uvm_pmm_gpu.c: a chunk goes to the end of the list when it is allocated).
  *
  * Source: CUDA programming guide, "Unified memory programming" (data migration, oversubscription), and cuda.h at
  * cuMemAllocManaged, cuMemPrefetchAsync and cuMemAdvise.
@@ -22,11 +23,11 @@ enum {
 
 struct page;
 
-/* Where a page is on one device: its place among the device's pages, by last use. */
+/* Where a page is on one device: its place among the device's pages, by last fault. */
 struct residence {
     struct residence *older, *newer;
     struct page *page;
-    uint64_t used_at; /* a count of uses, over all devices */
+    uint64_t used_at; /* a count of faults and prefetches, over all devices */
 };
 
 struct page {

@@ -18,10 +18,13 @@ size_t physical_count(void)
     return physicals;
 }
 
-CUresult vmm_leave(CUresult result, uint64_t started_ns)
+CUresult vmm_leave(enum vmm_call call, CUresult result, uint64_t started_ns)
 {
+    struct context *context = context_current();
+
+    device_spend(context ? context->device : &devices[0], SPENT_MAPPING, options.vmm_ns[call]);
     sim_unlock();
-    sleep_until(started_ns + options.vmm_ns);
+    sleep_until(started_ns + options.vmm_ns[call]);
     return result;
 }
 
@@ -244,7 +247,7 @@ CUresult sim_cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size, cons
         *handle = (uintptr_t)physical;
         started_ns += physical->host ? host_pin_ns(size) : 0;
     }
-    return vmm_leave(result, started_ns);
+    return vmm_leave(VMM_CREATE, result, started_ns);
 }
 
 CUresult sim_cuMemRelease(CUmemGenericAllocationHandle handle)
@@ -262,7 +265,7 @@ CUresult sim_cuMemRelease(CUmemGenericAllocationHandle handle)
             handle_remove(physical);
         physical_settle(physical);
     }
-    return vmm_leave(result, started_ns);
+    return vmm_leave(VMM_RELEASE, result, started_ns);
 }
 
 CUresult sim_cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *handle, void *address)
@@ -352,7 +355,7 @@ CUresult sim_cuMemMap(CUdeviceptr address, size_t size, size_t offset, CUmemGene
     result = capture_forbid();
     if (result == CUDA_SUCCESS)
         result = map(address, size, offset, (struct physical *)handle);
-    return vmm_leave(result, started_ns);
+    return vmm_leave(VMM_MAP, result, started_ns);
 }
 
 bool vmm_covers(uintptr_t address, size_t size)
@@ -395,5 +398,5 @@ CUresult sim_cuMemUnmap(CUdeviceptr address, size_t size)
         result = CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS)
         unmap(address, size);
-    return vmm_leave(result, started_ns);
+    return vmm_leave(VMM_UNMAP, result, started_ns);
 }

@@ -35,8 +35,8 @@ bool vmm_covers(uintptr_t address, size_t size);
 /* A handle of what lies at a place of place_import. NULL when memory is out. */
 struct physical *physical_import(struct device *device, uint64_t place, size_t size);
 
-/* Unlocks; the call has then taken at least SIMGPU_VMM_NS on its thread. */
-CUresult vmm_leave(CUresult result, uint64_t started_ns);
+/* Unlocks; the call has then taken at least its SIMGPU_VMM_NS on its thread. */
+CUresult vmm_leave(enum vmm_call call, CUresult result, uint64_t started_ns);
 
 /* All that are alive, released or not. */
 size_t physical_count(void);

@@ -117,7 +117,7 @@ CUresult sim_cuMemSetAccess(CUdeviceptr address, size_t size, const CUmemAccessD
         result = apply(memory, descs, count);
         at += memory->size;
     }
-    return vmm_leave(result, started_ns);
+    return vmm_leave(VMM_ACCESS, result, started_ns);
 }
 
 CUresult sim_cuMemGetAccess(unsigned long long *flags, const CUmemLocation *location, CUdeviceptr address)

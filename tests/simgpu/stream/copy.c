@@ -48,10 +48,11 @@ static uint64_t later(uint64_t a, uint64_t b)
 static uint64_t carry(int to, int from, size_t bytes, struct device *copying)
 {
     if (from != DEVICE_HOST)
-        return to == from ? 0 : link_carry(&devices[from], LINK_FROM_DEVICE, bytes);
+        return to == from ? 0 : link_carry(&devices[from], LINK_FROM_DEVICE, bytes, 0);
     if (to != DEVICE_HOST)
-        return link_carry(&devices[to], LINK_TO_DEVICE, bytes);
-    return later(link_carry(copying, LINK_TO_DEVICE, bytes), link_carry(copying, LINK_FROM_DEVICE, bytes));
+        return link_carry(&devices[to], LINK_TO_DEVICE, bytes, 0);
+    return later(link_carry(copying, LINK_TO_DEVICE, bytes, 0),
+                 link_carry(copying, LINK_FROM_DEVICE, bytes, 0));
 }
 
 /* Who holds an address, and how many bytes from there on. */

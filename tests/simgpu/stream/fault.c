@@ -99,7 +99,8 @@ CUresult fault_guard(const struct work *work, struct op *op)
     return CUDA_ERROR_ILLEGAL_ADDRESS;
 }
 
-static CUresult touch_piece(struct op *op, uintptr_t at, uintptr_t end, uintptr_t *stop, uint64_t *until_ns)
+/* Declares what of the range lies in one object, from an address on. */
+static CUresult touch_piece(struct op *op, uintptr_t at, uintptr_t end, uintptr_t *stop)
 {
     struct memory *memory = memory_after(at);
     struct op_name name = {.node = op->node};
@@ -112,16 +113,44 @@ static CUresult touch_piece(struct op *op, uintptr_t at, uintptr_t end, uintptr_
     if (!memory_allows(memory, op->context->device, false))
         return CUDA_ERROR_ILLEGAL_ADDRESS;
     name.name = (struct name){memory, memory->place + (at - memory->start), *stop - at, false};
-    managed_use(&name.name, op->context->device, until_ns);
-    link_use(&name.name, op->context->device, 0, until_ns);
     return op_touch(op, &name);
 }
 
-void fault_touch(const void *ptr, size_t bytes)
+/* Uses what was declared, once. The link is taken a slice at a time, so that others get at it meanwhile. */
+static void use_range(const struct op *op, uintptr_t at, uintptr_t end)
+{
+    enum {
+        SLICE = 2 << 20,
+        AHEAD_NS = 1000000
+    };
+    uint64_t until_ns = 0;
+    struct memory *memory;
+
+    sim_lock();
+    for (uintptr_t stop; at < end && (memory = memory_after(at)) && memory->start < end; at = stop) {
+        struct name name;
+
+        at = at > memory->start ? at : memory->start;
+        stop = memory->start + memory->size < end ? memory->start + memory->size : end;
+        stop = stop - at > SLICE ? at + SLICE : stop;
+        name = (struct name){memory, memory->place + (at - memory->start), stop - at, false};
+        managed_use(&name, op->context->device, &until_ns);
+        link_use(&name, op->context->device, 0, &until_ns);
+        if (until_ns && until_ns > now_ns() + AHEAD_NS) {
+            sim_unlock();
+            sleep_until(until_ns);
+            sim_lock();
+        }
+    }
+    sim_unlock();
+    if (until_ns)
+        sleep_until(until_ns);
+}
+
+void fault_touch_times(const void *ptr, size_t bytes, unsigned passes)
 {
     uintptr_t at = (uintptr_t)ptr, end = at + bytes;
     CUresult result = CUDA_SUCCESS;
-    uint64_t until_ns = 0;
 
     if (!thread.guard || !thread.running)
         return;
@@ -129,13 +158,24 @@ void fault_touch(const void *ptr, size_t bytes)
     while (at < end && result == CUDA_SUCCESS) {
         uintptr_t piece = at;
 
-        result = touch_piece(thread.running, piece, end, &at, &until_ns);
+        result = touch_piece(thread.running, piece, end, &at);
         if (result != CUDA_SUCCESS)
             thread.fault = piece;
     }
     sim_unlock();
-    if (until_ns)
-        sleep_until(until_ns);
     if (result != CUDA_SUCCESS)
         fault_again();
+    for (unsigned i = 0; i < passes; i++)
+        use_range(thread.running, (uintptr_t)ptr, end);
+}
+
+void fault_touch(const void *ptr, size_t bytes)
+{
+    fault_touch_times(ptr, bytes, 1);
+}
+
+void fault_take(uint64_t ns)
+{
+    if (thread.guard && thread.running)
+        thread.running->takes_ns += ns;
 }

@@ -19,6 +19,10 @@ CUresult fault_guard(const struct work *work, struct op *op);
 /* What simgpu_touch does. Without the lock, on any thread. */
 void fault_touch(const void *ptr, size_t bytes);
 
+/* What simgpu_touch_times does, and what simgpu_take does. The same. */
+void fault_touch_times(const void *ptr, size_t bytes, unsigned passes);
+void fault_take(uint64_t ns);
+
 /* Ends the device code that runs on this thread, with an error that is told already. Without the lock. */
 void fault_stop(CUresult result) __attribute__((noreturn));
 

@@ -20,7 +20,7 @@ enum {
 void kernel_run(const struct kernel_work *kernel, struct op *op)
 {
     const struct image_kernel *layout = kernel->function->layout;
-    uint64_t deadline = options.kernel_ns ? now_ns() + options.kernel_ns : 0;
+    uint64_t started_ns = now_ns(), takes_ns;
     /* The kernel's own copy: it may change its parameters, and a graph runs it again. Not on the heap: a
      * fault jumps. */
     unsigned char buffer[KERNEL_BYTES_MAX] __attribute__((aligned(16)));
@@ -30,6 +30,7 @@ void kernel_run(const struct kernel_work *kernel, struct op *op)
                                    .stream = kernel->stream,
                                    .set_condition = condition_set};
 
+    op->takes_ns = 0;
     memcpy(launch.grid, kernel->grid, sizeof launch.grid);
     memcpy(launch.block, kernel->block, sizeof launch.block);
     memcpy(buffer, kernel->buffer, kernel->buffer_bytes);
@@ -44,8 +45,11 @@ void kernel_run(const struct kernel_work *kernel, struct op *op)
         touch_none(op);
         kernel->function->entry(&launch, params);
     }
-    if (deadline)
-        sleep_until(deadline);
+    takes_ns = (uint64_t)((double)op->takes_ns * options.kernel_scale);
+    takes_ns = takes_ns > options.kernel_ns ? takes_ns : options.kernel_ns;
+    device_spend(op->context->device, SPENT_KERNELS, takes_ns);
+    if (takes_ns)
+        sleep_until(started_ns + takes_ns);
 }
 
 /* `extra`: pairs of a key and a pointer, up to CU_LAUNCH_PARAM_END. */

@@ -40,6 +40,7 @@ struct op {
     size_t name_count, name_room;
     struct op_name *touches; /* what the kernel that runs now has declared */
     size_t touch_count, touch_room;
+    uint64_t takes_ns;       /* that the running kernel says it does */
     struct touched *touched; /* what of PTX it has used so far; NULL: nothing is noted */
     bool is_exact;           /* the kernel that runs, or ran last, declares all that it uses */
     bool is_paged;           /* managed memory is among the names */

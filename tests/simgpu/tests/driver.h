@@ -29,6 +29,16 @@ CUfunction kernel(const char *name);
 /* Launches with one thread. params as cuLaunchKernel has them. */
 CUresult launch(const char *name, CUstream stream, void **params);
 
+/* The simulated driver's own: what took time by the options (device/device.h). */
+enum {
+    TO_DEVICE,
+    FROM_DEVICE,
+    FAULTS,
+    KERNELS,
+    MAPPING
+};
+uint64_t simgpu_spent_ns(int ordinal, int kind);
+
 /* Two words of pinned host memory, zero. */
 uint32_t *flags(void);
 

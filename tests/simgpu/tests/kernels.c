@@ -54,6 +54,13 @@ SIMGPU_KERNEL2(declare, void *, ptr, uint64_t, bytes)
     SIMGPU_TOUCH(ptr, bytes);
 }
 
+/* The same, so many times over, and takes a time of its own. */
+SIMGPU_KERNEL4(declare_times, void *, ptr, uint64_t, bytes, uint64_t, passes, uint64_t, ns)
+{
+    SIMGPU_TAKE(ns);
+    SIMGPU_TOUCH_TIMES(ptr, bytes, (unsigned)passes);
+}
+
 SIMGPU_KERNEL1(count_up, uint64_t, by)
 {
     counter += (int)by;

@@ -254,7 +254,7 @@ Test(module, an_image_in_memory_is_a_module_and_other_images_are_refused)
     must(cuModuleLoadData(&loaded, image));
     memset(image, 0, 64);
     must(cuModuleGetFunctionCount(&count, loaded));
-    cr_assert_eq(count, 9);
+    cr_assert_eq(count, 10);
     cr_assert_eq(cuModuleLoadData(&loaded, ".version 8.0\n.target sm_90\n.entry"), CUDA_ERROR_INVALID_PTX);
     cr_assert_eq(cuModuleLoadData(&loaded, fat_binary), CUDA_ERROR_NO_BINARY_FOR_GPU);
     fat_binary[6] = 0;

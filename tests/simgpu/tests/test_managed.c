@@ -65,7 +65,7 @@ Test(managed, a_prefetch_runs_in_the_order_of_its_stream)
     cr_assert_eq(mib(block, 4 * MIB, 0), 4);
 }
 
-Test(managed, two_that_are_larger_than_the_device_share_it_by_last_use)
+Test(managed, two_that_are_larger_than_the_device_share_it_by_last_fault)
 {
     CUdeviceptr first, second, third;
 
@@ -80,8 +80,14 @@ Test(managed, two_that_are_larger_than_the_device_share_it_by_last_use)
     cr_assert_eq(mib(first, 8 * MIB, 0), 6);
     use(first + 2 * MIB, 6 * MIB);
     fetch(third, 4 * MIB, 0);
-    cr_assert_eq(mib(first, 8 * MIB, 0), 6, "used since");
-    cr_assert_eq(mib(second, 4 * MIB, HOST), 4);
+    cr_assert_eq(mib(first, 8 * MIB, 0), 2, "used since, which the driver does not see");
+    cr_assert_eq(mib(second, 10 * MIB, 0), 10);
+    fetch(first, 8 * MIB, HOST);
+    use(first, 2 * MIB);
+    use(second, 10 * MIB);
+    use(first + 2 * MIB, 4 * MIB);
+    cr_assert_eq(mib(second, 4 * MIB, HOST), 4, "its own fault is older");
+    cr_assert_eq(mib(first, 2 * MIB, 0), 2);
     cr_assert_eq(simgpu_used_bytes(0), 16 * MIB);
 }
 
@@ -216,6 +222,48 @@ static double seconds(void)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* Out, then in, then the next fault: by what is counted, and the link's ways are never both at work. */
+Test(managed, faults_have_a_cost_of_their_own_and_overlap_with_nothing)
+{
+    enum {
+        COST_NS = 1000,
+        PAGE_NS = 2 * MIB /* at 1 GB/s */
+    };
+    CUdeviceptr block, other;
+    double began;
+
+    setenv("SIMGPU_LINK_GBPS", "1", 1);
+    setenv("SIMGPU_FAULT_NS", "1000", 1);
+    start_small("1");
+    block = managed(16 * MIB);
+    other = managed(16 * MIB);
+    use(block, 16 * MIB);
+    cr_expect_eq(simgpu_spent_ns(0, FAULTS), 8 * COST_NS, "a first use is one, too");
+    cr_expect_eq(simgpu_spent_ns(0, TO_DEVICE), 0);
+    use(block, 16 * MIB);
+    cr_expect_eq(simgpu_spent_ns(0, FAULTS), 8 * COST_NS, "what is there faults no more");
+    fetch(other, 16 * MIB, HOST);
+    began = seconds();
+    use(other, 16 * MIB);
+    cr_expect_geq(seconds() - began, 8e-9 * (COST_NS + 2 * PAGE_NS));
+    cr_expect_eq(simgpu_spent_ns(0, FAULTS), 16 * COST_NS);
+    cr_expect_eq(simgpu_spent_ns(0, TO_DEVICE), 8 * PAGE_NS);
+    cr_expect_eq(simgpu_spent_ns(0, FROM_DEVICE), 8 * PAGE_NS);
+}
+
+Test(managed, a_cycle_one_page_larger_than_the_device_faults_at_every_page)
+{
+    CUdeviceptr block;
+
+    setenv("SIMGPU_FAULT_NS", "1000", 1);
+    start_small("1");
+    block = managed(18 * MIB);
+    for (unsigned i = 0; i < 3; i++)
+        for (unsigned page = 0; page < 9; page++)
+            use(block + page * 2 * MIB, 2 * MIB);
+    cr_expect_eq(simgpu_spent_ns(0, FAULTS), 3 * 9 * 1000);
 }
 
 Test(managed, what_moves_takes_the_links_time)
