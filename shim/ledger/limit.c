@@ -112,14 +112,27 @@ void limit_ready(unsigned ordinal)
         fill_pool(ordinal, size_resolve(&core.options->pool.initial, limit));
 }
 
+/* Under the lock: the driver has refused once more. */
+static void doubt(struct device_state *device, uint64_t now)
+{
+    bool follows = device->doubt_ns && now <= device->refused_ns + 2 * device->doubt_ns;
+
+    if (!follows)
+        device->doubt_ns = LIMIT_DOUBT_LEAST_NS;
+    else if (device->doubt_ns < LIMIT_DOUBT_MOST_NS)
+        device->doubt_ns *= 2;
+    device->refused_ns = now;
+}
+
 void limit_full(unsigned ordinal)
 {
     struct device_state *device = &core.devices[ordinal];
-    uint64_t free_bytes, total_bytes;
+    uint64_t free_bytes, total_bytes, now = core_now();
 
     if (core.device->memory(core.device, ordinal, &free_bytes, &total_bytes) < 0)
         free_bytes = 0;
     lock_acquire(&core.lock);
+    doubt(device, now);
     device->unusable_bytes = free_bytes;
     if (budget_held(&device->budget) < device->budget.limit_bytes)
         device->budget.limit_bytes = budget_held(&device->budget);
@@ -134,13 +147,16 @@ void limit_freed(unsigned ordinal)
 bool limit_refresh(unsigned ordinal)
 {
     struct device_state *device = &core.devices[ordinal];
-    uint64_t free_bytes, total_bytes, limit, old;
+    uint64_t free_bytes, total_bytes, limit, old, now;
 
     if (!device->ready || device->budget.limit_bytes >= device->configured_bytes ||
         core.device->memory(core.device, ordinal, &free_bytes, &total_bytes) < 0)
         return false;
+    now = core_now();
     lock_acquire(&core.lock);
     old = device->budget.limit_bytes;
+    if (now >= device->refused_ns + device->doubt_ns)
+        device->unusable_bytes = 0;
     free_bytes -= free_bytes < device->unusable_bytes ? free_bytes : device->unusable_bytes;
     limit = budget_held(&device->budget) + free_bytes;
     device->budget.limit_bytes = limit < device->configured_bytes ? limit : device->configured_bytes;

@@ -3,8 +3,8 @@
  * limit.h - how much of a device may be held right now.
  *
  * The budget as asked for, less what the driver has shown to be unusable: when it has no memory although its figures
- * and the budget say so, for being scattered, say, then what is held is all there is until something is freed. The
- * pool allocator also keeps blocks to its own maximum.
+ * and the budget say so, for being scattered, say, then what is held is all there is until something is freed, or a while
+ * has passed: the reason may have been another. The pool allocator also keeps blocks to its own maximum.
  *
  * Threads  any; no lock held.
  */
@@ -25,6 +25,10 @@ enum {
 
 /** The machine is asked no more often than its answer changes: the kernel averages over two seconds. */
 #define LIMIT_MACHINE_NS UINT64_C(1000000000)
+
+/** How long a driver's refusal of what it says is free is believed: twice as long each time, if it follows the last. */
+#define LIMIT_DOUBT_LEAST_NS UINT64_C(1000000000)
+#define LIMIT_DOUBT_MOST_NS  UINT64_C(64000000000)
 
 /** Resolve the budgets of a device at its first use, and fill its pool. */
 void limit_ready(unsigned ordinal);

@@ -51,6 +51,7 @@ struct device_state {
     uint64_t total_bytes;      /**< of the device */
     uint64_t pool_bytes;       /**< most that blocks hold with EBBTIDE_ALLOCATOR=pool; <= configured_bytes */
     _Atomic uint64_t unusable_bytes; /**< free, says the driver, and yet refused; until something is freed */
+    uint64_t refused_ns, doubt_ns;   /**< when it was last refused, and how long that is believed */
     _Atomic uint32_t chunk_max_granules; /**< largest chunk so far: what the staging reserve is */
     _Atomic uint64_t away_bytes;         /**< bytes of blocks that are not resident */
     _Atomic uint64_t

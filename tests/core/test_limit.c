@@ -5,6 +5,7 @@
 
 #include "engine/monitor.h"
 #include "engine/mover.h"
+#include "ledger/limit.h"
 #include "ledger/state.h"
 #include "moment.h"
 #include "world.h"
@@ -60,6 +61,64 @@ Test(limit, driver_that_refused_what_should_fit_is_not_asked_again_until_somethi
     core_credit(0, CLASS_NATIVE, 2 * MIB);
     cr_expect(allocate(2, 32));
     cr_expect_gt(creations(), asked);
+    finish();
+}
+
+/* It may have had another reason than that its memory is scattered, and nothing need ever be freed. */
+Test(limit, refusal_is_believed_for_a_while_only)
+{
+    uint64_t asked;
+
+    start(no_way_out, NULL);
+    cr_assert(allocate(0, 32));
+    fake_fail(world.fake, FAKE_CREATE, 1, 1000, -ENOMEM);
+    cr_expect(!allocate(1, 32));
+    fake_fail(world.fake, FAKE_CREATE, 1, 0, 0);
+    asked = creations();
+    fake_advance(world.fake, LIMIT_DOUBT_LEAST_NS - 1000000);
+    cr_expect(!allocate(1, 32));
+    cr_expect_eq(creations(), asked, "asked again too early");
+    fake_advance(world.fake, 1000000);
+    cr_expect(allocate(1, 32));
+    cr_expect(allocate(2, 64), "what it has is the budget again");
+    finish();
+}
+
+Test(limit, driver_that_goes_on_refusing_is_asked_less_and_less)
+{
+    enum {
+        STEPS = 200
+    };
+    uint64_t asked;
+
+    start(no_way_out, NULL);
+    cr_assert(allocate(0, 32));
+    fake_fail(world.fake, FAKE_CREATE, 1, 100000, -ENOMEM);
+    cr_expect(!allocate(1, 32));
+    asked = creations();
+    for (unsigned i = 0; i < STEPS; i++) {
+        fake_advance(world.fake, LIMIT_DOUBT_LEAST_NS);
+        cr_expect(!allocate(1, 32));
+    }
+    cr_expect_leq(creations() - asked, 40, "%lu times", (unsigned long)(creations() - asked));
+    cr_expect_gt(creations(), asked);
+    fake_fail(world.fake, FAKE_CREATE, 1, 0, 0);
+    fake_advance(world.fake, LIMIT_DOUBT_MOST_NS);
+    cr_expect(allocate(1, 32));
+    finish();
+}
+
+/* Of a block that is larger than what there is, the budget keeps what the others may have. */
+Test(limit, request_larger_than_the_device_leaves_the_budget_as_it_was)
+{
+    static const struct fake_config config = {.capacity_bytes = 96 * MIB};
+
+    start("EBBTIDE_DEVICE_BUDGET=off EBBTIDE_HOST_BUDGET=2M EBBTIDE_DISK=off", &config);
+    cr_assert(allocate(0, 32));
+    for (unsigned i = 0; i < 4; i++)
+        cr_expect(!allocate(1, 200));
+    cr_expect(allocate(1, 32));
+    cr_expect(allocate(2, 28));
     finish();
 }
 
