@@ -169,6 +169,13 @@ bool contexts_green_gone(CUgreenCtx green, CUdevice *out)
     return is_known;
 }
 
+bool contexts_any_here(void)
+{
+    CUcontext context = NULL;
+
+    return real.cuCtxGetCurrent(&context) == CUDA_SUCCESS && context;
+}
+
 bool contexts_here(struct place *out)
 {
     CUcontext context = NULL;

@@ -56,6 +56,10 @@ struct place {
     unsigned ordinal;
 };
 bool contexts_here(struct place *out);
+
+/** Has the calling thread a context? Without one, or in a function of the host that a stream runs, the driver refuses most calls,
+ *  and is the one to say how. */
+bool contexts_any_here(void);
 /** The context of a stream that the program has made, and its device. False for a default stream, for one that captures,
  *  which does not tell, and where the context is not known. */
 bool contexts_of_stream(CUstream stream, struct place *out);

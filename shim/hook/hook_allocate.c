@@ -165,6 +165,8 @@ CUresult hook_cuMemAllocManaged(__typeof__(cuMemAllocManaged) *next, CUdeviceptr
 
 CUresult hook_cuMemFree_v2(__typeof__(cuMemFree_v2) *next, CUdeviceptr dptr)
 {
+    if (UNLIKELY(!contexts_any_here()))
+        return FREES_MEMORY(next(dptr), dptr);
     async_forget(dptr);
     int error = core_free(dptr);
 

@@ -51,7 +51,7 @@ CUresult hook_cuMemGetAddressRange_v2(__typeof__(cuMemGetAddressRange_v2) *next,
 {
     struct block_info block;
 
-    if (!core_owns(dptr))
+    if (!core_owns(dptr) || !contexts_any_here())
         return next(pbase, psize, dptr);
     if (core_find(dptr, &block))
         return CUDA_ERROR_NOT_FOUND;

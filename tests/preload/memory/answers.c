@@ -192,6 +192,7 @@ static void frees(CUdeviceptr address, size_t bytes)
 static void look_at(size_t bytes)
 {
     CUdeviceptr before, address, after, elsewhere;
+    CUipcMemHandle handle;
 
     printf("---- %zu bytes\n", bytes);
     must(cuMemAlloc(&elsewhere, bytes + MIB), "cuMemAlloc");
@@ -207,7 +208,9 @@ static void look_at(size_t bytes)
     must(cuCtxSetCurrent(other), "cuCtxSetCurrent");
     ask("from another device", address, bytes / 2);
     must(cuCtxSetCurrent(NULL), "cuCtxSetCurrent");
-    ask_attributes(address, 0);
+    ask("without a context", address, 0);
+    printf("free without a context: %d\n", (int)cuMemFree(address));
+    printf("handle without a context: %d\n", (int)cuIpcGetMemHandle(&handle, address));
     must(cuCtxSetCurrent(own), "cuCtxSetCurrent");
     use(address, 0, elsewhere);
     use(address, bytes, elsewhere);
