@@ -231,6 +231,7 @@ static int add_node(struct graph_node *own, CUgraphNode node)
         CUDA_MEMCPY3D copy;
         CUDA_MEMSET_NODE_PARAMS set;
         CUDA_BATCH_MEM_OP_NODE_PARAMS operations;
+        CUDA_MEM_ALLOC_NODE_PARAMS allocation;
         CUgraph child;
     } of;
     CUgraphNodeType type;
@@ -254,6 +255,7 @@ static int add_node(struct graph_node *own, CUgraphNode node)
         return add_bodies(own, node);
     case CU_GRAPH_NODE_TYPE_MEM_ALLOC:
         own->allocates = true;
+        own->own_bytes += READ(cuGraphMemAllocNodeGetParams, allocation) ? of.allocation.bytesize : 0;
         return 0;
     case CU_GRAPH_NODE_TYPE_HOST:
     case CU_GRAPH_NODE_TYPE_EMPTY:
@@ -339,6 +341,7 @@ static int append_node(struct graph_uses *uses, struct graph_node *own)
         return -ENOMEM;
     uses->node[uses->node_count++] = own;
     uses->allocates |= own->allocates;
+    uses->own_bytes += own->own_bytes;
     uses->is_changed = true;
     return 0;
 }
@@ -491,10 +494,20 @@ void graph_exec_settle(void)
     cancel_guard_leave(&guard);
 }
 
+/* Memory of their own is the driver's affair, but that there was none is said as of any other. */
+static void tell_refusal(CUresult result, const struct graph_uses *uses)
+{
+    struct place place;
+
+    if (result == CUDA_ERROR_OUT_OF_MEMORY && uses && uses->allocates && contexts_here(&place))
+        core_device_refused(place.ordinal, uses->own_bytes, "graph");
+}
+
 CUresult graph_exec_made(CUresult result, const CUgraphExec *graph, struct graph_uses *uses)
 {
     const struct executable executable = {uses};
 
+    tell_refusal(result, uses);
     if (result != CUDA_SUCCESS || !graph) {
         graph_free(uses);
         return result;
@@ -577,6 +590,7 @@ void graph_exec_note(struct use *use, struct graph_uses *uses)
 
 CUresult graph_exec_launched(CUresult result, const struct graph_uses *uses)
 {
+    tell_refusal(result, uses);
     if (uses && uses->allocates)
         graph_exec_settle();
     return result;

@@ -21,7 +21,8 @@ struct graph_node {
     struct graph_names names;
     struct pin *pin;
     uint32_t pin_count, pin_room;
-    bool allocates; /**< it has memory of its own */
+    uint64_t own_bytes; /**< of the memory of its own that it asks for */
+    bool allocates;     /**< it has such memory */
 };
 
 struct graph_uses {
@@ -30,7 +31,8 @@ struct graph_uses {
     uint32_t last;             /**< the node that was changed last: programs go through them in one order */
     struct graph_names merged; /**< of all nodes, as of the last launch */
     bool is_changed;           /**< since then */
-    bool allocates;            /**< a node does, or did */
+    uint64_t own_bytes;        /**< of the memory of their own that its nodes ask for */
+    bool allocates;            /**< a node has such memory, or had */
 };
 
 /** Read a graph and pin what has to stay. NULL with `*out_error` -ENOMEM: refused, nothing is pinned. */

@@ -6,6 +6,7 @@
 #include "engine/core.h"
 #include "engine/mover.h"
 #include "engine/object_state.h"
+#include "engine/refusal.h"
 #include "engine/restore.h"
 #include "ledger/state.h"
 
@@ -108,6 +109,20 @@ static int pin_and_bring(uint64_t address, uint32_t first, enum pin_reason reaso
     return error < 0 ? -ENOMEM : 0;
 }
 
+/* The program is told that there is no memory, and gets the line that says why, as for an allocation. Not of a texture, whose block
+ * may stay where it is instead. */
+static void refused(uint64_t address, enum pin_reason reason)
+{
+    static const char *const what[PIN_REASON_COUNT] = {[PIN_EXPORTED] = "export",
+                                                       [PIN_REGISTERED] = "registration",
+                                                       [PIN_GRAPH] = "place in a graph",
+                                                       [PIN_REFERENCED] = "texture"};
+    struct block_info info;
+
+    if (what[reason] && core_find(address, &info) == 0)
+        refusal_device(info.ordinal, info.shared_bytes, what[reason]);
+}
+
 int core_pin(uint64_t address, enum pin_reason reason)
 {
     struct cancel_guard guard;
@@ -118,6 +133,8 @@ int core_pin(uint64_t address, enum pin_reason reason)
         return error;
     cancel_guard_enter(&guard);
     error = pin_and_bring(address, first, reason);
+    if (error == -ENOMEM)
+        refused(address, reason);
     cancel_guard_leave(&guard);
     return error;
 }

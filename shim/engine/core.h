@@ -183,6 +183,9 @@ bool core_host_wait_room(uint64_t bytes, uint64_t wait_ms);
  *  first, the second, the fourth, the eighth …; one for more than the machine has is only said at level info. */
 void core_host_refused(uint64_t bytes, const char *what);
 
+/** The driver has refused device memory that it takes for itself, `what` of it. Counts the refusal, and says so. */
+void core_device_refused(unsigned ordinal, uint64_t bytes, const char *what);
+
 /** Evict what can be evicted so that the driver can allocate `bytes` itself after it said that it is full.
  *  Returns the bytes given back to the driver, 0 when nothing more can move. */
 uint64_t core_relieve(unsigned ordinal, uint64_t bytes);

@@ -444,6 +444,12 @@ void refusal_device(unsigned ordinal, uint64_t bytes, const char *what)
              operations, list.text, helps);
 }
 
+void core_device_refused(unsigned ordinal, uint64_t bytes, const char *what)
+{
+    if (core_active() && ordinal < core.device->count)
+        refusal_device(ordinal, bytes, what);
+}
+
 /* Operations and buffers in host memory. Empty when the program has made none. */
 static void describe_shares(char *buf, size_t size)
 {

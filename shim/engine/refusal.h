@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * refusal.h - the line that says why an allocation or a launch was refused.
+ * refusal.h - the line that says why an allocation, a launch, or that a block stays was refused.
  *
  * It names the budget, what was asked and what is free, the kinds that hold most, with what of them could move and why the rest
  * could not, the three largest allocations likewise, what operations hold (pinned by the program, and reserved), and the
@@ -16,7 +16,7 @@
  *  to the driver. */
 bool refusal_is_waived(void);
 
-/** Device memory was refused. `what`: "allocation" or "launch". Counts the refusal; not once the process ends. */
+/** Device memory was refused. `what` of it: "allocation", "launch". Counts the refusal; not once the process ends. */
 void refusal_device(unsigned ordinal, uint64_t bytes, const char *what);
 
 #endif

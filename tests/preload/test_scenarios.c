@@ -370,6 +370,42 @@ Test(over, refused_allocation_says_what_is_pinned_and_what_reserved)
     empty(b);
 }
 
+static CUresult instantiate(CUgraph graph, CUgraphExec *out)
+{
+    CUresult result = cuGraphInstantiate(out, graph, 0);
+
+    OK(cuGraphDestroy(graph));
+    return result;
+}
+
+Test(over, graph_that_is_refused_says_why)
+{
+    FILE *errors = listen_to_errors();
+    CUDA_MEMSET_NODE_PARAMS set = {.elementSize = 4, .width = 1, .height = 1};
+    CUDA_MEM_ALLOC_NODE_PARAMS own = {.poolProps = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                                    .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE}},
+                                      .bytesize = 2048 * MIB};
+    CUgraphExec executable;
+    CUgraphNode node;
+    CUgraph graph;
+    struct object b[4];
+
+    fill(b);
+    OK(cuGraphCreate(&graph, 0));
+    for (unsigned i = 0; i < 4; i++) { /* which would all have to stay */
+        set.dst = b[i].at;
+        OK(cuGraphAddMemsetNode(&node, graph, NULL, 0, &set, world.context));
+    }
+    cr_expect_eq(instantiate(graph, &executable), CUDA_ERROR_OUT_OF_MEMORY);
+    cr_expect_eq(lines_with(errors, "device 0: place in a graph of 60 MiB refused, budget 212 MiB has "), 1);
+    OK(cuGraphCreate(&graph, 0));
+    OK(cuGraphAddMemAllocNode(&node, graph, NULL, 0, &own));
+    if (instantiate(graph, &executable) == CUDA_SUCCESS)
+        cr_expect_eq(cuGraphLaunch(executable, NULL), CUDA_ERROR_OUT_OF_MEMORY);
+    cr_expect_eq(lines_with(errors, "device 0: graph of 2 GiB refused"), 1);
+    empty(b);
+}
+
 static void *let_go(void *object)
 {
     struct object *block = object;
