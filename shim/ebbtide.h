@@ -225,7 +225,7 @@ EBB_FUNCTION int ebb_unregister(void *ptr) EBB_NAMED(ebb_unregister);
  *          room), the device is drained as well. Ignored for host memory
  * Returns  0; -EINVAL null or unknown flags; -ENOENT not registered; -ENOSPC operations would pass their maximum, or
  *          what is pinned leaves no room; -EAGAIN with EBB_NOWAIT it is away; -EBUSY it is away and a stream capture
- *          is open; -ETIMEDOUT the device did not come to rest; -EIO its bytes cannot be read back, or reloaded;
+ *          is open, or calls pass the library, so that nothing moves any more; -ETIMEDOUT the device did not come to rest; -EIO its bytes cannot be read back, or reloaded;
  *          -EDEADLK from a pressure callback, and it is away; -EOVERFLOW pinned 65535 times
  */
 EBB_FUNCTION int ebb_pin(void *ptr, unsigned flags, void *stream) EBB_NAMED(ebb_pin);

@@ -89,6 +89,13 @@ static int pin_count(uint64_t address, uint32_t first, enum pin_reason reason)
     return error;
 }
 
+/* Nothing moves any more, and the device reaches the block where it is: there it stays, as a graph wants it to. */
+static bool stays_anyway(uint32_t first, enum pin_reason reason)
+{
+    return reason == PIN_GRAPH && atomic_load(&core.account_only) &&
+           !(owner_entry(&core.blocks, first) & OWNER_GONE);
+}
+
 static int pin_and_bring(uint64_t address, uint32_t first, enum pin_reason reason)
 {
     int error;
@@ -103,6 +110,8 @@ static int pin_and_bring(uint64_t address, uint32_t first, enum pin_reason reaso
         error = owner_entry(&core.blocks, first) & OWNER_GONE ? restore_blocks(&first, 1) : 0;
     else
         error = restore_block(first);
+    if (error < 0 && stays_anyway(first, reason))
+        error = 0;
     if (error < 0)
         core_unpin(address, reason);
     mover_give();

@@ -426,5 +426,7 @@ int restore_block(uint32_t first)
         if (!(owner_entry(&core.blocks, first) & OWNER_AWAY))
             return 0;
     } while (core.devices[core.blocks.block[first].ordinal].away_bytes < before);
-    return core.unreadable ? -EIO : atomic_load(&core.captures) ? -EBUSY : -ENOSPC;
+    if (core.unreadable)
+        return -EIO;
+    return atomic_load(&core.captures) || atomic_load(&core.account_only) ? -EBUSY : -ENOSPC;
 }

@@ -3,6 +3,8 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 
+#include "api/object.h"
+#include "engine/callbacks.h"
 #include "engine/core.h"
 #include "engine/gate.h"
 #include "ledger/state.h"
@@ -82,5 +84,47 @@ Test(residency, what_could_not_be_tried_is_tried_the_next_time)
         cr_assert(allocate(i));
     cr_expect_eq(tries, 2);
     cr_expect(core.mapped);
+    finish();
+}
+
+static unsigned asked;
+
+static int nothing_to_give(int tier, int device, size_t bytes, void *arg)
+{
+    (void)tier;
+    (void)device;
+    (void)bytes;
+    (void)arg;
+    asked++;
+    return 0;
+}
+
+/* Calls pass us from some moment on. What kernels reach where it is stays there: who wants it on the device is told so, and nobody is
+ * asked for room that would not help; a graph has all that it wants. */
+Test(residency, a_block_in_host_memory_is_pinned_no_more_once_nothing_moves)
+{
+    uint64_t away = 0, here = 0;
+
+    start();
+    for (unsigned i = 0; i < 4; i++)
+        cr_assert(allocate(i));
+    for (unsigned i = 0; i < 4; i++) {
+        uint64_t address = program.model[i].address;
+
+        *(owner_entry(&core.blocks, address_granule(&core.blocks, address)) & OWNER_AWAY ? &away : &here) =
+            address;
+    }
+    cr_assert(away && here);
+    cr_assert_eq(object_register(away, 12 * MIB, 0, NULL), 0);
+    cr_assert_eq(object_register(here, 12 * MIB, 0, NULL), 0);
+    pressure_callback_set(nothing_to_give, NULL);
+    core_account_only("of this test");
+    cr_expect_eq(object_pin(away, EBB_RO, NULL), -EBUSY);
+    cr_expect_eq(asked, 0);
+    cr_expect_eq(core_pin(away, PIN_GRAPH), 0);
+    core_unpin(away, PIN_GRAPH);
+    cr_expect_eq(object_pin(here, EBB_RO, NULL), 0, "what is there may stay");
+    cr_expect_eq(object_unpin(here, EBB_CLEAN), 0);
+    pressure_callback_set(NULL, NULL);
     finish();
 }
