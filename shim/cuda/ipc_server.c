@@ -23,12 +23,12 @@ enum {
     PEERS_MAX = 64
 };
 
-static const char magic[8] = {'e', 'b', 'b', 't', 'i', 'd', 'e', '2'};
+static const char magic[8] = {'e', 'b', 'b', 't', 'i', 'd', 'e', '3'};
 
 static struct lock lock = LOCK_INIT(LOCK_IPC); /* start and stop */
 static pthread_t thread;
 static int listener = -1;
-static uint64_t token;
+static uint64_t token, number; /* a secret; the socket's */
 static ipc_share_fn share_piece;
 static bool has_exported, has_served;
 
@@ -44,13 +44,13 @@ struct answer {
     uint32_t reserved;
 };
 
-static socklen_t address_of(int32_t pid, uint64_t number, struct sockaddr_un *out)
+static socklen_t address_of(int32_t pid, uint64_t which, struct sockaddr_un *out)
 {
     size_t length;
 
     *out = (struct sockaddr_un){.sun_family = AF_UNIX};
     length = log_print(out->sun_path + 1, sizeof(out->sun_path) - 1, "ebbtide-%d-%llx", (int)pid,
-                       (unsigned long long)number);
+                       (unsigned long long)which);
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length);
 }
 
@@ -117,7 +117,7 @@ static bool serve(int peer)
 
     if (recv(peer, &request, sizeof(request), MSG_DONTWAIT) != (ssize_t)sizeof(request))
         return false;
-    int error = !is_own_user(peer) || request.name.token != token ? -EPERM : 0;
+    int error = request.name.token != token ? -EPERM : 0;
 
     if (!error)
         error = share_piece(&request.name, (unsigned)request.piece, &piece);
@@ -165,7 +165,9 @@ static void *work(void *unused)
         int peer = accept4(open[0].fd, NULL, NULL, SOCK_CLOEXEC);
 
         is_deaf = peer < 0 && errno != EINTR && errno != ECONNABORTED;
-        if (peer >= 0)
+        if (peer >= 0 && !is_own_user(peer))
+            close(peer);
+        else if (peer >= 0)
             open[1 + peers++] = (struct pollfd){.fd = peer, .events = POLLIN};
     }
     serve_all(open + 1, peers, true);
@@ -182,9 +184,10 @@ static int start(ipc_share_fn share)
 
     if (fd < 0)
         return -errno;
-    if (getrandom(&token, sizeof(token), 0) != (ssize_t)sizeof(token))
+    if (getrandom(&token, sizeof(token), 0) != (ssize_t)sizeof(token) ||
+        getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number))
         error = -EAGAIN;
-    socklen_t length = address_of(getpid(), token, &address);
+    socklen_t length = address_of(getpid(), number, &address);
 
     if (!error && (bind(fd, (struct sockaddr *)&address, length) < 0 || listen(fd, 64) < 0))
         error = -errno;
@@ -210,7 +213,8 @@ int ipc_export(uint64_t address, uint64_t id, uint64_t bytes, ipc_share_fn share
     if (error)
         return error;
     has_exported = true;
-    *out = (struct ipc_name){.pid = getpid(), .token = token, .address = address, .id = id, .bytes = bytes};
+    *out = (struct ipc_name){
+        .pid = getpid(), .token = token, .address = address, .id = id, .bytes = bytes, .socket = number};
     memcpy(out->magic, magic, sizeof(magic));
     return 0;
 }
@@ -223,19 +227,23 @@ bool ipc_is_name(const void *handle, struct ipc_name *out)
     return true;
 }
 
-/* Connected to the exporter, or negative. */
+/* Connected to the exporter, or negative. Its name may be anybody's once it is gone. */
 static int connect_to(const struct ipc_name *name)
 {
     struct sockaddr_un address;
-    socklen_t length = address_of(name->pid, name->token, &address);
+    socklen_t length = address_of(name->pid, name->socket, &address);
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
     if (fd < 0)
         return -errno;
-    if (connect(fd, (struct sockaddr *)&address, length) == 0)
+    int error = connect(fd, (struct sockaddr *)&address, length) < 0 ? -ECONNREFUSED : 0;
+
+    if (!error && !is_own_user(fd))
+        error = -EPERM;
+    if (!error)
         return fd;
     close(fd);
-    return -ECONNREFUSED;
+    return error;
 }
 
 /* Ask for one piece. */

@@ -5,8 +5,9 @@
  *
  * Shape    an abstract socket per exporting process; an importer asks for one piece of a block after the other, and has
  *          used up each before it asks for the next: neither side ever holds more than one descriptor, however many
- *          pieces there are, and nobody waits for the slowest. Only processes of the same user are answered, and only
- *          those that know the random number in the name.
+ *          pieces there are, and nobody waits for the slowest. Each end asks the kernel who the other one is: processes of
+ *          the same user, and root's, get a word from either; and of those only who knows the random number in the name, which
+ *          the name of the socket, that everybody can read, does not tell.
  * Threads  any. The thread is there from the first export until ipc_stop; it calls only what it is given.
  */
 #ifndef EBB_IPC_SERVER_H
@@ -29,6 +30,7 @@ struct ipc_name {
     uint64_t address;  /**< of the block, there */
     uint64_t id;       /**< of the block: an address is used again */
     uint64_t bytes;    /**< as the program asked for it */
+    uint64_t socket;   /**< number in the socket's name: no secret */
 };
 
 struct ipc_piece {
@@ -52,7 +54,7 @@ typedef int (*ipc_take_fn)(const struct ipc_piece *piece, void *arg);
  * Ask the exporter for the pieces, in order.
  *
  * Returns  0; what `take` returned; -ECONNREFUSED nobody answers, -ENOENT the block is gone or has no more pieces, -EPERM
- *          another user, -EIO
+ *          another user's, who is told nothing, -EIO
  */
 int ipc_import(const struct ipc_name *name, ipc_take_fn take, void *arg);
 

@@ -304,20 +304,41 @@ Test(ipc, a_block_of_more_pieces_than_descriptors_is_shared)
     world_end(&world);
 }
 
-/* Connect to the process that a handle is of, as the head of shim/cuda/ipc_server.h has it, and be silent. */
-static void connect_only(const CUipcMemHandle *handle)
+/* The random number of a handle, and that of its socket, as shim/cuda/ipc_server.h has them. */
+static unsigned long long number_at(const CUipcMemHandle *handle, size_t offset)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    unsigned long long token;
+    unsigned long long number;
+
+    memcpy(&number, handle->reserved + offset, sizeof number);
+    return number;
+}
+
+enum {
+    TOKEN_AT = 16,
+    SOCKET_AT = 48
+};
+
+/* The socket of the process that a handle is of. */
+static socklen_t socket_of(const CUipcMemHandle *handle, struct sockaddr_un *out)
+{
     int32_t pid;
 
     memcpy(&pid, handle->reserved + 8, sizeof pid);
-    memcpy(&token, handle->reserved + 16, sizeof token);
-    int length = snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "ebbtide-%d-%llx", pid, token);
+    *out = (struct sockaddr_un){.sun_family = AF_UNIX};
+    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1) +
+           (socklen_t)snprintf(out->sun_path + 1, sizeof out->sun_path - 1, "ebbtide-%d-%llx", pid,
+                               number_at(handle, SOCKET_AT));
+}
 
-    DEMAND(connect(fd, (struct sockaddr *)&address,
-                   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1) + (socklen_t)length) == 0);
+/* Connect, and be silent. */
+static int connect_only(const CUipcMemHandle *handle)
+{
+    struct sockaddr_un address;
+    socklen_t length = socket_of(handle, &address);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    DEMAND(connect(fd, (struct sockaddr *)&address, length) == 0);
+    return fd;
 }
 
 static void import_behind_the_silent(const struct peers *peers)
@@ -349,6 +370,107 @@ Test(ipc, those_who_connect_and_say_nothing_hold_nobody_up)
     OK(cuIpcGetMemHandle(&handle, block));
     say(peers.to_child[1], &handle, sizeof handle);
     peers_end(&peers);
+    OK(cuMemFree(block));
+    world_end(&world);
+}
+
+/* Another user, who has nothing to say and waits for whatever comes. */
+static void be_hung_up_on(const struct peers *peers)
+{
+    CUipcMemHandle handle;
+    char word;
+
+    DEMAND(setuid(65534) == 0);
+    hear(peers->to_child[0], &handle, sizeof handle);
+    DEMAND(recv(connect_only(&handle), &word, 1, 0) == 0);
+    _exit(0);
+}
+
+Test(ipc, another_user_is_hung_up_on_at_once)
+{
+    struct peers peers;
+    CUipcMemHandle handle;
+    CUdeviceptr block;
+
+    if (geteuid())
+        cr_skip_test("only root can become somebody else");
+    peers = peers_start();
+    if (!peers.child)
+        be_hung_up_on(&peers);
+    struct world world = world_make();
+
+    OK(cuMemAlloc(&block, BLOCK_BYTES));
+    OK(cuIpcGetMemHandle(&handle, block));
+    say(peers.to_child[1], &handle, sizeof handle);
+    peers_end(&peers);
+    OK(cuMemFree(block));
+    world_end(&world);
+}
+
+/* Another user has taken the name of an exporter that is gone. */
+static void stand_in(const struct peers *peers)
+{
+    struct sockaddr_un address;
+    CUipcMemHandle handle;
+    char word[512];
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    DEMAND(setuid(65534) == 0);
+    hear(peers->to_child[0], &handle, sizeof handle);
+    socklen_t length = socket_of(&handle, &address);
+
+    DEMAND(bind(fd, (struct sockaddr *)&address, length) == 0 && listen(fd, 1) == 0);
+    say(peers->to_parent[1], "x", 1);
+    DEMAND(recv(accept(fd, NULL, NULL), word, sizeof word, 0) == 0); /* it is told nothing */
+    _exit(0);
+}
+
+Test(ipc, another_user_who_has_taken_the_exporters_name_is_told_nothing)
+{
+    struct peers peers;
+    CUipcMemHandle handle;
+    CUdeviceptr block;
+    char ready;
+
+    if (geteuid())
+        cr_skip_test("only root can become somebody else");
+    peers = peers_start();
+    if (!peers.child)
+        stand_in(&peers);
+    struct world world = world_make();
+
+    OK(cuMemAlloc(&block, BLOCK_BYTES));
+    OK(cuIpcGetMemHandle(&handle, block));
+    handle.reserved[SOCKET_AT]++; /* of a socket that nobody has */
+    memcpy(handle.reserved + 8, &(int32_t){peers.child}, sizeof(int32_t));
+    say(peers.to_child[1], &handle, sizeof handle);
+    hear(peers.to_parent[0], &ready, 1);
+    cr_expect_neq(cuIpcOpenMemHandle(&block, handle, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS), CUDA_SUCCESS);
+    peers_end(&peers);
+    world_end(&world);
+}
+
+/* All users can read the names of sockets. */
+Test(ipc, the_name_of_a_socket_tells_no_secret)
+{
+    struct world world = world_make();
+    FILE *sockets = fopen("/proc/net/unix", "r");
+    char line[512], token[32], number[32];
+    CUipcMemHandle handle;
+    CUdeviceptr block;
+    bool is_listed = false;
+
+    cr_assert(sockets);
+    OK(cuMemAlloc(&block, BLOCK_BYTES));
+    OK(cuIpcGetMemHandle(&handle, block));
+    snprintf(token, sizeof token, "%llx", number_at(&handle, TOKEN_AT));
+    snprintf(number, sizeof number, "-%llx", number_at(&handle, SOCKET_AT));
+    while (fgets(line, sizeof line, sockets)) {
+        cr_expect_null(strstr(line, token));
+        is_listed = is_listed || strstr(line, number);
+    }
+    cr_expect(is_listed);
+    fclose(sockets);
     OK(cuMemFree(block));
     world_end(&world);
 }
