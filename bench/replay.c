@@ -40,8 +40,9 @@ enum {
 static const struct shown {
     const struct policy *policy;
     const char *name;
-} shown[] = {
-    {&policies[POLICY_LRU], "lru"}, {&policies[POLICY_FIFO], "fifo"}, {&policies_lookahead, "lookahead"}};
+} shown[] = {{&policies[POLICY_LRU], "lru"},
+             {&policies[POLICY_FIFO], "fifo"},
+             {&policies[POLICY_LOOKAHEAD], "lookahead"}};
 
 enum {
     SHOWN = sizeof(shown) / sizeof(*shown),

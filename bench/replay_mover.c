@@ -21,7 +21,7 @@ struct seat {
     uint32_t row; /* of the outlook */
 };
 
-/* What policies_lookahead needs beside. */
+/* What POLICY_LOOKAHEAD needs beside. */
 struct sight {
     struct lookahead lookahead;
     struct history history[THREADS];
@@ -335,7 +335,7 @@ static void start(struct mover *mover, const struct trace *trace, uint64_t room,
                                                 .scratch = mover->scratch,
                                                 .scratch_count = VICTIMS_SCRATCH},
                                     .describe = describe};
-    if (policy == &policies_lookahead)
+    if (policy == &policies[POLICY_LOOKAHEAD])
         mover->sight = begin_sight(trace->blocks, room);
 }
 

@@ -22,7 +22,7 @@ enum {
 /** What is left of the budget once the largest chunk of the trace has a place to pass through. */
 uint64_t replay_room(const struct trace *trace, unsigned percent);
 
-/** What look-ahead did in the last run by policies_lookahead. */
+/** What look-ahead did in the last run by POLICY_LOOKAHEAD. */
 struct replay_lookahead {
     uint64_t hits, misses, early, unused;
 };

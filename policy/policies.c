@@ -40,21 +40,20 @@ static void rank_stage(const struct candidate *candidate, uint64_t need_bytes, u
     *rank = STAGE_MAX - candidate->stage;
 }
 
-/* No stamp is as late as who is known is put. */
+/* No stamp is as late as who is known is put. Of those that are as far ahead the stamp decides, as exactly as there is room
+ * for it: a third of a millisecond at 3 GHz. */
 static void rank_lookahead(const struct candidate *candidate, uint64_t need_bytes, uint32_t *rank,
                            uint64_t *order)
 {
     (void)need_bytes;
     (void)rank;
     if (candidate->ahead)
-        *order = VICTIMS_STAMP_MAX - candidate->ahead;
+        *order = (uint64_t)(UINT32_MAX - candidate->ahead) << 31 | (*order >> 20 & INT32_MAX);
 }
 
 #define POLICY_ROW(name, rank, by_bytes) {rank, by_bytes},
 const struct policy policies[POLICY_COUNT] = {POLICIES(POLICY_ROW)};
 #undef POLICY_ROW
-
-const struct policy policies_lookahead = {rank_lookahead, false};
 
 struct question {
     const struct policies *view;
@@ -89,7 +88,9 @@ uint64_t policies_settled(enum policy_kind kind, uint64_t now, uint64_t stamp_hz
 {
     uint64_t settle = stamp_hz / 1000 * SETTLE_MS;
 
-    return !policies[kind].rank || now < settle ? UINT64_MAX : now - settle;
+    bool is_by_use = !policies[kind].rank || kind == POLICY_LOOKAHEAD;
+
+    return is_by_use || now < settle ? UINT64_MAX : now - settle;
 }
 
 static bool turn(struct victim *victim, uint64_t stamp, void *arg)

@@ -30,12 +30,14 @@ enum {
  * FIFO   first allocated first, however much it is used
  * SIZE   the smallest that is enough alone; where none is, the largest and then the next
  * STAGE  the last stage first, least recently used in it first
+ * LOOKAHEAD  wanted last first, as far as `ahead` says, least recently used of those first; before them whose is not known
  */
 #define POLICIES(ROW)                                                                                        \
     ROW(LRU, NULL, false)                                                                                    \
     ROW(FIFO, rank_fifo, false)                                                                              \
     ROW(SIZE, rank_size, true)                                                                               \
-    ROW(STAGE, rank_stage, false)
+    ROW(STAGE, rank_stage, false)                                                                            \
+    ROW(LOOKAHEAD, rank_lookahead, false)
 
 #define POLICY_KIND(name, rank, by_bytes) POLICY_##name,
 enum policy_kind {
@@ -65,10 +67,6 @@ struct policy {
 #define POLICY_RANKS (UINT32_C(1) << 22)
 
 extern const struct policy policies[POLICY_COUNT];
-
-/** Wanted last first, as far as `ahead` says; whose is not known goes before, least recently used first. No row of the table:
- *  whoever asks keeps a struct lookahead. */
-extern const struct policy policies_lookahead;
 
 struct policies {
     const struct policy *policy;

@@ -94,7 +94,7 @@ int object_register(uint64_t address, uint64_t bytes, unsigned flags, const char
     if (!error) {
         chunks_each(g, &core.blocks, first)
             if (core.blocks.chunk[g].state != CHUNK_RESIDENT && !core.blocks.chunk[g].mapped)
-                atomic_fetch_sub(&core.away_unproven, 1);
+                atomic_fetch_sub(&core.attention, 1);
         describe(&core.blocks.object[first], bytes, flags, name);
         core.blocks.block[first].flags |= BLOCK_REGISTERED;
         object_stamp(first);

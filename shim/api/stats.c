@@ -17,6 +17,7 @@
 #include "ledger/busy.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"
+#include "policy/policies.h"
 
 /* Text on its way to a descriptor. */
 struct sheet {
@@ -304,6 +305,8 @@ static void put_events(struct sheet *sheet)
         "\"searched_bytes\": %llu,",
         counters_read(&c->zero_copy_launches), counters_read(&c->drains), counters_read(&c->scans),
         counters_read(&c->scan_ns), counters_read(&c->scanned_bytes));
+    put(sheet, "\n \"launches_foretold\": %llu, \"launches_unforetold\": %llu,",
+        counters_read(&c->launches_foretold), counters_read(&c->launches_unforetold));
     put(sheet,
         "\n \"stall_ns\": %llu, \"monitor_ticks\": %llu, \"leaked\": {\"blocks\": %llu, \"bytes\": %llu}",
         counters_read(&c->stall_ns), counters_read(&c->monitor_ticks), (unsigned long long)left.blocks,
@@ -494,5 +497,8 @@ void stats_write_table(int fd)
         "  %llu drains, %llu searches, %llu launches from host memory, stalled %llu ms, refused %llu\n",
         counters_read(&c->drains), counters_read(&c->scans), counters_read(&c->zero_copy_launches),
         counters_read(&c->stall_ns) / 1000000, (unsigned long long)core.devices[0].budget.refused);
+    if (core.options->policy == POLICY_LOOKAHEAD)
+        put(&sheet, "  look-ahead: %llu launches foretold, %llu not\n", counters_read(&c->launches_foretold),
+            counters_read(&c->launches_unforetold));
     sheet_flush(&sheet);
 }

@@ -225,7 +225,7 @@ const char *core_check_locked(struct core_sums *out)
     expect_covers("host", 0, core.host_budget.class_bytes[HOST_TIER], out->slab_bytes);
     expect_equal("idle on host", 0, core.host_budget.idle_bytes,
                  out->idle_slab_bytes + core.slabs.leaving_bytes);
-    expect_equal("away_unproven", 0, core.away_unproven, out->unproven);
+    expect_equal("chunks away unproven", 0, core.attention & ATTENTION_UNPROVEN, out->unproven);
     expect_equal("blocks alive", 0, core.blocks.alive, out->alive);
     if (!core_places())
         expect_covers("granules", 0, core.blocks.arena.taken, out->granules);

@@ -15,6 +15,7 @@
 #include "engine/allocate.h"
 #include "engine/callbacks.h"
 #include "engine/drain.h"
+#include "engine/foresight.h"
 #include "engine/gate.h"
 #include "engine/monitor.h"
 #include "engine/mover.h"
@@ -24,6 +25,7 @@
 #include "host/host_block.h"
 #include "ledger/shrink.h"
 #include "ledger/state.h"
+#include "policy/policies.h"
 #include "tier/executor.h"
 
 /* Enough for two million blocks; halved until the driver grants it. */
@@ -166,6 +168,8 @@ int core_start(const struct options *options, struct device *device)
     slabs_init();
     bins_init();
     core.drawable = reservation_drawable;
+    if (options->policy == POLICY_LOOKAHEAD)
+        foresight_start();
     copy_executor_init(&copier, device);
     core.executors.row[core.executors.count++] = &copier.row;
     atomic_store(&core.active, true);
@@ -240,6 +244,7 @@ void core_forked(void)
     core.blocks.arena = (struct extents){0};
     core_arena.bytes = 0;
     restore_streams_forked();
+    foresight_forked();
     budget_credit(&core.host_budget, HOST_TIER, core.host_budget.class_bytes[HOST_TIER]);
     budget_credit(&core.host_budget, HOST_PINNED, core.host_budget.class_bytes[HOST_PINNED]);
     budget_drop_idle(&core.host_budget, core.host_budget.idle_bytes);

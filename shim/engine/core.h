@@ -218,6 +218,7 @@ struct use {
     bool kernel;      /**< the launch of one: it uses what is listed, and what its device reaches */
     uint32_t granule[USE_INLINE]; /**< where each word points to; whose that is, use_begin finds out */
     const void *stream;           /**< that the call goes to; NULL: not told, or the default one */
+    const void *launched;         /**< its function; set with `kernel` alone */
     const uint32_t *more;         /**< a graph's own list of such, or NULL */
     uint32_t more_count;
     struct host_ranges host; /**< held until use_end */

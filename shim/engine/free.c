@@ -47,7 +47,7 @@ static struct chunk chunk_empty(uint32_t first, uint32_t granule)
     if (was.state != CHUNK_RESIDENT) {
         core.devices[block->ordinal].away_bytes -= chunk_bytes(&was);
         if (!was.mapped && !(block->flags & BLOCK_REGISTERED))
-            atomic_fetch_sub(&core.away_unproven, 1);
+            atomic_fetch_sub(&core.attention, 1);
     }
     core.blocks.object[first].copies -= was.copied;
     chunk_move(chunk, CHUNK_NONE);

@@ -31,12 +31,13 @@
 
 struct gate_slot {
     _Alignas(64) _Atomic uintptr_t inside; /**< the frame of the outermost user section; 0: in none */
-    _Atomic uint64_t writes; /**< calls so far that may have written device memory; never reset */
-    _Atomic uint64_t reads;  /**< other calls, likewise */
-    _Atomic uint32_t taken;  /**< 1 while a thread owns the slot */
-    _Atomic uint32_t passes; /**< the last closing of the gate that a section of it has passed */
-    uint32_t nested;         /**< sections within that one; the owner's alone */
-    void *held;              /**< what its sections hold elsewhere, see gate.abandon; the owner's alone */
+    _Atomic uint64_t writes;  /**< calls so far that may have written device memory; never reset */
+    _Atomic uint64_t reads;   /**< other calls, likewise */
+    _Atomic uint32_t taken;   /**< 1 while a thread owns the slot */
+    _Atomic uint32_t passes;  /**< the last closing of the gate that a section of it has passed */
+    uint32_t nested;          /**< sections within that one; the owner's alone */
+    void *held;               /**< what its sections hold elsewhere, see gate.abandon; the owner's alone */
+    struct launch_ring *ring; /**< where its launches are noted, see foresight.h; the owner's alone */
     struct gate_slot *next;
 };
 

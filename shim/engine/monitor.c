@@ -10,6 +10,7 @@
 #include "engine/allocate.h"
 #include "engine/core.h"
 #include "engine/drain.h"
+#include "engine/foresight.h"
 #include "engine/gate.h"
 #include "engine/mover.h"
 #include "engine/restore.h"
@@ -332,6 +333,7 @@ void monitor_tick(void)
     if (core.deferred)
         free_deferred(DRAIN_MOMENT_MS);
     look_at_machine();
+    foresight_rest(core_now());
     if (restore_stream_any()) { /* what they came from is given back */
         mover_take();
         mover_give();

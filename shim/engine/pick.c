@@ -2,6 +2,7 @@
 /* pick.c - see pick.h. */
 #include "engine/pick.h"
 
+#include "engine/foresight.h"
 #include "ledger/state.h"
 #include "policy/policies.h"
 
@@ -14,6 +15,7 @@ struct question {
     void *arg;
     uint64_t settled; /* stamp: what came back later has not */
     bool has_shares;  /* registered blocks are favoured */
+    bool is_foretold;
 };
 
 static uint64_t movable_bytes(uint32_t index, void *arg)
@@ -33,6 +35,8 @@ static void describe(uint32_t index, void *arg, struct candidate *out)
     out->priority = block->priority;
     out->is_favoured = question->has_shares && block->flags & BLOCK_REGISTERED;
     out->is_settling = block->returned > question->settled;
+    if (question->is_foretold)
+        out->ahead = foresight_ahead(question->low + index);
 }
 
 uint32_t pick_blocks(uint64_t want_bytes, uint64_t newest, pick_bytes_fn bytes, void *arg,
@@ -42,8 +46,8 @@ uint32_t pick_blocks(uint64_t want_bytes, uint64_t newest, pick_bytes_fn bytes, 
     struct question question = {
         low, bytes, arg,
         policies_settled((enum policy_kind)core.options->policy, core_stamp(), core.stamp_hz),
-        share_in_force()};
-    const struct policies view = {
+        share_in_force(), false};
+    struct policies view = {
         .policy = &policies[core.options->policy],
         .victims =
             {
@@ -62,6 +66,14 @@ uint32_t pick_blocks(uint64_t want_bytes, uint64_t newest, pick_bytes_fn bytes, 
     *out = picked;
     if (!want_bytes || atomic_load(&core.account_only))
         return 0;
+    if (core.options->policy == POLICY_LOOKAHEAD) {
+        view.policy = &policies[POLICY_LRU];
+        question.is_foretold = foresight_update();
+    }
+    if (question.is_foretold) {
+        foresight_oldest(low, picked, (uint32_t)policies_choose(&view, want_bytes, picked, FORESIGHT_OLDEST));
+        view.policy = &policies[POLICY_LOOKAHEAD];
+    }
     count = (uint32_t)policies_choose(&view, want_bytes, picked, PICK_MAX);
     for (uint32_t i = 0; i < count; i++)
         picked[i] += low;

@@ -143,7 +143,8 @@ void use_source_rows(struct use *use, const struct use_rows *rows)
     bool goes_on = true;
 
     if (!runs_of(rows, &runs, &bytes) ||
-        (bytes > SMALL_BYTES && !atomic_load_explicit(&core.away_unproven, memory_order_relaxed)))
+        (bytes > SMALL_BYTES &&
+         !(atomic_load_explicit(&core.attention, memory_order_relaxed) & ATTENTION_UNPROVEN)))
         return;
     join(&runs);
     for (size_t group = 0; goes_on && group < runs.groups; group++)

@@ -8,6 +8,7 @@
 #include <xxhash.h>
 
 #include "base/log.h"
+#include "engine/foresight.h"
 #include "engine/remap.h"
 #include "ledger/busy.h"
 
@@ -113,7 +114,7 @@ uint64_t steps_commit(struct step *list, uint32_t count, bool (*settle)(struct s
 void step_count_unproven(const struct step *step, int more)
 {
     if (!step_registered(step))
-        atomic_fetch_add(&core.away_unproven, (uint32_t)more);
+        atomic_fetch_add(&core.attention, (uint32_t)more);
 }
 
 /* ---- coming back ---------------------------------------------------------------------------------------------- */
@@ -147,6 +148,7 @@ static void settle_resident(struct step *step)
     share_moved(step->first, (int64_t)chunk_bytes(chunk));
     block_returned(step->first);
     counters_add(&core.counters.restores, 1);
+    foresight_came(step->first, chunk->granules);
     chunk_move(chunk, CHUNK_RESIDENT);
 }
 

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "engine/foresight.h"
 #include "engine/remap.h"
 #include "engine/step.h"
 #include "ledger/busy.h"
@@ -178,6 +179,7 @@ static bool settle_evicted(struct step *step)
     block_publish(&core.blocks, step->first);
     share_moved(step->first, -(int64_t)chunk_bytes(chunk));
     host_share_block(step->first);
+    foresight_left(step->first);
     counters_add(&core.counters.evictions, 1);
     if (step->clean)
         counters_add(&core.counters.dropped_clean, 1);

@@ -18,6 +18,7 @@
 #include "engine/callbacks.h"
 #include "engine/core.h"
 #include "engine/drain.h"
+#include "engine/foresight.h"
 #include "engine/gate.h"
 #include "engine/mover.h"
 #include "engine/refusal.h"
@@ -489,13 +490,16 @@ static NO_INLINE int use_begin_slow(struct use *use)
     return error;
 }
 
-static NO_INLINE int use_begin_scanning(struct use *use)
+static NO_INLINE int use_begin_attentive(struct use *use)
 {
+    uint32_t attention = atomic_load_explicit(&core.attention, memory_order_relaxed);
     struct cancel_guard guard;
 
     cancel_guard_enter(&guard);
-    if (use->writes)
+    if (attention & ATTENTION_UNPROVEN && use->writes)
         scan_cpu_roots(use);
+    if (attention & ATTENTION_NOTE)
+        foresight_note(use);
     cancel_guard_leave(&guard);
     return use_begin_slow(use);
 }
@@ -505,8 +509,8 @@ int use_begin(struct use *use)
 {
     struct gate_slot *slot;
 
-    if (UNLIKELY(atomic_load_explicit(&core.away_unproven, memory_order_relaxed) != 0))
-        return use_begin_scanning(use);
+    if (UNLIKELY(atomic_load_explicit(&core.attention, memory_order_relaxed) != 0))
+        return use_begin_attentive(use);
     slot = gate_try(use);
     if (UNLIKELY(!slot))
         return use_begin_slow(use);

@@ -89,7 +89,7 @@ static inline CUresult hook_named(struct use *use, int error, CUresult result)
 #define LAUNCH(call, passes, on, function, parameters, extra)                                                \
     ((passes) || UNLIKELY(capture_records(on, is_per_thread))                                                \
          ? call                                                                                              \
-         : USING(call, use.stream = on, use.kernel = true,                                                   \
+         : USING(call, use.stream = on, use.kernel = true, use.launched = function,                          \
                  kernel_parameters_use(&use, function, parameters, extra)))
 #define LAUNCH_GRAPH(call, on, graph)                                                                        \
     ({                                                                                                       \

@@ -40,6 +40,8 @@ struct counters {
     _Atomic uint64_t scanned_bytes;
     _Atomic uint64_t stall_ns; /**< program threads waiting for a move */
     _Atomic uint64_t monitor_ticks;
+    _Atomic uint64_t launches_foretold;   /**< noted launches that came as the order of those before said */
+    _Atomic uint64_t launches_unforetold; /**< and that did not */
 };
 
 static inline void counters_add(_Atomic uint64_t *counter, uint64_t amount)

@@ -45,6 +45,10 @@ struct idle_blocks {
  */
 #define STAMP_AGE_US 8
 
+/** Of core.attention: unregistered chunks that are unmapped, so that sources are searched; and whether launches are noted. */
+#define ATTENTION_UNPROVEN 0x7fffffffu
+#define ATTENTION_NOTE     0x80000000u
+
 struct device_state {
     _Atomic bool ready;        /**< budget resolved against the device's size */
     uint64_t configured_bytes; /**< budget as asked for; the limit is lower while the device is full */
@@ -115,7 +119,7 @@ struct core {
     _Atomic uint32_t captures;       /**< open stream captures */
     _Atomic uint64_t capturing_since_ns; /**< when the first of them was begun */
     atomic_bool has_told_capture;
-    _Atomic uint32_t away_unproven;      /**< unregistered chunks that are unmapped: sources are searched */
+    _Atomic uint32_t attention; /**< what calls have to look at beside the gate; 0: nothing */
     _Atomic(const char *) account_only;  /**< why nothing may leave; NULL: it may */
     _Atomic(const char *) roots_unknown; /**< why no search can prove anything; NULL: it can */
     _Atomic uint32_t deferred; /**< dead blocks whose memory waits for the end of a capture or a drain */

@@ -92,8 +92,8 @@ check "an option of a later version is refused" refused "not in this version"
 run env EBBTIDE_TRACE=/tmp/trace "$ebbtide" run echo started
 check "a variable of a later version is refused" refused "EBBTIDE_TRACE is not in this version"
 
-run "$ebbtide" run --policy lookahead echo started
-check "a policy of a later version is refused" refused "accepted: lru fifo size stage"
+run "$ebbtide" run --policy newest echo started
+check "a policy that there is not is refused" refused "accepted: lru fifo size stage lookahead"
 
 run env EBBTIDE_TEST_LONG=1 "$ebbtide" run echo started
 check "the scripts' own variables are no options" [ "$out" = started ]

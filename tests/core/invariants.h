@@ -3,7 +3,7 @@
  * invariants.h - what holds in the core whenever no thread is inside it.
  *
  * Of each chunk exactly one copy counts and it is where the state says; the used bytes of a tier are the sum over its
- * chunks; no slab, slot or handle serves twice; away_bytes, away_unproven and the flags that the launch path reads
+ * chunks; no slab, slot or handle serves twice; away_bytes, attention and the flags that the launch path reads
  * agree with the states; and the device has mapped what the states say, nothing else.
  */
 #ifndef EBBTIDE_TESTS_INVARIANTS_H

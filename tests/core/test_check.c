@@ -52,9 +52,9 @@ Test(check, what_does_not_hold_is_told)
     core.blocks.alive++;
     expect_told("alive");
     core.blocks.alive--;
-    core.away_unproven++;
-    expect_told("away_unproven");
-    core.away_unproven--;
+    core.attention++;
+    expect_told("chunks away unproven");
+    core.attention--;
     chunk->handle = 0;
     expect_told("handle");
     *chunk = was;

@@ -131,7 +131,7 @@ Test(eviction_order, stage_sends_the_last_stage_first)
 
 Test(eviction_order, higher_priority_stays_under_every_policy)
 {
-    static const char *const policy[] = {"lru", "fifo", "size", "stage"};
+    static const char *const policy[] = {"lru", "fifo", "size", "stage", "lookahead"};
 
     for (unsigned i = 0; i < sizeof(policy) / sizeof(*policy); i++) {
         start(policy[i]);
@@ -162,7 +162,7 @@ Test(eviction_order, stage_and_priority_out_of_range_change_nothing)
 
 Test(eviction_order, every_policy_keeps_every_byte)
 {
-    static const char *const policy[] = {"fifo", "size", "stage"};
+    static const char *const policy[] = {"fifo", "size", "stage", "lookahead"};
 
     for (unsigned i = 0; i < sizeof(policy) / sizeof(*policy); i++) {
         start(policy[i]);

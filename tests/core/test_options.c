@@ -331,8 +331,8 @@ Test(options, a_bad_value_is_named_with_the_accepted_forms)
                    "EBBTIDE_DISK does not take 'maybe'; accepted: registered auto known always off");
     expect_refused("EBBTIDE_HOST_BUDGET=8GB", OPTIONS_BAD_VALUE,
                    "EBBTIDE_HOST_BUDGET does not take '8GB'; accepted: 64G, 50%, off");
-    expect_refused("EBBTIDE_POLICY=lookahead", OPTIONS_BAD_VALUE,
-                   "EBBTIDE_POLICY does not take 'lookahead'; accepted: lru fifo size stage");
+    expect_refused("EBBTIDE_POLICY=newest", OPTIONS_BAD_VALUE,
+                   "EBBTIDE_POLICY does not take 'newest'; accepted: lru fifo size stage lookahead");
 }
 
 Test(options, an_unknown_variable_is_named_with_the_nearest_known_one)

@@ -48,6 +48,16 @@ Test(random, both_tiers_nearly_full_still_swap)
     cr_expect_gt(program.allocations_refused, 0);
 }
 
+Test(random, look_ahead_keeps_every_byte)
+{
+    struct program program;
+
+    storm("EBBTIDE_DEVICE_BUDGET=48M EBBTIDE_HOST_BUDGET=64M EBBTIDE_DISK=auto EBBTIDE_POLICY=lookahead",
+          NULL, 300, &program);
+    cr_expect_gt(core.counters.evictions, 100);
+    cr_expect_gt(core.counters.launches_foretold + core.counters.launches_unforetold, 100);
+}
+
 /* The driver chooses the addresses, sends the pages and keeps nothing; disk and checksums have no part in it. */
 Test(random, memory_that_the_driver_places_keeps_every_byte)
 {

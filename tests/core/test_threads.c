@@ -83,6 +83,13 @@ static uint64_t refused(void)
     return count;
 }
 
+Test(threads, look_ahead_keeps_every_byte)
+{
+    storm("EBBTIDE_DEVICE_BUDGET=48M EBBTIDE_HOST_BUDGET=400M EBBTIDE_DISK=auto EBBTIDE_POLICY=lookahead",
+          NULL);
+    cr_expect_gt(core.counters.launches_foretold + core.counters.launches_unforetold, 0);
+}
+
 Test(threads, share_a_device_that_swaps_with_mapped_host_memory)
 {
     storm("EBBTIDE_DEVICE_BUDGET=32M EBBTIDE_HOST_BUDGET=400M EBBTIDE_DISK=off EBBTIDE_COLD_MS=0", NULL);

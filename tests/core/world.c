@@ -45,7 +45,7 @@ void world_finish(struct world *world)
         cr_expect_eq(core.devices[i].budget.idle_bytes, 0);
         cr_expect_eq(core.devices[i].away_bytes, 0);
     }
-    cr_expect_eq(core.away_unproven, 0);
+    cr_expect_eq(core.attention & ATTENTION_UNPROVEN, 0);
     cr_expect_eq(core.host_budget.used_bytes, 0);
     cr_expect_eq(core.host_budget.idle_bytes, 0);
     cr_expect_eq(core.disk.used_bytes, 0);

@@ -57,6 +57,10 @@ static int by_policy(const struct world *world, size_t a, size_t b, uint64_t lac
         return enough ? -1 : 1;
     if (world->kind == POLICY_SIZE && left->bytes != right->bytes)
         return (left->bytes < right->bytes) == enough ? -1 : 1;
+    if (world->kind == POLICY_LOOKAHEAD && (left->ahead || right->ahead)) /* all stamps are of one moment */
+        return left->ahead == right->ahead                                    ? 0
+               : left->ahead && (!right->ahead || left->ahead < right->ahead) ? 1
+                                                                              : -1;
     return world->stamp[a] != world->stamp[b] ? (world->stamp[a] < world->stamp[b] ? -1 : 1) : 0;
 }
 
@@ -105,6 +109,7 @@ static void fill(struct world *world, struct input *input)
         world->candidate[i] =
             (struct candidate){.arrival = 1 + (i * 7919) % BLOCKS,
                                .bytes = ((uint64_t)draw(input, 24) << 21) * (draw(input, 4) != 0),
+                               .ahead = draw(input, 5),
                                .stage = ranks ? draw(input, 4) : 0,
                                .priority = ranks ? (int)draw(input, 3) - 1 : 0,
                                .is_favoured = ranks && draw(input, 5) == 0,

@@ -9,7 +9,7 @@ ALLOCATORS = {
     'managed': (50, {}),
     'pool': (50, {'POOL': '25%:budget'}),
 }
-POLICIES = ('fifo', 'size', 'stage')
+POLICIES = ('fifo', 'size', 'stage', 'lookahead')
 
 reference = {program: runner.run(program) for program in runner.SMALL}
 

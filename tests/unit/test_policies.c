@@ -40,11 +40,10 @@ static struct world world_of(const unsigned mib[BLOCKS])
 }
 
 /* Choose, and check who left in which order; `expected` ends with -1. */
-static void expect_by(struct world *world, const struct policy *policy, uint64_t need_bytes,
-                      const int *expected)
+static void expect(struct world *world, enum policy_kind kind, uint64_t need_bytes, const int *expected)
 {
     const struct policies view = {
-        .policy = policy,
+        .policy = &policies[kind],
         .victims = {.stamp = stamp,
                     .count = BLOCKS,
                     .newest = UINT64_MAX,
@@ -65,11 +64,6 @@ static void expect_by(struct world *world, const struct policy *policy, uint64_t
     cr_expect_eq(world->count, i, "%zu leave", world->count);
 }
 
-static void expect(struct world *world, enum policy_kind kind, uint64_t need_bytes, const int *expected)
-{
-    expect_by(world, &policies[kind], need_bytes, expected);
-}
-
 static const unsigned equal[BLOCKS] = {4, 4, 4, 4, 4, 4};
 static const unsigned mixed[BLOCKS] = {20, 8, 30, 4, 8, 12};
 
@@ -83,12 +77,12 @@ Test(policies, lru_takes_what_was_used_longest_ago)
 
 Test(policies, look_ahead_takes_who_is_not_known_and_then_who_is_wanted_last)
 {
-    static const uint32_t ahead[BLOCKS] = {5, 0, 9, 7, 0, UINT32_MAX};
+    static const uint32_t ahead[BLOCKS] = {5, 0, 9, 7, 0, 1000000};
     struct world world = world_of(equal);
 
     for (unsigned i = 0; i < BLOCKS; i++)
         world.candidate[i].ahead = ahead[i];
-    expect_by(&world, &policies_lookahead, 100 * MIB, (const int[]){1, 4, 5, 2, 3, 0, -1});
+    expect(&world, POLICY_LOOKAHEAD, 100 * MIB, (const int[]){1, 4, 5, 2, 3, 0, -1});
 }
 
 Test(policies, fifo_takes_what_was_allocated_first_however_much_it_is_used)

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_foresight.c - EBBTIDE_POLICY=lookahead: who leaves where launches repeat, and when they are noted. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+#include "engine/foresight.h"
+#include "ledger/state.h"
+#include "world.h"
+
+#define MIB ((uint64_t)1 << 20)
+
+enum {
+    BLOCKS = 40,
+    BLOCK_MIB = 4,
+    ROUNDS = 12
+};
+
+TestSuite(foresight, .timeout = 120);
+
+static struct world world;
+static struct program program;
+
+/* Room for all blocks but one, beside what is kept to move them through. */
+static void start(const char *policy)
+{
+    char settings[128];
+
+    snprintf(settings, sizeof(settings),
+             "EBBTIDE_DEVICE_BUDGET=%uM EBBTIDE_HOST_BUDGET=400M EBBTIDE_POLICY=%s", (BLOCKS - 1) * BLOCK_MIB,
+             policy);
+    world_start(&world, settings, NULL);
+    program_init(&program, &world, BLOCKS, 1);
+}
+
+static void allocate(unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        cr_assert(program_allocate(&program, &program.model[i], BLOCK_MIB * MIB));
+}
+
+static void launch(unsigned index)
+{
+    struct model *used[] = {&program.model[index]};
+
+    cr_assert_eq(program_launch(&program, used, 1, true), 0);
+}
+
+static void finish(void)
+{
+    program_check_all(&program);
+    program_free_all(&program);
+    world_finish(&world);
+}
+
+/* Chunks that came back while all blocks were used in turn, once the first rounds are over. */
+static uint64_t restores_in_turn(void)
+{
+    uint64_t before = 0;
+
+    allocate(BLOCKS);
+    for (unsigned i = 0; i < ROUNDS * BLOCKS; i++) {
+        if (i == 4 * BLOCKS)
+            before = counters_read(&core.counters.restores);
+        launch(i % BLOCKS);
+    }
+    return counters_read(&core.counters.restores) - before;
+}
+
+Test(foresight, by_lru_every_block_that_is_used_in_turn_comes_back_each_time)
+{
+    start("lru");
+    cr_expect_eq(restores_in_turn(), (ROUNDS - 4) * BLOCKS);
+    cr_expect_eq(core.counters.launches_foretold, 0);
+    finish();
+}
+
+Test(foresight, foretold_few_of_them_do)
+{
+    start("lookahead");
+    cr_expect_lt(restores_in_turn(), (ROUNDS - 4) * BLOCKS / 8);
+    cr_expect_gt(core.counters.launches_foretold, (ROUNDS - 4) * BLOCKS / 2);
+    finish();
+}
+
+Test(foresight, nothing_is_noted_while_nothing_is_away)
+{
+    start("lookahead");
+    allocate(BLOCKS - 4);
+    for (unsigned i = 0; i < 50; i++)
+        launch(i % (BLOCKS - 4));
+    cr_expect_eq(core.attention, 0);
+    cr_expect_eq(core.counters.launches_foretold + core.counters.launches_unforetold, 0);
+    finish();
+}
+
+Test(foresight, noting_ends_ten_seconds_after_nothing_is_away_any_more)
+{
+    uint64_t now_ns = 1000000000;
+
+    start("lookahead");
+    allocate(BLOCKS);
+    launch(0);
+    cr_assert(core.attention & ATTENTION_NOTE);
+    foresight_rest(now_ns);
+    foresight_rest(now_ns += 20000000000);
+    cr_expect(core.attention & ATTENTION_NOTE, "some block is away");
+    program_free_all(&program);
+    foresight_rest(now_ns);
+    foresight_rest(now_ns + 9999999999);
+    cr_expect(core.attention & ATTENTION_NOTE);
+    foresight_rest(now_ns + 10000000000);
+    cr_expect_eq(core.attention, 0);
+    world_finish(&world);
+}
+
+/* Blocks of each round are made anew, so that no launch has the blocks of one before. */
+Test(foresight, blocks_made_anew_in_each_round_keep_their_bytes_and_are_foretold)
+{
+    start("lookahead");
+    allocate(BLOCKS);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        for (unsigned i = BLOCKS / 2; i < BLOCKS; i++) {
+            program_free(&program.model[i]);
+            cr_assert(program_allocate(&program, &program.model[i], BLOCK_MIB * MIB));
+        }
+        for (unsigned i = 0; i < BLOCKS; i++)
+            launch(i);
+        world_check(&world);
+    }
+    cr_expect_gt(core.counters.launches_foretold, core.counters.launches_unforetold);
+    finish();
+}
+
+/* More launches between two choices than a ring has words for. */
+Test(foresight, launches_that_no_ring_has_room_for_are_forgotten)
+{
+    start("lookahead");
+    allocate(BLOCKS);
+    launch(0);
+    cr_assert(core.attention & ATTENTION_NOTE);
+    for (unsigned i = 0; i < 40000; i++)
+        launch(0);
+    for (unsigned i = 0; i < 4 * BLOCKS; i++)
+        launch(i % BLOCKS);
+    cr_expect_leq(core.counters.launches_foretold + core.counters.launches_unforetold, 1 << 15);
+    finish();
+}
