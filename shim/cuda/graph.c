@@ -221,6 +221,33 @@ static int add_bodies(struct graph_node *own, CUgraphNode node)
     return error;
 }
 
+static void add_allocation(struct graph_memory *memory, CUgraphNode node)
+{
+    CUDA_MEM_ALLOC_NODE_PARAMS params;
+    struct place place = {.ordinal = 0};
+
+    contexts_here(&place);
+    if (real.cuGraphMemAllocNodeGetParams &&
+        real.cuGraphMemAllocNodeGetParams(node, &params) == CUDA_SUCCESS) {
+        memory->bytes += params.bytesize;
+        if (params.poolProps.location.type == CU_MEM_LOCATION_TYPE_DEVICE &&
+            (unsigned)params.poolProps.location.id < contexts_device_count())
+            place.ordinal = (unsigned)params.poolProps.location.id;
+    }
+    memory->is_any = true;
+    memory->allocations[place.ordinal]++;
+}
+
+static void add_memory(struct graph_memory *all, const struct graph_memory *memory)
+{
+    if (!memory->is_any)
+        return;
+    all->is_any = true;
+    all->bytes += memory->bytes;
+    for (unsigned i = 0; i < DEVICE_MAX; i++)
+        all->allocations[i] += memory->allocations[i];
+}
+
 /* True when the driver has the function and tells by it. */
 #define READ(get, member) (real.get && real.get(node, &of.member) == CUDA_SUCCESS)
 
@@ -231,7 +258,6 @@ static int add_node(struct graph_node *own, CUgraphNode node)
         CUDA_MEMCPY3D copy;
         CUDA_MEMSET_NODE_PARAMS set;
         CUDA_BATCH_MEM_OP_NODE_PARAMS operations;
-        CUDA_MEM_ALLOC_NODE_PARAMS allocation;
         CUgraph child;
     } of;
     CUgraphNodeType type;
@@ -254,8 +280,7 @@ static int add_node(struct graph_node *own, CUgraphNode node)
     case CU_GRAPH_NODE_TYPE_CONDITIONAL:
         return add_bodies(own, node);
     case CU_GRAPH_NODE_TYPE_MEM_ALLOC:
-        own->allocates = true;
-        own->own_bytes += READ(cuGraphMemAllocNodeGetParams, allocation) ? of.allocation.bytesize : 0;
+        add_allocation(&own->memory, node);
         return 0;
     case CU_GRAPH_NODE_TYPE_HOST:
     case CU_GRAPH_NODE_TYPE_EMPTY:
@@ -340,8 +365,7 @@ static int append_node(struct graph_uses *uses, struct graph_node *own)
                          sizeof(struct graph_node *)))
         return -ENOMEM;
     uses->node[uses->node_count++] = own;
-    uses->allocates |= own->allocates;
-    uses->own_bytes += own->own_bytes;
+    add_memory(&uses->memory, &own->memory);
     uses->is_changed = true;
     return 0;
 }
@@ -499,8 +523,16 @@ static void tell_refusal(CUresult result, const struct graph_uses *uses)
 {
     struct place place;
 
-    if (result == CUDA_ERROR_OUT_OF_MEMORY && uses && uses->allocates && contexts_here(&place))
-        core_device_refused(place.ordinal, uses->own_bytes, "graph");
+    if (result == CUDA_ERROR_OUT_OF_MEMORY && uses && uses->memory.is_any && contexts_here(&place))
+        core_device_refused(place.ordinal, uses->memory.bytes, "graph");
+}
+
+/* Each of an executable graph's allocations is made, or goes with it. */
+static void tell(void (*event)(unsigned, enum kind, enum stay, uint64_t), const struct graph_uses *uses)
+{
+    for (unsigned i = 0; uses && uses->memory.is_any && i < DEVICE_MAX; i++)
+        for (unsigned count = uses->memory.allocations[i]; count; count--)
+            event(i, KIND_GRAPH, STAY_NODES, 0);
 }
 
 CUresult graph_exec_made(CUresult result, const CUgraphExec *graph, struct graph_uses *uses)
@@ -512,9 +544,10 @@ CUresult graph_exec_made(CUresult result, const CUgraphExec *graph, struct graph
         graph_free(uses);
         return result;
     }
-    if (uses->allocates) {
+    if (uses->memory.is_any) {
         core_roots_unknown("a graph allocates memory of its own");
         atomic_store_explicit(&any_allocates, true, memory_order_relaxed);
+        tell(core_native_made, uses);
         graph_exec_settle();
     }
     /* Without memory for the record every block counts as used at launch, and the pins stay. */
@@ -531,6 +564,7 @@ CUresult graph_exec_updated(CUresult result, CUgraphExec graph, struct graph_use
         return result;
     }
     table_take(&executables, real_key(graph), &before);
+    tell(core_native_gone, before.uses);
     graph_free(before.uses);
     return graph_exec_made(result, &graph, uses);
 }
@@ -541,10 +575,12 @@ CUresult graph_exec_destroy(__typeof__(cuGraphExecDestroy) *next, CUgraphExec gr
     bool known = graph && table_take(&executables, real_key(graph), &executable);
     CUresult result = next(graph);
 
-    if (known && result == CUDA_SUCCESS)
+    if (known && result == CUDA_SUCCESS) {
+        tell(core_native_gone, executable.uses);
         graph_free(executable.uses);
-    else if (known)
+    } else if (known) {
         table_put(&executables, real_key(graph), &executable);
+    }
     graph_exec_settle();
     return result;
 }
@@ -591,7 +627,7 @@ void graph_exec_note(struct use *use, struct graph_uses *uses)
 CUresult graph_exec_launched(CUresult result, const struct graph_uses *uses)
 {
     tell_refusal(result, uses);
-    if (uses && uses->allocates)
+    if (uses && uses->memory.is_any)
         graph_exec_settle();
     return result;
 }

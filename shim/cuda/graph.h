@@ -16,23 +16,28 @@
 #include "cuda/pins.h"
 #include "cuda/real.h"
 
+/** Memory that nodes allocate. */
+struct graph_memory {
+    uint64_t bytes;
+    uint32_t allocations[DEVICE_MAX]; /**< by whose memory it is */
+    bool is_any;
+};
+
 struct graph_node {
     uint64_t key; /**< real_key of the node */
     struct graph_names names;
     struct pin *pin;
     uint32_t pin_count, pin_room;
-    uint64_t own_bytes; /**< of the memory of its own that it asks for */
-    bool allocates;     /**< it has such memory */
+    struct graph_memory memory;
 };
 
 struct graph_uses {
     struct graph_node **node;
     uint32_t node_count, node_room;
-    uint32_t last;             /**< the node that was changed last: programs go through them in one order */
-    struct graph_names merged; /**< of all nodes, as of the last launch */
-    bool is_changed;           /**< since then */
-    uint64_t own_bytes;        /**< of the memory of their own that its nodes ask for */
-    bool allocates;            /**< a node has such memory, or had */
+    uint32_t last;              /**< the node that was changed last: programs go through them in one order */
+    struct graph_names merged;  /**< of all nodes, as of the last launch */
+    bool is_changed;            /**< since then */
+    struct graph_memory memory; /**< of all nodes, those of before a change among them */
 };
 
 /** Read a graph and pin what has to stay. NULL with `*out_error` -ENOMEM: refused, nothing is pinned. */

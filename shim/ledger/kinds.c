@@ -264,6 +264,8 @@ static void add_native(enum kind kind, const struct kinds_tally *tally, struct k
     uint64_t charged = charged_for(&out->budget, kind);
 
     figures->tally.bytes = held(&out->budget, kind, &tally->of[kind]);
+    raise(&figures->tally.peak_bytes,
+          figures->tally.bytes); /* what is told of managed memory may have grown unseen */
     figures->device_bytes = charged;
     for (unsigned why = 0; why < STAY_COUNT; why++) {
         uint64_t bytes = tally->native[kind][why].bytes;
