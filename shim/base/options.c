@@ -284,7 +284,15 @@ const struct options *options_of_process(void)
     return &options;
 }
 
+static bool lacks_driver;
+
 void options_account_only(void)
 {
     options.allocator = ALLOCATOR_NATIVE;
+    lacks_driver = true;
+}
+
+bool options_lack_driver(void)
+{
+    return lacks_driver;
 }

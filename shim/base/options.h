@@ -221,5 +221,7 @@ const struct options *options_of_process(void);
 
 /* The driver lacks what the allocator that was asked for needs: from now on it is the driver's own. Before core_start. */
 void options_account_only(void);
+/** Has that been called? Once core_start was called. */
+bool options_lack_driver(void);
 
 #endif

@@ -353,6 +353,7 @@ static const struct {
     const char *setting;
 } settings[] = {{STAY_CACHEABLE, "EBBTIDE_CACHEABLE=auto"},
                 {STAY_ALLOCATOR, "EBBTIDE_ALLOCATOR=vmm"},
+                {STAY_UNMAPPABLE, "EBBTIDE_ALLOCATOR=managed"},
                 {STAY_MIN_BLOCK, "EBBTIDE_MIN_BLOCK=0"}};
 
 enum {
@@ -383,6 +384,8 @@ static struct advice find_advice(unsigned ordinal, uint64_t bytes, bool is_launc
     for (unsigned i = 0; i < SETTINGS; i++) {
         uint64_t kept = kept_for(kinds, settings[i].why);
 
+        if (settings[i].why == STAY_UNMAPPABLE && !(core.device->floating >> ordinal & 1))
+            continue; /* the device moves no managed memory, either */
         if (kept && (kept >= lack || (places < lack && all >= lack)))
             advise(&advice, settings[i].setting);
     }

@@ -62,7 +62,7 @@ enum stay hook_why_native(unsigned ordinal, size_t bytes)
     const struct options *options = options_of_process();
 
     if (options->allocator == ALLOCATOR_NATIVE)
-        return STAY_ALLOCATOR;
+        return options_lack_driver() ? STAY_UNMAPPABLE : STAY_ALLOCATOR;
     if (bytes < options->min_block_bytes)
         return STAY_MIN_BLOCK;
     if (options->allocator != ALLOCATOR_MANAGED && !device_cuda_maps(ordinal))

@@ -12,7 +12,11 @@ SETTINGS = {'mapped': {'RESIDENCY': 'mapped', 'DISK': 'registered'},
             'strict': {'RESIDENCY': 'strict', 'DISK': 'always'},
             'native': {'ALLOCATOR': 'native'},
             'large': {'MIN_BLOCK': '3M'},
-            'kept': {'CACHEABLE': 'none'}}
+            'kept': {'CACHEABLE': 'none'},
+            'pool': {'ALLOCATOR': 'pool'},
+            'managed': {'ALLOCATOR': 'managed'},
+            'unmappable': {},
+            'allowed': {'ON_FULL': 'allow', 'DISK': 'off'}}
 # Entries that fail once, whoever calls them.
 FAILING = ['cuMemAlloc_v2', 'cuMemAllocAsync', 'cuMemAllocFromPoolAsync', 'cuArrayCreate_v2', 'cuMemCreate', 'cuMemAllocManaged',
            'cuGraphInstantiateWithFlags', 'cuMemFree_v2', 'cuMemFreeAsync', 'cuArrayDestroy', 'cuMemRelease', 'cuMemPoolDestroy',
@@ -21,6 +25,8 @@ SIZES = {'B': 1, 'KiB': 1 << 10, 'MiB': MIB, 'GiB': 1 << 30}
 
 
 def run(name, budget='64M', refused='500', **more):
+    if name == 'unmappable':
+        more['VMM'] = 0
     options = dict({'DEVICE_BUDGET': budget, 'HOST_BUDGET': '8M', 'STATS': '1', 'CHECK': '1'}, **SETTINGS[name])
     return runner.run(HOLDERS, [refused], options, dict({'DEVICES': 2, 'MEMORY': '1G'}, **more))
 
@@ -33,7 +39,9 @@ def known(result):
 
 # What of the program's kinds is told under which, where blocks are not to be.
 def owner(name, kind):
-    if name == 'native':
+    if name == 'managed':
+        return {'async': 'pool', 'async_small': 'pool'}.get(kind, kind)
+    if name in ('native', 'unmappable'):
         return {'block': 'native', 'small': 'native', 'async': 'pool', 'async_small': 'pool'}.get(kind, kind)
     if name == 'large':
         return {'small': 'native', 'async_small': 'pool'}.get(kind, kind)
@@ -127,7 +135,12 @@ def cases():
     yield 'each kind is counted on a full device', lambda: check('mapped', budget='12M')
     yield 'reasons are those of the kinds', lambda: reasons('mapped', {
         'pool': {'pool_shared', 'kept'}, 'array': {'opaque'}, 'vmm': {'own'}, 'graph': {'nodes'}, 'managed': {'driver'}})
-    yield 'reasons are those of the options', lambda: reasons('native', {'native': {'allocator', 'rounded'}})
+    yield 'reasons are those of the options', lambda: reasons('native', {
+        'native': {'allocator', 'rounded'}, 'pool': {'allocator', 'kept'}})
+    yield 'reasons are those of the least size', lambda: reasons('large', {
+        'native': {'min_block', 'rounded'}, 'pool': {'min_block', 'pool_shared', 'kept'}})
+    yield 'reasons are those of the driver', lambda: reasons('unmappable', {
+        'native': {'unmappable', 'rounded'}, 'pool': {'unmappable', 'kept'}})
     yield 'what an option keeps is said to be kept by it', lambda: reasons('kept', {'small': {'cacheable'}, 'async': {'cacheable'}})
     yield 'the table is that of the file', table
     yield 'the line tells the kinds by what they hold', line
