@@ -434,12 +434,17 @@ static void put_stay_rows(struct sheet *sheet, const struct kind_figures *kind,
     }
 }
 
-/* What the device holds and has held, by kind. */
+/* What the device holds and has held, by kind; nothing where there never was any. */
 static void put_kind_rows(struct sheet *sheet, unsigned ordinal)
 {
+    bool any = false;
     char part[64];
 
     core_kinds(ordinal, &kinds);
+    for (enum kind which = 0; which < KIND_COUNT; which++)
+        any = any || kind_occurred(&kinds.of[which]);
+    if (!any)
+        return;
     put(sheet, "  device %u: %-27s %10s %12s %12s %12s %12s %12s  could move\n", ordinal, "kind", "count",
         "peak", "peak bytes", "on device", "on host", "on disk");
     for (enum kind which = 0; which < KIND_COUNT; which++) {
@@ -464,6 +469,7 @@ void stats_write_table(int fd)
     struct disk_figures disk = disk_now();
     struct counters *c = &core.counters;
     struct budget host, budget;
+    unsigned long long refused = 0;
     struct shares shares;
     char name[24];
 
@@ -484,9 +490,10 @@ void stats_write_table(int fd)
     shares = shares_of(-1);
     put_row(&sheet, "host", host.limit_bytes, host.used_bytes, host.peak_bytes, &shares);
     put_row(&sheet, "disk", disk.budget_bytes, disk.used_bytes, disk.peak_bytes, NULL);
-    for (unsigned i = 0; core.device && i < core.device->count; i++)
-        if (core.devices[i].ready)
-            put_kind_rows(&sheet, i);
+    for (unsigned i = 0; core.device && i < core.device->count; i++) {
+        put_kind_rows(&sheet, i);
+        refused += core.devices[i].budget.refused;
+    }
     for (unsigned i = 0; i < MOVE_COUNT; i++) {
         unsigned long long ns = counters_read(&c->moves[i].ns), moved = counters_read(&c->moves[i].bytes);
 
@@ -496,7 +503,7 @@ void stats_write_table(int fd)
     put(&sheet,
         "  %llu drains, %llu searches, %llu launches from host memory, stalled %llu ms, refused %llu\n",
         counters_read(&c->drains), counters_read(&c->scans), counters_read(&c->zero_copy_launches),
-        counters_read(&c->stall_ns) / 1000000, (unsigned long long)core.devices[0].budget.refused);
+        counters_read(&c->stall_ns) / 1000000, refused);
     if (core.options->policy == POLICY_LOOKAHEAD)
         put(&sheet, "  look-ahead: %llu launches foretold, %llu not\n", counters_read(&c->launches_foretold),
             counters_read(&c->launches_unforetold));

@@ -7,6 +7,7 @@ import ledgers
 import runner
 
 HOLDERS = os.path.join(runner.BUILD, 'tests', 'preload', 'memory', 'holders')
+LENT = os.path.join(runner.BUILD, 'tests', 'preload', 'memory', 'lent')
 MIB = 1 << 20
 SETTINGS = {'mapped': {'RESIDENCY': 'mapped', 'DISK': 'registered'},
             'strict': {'RESIDENCY': 'strict', 'DISK': 'always'},
@@ -107,6 +108,32 @@ def bytes_of(text):
     return float(number) * SIZES[unit]
 
 
+def refusals():
+    """The table counts those of all devices."""
+    result = run('mapped')
+    return [] if 'stalled 0 ms, refused 2\n' in re.sub(r'stalled \d+', 'stalled 0', result.err) else [result.err]
+
+
+def lent(what, count, total_bytes):
+    """Memory of another process is charged there, and has a row here."""
+    shared = '/dev/shm/simgpu-lent-%d-%d' % (os.getpid(), count)
+    result = runner.run(LENT, what, {'DEVICE_BUDGET': '64M', 'STATS': '1'}, {'MEMORY': '256M', 'SHARED': shared})
+    os.unlink(shared)
+    others = [sheet for sheet in result.all_stats if sheet is not result.stats]
+    if result.status or result.stats is None or len(others) != 1:
+        return [result.text()]
+    kind = others[0]['devices'][0]['kinds']['ipc']
+    wrong = ledgers.kinds(result.stats) + ledgers.kinds(others[0])
+    if (kind['count'], kind['total_count'], kind['bytes'], kind['device_bytes']) != (count, 2, total_bytes, 0):
+        wrong.append('told: %s' % kind)
+    for name in ('block', 'small'):
+        if result.stats['devices'][0]['kinds'][name]['stays'].keys() != {'exported'}:
+            wrong.append('%s: %s' % (name, result.stats['devices'][0]['kinds'][name]))
+    if "other processes' memory" not in result.err:
+        wrong.append('no row in the table: ' + result.err)
+    return wrong
+
+
 def line():
     """Kinds in the order of what they hold, their parts no more than they; it can be read."""
     result, wrong = run('mapped'), []
@@ -143,6 +170,9 @@ def cases():
         'native': {'unmappable', 'rounded'}, 'pool': {'unmappable', 'kept'}})
     yield 'what an option keeps is said to be kept by it', lambda: reasons('kept', {'small': {'cacheable'}, 'async': {'cacheable'}})
     yield 'the table is that of the file', table
+    yield 'the table counts the refusals of all devices', refusals
+    yield 'what another process lends is told', lambda: lent([], 2, 6 * MIB + 3000)
+    yield 'what another process lent is told, and given back', lambda: lent(['free'], 0, 0)
     yield 'the line tells the kinds by what they hold', line
 
 
