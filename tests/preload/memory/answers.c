@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * answers [calm] - what a program is told of memory that cuMemAlloc gave it, one line for each question.
+ * answers [calm] - what a program is told of memory that cuMemAlloc or cuMemAllocAsync gave it, one line for each question.
  *
  * Addresses, contexts and ids are printed as what they stand for, so that two runs can be compared. The memory is asked of
  * while it is used little and the device is wanted by others, through contexts of two devices and none, and once it is freed.
- * `calm`: streams write no values, which managed memory does not take.
+ * `calm`: streams write no values, which managed memory does not take, and order nothing, which stays the driver's then.
  */
 #include <cuda.h>
 #include <stdbool.h>
@@ -44,10 +44,10 @@ struct seen {
     unsigned count;
 };
 
-static struct seen contexts, buffers, memory_blocks;
+static struct seen contexts, buffers, memory_blocks, pools;
 static CUcontext own, other;
 static char *host;
-static bool is_calm;
+static bool is_calm, is_ordered;
 
 static void must(CUresult result, const char *what)
 {
@@ -79,6 +79,9 @@ static void print_value(CUpointer_attribute attribute, uint64_t value, CUdevicep
         break;
     case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID:
         printf(" m%u", number_of(&memory_blocks, value));
+        break;
+    case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
+        printf(" p%u", number_of(&pools, value));
         break;
     case CU_POINTER_ATTRIBUTE_DEVICE_POINTER:
     case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
@@ -163,6 +166,24 @@ static void use(CUdeviceptr at, size_t bytes, CUdeviceptr elsewhere)
     putchar('\n');
 }
 
+/* Nothing is under way afterwards. */
+static CUdeviceptr take(size_t bytes)
+{
+    CUdeviceptr address;
+
+    must(is_ordered ? cuMemAllocAsync(&address, bytes, NULL) : cuMemAlloc(&address, bytes), "to allocate");
+    must(cuCtxSynchronize(), "cuCtxSynchronize");
+    return address;
+}
+
+static CUresult give(CUdeviceptr address)
+{
+    CUresult result = is_ordered ? cuMemFreeAsync(address, NULL) : cuMemFree(address);
+
+    must(cuCtxSynchronize(), "cuCtxSynchronize");
+    return result;
+}
+
 static void press(void)
 {
     CUdeviceptr block[OTHERS];
@@ -180,25 +201,22 @@ static void frees(CUdeviceptr address, size_t bytes)
 {
     must(cuCtxSetCurrent(other), "cuCtxSetCurrent");
     if (bytes > 1) {
-        printf("free inside: %d\n", (int)cuMemFree(address + bytes / 2));
-        printf("free of the last byte: %d\n", (int)cuMemFree(address + bytes - 1));
+        printf("free inside: %d\n", (int)give(address + bytes / 2));
+        printf("free of the last byte: %d\n", (int)give(address + bytes - 1));
     }
-    printf("free from another device: %d\n", (int)cuMemFree(address));
+    printf("free from another device: %d\n", (int)give(address));
     must(cuCtxSetCurrent(own), "cuCtxSetCurrent");
-    printf("free again: %d\n", (int)cuMemFree(address));
+    printf("free again: %d\n", (int)give(address));
 }
 
 /* What ends inside of a unit of the driver's own has nobody behind it. */
 static void look_at(size_t bytes)
 {
-    CUdeviceptr before, address, after, elsewhere;
+    CUdeviceptr elsewhere = take(bytes + MIB), before = take(bytes), address = take(bytes),
+                after = take(bytes);
     CUipcMemHandle handle;
 
-    printf("---- %zu bytes\n", bytes);
-    must(cuMemAlloc(&elsewhere, bytes + MIB), "cuMemAlloc");
-    must(cuMemAlloc(&before, bytes), "cuMemAlloc");
-    must(cuMemAlloc(&address, bytes), "cuMemAlloc");
-    must(cuMemAlloc(&after, bytes), "cuMemAlloc");
+    printf("---- %zu bytes%s\n", bytes, is_ordered ? ", in the order of a stream" : "");
     printf("aligned to 512: %d\n", before % 512 == 0 && address % 512 == 0 && after % 512 == 0);
     press();
     ask("here", address, 0);
@@ -224,9 +242,9 @@ static void look_at(size_t bytes)
     ask("freed", address, 0);
     ask("freed", address, bytes / 2);
     use(address, bytes, elsewhere);
-    must(cuMemFree(before), "cuMemFree");
-    must(cuMemFree(after), "cuMemFree");
-    must(cuMemFree(elsewhere), "cuMemFree");
+    must(give(before), "to free");
+    must(give(after), "to free");
+    must(give(elsewhere), "to free");
     ask("freed with all of its kind", address, 0);
 }
 
@@ -283,8 +301,11 @@ int main(int argc, char **argv)
     must(cuCtxSetCurrent(own), "cuCtxSetCurrent");
     must(cuMemAllocHost((void **)&host, HOST_BYTES), "cuMemAllocHost");
     memset(host, 0, HOST_BYTES);
-    for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        look_at(sizes[i]);
+    for (unsigned i = 0; i < 2 * (sizeof sizes / sizeof *sizes); i++) {
+        is_ordered = i % 2;
+        if (!is_ordered || !is_calm)
+            look_at(sizes[i / 2]);
+    }
     look_at_contexts();
     look_at_peers();
     must(cuMemFreeHost(host), "cuMemFreeHost");
