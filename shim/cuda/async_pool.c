@@ -232,19 +232,27 @@ void async_pool_gone(struct async_pool *pool, bool is_gone)
     async_pool_let_go(pool);
 }
 
+struct trim {
+    const struct async_pool *pool;
+    uint64_t keep_bytes;
+};
+
+static bool is_to_go(const struct async_freed *freed, const void *arg)
+{
+    const struct trim *trim = arg;
+
+    return freed->pool == trim->pool && trim->pool->held_bytes > trim->keep_bytes;
+}
+
+/* What the pool holds is not what the device has back for it: small ones are given with the last that shares their block. */
 void async_pool_trimmed(CUmemoryPool handle, size_t keep_bytes)
 {
     struct async_pool *pool = take(handle);
-    uint64_t over_bytes = 0;
+    const struct trim trim = {pool, keep_bytes};
 
     if (!pool)
         return;
-    lock_acquire(&async_lock);
-    if (pool->held_bytes > keep_bytes)
-        over_bytes = pool->held_bytes - keep_bytes;
-    lock_release(&async_lock);
-    if (over_bytes)
-        async_freed_give(is_of, pool, over_bytes);
+    async_freed_give(is_to_go, &trim, UINT64_MAX);
     async_pool_let_go(pool);
 }
 

@@ -804,6 +804,43 @@ Test(async, a_small_allocation_tells_what_it_is)
     end(&world);
 }
 
+/* Each of those that are left keeps a block of its own alive. */
+Test(async, small_ones_are_trimmed_to_what_is_to_be_kept)
+{
+    enum {
+        MANY = 3 * 4096
+    };
+    static CUdeviceptr block[MANY];
+    struct world world = begin();
+    cuuint64_t threshold = UINT64_MAX;
+    CUmemoryPool pool = pool_of(&world);
+    CUstream stream = make_stream();
+    CUdeviceptr granule = 0;
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < MANY; i++)
+        block[i] = allocate(512, stream);
+    for (unsigned i = 0; i < MANY; i++)
+        if (block[i] / (2 * MIB) == granule)
+            OK(cuMemFreeAsync(block[i], stream));
+        else {
+            granule = block[i] / (2 * MIB);
+            block[kept++] = block[i];
+        }
+    OK(cuStreamSynchronize(stream));
+    cr_assert_geq(kept, 3);
+    cr_expect_eq(figure(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT), 512 * kept);
+    OK(cuMemPoolSetAttribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &threshold));
+    for (unsigned i = 0; i < kept; i++)
+        OK(cuMemFreeAsync(block[i], stream));
+    OK(cuStreamSynchronize(stream));
+    OK(cuMemPoolTrimTo(pool, 1024));
+    cr_expect_eq(figure(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT), 1024);
+    OK(cuMemPoolTrimTo(pool, 0));
+    cr_expect_eq(figure(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT), 0);
+    end(&world);
+}
+
 /* cuMemFreeAsync, of memory that cuMemAlloc gave, too, waits for nothing. */
 Test(async, a_small_one_out_of_no_pool_is_freed_in_the_order_of_a_stream)
 {
