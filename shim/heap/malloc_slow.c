@@ -17,6 +17,21 @@ const char *je_malloc_conf =
     "lg_tcache_nslots_mul:3,lg_tcache_flush_small_div:2,tcache_gc_incr_bytes:1048576,oversize_threshold:0,"
     "trust_madvise:true";
 
+/* Where jemalloc would look for more of them: in the environment, for JE_MALLOC_CONF, and in the name that a link in /etc has. What is
+ * there is meant for a jemalloc of the program's own, and may print and abort. The linker is told to lead it here. */
+char *__wrap_secure_getenv(const char *name);
+ssize_t __wrap_readlink(const char *path, char *text, size_t bytes);
+
+char *__wrap_secure_getenv(IGNORED const char *name)
+{
+    return NULL;
+}
+
+ssize_t __wrap_readlink(IGNORED const char *path, IGNORED char *text, IGNORED size_t bytes)
+{
+    return -1;
+}
+
 /* A thread that has allocated so much, with those before it whose data it goes on with, gets a cache. */
 #define CACHE_FROM_BYTES (64 << 10)
 /* So much counts each call besides: many small ones take as long without one. */

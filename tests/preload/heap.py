@@ -143,6 +143,8 @@ runner.tap([
     ('pointers that libc gave out', lambda: same('lifetimes', 'foreign', counted=True)),
     ('a program with a malloc of its own', lambda: same('own_malloc', counted=False)),
     ('a program linked to libjemalloc', lambda: same('beside_jemalloc', counted=True)),
+    ('with settings that are meant for a jemalloc of its own',
+     lambda: bare('lifetimes', 'early', JE_MALLOC_CONF='abort_conf:true,none:1,stats_print:true')),
     ('behind a library that is in front of malloc', lambda: bare('lifetimes', 'early', library=wrapper)),
     ('behind it, and disabled', lambda: bare('lifetimes', 'early', library=wrapper, EBBTIDE_DISABLE='1')),
     ('under ThreadSanitizer', lambda: bare('thread')),
