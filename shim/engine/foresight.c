@@ -274,8 +274,14 @@ static void read_rings(void)
 static uint64_t room_of(unsigned ordinal)
 {
     const struct device_state *device = &core.devices[ordinal];
-    uint64_t granules = device->budget.limit_bytes / GRANULE_BYTES, reserve = device->chunk_max_granules;
+    uint64_t limit_bytes = device->budget.limit_bytes, reserve = device->chunk_max_granules, granules;
 
+    /* Without a limit of ours the device has one. */
+    if (device->total_bytes && device->total_bytes < limit_bytes)
+        limit_bytes = device->total_bytes;
+    granules = limit_bytes / GRANULE_BYTES;
+    if (granules > OUTLOOK_BLOCKS_MAX)
+        granules = OUTLOOK_BLOCKS_MAX;
     return granules > reserve ? granules - reserve : 0;
 }
 

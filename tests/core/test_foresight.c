@@ -82,6 +82,18 @@ Test(foresight, foretold_few_of_them_do)
     finish();
 }
 
+/* The driver says when it is full: what a forecast may cost goes by the size of the device. */
+Test(foresight, without_a_budget_they_are_foretold_as_well)
+{
+    static const struct fake_config config = {.capacity_bytes = (BLOCKS - 1) * BLOCK_MIB * MIB};
+
+    world_start(&world, "EBBTIDE_DEVICE_BUDGET=off EBBTIDE_HOST_BUDGET=400M EBBTIDE_POLICY=lookahead",
+                &config);
+    program_init(&program, &world, BLOCKS, 1);
+    cr_expect_lt(restores_in_turn(), (ROUNDS - 4) * BLOCKS / 4);
+    finish();
+}
+
 Test(foresight, nothing_is_noted_while_nothing_is_away)
 {
     start("lookahead");
