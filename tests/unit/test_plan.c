@@ -99,7 +99,7 @@ Test(plan, who_is_wanted_much_later_leaves_for_who_is_wanted_next)
 
 Test(plan, who_is_wanted_about_as_soon_stays)
 {
-    struct plan_block away[] = {foretold(0, 2, 100)}, here[] = {foretold(1, 2, 102)};
+    struct plan_block away[] = {foretold(0, 1, 100)}, here[] = {foretold(1, 1, 102)};
 
     cr_expect_eq(plan_batch(away, 1, here, 1, 0), 0);
     cr_expect_eq(here[0].moves, 0);
@@ -141,6 +141,14 @@ Test(plan, the_less_a_block_is_trusted_the_less_of_it_comes)
     away[0].granules = 64;
     here[0].granules = 64;
     cr_expect_eq(plan_batch(away, 1, here, 1, 0), 0);
+}
+
+Test(plan, one_that_is_larger_than_a_batch_comes_alone_or_not_at_all)
+{
+    struct plan_block away[] = {foretold(0, 1, 10), foretold(1, PLAN_BATCH_GRANULES + 1, 20)};
+
+    cr_expect_eq(plan_batch(away, 2, NULL, 0, 10000), 1);
+    cr_expect_eq(plan_batch(&away[1], 1, NULL, 0, 10000), PLAN_BATCH_GRANULES + 1);
 }
 
 Test(plan, no_more_comes_than_a_batch)
