@@ -66,6 +66,12 @@ static uint32_t devices_of(int whose)
 
 /* ---- what was waited for in vain -------------------------------------------------------------------------- */
 
+void drain_look(unsigned ordinal)
+{
+    if (atomic_load(&core.devices[ordinal].waited_ms) && core.device->rested(core.device, ordinal))
+        atomic_store(&core.devices[ordinal].waited_ms, 0);
+}
+
 /* True if somebody has waited that long in vain, and what was in the way still is. */
 static bool is_vain(uint32_t devices, uint64_t limit_ms)
 {
@@ -73,14 +79,11 @@ static bool is_vain(uint32_t devices, uint64_t limit_ms)
 
     for (; devices; devices &= devices - 1) {
         unsigned i = (unsigned)__builtin_ctz(devices);
-        _Atomic uint64_t *waited_ms = &core.devices[i].waited_ms;
+        uint64_t waited_ms;
 
-        if (!atomic_load(waited_ms))
-            continue;
-        if (core.device->rested(core.device, i))
-            atomic_store(waited_ms, 0);
-        else
-            vain = vain || atomic_load(waited_ms) >= limit_ms;
+        drain_look(i);
+        waited_ms = atomic_load(&core.devices[i].waited_ms);
+        vain = vain || (waited_ms && waited_ms >= limit_ms);
     }
     return vain;
 }

@@ -38,6 +38,9 @@ enum {
  *  `limit_ms` it has not, or it is known that it will not; -EBUSY a capture is open; -EIO. */
 int drain_wait(uint32_t devices, uint64_t limit_ms);
 
+/** What was waited for in vain on the device and has ended since is in nobody's way any more. Never waits. */
+void drain_look(unsigned ordinal);
+
 /**
  * Close the gate for what may have work on the memory of one device, and wait until that is at rest. DRAIN_ALL and
  * DRAIN_NOBODY close it for all. Role held.

@@ -3,6 +3,7 @@
 #include "engine/holdings.h"
 
 #include "engine/core.h"
+#include "engine/drain.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"
 
@@ -47,5 +48,7 @@ void core_kinds(unsigned ordinal, struct kinds *out)
 {
     const struct kinds_room room = kinds_room_now();
 
+    if (core_active())
+        drain_look(ordinal);
     kinds_of(ordinal, &room, core_managed_on(ordinal), out);
 }

@@ -215,9 +215,10 @@ Test(kinds, each_reason_is_told_while_it_holds)
     atomic_fetch_add(&core.pins_all, 1);
     expect_all(KIND_BLOCK, STAY_LAUNCH, 1, 4 * MIB);
     atomic_fetch_sub(&core.pins_all, 1);
-    atomic_store(&core.devices[0].waited_ms, 1);
+    atomic_store(&core.devices[0].waited_ms, 1); /* in vain */
+    world.fake->restless = 1;
     expect_all(KIND_BLOCK, STAY_RESTLESS, 1, 4 * MIB);
-    atomic_store(&core.devices[0].waited_ms, 0);
+    world.fake->restless = 0; /* nobody has waited since */
     expect_all(KIND_BLOCK, STAY_NOT, 1, 4 * MIB);
     cr_assert_eq(core_allocate(0, 2 * MIB, 0, NULL, false, &fixed), 0);
     expect_part(&kind(KIND_BLOCK)->stays[STAY_LIBRARY], 1, 2 * MIB);
