@@ -313,6 +313,12 @@ static uint64_t kept_for(const struct kinds *kinds, enum stay why)
     return bytes;
 }
 
+/* Would evicted blocks be mapped if the program's user did not ask that they are not? Whether the device can is not known. */
+static bool may_be_mapped(void)
+{
+    return !core.mapped && core.options->residency == RESIDENCY_STRICT;
+}
+
 /* Blocks could move, had they a place, or were they known not to be pointed to. */
 static void advise_places(uint64_t bytes, struct advice *out)
 {
@@ -323,9 +329,10 @@ static void advise_places(uint64_t bytes, struct advice *out)
     } else if (headroom_disk_open() && headroom_disk() < bytes) {
         advise_more(out, "EBBTIDE_DISK_BUDGET");
         advise_more(out, "EBBTIDE_HOST_BUDGET");
-    } else if (core.device->host_mappable && !core.mapped) {
+    } else if (may_be_mapped()) {
         advise(out, "EBBTIDE_RESIDENCY=mapped");
-        advise(out, "EBBTIDE_DISK=auto");
+        if (!options_search(options) && options->disk != DISK_ALWAYS)
+            advise(out, "EBBTIDE_DISK=auto");
     } else if (!core.mapped && !options_search(options) && options->disk != DISK_ALWAYS) {
         advise(out, "EBBTIDE_DISK=auto");
     } else if (options->disk == DISK_REGISTERED || options->disk == DISK_OFF) {
@@ -389,8 +396,10 @@ static struct advice find_advice(unsigned ordinal, uint64_t bytes, bool is_launc
         if (kept && (kept >= lack || (places < lack && all >= lack)))
             advise(&advice, settings[i].setting);
     }
-    if ((places && all >= lack) || (is_launch && !core.mapped))
+    if (places && all >= lack)
         advise_places(bytes, &advice);
+    else if (is_launch && may_be_mapped())
+        advise(&advice, "EBBTIDE_RESIDENCY=mapped");
     if (budget_may_rise(ordinal, bytes))
         advise_more(&advice, "EBBTIDE_DEVICE_BUDGET");
     return advice;

@@ -351,20 +351,25 @@ static void listen(void)
     cr_assert_eq(log_init(LOG_WARN, path), 0);
 }
 
-/* What the refusal of so much says. */
-static const char *refused(uint64_t bytes)
+static void hear(void)
 {
-    uint64_t address;
+    FILE *file = fopen(path, "r");
     size_t length;
-    FILE *file;
 
-    cr_assert_eq(truncate(path, 0), 0);
-    cr_assert_eq(core_allocate(0, bytes, 0, NULL, true, &address), -ENOMEM);
-    file = fopen(path, "r");
     cr_assert(file);
     length = fread(said, 1, sizeof(said) - 1, file);
     said[length] = 0;
     fclose(file);
+}
+
+/* What the refusal of so much says. */
+static const char *refused(uint64_t bytes)
+{
+    uint64_t address;
+
+    cr_assert_eq(truncate(path, 0), 0);
+    cr_assert_eq(core_allocate(0, bytes, 0, NULL, true, &address), -ENOMEM);
+    hear();
     return said;
 }
 
@@ -520,5 +525,28 @@ Test(kinds, refusal_advises_nothing_that_is_too_little)
     core_native_gone(0, KIND_NATIVE, STAY_MIN_BLOCK, MIB);
     core_credit(0, CLASS_NATIVE, 2 * MIB);
     core_free(block);
+    listen_and_end();
+}
+
+/* Blocks that are not mapped have to be on the device all at once: no place for others helps. */
+Test(kinds, refusal_of_a_launch_advises_what_helps_a_launch)
+{
+    struct model block[2];
+    struct use use;
+
+    start("EBBTIDE_DEVICE_BUDGET=32M EBBTIDE_HOST_BUDGET=400M EBBTIDE_DISK=always EBBTIDE_RESIDENCY=strict");
+    listen();
+    block[0] = make(20);
+    block[1] = make(20);
+    use_init(&use, true);
+    use_word(&use, block[0].address);
+    use_word(&use, block[1].address);
+    cr_assert_eq(truncate(path, 0), 0);
+    cr_assert_eq(use_begin(&use), -ENOMEM);
+    hear();
+    expect_said("launch of 40 MiB refused");
+    expect_said("; raise with EBBTIDE_RESIDENCY=mapped or a larger EBBTIDE_DEVICE_BUDGET\n");
+    core_free(block[0].address);
+    core_free(block[1].address);
     listen_and_end();
 }
