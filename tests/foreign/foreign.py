@@ -46,7 +46,7 @@ class Lane:
 
     def row(self, name, row):
         reference, alone = (program.run(name, row, device, {}) for device in ('cpu', 'cuda'))
-        wrong = program.compare(name, alone, reference)
+        wrong = program.compare(name, row, alone, reference)
         self.case(f'{name} {row}: the device computes what the processor does', wrong)
         if wrong:
             return
