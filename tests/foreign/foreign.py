@@ -65,6 +65,8 @@ class Lane:
             self.cases += 1
             print(f'ok {self.cases} - {name} # SKIP it cannot be installed: {reason}', flush=True)
             return
+        if 'compiler' in program.PROGRAMS[name]:
+            print(f"# {name}: its PTX is written by NVIDIA's {program.PROGRAMS[name]['compiler']}", flush=True)
         for row in rows:
             self.row(name, row)
 
@@ -82,7 +84,7 @@ def main():
     if unknown:
         sys.exit(f"foreign.py: there is no {unknown[0]}; there are: {' '.join(program.PROGRAMS)}")
     lane = Lane('--brief' in sys.argv and 'EBBTIDE_TEST_LONG' not in os.environ)
-    for name in names or program.PROGRAMS:
+    for name in names or [name for name, known in program.PROGRAMS.items() if 'compiler' not in known]:
         lane.program(name)
     print(f'1..{lane.cases}')
     lane.print_table()

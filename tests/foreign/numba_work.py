@@ -16,12 +16,7 @@ from numba import cuda  # pylint: disable=wrong-import-position
 
 import suite  # pylint: disable=wrong-import-position
 
-MODULES = {'memory': ['cudadrv.test_cuda_ndarray', 'cudadrv.test_cuda_array_slicing', 'cudadrv.test_pinned',
-                      'cudadrv.test_host_alloc', 'cudapy.test_slicing', 'cudapy.test_record_dtype'],
-           'kernels': ['cudapy.test_atomics', 'cudapy.test_blackscholes', 'cudapy.test_laplace', 'cudapy.test_mandel',
-                       'cudapy.test_matmul', 'cudapy.test_sync', 'cudapy.test_transpose', 'cudapy.test_forall'],
-           'compiled': ['cudapy.test_reduction', 'cudapy.test_array_reductions', 'cudapy.test_gufunc', 'cudapy.test_ufuncs',
-                        'cudapy.test_complex_kernel', 'cudapy.test_operator']}
+MODULES = {'arrays': ['cudadrv.test_cuda_array_slicing', 'cudapy.test_slicing', 'cudapy.test_forall', 'cudapy.test_transpose']}
 digest = hashlib.sha256()
 
 

@@ -21,10 +21,12 @@ DEADLINE_S = 1200
 
 # name: what pip installs (it comes first), in which time and folder; what runs. `brief`: what scripts/test runs, in less than a
 # minute. `runtime`: the file of NVIDIA's runtime in what was installed, which ours stands in for. `source`: whether what it is
-# made from is unpacked, too, for the tests in it. `needs`: headers of Python's and commands without which it cannot work.
-# `left_out`: pieces of work with settings that they cannot be right with by the meaning of these, each as (row, share, residency,
-# disk), None for any, and those that are refused; README.md says why. `tolerance`: how far the numbers of a piece of work may be
-# from the processor's, of those above 1 as a part of them; without it every byte is the same.
+# made from is unpacked, too, for the tests in it. `compiler`: what of NVIDIA's writes its PTX; such a program is run by its name
+# alone. `libraries`: whether it finds those of NVIDIA's that were installed beside it by LD_LIBRARY_PATH. `needs`: headers of
+# Python's and commands without which it cannot work. `left_out`: pieces of work with settings that they cannot be right with by
+# the meaning of these, each as (row, share, residency, disk), None for any, and those that are refused; README.md says why.
+# `tolerance`: how far the numbers of a piece of work may be from the processor's, of those above 1 as a part of them; without it
+# every byte is the same.
 TORCH = {'limit_s': 1800, 'folder': 'pytorch', 'brief': [], 'runtime': 'nvidia/cu13/lib/libcudart.so.13'}
 # 8.6: what it writes for 9.0 are the instructions of that architecture alone.
 TRITON = {'SIMGPU_COMPUTE_CAPABILITY': '8.6', 'TRITON_PTXAS_PATH': os.path.join(HERE, 'ptxas'), 'TRITON_LIBCUDA_PATH': SIMGPU,
@@ -47,6 +49,16 @@ PROGRAMS = {
                  'runtime': None, 'source': True, 'needs': ['clang'],
                  'environment': {'CACHEDB': os.path.join(BUILD, 'foreign', 'tinygrad-cache.db')},
                  'rows': ['tests', 'steps'], 'left_out': []},
+    'numba': {'packages': ['numba-cuda==0.30.4', 'numpy==2.4.6'], 'limit_s': 300, 'folder': 'numba', 'brief': [],
+              'runtime': None, 'compiler': 'NVVM', 'needs': ['nvcc'], 'environment': {}, 'rows': ['arrays'], 'left_out': []},
+    # The last of its series that has the runtime as a library of its own.
+    'cupy': {'packages': ['cupy-cuda12x==12.3.0', 'numpy==1.26.4', 'nvidia-cuda-nvrtc-cu12==12.4.127',
+                          'nvidia-cublas-cu12==12.4.5.8', 'nvidia-cufft-cu12==11.2.1.3', 'nvidia-curand-cu12==10.3.5.147',
+                          'nvidia-cusparse-cu12==12.3.1.170', 'nvidia-cusolver-cu12==11.6.1.9', 'nvidia-nvjitlink-cu12==12.4.127',
+                          'nvidia-cuda-runtime-cu12==12.4.127'],
+             'limit_s': 1800, 'folder': 'cupy', 'brief': [], 'runtime': 'nvidia/cuda_runtime/lib/libcudart.so.12',
+             'libraries': True, 'compiler': 'NVRTC', 'needs': [], 'rows': ['vectors'], 'left_out': [],
+             'environment': {'CUPY_COMPILE_WITH_PTX': '1', 'CUPY_CACHE_DIR': os.path.join(BUILD, 'foreign', 'cupy-cache')}},
 }
 
 # checksum: None if the program failed; numbers: its results as floats, of programs with a tolerance; report: what the simulated
@@ -122,11 +134,12 @@ def install(name):
     return folder
 
 
-def surroundings(folder, settings):
+def surroundings(folder, libraries, settings):
     """The environment of a run: nothing of ours or of the machine's GPUs but what is asked for."""
     kept = {key: value for key, value in os.environ.items()
             if not key.startswith(('EBBTIDE_', 'SIMGPU_', 'PYTORCH_', 'TORCH', 'TRITON_')) and key != 'CUDA_VISIBLE_DEVICES'}
-    return {**kept, 'PYTHONPATH': folder, 'LD_LIBRARY_PATH': SIMGPU, 'SIMGPU_MEMORY': '2G',
+    libraries = glob.glob(os.path.join(folder, 'nvidia', '*', 'lib')) if libraries else []
+    return {**kept, 'PYTHONPATH': folder, 'LD_LIBRARY_PATH': os.pathsep.join([SIMGPU, *libraries]), 'SIMGPU_MEMORY': '2G',
             'SIMGPU_CACHE': os.environ.get('SIMGPU_CACHE', os.path.join(BUILD, 'kernels')), **settings}
 
 
@@ -142,8 +155,9 @@ def run(name, row, device, settings):
     """A piece of work of an installed program, on the device `cpu` or `cuda`."""
     with tempfile.TemporaryDirectory() as folder:
         report, statistics, numbers = (os.path.join(folder, file) for file in ('report', 'statistics', 'numbers'))
-        environment = surroundings(install(name), {'SIMGPU_REPORT': report, 'EBBTIDE_STATS_JSON': statistics,
-                                                   'FOREIGN_NUMBERS': numbers, **PROGRAMS[name]['environment'], **settings})
+        environment = surroundings(install(name), PROGRAMS[name].get('libraries'),
+                                   {'SIMGPU_REPORT': report, 'EBBTIDE_STATS_JSON': statistics, 'FOREIGN_NUMBERS': numbers,
+                                    **PROGRAMS[name]['environment'], **settings})
         try:
             ran = subprocess.run([sys.executable, os.path.join(HERE, f'{name}_work.py'), row, device], capture_output=True,
                                  text=True, timeout=DEADLINE_S, check=False, env=environment)
