@@ -44,9 +44,12 @@ uint32_t pick_blocks(uint64_t want_bytes, uint64_t newest, pick_bytes_fn bytes, 
 {
     uint32_t low = extent_low(&core.blocks.arena), count;
     struct question question = {
-        low, bytes, arg,
+        low,
+        bytes,
+        arg,
         policies_settled((enum policy_kind)core.options->policy, core_stamp(), core.stamp_hz),
-        share_in_force(), false};
+        share_in_force(),
+        false};
     struct policies view = {
         .policy = &policies[core.options->policy],
         .victims =

@@ -119,7 +119,7 @@ struct core {
     _Atomic uint32_t captures;       /**< open stream captures */
     _Atomic uint64_t capturing_since_ns; /**< when the first of them was begun */
     atomic_bool has_told_capture;
-    _Atomic uint32_t attention; /**< what calls have to look at beside the gate; 0: nothing */
+    _Atomic uint32_t attention;          /**< what calls have to look at beside the gate; 0: nothing */
     _Atomic(const char *) account_only;  /**< why nothing may leave; NULL: it may */
     _Atomic(const char *) roots_unknown; /**< why no search can prove anything; NULL: it can */
     _Atomic uint32_t deferred; /**< dead blocks whose memory waits for the end of a capture or a drain */

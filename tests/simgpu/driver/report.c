@@ -79,8 +79,8 @@ static void write_shared(FILE *file, const struct device *device)
 static size_t leaks(void)
 {
     return memory_count(MEMORY_NATIVE) + memory_count(MEMORY_POOLED) + memory_count(MEMORY_MANAGED) +
-           memory_count(MEMORY_PINNED) + memory_count(MEMORY_REGISTERED) + memory_count(MEMORY_IMPORTED) + physical_count() +
-           space_reservations() + array_count() + graph_memory_count();
+           memory_count(MEMORY_PINNED) + memory_count(MEMORY_REGISTERED) + memory_count(MEMORY_IMPORTED) +
+           physical_count() + space_reservations() + array_count() + graph_memory_count();
 }
 
 static void write_all(FILE *file)

@@ -45,7 +45,7 @@ struct memory {
     unsigned flags;          /* as given to cuMemHostAlloc, cuMemHostRegister, cuMemAllocManaged */
     unsigned uses;           /* incomplete operations that name it */
     unsigned refs;           /* those, and one while it is in the map */
-    bool freed; /* in the order of a stream, which has not come to it yet, perhaps */
+    bool freed;              /* in the order of a stream, which has not come to it yet, perhaps */
     bool sync_memops;
     bool read_only;                    /* registered with CU_MEMHOSTREGISTER_READ_ONLY */
     unsigned char access[DEVICES_MAX]; /* mappings, graphs' memory: ACCESS_ bits per device */
