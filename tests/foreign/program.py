@@ -49,6 +49,9 @@ PROGRAMS = {
                  'runtime': None, 'source': True, 'needs': ['clang'],
                  'environment': {'CACHEDB': os.path.join(BUILD, 'foreign', 'tinygrad-cache.db')},
                  'rows': ['tests', 'steps'], 'left_out': []},
+    'drjit': {'packages': ['drjit==1.5.0', 'numpy==2.4.6'], 'limit_s': 300, 'folder': 'drjit', 'brief': [], 'runtime': None,
+              'needs': [], 'environment': {'DRJIT_LIBCUDA_PATH': os.path.join(SIMGPU, 'libcuda.so.1')}, 'rows': ['traced'],
+              'left_out': []},
     'numba': {'packages': ['numba-cuda==0.30.4', 'numpy==2.4.6'], 'limit_s': 300, 'folder': 'numba', 'brief': [],
               'runtime': None, 'compiler': 'NVVM', 'needs': ['nvcc'], 'environment': {}, 'rows': ['arrays'], 'left_out': []},
     # The last of its series that has the runtime as a library of its own.
