@@ -7,10 +7,13 @@
  *          them. A launch uses the union. Blocks of copy and set nodes stay on the device as long as the executable
  *          graph names them, since it remembers where they are; kernel nodes only need their blocks reachable at launch.
  * Owns     its nodes and their lists (malloc); one graph_uses belongs to one executable graph.
- * Threads  any for different graphs; like the driver's own one at a time for one graph.
+ * Threads  any for different graphs; like the driver's own one at a time for one graph, but that several may launch it at
+ *          once.
  */
 #ifndef EBB_GRAPH_H
 #define EBB_GRAPH_H
+
+#include <stdatomic.h>
 
 #include "cuda/graph_names.h"
 #include "cuda/pins.h"
@@ -31,12 +34,18 @@ struct graph_node {
     struct graph_memory memory;
 };
 
+enum {
+    GRAPH_MERGED,
+    GRAPH_CHANGED, /**< since then */
+    GRAPH_MERGING, /**< by a thread that launches it */
+};
+
 struct graph_uses {
     struct graph_node **node;
     uint32_t node_count, node_room;
     uint32_t last;              /**< the node that was changed last: programs go through them in one order */
     struct graph_names merged;  /**< of all nodes, as of the last launch */
-    bool is_changed;            /**< since then */
+    atomic_uchar merging;       /**< GRAPH_… */
     struct graph_memory memory; /**< of all nodes, those of before a change among them */
 };
 

@@ -10,7 +10,8 @@ enum {
     BLOCKS = 10,
     FREEING = 2,
     CONTEXTS = 12,
-    CAPTURES = 1000
+    CAPTURES = 1000,
+    NAMED = 200
 };
 #define BLOCK_BYTES (4 * MIB)
 #define BLOCK_COUNT (BLOCK_BYTES / sizeof(float))
@@ -70,6 +71,63 @@ Test(graphs, run_right_however_often_their_blocks_were_evicted)
     cr_expect(all_are(block[2], BLOCK_COUNT, 6));
     OK(cuGraphExecDestroy(executable));
     release(block);
+    OK(cuStreamDestroy(stream));
+    world_end(&world);
+}
+
+struct launching {
+    const struct world *world;
+    CUgraphExec executable;
+    CUstream stream;
+    atomic_uint *ready;
+};
+
+static void *launch_with_another(void *arg)
+{
+    const struct launching *own = arg;
+
+    OK(cuCtxSetCurrent(own->world->context));
+    atomic_fetch_add(own->ready, 1);
+    while (atomic_load(own->ready) < 2)
+        ;
+    OK(cuGraphLaunch(own->executable, own->stream));
+    return NULL;
+}
+
+/* What its nodes name is put together at its first launch. */
+Test(graphs, two_threads_launch_one_for_the_first_time)
+{
+    const char *residency = getenv("EBBTIDE_RESIDENCY");
+    struct world world = world_make();
+    static CUdeviceptr block[NAMED];
+    CUstream stream;
+    CUgraph graph;
+
+    if (residency && strcmp(residency, "strict") == 0)
+        cr_skip("all that a launch names has to be on the device");
+    OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    for (unsigned i = 0; i < NAMED; i++)
+        OK(cuMemAlloc(&block[i], 2 * MIB));
+    OK(cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_GLOBAL));
+    for (unsigned i = 0; i < NAMED; i++)
+        OK(world_add(&world, block[0], block[i], 1, stream));
+    OK(cuStreamEndCapture(stream, &graph));
+    for (unsigned round = 0; round < 100; round++) {
+        atomic_uint ready = 0;
+        struct launching own = {.world = &world, .stream = stream, .ready = &ready};
+        pthread_t thread[2];
+
+        OK(cuGraphInstantiate(&own.executable, graph, 0));
+        for (unsigned i = 0; i < 2; i++)
+            cr_assert_eq(pthread_create(&thread[i], NULL, launch_with_another, &own), 0);
+        for (unsigned i = 0; i < 2; i++)
+            cr_assert_eq(pthread_join(thread[i], NULL), 0);
+        OK(cuStreamSynchronize(stream));
+        OK(cuGraphExecDestroy(own.executable));
+    }
+    OK(cuGraphDestroy(graph));
+    for (unsigned i = 0; i < NAMED; i++)
+        OK(cuMemFree(block[i]));
     OK(cuStreamDestroy(stream));
     world_end(&world);
 }
