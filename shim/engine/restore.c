@@ -213,7 +213,7 @@ static void copy_start(struct step *batch, uint32_t count, struct scratch *scrat
         batch[i].submitted = false;
         if (batch[i].result)
             continue;
-        chunk->slab = step_slab(&batch[i]);
+        chunk_set_slab(chunk, step_slab(&batch[i]));
         if (batch[i].dropped)
             chunk_remember(chunk);
         batch[i].result = chunk_verify(chunk, step_address(&batch[i]));

@@ -196,6 +196,13 @@ bool step_settle_restored(struct step *step)
     return !step->result;
 }
 
+void chunk_set_slab(struct chunk *chunk, struct slab *slab)
+{
+    lock_acquire(&core.lock);
+    chunk->slab = slab;
+    lock_release(&core.lock);
+}
+
 /* ---- checksums ------------------------------------------------------------------------------------------------ */
 
 static uint64_t checksum(const struct chunk *chunk)

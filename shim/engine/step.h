@@ -115,6 +115,10 @@ void step_give(struct step *step, bool is_good);
 /** For steps_commit: by the result the chunk is back, on the device or, without a handle, in mapped host memory. */
 bool step_settle_restored(struct step *step);
 
+/** While a chunk moves it is the mover's, but whoever counts under core.lock what is held looks at its slab: that is given to it,
+ *  or taken from it (NULL), under the lock, too. */
+void chunk_set_slab(struct chunk *chunk, struct slab *slab);
+
 /* ---- checksums ------------------------------------------------------------------------------------------- */
 
 /** A checksum of what is in a slab, when EBBTIDE_VERIFY asks for it; remember, or compare (-EILSEQ, logged). */

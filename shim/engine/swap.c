@@ -132,14 +132,14 @@ static void leave(struct step *list, uint32_t count)
             lock_release(&core.lock);
         }
         if (!list[i].clean) {
-            chunk->slab = step_slab(&list[i]);
+            chunk_set_slab(chunk, step_slab(&list[i]));
             chunk_remember(chunk);
         }
     }
     steps_remap(list, count, ends_of_leaving);
     for (uint32_t i = 0; i < count; i++)
         if (list[i].result && list[i].result != -EFAULT && !list[i].clean)
-            step_chunk(&list[i])->slab = NULL;
+            chunk_set_slab(step_chunk(&list[i]), NULL);
 }
 
 /* The block is about to leave; it was whole before. */
