@@ -39,7 +39,7 @@ static int begin(uint64_t address, uint64_t bytes, uint32_t *out_first)
     if (object_at(address, out_first) < 0)
         return -EINVAL;
     block = &core.blocks.block[*out_first];
-    if (block->flags & BLOCK_BIN)
+    if (block->is_bin)
         return begin_small(address, *out_first);
     if (object_registered(*out_first))
         return granule_address(&core.blocks, *out_first) == address &&

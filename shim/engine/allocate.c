@@ -237,7 +237,8 @@ static int block_make_patiently(const struct block *fresh, uint32_t *out_first)
 int allocate_block(struct block *fresh, uint32_t *out_first)
 {
     uint64_t bytes = fresh->granules * GRANULE_BYTES, keep_bytes = headroom_device_keep(fresh->ordinal);
-    bool draws = !(fresh->flags & (BLOCK_FIXED | BLOCK_BIN)) && reservation_draw_begin(fresh->ordinal, bytes);
+    bool draws =
+        !(fresh->flags & BLOCK_FIXED || fresh->is_bin) && reservation_draw_begin(fresh->ordinal, bytes);
     bool is_freed, is_known;
     int error = 0;
 

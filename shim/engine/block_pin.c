@@ -54,7 +54,7 @@ int core_find(uint64_t address, struct block_info *out)
     if (object_at(address, &first) < 0)
         return -ENOENT;
     block = &core.blocks.block[first];
-    if (block->flags & BLOCK_BIN)
+    if (block->is_bin)
         return find_small(address, first, out);
     if (address - granule_address(&core.blocks, first) >= block->bytes)
         return -ENOENT;
@@ -79,7 +79,7 @@ static int pin_count(uint64_t address, uint32_t first, enum pin_reason reason)
     int error = 0;
 
     lock_acquire(&core.lock);
-    if (block->flags & BLOCK_BIN && !bin_pin(first, address, reason))
+    if (block->is_bin && !bin_pin(first, address, reason))
         error = -ENOENT;
     if (!error) {
         block->pins[reason] += block->pins[reason] < UINT16_MAX;
@@ -157,7 +157,7 @@ void core_unpin(uint64_t address, enum pin_reason reason)
         return;
     lock_acquire(&core.lock);
     pins = &core.blocks.block[first].pins[reason];
-    if (core.blocks.block[first].flags & BLOCK_BIN && !bin_unpin(first, address, reason))
+    if (core.blocks.block[first].is_bin && !bin_unpin(first, address, reason))
         pins = NULL;
     if (pins &&
         *pins < UINT16_MAX) /* a count that is full has lost its number: pinned for good is the safe side */

@@ -131,7 +131,7 @@ static void check_block(uint32_t first, struct core_sums *sums)
     sums->alive++;
     sums->granules += block->granules;
     kind->bytes += block->granules * GRANULE_BYTES;
-    kind->count += !block_alive(block) ? 0 : block->flags & BLOCK_BIN ? bin_taken(first) : 1;
+    kind->count += !block_alive(block) ? 0 : block->is_bin ? bin_taken(first) : 1;
     if (block->flags & BLOCK_ORDERED)
         sums->ordered_bytes[block->ordinal] += block->granules * GRANULE_BYTES;
     if (block->share == SHARE_OPERATION)
@@ -144,8 +144,7 @@ static void check_block(uint32_t first, struct core_sums *sums)
     expect_equal("copies of block", first, core.blocks.object[first].copies, copies);
     if (!block_alive(block))
         return;
-    expect(!(block->flags & BLOCK_BIN) || bin_holds(first), "bin %u: its numbers are not those of its cells",
-           first);
+    expect(!block->is_bin || bin_holds(first), "bin %u: its numbers are not those of its cells", first);
     expect(atomic_load(&core.blocks.stamp[first]), "block %u has no stamp", first);
     check_share(first);
     check_entries(first, copies);

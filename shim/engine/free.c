@@ -86,6 +86,7 @@ void block_forget(uint32_t first)
     kind_block_gone(block);
     block->id = 0;
     block->flags = 0;
+    block->is_bin = false;
     core.blocks.alive--;
     pthread_cond_broadcast(&core.changed);
 }
@@ -126,7 +127,7 @@ static bool block_waits(uint32_t first)
 {
     const struct block *block = &core.blocks.block[first];
 
-    return block->flags & BLOCK_DEFERRED || (block->flags & BLOCK_BIN && bin_waits(first));
+    return block->flags & BLOCK_DEFERRED || (block->is_bin && bin_waits(first));
 }
 
 /* True if anything dead waits for the device to be at rest. */
@@ -227,7 +228,7 @@ static bool block_bury(uint32_t first, uint64_t id, uint16_t flags)
         share_update(first);
         if (block->flags & BLOCK_DRAWN)
             reservation_forget(first);
-        if (block->flags & BLOCK_BIN && bin_close(first, &closed))
+        if (block->is_bin && bin_close(first, &closed))
             core.deferred -= closed.deferred;
     }
     lock_release(&core.lock);
@@ -296,7 +297,7 @@ static int bury_at(uint64_t address, uint16_t flags, uint32_t *out_first, uint64
     block = blocks_at(&core.blocks, address_granule(&core.blocks, address), out_first);
     if (!block)
         return -EINVAL;
-    if (block->flags & BLOCK_BIN)
+    if (block->is_bin)
         return -ENOTSUP;
     *out_id = block->id;
     if (granule_address(&core.blocks, *out_first) != address || !block_bury(*out_first, *out_id, flags))
@@ -403,7 +404,7 @@ void ordered_defer(void)
 
         if (ordered_end(first, block->id))
             defer(first);
-        else if (block->flags & BLOCK_BIN)
+        else if (block->is_bin)
             core.deferred += bin_defer_ordered(first);
     }
     lock_release(&core.lock);
@@ -458,7 +459,7 @@ static bool undefer_whole(uint32_t first)
 
     if (undefer(first))
         return true;
-    if (!block->id || !(block->flags & BLOCK_BIN) || !bin_close_deferred(first, &closed))
+    if (!block->id || !block->is_bin || !bin_close_deferred(first, &closed))
         return false;
     core.deferred -= closed.deferred; /* the memory of its cells goes with the process */
     return true;

@@ -153,7 +153,7 @@ static void insert_block(uint32_t first, struct kinds_room *room, struct holder 
     uint64_t bytes;
     enum stay why = kind_stays(first, room, &bytes);
 
-    if (bytes && block->flags & BLOCK_BIN && block_alive(block))
+    if (bytes && block->is_bin && block_alive(block))
         bin_visit(first, insert_cell, &(struct cells){list, why});
     else
         insert(list, (struct holder){bytes < block->bytes ? bytes : block->bytes, block->call_site, why});

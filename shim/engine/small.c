@@ -12,7 +12,7 @@
 /* First granule of the bin at an address. */
 static bool bin_of(uint64_t address, uint32_t *out_first)
 {
-    return !object_at(address, out_first) && core.blocks.block[*out_first].flags & BLOCK_BIN;
+    return !object_at(address, out_first) && core.blocks.block[*out_first].is_bin;
 }
 
 bool small_holds(uint64_t address)
@@ -47,7 +47,8 @@ static int make(struct request *request, bool is_single)
         .context = wanted->context,
         .granules = plan.granules,
         .ordinal = wanted->ordinal,
-        .flags = wanted_flags(wanted) | BLOCK_BIN,
+        .flags = wanted_flags(wanted),
+        .is_bin = true,
     };
     error = allocate_block(&fresh, &first);
     if (!error) {

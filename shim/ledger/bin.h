@@ -2,7 +2,7 @@
 /*
  * bin.h - blocks that small allocations share: which of a block's cells is whose, to the byte.
  *
- * Shape    a bin is a block with BLOCK_BIN, for one group of one context of a device, and either all movable or not. It is
+ * Shape    a bin is a block with `is_bin`, for one group of one context of a device, and either all movable or not. It is
  *          cut into cells of one size (policy/cells.h), or it is mixed: a granule of cells of all sizes, each as large as
  *          asked for. What there is little of goes to mixed bins, so that a program with some small allocations of many
  *          sizes has no bin for each; a class has bins of its own once one more of them, be it empty, is an eighth at most
@@ -121,7 +121,7 @@ struct bin_plan {
 int bin_plan(const struct wanted *wanted, bool is_single, struct bin_plan *out);
 void bin_plan_drop(const struct wanted *wanted, const struct bin_plan *plan);
 
-/** The live block at `first`, which has BLOCK_BIN, becomes a bin, and its first cell is taken. False: its context is going.
+/** The live block at `first`, which `is_bin`, becomes a bin, and its first cell is taken. False: its context is going.
  *  core.lock held. */
 bool bin_open(uint32_t first, const struct wanted *wanted, const struct bin_plan *plan,
               uint64_t *out_address);

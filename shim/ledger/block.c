@@ -56,6 +56,7 @@ void block_begin(struct block *block, const struct block *fresh)
     block->priority = 0;
     block->ordinal = fresh->ordinal;
     block->flags = fresh->flags;
+    block->is_bin = fresh->is_bin;
 }
 
 #define FROM(state) (1u << (state))

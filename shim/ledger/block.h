@@ -116,7 +116,6 @@ enum block_flag {
     BLOCK_FIXED = 16,     /**< never a victim: a named library's own */
     BLOCK_DEFERRED = 32,  /**< dead, and waiting for the device to be at rest */
     BLOCK_DRAWN = 64,     /**< made of a reservation, whose pin it has until that is committed or ends */
-    BLOCK_BIN = 128,      /**< small allocations share it; see bin.h */
     BLOCK_ORDERED = 256, /**< dead, and its memory as it was: work before the free in its stream may use it */
     BLOCK_STREAM = 512,  /**< stream-ordered: out of a pool */
 };
@@ -137,6 +136,7 @@ struct block {
     int8_t priority; /**< PRIORITY_MIN to PRIORITY_MAX */
     uint8_t ordinal;
     uint8_t share; /**< enum share: where it counts; share.c writes it */
+    bool is_bin;   /**< small allocations share it (bin.h): so from its birth on, and read without the lock */
 };
 
 /** Top bit of an owner entry: some chunk of the block is not resident. */

@@ -213,7 +213,7 @@ static void add_block(uint32_t first, struct kinds_room *room, struct kinds *out
     struct kind_figures *figures = &out->of[kind_of_block(block)];
     struct places places = places_of(first);
     enum stay why = why_here(first, &places, room);
-    uint64_t count = block->flags & BLOCK_BIN && why != STAY_FREED ? bin_taken(first) : 1;
+    uint64_t count = block->is_bin && why != STAY_FREED ? bin_taken(first) : 1;
 
     figures->device_bytes += places.here + places.leaving;
     figures->host_bytes += places.host;

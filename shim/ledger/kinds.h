@@ -43,7 +43,7 @@ static inline enum kind kind_of_block(const struct block *block)
 {
     static const uint8_t kinds[2][2] = {{KIND_BLOCK, KIND_SMALL}, {KIND_ASYNC, KIND_ASYNC_SMALL}};
 
-    return (enum kind)kinds[(block->flags & BLOCK_STREAM) != 0][(block->flags & BLOCK_BIN) != 0];
+    return (enum kind)kinds[(block->flags & BLOCK_STREAM) != 0][block->is_bin];
 }
 
 /* ---- what happens; core.lock held -------------------------------------------------------------------------------- */

@@ -243,6 +243,44 @@ Test(races, launch_without_a_list_races_with_frees_of_what_it_means)
     }
 }
 
+/* Somebody who asks for an address, and has small allocations that come and go; in no order with whoever moves. */
+static void *find_and_free(void *arg)
+{
+    const struct model *model = arg;
+    struct block_info info;
+
+    while (atomic_load_explicit(&inside, memory_order_relaxed)) {
+        uint64_t small;
+
+        cr_assert_eq(core_find(model->address, &info), 0);
+        cr_assert_eq(core_allocate(0, 4096, 0, NULL, true, &small), 0);
+        cr_assert_eq(core_free(small), 0);
+    }
+    return NULL;
+}
+
+Test(races, addresses_are_looked_up_and_freed_while_a_search_forgets)
+{
+    pthread_t thread;
+
+    start("EBBTIDE_DEVICE_BUDGET=40M EBBTIDE_HOST_BUDGET=200M EBBTIDE_DISK=auto EBBTIDE_RESIDENCY=strict");
+    for (unsigned i = 0; i < 4; i++)
+        allocate(i, 12 * MIB);
+    atomic_store(&inside, 1);
+    pthread_create(&thread, NULL, find_and_free, &program.model[0]);
+    for (unsigned i = world_steps(40); i; i--) {
+        struct model *used[] = {&program.model[i % 4]};
+
+        cr_assert_eq(program_launch(&program, used, 1, true), 0);
+    }
+    atomic_store(&inside, 0);
+    pthread_join(thread, NULL);
+    cr_expect_gt(atomic_load(&core.counters.scans), 0);
+    world_check(&world);
+    program_free_all(&program);
+    world_finish(&world);
+}
+
 /* ---- the recycler ----------------------------------------------------------------------------------------- */
 
 static void *recycle(void *arg)
