@@ -19,11 +19,17 @@ static const struct {
     {2048, 1}, {2340, 4}, {2457, 3}, {2730, 2}, {3072, 3}, {3276, 4}, {3413, 5}, {3510, 6}, {3584, 7},
 };
 
+/* The class that ends at each power of two; the last has all that is above the power before. */
+static const uint8_t ends[] = {0, 1, 3, 6, 10, 15, 20, 26, 32, 39, 46, 54, CELL_CLASSES - 1};
+
 unsigned cells_class(uint64_t bytes)
 {
     uint64_t units = (bytes + CELL_UNIT_BYTES - 1) / CELL_UNIT_BYTES;
-    unsigned class = 0, end = CELL_CLASSES - 1;
+    unsigned power = units > 1 ? 64 - (unsigned)__builtin_clzll(units - 1) : 0, class, end;
 
+    power = power < sizeof(ends) ? power : sizeof(ends) - 1;
+    class = power ? ends[power - 1] + 1u : 0;
+    end = ends[power];
     while (class < end) {
         unsigned middle = (class + end) / 2;
 
