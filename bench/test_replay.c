@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -120,6 +121,33 @@ Test(replay, lru_moves_every_block_of_a_circle_that_does_not_fit)
     belady_run(&trace, 6, &all, &steady);
     cr_expect_eq(all.restored, 6 * 3, "%llu", (unsigned long long)all.restored);
     trace_finish(&trace);
+}
+
+/* What programs of tests/programs have recorded. A graph's launch is one that names all that any of its kernels does. */
+Test(replay, of_recorded_programs_look_ahead_moves_hardly_more_than_lru)
+{
+    static const char *const names[] = {"hashjoin", "standardize", "training"};
+
+    for (unsigned i = 0; i < 3; i++) {
+        struct traffic bound, lru, look, steady;
+        struct trace trace;
+        char path[4096];
+
+        snprintf(path, sizeof(path), "%s/%s", RECORDINGS, names[i]);
+        trace_read(&trace, path);
+        for (unsigned percent = 50; percent <= 95; percent += 15) {
+            uint64_t room = replay_room(&trace, percent);
+
+            belady_run(&trace, room, &bound, &steady);
+            replay_run(&trace, room, &policies[POLICY_LRU], &lru, &steady, NULL, NULL);
+            replay_run(&trace, room, &policies[POLICY_LOOKAHEAD], &look, &steady, NULL, NULL);
+            cr_expect_geq(traffic_sum(&look), traffic_sum(&bound));
+            cr_expect_leq(traffic_sum(&look), traffic_sum(&lru) * 105 / 100,
+                          "%s at %u: %llu, and %llu by LRU", names[i], percent,
+                          (unsigned long long)traffic_sum(&look), (unsigned long long)traffic_sum(&lru));
+        }
+        trace_finish(&trace);
+    }
 }
 
 Test(replay, a_trace_that_is_written_and_read_is_the_same)

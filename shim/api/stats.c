@@ -358,21 +358,11 @@ static void put_json(struct sheet *sheet, const char *const *unhooked, unsigned 
     put(sheet, "%s}\n", why ? "\"" : "");
 }
 
-/* `%p` becomes the process id. */
-static int expand(const char *path, char *buf, size_t size)
-{
-    const char *mark = strstr(path, "%p");
-    size_t length = mark ? log_print(buf, size, "%.*s%d%s", (int)(mark - path), path, (int)getpid(), mark + 2)
-                         : log_print(buf, size, "%s", path);
-
-    return length + 1 < size ? 0 : -ENAMETOOLONG;
-}
-
 int stats_write_json(const char *path, const char *const *unhooked, unsigned unhooked_count)
 {
     char name[1100], temporary[1200];
     struct sheet sheet = {0};
-    int error = expand(path, name, sizeof(name));
+    int error = options_path(path, name, sizeof(name));
 
     if (error < 0)
         return error;

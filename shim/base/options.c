@@ -35,6 +35,15 @@ static const struct {
 #include "base/options.def"
 };
 
+int options_path(const char *path, char *buf, size_t size)
+{
+    const char *mark = strstr(path, "%p");
+    size_t length = mark ? log_print(buf, size, "%.*s%d%s", (int)(mark - path), path, (int)getpid(), mark + 2)
+                         : log_print(buf, size, "%s", path);
+
+    return length + 1 < size ? 0 : -ENAMETOOLONG;
+}
+
 static size_t name_length(const char *name)
 {
     return strcspn(name, "=");

@@ -109,6 +109,9 @@ struct options {
 #include "base/options.def"
 };
 
+/* A path that an option has: `%p` becomes the process id. 0 or -ENAMETOOLONG. */
+int options_path(const char *path, char *buf, size_t size);
+
 /* Whether the allocator makes blocks. */
 static inline bool options_have_blocks(const struct options *o)
 {

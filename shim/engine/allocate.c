@@ -14,6 +14,7 @@
 #include "engine/gate.h"
 #include "engine/monitor.h"
 #include "engine/mover.h"
+#include "engine/recording.h"
 #include "engine/refusal.h"
 #include "engine/remap.h"
 #include "engine/reservation.h"
@@ -167,6 +168,7 @@ static uint64_t block_publish_new(uint32_t first, uint32_t granules)
     block_publish(&core.blocks, first);
     share_update(first);
     kind_block_made(block);
+    recording_made(first);
     atomic_store_explicit(&core.blocks.stamp[first], core_stamp(), memory_order_relaxed);
     return block->id;
 }

@@ -19,6 +19,7 @@
 #include "engine/gate.h"
 #include "engine/monitor.h"
 #include "engine/mover.h"
+#include "engine/recording.h"
 #include "engine/reservation.h"
 #include "engine/residency.h"
 #include "engine/restore.h"
@@ -170,6 +171,8 @@ int core_start(const struct options *options, struct device *device)
     core.drawable = reservation_drawable;
     if (options->policy == POLICY_LOOKAHEAD)
         foresight_start();
+    if (options_have_blocks(options))
+        recording_start();
     copy_executor_init(&copier, device);
     core.executors.row[core.executors.count++] = &copier.row;
     atomic_store(&core.active, true);
@@ -199,6 +202,7 @@ void core_settle(void)
     if (!core_active())
         return;
     is_settled = core_leave();
+    recording_finish();
     ordered_defer();
     if (core.deferred && is_settled)
         free_deferred(core.options->drain_ms);
@@ -245,6 +249,7 @@ void core_forked(void)
     core_arena.bytes = 0;
     restore_streams_forked();
     foresight_forked();
+    recording_forked();
     budget_credit(&core.host_budget, HOST_TIER, core.host_budget.class_bytes[HOST_TIER]);
     budget_credit(&core.host_budget, HOST_PINNED, core.host_budget.class_bytes[HOST_PINNED]);
     budget_drop_idle(&core.host_budget, core.host_budget.idle_bytes);

@@ -16,6 +16,7 @@
 #include "engine/drain.h"
 #include "engine/gate.h"
 #include "engine/mover.h"
+#include "engine/recording.h"
 #include "engine/remap.h"
 #include "engine/reservation.h"
 #include "engine/restore.h"
@@ -84,6 +85,7 @@ void block_forget(uint32_t first)
     if (block->flags & (BLOCK_REGISTERED | BLOCK_DRAWN))
         core.blocks.object[first] = (struct object){0};
     kind_block_gone(block);
+    recording_freed(first);
     block->id = 0;
     block->flags = 0;
     block->is_bin = false;

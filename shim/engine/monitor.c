@@ -13,6 +13,7 @@
 #include "engine/foresight.h"
 #include "engine/gate.h"
 #include "engine/mover.h"
+#include "engine/recording.h"
 #include "engine/restore.h"
 #include "engine/spill.h"
 #include "ledger/busy.h"
@@ -334,6 +335,7 @@ void monitor_tick(void)
         free_deferred(DRAIN_MOMENT_MS);
     look_at_machine();
     foresight_rest(core_now());
+    recording_write();
     if (restore_stream_any()) { /* what they came from is given back */
         mover_take();
         mover_give();

@@ -21,6 +21,7 @@
 #include "engine/foresight.h"
 #include "engine/gate.h"
 #include "engine/mover.h"
+#include "engine/recording.h"
 #include "engine/refusal.h"
 #include "engine/restore.h"
 #include "engine/scan.h"
@@ -500,6 +501,8 @@ static NO_INLINE int use_begin_attentive(struct use *use)
         scan_cpu_roots(use);
     if (attention & ATTENTION_NOTE)
         foresight_note(use);
+    if (attention & ATTENTION_RECORD)
+        recording_note(use);
     cancel_guard_leave(&guard);
     return use_begin_slow(use);
 }

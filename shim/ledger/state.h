@@ -45,8 +45,10 @@ struct idle_blocks {
  */
 #define STAMP_AGE_US 8
 
-/** Of core.attention: unregistered chunks that are unmapped, so that sources are searched; and whether launches are noted. */
-#define ATTENTION_UNPROVEN 0x7fffffffu
+/** Of core.attention: unregistered chunks that are unmapped, so that sources are searched; whether what happens is recorded
+ *  (EBBTIDE_RECORD); and whether launches are noted. */
+#define ATTENTION_UNPROVEN 0x3fffffffu
+#define ATTENTION_RECORD   0x40000000u
 #define ATTENTION_NOTE     0x80000000u
 
 struct device_state {
