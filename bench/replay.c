@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Traces of launches through policy/ alone: the bytes that each policy moves for them, both ways, by the fewest that anybody
- * could who knew what comes (belady.h). No time is measured, and nothing is drawn anew: the same figures each time.
+ * could who knew what comes (belady.h). No time is measured, and nothing is drawn anew: the same figures each time. Or as real
+ * launches, in time (replay_time.h).
  *
- * usage: bench_replay [--traces DIR] [--uncut] [--write DIR] [--json FILE] [--quick] [NAME...]
+ * usage: bench_replay [--traces DIR] [--uncut] [--write DIR] [--json FILE] [--quick] [--time ROUNDS] [--shrink PART] [--gbps N]
+ *                     [--cut MIB] [NAME...]
  *   --traces DIR   the files in it (trace.h), in place of what trace_programs.h makes
  *   --uncut        whole traces; else the longest beginning of each in which LRU moves 8 GiB at most
  *   --write DIR    writes the traces as they are replayed into it, NAME-BUDGET
  *   --quick        the first two alone
+ *   --time ROUNDS  in time, at 95, 80 and 50 percent; of the --shrink and --gbps below it, 8 and 1 without
+ *   --shrink PART  blocks of a part as large
+ *   --cut MIB      what LRU moves at most in that beginning, in place of 8 GiB
  *   NAME           those whose names begin so
  *
  * Prints  a row for a trace and a budget: the budget in percent of the most that lives together; the launches, and how many
@@ -21,10 +26,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "replay_cut.h"
 #include "replay_mover.h"
+#include "replay_time.h"
 #include "trace_programs.h"
 
-#define CUT_GRANULES ((uint64_t)8 << 10 >> 1)
+#define CUT_GRANULES ((uint64_t)8 << 10 >> 1) /* 8 GiB */
 
 enum {
     TRACES_MOST = 256,
@@ -32,6 +39,7 @@ enum {
 };
 
 static const unsigned budgets[] = {95, 90, 80, 67, 50};
+static const bool timed[] = {true, false, true, false, true};
 
 enum {
     BUDGETS = sizeof(budgets) / sizeof(*budgets)
@@ -55,34 +63,9 @@ struct options {
     char **names;
     int name_count;
     bool uncut, quick;
+    uint64_t cut; /* granules */
+    struct replay_time time;
 };
-
-/* ---- the cut ---------------------------------------------------------------------------------------------------- */
-
-static bool is_below(uint32_t launch, const struct traffic *traffic, void *arg)
-{
-    uint32_t *last = arg;
-
-    if (traffic_sum(traffic) > CUT_GRANULES)
-        return false;
-    *last = launch;
-    return true;
-}
-
-/* A beginning needs less than the whole, so that its budget is smaller: again until nothing more is cut. */
-static void cut(struct trace *trace, unsigned percent)
-{
-    struct traffic all, steady;
-    uint32_t last;
-
-    for (;;) {
-        last = 0;
-        replay_run(trace, replay_room(trace, percent), &policies[POLICY_LRU], &all, &steady, is_below, &last);
-        if (last == trace->launches)
-            return;
-        trace_settle(trace, last);
-    }
-}
 
 /* ---- rows ------------------------------------------------------------------------------------------------------- */
 
@@ -191,49 +174,81 @@ static unsigned files_of(const char *folder, char **out)
     return count;
 }
 
-static void replay(struct trace *trace, const struct options *options, FILE *json, struct sum *sum)
+static void replay(struct trace *trace, struct options *options, FILE *json, struct sum *sum)
 {
     uint32_t whole;
     char path[4096];
 
     for (unsigned b = 0; b < BUDGETS; b++) {
+        if (options->time.rounds && !timed[b])
+            continue;
         trace_settle(trace, UINT32_MAX);
         whole = trace->launches;
         if (!options->uncut)
-            cut(trace, budgets[b]);
+            replay_cut(trace, budgets[b], options->cut);
         if (options->write) {
             snprintf(path, sizeof(path), "%s/%s-%u", options->write, trace->name, budgets[b]);
             trace_write(trace, path);
         }
-        replay_cell(trace, whole, budgets[b], json, sum);
+        if (options->time.rounds)
+            replay_time_cell(&options->time, trace, whole, budgets[b]);
+        else
+            replay_cell(trace, whole, budgets[b], json, sum);
     }
     fflush(stdout);
 }
 
+static _Noreturn void usage(const char *name)
+{
+    fprintf(
+        stderr,
+        "usage: %s [--traces DIR] [--uncut] [--write DIR] [--json FILE] [--quick] [--time ROUNDS] [--shrink "
+        "PART] [--gbps N] [--cut MIB] [NAME...]\n",
+        name);
+    exit(2);
+}
+
+/* An option with a value. False: it is none. */
+static bool take(struct options *options, const char *name, const char *value)
+{
+    if (!strcmp(name, "--traces"))
+        options->traces = value;
+    else if (!strcmp(name, "--write"))
+        options->write = value;
+    else if (!strcmp(name, "--json"))
+        options->json = value;
+    else if (!strcmp(name, "--time"))
+        options->time.rounds = (unsigned)strtoul(value, NULL, 10);
+    else if (!strcmp(name, "--shrink"))
+        options->time.part = (uint32_t)strtoul(value, NULL, 10);
+    else if (!strcmp(name, "--gbps"))
+        options->time.gbps = strtod(value, NULL);
+    else if (!strcmp(name, "--cut"))
+        options->cut = strtoull(value, NULL, 10) / 2;
+    else
+        return false;
+    return true;
+}
+
 static struct options options_of(int argc, char **argv)
 {
-    struct options options = {0};
+    struct options options = {.cut = CUT_GRANULES};
     int i = 1;
 
     for (; i < argc && argv[i][0] == '-'; i++) {
-        const char **value = !strcmp(argv[i], "--traces")  ? &options.traces
-                             : !strcmp(argv[i], "--write") ? &options.write
-                             : !strcmp(argv[i], "--json")  ? &options.json
-                                                           : NULL;
-
-        if (value && i + 1 < argc)
-            *value = argv[++i];
-        else if (!strcmp(argv[i], "--uncut"))
+        if (!strcmp(argv[i], "--uncut"))
             options.uncut = true;
         else if (!strcmp(argv[i], "--quick"))
             options.quick = true;
-        else {
-            fprintf(stderr,
-                    "usage: %s [--traces DIR] [--uncut] [--write DIR] [--json FILE] [--quick] [NAME...]\n",
-                    argv[0]);
-            exit(2);
-        }
+        else if (i + 1 == argc || !take(&options, argv[i], argv[i + 1]))
+            usage(argv[0]);
+        else
+            i++;
     }
+    if (!options.time.part)
+        options.time.part = options.time.rounds ? 8 : 1;
+    if (!(options.time.gbps > 0))
+        options.time.gbps = 1;
     options.names = argv + i;
     options.name_count = argc - i;
     return options;
@@ -253,7 +268,10 @@ int main(int argc, char **argv)
     }
     if (json)
         fprintf(json, "{\"name\": \"replay\", \"cells\": [");
-    print_head();
+    if (options.time.rounds)
+        replay_time_head(&options.time);
+    else
+        print_head();
     for (unsigned i = 0; i < count && !(options.quick && done == QUICK_TRACES); i++) {
         struct trace trace;
         char path[4096];
@@ -267,19 +285,23 @@ int main(int argc, char **argv)
             trace_init(&trace, trace_programs[i].name);
             trace_programs[i].make(&trace);
         }
+        trace_shrink(&trace, options.time.part);
         replay(&trace, &options, json, &sum);
         done++;
         trace_finish(&trace);
     }
     for (unsigned i = 0; options.traces && i < count; i++)
         free(files[i]);
-    printf("%u rows: look-ahead moves %.3f of what LRU does by the geometric mean; more than 1.05 of it in "
-           "%u, harm in %u\n",
-           sum.cells, sum.cells ? exp(sum.log_ratio / sum.cells) : 1, sum.worse, sum.harmed);
+    replay_time_end(&options.time);
+    if (sum.cells)
+        printf(
+            "%u rows: look-ahead moves %.3f of what LRU does by the geometric mean; more than 1.05 of it in "
+            "%u, harm in %u\n",
+            sum.cells, exp(sum.log_ratio / sum.cells), sum.worse, sum.harmed);
     if (json) {
         fprintf(json, "\n]}\n");
         if (fclose(json))
             return 1;
     }
-    return done ? 0 : 2;
+    return options.time.failed ? 1 : done ? 0 : 2;
 }

@@ -161,6 +161,13 @@ void trace_settle(struct trace *trace, uint32_t launches)
     find_next(trace);
 }
 
+void trace_shrink(struct trace *trace, uint32_t part)
+{
+    for (size_t i = 0; i < trace->ops_written; i++)
+        if (trace->op[i].kind == TRACE_MAKE)
+            trace->op[i].granules = (trace->op[i].granules + part - 1) / part;
+}
+
 /* ---- files ------------------------------------------------------------------------------------------------------ */
 
 static int32_t *words_of(const char *path, size_t *out_count)

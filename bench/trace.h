@@ -71,6 +71,9 @@ void trace_use(struct trace *trace, uint32_t block, bool writes, double part, do
  *  are worked out for these. */
 void trace_settle(struct trace *trace, uint32_t launches);
 
+/** Blocks of a `part`th of their granules, rounded up. Settle it anew. */
+void trace_shrink(struct trace *trace, uint32_t part);
+
 void trace_read(struct trace *trace, const char *path);
 void trace_write(const struct trace *trace, const char *path);
 
