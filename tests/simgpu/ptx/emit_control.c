@@ -106,6 +106,15 @@ static const char *arguments(struct emitter *emitter, const struct call *call, s
     return list.bytes;
 }
 
+/* Memory for a result that the caller has no use of, and did not declare. */
+static const char *unwanted(struct emitter *emitter)
+{
+    const char *name = emit_temporary(emitter);
+
+    text_put(&emitter->out, "u64 %s[2]; ", name);
+    return PRINT("(u8 *)%s", name);
+}
+
 /* Functions that the machine brings along. Arguments are pointers to their memory. */
 static bool call_machine(struct emitter *emitter, const char *name, const struct call *call)
 {
@@ -130,11 +139,12 @@ static bool call_machine(struct emitter *emitter, const char *name, const struct
         const char *at = known[i].made;
         unsigned number = 0;
 
-        if (strcmp(known[i].name, name) != 0 || known[i].results != results || known[i].arguments != count)
+        if (strcmp(known[i].name, name) != 0 || known[i].results < results || known[i].arguments != count)
             continue;
-        for (unsigned k = 0; k < results + count; k++)
-            list[k] = k < results ? argument(emitter, &call->results->items[k], &after)
-                                  : argument(emitter, &call->arguments->items[k - results], NULL);
+        if (known[i].results)
+            list[0] = results ? argument(emitter, &call->results->items[0], &after) : unwanted(emitter);
+        for (unsigned k = 0; k < count; k++)
+            list[known[i].results + k] = argument(emitter, &call->arguments->items[k], NULL);
         for (const char *mark; (mark = strstr(at, "%s")); at = mark + 2)
             text_put(&emitter->out, "%.*s(%s)", (int)(mark - at), at, list[number++]);
         text_put(&emitter->out, "%s%s", at, after.bytes ? after.bytes : "");

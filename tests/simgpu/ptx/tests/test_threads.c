@@ -556,6 +556,31 @@ Test(threads, what_is_printed_comes_when_the_host_waits_for_it)
     fclose(file);
 }
 
+/* As LLVM writes it: without a result, and declared so. */
+Test(threads, a_result_that_is_not_asked_for_is_not_given)
+{
+    char text[512] = "";
+    FILE *file = tmpfile();
+    int before = dup(STDOUT_FILENO);
+
+    fflush(stdout);
+    dup2(fileno(file), STDOUT_FILENO);
+    run_words(".extern .func vprintf (.param .b64 f, .param .b64 a);\n"
+              ".extern .func malloc (.param .b64 n);\n"
+              ".global .align 1 .b8 format[4] = {37, 100, 10, 0};\n",
+              ".local .align 8 .b8 list[8]; mov.u64 %rd4, list; st.local.u32 [%rd4], %r0; "
+              "cvta.local.u64 %rd4, %rd4; cvta.global.u64 %rd7, format;\n"
+              "{ .param .b64 f, a; st.param.b64 [f], %rd7; st.param.b64 [a], %rd4; call.uni vprintf, (f, a); "
+              "call.uni malloc, (f); }",
+              1, 2);
+    fflush(stdout);
+    dup2(before, STDOUT_FILENO);
+    rewind(file);
+    cr_assert_gt(fread(text, 1, sizeof text - 1, file), 0);
+    cr_assert_str_eq(text, "0\n1\n");
+    fclose(file);
+}
+
 Test(threads, memory_of_a_kernel_s_own_is_the_device_s)
 {
     size_t before, after, total;
