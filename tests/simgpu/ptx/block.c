@@ -7,7 +7,9 @@ enum {
     WARPS = ROOM_THREADS / PTX_WARP,
     /* Stacks at equal distances would share a few sets of the cache. */
     STAGGER_BYTES = 320,
-    STAGGERS = 256
+    STAGGERS = 256,
+    /* A lane that neither waits nor comes may go on for ever. */
+    GATHER_TURNS = 64
 };
 
 /* Runners, first come first. */
@@ -32,9 +34,21 @@ struct meeting {
     struct line waiting;
 };
 
+/* Lanes that have come to the same instruction, and want to know who else has. Lives on the stack of the first. */
+struct gathering {
+    struct gathering *next;
+    const void *site;
+    u32 lanes;
+    struct runner *runners[PTX_WARP];
+};
+
 struct warp {
-    u32 alive; /* lanes */
+    u32 alive;    /* lanes */
+    u32 waits;    /* of them: at a barrier or for a meeting */
+    u32 yields;   /* those that let others go first */
+    u32 gathered; /* those of all gatherings */
     struct meeting *meetings;
+    struct gathering *gatherings;
 };
 
 struct block {
@@ -132,8 +146,10 @@ static u32 outcome(const struct barrier *barrier, enum ptx_barrier_kind kind)
 }
 
 /* All of them leave by the same instruction; a reduction's result is worked out for each by what it had asked. */
-static void barrier_release(struct barrier *barrier)
+static void barrier_release(struct block *block, struct barrier *barrier)
 {
+    for (unsigned i = 0; i < WARPS; i++)
+        block->warps[i].waits &= ~barrier->came[i];
     for (struct runner *runner = barrier->waiting.first; barrier->reduces && runner; runner = runner->next)
         runner->result = outcome(barrier, (enum ptx_barrier_kind)runner->result);
     line_join(&running->ready, &barrier->waiting);
@@ -156,12 +172,13 @@ u32 block_barrier(struct ptx_thread *thread, u32 id, u32 count, enum ptx_barrier
     if (is_complete(block, barrier)) {
         u32 result = outcome(barrier, kind);
 
-        barrier_release(barrier);
+        barrier_release(block, barrier);
         return result;
     }
     if (kind == PTX_BARRIER_ARRIVE)
         return 0;
     self->result = kind;
+    block->warps[thread->warp].waits |= (u32)1 << thread->lane;
     wait_in(&barrier->waiting);
     return self->result;
 }
@@ -172,11 +189,12 @@ static bool meeting_is_complete(const struct warp *warp, const struct meeting *m
 }
 
 /* The combination sees those who came. */
-static void meeting_close(struct meeting **link)
+static void meeting_close(struct warp *warp, struct meeting **link)
 {
     struct meeting *meeting = *link;
 
     *link = meeting->next;
+    warp->waits &= ~meeting->arrived;
     meeting->combine(meeting->lanes, meeting->arrived);
     line_join(&running->ready, &meeting->waiting);
 }
@@ -201,17 +219,61 @@ void block_meet(struct ptx_thread *thread, u32 mask, void *mine, ptx_combine *co
     meeting = *link;
     meeting->arrived |= (u32)1 << thread->lane;
     meeting->lanes[thread->lane] = mine;
+    warp->waits |= (u32)1 << thread->lane;
     if (meeting_is_complete(warp, meeting))
-        meeting_close(link);
+        meeting_close(warp, link);
     else
         wait_in(&meeting->waiting);
 }
 
+/* Each learns who is there, and goes on in its turn. */
+static void gathering_close(struct warp *warp, struct gathering *gathering)
+{
+    struct gathering **link = &warp->gatherings;
+
+    while (*link != gathering)
+        link = &(*link)->next;
+    *link = gathering->next;
+    warp->gathered &= ~gathering->lanes;
+    for (u32 lane = 0; lane < PTX_WARP; lane++)
+        if (gathering->lanes >> lane & 1)
+            gathering->runners[lane]->result = gathering->lanes;
+}
+
+/* Whoever is on the way comes within a turn or goes to wait elsewhere; a warp of hardware has come together by then. */
+u32 block_gather(struct ptx_thread *thread, const void *site)
+{
+    struct runner *self = thread->place;
+    struct warp *warp = &self->block->warps[thread->warp];
+    struct gathering opened = {.next = warp->gatherings, .site = site}, *gathering = warp->gatherings;
+
+    while (gathering && gathering->site != site)
+        gathering = gathering->next;
+    if (!gathering)
+        gathering = warp->gatherings = &opened;
+    gathering->lanes |= (u32)1 << thread->lane;
+    gathering->runners[thread->lane] = self;
+    warp->gathered |= (u32)1 << thread->lane;
+    self->result = 0;
+    for (unsigned turn = 0; !self->result; turn++) {
+        if (turn == GATHER_TURNS || !(warp->alive & ~(warp->waits | warp->yields | warp->gathered)))
+            gathering_close(warp, gathering);
+        else
+            wait_in(&running->ready);
+    }
+    return self->result;
+}
+
 void block_yield(struct ptx_thread *thread)
 {
-    if (!thread->place || !running->ready.first)
+    struct runner *self = thread->place;
+    u32 lane = (u32)1 << thread->lane;
+
+    if (!self || !running->ready.first)
         return;
+    self->block->warps[thread->warp].yields |= lane;
     wait_in(&running->ready);
+    self->block->warps[thread->warp].yields &= ~lane;
 }
 
 /* Those who wait for a thread that ends need not any more. */
@@ -227,13 +289,13 @@ void block_exit(struct ptx_thread *thread)
     running->alive--;
     while (*link) {
         if (meeting_is_complete(warp, *link))
-            meeting_close(link);
+            meeting_close(warp, link);
         else
             link = &(*link)->next;
     }
     for (unsigned i = 0; i < PTX_BARRIERS; i++)
         if (block->barriers[i].waiting.first && is_complete(block, &block->barriers[i]))
-            barrier_release(&block->barriers[i]);
+            barrier_release(block, &block->barriers[i]);
     proceed(running, true);
     abort();
 }

@@ -28,6 +28,7 @@ bool block_escape(void);
 /* The machine's part of struct ptx_host. */
 u32 block_barrier(struct ptx_thread *thread, u32 id, u32 count, enum ptx_barrier_kind kind, bool predicate);
 void block_meet(struct ptx_thread *thread, u32 mask, void *mine, ptx_combine *combine);
+u32 block_gather(struct ptx_thread *thread, const void *site);
 void block_yield(struct ptx_thread *thread);
 void block_exit(struct ptx_thread *thread) __attribute__((noreturn));
 

@@ -88,6 +88,7 @@ static u32 run_print(struct ptx_thread *self, u64 format, u64 arguments)
 static const struct ptx_host host = {.touch = run_touch,
                                      .barrier = block_barrier,
                                      .meet = block_meet,
+                                     .gather = block_gather,
                                      .yield = block_yield,
                                      .exit = block_exit,
                                      .trap = run_trap,

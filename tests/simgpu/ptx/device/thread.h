@@ -31,7 +31,7 @@ typedef double f64;
 #define PTX_COLD   static __attribute__((noinline, unused))
 
 enum {
-    PTX_VERSION = 2, /* of all that generated code and the driver share */
+    PTX_VERSION = 3, /* of all that generated code and the driver share */
     PTX_WARP = 32,
     PTX_BARRIERS = 16
 };
@@ -84,6 +84,8 @@ struct ptx_host {
     u32 (*barrier)(struct ptx_thread *thread, u32 id, u32 count, enum ptx_barrier_kind kind, bool predicate);
     /* Waits until all lanes of the mask that are alive have come; the last one runs the combination for all. */
     void (*meet)(struct ptx_thread *thread, u32 mask, void *mine, ptx_combine *combine);
+    /* The lanes that are at the same instruction, which has an address of its own. Fibers only. */
+    u32 (*gather)(struct ptx_thread *thread, const void *site);
     /* Lets the other threads of the block run. Without fibers it does nothing. */
     void (*yield)(struct ptx_thread *thread);
     void (*exit)(struct ptx_thread *thread) __attribute__((noreturn)); /* fibers only */
@@ -135,6 +137,13 @@ struct ptx_code {
     void (*thread)(struct ptx_thread *thread, const u8 *params); /* with PTX_FIBERS: one thread */
     void (*block)(struct ptx_thread *thread, const u8 *params);  /* without: all threads of a block */
 };
+
+/* An address that stands for the instruction it is written for. */
+#define PTX_SITE                                                                                             \
+    ({                                                                                                       \
+        static const u8 ptx_site_here;                                                                       \
+        (const void *)&ptx_site_here;                                                                        \
+    })
 
 PTX_DEVICE u32 ptx_lanemask_eq(const struct ptx_thread *t)
 {

@@ -42,10 +42,10 @@ PTX_DEVICE void ptx_bar_warp(struct ptx_thread *t, u32 mask)
     t->host->meet(t, mask, NULL, ptx_combine_nothing);
 }
 
-/* Each thread alone is an answer that hardware may give at any time. */
-PTX_DEVICE u32 ptx_activemask(const struct ptx_thread *t)
+/* Any of them is an answer that hardware may give, but programs count on all that are on the same path. */
+PTX_DEVICE u32 ptx_activemask(struct ptx_thread *t, const void *site)
 {
-    return ptx_lanemask_eq(t);
+    return t->host->gather(t, site);
 }
 
 /* The lowest lane of the mask. */

@@ -294,3 +294,63 @@ Test(block, stacks_grow_with_what_a_kernel_needs)
     for (u32 i = 0; i < 40; i++)
         cr_assert_eq(words[i], i % 32 + 1);
 }
+
+/* Odd lanes are held up among themselves, lane 3 ends, and lane 5 takes another way; then everybody asks twice. */
+static void gather(struct ptx_thread *t, const u8 *params)
+{
+    static const u8 here, there, elsewhere;
+    u32 i = t->tid[0];
+
+    (void)params;
+    if (t->lane % 2 == 1)
+        for (u32 round = 0; round < 3; round++)
+            ptx_bar_warp(t, 0xaaaaaaaa);
+    if (t->lane == 3)
+        ptx_exit(t);
+    words[i] = ptx_activemask(t, t->lane == 5 ? &elsewhere : &here);
+    ptx_bar_sync(t, 0, 0);
+    more[i] = ptx_activemask(t, &there);
+}
+
+Test(block, lanes_are_active_together_where_they_come_to_the_same_place)
+{
+    cr_assert_eq(run(THREADS, gather), BLOCK_DONE);
+    for (u32 i = 0; i < THREADS; i++) {
+        u32 lanes = i / 32 < THREADS / 32 ? ~(u32)0 : 0xf;
+
+        if (i % 32 == 3)
+            continue;
+        cr_assert_eq(words[i], i % 32 == 5 ? 1 << 5 : lanes & ~(u32)(1 << 5 | 1 << 3), "%u: %x", i, words[i]);
+        cr_assert_eq(more[i], lanes & ~(u32)(1 << 3), "%u: %x", i, more[i]);
+    }
+}
+
+/* Lane 0 waits for nobody who waits for it: at a barrier, for a meeting, or for a word that it writes. */
+static void gather_first(struct ptx_thread *t, const u8 *params)
+{
+    static const u8 here;
+    u32 i = t->tid[0];
+
+    (void)params;
+    if (i == 0) {
+        words[0] = ptx_activemask(t, &here);
+        __atomic_store_n(&words[1], 1, __ATOMIC_RELEASE);
+        ptx_bar_warp(t, 0x7);
+    } else if (i < 3) {
+        ptx_bar_warp(t, 0x7);
+    } else if (i < 5) {
+        while (!__atomic_load_n(&words[1], __ATOMIC_ACQUIRE))
+            ptx_spin(t);
+    } else if (i < 7) {
+        while (!ptx_vote_any(t, 0x60, __atomic_load_n(&words[1], __ATOMIC_ACQUIRE)))
+            continue;
+    }
+    ptx_bar_sync(t, 0, 0);
+}
+
+Test(block, who_asks_for_the_active_lanes_waits_for_none_that_wait_for_it)
+{
+    words[1] = 0;
+    cr_assert_eq(run(32, gather_first), BLOCK_DONE);
+    cr_assert_eq(words[0], 1);
+}

@@ -11,8 +11,11 @@ void sim_lock(void) {}
 
 void sim_unlock(void) {}
 
-static const struct ptx_host host = {
-    .barrier = block_barrier, .meet = block_meet, .yield = block_yield, .exit = block_exit};
+static const struct ptx_host host = {.barrier = block_barrier,
+                                     .meet = block_meet,
+                                     .gather = block_gather,
+                                     .yield = block_yield,
+                                     .exit = block_exit};
 
 enum block_end threads_run(size_t stack_bytes, unsigned threads, thread_body *body)
 {
