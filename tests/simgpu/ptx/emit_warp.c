@@ -140,6 +140,14 @@ void emit_matrix_multiply(struct emitter *emitter)
     unsigned bits;
     const char *to, *a, *b, *c;
 
+    if (emit_one_of(emitter, "sp sp::ordered_metadata")) {
+        emit_sparse_product(emitter);
+        return;
+    }
+    if (emit_has(emitter, "m8n8k4") && emit_has(emitter, "f16")) {
+        emit_quad_product(emitter);
+        return;
+    }
     text_put(&name, "ptx_mma");
     for (unsigned i = 0; i < instruction->word_count; i++) {
         if (strcmp(instruction->words[i], "sync") == 0 || strcmp(instruction->words[i], "aligned") == 0)

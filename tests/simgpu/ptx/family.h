@@ -50,6 +50,9 @@ void emit_shuffle(struct emitter *emitter);
 void emit_match_all(struct emitter *emitter);
 void emit_elect(struct emitter *emitter);
 void emit_matrix_multiply(struct emitter *emitter);
+/* mma.sp, and mma.m8n8k4 of halves. */
+void emit_sparse_product(struct emitter *emitter);
+void emit_quad_product(struct emitter *emitter);
 void emit_matrix_load(struct emitter *emitter);
 void emit_matrix_store(struct emitter *emitter);
 void emit_wmma(struct emitter *emitter);

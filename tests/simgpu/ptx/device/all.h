@@ -12,6 +12,7 @@
 #include "ptx/device/atomic.h"
 #include "ptx/device/warp.h"
 #include "ptx/device/matrix.h"
+#include "ptx/device/sparse.h"
 #include "ptx/device/wmma.h"
 #include "ptx/device/mbarrier.h"
 #include "ptx/device/texture.h"

@@ -126,6 +126,18 @@ PTX_DEVICE f64 ptx_meet(const f64 *a, const f64 *b, u32 depth, enum ptx_meeting 
     return sum;
 }
 
+/* A lane's elements of the result. */
+PTX_DEVICE void ptx_mma_deal(const struct ptx_product *product, const struct ptx_shape *shape, u32 lane,
+                             const f64 *a, const f64 *b)
+{
+    for (u32 i = 0; i < shape->rows / 4; i++) {
+        u32 row = lane / 4 + 8 * (i / 2), column = lane % 4 * 2 + i % 2;
+        f64 sum = ptx_meet(a + row * shape->depth, b + column * shape->depth, shape->depth, shape->meeting);
+
+        ptx_sum_put(product->d, i, sum + ptx_sum_get(product->c, i, shape->c), shape->d);
+    }
+}
+
 PTX_DEVICE void ptx_multiply(void *const *lanes, struct ptx_shape shape)
 {
     f64 a[16 * PTX_DEPTH_MAX], b[8 * PTX_DEPTH_MAX];
@@ -136,16 +148,8 @@ PTX_DEVICE void ptx_multiply(void *const *lanes, struct ptx_shape shape)
         ptx_mma_gather(a, product->a, lane, shape.rows, shape.depth, shape.a);
         ptx_mma_gather(b, product->b, lane, 8, shape.depth, shape.b);
     }
-    for (u32 lane = 0; lane < PTX_WARP; lane++) {
-        const struct ptx_product *product = lanes[lane];
-
-        for (u32 i = 0; i < shape.rows / 4; i++) {
-            u32 row = lane / 4 + 8 * (i / 2), column = lane % 4 * 2 + i % 2;
-            f64 sum = ptx_meet(a + row * shape.depth, b + column * shape.depth, shape.depth, shape.meeting);
-
-            ptx_sum_put(product->d, i, sum + ptx_sum_get(product->c, i, shape.c), shape.d);
-        }
-    }
+    for (u32 lane = 0; lane < PTX_WARP; lane++)
+        ptx_mma_deal(lanes[lane], &shape, lane, a, b);
 }
 
 /* All lanes have to be there. */
