@@ -14,8 +14,8 @@ nvmlReturn_t nvmlDeviceGetCudaComputeCapability(nvmlDevice_t device, int *major,
 
     if (nvml_index(device, &otherwise) < 0 || !major || !minor)
         return otherwise;
-    *major = 9;
-    *minor = 0;
+    *major = options.capability / 10;
+    *minor = options.capability % 10;
     return NVML_SUCCESS;
 }
 
@@ -110,4 +110,34 @@ nvmlReturn_t nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned *milliwatts)
 nvmlReturn_t nvmlDeviceGetClockInfo(nvmlDevice_t device, int type, unsigned *megahertz)
 {
     return type < 0 || type > 3 ? NVML_ERROR_INVALID_ARGUMENT : refuse(device, megahertz);
+}
+
+nvmlReturn_t nvmlDeviceGetTemperatureThreshold(nvmlDevice_t device, int threshold, unsigned *celsius)
+{
+    return threshold < 0 ? NVML_ERROR_INVALID_ARGUMENT : refuse(device, celsius);
+}
+
+nvmlReturn_t nvmlDeviceGetFanSpeed(nvmlDevice_t device, unsigned *percent)
+{
+    return refuse(device, percent);
+}
+
+nvmlReturn_t nvmlDeviceGetCurrPcieLinkGeneration(nvmlDevice_t device, unsigned *generation)
+{
+    return refuse(device, generation);
+}
+
+nvmlReturn_t nvmlDeviceGetCurrPcieLinkWidth(nvmlDevice_t device, unsigned *lanes)
+{
+    return refuse(device, lanes);
+}
+
+nvmlReturn_t nvmlDeviceGetCurrentClocksThrottleReasons(nvmlDevice_t device, unsigned long long *reasons)
+{
+    return refuse(device, reasons);
+}
+
+nvmlReturn_t nvmlDeviceGetSupportedClocksThrottleReasons(nvmlDevice_t device, unsigned long long *reasons)
+{
+    return refuse(device, reasons);
 }

@@ -131,6 +131,23 @@ Test(nvml, has_what_pytorch_insists_on)
     cr_expect_eq(nvmlDeviceGetNvLinkRemotePciInfo_v2(device(0), 0, &pci), NVML_ERROR_NOT_SUPPORTED);
 }
 
+/* Without one of these hashcat takes the library away, and crashes where it would have asked it. */
+Test(nvml, has_what_hashcat_insists_on)
+{
+    unsigned long long reasons;
+    unsigned number;
+
+    cr_assert_eq(nvmlInit_v2(), NVML_SUCCESS);
+    cr_expect_eq(nvmlDeviceGetFanSpeed(device(0), &number), NVML_ERROR_NOT_SUPPORTED);
+    cr_expect_eq(nvmlDeviceGetTemperatureThreshold(device(0), 0, &number), NVML_ERROR_NOT_SUPPORTED);
+    cr_expect_eq(nvmlDeviceGetTemperatureThreshold(device(0), -1, &number), NVML_ERROR_INVALID_ARGUMENT);
+    cr_expect_eq(nvmlDeviceGetCurrPcieLinkGeneration(device(0), &number), NVML_ERROR_NOT_SUPPORTED);
+    cr_expect_eq(nvmlDeviceGetCurrPcieLinkWidth(device(0), &number), NVML_ERROR_NOT_SUPPORTED);
+    cr_expect_eq(nvmlDeviceGetCurrentClocksThrottleReasons(device(0), &reasons), NVML_ERROR_NOT_SUPPORTED);
+    cr_expect_eq(nvmlDeviceGetSupportedClocksThrottleReasons(device(0), &reasons), NVML_ERROR_NOT_SUPPORTED);
+    cr_expect_eq(nvmlDeviceGetFanSpeed(NULL, &number), NVML_ERROR_INVALID_ARGUMENT);
+}
+
 Test(nvml, names_the_processors_and_the_memory_beside_a_device)
 {
     unsigned long processors[16], nodes[2], bits = 0;
@@ -348,4 +365,18 @@ Test(nvml, tells_how_busy_others_keep_a_device, .fini = share_end)
     peer_kill(&peer);
     restart();
     cr_assert_eq(rates().gpu, 0);
+}
+
+/* As the driver does. */
+Test(nvml_traits, knows_the_compute_capability_that_was_asked_for)
+{
+    int major, minor;
+    nvmlDevice_t first;
+
+    setenv("SIMGPU_COMPUTE_CAPABILITY", "8.6", 1);
+    cr_assert_eq(nvmlInit_v2(), NVML_SUCCESS);
+    cr_assert_eq(nvmlDeviceGetHandleByIndex_v2(0, &first), NVML_SUCCESS);
+    cr_assert_eq(nvmlDeviceGetCudaComputeCapability(first, &major, &minor), NVML_SUCCESS);
+    cr_assert_eq(major, 8);
+    cr_assert_eq(minor, 6);
 }
