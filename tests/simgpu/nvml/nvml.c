@@ -252,12 +252,22 @@ nvmlReturn_t nvmlDeviceGetPciInfo_v3(nvmlDevice_t device, nvmlPciInfo_t *pci)
     return NVML_SUCCESS;
 }
 
-nvmlReturn_t nvmlDeviceGetPciInfo_v2(nvmlDevice_t device, nvmlPciInfo_t *pci)
+nvmlReturn_t nvmlDeviceGetPciInfo(nvmlDevice_t device, nvmlPciInfo_v1_t *pci)
 {
-    return nvmlDeviceGetPciInfo_v3(device, pci);
+    nvmlPciInfo_t whole;
+    nvmlReturn_t result = nvmlDeviceGetPciInfo_v3(device, pci ? &whole : NULL);
+
+    if (result != NVML_SUCCESS)
+        return result;
+    memset(pci, 0, sizeof *pci);
+    memcpy(pci->busId, whole.busIdLegacy, sizeof pci->busId);
+    pci->bus = whole.bus;
+    return NVML_SUCCESS;
 }
 
-nvmlReturn_t nvmlDeviceGetPciInfo(nvmlDevice_t device, nvmlPciInfo_t *pci)
+nvmlReturn_t nvmlDeviceGetPciInfo_v2(nvmlDevice_t device, nvmlPciInfo_v2_t *pci)
 {
-    return nvmlDeviceGetPciInfo_v3(device, pci);
+    if (pci)
+        memset(pci, 0, sizeof *pci);
+    return nvmlDeviceGetPciInfo(device, pci ? &pci->first : NULL);
 }

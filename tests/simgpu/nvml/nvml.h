@@ -51,6 +51,17 @@ typedef struct {
     char busId[32];
 } nvmlPciInfo_t;
 
+/* What programs have that were compiled before NVML 2.285, and before NVML 9. */
+typedef struct {
+    char busId[16];
+    unsigned domain, bus, device, pciDeviceId;
+} nvmlPciInfo_v1_t;
+
+typedef struct {
+    nvmlPciInfo_v1_t first;
+    unsigned pciSubSystemId, reserved[4];
+} nvmlPciInfo_v2_t;
+
 typedef struct {
     unsigned gpu, memory;
 } nvmlUtilization_t;
@@ -76,8 +87,8 @@ nvmlReturn_t nvmlDeviceGetIndex(nvmlDevice_t device, unsigned *index);
 nvmlReturn_t nvmlDeviceGetMinorNumber(nvmlDevice_t device, unsigned *number);
 nvmlReturn_t nvmlDeviceGetUUID(nvmlDevice_t device, char *uuid, unsigned length);
 nvmlReturn_t nvmlDeviceGetName(nvmlDevice_t device, char *name, unsigned length);
-nvmlReturn_t nvmlDeviceGetPciInfo(nvmlDevice_t device, nvmlPciInfo_t *pci);
-nvmlReturn_t nvmlDeviceGetPciInfo_v2(nvmlDevice_t device, nvmlPciInfo_t *pci);
+nvmlReturn_t nvmlDeviceGetPciInfo(nvmlDevice_t device, nvmlPciInfo_v1_t *pci);
+nvmlReturn_t nvmlDeviceGetPciInfo_v2(nvmlDevice_t device, nvmlPciInfo_v2_t *pci);
 nvmlReturn_t nvmlDeviceGetPciInfo_v3(nvmlDevice_t device, nvmlPciInfo_t *pci);
 nvmlReturn_t nvmlDeviceGetCudaComputeCapability(nvmlDevice_t device, int *major, int *minor);
 nvmlReturn_t nvmlDeviceGetCpuAffinity(nvmlDevice_t device, unsigned words, unsigned long *set);

@@ -148,6 +148,34 @@ Test(nvml, has_what_hashcat_insists_on)
     cr_expect_eq(nvmlDeviceGetFanSpeed(NULL, &number), NVML_ERROR_INVALID_ARGUMENT);
 }
 
+/* A program may have no room behind what its version has. */
+Test(nvml, older_descriptions_of_a_bus_end_where_they_did)
+{
+    struct {
+        nvmlPciInfo_v1_t first;
+        unsigned behind;
+    } one;
+    struct {
+        nvmlPciInfo_v2_t second;
+        unsigned behind;
+    } two;
+    nvmlPciInfo_t whole;
+
+    memset(&one, 0x5a, sizeof one);
+    memset(&two, 0x5a, sizeof two);
+    cr_assert_eq(nvmlInit_v2(), NVML_SUCCESS);
+    cr_assert_eq(nvmlDeviceGetPciInfo_v3(device(0), &whole), NVML_SUCCESS);
+    cr_assert_eq(nvmlDeviceGetPciInfo(device(0), &one.first), NVML_SUCCESS);
+    cr_assert_eq(nvmlDeviceGetPciInfo_v2(device(0), &two.second), NVML_SUCCESS);
+    cr_expect_str_eq(one.first.busId, whole.busIdLegacy);
+    cr_expect_str_eq(two.second.first.busId, whole.busIdLegacy);
+    cr_expect_eq(one.first.bus, whole.bus);
+    cr_expect_eq(two.second.pciSubSystemId, 0);
+    cr_expect_eq(one.behind, 0x5a5a5a5a);
+    cr_expect_eq(two.behind, 0x5a5a5a5a);
+    cr_expect_eq(nvmlDeviceGetPciInfo(device(0), NULL), NVML_ERROR_INVALID_ARGUMENT);
+}
+
 Test(nvml, names_the_processors_and_the_memory_beside_a_device)
 {
     unsigned long processors[16], nodes[2], bits = 0;
