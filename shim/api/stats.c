@@ -53,8 +53,8 @@ static void put(struct sheet *sheet, const char *format, ...)
 static const char *const class_words[CLASS_COUNT] = {"block", "native", "managed", "pool",
                                                      "array", "vmm",    "graph",   "reserved"};
 static const char *const host_words[HOST_CLASS_COUNT] = {"heap", "pinned", "registered", "tier"};
-static const char *const pin_words[PIN_REASON_COUNT] = {"exported", "peer", "registered", "texture",
-                                                        "graph",    "api",  "library",    "referenced"};
+static const char *const pin_words[PIN_REASON_COUNT] = {
+    "exported", "peer", "registered", "texture", "graph", "api", "library", "alias", "referenced"};
 static const char *const move_words[MOVE_COUNT] = {"device_to_host", "host_to_device", "host_to_disk",
                                                    "disk_to_host"};
 

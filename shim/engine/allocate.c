@@ -118,7 +118,8 @@ static void chunks_cut(uint32_t first, uint32_t granules, unsigned ordinal)
     struct device_state *device = &core.devices[ordinal];
     uint32_t size = limit_chunk_granules(ordinal);
 
-    if (size >= LIMIT_CHUNK_GRANULES && granules <= 2 * size && core.options->allocator != ALLOCATOR_POOL)
+    if ((size >= LIMIT_CHUNK_GRANULES && granules <= 2 * size && core.options->allocator != ALLOCATOR_POOL) ||
+        core.blocks.block[first].flags & BLOCK_WHOLE)
         size = granules;
     for (uint32_t left = granules, g = first, cut; left; left -= cut, g += cut) {
         cut = left < size ? left : size;
@@ -239,8 +240,8 @@ static int block_make_patiently(const struct block *fresh, uint32_t *out_first)
 int allocate_block(struct block *fresh, uint32_t *out_first)
 {
     uint64_t bytes = fresh->granules * GRANULE_BYTES, keep_bytes = headroom_device_keep(fresh->ordinal);
-    bool draws =
-        !(fresh->flags & BLOCK_FIXED || fresh->is_bin) && reservation_draw_begin(fresh->ordinal, bytes);
+    bool draws = !(fresh->flags & (BLOCK_FIXED | BLOCK_HANDLE) || fresh->is_bin) &&
+                 reservation_draw_begin(fresh->ordinal, bytes);
     bool is_freed, is_known;
     int error = 0;
 

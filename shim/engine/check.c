@@ -92,6 +92,19 @@ static void add_chunk(const struct block *block, const struct chunk *chunk, stru
     }
 }
 
+/* Is another block of the ring not reachable, so that whoever uses this one has to be told? */
+static uint32_t mates_flag(uint32_t first)
+{
+    const struct block *block = &core.blocks.block[first];
+    bool any = false;
+
+    for (uint32_t at = block->mate; block->range && !core.mapped && at != first;
+         at = core.blocks.block[at].mate)
+        chunks_each(g, &core.blocks, at)
+            any = any || (!is_in(&core.blocks.chunk[g], HERE) && !core.blocks.chunk[g].mapped);
+    return any ? OWNER_MATES : 0;
+}
+
 /* The owner entries tell the launch path what it has to know. A copy that is void may be told of, too. */
 static void check_entries(uint32_t first, uint32_t copies)
 {
@@ -103,7 +116,7 @@ static void check_entries(uint32_t first, uint32_t copies)
             flags |= core.blocks.chunk[g].mapped ? OWNER_AWAY : OWNER_AWAY | OWNER_GONE;
     for (uint32_t g = first; g < first + block->granules; g++)
         expect_equal("owner entry", g, owner_at(&core.blocks, g),
-                     (first + 1) | flags | (owner_at(&core.blocks, g) & OWNER_COPIED));
+                     (first + 1) | flags | mates_flag(first) | (owner_at(&core.blocks, g) & OWNER_COPIED));
 }
 
 /* A block counts where it belongs, and is in the queue that goes with it. */
@@ -170,7 +183,7 @@ static void check_kinds(unsigned ordinal, const struct core_sums *sums)
 
     const struct bins bins = bins_figures(ordinal);
     const uint64_t count[] = {tally->of[KIND_BLOCK].count, bins.tally[0].count, tally->of[KIND_ASYNC].count,
-                              bins.tally[1].count};
+                              bins.tally[1].count, tally->of[KIND_HANDLE].count};
 
     for (enum kind kind = KIND_BLOCK; kind < KIND_NATIVE; kind++) {
         const struct kind_tally *of = &tally->of[kind];

@@ -66,6 +66,7 @@ struct block_info {
     uint64_t id;      /**< never used twice in a process */
     uint64_t context; /**< as given to core_allocate */
     const void *call_site;
+    bool is_handle;        /**< physical memory of the program's own, wherever that is mapped */
     uint64_t offset;       /**< of it in the pieces that core_share gives */
     uint64_t shared_bytes; /**< of all of these */
 };
@@ -135,6 +136,44 @@ void core_unpin(uint64_t address, enum pin_reason reason);
 /** A descriptor of the index'th piece of a block that is pinned on the device; the caller closes it. -ENOENT past the
  *  last piece, or no such block; -ENOTSUP the driver shares none. */
 int core_share(uint64_t address, unsigned index, uint64_t *out_bytes, int *out_fd);
+
+/* ---- physical memory of the program's own virtual memory management: relocate.c --------------------------------
+ *
+ * It is a block (`is_handle`) that exists before it has an address that the program knows, and after it: then it lies at one
+ * that is hidden, its home, which core_allocate_wanted gave. Where the program maps it, it is relocated to. All that moves
+ * blocks finds it at either place.
+ */
+
+/** Addresses in the arena, multiples of GRANULE_BYTES, at which no block is made by itself. -ENOMEM; -ENOTSUP: the driver
+ *  places blocks. */
+int core_addresses_take(uint64_t bytes, uint64_t *out_address);
+/** Give back what core_addresses_take gave, all of it: no block lies there. */
+void core_addresses_give(uint64_t address, uint64_t bytes);
+
+/**
+ * The block at `from` lies at `to` from now on, where its owner has addresses for all of it and nothing is mapped: its home, or
+ * an address in what the program has reserved from `range` on (0: home), which may have others. It keeps
+ * its bytes and its tier, and what is unmapped and can be mapped is: pointers to `to` may lie anywhere. What the program has
+ * said about it ends, and it has a new id.
+ *
+ * Nothing is in use that names either. Waits for what moves.
+ * Returns  0; -ENOENT no such block; -ENOMEM or -EIO: it is where it was
+ */
+int core_relocate(uint64_t from, uint64_t to, uint64_t range);
+
+/** Give back the block of a handle, which lies at its home: nobody can have used it there, so that nothing is waited for. */
+void core_free_handle(uint64_t address);
+
+/**
+ * Map the block at `address` at `also`, too, where nothing is mapped: it is on the device and stays there, pinned. No access
+ * until the program gives some. 0; -ENOENT, -ENOMEM, -EIO.
+ */
+int core_map_alias(uint64_t address, uint64_t also);
+/** Undo it. 0; -EIO: it is still mapped. */
+int core_unmap_alias(uint64_t address, uint64_t also);
+
+/** Something of the program's that is no block is mapped at addresses of the arena, or no more. */
+void core_guest(uint64_t address, uint64_t bytes, bool is_there);
 
 /* ---- memory that is no block: charge.c ------------------------------------------------------------------------- */
 

@@ -289,7 +289,8 @@ static int small_free(unsigned ordinal, uint64_t address)
     return 0;
 }
 
-/* The block that starts at an address is freed by the program. 0, -ENOENT, -EINVAL; -ENOTSUP: small allocations share it. */
+/* The block that starts at an address is freed by the program. 0, -ENOENT, -EINVAL; -ENOTSUP: small allocations share it. What is
+ * behind a handle is not freed by its address. */
 static int bury_at(uint64_t address, uint16_t flags, uint32_t *out_first, uint64_t *out_id)
 {
     const struct block *block;
@@ -297,7 +298,7 @@ static int bury_at(uint64_t address, uint16_t flags, uint32_t *out_first, uint64
     if (!core_owns(address))
         return -ENOENT;
     block = blocks_at(&core.blocks, address_granule(&core.blocks, address), out_first);
-    if (!block)
+    if (!block || block->flags & BLOCK_HANDLE)
         return -EINVAL;
     if (block->is_bin)
         return -ENOTSUP;

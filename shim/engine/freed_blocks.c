@@ -22,6 +22,15 @@ static uint64_t chunk_dismantle(uint32_t granule)
     return chunk->handle;
 }
 
+/* Is the next one in one chunk? */
+static bool idle_is_whole(unsigned ordinal, unsigned granules)
+{
+    const struct idle_blocks *idle = &core.devices[ordinal].idle_blocks;
+
+    return idle->count[granules] &&
+           core.blocks.block[idle->first[granules][idle->count[granules] - 1]].chunk_granules >= granules;
+}
+
 static uint32_t idle_pop(unsigned ordinal, unsigned granules, bool *out_found)
 {
     struct idle_blocks *idle = &core.devices[ordinal].idle_blocks;
@@ -149,6 +158,7 @@ bool idle_take_block(const struct block *fresh, uint64_t keep_bytes, uint32_t *o
     bool found = false;
 
     if (fresh->granules <= IDLE_GRANULES_MAX &&
+        (!(fresh->flags & BLOCK_WHOLE) || idle_is_whole(fresh->ordinal, fresh->granules)) &&
         budget_may_use(budget, bytes - reservation_drawable(bytes),
                        keep_bytes + limit_beyond_pool(fresh->ordinal)))
         *out_first = idle_pop(fresh->ordinal, fresh->granules, &found);

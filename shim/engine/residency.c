@@ -32,6 +32,7 @@ static void set_mapped(bool can_map)
 {
     lock_acquire(&core.lock);
     core.mapped = core.device->host_mappable = can_map;
+    rings_publish(&core.blocks);
     lock_release(&core.lock);
 }
 

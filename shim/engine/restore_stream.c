@@ -171,11 +171,12 @@ bool restore_stream_serves(const struct use *use)
         return false;
     lock_acquire(&core.lock);
     for (uint32_t i = 0; serves && i < use->count; i++) {
-        uint32_t first;
+        uint32_t first, flags;
 
-        if (blocks_at(&core.blocks, use->granule[i], &first) &&
-            owner_entry(&core.blocks, first) & OWNER_FLAGS)
-            serves = comes_behind(first, use->stream);
+        if (!blocks_at(&core.blocks, use->granule[i], &first))
+            continue;
+        flags = owner_entry(&core.blocks, first) & OWNER_FLAGS;
+        serves = !flags || (!(flags & OWNER_MATES) && comes_behind(first, use->stream));
     }
     lock_release(&core.lock);
     return serves;

@@ -44,8 +44,11 @@ void use_range(struct use *use, uint64_t address, uint64_t bytes)
     count = use->count;
     all = use->all;
     for (uint64_t at = address; !use->beyond && at < end; at = info.base + info.bytes) {
-        use->beyond = core_find(at, &info) < 0;
-        if (!use->beyond && at != address)
+        bool is_guest = blocks_guest(&core.blocks, at, &info.base);
+
+        info.bytes = GRANULE_BYTES;
+        use->beyond = !is_guest && core_find(at, &info) < 0;
+        if (!use->beyond && !is_guest && at != address)
             use_word(use, at);
     }
     if (use->beyond) { /* what is refused needs no room for what lies on the way */
@@ -163,6 +166,7 @@ struct launch_pins {
     const uint32_t *more; /* a graph's */
     uint32_t count, more_count;
     bool all;
+    uint32_t *wide; /* a list for use_widen; NULL until one is wanted */
 };
 
 /* Memory for the note of this thread, which has a slot. False: there is none. */
@@ -241,11 +245,61 @@ static uint32_t *role_list(void)
     return list;
 }
 
+/* The role's: blocks of the last list have it as their mark. */
+static uint32_t last_mark;
+
+/* What the use names beside its own list, and with each block those of its ring, each once. core.lock and the role held. */
+static uint32_t list_rings(const struct use *use, uint32_t *list)
+{
+    uint32_t mark = ++last_mark, count = 0, first;
+
+    for (uint32_t i = 0; i < use_total(use); i++) {
+        if (!use_block(use, i, &first))
+            continue;
+        for (uint32_t at = first; core.blocks.block[at].mark != mark;
+             at = core.blocks.block[at].range ? core.blocks.block[at].mate : at) {
+            core.blocks.block[at].mark = mark;
+            list[count++] = at;
+        }
+    }
+    return count;
+}
+
+/* Memory for the next list of the slot's; the one before it may be what the use names. NULL: there is none. */
+static uint32_t *wide_list(struct launch_pins *held, const uint32_t *before)
+{
+    uint32_t most = core.blocks.granules;
+
+    if (!held->wide)
+        held->wide = pages_reserve(2 * (size_t)most * sizeof(*held->wide));
+    return held->wide && before == held->wide ? held->wide + most : held->wide;
+}
+
+/* With a block the rest of its ring is used, since a kernel that goes on into one that is not there would fault: they are named,
+ * too. The role held. 0 or -ENOSPC. */
+static int use_widen(struct use *use)
+{
+    uint32_t first, *list;
+    bool any = false;
+
+    for (uint32_t i = 0; !core.mapped && !any && i < use_total(use); i++)
+        any = use_block(use, i, &first) && core.blocks.block[first].range;
+    if (!any)
+        return 0;
+    list = wide_list(gate_slot_mine->held, use->more);
+    if (!list)
+        return -ENOSPC;
+    lock_acquire(&core.lock);
+    use->more_count = list_rings(use, list);
+    lock_release(&core.lock);
+    use->more = list;
+    return 0;
+}
+
 /* Every block once, however often it is named: it needs its room once. Those named first, then all others that the call
  * needs. */
 static uint32_t list_use(const struct use *use, uint32_t *list)
 {
-    static uint32_t last_mark;
     uint32_t needs = reaches_mapped(use) ? OWNER_GONE | OWNER_COPIED : OWNER_FLAGS;
     uint32_t count = 0, mark = ++last_mark;
 
@@ -347,6 +401,11 @@ static int use_try(void *arg)
     do {
         changes = atomic_load(&core.changes);
         mover_take();
+        error = use_widen(use);
+        if (error) {
+            mover_give();
+            return error;
+        }
         launch_pins_take(use);
         do {
             held = others_hold_pins(use);
@@ -394,7 +453,7 @@ static int use_within(struct use *use, struct gate_slot *slot)
     for (uint32_t i = 0; use->writes && i < use_total(use); i++)
         if (use_block(use, i, &first))
             copies_void(first);
-    if (use_touch(use) & (OWNER_GONE | copied_flag(use))) {
+    if (use_touch(use) & (OWNER_GONE | OWNER_MATES | copied_flag(use))) {
         gate_leave_nested(slot);
         host_hold_drop_all(&use->host);
         return -ENOMEM;
@@ -444,7 +503,7 @@ static int use_reenter(struct use *use, struct gate_slot *slot)
         }
         gate_enter(use, use_devices, &use->nested);
         flags = use_touch(use);
-    } while (flags & (OWNER_GONE | copied_flag(use)));
+    } while (flags & (OWNER_GONE | OWNER_MATES | copied_flag(use)));
     gate_count(slot, use->writes);
     if (flags & OWNER_AWAY)
         counters_add(&core.counters.zero_copy_launches, 1);

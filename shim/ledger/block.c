@@ -14,7 +14,7 @@ int blocks_init(struct blocks *blocks, uint64_t base, uint64_t bytes)
 {
     struct blocks made = {.base = base, .bytes = bytes, .granules = (uint32_t)(bytes / GRANULE_BYTES)};
 
-    assert(bytes / GRANULE_BYTES < OWNER_COPIED - 1);
+    assert(bytes / GRANULE_BYTES < OWNER_MATES - 1);
     made.owner = pages_reserve(made.granules * sizeof(*made.owner));
     made.stamp = pages_reserve((made.granules + UINT64_C(1)) * sizeof(*made.stamp));
     made.stamp += made.stamp != NULL;
@@ -22,7 +22,9 @@ int blocks_init(struct blocks *blocks, uint64_t base, uint64_t bytes)
     made.chunk = pages_reserve(made.granules * sizeof(*made.chunk));
     made.object = pages_reserve(made.granules * sizeof(*made.object));
     made.bin = pages_reserve(made.granules * sizeof(*made.bin));
-    if (!made.owner || !made.stamp || !made.block || !made.chunk || !made.object || !made.bin) {
+    made.guest = pages_reserve(made.granules * sizeof(*made.guest));
+    if (!made.owner || !made.stamp || !made.block || !made.chunk || !made.object || !made.bin ||
+        !made.guest) {
         blocks_finish(&made);
         return -ENOMEM;
     }
@@ -39,6 +41,7 @@ void blocks_finish(struct blocks *blocks)
     pages_give(blocks->object, blocks->granules * sizeof(*blocks->object));
     pages_give(blocks->bin, blocks->granules * sizeof(*blocks->bin));
     pages_give(blocks->chunk, blocks->granules * sizeof(*blocks->chunk));
+    pages_give((void *)blocks->guest, blocks->granules * sizeof(*blocks->guest));
     *blocks = (struct blocks){0};
 }
 
@@ -103,27 +106,102 @@ uint32_t blocks_next(const struct blocks *blocks, uint32_t granule)
     return BLOCK_NONE;
 }
 
-void block_publish(struct blocks *blocks, uint32_t first)
+/* What the owner entry of a block says of itself. */
+static uint32_t own_flags(const struct blocks *blocks, uint32_t first)
 {
     const struct block *block = &blocks->block[first];
-    uint32_t entry = first + 1;
+    uint32_t flags = 0;
 
-    if (block->flags & BLOCK_DEAD) /* freed while a chunk of it moved: nobody may find it any more */
-        return;
     chunks_each(granule, blocks, first) {
         const struct chunk *chunk = &blocks->chunk[granule];
 
         if (chunk->state == CHUNK_RESIDENT || chunk->state == CHUNK_LEAVING)
             continue;
-        entry |= chunk->mapped ? OWNER_AWAY : OWNER_AWAY | OWNER_GONE;
+        flags |= chunk->mapped ? OWNER_AWAY : OWNER_AWAY | OWNER_GONE;
     }
     /* While it is pinned the program answers for what is written. */
     if (block->flags & BLOCK_REGISTERED && blocks->object[first].copies && !block->pins[PIN_API])
-        entry |= OWNER_COPIED;
+        flags |= OWNER_COPIED;
+    return flags;
+}
+
+static void set_entry(struct blocks *blocks, uint32_t first, uint32_t entry)
+{
     if (atomic_load_explicit(&blocks->owner[first], memory_order_relaxed) == entry)
         return;
-    for (uint32_t i = 0; i < block->granules; i++)
+    for (uint32_t i = 0; i < blocks->block[first].granules; i++)
         atomic_store_explicit(&blocks->owner[first + i], entry, memory_order_release);
+}
+
+/* The blocks of a ring, each with what it has to know of the others. */
+static void ring_publish(struct blocks *blocks, uint32_t range)
+{
+    uint32_t head = blocks->block[range].ring, at = head - 1, gone = 0;
+
+    if (!head)
+        return;
+    do {
+        gone += (own_flags(blocks, at) & OWNER_GONE) != 0;
+        at = blocks->block[at].mate;
+    } while (at != head - 1);
+    do {
+        uint32_t flags = own_flags(blocks, at);
+
+        if (!core.mapped && gone > ((flags & OWNER_GONE) != 0))
+            flags |= OWNER_MATES;
+        set_entry(blocks, at, (at + 1) | flags);
+        at = blocks->block[at].mate;
+    } while (at != head - 1);
+}
+
+void block_publish(struct blocks *blocks, uint32_t first)
+{
+    const struct block *block = &blocks->block[first];
+
+    if (block->flags & BLOCK_DEAD) /* freed while a chunk of it moved: nobody may find it any more */
+        return;
+    if (block->range && !core.mapped)
+        ring_publish(blocks, block->range - 1);
+    else
+        set_entry(blocks, first, (first + 1) | own_flags(blocks, first));
+}
+
+void ring_join(struct blocks *blocks, uint32_t first, uint32_t range)
+{
+    struct block *block = &blocks->block[first];
+    uint32_t *head = &blocks->block[range].ring;
+
+    block->range = range + 1;
+    block->mate = first;
+    if (*head) {
+        block->mate = blocks->block[*head - 1].mate;
+        blocks->block[*head - 1].mate = first;
+    } else {
+        *head = first + 1;
+    }
+}
+
+void ring_leave(struct blocks *blocks, uint32_t first)
+{
+    struct block *block = &blocks->block[first];
+    uint32_t range = block->range - 1, before = block->mate;
+
+    if (!block->range)
+        return;
+    while (blocks->block[before].mate != first)
+        before = blocks->block[before].mate;
+    blocks->block[before].mate = block->mate;
+    blocks->block[range].ring = before == first ? 0 : before + 1;
+    block->range = 0;
+    if (!core.mapped)
+        ring_publish(blocks, range);
+}
+
+void rings_publish(struct blocks *blocks)
+{
+    blocks_each(first, blocks)
+        if (blocks->block[first].range && !(blocks->block[first].flags & BLOCK_DEAD))
+            ring_publish(blocks, blocks->block[first].range - 1);
 }
 
 /* ---- where blocks lie: in the arena, or where the driver places memory whose pages it moves itself ----- */

@@ -66,6 +66,7 @@ enum pin_reason {
     PIN_GRAPH,
     PIN_API,
     PIN_LIBRARY,
+    PIN_ALIAS,      /**< of a handle that is mapped elsewhere, too */
     PIN_REFERENCED, /**< keeps it out of the unmapped tiers only */
     PIN_REASON_COUNT
 };
@@ -118,6 +119,9 @@ enum block_flag {
     BLOCK_DRAWN = 64,     /**< made of a reservation, whose pin it has until that is committed or ends */
     BLOCK_ORDERED = 256, /**< dead, and its memory as it was: work before the free in its stream may use it */
     BLOCK_STREAM = 512,  /**< stream-ordered: out of a pool */
+    BLOCK_HANDLE =
+        1024, /**< behind a handle of the program's own: it lies where that is mapped; see relocate.c */
+    BLOCK_WHOLE = 2048, /**< one chunk, however large */
 };
 
 struct block {
@@ -129,7 +133,11 @@ struct block {
     uint32_t chunk_granules;      /**< of every chunk but the last */
     _Atomic uint32_t launch_pins; /**< of this granule, whosever it is: launches that name it */
     uint32_t mark;                /**< the role's: last list that it is in */
-    uint64_t returned;            /**< stamp of when it last came back to the device; 0: never */
+    uint32_t
+        ring; /**< of this granule, whosever it is: a block of the ring that begins here, and 1; 0: there is none */
+    uint32_t range;    /**< the granule that its ring begins at, and 1; 0: it is in none */
+    uint32_t mate;     /**< the next block of its ring, as that closes */
+    uint64_t returned; /**< stamp of when it last came back to the device; 0: never */
     uint16_t pins[PIN_REASON_COUNT];
     uint16_t stage;  /**< 0 to STAGE_MAX of policies.h */
     uint16_t flags;  /**< enum block_flag */
@@ -145,7 +153,9 @@ struct block {
 #define OWNER_GONE 0x40000000u
 /** And below that: a copy of some chunk is good only until the block is written. */
 #define OWNER_COPIED 0x20000000u
-#define OWNER_FLAGS  (OWNER_AWAY | OWNER_GONE | OWNER_COPIED)
+/** And below that: the same ring has another block of which some chunk is not mapped at its address. */
+#define OWNER_MATES 0x10000000u
+#define OWNER_FLAGS (OWNER_AWAY | OWNER_GONE | OWNER_COPIED | OWNER_MATES)
 
 enum object_flag {
     OBJECT_KEEP = 1,       /**< what comes back keeps its copy; the role's */
@@ -173,13 +183,16 @@ struct wanted {
     uint64_t group;        /**< only allocations of one group share a block: opaque; 0: those of none */
     const void *call_site; /**< return address of the program's call, for reports; may be NULL */
     uint8_t ordinal;
-    bool is_fixed; /**< never a victim: a named library's own */
+    bool is_fixed;  /**< never a victim: a named library's own */
+    bool is_handle; /**< physical memory of the program's own virtual memory management */
+    bool is_whole;  /**< one chunk */
 };
 
 /** Flags of a block for it: what is in a group is out of a pool. */
 static inline uint16_t wanted_flags(const struct wanted *wanted)
 {
-    return (uint16_t)((wanted->is_fixed ? BLOCK_FIXED : 0) | (wanted->group ? BLOCK_STREAM : 0));
+    return (uint16_t)((wanted->is_fixed ? BLOCK_FIXED : 0) | (wanted->group ? BLOCK_STREAM : 0) |
+                      (wanted->is_handle ? BLOCK_HANDLE : 0) | (wanted->is_whole ? BLOCK_WHOLE : 0));
 }
 
 struct blocks {
@@ -192,7 +205,9 @@ struct blocks {
     struct chunk *chunk;
     struct object *object;
     struct extents arena; /**< which granules are taken */
+    uint32_t lent; /**< of these, what the program has reserved: blocks lie there that have a home, too */
     struct bin *bin;
+    _Atomic uint8_t *guest;   /**< the program has mapped something there that is no block; without a lock */
     _Atomic uint64_t last_id; /**< of blocks and cells */
     _Atomic uint32_t alive;   /**< blocks; written under core.lock, read by anybody */
 };
@@ -224,6 +239,15 @@ static inline uint64_t granule_address(const struct blocks *blocks, uint32_t gra
 static inline uint32_t address_granule(const struct blocks *blocks, uint64_t address)
 {
     return (uint32_t)((address - blocks->base) / GRANULE_BYTES);
+}
+
+/** Is something of the program's mapped at an address of the arena that is no block? Its granule begins at `*out_base`. */
+static inline bool blocks_guest(const struct blocks *blocks, uint64_t address, uint64_t *out_base)
+{
+    uint32_t granule = address_granule(blocks, address);
+
+    *out_base = granule_address(blocks, granule);
+    return blocks_own(blocks, address) && atomic_load_explicit(&blocks->guest[granule], memory_order_acquire);
 }
 
 /** Owner entry of the block that a granule below `granules` lies in; 0 when in none. Any thread, without a lock. */
@@ -336,6 +360,18 @@ void chunk_move(struct chunk *chunk, enum chunk_state to);
 
 /** Publish, under core.lock, whether every chunk of the block is resident. A dead block stays unknown. */
 void block_publish(struct blocks *blocks, uint32_t first);
+
+/*
+ * Rings: blocks behind handles that the program has mapped in one reservation, where a kernel goes from one into the next
+ * though it was given an address in the first. Where nothing but what is on the device can be reached (strict residency), the
+ * owner entry of each tells of all of them (OWNER_MATES), and a call that names one uses all. core.lock held.
+ */
+
+/** The block is one of the ring that begins at granule `range`, or of none any more. block_publish comes after it. */
+void ring_join(struct blocks *blocks, uint32_t first, uint32_t range);
+void ring_leave(struct blocks *blocks, uint32_t first);
+/** Publish all blocks that are in one: whether host memory is mapped at addresses has changed. */
+void rings_publish(struct blocks *blocks);
 
 /** Any pin that keeps it on the device (all reasons but referenced). */
 static inline bool block_pinned(const struct block *block)

@@ -7,18 +7,20 @@
 #include "ledger/busy.h"
 #include "ledger/state.h"
 
-const char *const kind_key[KIND_COUNT] = {[KIND_BLOCK] = "block",       [KIND_SMALL] = "small",
-                                          [KIND_ASYNC] = "async",       [KIND_ASYNC_SMALL] = "async_small",
-                                          [KIND_NATIVE] = "native",     [KIND_POOL] = "pool",
-                                          [KIND_GRAPH] = "graph",       [KIND_MANAGED] = "managed",
-                                          [KIND_ARRAY] = "array",       [KIND_VMM] = "vmm",
-                                          [KIND_RESERVED] = "reserved", [KIND_IPC] = "ipc"};
+const char *const kind_key[KIND_COUNT] = {[KIND_BLOCK] = "block",     [KIND_SMALL] = "small",
+                                          [KIND_ASYNC] = "async",     [KIND_ASYNC_SMALL] = "async_small",
+                                          [KIND_HANDLE] = "handle",   [KIND_NATIVE] = "native",
+                                          [KIND_POOL] = "pool",       [KIND_GRAPH] = "graph",
+                                          [KIND_MANAGED] = "managed", [KIND_ARRAY] = "array",
+                                          [KIND_VMM] = "vmm",         [KIND_RESERVED] = "reserved",
+                                          [KIND_IPC] = "ipc"};
 
 const char *const kind_words[KIND_COUNT] = {
     [KIND_BLOCK] = "blocks",
     [KIND_SMALL] = "small allocations",
     [KIND_ASYNC] = "stream-ordered blocks",
     [KIND_ASYNC_SMALL] = "small stream-ordered allocations",
+    [KIND_HANDLE] = "the program's handles",
     [KIND_NATIVE] = "the driver's allocations",
     [KIND_POOL] = "pools",
     [KIND_GRAPH] = "graphs",
