@@ -295,21 +295,6 @@ void async_pool_told(CUmemoryPool handle, CUmemPool_attribute attribute, void *v
         *(cuuint64_t *)value += bytes;
 }
 
-/* A reach with the grants of the program. */
-static uint32_t granted(uint32_t reach, const CUmemAccessDesc *grants, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        bool is_device = grants[i].location.type == CU_MEM_LOCATION_TYPE_DEVICE &&
-                         (unsigned)grants[i].location.id < DEVICE_MAX;
-        uint32_t bit = is_device ? 1u << grants[i].location.id : 0;
-
-        reach &= ~device_reach(bit);
-        reach |= grants[i].flags & CU_MEM_ACCESS_FLAGS_PROT_READ ? bit : 0;
-        reach |= grants[i].flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE ? device_reach(bit) : 0;
-    }
-    return reach;
-}
-
 void async_pool_granted(CUmemoryPool handle, const CUmemAccessDesc *grants, size_t count)
 {
     struct async_pool *pool;
@@ -319,7 +304,7 @@ void async_pool_granted(CUmemoryPool handle, const CUmemAccessDesc *grants, size
         return;
     lock_acquire(&async_lock);
     before = pool->reach;
-    pool->reach = granted(before, grants, count);
+    pool->reach = device_reach_granted(before, grants, count);
     tell_peers(pool->ordinal, before); /* until nobody is let in any more who is not to be */
     lock_release(&async_lock);
     async_let_in(pool);

@@ -43,6 +43,11 @@ static inline uint32_t device_reach(uint32_t devices)
     return devices | devices << DEVICE_MAX;
 }
 
+/** A reach with what the program grants; what is no device's is left out. */
+uint32_t device_reach_granted(uint32_t reach, const CUmemAccessDesc *grants, size_t count);
+/** What a reach allows a device. */
+CUmemAccess_flags device_reach_flags(uint32_t reach, unsigned ordinal);
+
 /** True when that device may touch what of `owner` lies at an address in a block: it is the owner, or was let in. */
 bool device_cuda_reaches(unsigned ordinal, unsigned owner, uint64_t address);
 
@@ -55,6 +60,9 @@ void device_cuda_copies(unsigned ordinal, unsigned owner);
 
 /** The devices that any pool of `owner` lets in, bits by ordinal: its memory is in use by them, too. */
 void device_cuda_pool_peers(unsigned owner, uint32_t reachers);
+
+/** Handles of the program's of `owner` are reached so, too: for good, since others may be. */
+void device_cuda_handle_peers(unsigned owner, uint32_t reach);
 
 /** The block of `owner` at an address, which the program has just got, or which moves about, is reached so; 0: as what is out
  *  of no pool. Waits for what moves where that is news. */

@@ -26,6 +26,8 @@ static _Atomic uint32_t peers[DEVICE_MAX];
 static _Atomic uint32_t copiers[DEVICE_MAX];
 /* Bit p of pool_peers[owner]: a pool of owner lets device p in. */
 static _Atomic uint32_t pool_peers[DEVICE_MAX];
+/* Bit p of handle_peers[owner]: device p was let in to a handle of the program's. */
+static _Atomic uint32_t handle_peers[DEVICE_MAX];
 /* Of each granule of the arena the reach that a pool gives it, whatever peers the program has enabled; 0: no pool has it. NULL until
  * there is a pool. What was a pool's stays so here until somebody has it next. */
 static _Atomic(_Atomic uint32_t *) pooled;
@@ -130,7 +132,8 @@ int device_map_unmap(IGNORED struct device *self, uint64_t address, uint64_t byt
 static uint32_t reachers_of(unsigned ordinal)
 {
     return atomic_load_explicit(&peers[ordinal], memory_order_acquire) |
-           atomic_load_explicit(&pool_peers[ordinal], memory_order_acquire) | 1u << ordinal;
+           atomic_load_explicit(&pool_peers[ordinal], memory_order_acquire) |
+           atomic_load_explicit(&handle_peers[ordinal], memory_order_acquire) | 1u << ordinal;
 }
 
 uint32_t device_map_reachers(IGNORED struct device *self, unsigned ordinal)
@@ -170,11 +173,25 @@ static uint32_t reach_at(unsigned owner, uint64_t address)
     return reach ? reach : peer_reach(owner);
 }
 
-static CUmemAccess_flags flags_of(uint32_t reach, unsigned ordinal)
+CUmemAccess_flags device_reach_flags(uint32_t reach, unsigned ordinal)
 {
     return reach >> (DEVICE_MAX + ordinal) & 1 ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE
            : reach >> ordinal & 1              ? CU_MEM_ACCESS_FLAGS_PROT_READ
                                                : CU_MEM_ACCESS_FLAGS_PROT_NONE;
+}
+
+uint32_t device_reach_granted(uint32_t reach, const CUmemAccessDesc *grants, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        bool is_device = grants[i].location.type == CU_MEM_LOCATION_TYPE_DEVICE &&
+                         (unsigned)grants[i].location.id < DEVICE_MAX;
+        uint32_t bit = is_device ? 1u << grants[i].location.id : 0;
+
+        reach &= ~device_reach(bit);
+        reach |= grants[i].flags & CU_MEM_ACCESS_FLAGS_PROT_READ ? bit : 0;
+        reach |= grants[i].flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE ? device_reach(bit) : 0;
+    }
+    return reach;
 }
 
 /* Give a reach, and take away from those who had one. */
@@ -187,7 +204,7 @@ static CUresult set_reach(uint64_t address, uint64_t bytes, uint32_t reach, uint
         if ((reach | had) >> i & 1)
             access[count++] = (CUmemAccessDesc){
                 .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = (int)i},
-                .flags = flags_of(reach, i),
+                .flags = device_reach_flags(reach, i),
             };
     return real.cuMemSetAccess(address, bytes, access, count);
 }
@@ -241,8 +258,9 @@ int device_map_grant(IGNORED struct device *self, unsigned ordinal, uint64_t add
 
 CUmemAccess_flags device_cuda_access(unsigned owner, uint64_t address, unsigned ordinal)
 {
-    return owner >= DEVICE_MAX || ordinal >= DEVICE_MAX ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE
-                                                        : flags_of(reach_at(owner, address), ordinal);
+    return owner >= DEVICE_MAX || ordinal >= DEVICE_MAX
+               ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE
+               : device_reach_flags(reach_at(owner, address), ordinal);
 }
 
 bool device_cuda_reaches(unsigned ordinal, unsigned owner, uint64_t address)
@@ -318,6 +336,12 @@ void device_cuda_peer(unsigned owner, unsigned peer, bool enabled)
 void device_cuda_pool_peers(unsigned owner, uint32_t reachers)
 {
     atomic_store_explicit(&pool_peers[owner], reachers & ~(1u << owner), memory_order_release);
+}
+
+void device_cuda_handle_peers(unsigned owner, uint32_t reach)
+{
+    atomic_fetch_or_explicit(&handle_peers[owner], reach & ((1u << DEVICE_MAX) - 1) & ~(1u << owner),
+                             memory_order_acq_rel);
 }
 
 /* Room to remember it. False: no memory. */

@@ -40,8 +40,8 @@ void vmm_credit(const struct vmm_memory *memory)
 static void tell(void (*event)(unsigned, enum kind, enum stay, uint64_t), const struct vmm_memory *memory)
 {
     if (!memory->on_host)
-        event(memory->ordinal, memory->bytes ? KIND_VMM : KIND_IPC, memory->bytes ? STAY_OWN : STAY_IMPORTED,
-              memory->bytes);
+        event(memory->ordinal, memory->bytes ? KIND_VMM : KIND_IPC,
+              memory->bytes ? memory->why : STAY_IMPORTED, memory->bytes);
 }
 
 void vmm_add(CUmemGenericAllocationHandle value, const struct vmm_memory *memory)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vmm.h - the program's own virtual memory management: physical memory, its handles and its mappings.
+ * vmm.h - the program's own virtual memory management, as far as it is the driver's: physical memory, its handles and its
+ * mappings. What moves is in vmm_handle.h.
  *
  * Physical memory costs from cuMemCreate until its last handle is released and its last mapping undone, in whichever
  * order; many release the handle as soon as it is mapped.
@@ -11,11 +12,13 @@
 #define EBB_VMM_H
 
 #include "cuda/real.h"
+#include "ledger/kind.h"
 
 /** One piece of physical memory. */
 struct vmm_memory {
     uint64_t bytes; /**< charged; 0 for imported memory, which is another's */
     unsigned ordinal;
+    enum stay why; /**< it is no block */
     bool on_host;
     uint32_t handles;
     uint32_t mappings;

@@ -173,6 +173,20 @@ CUresult hook_cuMemFree_v2(__typeof__(cuMemFree_v2) *next, CUdeviceptr dptr)
     return error == -ENOENT ? FREES_MEMORY(next(dptr), dptr) : hooks_result(error);
 }
 
+/* Why physical memory of a device is to be no block; STAY_NOT: it may. */
+static enum stay why_no_handle(const CUmemAllocationProp *prop, size_t size)
+{
+    unsigned ordinal = (unsigned)prop->location.id;
+    struct place place;
+
+    if (options_of_process()->allocator == ALLOCATOR_MANAGED)
+        return STAY_ALLOCATOR;
+    if (!hook_wants_block(size) || core_is_bypassed() || !contexts_here(&place) || !device_cuda_maps(ordinal))
+        return hook_why_native(ordinal, size);
+    device_cuda_host_ready(ordinal);
+    return vmm_handle_refuses(prop, size);
+}
+
 /* Physical memory of the program's own virtual memory management, charged while it lasts. */
 CUresult hook_cuMemCreate(__typeof__(cuMemCreate) *next, CUmemGenericAllocationHandle *handle, size_t size,
                           const CUmemAllocationProp *prop, unsigned long long flags)
@@ -185,10 +199,16 @@ CUresult hook_cuMemCreate(__typeof__(cuMemCreate) *next, CUmemGenericAllocationH
     if (!memory.on_host && (unsigned)prop->location.id >= contexts_device_count())
         return next(handle, size, prop, flags);
     memory.ordinal = memory.on_host ? 0 : (unsigned)prop->location.id;
+    CUresult result;
+
     pools_settle();
+    memory.why = memory.on_host || flags ? STAY_OWN : why_no_handle(prop, size);
+    if (memory.why == STAY_NOT && vmm_handle_create(handle, size, prop, call_site_here(), &result))
+        return result;
+    memory.why = memory.why == STAY_NOT ? STAY_WAIVED : memory.why;
     if (vmm_charge(&memory))
         return CUDA_ERROR_OUT_OF_MEMORY;
-    CUresult result = next(handle, size, prop, flags);
+    result = next(handle, size, prop, flags);
 
     if (result == CUDA_ERROR_OUT_OF_MEMORY && !memory.on_host && core_relieve(memory.ordinal, size) > 0)
         result = next(handle, size, prop, flags);

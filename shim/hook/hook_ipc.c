@@ -11,7 +11,7 @@ CUresult hook_cuIpcGetMemHandle(__typeof__(cuIpcGetMemHandle) *next, CUipcMemHan
 {
     struct block_info block;
 
-    if (!pHandle || core_find(dptr, &block) || !contexts_any_here())
+    if (!pHandle || core_find(dptr, &block) || block.is_handle || !contexts_any_here())
         return next(pHandle, dptr);
     return ipc_block_export(&block, pHandle);
 }

@@ -9,6 +9,7 @@
 #include "cuda/contexts.h"
 #include "cuda/device_cuda.h"
 #include "cuda/pools.h"
+#include "cuda/vmm_handle.h"
 #include "engine/core.h"
 #include "hook/hooks.h"
 #include "policy/cells.h"
@@ -46,6 +47,29 @@ CUresult hook_cuDeviceTotalMem_v2(__typeof__(cuDeviceTotalMem_v2) *next, size_t 
     return result;
 }
 
+/* A mapping of the program's at which no block lies, told as one. */
+static bool mapping_found(CUdeviceptr address, struct block_info *out)
+{
+    struct vmm_pointer pointer;
+
+    if (!vmm_handle_pointer(address, &pointer) || !pointer.mapping || pointer.is_driver)
+        return false;
+    *out = (struct block_info){.base = pointer.mapping,
+                               .bytes = pointer.mapping_bytes,
+                               .ordinal = pointer.ordinal,
+                               .id = pointer.memory_id << 32, /* of no block */
+                               .is_handle = true};
+    return true;
+}
+
+/* Is something of the driver's mapped at an address that the program has reserved in the arena? */
+static bool is_driver_mapping(CUdeviceptr address)
+{
+    struct vmm_pointer pointer;
+
+    return vmm_handle_pointer(address, &pointer) && pointer.is_driver;
+}
+
 CUresult hook_cuMemGetAddressRange_v2(__typeof__(cuMemGetAddressRange_v2) *next, CUdeviceptr *pbase,
                                       size_t *psize, CUdeviceptr dptr)
 {
@@ -53,8 +77,8 @@ CUresult hook_cuMemGetAddressRange_v2(__typeof__(cuMemGetAddressRange_v2) *next,
 
     if (!core_owns(dptr) || !contexts_any_here())
         return next(pbase, psize, dptr);
-    if (core_find(dptr, &block))
-        return CUDA_ERROR_NOT_FOUND;
+    if (core_find(dptr, &block) && !mapping_found(dptr, &block))
+        return is_driver_mapping(dptr) ? next(pbase, psize, dptr) : CUDA_ERROR_NOT_FOUND;
     if (pbase)
         *pbase = block.base;
     if (psize)
@@ -80,6 +104,14 @@ static CUmemAccess_flags access_of(const struct block_info *block)
                                  : CU_MEM_ACCESS_FLAGS_PROT_NONE;
 }
 
+/* What a reach of the program's handle allows the current context's device. */
+static CUmemAccess_flags allowed_here(uint32_t reach)
+{
+    struct place place;
+
+    return contexts_here(&place) ? device_reach_flags(reach, place.ordinal) : CU_MEM_ACCESS_FLAGS_PROT_NONE;
+}
+
 /* The block's address is the same on every device; one that may not use it is told so. */
 static CUresult device_pointer(const struct block_info *block, CUdeviceptr address, CUdeviceptr *out)
 {
@@ -91,10 +123,70 @@ static CUresult device_pointer(const struct block_info *block, CUdeviceptr addre
                : CUDA_SUCCESS;
 }
 
+/* Of a handle of the program's some are others than of cudaMalloc memory. CUDA_ERROR_NOT_SUPPORTED: none of these. */
+static CUresult handle_attribute(CUpointer_attribute attribute, CUdeviceptr address, void *data)
+{
+    struct vmm_pointer pointer;
+
+    if (!vmm_handle_pointer(address, &pointer))
+        return CUDA_ERROR_INVALID_VALUE;
+    switch (attribute) {
+    case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
+        *(unsigned *)data = 0;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
+        *(unsigned *)data = pointer.prop.allocFlags.gpuDirectRDMACapable;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES:
+        *(unsigned long long *)data = pointer.prop.requestedHandleTypes;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID:
+        *(unsigned long long *)data = pointer.memory_id;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
+        *(CUdeviceptr *)data = pointer.range;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_RANGE_SIZE:
+        *(size_t *)data = pointer.range_bytes;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
+        *(CUmemAccess_flags *)data = allowed_here(pointer.reach);
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_DEVICE_POINTER:
+        *(CUdeviceptr *)data = address;
+        return contexts_any_here() && !allowed_here(pointer.reach) ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
+    default:
+        return CUDA_ERROR_NOT_SUPPORTED;
+    }
+}
+
+/* An address that the program has reserved, and mapped nothing at, is known too, a little. */
+static CUresult reserved_attribute(const struct vmm_pointer *pointer, CUpointer_attribute attribute,
+                                   void *data)
+{
+    switch (attribute) {
+    case CU_POINTER_ATTRIBUTE_MAPPED:
+        *(unsigned *)data = 0;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
+        *(CUdeviceptr *)data = pointer->range;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_RANGE_SIZE:
+        *(size_t *)data = pointer->range_bytes;
+        return CUDA_SUCCESS;
+    default:
+        return CUDA_ERROR_INVALID_VALUE;
+    }
+}
+
 /* One attribute of a block. CUDA_ERROR_NOT_SUPPORTED: for the driver to answer. */
 static CUresult block_attribute(const struct block_info *block, CUpointer_attribute attribute,
                                 CUdeviceptr address, void *data)
 {
+    CUresult own = block->is_handle ? handle_attribute(attribute, address, data) : CUDA_ERROR_NOT_SUPPORTED;
+
+    if (own != CUDA_ERROR_NOT_SUPPORTED)
+        return own;
     switch (attribute) {
     case CU_POINTER_ATTRIBUTE_CONTEXT:
         *(CUcontext *)data = (CUcontext)(uintptr_t)block->context;
@@ -157,13 +249,18 @@ static bool is_export(CUpointer_attribute attribute)
 CUresult hook_cuPointerGetAttribute(__typeof__(cuPointerGetAttribute) *next, void *data,
                                     CUpointer_attribute attribute, CUdeviceptr ptr)
 {
+    struct vmm_pointer pointer;
     struct block_info block;
 
     if (!data || !core_owns(ptr))
         return next(data, attribute, ptr);
-    if (core_find(ptr,
-                  &block)) /* mapped, but nothing of the program's: the driver would tell of the mapping */
-        return CUDA_ERROR_INVALID_VALUE;
+    if (core_find(ptr, &block) && !mapping_found(ptr, &block)) {
+        /* Else mapped, but nothing of the program's: the driver would tell of the mapping. */
+        if (is_driver_mapping(ptr))
+            return next(data, attribute, ptr);
+        return vmm_handle_pointer(ptr, &pointer) ? reserved_attribute(&pointer, attribute, data)
+                                                 : CUDA_ERROR_INVALID_VALUE;
+    }
     if (is_export(attribute) && core_pin(ptr, PIN_REGISTERED))
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = block_attribute(&block, attribute, ptr, data);
@@ -174,17 +271,24 @@ CUresult hook_cuPointerGetAttribute(__typeof__(cuPointerGetAttribute) *next, voi
 CUresult hook_cuPointerGetAttributes(__typeof__(cuPointerGetAttributes) *next, unsigned int numAttributes,
                                      CUpointer_attribute *attributes, void **data, CUdeviceptr ptr)
 {
+    struct vmm_pointer pointer;
     struct block_info block;
-    bool is_known = !core_find(ptr, &block);
+    bool is_known = !core_find(ptr, &block) || mapping_found(ptr, &block);
+    bool is_reserved = !is_known && vmm_handle_pointer(ptr, &pointer) && !pointer.is_driver;
     /* Of what is mapped but nothing of the program's the driver would tell as of a mapping: it is asked of no memory. */
-    CUresult result = next(numAttributes, attributes, data, is_known || !core_owns(ptr) ? ptr : 0);
+    bool is_told = !core_owns(ptr) || core_find(ptr, &block) == 0 || is_driver_mapping(ptr);
+    CUresult result = next(numAttributes, attributes, data, is_told ? ptr : 0);
 
     /* Attributes that do not apply come out as zeros and are no error: the driver's answer stands for those. */
-    if (result != CUDA_SUCCESS || !attributes || !data || !is_known)
+    if (result != CUDA_SUCCESS || !attributes || !data || (!is_known && !is_reserved))
         return result;
     for (unsigned i = 0; i < numAttributes; i++) {
         if (!data[i])
             continue;
+        if (is_reserved) {
+            reserved_attribute(&pointer, attributes[i], data[i]);
+            continue;
+        }
         if (is_export(attributes[i]) && core_pin(ptr, PIN_REGISTERED))
             return CUDA_ERROR_OUT_OF_MEMORY;
         block_attribute(&block, attributes[i], ptr, data[i]);
@@ -218,7 +322,7 @@ CUresult hook_cuPointerSetAttribute(__typeof__(cuPointerSetAttribute) *next, con
 {
     struct block_info block;
 
-    if (!value || attribute != CU_POINTER_ATTRIBUTE_SYNC_MEMOPS || core_find(ptr, &block))
+    if (!value || attribute != CU_POINTER_ATTRIBUTE_SYNC_MEMOPS || core_find(ptr, &block) || block.is_handle)
         return next(value, attribute, ptr);
     if (!*(const unsigned *)value)
         return CUDA_SUCCESS; /* whoever registered the memory may still reach it */

@@ -23,6 +23,7 @@
 #include "cuda/pins.h"
 #include "cuda/pools.h"
 #include "cuda/vmm.h"
+#include "cuda/vmm_handle.h"
 #include "engine/core.h"
 #include "hook/hooks.h"
 #include "hook/lifecycle.h"
@@ -52,6 +53,8 @@
         __VA_ARGS__;                                                                                         \
         call;                                                                                                \
     })
+/** Nothing is asked of the driver where that has been done. */
+#define UNLESS(call, done) ((done) ? CUDA_SUCCESS : (call))
 /** A function makes the call by itself. */
 #define INSTEAD(call, function) function
 /** The address is none of a block's: whoever has cudaMalloc memory is refused. Then as THEN. */

@@ -6,7 +6,7 @@ KINDS = {'native': ['native'], 'pool': ['pool'], 'array': ['array'], 'graph': ['
          'physical': ['block', 'vmm']}
 
 # Kinds of the statistics that are one class of the ledger; those without are charged to nobody.
-CLASS_OF = {'block': 'block', 'small': 'block', 'async': 'block', 'async_small': 'block', 'ipc': None}
+CLASS_OF = {'block': 'block', 'small': 'block', 'async': 'block', 'async_small': 'block', 'handle': 'block', 'ipc': None}
 
 
 def kinds(stats):

@@ -42,6 +42,8 @@ def known(result):
 def owner(name, kind):
     if name == 'managed':
         return {'async': 'pool', 'async_small': 'pool'}.get(kind, kind)
+    if name not in ('native', 'unmappable', 'large') and kind == 'vmm':
+        return 'handle'
     if name in ('native', 'unmappable'):
         return {'block': 'native', 'small': 'native', 'async': 'pool', 'async_small': 'pool'}.get(kind, kind)
     if name == 'large':
@@ -161,14 +163,14 @@ def cases():
                    lambda e=entry, n=number: check('mapped', FAIL='%s:%d' % (e, n)))
     yield 'each kind is counted on a full device', lambda: check('mapped', budget='12M')
     yield 'reasons are those of the kinds', lambda: reasons('mapped', {
-        'pool': {'pool_shared', 'kept'}, 'array': {'opaque'}, 'vmm': {'own'}, 'graph': {'nodes'}, 'managed': {'driver'}})
+        'pool': {'pool_shared', 'kept'}, 'array': {'opaque'}, 'graph': {'nodes'}, 'managed': {'driver'}})
     yield 'reasons are those of the options', lambda: reasons('native', {
-        'native': {'allocator', 'rounded'}, 'pool': {'allocator', 'kept'}})
+        'native': {'allocator', 'rounded'}, 'pool': {'allocator', 'kept'}, 'vmm': {'allocator'}})
     yield 'reasons are those of the least size', lambda: reasons('large', {
-        'native': {'min_block', 'rounded'}, 'pool': {'min_block', 'pool_shared', 'kept'}})
+        'native': {'min_block', 'rounded'}, 'pool': {'min_block', 'pool_shared', 'kept'}, 'vmm': {'min_block'}})
     yield 'reasons are those of the driver', lambda: reasons('unmappable', {
         'native': {'unmappable', 'rounded'}, 'pool': {'unmappable', 'kept'}})
-    yield 'what an option keeps is said to be kept by it', lambda: reasons('kept', {'small': {'cacheable'}, 'async': {'cacheable'}})
+    yield 'what an option keeps is said to be kept by it', lambda: reasons('kept', {'small': {'cacheable'}, 'async': {'cacheable'}, 'handle': {'cacheable'}})
     yield 'the table is that of the file', table
     yield 'the table counts the refusals of all devices', refusals
     yield 'what another process lends is told', lambda: lent([], 2, 6 * MIB + 3000)
