@@ -196,7 +196,7 @@ static uint64_t batch(struct mover *mover)
         mover->seat[sight->away[i].index].in_use = true;
     here = away ? list_here(mover) : 0;
     plan_batch(sight->away, away, sight->here, here,
-               mover->room > mover->used ? mover->room - mover->used : 0);
+               mover->room > mover->used ? mover->room - mover->used : 0, GUARD_PAUSE_BYTES);
     for (size_t i = 0; i < here; i++)
         if (sight->here[i].moves)
             leave(mover, sight->here[i].index, sight->here[i].moves);

@@ -22,6 +22,7 @@ void guard_init(struct guard *guard, uint64_t room)
     memset(guard, 0, sizeof(*guard));
     guard->room = room;
     guard->pause_share = 1 << 16;
+    guard->pause_bytes = GUARD_PAUSE_BYTES;
     for (int ruler = 0; ruler < GUARD_RULERS; ruler++)
         guard->trial[ruler].term = 1;
 }
@@ -31,17 +32,19 @@ void guard_resize(struct guard *guard, uint64_t room)
     guard->room = room;
 }
 
-uint64_t guard_move_cost(uint64_t granules)
+uint64_t guard_move_cost(uint64_t granules, uint64_t pause_bytes)
 {
     uint64_t chunks = (granules + GUARD_CHUNK_GRANULES - 1) / GUARD_CHUNK_GRANULES;
 
-    return granules * GRANULE_BYTES + 2 * chunks * GUARD_CHUNK_BYTES;
+    return granules * GRANULE_BYTES + 2 * chunks * (pause_bytes / GUARD_CHUNKS_OF_PAUSE);
 }
 
 /* With its share of the pause. */
 static uint64_t miss_cost(const struct guard *guard, uint64_t granules)
 {
-    return granules ? guard_move_cost(granules) + (GUARD_PAUSE_BYTES * guard->pause_share >> 16) : 0;
+    return granules ? guard_move_cost(granules, guard->pause_bytes) +
+                          (guard->pause_bytes * guard->pause_share >> 16)
+                    : 0;
 }
 
 /* ---- ghosts ----------------------------------------------------------------------------------------------------- */
@@ -215,5 +218,5 @@ void guard_pause(struct guard *guard, uint64_t wanted, uint64_t more)
     int64_t share = (int64_t)((alone << 16) / together);
 
     guard->pause_share = (uint32_t)(guard->pause_share + (share - (int64_t)guard->pause_share) / 10);
-    guard->cost += miss_cost(guard, wanted) + (more ? guard_move_cost(more) : 0);
+    guard->cost += miss_cost(guard, wanted) + (more ? guard_move_cost(more, guard->pause_bytes) : 0);
 }

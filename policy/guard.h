@@ -45,19 +45,20 @@ struct guard {
     uint64_t room; /**< granules of the device */
     uint64_t cost; /**< of what was moved in this window */
     uint32_t launches;
+    uint64_t pause_bytes; /**< what it costs to stop the program for a move */
     uint32_t pause_share; /**< of a pause that one block costs, in 2^-16: several share one */
     bool is_mru_better;
     struct guard_ghost ghost[OUTLOOK_GHOSTS]; /**< of LRU, of MRU */
     struct guard_trial trial[GUARD_RULERS];
 };
 
-/** What it costs to stop the program for a move, and to move one more chunk: as much as the link carries in 0.3 ms, and in
- *  0.05 ms each way, at 25 GB/s. */
+/** What it costs to stop the program for a move until somebody has measured it: as much as the link carries in 0.3 ms at
+ *  25 GB/s. One more chunk costs a sixth of that each way. */
 #define GUARD_PAUSE_BYTES ((uint64_t)7500000)
-#define GUARD_CHUNK_BYTES ((uint64_t)1250000)
 
 enum {
-    GUARD_CHUNK_GRANULES = 16
+    GUARD_CHUNK_GRANULES = 16,
+    GUARD_CHUNKS_OF_PAUSE = 6
 };
 
 void guard_init(struct guard *guard, uint64_t room);
@@ -65,8 +66,8 @@ void guard_init(struct guard *guard, uint64_t room);
 /** The room changes; ghosts follow when they next need some. */
 void guard_resize(struct guard *guard, uint64_t room);
 
-/** Cost of granules that come while as many leave, in a pause that is for something else. */
-uint64_t guard_move_cost(uint64_t granules);
+/** Cost of granules that come while as many leave, in a pause that is for something else, where one costs that much. */
+uint64_t guard_move_cost(uint64_t granules, uint64_t pause_bytes);
 
 /** A block was made: ghosts have it. */
 void guard_make(struct guard *guard, struct outlook *outlook, uint32_t index);

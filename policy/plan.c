@@ -54,12 +54,13 @@ void plan_list(struct plan_block *list, size_t *count, const struct plan_block *
 /* Cost of a block that comes before it is wanted. Its place is taken from one that is wanted later, for a part of the time
  * until that is: counted for half as much again, as replays moved the least with. And the less a block is trusted, the less
  * likely it is wanted at all. */
-static uint64_t cost_of(const struct plan_block *come, const struct plan_block *leave, uint64_t granules)
+static uint64_t cost_of(const struct plan_block *come, const struct plan_block *leave, uint64_t granules,
+                        uint64_t pause_bytes)
 {
     uint64_t doubt = OUTLOOK_TRUST_MAX + 1 - (uint64_t)come->trust;
-    uint64_t held = guard_move_cost(granules) / leave->turn.ahead * come->turn.ahead * 3 / 2;
+    uint64_t held = guard_move_cost(granules, pause_bytes) / leave->turn.ahead * come->turn.ahead * 3 / 2;
 
-    return held + guard_move_cost(come->granules) * doubt * 3 / (10 * (OUTLOOK_TRUST_MAX + 1));
+    return held + guard_move_cost(come->granules, pause_bytes) * doubt * 3 / (10 * (OUTLOOK_TRUST_MAX + 1));
 }
 
 static bool is_wanted_later(const struct plan_block *leave, const struct plan_block *come)
@@ -79,7 +80,7 @@ static uint32_t leaving(const struct plan_block *block, uint64_t want)
 
 /* Those from `at` on that leave for `come`, whose room lacks `want` granules. Where they go on; here_count: they do not. */
 static bool may_leave(const struct plan_block *come, const struct plan_block *here, size_t here_count,
-                      size_t at, uint64_t want)
+                      size_t at, uint64_t want, uint64_t pause_bytes)
 {
     for (; want; at++) {
         uint32_t granules;
@@ -89,7 +90,8 @@ static bool may_leave(const struct plan_block *come, const struct plan_block *he
         granules = leaving(&here[at], want);
         if (!granules)
             continue;
-        if (!is_wanted_later(&here[at], come) || cost_of(come, &here[at], granules) > GUARD_PAUSE_BYTES)
+        if (!is_wanted_later(&here[at], come) ||
+            cost_of(come, &here[at], granules, pause_bytes) > pause_bytes)
             return false;
         want -= granules < want ? granules : want;
     }
@@ -97,7 +99,7 @@ static bool may_leave(const struct plan_block *come, const struct plan_block *he
 }
 
 uint64_t plan_batch(struct plan_block *away, size_t away_count, struct plan_block *here, size_t here_count,
-                    uint64_t room)
+                    uint64_t room, uint64_t pause_bytes)
 {
     uint64_t come = 0;
     size_t at = 0;
@@ -105,7 +107,8 @@ uint64_t plan_batch(struct plan_block *away, size_t away_count, struct plan_bloc
     for (size_t i = 0; i < away_count && come < PLAN_BATCH_GRANULES; i++) {
         uint64_t granules = away[i].granules, want = granules > room ? granules - room : 0;
 
-        if ((come && granules > PLAN_BATCH_GRANULES) || !may_leave(&away[i], here, here_count, at, want))
+        if ((come && granules > PLAN_BATCH_GRANULES) ||
+            !may_leave(&away[i], here, here_count, at, want, pause_bytes))
             continue;
         away[i].moves = away[i].granules;
         come += granules;

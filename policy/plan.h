@@ -52,9 +52,10 @@ void plan_list(struct plan_block *list, size_t *count, const struct plan_block *
  * @away   as plan_list made it of blocks that are foretold
  * @here   in the order in which they leave; what is to leave for what is wanted now is no part of it
  * @room   granules that are free once what is wanted has come
+ * @pause_bytes  what another pause costs
  * Returns granules that come; each block's `moves` says of it, whichever list it is in
  */
 uint64_t plan_batch(struct plan_block *away, size_t away_count, struct plan_block *here, size_t here_count,
-                    uint64_t room);
+                    uint64_t room, uint64_t pause_bytes);
 
 #endif

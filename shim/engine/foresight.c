@@ -22,6 +22,14 @@ enum {
 
 #define REST_NS UINT64_C(10000000000)
 
+/* Until the program goes on, beside what a pause itself takes. */
+#define RESUME_NS UINT64_C(100000)
+
+enum {
+    PAUSE_PART = 8, /* one pause moves what they cost by an eighth */
+    DRAIN_PART = 32 /* the shortest wait for a drain is forgotten by so much a pause */
+};
+
 /* What a launch is in a ring: then a granule and the low half of an id for each block. */
 enum {
     STAMP,
@@ -42,7 +50,7 @@ struct sight {
     struct history history[RINGS];
     uint32_t word[RINGS][HISTORY_WORDS];
     struct outlook_block block[ROWS];
-    uint64_t came; /* granules, since the last look */
+    uint64_t came, early; /* granules, since the last look: for somebody, and before anybody wanted them */
     bool begun;
 };
 
@@ -52,6 +60,7 @@ struct row {
     uint32_t first;
     uint32_t next; /* free one, and one */
     uint8_t ordinal;
+    bool is_expected; /* before it is wanted */
 };
 
 static struct {
@@ -61,6 +70,9 @@ static struct {
     uint32_t rows, free_row; /* taken once; the first free one, and one */
     uint32_t low, oldest_at, oldest_count;
     uint32_t oldest[FORESIGHT_OLDEST];
+    uint32_t expected[PLAN_BATCH_BLOCKS], expected_count; /* rows */
+    uint64_t pause_bytes;                                 /* what one costs */
+    uint64_t drain_ns;                                    /* the shortest one */
     uint64_t quiet_ns; /* the monitor's: nothing is away since; 0: something is */
     _Atomic uint32_t rings;
     struct launch_ring *_Atomic ring[RINGS];
@@ -68,6 +80,7 @@ static struct {
 
 void foresight_start(void)
 {
+    foresight.pause_bytes = GUARD_PAUSE_BYTES;
     if (!foresight.row)
         foresight.row = pages_reserve(ROWS * sizeof(*foresight.row));
     if (!foresight.row_of)
@@ -181,7 +194,7 @@ static void take_row(uint32_t first)
         foresight.free_row = foresight.row[index].next;
     else
         foresight.rows++;
-    foresight.row[index] = (struct row){block->id, first, 0, block->ordinal};
+    foresight.row[index] = (struct row){block->id, first, 0, block->ordinal, false};
     foresight.row_of[first] = index + 1;
     if (!foresight.sight[block->ordinal].begun)
         begin_sight(block->ordinal);
@@ -298,9 +311,10 @@ bool foresight_update(void)
         if (!sight->begun)
             continue;
         guard_resize(&sight->lookahead.guard, room_of(i));
-        if (sight->came)
-            lookahead_paused(&sight->lookahead, sight->came, 0);
-        sight->came = 0;
+        sight->lookahead.guard.pause_bytes = foresight.pause_bytes;
+        if (sight->came || sight->early)
+            lookahead_paused(&sight->lookahead, sight->came, sight->early);
+        sight->came = sight->early = 0;
     }
     read_rings();
     for (unsigned i = 0; i < DEVICES; i++) {
@@ -319,13 +333,98 @@ static bool has_row(uint32_t first)
     return row && foresight.row[row - 1].id == core.blocks.block[first].id;
 }
 
+/* Of a block that has a row. */
+static struct sight *sight_of(uint32_t first, uint32_t *out_row)
+{
+    *out_row = foresight.row_of[first] - 1;
+    return &foresight.sight[foresight.row[*out_row].ordinal];
+}
+
 uint32_t foresight_ahead(uint32_t first)
 {
-    uint32_t row = foresight.row_of[first];
+    const struct sight *sight;
+    uint32_t row;
 
     if (!has_row(first))
         return 0;
-    return lookahead_turn(&foresight.sight[foresight.row[row - 1].ordinal].lookahead, row - 1).ahead;
+    sight = sight_of(first, &row);
+    return lookahead_turn(&sight->lookahead, row).ahead;
+}
+
+/* ---- batches ---------------------------------------------------------------------------------------------------- */
+
+bool foresight_batches(unsigned ordinal)
+{
+    return foresight.sight && ordinal < DEVICES && foresight.sight[ordinal].begun &&
+           lookahead_batches(&foresight.sight[ordinal].lookahead);
+}
+
+bool foresight_tell(uint32_t first, struct plan_block *block)
+{
+    const struct sight *sight;
+    uint32_t row;
+
+    if (!has_row(first))
+        return false;
+    sight = sight_of(first, &row);
+    block->turn = lookahead_turn(&sight->lookahead, row);
+    block->trust = sight->block[row].trust[OUTLOOK_BY_ORDER];
+    return block->turn.is_foretold;
+}
+
+size_t foresight_list(unsigned ordinal, bool (*may_come)(uint32_t first, void *arg), void *arg,
+                      struct plan_block *list)
+{
+    size_t count = 0;
+
+    for (uint32_t i = 0; i < foresight.rows; i++) {
+        uint32_t first = foresight.row[i].first;
+        struct plan_block block = {.index = first};
+
+        if (!foresight.row[i].id || foresight.row[i].ordinal != ordinal || !has_row(first) ||
+            !may_come(first, arg) || !foresight_tell(first, &block))
+            continue;
+        block.granules = core.blocks.block[first].granules;
+        block.chunk = core.blocks.block[first].chunk_granules;
+        plan_list(list, &count, &block);
+    }
+    return count;
+}
+
+void foresight_paused(uint64_t drain_ns, uint64_t ns, uint64_t move_ns, uint64_t bytes)
+{
+    uint64_t lost_ns, cost_bytes;
+
+    /* To wait for work that was given to the devices is no loss: what it takes without any is. */
+    foresight.drain_ns += foresight.drain_ns / DRAIN_PART;
+    if (drain_ns < foresight.drain_ns || !foresight.drain_ns)
+        foresight.drain_ns = drain_ns;
+    lost_ns = foresight.drain_ns + (ns > move_ns ? ns - move_ns : 0) + RESUME_NS;
+    if (!move_ns || !bytes)
+        return;
+    cost_bytes = (uint64_t)((double)bytes * (double)lost_ns / (double)move_ns);
+    if (cost_bytes > 4 * GUARD_PAUSE_BYTES) /* somebody else had the processor */
+        cost_bytes = 4 * GUARD_PAUSE_BYTES;
+    foresight.pause_bytes += cost_bytes / PAUSE_PART - foresight.pause_bytes / PAUSE_PART;
+}
+
+uint64_t foresight_pause_bytes(void)
+{
+    return foresight.pause_bytes;
+}
+
+void foresight_expect(const uint32_t *firsts, uint32_t count)
+{
+    if (!foresight.sight)
+        return;
+    for (uint32_t i = 0; i < foresight.expected_count; i++)
+        foresight.row[foresight.expected[i]].is_expected = false;
+    foresight.expected_count = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (has_row(firsts[i])) {
+            foresight.expected[foresight.expected_count] = foresight.row_of[firsts[i]] - 1;
+            foresight.row[foresight.expected[foresight.expected_count++]].is_expected = true;
+        }
 }
 
 /* ---- moves ------------------------------------------------------------------------------------------------------ */
@@ -367,8 +466,19 @@ void foresight_left(uint32_t first)
 
 void foresight_came(uint32_t first, uint32_t granules)
 {
-    if (has_row(first))
-        foresight.sight[core.blocks.block[first].ordinal].came += granules;
+    struct sight *sight;
+    uint32_t row;
+
+    if (!has_row(first))
+        return;
+    sight = sight_of(first, &row);
+    if (!foresight.row[row].is_expected) {
+        sight->came += granules;
+        return;
+    }
+    sight->early += granules;
+    if (!sight->block[row].is_early)
+        lookahead_come_early(&sight->lookahead, row);
 }
 
 void foresight_forked(void)

@@ -14,7 +14,10 @@
 #define EBB_FORESIGHT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#include "policy/plan.h"
 
 struct use;
 
@@ -33,6 +36,25 @@ bool foresight_update(void);
 
 /** Launches until a block is wanted, where that is trusted, else since it was used; 0: not known. */
 uint32_t foresight_ahead(uint32_t first);
+
+/** May blocks come back before they are wanted? */
+bool foresight_batches(unsigned ordinal);
+
+/** Its turn and its trust are filled in. False: it is not foretold. */
+bool foresight_tell(uint32_t first, struct plan_block *block);
+
+/** Foretold blocks of a device that may come, the one that is wanted first in front, each as a whole; `list` has room for
+ *  PLAN_BATCH_BLOCKS. How many there are. */
+size_t foresight_list(unsigned ordinal, bool (*may_come)(uint32_t first, void *arg), void *arg,
+                      struct plan_block *list);
+
+/** These may come before they are wanted, and no others, until the next time. */
+void foresight_expect(const uint32_t *firsts, uint32_t count);
+
+/** A pause moved `bytes` the way that took longer, for `move_ns` of the `ns` that the gate was closed and the devices at rest, for
+ *  which it had waited for `drain_ns`: what the next one costs goes by that, in bytes that move in the time. */
+void foresight_paused(uint64_t drain_ns, uint64_t ns, uint64_t move_ns, uint64_t bytes);
+uint64_t foresight_pause_bytes(void);
 
 /** Who would leave by LRU, in that order, by their granules less `low`: valid until the next choice. */
 void foresight_oldest(uint32_t low, const uint32_t *list, uint32_t count);

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "engine/allocate.h"
+#include "engine/foresight.h"
 #include "engine/gate.h"
 #include "engine/pick.h"
 #include "engine/remap.h"
@@ -94,6 +95,45 @@ struct pause_estimate pause_evictable(const struct pause_plan *plan)
     }
     lock_release(&core.lock);
     return estimate;
+}
+
+static void less(uint64_t *bytes, uint64_t by)
+{
+    *bytes -= by < *bytes ? by : *bytes;
+}
+
+/* By whole chunks, so much of the block that `want_bytes` have left. */
+static uint64_t leaving_bytes(const struct pause_plan *plan, uint32_t first, uint64_t all,
+                              uint64_t want_bytes)
+{
+    uint64_t chunk = core.blocks.block[first].chunk_granules * GRANULE_BYTES;
+    uint64_t bytes = (want_bytes + chunk - 1) / chunk * chunk;
+
+    return bytes > all || (want_bytes && leaves_whole(plan, first)) ? all : bytes;
+}
+
+size_t pause_leaving(const struct pause_plan *plan, uint64_t more_bytes, struct plan_block *out, size_t most)
+{
+    struct question question = {plan, true};
+    uint64_t skip = plan->evict_bytes;
+    const uint32_t *list;
+    uint32_t blocks = pick_blocks(skip + more_bytes, plan->newest, resident_bytes, &question, &list);
+    size_t count = 0;
+
+    for (uint32_t i = 0; i < blocks && count < most && more_bytes; i++) {
+        uint64_t all = resident_bytes(list[i], &question), left = leaving_bytes(plan, list[i], all, skip);
+
+        less(&skip, left);
+        if (all == left)
+            continue;
+        all = all - left < more_bytes ? all : left + more_bytes;
+        more_bytes -= all - left;
+        out[count] = (struct plan_block){.index = list[i],
+                                         .granules = (uint32_t)((all - left) / GRANULE_BYTES),
+                                         .chunk = core.blocks.block[list[i]].chunk_granules};
+        foresight_tell(list[i], &out[count++]);
+    }
+    return count;
 }
 
 /* Bytes of the chunk that are on disk or in host memory, too. */
@@ -211,21 +251,32 @@ static void make_slabs(const struct pause_plan *plan)
 
 /* ---- mapped host to device, in the plan's order, as far as there is room -------------------------------------- */
 
-/* The chunks that come back, marked RETURNING: a free waits for them. */
-static uint32_t plan_restore(const struct pause_plan *plan)
+/* Under the lock: the chunks of a list of blocks that come back, behind `count` of others. How many there are then. */
+static uint32_t begin_coming(const struct pause_plan *plan, const uint32_t *firsts, uint32_t blocks,
+                             uint32_t count)
 {
-    uint32_t most = plan->restore_one ? 1 : STEPS_MAX, count = 0;
+    uint32_t most = plan->restore_one ? 1 : STEPS_MAX;
 
-    lock_acquire(&core.lock);
-    for (uint32_t i = 0; i < plan->restore_count; i++) {
-        const struct block *block = &core.blocks.block[plan->restore[i]];
+    for (uint32_t i = 0; i < blocks; i++) {
+        const struct block *block = &core.blocks.block[firsts[i]];
 
         if (!block_alive(block) || block->ordinal != plan->ordinal)
             continue;
-        chunks_each(g, &core.blocks, plan->restore[i])
+        chunks_each(g, &core.blocks, firsts[i])
             if (count < most && chunk_in(&core.blocks.chunk[g], CHUNKS_MAPPED(CHUNK_HOST)))
-                coming[count++] = step_begin(plan->restore[i], g, CHUNK_RETURNING);
+                coming[count++] = step_begin(firsts[i], g, CHUNK_RETURNING);
     }
+    return count;
+}
+
+/* The chunks that come back, marked RETURNING: a free waits for them. */
+static uint32_t plan_restore(const struct pause_plan *plan)
+{
+    uint32_t count;
+
+    lock_acquire(&core.lock);
+    count = begin_coming(plan, plan->restore, plan->restore_count, 0);
+    count = begin_coming(plan, plan->early, plan->early_count, count);
     lock_release(&core.lock);
     return count;
 }
@@ -343,11 +394,6 @@ uint64_t pause_could_give(const struct pause_plan *plan)
                : atomic_load(&core.devices[plan->ordinal].ordered_bytes);
 }
 
-static void less(uint64_t *bytes, uint64_t by)
-{
-    *bytes -= by < *bytes ? by : *bytes;
-}
-
 /* The devices are at rest: what was freed in the order of a stream is worth nothing to anybody, and goes first. */
 static uint64_t give(struct pause_plan *left)
 {
@@ -359,17 +405,49 @@ static uint64_t give(struct pause_plan *left)
     return given_bytes;
 }
 
+/* What the moves of a pause took, to tell what else it did: the way that took longer. */
+struct watch {
+    uint64_t since_ns, ns[2], bytes[2];
+};
+
+static struct watch watch_begin(void)
+{
+    struct watch watch = {.since_ns = core_now()};
+
+    for (int way = MOVE_DEVICE_TO_HOST; way <= MOVE_HOST_TO_DEVICE; way++) {
+        watch.ns[way] = counters_read(&core.counters.moves[way].ns);
+        watch.bytes[way] = counters_read(&core.counters.moves[way].bytes);
+    }
+    return watch;
+}
+
+static void watch_end(const struct watch *began, uint64_t drain_ns)
+{
+    const struct watch now = watch_begin();
+    int way = now.ns[MOVE_HOST_TO_DEVICE] - began->ns[MOVE_HOST_TO_DEVICE] >
+                      now.ns[MOVE_DEVICE_TO_HOST] - began->ns[MOVE_DEVICE_TO_HOST]
+                  ? MOVE_HOST_TO_DEVICE
+                  : MOVE_DEVICE_TO_HOST;
+
+    foresight_paused(drain_ns, now.since_ns - began->since_ns, now.ns[way] - began->ns[way],
+                     now.bytes[way] - began->bytes[way]);
+}
+
 struct pause_result pause_run(const struct pause_plan *plan)
 {
     int whose = whose_rest(plan);
     struct pause_plan left = *plan;
     struct pause_result result = {0};
     bool is_scanned, is_proven;
+    struct watch watch;
+    uint64_t drain_ns;
 
     less(&left.evict_bytes, pause_could_give(plan));
     make_slabs(&left);
     left.evict_bytes = plan->evict_bytes;
+    drain_ns = core_now();
     result.error = drain_close(whose, plan->waiter);
+    drain_ns = core_now() - drain_ns;
     if (result.error < 0)
         return result;
     result.evicted_bytes = give(&left);
@@ -377,7 +455,7 @@ struct pause_result pause_run(const struct pause_plan *plan)
         residency_prove(plan->ordinal);
     is_scanned = whose == DRAIN_ALL && wants_scan(&left);
     is_proven = is_scanned && scan_run();
-
+    watch = watch_begin();
     for (;;) {
         struct swapped moved = exchange(&left, is_proven);
 
@@ -391,6 +469,7 @@ struct pause_result pause_run(const struct pause_plan *plan)
     if (plan->unmap_bytes)
         result.unmapped_bytes = unmap(plan, is_proven);
     gate_open();
+    watch_end(&watch, drain_ns);
     log_line(LOG_DEBUG, "device %u: %llu KiB evicted, %llu restored, %llu unmapped, %llu wanted to leave%s",
              plan->ordinal, (unsigned long long)result.evicted_bytes >> 10,
              (unsigned long long)result.restored_bytes >> 10, (unsigned long long)result.unmapped_bytes >> 10,

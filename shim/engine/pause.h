@@ -10,6 +10,7 @@
 #define EBB_PAUSE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "engine/drain.h"
@@ -28,6 +29,9 @@ struct pause_plan {
     const uint32_t *restore;
     uint32_t restore_count;
     bool restore_one; /**< one chunk of them is enough */
+    /** Likewise, behind these: nobody waits for them yet. batch.h. */
+    const uint32_t *early;
+    uint32_t early_count;
 };
 
 struct pause_result {
@@ -46,6 +50,12 @@ struct pause_estimate {
 
 /** Bytes that a pause would evict, were every scan successful. Role held, no lock. */
 struct pause_estimate pause_evictable(const struct pause_plan *plan);
+
+struct plan_block;
+
+/** Blocks that would leave by the plan, were it for `more_bytes` more, without what leaves by it as it is; in that order, and no
+ *  more of them than these. How many there are in `out`. core.lock held. */
+size_t pause_leaving(const struct pause_plan *plan, uint64_t more_bytes, struct plan_block *out, size_t most);
 
 /** Bytes of the device that a pause by this plan could give back with nobody leaving: of blocks that were freed in the order
  *  of a stream. */

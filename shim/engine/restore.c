@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "engine/batch.h"
 #include "engine/callbacks.h"
 #include "engine/gate.h"
 #include "engine/mover.h"
@@ -12,10 +13,12 @@
 #include "engine/spill.h"
 #include "engine/step.h"
 #include "ledger/headroom.h"
+#include "policy/policies.h"
 #include "tier/slot.h"
 
 enum {
-    RESTORE_BATCH = 4 /* chunks that are on their way together */
+    RESTORE_BATCH = 4, /* chunks that are on their way together */
+    LEAVING_MOST = 256 /* blocks for what comes early */
 };
 
 /* Bytes of a list that are away, by the way that they come back. */
@@ -340,6 +343,22 @@ bool restore_lend_slab(unsigned ordinal)
 
 /* ---- the whole ------------------------------------------------------------------------------------------- */
 
+/* What comes beside it: nothing where host memory is for those that have to leave. */
+static void add_early(struct pause_plan *plan)
+{
+    static struct plan_block leaving[LEAVING_MOST]; /* the role's */
+    uint64_t room_bytes = headroom_device(plan->ordinal), kept_bytes = headroom_device_keep(plan->ordinal);
+    uint64_t host_bytes = headroom_host();
+
+    host_bytes = host_bytes > plan->evict_bytes ? host_bytes - plan->evict_bytes : 0;
+    lock_acquire(&core.lock);
+    batch_plan(
+        plan, leaving,
+        pause_leaving(plan, host_bytes < BATCH_BYTES ? host_bytes : BATCH_BYTES, leaving, LEAVING_MOST),
+        room_bytes > kept_bytes ? room_bytes - kept_bytes : 0);
+    lock_release(&core.lock);
+}
+
 /* A pause that makes room for all that is away and restores what is mapped. Objects leave as a whole for it, unless
  * there is no room for a whole one: a chunk for a chunk always fits. */
 static void restore_mapped(unsigned ordinal, const uint32_t *firsts, uint32_t count, const struct away *away)
@@ -352,7 +371,10 @@ static void restore_mapped(unsigned ordinal, const uint32_t *firsts, uint32_t co
 
     for (unsigned tries = 0; tries < 2; tries++) {
         plan.in_parts = tries;
+        plan.early_count = 0;
         plan.evict_bytes = mover_ready_host(ordinal, away_bytes(away), away_bytes(away) - away->disk_bytes);
+        if (!tries && core.options->policy == POLICY_LOOKAHEAD)
+            add_early(&plan);
         result = pause_run(&plan);
         if (result.error < 0 || result.evicted_bytes || result.restored_bytes)
             break;

@@ -82,6 +82,26 @@ Test(foresight, foretold_few_of_them_do)
     finish();
 }
 
+/* A quarter of what is used in turn is away at each time, so that each pause has something to bring beside what is wanted. */
+Test(foresight, what_is_wanted_next_comes_in_a_pause_for_something_else)
+{
+    uint64_t restores, drains;
+
+    world_start(&world, "EBBTIDE_DEVICE_BUDGET=124M EBBTIDE_HOST_BUDGET=400M EBBTIDE_POLICY=lookahead", NULL);
+    program_init(&program, &world, BLOCKS, 1);
+    restores_in_turn();
+    restores = counters_read(&core.counters.restores);
+    drains = counters_read(&core.counters.drains);
+    for (unsigned i = 0; i < ROUNDS * BLOCKS; i++)
+        launch(i % BLOCKS);
+    restores = counters_read(&core.counters.restores) - restores;
+    drains = counters_read(&core.counters.drains) - drains;
+    cr_expect_lt(drains, restores * 2 / 3, "%llu pauses for %llu", (unsigned long long)drains,
+                 (unsigned long long)restores);
+    cr_expect_lt(restores, ROUNDS * BLOCKS / 2);
+    finish();
+}
+
 /* The driver says when it is full: what a forecast may cost goes by the size of the device. */
 Test(foresight, without_a_budget_they_are_foretold_as_well)
 {

@@ -145,7 +145,7 @@ Test(guard, who_moves_less_than_lru_would_stays)
 
 Test(guard, what_comes_together_shares_the_pause)
 {
-    uint64_t alone = guard_move_cost(8) + GUARD_PAUSE_BYTES;
+    uint64_t alone = guard_move_cost(8, GUARD_PAUSE_BYTES) + GUARD_PAUSE_BYTES;
 
     guard_pause(&guard, 8, 0);
     cr_expect_eq(guard.cost, alone);
@@ -153,7 +153,7 @@ Test(guard, what_comes_together_shares_the_pause)
         guard_pause(&guard, 8, 8);
     guard.cost = 0;
     guard_pause(&guard, 8, 0);
-    cr_expect_lt(guard.cost, guard_move_cost(8) + GUARD_PAUSE_BYTES * 6 / 10);
+    cr_expect_lt(guard.cost, guard_move_cost(8, GUARD_PAUSE_BYTES) + GUARD_PAUSE_BYTES * 6 / 10);
 }
 
 Test(guard, a_pause_for_something_else_costs_no_launch)

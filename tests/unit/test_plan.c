@@ -84,7 +84,7 @@ Test(plan, what_has_room_comes)
 {
     struct plan_block away[] = {foretold(0, 4, 10), foretold(1, 4, 20)};
 
-    cr_expect_eq(plan_batch(away, 2, NULL, 0, 4), 4);
+    cr_expect_eq(plan_batch(away, 2, NULL, 0, 4, GUARD_PAUSE_BYTES), 4);
     cr_expect_eq(away[0].moves, 4);
     cr_expect_eq(away[1].moves, 0);
 }
@@ -93,15 +93,25 @@ Test(plan, who_is_wanted_much_later_leaves_for_who_is_wanted_next)
 {
     struct plan_block away[] = {foretold(0, 2, 2)}, here[] = {foretold(1, 4, 1000)};
 
-    cr_expect_eq(plan_batch(away, 1, here, 1, 0), 2);
+    cr_expect_eq(plan_batch(away, 1, here, 1, 0, GUARD_PAUSE_BYTES), 2);
     cr_expect_eq(here[0].moves, 4, "by chunks");
+}
+
+/* A place is held for a tenth of the time until its owner wants it: three twentieths of what it costs to move two MiB. */
+Test(plan, what_comes_early_costs_less_than_the_pause_that_it_saves)
+{
+    struct plan_block away[] = {foretold(0, 1, 100)}, here[] = {foretold(1, 1, 1000)};
+
+    away[0].trust = OUTLOOK_TRUST_MAX + 1;
+    cr_expect_eq(plan_batch(away, 1, here, 1, 0, GUARD_PAUSE_BYTES / 100), 0);
+    cr_expect_eq(plan_batch(away, 1, here, 1, 0, GUARD_PAUSE_BYTES / 10), 1);
 }
 
 Test(plan, who_is_wanted_about_as_soon_stays)
 {
     struct plan_block away[] = {foretold(0, 1, 100)}, here[] = {foretold(1, 1, 102)};
 
-    cr_expect_eq(plan_batch(away, 1, here, 1, 0), 0);
+    cr_expect_eq(plan_batch(away, 1, here, 1, 0, GUARD_PAUSE_BYTES), 0);
     cr_expect_eq(here[0].moves, 0);
 }
 
@@ -110,7 +120,7 @@ Test(plan, who_is_not_foretold_leaves_for_no_forecast)
     struct plan_block away[] = {foretold(0, 2, 2)}, here[] = {foretold(1, 2, 1000)};
 
     here[0].turn.is_foretold = false;
-    cr_expect_eq(plan_batch(away, 1, here, 1, 0), 0);
+    cr_expect_eq(plan_batch(away, 1, here, 1, 0, GUARD_PAUSE_BYTES), 0);
 }
 
 Test(plan, what_would_hold_its_place_for_too_long_does_not_come_and_what_is_wanted_later_may)
@@ -118,7 +128,7 @@ Test(plan, what_would_hold_its_place_for_too_long_does_not_come_and_what_is_want
     struct plan_block away[] = {foretold(0, 16, 400), foretold(1, 1, 500)}, here[] = {foretold(2, 16, 1000)};
 
     here[0].chunk = 1;
-    cr_expect_eq(plan_batch(away, 2, here, 1, 0), 1);
+    cr_expect_eq(plan_batch(away, 2, here, 1, 0, GUARD_PAUSE_BYTES), 1);
     cr_expect_eq(away[0].moves, 0);
     cr_expect_eq(away[1].moves, 1);
 }
@@ -127,7 +137,7 @@ Test(plan, nobody_leaves_for_what_does_not_come)
 {
     struct plan_block away[] = {foretold(0, 8, 2)}, here[] = {foretold(1, 4, 1000), foretold(2, 4, 2)};
 
-    cr_expect_eq(plan_batch(away, 1, here, 2, 0), 0);
+    cr_expect_eq(plan_batch(away, 1, here, 2, 0, GUARD_PAUSE_BYTES), 0);
     cr_expect_eq(here[0].moves, 0);
 }
 
@@ -135,20 +145,20 @@ Test(plan, the_less_a_block_is_trusted_the_less_of_it_comes)
 {
     struct plan_block away[] = {foretold(0, 16, 1)}, here[] = {foretold(1, 16, 10000)};
 
-    cr_expect_eq(plan_batch(away, 1, here, 1, 0), 16);
+    cr_expect_eq(plan_batch(away, 1, here, 1, 0, GUARD_PAUSE_BYTES), 16);
     here[0].moves = away[0].moves = 0;
     away[0].trust = OUTLOOK_TRUSTED;
     away[0].granules = 64;
     here[0].granules = 64;
-    cr_expect_eq(plan_batch(away, 1, here, 1, 0), 0);
+    cr_expect_eq(plan_batch(away, 1, here, 1, 0, GUARD_PAUSE_BYTES), 0);
 }
 
 Test(plan, one_that_is_larger_than_a_batch_comes_alone_or_not_at_all)
 {
     struct plan_block away[] = {foretold(0, 1, 10), foretold(1, PLAN_BATCH_GRANULES + 1, 20)};
 
-    cr_expect_eq(plan_batch(away, 2, NULL, 0, 10000), 1);
-    cr_expect_eq(plan_batch(&away[1], 1, NULL, 0, 10000), PLAN_BATCH_GRANULES + 1);
+    cr_expect_eq(plan_batch(away, 2, NULL, 0, 10000, GUARD_PAUSE_BYTES), 1);
+    cr_expect_eq(plan_batch(&away[1], 1, NULL, 0, 10000, GUARD_PAUSE_BYTES), PLAN_BATCH_GRANULES + 1);
 }
 
 Test(plan, no_more_comes_than_a_batch)
@@ -157,5 +167,5 @@ Test(plan, no_more_comes_than_a_batch)
 
     for (uint32_t i = 0; i < PLAN_BATCH_BLOCKS; i++)
         away[i] = foretold(i, 10, i + 1);
-    cr_expect_eq(plan_batch(away, PLAN_BATCH_BLOCKS, NULL, 0, 10000), 70);
+    cr_expect_eq(plan_batch(away, PLAN_BATCH_BLOCKS, NULL, 0, 10000, GUARD_PAUSE_BYTES), 70);
 }
