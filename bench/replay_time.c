@@ -35,7 +35,7 @@ enum {
 };
 
 struct run {
-    double ns, moved_bytes;
+    double ns, moved_bytes, pauses;
 };
 
 static struct run run(const struct replay_time *time, const struct way *way, const char *path,
@@ -62,7 +62,7 @@ static struct run run(const struct replay_time *time, const struct way *way, con
                                        NULL};
     const char *const arguments[] = {path, way->is_managed ? "managed" : "plain", NULL};
     const struct child child = {"replay_program", arguments, environment, way->policy != NULL};
-    struct run result = {-1, 0};
+    struct run result = {.ns = -1};
 
     snprintf(budget, sizeof(budget), "%lluM", (unsigned long long)budget_mib);
     snprintf(gbps, sizeof(gbps), "%.3f", time->gbps);
@@ -72,6 +72,8 @@ static struct run run(const struct replay_time *time, const struct way *way, con
     if (!child_run(&child, text))
         return result;
     result.ns = child_figure(text, "launches", "ns");
+    if (way->policy)
+        result.pauses = child_figure(text, "drains", NULL);
     if (way->policy)
         result.moved_bytes =
             child_figure(text, "device_to_host", "bytes") + child_figure(text, "host_to_device", "bytes");
@@ -128,8 +130,8 @@ void replay_time_head(const struct replay_time *time)
 {
     printf("blocks of a part 1/%u, link %.3g GB/s each way, kernels times %.3g: %u rounds\n", time->part,
            time->gbps, GBPS / time->gbps / time->part, time->rounds);
-    printf("%-18s %6s %15s %8s %9s %9s %9s %9s %9s %9s %9s\n", "trace", "budget", "launches", "MiB", "lru ms",
-           "lru MiB", "look MiB", "look", "best", "managed", "large");
+    printf("%-18s %6s %15s %8s %9s %9s %9s %11s %11s %9s %9s %9s %9s\n", "trace", "budget", "launches", "MiB",
+           "lru ms", "lru MiB", "look MiB", "lru pauses", "look pauses", "look", "best", "managed", "large");
 }
 
 void replay_time_cell(struct replay_time *time, const struct trace *trace, uint32_t whole, unsigned percent)
@@ -163,10 +165,11 @@ void replay_time_cell(struct replay_time *time, const struct trace *trace, uint3
     }
     look = ratio(round, rounds, LOOK, ns_of);
     paged = ratio(round, rounds, PAGED, ns_of);
-    printf(" %9.1f %9.0f %9.0f %9.3f %9.3f %9.3f %9.3f\n", median(samples, rounds) / 1e6,
+    printf(" %9.1f %9.0f %9.0f %11.0f %11.0f %9.3f %9.3f %9.3f %9.3f\n", median(samples, rounds) / 1e6,
            round[0][LRU].moved_bytes / (1 << 20),
-           ratio(round, rounds, LOOK, bytes_of) * round[0][LRU].moved_bytes / (1 << 20), look,
-           best_ratio(round, rounds, LOOK), paged, ratio(round, rounds, LARGE, ns_of));
+           ratio(round, rounds, LOOK, bytes_of) * round[0][LRU].moved_bytes / (1 << 20), round[0][LRU].pauses,
+           round[0][LOOK].pauses, look, best_ratio(round, rounds, LOOK), paged,
+           ratio(round, rounds, LARGE, ns_of));
     fflush(stdout);
     time->cells++;
     time->log_look += log(look);
