@@ -19,7 +19,7 @@ uint64_t budget_held(const struct budget *budget)
 
 uint64_t budget_room(const struct budget *budget, uint64_t keep_free_bytes)
 {
-    uint64_t held_bytes = budget_held(budget);
+    uint64_t held_bytes = budget_held(budget) + budget->lent_bytes;
     if (budget->limit_bytes == BUDGET_NO_LIMIT)
         return UINT64_MAX - held_bytes;
     if (keep_free_bytes >= budget->limit_bytes)
@@ -79,6 +79,25 @@ static void take_from_class(struct budget *budget, unsigned class, uint64_t byte
 void budget_credit(struct budget *budget, unsigned class, uint64_t bytes)
 {
     take_from_class(budget, class, bytes);
+}
+
+int budget_lend(struct budget *budget, uint64_t bytes, uint64_t keep_free_bytes)
+{
+    if (bytes > budget_room(budget, keep_free_bytes))
+        return -ENOMEM;
+    budget_lend_anyway(budget, bytes);
+    return 0;
+}
+
+void budget_lend_anyway(struct budget *budget, uint64_t bytes)
+{
+    budget->lent_bytes += bytes;
+}
+
+void budget_take_back(struct budget *budget, uint64_t bytes)
+{
+    assert(bytes <= budget->lent_bytes);
+    budget->lent_bytes -= bytes;
 }
 
 void budget_refuse(struct budget *budget)

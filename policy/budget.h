@@ -25,7 +25,9 @@ struct budget {
     uint64_t limit_bytes; /**< set freely, also below what is held: nothing is admitted until that shrinks */
     uint64_t used_bytes;  /**< sum of class_bytes */
     uint64_t idle_bytes;  /**< held beyond used_bytes */
-    uint64_t peak_bytes;  /**< the most that used_bytes + idle_bytes has been */
+    uint64_t
+        lent_bytes; /**< that may be taken at any moment without a charge: no room for others, and not held */
+    uint64_t peak_bytes;      /**< the most that used_bytes + idle_bytes has been */
     uint64_t used_peak_bytes; /**< the most that used_bytes has been, since whoever reads it set it back */
     uint64_t refused;         /**< requests that were refused in the end, as told by budget_refuse */
     uint64_t class_bytes[BUDGET_CLASSES];
@@ -46,6 +48,13 @@ void budget_force(struct budget *budget, unsigned class, uint64_t bytes);
 
 /** Give back what budget_charge or budget_force took. */
 void budget_credit(struct budget *budget, unsigned class, uint64_t bytes);
+
+/** Lend room as budget_charge would take it; -ENOMEM when there is not so much. It is no use, and in no peak. */
+int budget_lend(struct budget *budget, uint64_t bytes, uint64_t keep_free_bytes);
+/** Lend what may be taken already: never refused, the limit may be passed. */
+void budget_lend_anyway(struct budget *budget, uint64_t bytes);
+/** Nothing takes of it any more. */
+void budget_take_back(struct budget *budget, uint64_t bytes);
 
 /** Count a request that stays refused after everything that could make room was tried. */
 void budget_refuse(struct budget *budget);

@@ -142,6 +142,24 @@ Test(budget, counts_refusals_only_when_told)
 }
 
 #ifndef NDEBUG
+Test(budget, what_is_lent_is_no_room_for_others_and_in_no_figure)
+{
+    struct budget budget;
+
+    budget_init(&budget, 100);
+    cr_assert_eq(budget_charge(&budget, 0, 30, 0), 0);
+    cr_expect_eq(budget_lend(&budget, 60, 20), -ENOMEM);
+    cr_expect_eq(budget_room(&budget, 0), 70, "refused: nothing has changed");
+    cr_expect_eq(budget_lend(&budget, 50, 20), 0);
+    cr_expect_eq(budget_charge(&budget, 0, 21, 0), -ENOMEM);
+    cr_expect_eq(budget_held(&budget), 30);
+    cr_expect_eq(budget.peak_bytes, 30);
+    budget_lend_anyway(&budget, 50);
+    cr_expect_eq(budget_room(&budget, 0), 0);
+    budget_take_back(&budget, 100);
+    cr_expect_eq(budget_charge(&budget, 0, 70, 0), 0);
+}
+
 Test(budget, credit_beyond_the_charge_is_caught, .signal = SIGABRT)
 {
     struct budget budget = with_limit(100);
