@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* device_cuda.c - see device_cuda.h. */
 #include "cuda/device_cuda.h"
+#include "cuda/managed_advice.h"
 
 #include <errno.h>
 #include <time.h>
@@ -97,6 +98,8 @@ static struct device cuda = {
     .scan = device_scan,
     .copied = device_copied,
     .order = device_order,
+    .confine = managed_advice_confine,
+    .send_home = managed_advice_send_home,
     .give_ordered = async_give,
     .drain = device_drain,
     .rested = device_rested,

@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "base/table.h"
+#include "cuda/managed_advice.h"
 
 /* Names of places: device i is i + 1. */
 #define HOST_HANDLE ((uint64_t)DEVICE_MAX + 1)
@@ -194,6 +195,8 @@ static struct device managed = {
     .grant = device_grant,
     .copy = device_send,
     .zero = device_zero,
+    .confine = managed_advice_confine,
+    .send_home = managed_advice_send_home,
     .copied = device_copied,
     .drain = device_drain,
     .rested = device_rested,
@@ -204,7 +207,7 @@ static struct device managed = {
     .now_ns = device_now_ns,
 };
 
-uint32_t device_managed_floating(void)
+static uint32_t find_floating(void)
 {
     uint32_t devices = 0;
 
@@ -217,6 +220,15 @@ uint32_t device_managed_floating(void)
             devices |= UINT32_C(1) << i;
     }
     return devices;
+}
+
+uint32_t device_managed_floating(void)
+{
+    static _Atomic uint32_t known; /* and a bit that no device has */
+
+    if (!known)
+        known = find_floating() | UINT32_C(1) << DEVICE_MAX;
+    return known & ~(UINT32_C(1) << DEVICE_MAX);
 }
 
 int device_managed_init(struct device **out)

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/lock.h"
+#include "cuda/kernel_parameters.h"
 #include "host/host_block.h"
 
 /* The driver serves up to this from slabs of a granule. */
@@ -173,16 +174,29 @@ static bool keep(enum driver_kind kind, uint64_t key, const struct driver_memory
     return !table_put(&records[kind], key, &kept);
 }
 
+static bool is_managed(enum driver_kind kind, const struct driver_memory *record)
+{
+    return kind == DRIVER_MEMORY && !record->on_host && record->class == CLASS_MANAGED;
+}
+
 void driver_memory_add(enum driver_kind kind, uint64_t key, const struct driver_memory *record)
 {
     if (keep(kind, key, record))
         tell(core_native_made, kind, record);
+    if (is_managed(kind, record)) {
+        core_managed_made(record->ordinal, key, record->bytes, false);
+        kernel_parameters_watch();
+    }
 }
 
 bool driver_memory_remove(enum driver_kind kind, uint64_t key, struct driver_memory *out)
 {
     if (!key || !record_take(kind, key, out))
         return false;
+    if (is_managed(kind, out)) {
+        core_managed_gone(key);
+        kernel_parameters_watch();
+    }
     if (out->in_slab && slab_remove(key))
         credit(out, GRANULE_BYTES);
     credit(out, out->charged);
@@ -203,6 +217,10 @@ void driver_memory_restore(enum driver_kind kind, uint64_t key, const struct dri
         core_charge_held(again.ordinal, (enum device_class)again.class, again.charged);
     if (keep(kind, key, &again))
         tell(core_native_back, kind, &again);
+    if (is_managed(kind, &again)) {
+        core_managed_made(again.ordinal, key, again.bytes, true);
+        kernel_parameters_watch();
+    }
 }
 
 CUresult driver_memory_freed(CUresult result, bool known, enum driver_kind kind, uint64_t key,

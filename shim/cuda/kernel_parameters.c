@@ -24,10 +24,12 @@ struct run {
 };
 
 struct layout {
-    const struct layout *next; /* of the same bucket */
+    struct layout *next; /* of the same bucket */
     uint32_t runs;
     bool is_known;
-    bool is_plain; /* every parameter is one aligned word, as addresses and counts are */
+    /* Every parameter is one aligned word, as addresses and counts are, and only blocks are looked for. */
+    _Atomic bool is_plain;
+    bool is_words; /* the former */
     struct run run[];
 };
 
@@ -57,7 +59,8 @@ static const struct layout unknown_layout;
 
 static struct cache *_Atomic cache;
 static struct lock lock = LOCK_INIT(LOCK_KERNELS); /* for everything below, and for writing */
-static const struct layout *buckets[BUCKETS];
+static struct layout *buckets[BUCKETS];
+static bool watches; /* managed memory is looked for, too */
 static unsigned char *arena;
 static size_t arena_left;
 
@@ -146,7 +149,7 @@ static const struct layout *intern(const struct run *run, uint32_t runs)
     for (uint32_t i = 0; i < runs; i++)
         hash = table_hash(
             hash ^ ((uint64_t)run[i].words << 32 | (uint64_t)run[i].parameter << 16 | run[i].first_byte));
-    const struct layout **bucket = &buckets[hash % BUCKETS], *known;
+    struct layout **bucket = &buckets[hash % BUCKETS], *known;
 
     LL_FOREACH(*bucket, known)
         if (known->runs == runs && memcmp(known->run, run, runs * sizeof(*run)) == 0)
@@ -164,9 +167,10 @@ static const struct layout *intern(const struct run *run, uint32_t runs)
     arena_left -= bytes;
     layout->runs = runs;
     layout->is_known = true;
-    layout->is_plain = true;
+    layout->is_words = true;
     for (uint32_t i = 0; i < runs; i++)
-        layout->is_plain &= run[i].parameter == i && run[i].first_byte == 0 && run[i].words == 1;
+        layout->is_words &= run[i].parameter == i && run[i].first_byte == 0 && run[i].words == 1;
+    layout->is_plain = layout->is_words && !watches;
     memcpy(layout->run, run, runs * sizeof(*run));
     LL_PREPEND(*bucket, layout);
     return layout;
@@ -268,6 +272,13 @@ static NO_INLINE const struct layout *learn_apart(CUfunction function)
     return layout;
 }
 
+static void note(struct use *use, const void *memory, size_t bytes)
+{
+    use_words(use, memory, bytes);
+    if (core_managed_any())
+        use_managed_words(use, memory, bytes);
+}
+
 static void use_extra(struct use *use, void **extra)
 {
     const unsigned char *buffer = NULL;
@@ -282,7 +293,7 @@ static void use_extra(struct use *use, void **extra)
             break; /* not understood; the driver will say so */
     }
     if (buffer && bytes)
-        use_words(use, buffer, *bytes);
+        note(use, buffer, *bytes);
 }
 
 void kernel_parameters_use(struct use *use, CUfunction function, void **kernel_params, void **extra)
@@ -298,7 +309,7 @@ void kernel_parameters_use(struct use *use, CUfunction function, void **kernel_p
 
     if (UNLIKELY(!layout))
         layout = learn_apart(function);
-    if (LIKELY(layout->is_plain)) {
+    if (LIKELY(atomic_load_explicit(&layout->is_plain, memory_order_relaxed))) {
         use_pointed(use, kernel_params, layout->runs);
         return;
     }
@@ -307,14 +318,28 @@ void kernel_parameters_use(struct use *use, CUfunction function, void **kernel_p
         return;
     }
     for (const struct run *run = layout->run, *end = run + layout->runs; run < end; run++)
-        use_words(use, (const unsigned char *)kernel_params[run->parameter] + run->first_byte,
-                  run->words * sizeof(uint64_t));
+        note(use, (const unsigned char *)kernel_params[run->parameter] + run->first_byte,
+             run->words * sizeof(uint64_t));
 }
 
 void kernel_parameters_use_list(struct use *use, const CUDA_LAUNCH_PARAMS *list, unsigned count)
 {
     for (unsigned i = 0; list && i < count; i++)
         kernel_parameters_use(use, list[i].function, list[i].kernelParams, NULL);
+}
+
+void kernel_parameters_watch(void)
+{
+    struct layout *layout;
+
+    lock_acquire(&lock);
+    if (watches != core_managed_any()) {
+        watches = !watches;
+        for (unsigned i = 0; i < BUCKETS; i++)
+            LL_FOREACH(buckets[i], layout)
+                atomic_store_explicit(&layout->is_plain, layout->is_words && !watches, memory_order_relaxed);
+    }
+    lock_release(&lock);
 }
 
 void kernel_parameters_forget(const void *module_or_library, bool is_library)

@@ -20,6 +20,9 @@ void kernel_parameters_use(struct use *use, CUfunction function, void **kernel_p
 /** The same of each launch of a list. */
 void kernel_parameters_use_list(struct use *use, const CUDA_LAUNCH_PARAMS *list, unsigned count);
 
+/** Managed memory was allocated, or freed: launches note what of it they name while there is any. */
+void kernel_parameters_watch(void);
+
 /** Functions of a module or library are about to go, or (NULL) those of a context: their handles may come back
  *  with another layout. */
 void kernel_parameters_forget(const void *module_or_library, bool is_library);

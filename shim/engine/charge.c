@@ -79,10 +79,8 @@ int core_charge_quietly(unsigned ordinal, enum device_class class, uint64_t byte
     if (!core_active() || ordinal >= core.device->count || !bytes)
         return 0;
     limit_ready(ordinal);
-    if (managed_floats(ordinal, class)) {
-        managed_take(bytes);
+    if (managed_floats(ordinal, class))
         return 0;
-    }
     return charge_with_room(ordinal, class, bytes) == 0 ? 0 : -ENOMEM;
 }
 
@@ -125,9 +123,7 @@ void core_charge_held(unsigned ordinal, enum device_class class, uint64_t bytes)
     if (!core_active() || ordinal >= core.device->count || !bytes)
         return;
     limit_ready(ordinal);
-    if (managed_floats(ordinal, class))
-        managed_take(bytes);
-    else if (charge_with_room(ordinal, class, bytes))
+    if (!managed_floats(ordinal, class) && charge_with_room(ordinal, class, bytes))
         force(&core.devices[ordinal].budget, class, bytes);
 }
 
@@ -135,9 +131,7 @@ void core_credit(unsigned ordinal, enum device_class class, uint64_t bytes)
 {
     if (!core_active() || ordinal >= core.device->count || !bytes)
         return;
-    if (managed_floats(ordinal, class))
-        managed_give(bytes);
-    else
+    if (!managed_floats(ordinal, class))
         credit(&core.devices[ordinal].budget, class, bytes);
     limit_freed(ordinal);
 }
@@ -223,7 +217,7 @@ bool core_memory(unsigned ordinal, uint64_t *out_free_bytes, uint64_t *out_total
     limit_ready(ordinal);
     if (device->configured_bytes != BUDGET_NO_LIMIT) {
         managed_bytes = core_managed_on(ordinal);
-        *out_free_bytes = shares_over(headroom_device(ordinal), managed_bytes);
+        *out_free_bytes = shares_over(headroom_device_lent(ordinal), managed_bytes);
         *out_total_bytes = device->configured_bytes;
         return true;
     }

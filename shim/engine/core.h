@@ -188,6 +188,35 @@ int core_charge_quietly(unsigned ordinal, enum device_class class, uint64_t byte
 /** Bytes of the program's managed memory on the device. Where the driver moves it, it is charged to nobody and never
  *  refused (CLASS_MANAGED above): this is what the driver's figures show beside what is charged. 0 elsewhere. */
 uint64_t core_managed_on(unsigned ordinal);
+
+/** Managed memory that floats was allocated, or (`again`) its free has failed: as much of it as there is room for may be on
+ *  the device. Before the program knows the address. */
+void core_managed_made(unsigned ordinal, uint64_t address, uint64_t bytes, bool again);
+/** It is about to be freed. Waits for who works on it. */
+void core_managed_gone(uint64_t address);
+
+/** Does it float there, and has the device a budget? */
+bool core_managed_limited(unsigned ordinal);
+
+/** Is there any? Needs no lock, and costs a load. */
+bool core_managed_any(void);
+
+struct managed_info {
+    uint64_t start, bytes;
+    unsigned ordinal;
+    bool is_altered; /**< the driver has, or had, other advice about it than the program gave */
+};
+/** What such memory an address lies in. False: none. */
+bool core_managed_find(uint64_t address, struct managed_info *out);
+
+/** What an address lies in does not change, nor go, until it is let go. False: there is none. Nothing of the core's that waits
+ *  is called in between. */
+bool core_managed_hold(uint64_t address);
+void core_managed_let_go(uint64_t address);
+/** Held: may what begins at the address be on that device? And how many of the bytes from there on are alike. */
+bool core_managed_run(uint64_t address, uint64_t bytes, unsigned ordinal, uint64_t *out_bytes);
+/** The program wants these bytes on that device: they come in there as far as there is room. */
+void core_managed_bring(unsigned ordinal, uint64_t address, uint64_t bytes);
 /** The device's budget as it is told: with what managed memory takes there. */
 void core_device_budget(unsigned ordinal, struct budget *out);
 /** Give back what core_charge charged: the real call failed, or before the real free. */
@@ -233,10 +262,16 @@ uint64_t core_relieve(unsigned ordinal, uint64_t bytes);
  *  driver's own, with what we keep idle counted as free; untouched where the driver does not answer. */
 bool core_memory(unsigned ordinal, uint64_t *out_free_bytes, uint64_t *out_total_bytes);
 
-/* ---- calls that use blocks: use.c; use_source_rows: scan.c ---------------------------------------------------------- */
+/* ---- calls that use blocks: use.c, use_list.c; use_source_rows: scan.c ---------------------------------------------- */
 
 enum {
-    USE_INLINE = 64
+    USE_INLINE = 64,
+    USE_MANAGED = 16 /**< addresses of managed memory; what is beyond is reached where it is */
+};
+
+/** A place in the program's managed memory, and how much is used from there on; 0: that is not known. */
+struct use_managed {
+    uint64_t address, bytes;
 };
 
 /** Why a call uses blocks that are not listed; bits. */
@@ -255,11 +290,13 @@ struct use {
     bool device_only; /**< must not run from host memory (copies and sets that a graph or capture records) */
     bool beyond;      /**< it names bytes that no allocation has: the driver would refuse the call */
     bool kernel;      /**< the launch of one: it uses what is listed, and what its device reaches */
+    uint8_t managed_count;
     uint32_t granule[USE_INLINE]; /**< where each word points to; whose that is, use_begin finds out */
     const void *stream;           /**< that the call goes to; NULL: not told, or the default one */
     const void *launched;         /**< its function; set with `kernel` alone */
     const uint32_t *more;         /**< a graph's own list of such, or NULL */
     uint32_t more_count;
+    struct use_managed managed[USE_MANAGED];
     struct host_ranges host; /**< held until use_end */
 };
 
@@ -273,6 +310,7 @@ static inline void use_init(struct use *use, bool writes)
     use->device_only = false;
     use->beyond = false;
     use->kernel = false;
+    use->managed_count = 0;
     use->stream = 0;
     use->more = 0;
     use->more_count = 0;
@@ -333,6 +371,10 @@ static inline void use_pointed(struct use *use, void *const *pointer, uint32_t c
     }
     use->count = found;
 }
+
+/** Note managed memory that the call may use, if any is there: of a word, or of each aligned one of a parameter. */
+void use_managed(struct use *use, uint64_t address, uint64_t bytes);
+void use_managed_words(struct use *use, const void *memory, size_t bytes);
 
 /**
  * Enter the user section with every block of the call reachable by the device.

@@ -6,11 +6,13 @@
 
 #include "engine/allocate.h"
 #include "engine/check.h"
+#include "engine/managed.h"
 #include "engine/pause.h"
 #include "engine/restore.h"
 #include "engine/spill.h"
 #include "ledger/busy.h"
 #include "ledger/headroom.h"
+#include "ledger/managed_range.h"
 #include "ledger/state.h"
 
 __thread bool mover_mine;
@@ -140,7 +142,7 @@ uint64_t mover_ready_host(unsigned ordinal, uint64_t bytes, uint64_t from_host_b
  * gives its host memory back (`from_host_bytes`), they leave in parts: a chunk that leaves takes the place of one
  * that comes, and that always fits.
  */
-int mover_make_room(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes)
+static int make_room_of_blocks(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes)
 {
     struct pause_plan plan = {.ordinal = ordinal, .waiter = DRAIN_NEED};
     uint64_t lacked = UINT64_MAX, lacks;
@@ -168,6 +170,35 @@ int mover_make_room(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes)
     }
 }
 
+uint64_t mover_oldest(unsigned ordinal)
+{
+    uint64_t oldest = UINT64_MAX;
+
+    lock_acquire(&core.lock);
+    blocks_each(g, &core.blocks) {
+        uint64_t stamp = atomic_load_explicit(&core.blocks.stamp[g], memory_order_relaxed);
+
+        if (stamp && stamp < oldest && core.blocks.block[g].ordinal == ordinal &&
+            movable_may_evict(g, true) && chunks_bytes(&core.blocks, g, CHUNKS(CHUNK_RESIDENT)))
+            oldest = stamp;
+    }
+    lock_release(&core.lock);
+    return oldest;
+}
+
+/* Managed memory leaves before blocks that were used later, and where no block could. */
+int mover_make_room(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes)
+{
+    int error;
+
+    if (managed_range_count())
+        managed_leave(ordinal, bytes, mover_oldest(ordinal));
+    do
+        error = make_room_of_blocks(ordinal, bytes, from_host_bytes);
+    while (error < 0 && managed_leave(ordinal, bytes, UINT64_MAX));
+    return error;
+}
+
 bool mover_anything_leaves(unsigned ordinal, uint64_t newest, bool only_registered)
 {
     bool leaves = !newest && !only_registered && atomic_load(&core.devices[ordinal].ordered_bytes);
@@ -189,7 +220,7 @@ bool mover_anything_leaves(unsigned ordinal, uint64_t newest, bool only_register
 
 bool mover_could_ever(unsigned ordinal, uint64_t bytes)
 {
-    uint64_t room = headroom_device(ordinal),
+    uint64_t room = headroom_device_lent(ordinal),
              elsewhere = headroom_disk_open() && !core_places() ? UINT64_MAX : headroom_host();
     uint64_t movable = 0;
 

@@ -39,6 +39,9 @@ void mover_give(void);
  */
 int mover_make_room(unsigned ordinal, uint64_t bytes, uint64_t from_host_bytes);
 
+/** The stamp of the block that was used longest ago and could leave the device; UINT64_MAX: there is none. */
+uint64_t mover_oldest(unsigned ordinal);
+
 /** True if any block, or any registered one, with a stamp up to `newest` (0: of any age) could leave the device, if a
  *  scan allowed that. */
 bool mover_anything_leaves(unsigned ordinal, uint64_t newest, bool only_registered);

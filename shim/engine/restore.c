@@ -7,12 +7,14 @@
 #include "engine/batch.h"
 #include "engine/callbacks.h"
 #include "engine/gate.h"
+#include "engine/managed.h"
 #include "engine/mover.h"
 #include "engine/pause.h"
 #include "engine/remap.h"
 #include "engine/spill.h"
 #include "engine/step.h"
 #include "ledger/headroom.h"
+#include "ledger/managed_range.h"
 #include "policy/policies.h"
 #include "tier/slot.h"
 
@@ -410,8 +412,11 @@ static void restore_on(unsigned ordinal, const uint32_t *firsts, uint32_t count)
     while (is_nearer && away_bytes(&away)) {
         uint64_t before = away_bytes(&away);
 
+        if (managed_range_count())
+            managed_leave(ordinal, before, mover_oldest(ordinal));
         if (away.mapped_bytes && !atomic_load(&core.captures) &&
-            (headroom_device(ordinal) >= away.smallest_bytes || mover_anything_leaves(ordinal, 0, false)))
+            (headroom_device(ordinal) >= away.smallest_bytes || mover_anything_leaves(ordinal, 0, false) ||
+             managed_leave(ordinal, before, UINT64_MAX)))
             restore_mapped(ordinal, firsts, count, &away);
         else if (unmapped_bytes(&away))
             mover_make_room(ordinal, unmapped_bytes(&away), away.host_bytes);

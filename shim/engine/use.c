@@ -20,6 +20,7 @@
 #include "engine/drain.h"
 #include "engine/foresight.h"
 #include "engine/gate.h"
+#include "engine/managed.h"
 #include "engine/mover.h"
 #include "engine/recording.h"
 #include "engine/refusal.h"
@@ -30,58 +31,6 @@
 #include "ledger/state.h"
 
 /* ---- the blocks of a use ---------------------------------------------------------------------------------- */
-
-void use_range(struct use *use, uint64_t address, uint64_t bytes)
-{
-    uint64_t end = bytes > UINT64_MAX - address ? UINT64_MAX : address + bytes;
-    struct block_info info;
-    uint32_t count;
-    uint8_t all;
-
-    use_word(use, address);
-    if (!core_owns(address))
-        return;
-    count = use->count;
-    all = use->all;
-    for (uint64_t at = address; !use->beyond && at < end; at = info.base + info.bytes) {
-        bool is_guest = blocks_guest(&core.blocks, at, &info.base);
-
-        info.bytes = GRANULE_BYTES;
-        use->beyond = !is_guest && core_find(at, &info) < 0;
-        if (!use->beyond && !is_guest && at != address)
-            use_word(use, at);
-    }
-    if (use->beyond) { /* what is refused needs no room for what lies on the way */
-        use->count = use->count < count ? use->count : count;
-        use->all = all;
-    }
-}
-
-static bool is_listed(const uint32_t *list, uint32_t count, uint32_t granule)
-{
-    for (uint32_t i = 0; i < count; i++)
-        if (list[i] == granule)
-            return true;
-    return false;
-}
-
-NO_INLINE void use_crowded(struct use *use, uint32_t granule)
-{
-    uint32_t kept = 0;
-
-    if (use->all & USE_MORE)
-        return;
-    for (uint32_t i = 0; i < use->count; i++)
-        if (!is_listed(use->granule, kept, use->granule[i]))
-            use->granule[kept++] = use->granule[i];
-    use->count = kept;
-    if (is_listed(use->granule, kept, granule))
-        return;
-    if (kept < USE_INLINE)
-        use->granule[use->count++] = granule;
-    else
-        use->all |= USE_MORE;
-}
 
 static uint32_t use_total(const struct use *use)
 {
@@ -562,6 +511,8 @@ static NO_INLINE int use_begin_attentive(struct use *use)
         foresight_note(use);
     if (attention & ATTENTION_RECORD)
         recording_note(use);
+    if (use->managed_count)
+        managed_use(use);
     cancel_guard_leave(&guard);
     return use_begin_slow(use);
 }

@@ -71,21 +71,20 @@ enum stay hook_why_native(unsigned ordinal, size_t bytes)
 }
 
 /* The real call answered `result`, with `bytes` charged. */
-static CUresult allocated(CUresult result, const struct place *place, enum device_class class,
-                          const CUdeviceptr *address, size_t bytes)
+static CUresult allocated(CUresult result, const struct place *place, const CUdeviceptr *address,
+                          size_t bytes)
 {
-    const struct driver_memory record = {
-        .bytes = bytes,
-        .charged = driver_memory_cost(bytes),
-        .class = class,
-        .why = class == CLASS_MANAGED ? STAY_DRIVER : hook_why_native(place->ordinal, bytes),
-        .ordinal = place->ordinal,
-        .context = place->context};
+    const struct driver_memory record = {.bytes = bytes,
+                                         .charged = driver_memory_cost(bytes),
+                                         .class = CLASS_NATIVE,
+                                         .why = hook_why_native(place->ordinal, bytes),
+                                         .ordinal = place->ordinal,
+                                         .context = place->context};
 
     if (result == CUDA_SUCCESS)
         driver_memory_add(DRIVER_MEMORY, *address, &record);
     else
-        driver_memory_refund(place->ordinal, class, bytes);
+        driver_memory_refund(place->ordinal, CLASS_NATIVE, bytes);
     return result;
 }
 
@@ -115,7 +114,7 @@ CUresult hook_cuMemAlloc_v2(__typeof__(cuMemAlloc_v2) *next, CUdeviceptr *dptr, 
 
     for (int round = 0; relieve(&place, result, bytesize, round); round++)
         result = next(dptr, bytesize);
-    return allocated(result, &place, CLASS_NATIVE, dptr, bytesize);
+    return allocated(result, &place, dptr, bytesize);
 }
 
 CUresult hook_cuMemAllocPitch_v2(__typeof__(cuMemAllocPitch_v2) *next, CUdeviceptr *dptr, size_t *pPitch,
@@ -147,20 +146,7 @@ CUresult hook_cuMemAllocPitch_v2(__typeof__(cuMemAllocPitch_v2) *next, CUdevicep
 
     for (int round = 0; relieve(&place, result, bytes, round); round++)
         result = next(dptr, pPitch, WidthInBytes, Height, ElementSizeBytes);
-    return allocated(result, &place, CLASS_NATIVE, dptr, bytes);
-}
-
-CUresult hook_cuMemAllocManaged(__typeof__(cuMemAllocManaged) *next, CUdeviceptr *dptr, size_t bytesize,
-                                unsigned int flags)
-{
-    struct place place;
-
-    if (!dptr || !bytesize || !contexts_here(&place))
-        return next(dptr, bytesize, flags);
-    pools_settle();
-    if (driver_memory_charge(place.ordinal, CLASS_MANAGED, bytesize))
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    return allocated(next(dptr, bytesize, flags), &place, CLASS_MANAGED, dptr, bytesize);
+    return allocated(result, &place, dptr, bytes);
 }
 
 CUresult hook_cuMemFree_v2(__typeof__(cuMemFree_v2) *next, CUdeviceptr dptr)

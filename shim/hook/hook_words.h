@@ -253,6 +253,17 @@ bool hook_array_begin(const void *handle, const CUDA_ARRAY3D_DESCRIPTOR *desc, b
                       struct array *out);
 CUresult hook_array_made(CUresult result, const struct array *array, const void *handle);
 
+/* ---- managed memory of the program's own: hook_managed.c ------------------------------------------------------- */
+
+CUresult hook_managed_prefetch(__typeof__(cuMemPrefetchAsync) *next, CUdeviceptr start, size_t bytes,
+                               CUdevice to, CUstream stream, bool is_per_thread);
+CUresult hook_managed_prefetch_v2(__typeof__(cuMemPrefetchAsync_v2) *next, CUdeviceptr start, size_t bytes,
+                                  CUmemLocation to, unsigned flags, CUstream stream, bool is_per_thread);
+/** The driver has told of a range: what it was told by us is the program's own again. */
+CUresult hook_managed_told(CUresult result, void *const *data, const size_t *data_bytes,
+                           const CUmem_range_attribute *attributes, size_t attribute_count, CUdeviceptr start,
+                           size_t bytes);
+
 /* ---- objects that remember an address ------------------------------------------------------------------------- */
 
 /** The object hides the address: its block is pinned for good, since nothing tells when that was last used. The

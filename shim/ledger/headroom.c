@@ -9,15 +9,31 @@
 #include "ledger/state.h"
 #include "tier/slot.h"
 
-uint64_t headroom_device(unsigned ordinal)
+static uint64_t room_beside(unsigned ordinal, uint64_t lent_bytes)
 {
     const struct budget *budget = &core.devices[ordinal].budget;
+    uint64_t room = shares_over(budget->limit_bytes, budget->used_bytes) +
+                    core.drawable(budget->class_bytes[CLASS_RESERVED]);
+
+    return shares_over(shares_over(room, limit_beyond_pool(ordinal)), lent_bytes);
+}
+
+uint64_t headroom_device(unsigned ordinal)
+{
     uint64_t room;
 
     lock_acquire(&core.lock);
-    room = shares_over(budget->limit_bytes, budget->used_bytes) +
-           core.drawable(budget->class_bytes[CLASS_RESERVED]);
-    room = shares_over(room, limit_beyond_pool(ordinal));
+    room = room_beside(ordinal, core.devices[ordinal].budget.lent_bytes);
+    lock_release(&core.lock);
+    return room;
+}
+
+uint64_t headroom_device_lent(unsigned ordinal)
+{
+    uint64_t room;
+
+    lock_acquire(&core.lock);
+    room = room_beside(ordinal, 0);
     lock_release(&core.lock);
     return room;
 }

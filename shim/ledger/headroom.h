@@ -18,6 +18,8 @@ struct budget;
 /** Bytes the device could take, idle ones counted as free, and those that the calling thread is drawing from a
  *  reservation. core.lock not held. */
 uint64_t headroom_device(unsigned ordinal);
+/** The same with what is lent to managed memory, wherever that is. */
+uint64_t headroom_device_lent(unsigned ordinal);
 /** The same for the host budget. */
 uint64_t headroom_host(void);
 

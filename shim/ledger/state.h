@@ -46,9 +46,10 @@ struct idle_blocks {
 #define STAMP_AGE_US 8
 
 /** Of core.attention: unregistered chunks that are unmapped, so that sources are searched; whether what happens is recorded
- *  (EBBTIDE_RECORD); and whether launches are noted. */
-#define ATTENTION_UNPROVEN 0x3fffffffu
-#define ATTENTION_RECORD   0x40000000u
+ *  (EBBTIDE_RECORD); whether the program has managed memory that floats; and whether launches are noted. */
+#define ATTENTION_UNPROVEN 0x1fffffffu
+#define ATTENTION_RECORD   0x20000000u
+#define ATTENTION_MANAGED  0x40000000u
 #define ATTENTION_NOTE     0x80000000u
 
 struct device_state {
@@ -90,7 +91,6 @@ struct core {
     void *arena_memory;
     uint64_t reserved_base, reserved_bytes; /**< what the driver reserved; blocks begin a little above */
     struct device_state devices[DEVICE_MAX];
-    uint64_t managed_bytes; /**< of the program's managed memory that the driver moves, wherever it is */
     struct budget host_budget;
     bool
         host_follows; /**< with lock: its limit is a share of the machine's memory, and not the program's word */

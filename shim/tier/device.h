@@ -20,7 +20,9 @@
 #include <stdint.h>
 
 enum {
-    DEVICE_MAX = 16
+    DEVICE_MAX = 16,
+    DEVICE_NONE = DEVICE_MAX, /**< no device at all */
+    DEVICE_ANY                /**< whichever device asks */
 };
 
 /** Physical granularity that every handle, chunk and address is a multiple of: 2 MiB (the largest that
@@ -113,6 +115,14 @@ struct device {
 
     /** Start a copy on the private stream of `ordinal` for its way; both addresses are device addresses or aliases. */
     int (*copy)(struct device *self, unsigned ordinal, uint64_t to, uint64_t from, uint64_t bytes);
+    /**
+     * Pages of the program's managed memory may be on `to` alone from now on, which is a device, DEVICE_NONE or DEVICE_ANY; before,
+     * on `from`. Whoever else uses them does so where they are. What is elsewhere stays there until it is sent.
+     */
+    int (*confine)(struct device *self, unsigned from, unsigned to, uint64_t address, uint64_t bytes);
+    /** Start to send such pages to the host on `ordinal`'s private stream of what goes out. */
+    int (*send_home)(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes);
+
     /** Start to fill device memory with zeros, on the same stream as copies to it. */
     int (*zero)(struct device *self, unsigned ordinal, uint64_t address, uint64_t bytes);
     /** Start a search on the stream of what goes out; `copied` waits for it. -ENOTSUP: it runs no

@@ -5,6 +5,7 @@
 
 #include "fake_map.h"
 #include "fake_memory.h"
+#include "fake_pages.h"
 #include "fake_place.h"
 #include "fake_work.h"
 
@@ -277,6 +278,8 @@ static const struct device FAKE_TABLE = {
     .scan = fake_scan,
     .copied = fake_copied,
     .order = fake_order,
+    .confine = fake_confine,
+    .send_home = fake_send_home,
     .drain = fake_drain,
     .rested = fake_rested,
     .reachers = fake_reachers,
@@ -331,6 +334,7 @@ void fake_destroy(struct fake_device *fake)
         munmap(reservation->map, reservation->bytes / GRANULE_BYTES * sizeof *reservation->map);
     }
     fake_place_finish(fake);
+    fake_pages_destroy(fake);
     for (uint64_t i = 0; i < fake->host_count; i++)
         if (fake->host[i].memory.cpu)
             munmap(fake->host[i].memory.cpu, fake->host[i].memory.bytes);

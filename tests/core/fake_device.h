@@ -46,6 +46,8 @@ enum fake_call {
     FAKE_SCAN,
     FAKE_COPIED,
     FAKE_ORDER,
+    FAKE_CONFINE,
+    FAKE_SEND_HOME,
     FAKE_DRAIN,
     FAKE_MEMORY,
     FAKE_ROOTS,
@@ -90,6 +92,7 @@ struct fake_copy;
 struct fake_kernel;
 struct fake_host;
 struct fake_places;
+struct fake_pages;
 
 struct fake_failure {
     uint64_t after; /* good calls before it */
@@ -153,6 +156,7 @@ struct fake_device {
     struct fake_host *host;
     uint64_t host_count, host_room;
     struct fake_places *places;
+    struct fake_pages *pages;
 };
 
 /** A fake device of this kind; NULL stands for the defaults. Aborts when the system gives no memory. */

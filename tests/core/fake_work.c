@@ -2,6 +2,7 @@
 #include "fake_work.h"
 
 #include "fake_memory.h"
+#include "fake_pages.h"
 #include "fake_place.h"
 
 #include <errno.h>
@@ -220,6 +221,8 @@ int fake_copied(struct device *self, unsigned ordinal, unsigned ways)
     int rc = fake_call_begin(fake, FAKE_COPIED);
     if (ordinal >= fake->device.count)
         return fake_call_end(fake, fake_violate(fake, "copied of device %u", ordinal));
+    if (!rc && ways & WAY_OUT)
+        fake_pages_arrive(fake);
     return fake_call_end(fake, copies_make(fake, ordinal, ways, false, rc));
 }
 

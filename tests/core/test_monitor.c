@@ -11,6 +11,7 @@
 
 #include "api/object.h"
 #include "base/log.h"
+#include "fake_pages.h"
 #include "ledger/limit.h"
 #include "ledger/state.h"
 #include "machine_files.h"
@@ -296,7 +297,7 @@ Test(monitor, device_that_others_fill_gets_idle_and_cold_memory_back)
 /* The driver sends its pages away as soon as anybody else needs the room. */
 Test(monitor, managed_memory_that_fills_a_device_sends_no_block_away)
 {
-    static const struct fake_config config = {.capacity_bytes = 240 * MIB};
+    static const struct fake_config config = {.capacity_bytes = 130 * MIB};
     uint64_t pages;
 
     world_start(&world, "EBBTIDE_DEVICE_BUDGET=120M EBBTIDE_HOST_BUDGET=1G", &config);
@@ -308,13 +309,16 @@ Test(monitor, managed_memory_that_fills_a_device_sends_no_block_away)
         cool(i);
     }
     cr_expect_eq(core_charge(0, CLASS_MANAGED, 900 * MIB), 0, "it may be larger than the device");
+    fake_pages_begin(world.fake, FAKE_PAGES, 900 * MIB);
+    core_managed_made(0, FAKE_PAGES, 900 * MIB, false);
     cr_expect_eq(core_managed_on(0), 0);
-    cr_assert_eq(world.fake->device.create(&world.fake->device, 0, 190 * MIB, &pages), 0);
-    cr_expect_eq(core_managed_on(0), 190 * MIB);
+    cr_assert_eq(world.fake->device.create(&world.fake->device, 0, 40 * MIB, &pages), 0);
+    cr_expect_eq(core_managed_on(0), 40 * MIB);
     fake_advance(world.fake, 2000000000);
     monitor_tick();
     cr_expect_eq(away(2), 0);
     cr_expect_eq(core.devices[0].others_bytes, 0);
+    core_managed_gone(FAKE_PAGES);
     core_credit(0, CLASS_MANAGED, 900 * MIB);
     cr_expect_eq(core_managed_on(0), 0, "what is there is somebody else's");
     cr_assert_eq(world.fake->device.release(&world.fake->device, pages), 0);

@@ -112,6 +112,153 @@ Test(floating, it_makes_room_for_blocks)
     world_end(&world);
 }
 
+static size_t on_device(CUdeviceptr address, size_t mib)
+{
+    return simgpu_managed_bytes(address, mib * MIB, 0) / MIB;
+}
+
+static void fill(CUdeviceptr address, size_t mib, float value)
+{
+    OK(cuMemsetD32(address, bits_of(value), mib * MIB / sizeof(float)));
+    OK(cuCtxSynchronize());
+}
+
+Test(floating, no_more_of_it_is_on_the_device_than_the_budget_allows)
+{
+    struct world world = world_make();
+    CUdeviceptr address = managed(100), block;
+
+    fill(address, 100, 3);
+    cr_expect_eq(on_device(address, 100), BUDGET_MIB);
+    OK(cuMemAlloc(&block, 8 * MIB));
+    cr_expect_leq(on_device(address, 100), BUDGET_MIB - 8);
+    cr_expect(all_are(address, 100 * MIB / sizeof(float), 3));
+    OK(cuMemFree(block));
+    OK(cuMemFree(address));
+    world_end(&world);
+}
+
+Test(floating, what_was_used_longest_ago_leaves_for_what_a_kernel_names)
+{
+    struct world world = world_make();
+    CUdeviceptr first = managed(24), second = managed(24), third = managed(24);
+    size_t words = 24 * MIB / sizeof(float);
+
+    fill(second, 24, 2);
+    fill(first, 24, 1);
+    fill(third, 24, 3);
+    cr_expect_eq(on_device(second, 24), 0);
+    cr_expect_eq(on_device(first, 24), 24);
+    OK(world_add(&world, second, first, (unsigned)words, NULL));
+    OK(cuCtxSynchronize());
+    cr_expect_eq(on_device(second, 24), 24);
+    cr_expect_eq(on_device(third, 24), 0);
+    cr_expect(all_are(second, words, 3));
+    cr_expect(all_are(third, words, 3));
+    OK(cuMemFree(first));
+    OK(cuMemFree(second));
+    OK(cuMemFree(third));
+    world_end(&world);
+}
+
+static int told(CUmem_range_attribute attribute, CUdeviceptr address, size_t mib)
+{
+    int value = -7;
+
+    OK(cuMemRangeGetAttribute(&value, sizeof(value), attribute, address, mib * MIB));
+    return value;
+}
+
+Test(floating, the_program_is_told_its_own_advice_wherever_the_pages_are)
+{
+    static const CUmemLocation device = {.type = CU_MEM_LOCATION_TYPE_DEVICE};
+    struct world world = world_make();
+    CUdeviceptr address = managed(24), other;
+    int accessors[2];
+
+    OK(cuMemAdvise(address, 12 * MIB, CU_MEM_ADVISE_SET_PREFERRED_LOCATION, device));
+    OK(cuMemAdvise(address, 24 * MIB, CU_MEM_ADVISE_SET_READ_MOSTLY, device));
+    fill(address, 24, 1);
+    other = managed(48);
+    fill(other, 48, 2);
+    cr_assert_eq(on_device(address, 24), 0);
+    cr_expect_eq(told(CU_MEM_RANGE_ATTRIBUTE_PREFERRED_LOCATION, address, 12), 0);
+    cr_expect_eq(told(CU_MEM_RANGE_ATTRIBUTE_PREFERRED_LOCATION, address, 24), CU_DEVICE_INVALID);
+    cr_expect_eq(told(CU_MEM_RANGE_ATTRIBUTE_PREFERRED_LOCATION, address + 12 * MIB, 12), CU_DEVICE_INVALID);
+    cr_expect_eq(told(CU_MEM_RANGE_ATTRIBUTE_READ_MOSTLY, address, 24), 1);
+    cr_expect_eq(told(CU_MEM_RANGE_ATTRIBUTE_LAST_PREFETCH_LOCATION, address, 24), CU_DEVICE_INVALID);
+    OK(cuMemRangeGetAttribute(accessors, sizeof(accessors), CU_MEM_RANGE_ATTRIBUTE_ACCESSED_BY, address,
+                              24 * MIB));
+    cr_expect_eq(accessors[0], CU_DEVICE_INVALID);
+    OK(cuMemAdvise(address, 24 * MIB, CU_MEM_ADVISE_SET_ACCESSED_BY, device));
+    OK(cuMemAdvise(address, 24 * MIB, CU_MEM_ADVISE_UNSET_READ_MOSTLY, device));
+    OK(cuMemRangeGetAttribute(accessors, sizeof(accessors), CU_MEM_RANGE_ATTRIBUTE_ACCESSED_BY, address,
+                              24 * MIB));
+    cr_expect_eq(accessors[0], 0);
+    cr_expect_eq(told(CU_MEM_RANGE_ATTRIBUTE_READ_MOSTLY, address, 24), 0);
+    fill(address, 24, 4);
+    cr_expect_eq(on_device(address, 12), 12, "it is back, and prefers to be");
+    cr_expect_eq(told(CU_MEM_RANGE_ATTRIBUTE_PREFERRED_LOCATION, address, 12), 0);
+    cr_expect(all_are(address, 24 * MIB / sizeof(float), 4));
+    cr_expect(all_are(other, 48 * MIB / sizeof(float), 2));
+    OK(cuMemFree(address));
+    OK(cuMemFree(other));
+    world_end(&world);
+}
+
+Test(floating, a_prefetch_brings_what_there_is_room_for)
+{
+    struct world world = world_make();
+    CUdeviceptr first = managed(40), second = managed(60);
+    CUstream stream;
+
+    fill(first, 40, 1);
+    OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    OK(cuMemPrefetchAsync(second, 60 * MIB, (CUmemLocation){.type = CU_MEM_LOCATION_TYPE_DEVICE}, 0, stream));
+    OK(cuStreamSynchronize(stream));
+    cr_expect_eq(on_device(second, 60), BUDGET_MIB);
+    cr_expect_eq(on_device(first, 40), 0);
+    cr_expect_eq(told(CU_MEM_RANGE_ATTRIBUTE_LAST_PREFETCH_LOCATION, second, 60), 0);
+    cr_expect_eq(told(CU_MEM_RANGE_ATTRIBUTE_LAST_PREFETCH_LOCATION, first, 40), CU_DEVICE_INVALID);
+    bring(second, 60, CU_MEM_LOCATION_TYPE_HOST);
+    cr_expect_eq(on_device(second, 60), 0);
+    cr_expect_eq(told(CU_MEM_RANGE_ATTRIBUTE_LAST_PREFETCH_LOCATION, second, 60), CU_DEVICE_CPU);
+    cr_expect(all_are(first, 40 * MIB / sizeof(float), 1));
+    OK(cuStreamDestroy(stream));
+    OK(cuMemFree(first));
+    OK(cuMemFree(second));
+    world_end(&world);
+}
+
+Test(floating, what_is_wrong_with_a_call_is_the_driver_s_to_say)
+{
+    static const CUmemLocation device = {.type = CU_MEM_LOCATION_TYPE_DEVICE},
+                               none = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 9};
+    struct world world = world_make();
+    CUdeviceptr address = managed(60);
+    int value[2];
+
+    cr_expect_eq(cuMemPrefetchAsync(address, 61 * MIB, device, 0, NULL), CUDA_ERROR_INVALID_VALUE);
+    cr_expect_eq(cuMemPrefetchAsync(address, 0, device, 0, NULL), CUDA_ERROR_INVALID_VALUE);
+    cr_expect_eq(cuMemPrefetchAsync(address, 60 * MIB, none, 0, NULL), CUDA_ERROR_INVALID_DEVICE);
+    cr_expect_eq(cuMemPrefetchAsync(address, 60 * MIB, device, 1, NULL), CUDA_ERROR_INVALID_VALUE);
+    cr_expect_eq(cuMemAdvise(address, 61 * MIB, CU_MEM_ADVISE_SET_READ_MOSTLY, device),
+                 CUDA_ERROR_INVALID_VALUE);
+    cr_expect_eq(cuMemAdvise(address, 60 * MIB, CU_MEM_ADVISE_SET_PREFERRED_LOCATION, none),
+                 CUDA_ERROR_INVALID_DEVICE);
+    cr_expect_eq(cuMemAdvise(address, 60 * MIB, (CUmem_advise)99, device), CUDA_ERROR_INVALID_VALUE);
+    cr_expect_eq(cuMemRangeGetAttribute(value, 3, CU_MEM_RANGE_ATTRIBUTE_READ_MOSTLY, address, 60 * MIB),
+                 CUDA_ERROR_INVALID_VALUE);
+    cr_expect_eq(cuMemRangeGetAttribute(NULL, 4, CU_MEM_RANGE_ATTRIBUTE_READ_MOSTLY, address, 60 * MIB),
+                 CUDA_ERROR_INVALID_VALUE);
+    cr_expect_eq(told(CU_MEM_RANGE_ATTRIBUTE_READ_MOSTLY, address, 60), 0);
+    OK(cuMemFree(address));
+    cr_expect_eq(cuMemPrefetchAsync(address, 60 * MIB, device, 0, NULL), CUDA_ERROR_INVALID_VALUE);
+    cr_expect_eq(cuMemAdvise(address, 60 * MIB, CU_MEM_ADVISE_SET_READ_MOSTLY, device),
+                 CUDA_ERROR_INVALID_VALUE);
+    world_end(&world);
+}
+
 Test(rooted, managed_memory_that_takes_its_room_at_once_is_held_to_the_budget)
 {
     struct world world = world_make();
