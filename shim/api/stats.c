@@ -187,6 +187,7 @@ static void put_kind(struct sheet *sheet, enum kind which, const struct native_t
                    {"host_bytes", kind->host_bytes},
                    {"disk_bytes", kind->disk_bytes},
                    {"dropped_bytes", kind->dropped_bytes},
+                   {"off_bytes", kind->off_bytes},
                    {"host_copy_bytes", kind->host_copy_bytes},
                    {"disk_copy_bytes", kind->disk_copy_bytes}};
 

@@ -119,7 +119,9 @@ uint64_t managed_send(struct managed_range *range, uint64_t bytes)
             managed_mark(marks, i);
             marked_bytes += range->piece_bytes;
         }
-    core.device->copied(core.device, range->ordinal, WAY_IN); /* of what the program has asked for */
+    if (range->is_coming)
+        core.device->copied(core.device, range->ordinal, WAY_IN);
+    range->is_coming = false;
     error = managed_confine(range, marks, range->ordinal, DEVICE_NONE);
     error = error ? error : send(range, marks);
     if (error)
@@ -253,15 +255,20 @@ bool core_managed_run(uint64_t address, uint64_t bytes, unsigned ordinal, uint64
 void core_managed_gone(uint64_t address)
 {
     struct managed_range *range;
+    unsigned ordinal = DEVICE_NONE;
 
     if (!core_active() || !managed_range_possible(address))
         return;
     lock_acquire(&core.lock);
     while ((range = managed_range_find(address)) && range->is_busy)
         lock_wait(&core.changed, &core.lock);
-    if (range && range->start == address)
+    if (range && range->start == address) {
+        ordinal = range->is_coming ? range->ordinal : DEVICE_NONE;
         managed_range_remove(range);
+    }
     if (!managed_range_count())
         atomic_fetch_and(&core.attention, ~ATTENTION_MANAGED);
     lock_release(&core.lock);
+    if (ordinal != DEVICE_NONE)
+        core.device->copied(core.device, ordinal, WAY_IN);
 }

@@ -257,6 +257,7 @@ void managed_use(struct use *use)
 void core_managed_bring(unsigned ordinal, uint64_t address, uint64_t bytes)
 {
     uint64_t now = core_stamp(), lacks;
+    struct managed_range *range;
     struct use use;
 
     if (!core_active() || mover_mine || gate_inside())
@@ -272,4 +273,9 @@ void core_managed_bring(unsigned ordinal, uint64_t address, uint64_t bytes)
     if (lacks)
         bring(&use, ordinal, lacks, now);
     mover_give();
+    lock_acquire(&core.lock);
+    range = managed_range_find(address);
+    if (range)
+        range->is_coming = true;
+    lock_release(&core.lock);
 }

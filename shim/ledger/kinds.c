@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ledger/busy.h"
+#include "ledger/managed_range.h"
 #include "ledger/state.h"
 
 const char *const kind_key[KIND_COUNT] = {[KIND_BLOCK] = "block",     [KIND_SMALL] = "small",
@@ -251,7 +252,7 @@ static enum stay rest_of(enum kind kind)
     case KIND_GRAPH:
         return STAY_NODES;
     case KIND_MANAGED:
-        return STAY_DRIVER;
+        return core.device->floating ? STAY_DRIVER : STAY_ROUNDED;
     case KIND_RESERVED:
         return STAY_ANNOUNCED;
     default:
@@ -277,6 +278,20 @@ static void add_native(enum kind kind, const struct kinds_tally *tally, struct k
         charged -= bytes;
     }
     figures->stays[rest_of(kind)].bytes += charged;
+}
+
+/* Managed memory that floats: what of it is on the device can leave it, page by page. */
+static void add_floating(unsigned ordinal, struct kind_figures *figures)
+{
+    struct managed_sum sum;
+
+    managed_range_sum(ordinal, &sum);
+    if (!sum.in_count && !sum.out_count)
+        return;
+    figures->stays[STAY_DRIVER] = (struct kind_part){0};
+    figures->leaves = (struct kind_part){sum.in_count, figures->device_bytes};
+    figures->away = (struct kind_part){sum.out_count, sum.away_bytes};
+    figures->off_bytes = sum.out_bytes;
 }
 
 /* What small allocations are is in their bins. */
@@ -309,5 +324,6 @@ void kinds_of(unsigned ordinal, const struct kinds_room *room, uint64_t managed_
     add_moving(out);
     for (enum kind kind = KIND_NATIVE; kind < KIND_COUNT; kind++)
         add_native(kind, tally, out);
+    add_floating(ordinal, &out->of[KIND_MANAGED]);
     lock_release(&core.lock);
 }

@@ -74,7 +74,8 @@ struct kind_part {
 struct kind_figures {
     struct kind_tally tally; /**< its bytes with what pools keep and what is rounded up */
     uint64_t device_bytes, host_bytes, disk_bytes;
-    uint64_t dropped_bytes;                    /**< nowhere: the program makes them again */
+    uint64_t dropped_bytes; /**< nowhere: the program makes them again */
+    uint64_t off_bytes;     /**< managed memory that is kept off the device, touched or not */
     uint64_t host_copy_bytes, disk_copy_bytes; /**< of what is on the device, or in host memory, as well */
     struct kind_part leaves;                   /**< of what is on the device: could now */
     struct kind_part away;                     /**< allocations of which nothing is on the device */

@@ -213,17 +213,19 @@ struct managed_range *managed_range_oldest(unsigned ordinal, uint64_t newer)
     return oldest;
 }
 
-void managed_range_sum(unsigned ordinal, uint64_t *out_bytes, uint64_t *out_out_bytes)
+void managed_range_sum(unsigned ordinal, struct managed_sum *out)
 {
-    *out_bytes = *out_out_bytes = 0;
+    *out = (struct managed_sum){0};
     for (uint32_t i = 0; i < count; i++) {
         const struct managed_range *range = list[i];
 
         if (range->ordinal != ordinal)
             continue;
-        *out_bytes += range->bytes;
+        out->in_count += range->in_count != 0;
+        out->out_count += range->in_count == 0;
+        out->away_bytes += range->in_count ? 0 : range->bytes;
         for (struct managed_run run = managed_run_next(range, 0, range->pieces, false); run.first < run.end;
              run = managed_run_next(range, run.end, range->pieces, false))
-            *out_out_bytes += managed_run_bytes(range, run);
+            out->out_bytes += managed_run_bytes(range, run);
     }
 }

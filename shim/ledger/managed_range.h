@@ -28,6 +28,7 @@ struct managed_range {
     uint8_t ordinal;
     bool is_busy;
     bool is_named;   /**< a call of its device has used it: it does not go to another one */
+    bool is_coming;  /**< on a stream of ours that nobody has waited for since */
     bool is_altered; /**< the driver has other advice about some of it than the program gave, or had */
     uint64_t in[MANAGED_PIECES / 64];
 };
@@ -76,7 +77,13 @@ uint64_t managed_piece_cost(const struct managed_range *range, uint32_t piece);
 /** The range of a device with anything in, not busy, with the oldest stamp that is before `newer`; NULL: there is none. */
 struct managed_range *managed_range_oldest(unsigned ordinal, uint64_t newer);
 
-/** Bytes of all ranges of a device, and of that what is out. */
-void managed_range_sum(unsigned ordinal, uint64_t *out_bytes, uint64_t *out_out_bytes);
+/** The ranges of a device. */
+struct managed_sum {
+    uint64_t in_count;              /**< of which anything is in */
+    uint64_t out_count, away_bytes; /**< of which nothing is, and what they have */
+    uint64_t out_bytes;             /**< of all of them, that is out */
+};
+
+void managed_range_sum(unsigned ordinal, struct managed_sum *out);
 
 #endif

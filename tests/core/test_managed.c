@@ -275,3 +275,26 @@ Test(managed, nothing_is_asked_of_the_driver_while_all_fits)
     end(0, 16);
     finish();
 }
+
+Test(managed, it_is_told_where_it_may_be_and_that_it_could_leave)
+{
+    struct kinds kinds;
+
+    start_floating(settings, 1);
+    begin(0, 20);
+    begin(1, 20);
+    begin(2, 20);
+    core_native_made(0, KIND_MANAGED, STAY_DRIVER, 60 * MIB);
+    fake_pages_use(world.fake, 0, place(0), 6 * MIB);
+    core_kinds(0, &kinds);
+    cr_expect_eq(kinds.of[KIND_MANAGED].device_bytes, 6 * MIB);
+    cr_expect_eq(kinds.of[KIND_MANAGED].leaves.bytes, 6 * MIB);
+    cr_expect_eq(kinds.of[KIND_MANAGED].leaves.count, 2);
+    cr_expect_eq(kinds.of[KIND_MANAGED].away.count, 1);
+    cr_expect_eq(kinds.of[KIND_MANAGED].off_bytes, 28 * MIB);
+    cr_expect_eq(kinds.of[KIND_MANAGED].stays[STAY_DRIVER].count, 0);
+    core_native_gone(0, KIND_MANAGED, STAY_DRIVER, 60 * MIB);
+    for (unsigned n = 0; n < 3; n++)
+        end(n, 20);
+    finish();
+}

@@ -23,6 +23,9 @@ def check(blocks, percent, residency, disk, simgpu):
         return ['hash %s, expected %s: %s' % (result.hash, plain.hash, result.text())]
     wrong = result.unclean()
     device = result.stats['devices'][0]
+    managed = device['kinds']['managed']
+    if managed['peak_bytes'] <= DEVICE or managed['off_bytes'] or managed['device_bytes']:
+        wrong.append('managed memory: %s' % managed)
     if result.peak_device_bytes > budget:
         wrong.append('peak %d over the budget %d' % (result.peak_device_bytes, budget))
     if device['used_bytes'] or device['refused'] or 'refused' in result.err:

@@ -208,6 +208,35 @@ static void give_graph(struct object *object, CUstream stream)
         INSIST(cuGraphDestroy(object->graph));
 }
 
+/* Pages come and go, as they are used, asked for and advised about; a call that fails does nothing. */
+static bool make_managed(uint64_t *random, int ordinal, CUstream stream, struct object *out)
+{
+    static const CUmem_advise advice[] = {CU_MEM_ADVISE_SET_READ_MOSTLY, CU_MEM_ADVISE_SET_PREFERRED_LOCATION,
+                                          CU_MEM_ADVISE_SET_ACCESSED_BY, CU_MEM_ADVISE_UNSET_READ_MOSTLY};
+    const CUmemLocation device = {CU_MEM_LOCATION_TYPE_DEVICE, ordinal},
+                        host = {CU_MEM_LOCATION_TYPE_HOST, 0};
+    size_t part = 1 + kinds_random(random) % out->bytes;
+
+    if (cuMemAllocManaged(&out->address[0], out->bytes, CU_MEM_ATTACH_GLOBAL) != CUDA_SUCCESS)
+        return false;
+    for (unsigned i = 0; i < kinds_random(random) % 5; i++)
+        switch (kinds_random(random) % 4) {
+        case 0:
+            (void)cuMemAdvise(out->address[0], part, advice[kinds_random(random) % 4], device);
+            break;
+        case 1:
+            (void)cuMemPrefetchAsync(out->address[0], part, kinds_random(random) % 2 ? device : host, 0,
+                                     stream);
+            break;
+        case 2:
+            (void)cuMemsetD8Async(out->address[0], 7, part, stream);
+            break;
+        default:
+            (void)cuStreamAttachMemAsync(stream, out->address[0], 0, CU_MEM_ATTACH_GLOBAL);
+        }
+    return true;
+}
+
 /* The runtime's and the driver's ways to pin and to let go. */
 static bool make_host(uint64_t *random, struct object *out)
 {
@@ -252,7 +281,7 @@ bool kinds_make(enum kind kind, uint64_t *random, CUcontext context, int ordinal
         return cuMemAllocPitch(&out->address[0], &pitch, 1 + out->bytes % 5000, 1 + out->bytes / 5000, 4) ==
                CUDA_SUCCESS;
     case KIND_MANAGED:
-        return cuMemAllocManaged(&out->address[0], out->bytes, CU_MEM_ATTACH_GLOBAL) == CUDA_SUCCESS;
+        return make_managed(random, ordinal, stream, out);
     case KIND_ASYNC:
         return cuMemAllocAsync(&out->address[0], out->bytes, stream) == CUDA_SUCCESS;
     case KIND_POOL:

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Managed memory of the program's own, preloaded on a simulated device of 64 MiB of which 48 are the budget. */
+#include "../log_lines.h"
 #include "../world.h"
 
 #include <ebbtide.h>
@@ -262,11 +263,16 @@ Test(floating, what_is_wrong_with_a_call_is_the_driver_s_to_say)
 Test(rooted, managed_memory_that_takes_its_room_at_once_is_held_to_the_budget)
 {
     struct world world = world_make();
+    FILE *lines = listen_to_errors();
     size_t before = free_mib();
-    CUdeviceptr address = managed(32), more;
+    CUdeviceptr address = managed(24), another = managed(8), more;
 
     cr_expect_eq(before - free_mib(), 32);
     cr_expect_eq(cuMemAllocManaged(&more, 32 * MIB, CU_MEM_ATTACH_GLOBAL), CUDA_ERROR_OUT_OF_MEMORY);
+    cr_expect_eq(lines_with(lines, "concurrentManagedAccess is 0"), 1);
+    cr_expect_eq(lines_with(lines, "holds 32 MiB in managed memory (taken at once"), 1);
+    fclose(lines);
+    OK(cuMemFree(another));
     OK(cuMemFree(address));
     cr_expect_eq(free_mib(), before);
     world_end(&world);
