@@ -177,6 +177,7 @@ static void regret(struct guard *guard, enum guard_ruler ruler, int64_t window, 
     if (trial->regret > most) {
         trial->regret = 0;
         trial->off = trial->term;
+        guard->given_up++;
         trial->term = 2 * trial->term < TERM_MAX ? 2 * trial->term : TERM_MAX;
     } else if (ruler == GUARD_ORDER && guard->cost < ghost / 10 * 9 && trial->term > 1) {
         trial->term /= 2;

@@ -47,6 +47,7 @@ struct guard {
     uint32_t launches;
     uint64_t pause_bytes; /**< what it costs to stop the program for a move */
     uint32_t pause_share; /**< of a pause that one block costs, in 2^-16: several share one */
+    uint32_t given_up;    /**< times that somebody was off from then on */
     bool is_mru_better;
     struct guard_ghost ghost[OUTLOOK_GHOSTS]; /**< of LRU, of MRU */
     struct guard_trial trial[GUARD_RULERS];

@@ -306,8 +306,14 @@ static void put_events(struct sheet *sheet)
         "\"searched_bytes\": %llu,",
         counters_read(&c->zero_copy_launches), counters_read(&c->drains), counters_read(&c->scans),
         counters_read(&c->scan_ns), counters_read(&c->scanned_bytes));
-    put(sheet, "\n \"launches_foretold\": %llu, \"launches_unforetold\": %llu,",
-        counters_read(&c->launches_foretold), counters_read(&c->launches_unforetold));
+    put(sheet,
+        "\n \"launches_foretold\": %llu, \"launches_unforetold\": %llu, \"early_bytes\": %llu, "
+        "\"unused_bytes\": %llu, \"forecasts_given_up\": %llu,",
+        counters_read(&c->launches_foretold), counters_read(&c->launches_unforetold),
+        counters_read(&c->early_bytes), counters_read(&c->unused_bytes),
+        counters_read(&c->forecasts_given_up));
+    put(sheet, "\n \"pauses\": %llu, \"drain_ns\": %llu, \"pause_ns\": %llu,", counters_read(&c->pauses),
+        counters_read(&c->drain_ns), counters_read(&c->pause_ns));
     put(sheet,
         "\n \"stall_ns\": %llu, \"monitor_ticks\": %llu, \"leaked\": {\"blocks\": %llu, \"bytes\": %llu}",
         counters_read(&c->stall_ns), counters_read(&c->monitor_ticks), (unsigned long long)left.blocks,
@@ -454,6 +460,28 @@ static void put_kind_rows(struct sheet *sheet, unsigned ordinal)
         size_text(untracked_on(ordinal, &kinds.budget)).text);
 }
 
+/* What look-ahead did. */
+static const char *forecasts_text(char *buf, size_t size)
+{
+    struct counters *c = &core.counters;
+
+    log_print(buf, size,
+              "look-ahead: %llu launches foretold, %llu not; %s came early, %s of it for nobody; given up "
+              "%llu times",
+              counters_read(&c->launches_foretold), counters_read(&c->launches_unforetold),
+              size_text(counters_read(&c->early_bytes)).text, size_text(counters_read(&c->unused_bytes)).text,
+              counters_read(&c->forecasts_given_up));
+    return buf;
+}
+
+void stats_say_forecasts(void)
+{
+    char text[192];
+
+    if (counters_read(&core.counters.launches_foretold) + counters_read(&core.counters.launches_unforetold))
+        log_line(LOG_INFO, "%s", forecasts_text(text, sizeof(text)));
+}
+
 void stats_write_table(int fd)
 {
     struct sheet sheet = {.fd = fd};
@@ -462,7 +490,7 @@ void stats_write_table(int fd)
     struct budget host, budget;
     unsigned long long refused = 0;
     struct shares shares;
-    char name[24];
+    char name[24], text[192];
 
     if (fd < 0 || (!core.device && !counters_read(&c->moves[MOVE_HOST_TO_DISK].count)))
         return;
@@ -495,8 +523,11 @@ void stats_write_table(int fd)
         "  %llu drains, %llu searches, %llu launches from host memory, stalled %llu ms, refused %llu\n",
         counters_read(&c->drains), counters_read(&c->scans), counters_read(&c->zero_copy_launches),
         counters_read(&c->stall_ns) / 1000000, refused);
+    put(&sheet,
+        "  %llu pauses: %llu ms until devices stood still, %llu ms while they did, %llu ms of searches\n",
+        counters_read(&c->pauses), counters_read(&c->drain_ns) / 1000000,
+        counters_read(&c->pause_ns) / 1000000, counters_read(&c->scan_ns) / 1000000);
     if (core.options->policy == POLICY_LOOKAHEAD)
-        put(&sheet, "  look-ahead: %llu launches foretold, %llu not\n", counters_read(&c->launches_foretold),
-            counters_read(&c->launches_unforetold));
+        put(&sheet, "  %s\n", forecasts_text(text, sizeof(text)));
     sheet_flush(&sheet);
 }

@@ -18,4 +18,7 @@ int stats_write_json(const char *path, const char *const *unhooked, unsigned unh
 /** Write the table of EBBTIDE_STATS to a descriptor; -1: nowhere. */
 void stats_write_table(int fd);
 
+/** One line at level info of what look-ahead did; none where no launch was noted. */
+void stats_say_forecasts(void);
+
 #endif

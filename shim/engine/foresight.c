@@ -172,10 +172,20 @@ static void begin_sight(unsigned ordinal)
     sight->begun = true;
 }
 
+/* It came early, and is gone before anybody wanted it. */
+static void count_unused(uint32_t index)
+{
+    const struct outlook_block *block = &foresight.sight[foresight.row[index].ordinal].block[index];
+
+    if (block->is_early)
+        counters_add(&core.counters.unused_bytes, block->granules * GRANULE_BYTES);
+}
+
 static void drop_row(uint32_t index)
 {
     struct row *row = &foresight.row[index];
 
+    count_unused(index);
     lookahead_free(&foresight.sight[row->ordinal].lookahead, index);
     if (foresight.row_of[row->first] == index + 1)
         foresight.row_of[row->first] = 0;
@@ -231,6 +241,7 @@ static void note_on(unsigned ordinal, unsigned number, const struct launch_ring 
     struct sight *sight = &foresight.sight[ordinal];
     uint32_t name[USE_INLINE], count = 0;
     uint64_t hits = sight->lookahead.hits;
+    uint32_t given_up = sight->lookahead.guard.given_up;
 
     for (uint32_t i = 0; i < get(ring, at + COUNT); i++) {
         uint32_t row = foresight.row_of[get(ring, at + WORDS + 2 * i)];
@@ -245,6 +256,7 @@ static void note_on(unsigned ordinal, unsigned number, const struct launch_ring 
     counters_add(sight->lookahead.hits > hits ? &core.counters.launches_foretold
                                               : &core.counters.launches_unforetold,
                  1);
+    counters_add(&core.counters.forecasts_given_up, sight->lookahead.guard.given_up - given_up);
 }
 
 /* The ring whose next launch is the oldest; RINGS: nothing is left. */
@@ -460,6 +472,7 @@ void foresight_left(uint32_t first)
     if (!has_row(first))
         return;
     row = foresight.row_of[first] - 1;
+    count_unused(row);
     lookahead_leave(&foresight.sight[foresight.row[row].ordinal].lookahead, row,
                     oldest_row(foresight.row[row].ordinal));
 }
@@ -477,6 +490,7 @@ void foresight_came(uint32_t first, uint32_t granules)
         return;
     }
     sight->early += granules;
+    counters_add(&core.counters.early_bytes, granules * GRANULE_BYTES);
     if (!sight->block[row].is_early)
         lookahead_come_early(&sight->lookahead, row);
 }

@@ -429,6 +429,8 @@ static void watch_end(const struct watch *began, uint64_t drain_ns)
                   ? MOVE_HOST_TO_DEVICE
                   : MOVE_DEVICE_TO_HOST;
 
+    counters_add(&core.counters.pauses, 1);
+    counters_add(&core.counters.pause_ns, now.since_ns - began->since_ns);
     foresight_paused(drain_ns, now.since_ns - began->since_ns, now.ns[way] - began->ns[way],
                      now.bytes[way] - began->bytes[way]);
 }
@@ -448,6 +450,7 @@ struct pause_result pause_run(const struct pause_plan *plan)
     drain_ns = core_now();
     result.error = drain_close(whose, plan->waiter);
     drain_ns = core_now() - drain_ns;
+    counters_add(&core.counters.drain_ns, drain_ns);
     if (result.error < 0)
         return result;
     result.evicted_bytes = give(&left);

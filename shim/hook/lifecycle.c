@@ -181,6 +181,7 @@ static void report(void)
     if (error)
         log_line(LOG_WARN, "cannot write statistics to %s: %s (EBBTIDE_STATS_JSON)", options->stats_json_path,
                  strerrordesc_np(-error));
+    stats_say_forecasts();
     if (options->stats)
         stats_write_table(output_error());
 }

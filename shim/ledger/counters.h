@@ -42,6 +42,13 @@ struct counters {
     _Atomic uint64_t monitor_ticks;
     _Atomic uint64_t launches_foretold;   /**< noted launches that came as the order of those before said */
     _Atomic uint64_t launches_unforetold; /**< and that did not */
+    _Atomic uint64_t early_bytes;         /**< that came before anybody wanted them */
+    _Atomic uint64_t unused_bytes; /**< of blocks of these that left or were freed before anybody did */
+    _Atomic uint64_t
+        forecasts_given_up; /**< times that they moved more than LRU would have, and were not followed for a while */
+    _Atomic uint64_t pauses;   /**< in which something moved while devices stood still */
+    _Atomic uint64_t drain_ns; /**< until they did */
+    _Atomic uint64_t pause_ns; /**< while they did */
 };
 
 static inline void counters_add(_Atomic uint64_t *counter, uint64_t amount)

@@ -99,6 +99,24 @@ Test(foresight, what_is_wanted_next_comes_in_a_pause_for_something_else)
     cr_expect_lt(drains, restores * 2 / 3, "%llu pauses for %llu", (unsigned long long)drains,
                  (unsigned long long)restores);
     cr_expect_lt(restores, ROUNDS * BLOCKS / 2);
+    cr_expect_gt(core.counters.early_bytes, restores / 4 * BLOCK_MIB * MIB);
+    cr_expect_lt(core.counters.unused_bytes, core.counters.early_bytes / 4);
+    cr_expect_geq(core.counters.pauses, drains);
+    finish();
+}
+
+/* What nobody foretold is used instead, until what has come early has left again. */
+Test(foresight, what_came_early_and_left_unused_is_counted)
+{
+    world_start(&world, "EBBTIDE_DEVICE_BUDGET=124M EBBTIDE_HOST_BUDGET=400M EBBTIDE_POLICY=lookahead", NULL);
+    program_init(&program, &world, BLOCKS, 1);
+    restores_in_turn();
+    for (unsigned i = 0; i < ROUNDS * BLOCKS && !core.counters.unused_bytes; i++)
+        launch(i * i % 17 % BLOCKS);
+    for (unsigned i = 0; i < ROUNDS * BLOCKS && !core.counters.unused_bytes; i++)
+        launch((unsigned)program_draw(&program, BLOCKS));
+    cr_expect_gt(core.counters.unused_bytes, 0);
+    cr_expect_leq(core.counters.unused_bytes, core.counters.early_bytes);
     finish();
 }
 

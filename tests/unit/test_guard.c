@@ -100,6 +100,7 @@ static void waste(enum guard_ruler ruler, unsigned pauses)
 Test(guard, who_moves_more_than_lru_would_is_off)
 {
     waste(GUARD_ORDER, 8);
+    cr_expect_gt(guard.given_up, 0);
     cr_expect_not(guard_allows(&guard, GUARD_ORDER));
     cr_expect(guard_allows(&guard, GUARD_GAPS));
     cr_expect(guard_allows(&guard, GUARD_MRU));
