@@ -40,7 +40,7 @@ class Lane:
         share, residency, disk = setting
         budget = -(-need * share // 100 // GRANULE) * GRANULE
         ran = program.run_under_library(name, row, budget, {'EBBTIDE_RESIDENCY': residency, 'EBBTIDE_DISK': disk})
-        wrong = program.judge(ran, expected, budget, share < 100)
+        wrong = program.judge(ran, expected, budget, share < 100, program.PROGRAMS[name].get('variables', 0))
         self.case(f'{name} {row}: {share} % of {need // program.MIB} MiB, {residency}, disk {disk}', wrong)
         return 'WRONG' if wrong else f'{program.moved_bytes(ran) / program.MIB:.0f}'
 
@@ -52,7 +52,7 @@ class Lane:
             return
         need = program.device_peak(alone)
         cells = [self.setting(name, row, alone.checksum, need, setting) for setting in self.settings]
-        version = program.PROGRAMS[name]['packages'][0].split('==')[1]
+        version = program.packages_of(program.PROGRAMS[name])[0].split('=')[-1]
         self.table.append([name, version, row, f'{need // program.MIB}', *cells])
 
     def program(self, name):

@@ -12,21 +12,25 @@ import sysconfig
 import tarfile
 import tempfile
 
+import made
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.path.abspath(os.environ.get('EBB_BUILD', 'build'))
 LIBRARY = os.path.join(BUILD, 'shim', 'libebbtide.so')
 SIMGPU = os.path.join(BUILD, 'tests', 'simgpu')
 MIB = 1 << 20
 DEADLINE_S = 1200
+LIBRARIES = [('nvidia', '*', 'lib'), ('usr', 'lib', '*-linux-gnu')]
 
-# name: what pip installs (it comes first), in which time and folder; what runs. `brief`: what scripts/test runs, in less than a
-# minute. `runtime`: the file of NVIDIA's runtime in what was installed, which ours stands in for. `source`: whether what it is
-# made from is unpacked, too, for the tests in it. `compiler`: what of NVIDIA's writes its PTX; such a program is run by its name
-# alone. `libraries`: whether it finds those of NVIDIA's that were installed beside it by LD_LIBRARY_PATH. `needs`: headers of
-# Python's and commands without which it cannot work. `left_out`: pieces of work with settings that they cannot be right with by
-# the meaning of these, each as (row, share, residency, disk), None for any, and those that are refused; README.md says why.
-# `tolerance`: how far the numbers of a piece of work may be from the processor's, of those above 1 as a part of them; without it
-# every byte is the same.
+# name: what pip installs, and before it what is unpacked of Debian's packages, in which time and folder (the program is the
+# first of both), and what is made of them; what runs. `brief`: what scripts/test runs, in less than a minute. `runtime`: the
+# file of NVIDIA's runtime in what was installed, which ours stands in for. `source`: whether what it is made from is unpacked,
+# too, for the tests in it. `compiler`: what of NVIDIA's writes its PTX; such a program is run by its name alone. `libraries`:
+# whether it finds those that were installed beside it by LD_LIBRARY_PATH. `needs`: headers of Python's and commands without
+# which it cannot work. `left_out`: pieces of work with settings that they cannot be right with by the meaning of these, each as
+# (row, share, residency, disk), None for any, and those that are refused; README.md says why. `variables`: what those of its
+# modules take, where it unloads them at its end, before the library tells of them. `tolerance`: how far the numbers of a piece
+# of work may be from the processor's, of those above 1 as a part of them; without it every byte is the same.
 TORCH = {'limit_s': 1800, 'folder': 'pytorch', 'brief': [], 'runtime': 'nvidia/cu13/lib/libcudart.so.13'}
 # 8.6: what it writes for 9.0 are the instructions of that architecture alone.
 TRITON = {'SIMGPU_COMPUTE_CAPABILITY': '8.6', 'TRITON_PTXAS_PATH': os.path.join(HERE, 'ptxas'), 'TRITON_LIBCUDA_PATH': SIMGPU,
@@ -55,6 +59,14 @@ PROGRAMS = {
               'left_out': []},
     'numba': {'packages': ['numba-cuda==0.30.4', 'numpy==2.4.6'], 'limit_s': 300, 'folder': 'numba', 'brief': [],
               'runtime': None, 'compiler': 'NVVM', 'needs': ['nvcc'], 'environment': {}, 'rows': ['arrays'], 'left_out': []},
+    # It fits itself to the memory that it is told of, so it is told of the device's, and how large its work is.
+    'hashcat': {'packages': ['nvidia-cuda-nvrtc-cu12==12.4.127'],
+                'debian': ['hashcat=6.2.6+ds1-1+b1', 'hashcat-data=6.2.6+ds1-1', 'libminizip1=1.1-8+deb12u1',
+                           'libxxhash0=0.8.1-1'],
+                'made': made.hashcat, 'limit_s': 300, 'folder': 'hashcat', 'brief': [], 'runtime': None, 'libraries': True,
+                'compiler': 'NVRTC', 'needs': ['apt-get'], 'rows': ['mask', 'words'], 'variables': 2 * MIB,
+                'left_out': [(None, 50, 'strict', None), (None, 35, 'strict', None)],
+                'environment': {'EBBTIDE_MEMINFO': 'real', 'SIMGPU_COMPUTE_CAPABILITY': '8.6'}},
     # The last of its series that has the runtime as a library of its own.
     'cupy': {'packages': ['cupy-cuda12x==12.3.0', 'numpy==1.26.4', 'nvidia-cuda-nvrtc-cu12==12.4.127',
                           'nvidia-cublas-cu12==12.4.5.8', 'nvidia-cufft-cu12==11.2.1.3', 'nvidia-curand-cu12==10.3.5.147',
@@ -105,21 +117,42 @@ def unpack_source(folder, known):
             os.rename(os.path.join(whole, name), os.path.join(folder, name))
 
 
+def unpack_debian(folder, known):
+    """Downloads packages of Debian's, which stay uninstalled."""
+    os.makedirs(folder, exist_ok=True)
+    ran = subprocess.run(['apt-get', 'download', '--quiet', *known['debian']], cwd=folder, capture_output=True, text=True,
+                         timeout=known['limit_s'], check=False)
+    if ran.returncode:
+        raise Skip((ran.stderr.strip().splitlines() or ['apt-get failed'])[-1].removeprefix('E: '))
+    for package in glob.glob(os.path.join(folder, '*.deb')):
+        subprocess.run(['dpkg-deb', '--extract', package, folder], check=True)
+        os.remove(package)
+
+
 def fill(folder, known):
-    """Downloads a program's packages into a folder."""
-    pip(known, 'install', '--only-binary', ':all:', '--target', folder, *known['packages'])
+    """Downloads a program's packages into a folder, and makes of them what has to be made."""
+    if known['packages']:
+        pip(known, 'install', '--only-binary', ':all:', '--target', folder, *known['packages'])
+    if known.get('debian'):
+        unpack_debian(folder, known)
     if known.get('source'):
         unpack_source(folder, known)
     if known['runtime']:
         theirs = os.path.join(folder, known['runtime'])
         os.remove(theirs)
         os.symlink(os.path.join(SIMGPU, os.path.basename(theirs)), theirs)
+    if known.get('made'):
+        known['made'](folder, known['limit_s'])
+
+
+def packages_of(known):
+    return known.get('debian', []) + known['packages']
 
 
 def install(name):
     """The folder that has the program, which is whole when it is there; downloads once."""
     known = PROGRAMS[name]
-    folder, packages = os.path.join(BUILD, 'foreign', known['folder']), ' '.join(sorted(known['packages']))
+    folder, packages = os.path.join(BUILD, 'foreign', known['folder']), ' '.join(sorted(packages_of(known)))
     done = os.path.join(folder, 'installed')
     for needed in known['needs']:
         if not os.path.exists(os.path.join(sysconfig.get_path('include'), needed)) and not shutil.which(needed):
@@ -142,7 +175,7 @@ def surroundings(folder, libraries, settings):
     """The environment of a run: nothing of ours or of the machine's GPUs but what is asked for."""
     kept = {key: value for key, value in os.environ.items()
             if not key.startswith(('EBBTIDE_', 'SIMGPU_', 'PYTORCH_', 'TORCH', 'TRITON_')) and key != 'CUDA_VISIBLE_DEVICES'}
-    libraries = glob.glob(os.path.join(folder, 'nvidia', '*', 'lib')) if libraries else []
+    libraries = [path for where in LIBRARIES for path in glob.glob(os.path.join(folder, *where))] if libraries else []
     return {**kept, 'PYTHONPATH': folder, 'LD_LIBRARY_PATH': os.pathsep.join([SIMGPU, *libraries]), 'SIMGPU_MEMORY': '2G',
             'SIMGPU_CACHE': os.environ.get('SIMGPU_CACHE', os.path.join(BUILD, 'kernels')), **settings}
 
@@ -206,7 +239,7 @@ def compare(name, row, alone, reference):
     return f'{len(far)} numbers of {len(apart)} are further away than {tolerance:g}, such as {far[0]:.2g}' if far else ''
 
 
-def judge(ran, expected, budget, must_move):
+def judge(ran, expected, budget, must_move, variables=0):
     """What is wrong with a run under the library, or ''."""
     if not ran.checksum or not ran.report or not ran.statistics:
         return f'failed: {last_line(ran)}'
@@ -215,6 +248,6 @@ def judge(ran, expected, budget, must_move):
     if ran.report['hazards'] or ran.report['sticky_errors']:
         return f"{ran.report['hazards']} hazards, {ran.report['sticky_errors']} sticky errors"
     # Variables of modules are the driver's own affair: nobody asks for them, and no budget can refuse them.
-    if device_peak(ran) > budget + ran.statistics['devices'][0]['untracked_bytes']:
+    if device_peak(ran) > budget + max(variables, ran.statistics['devices'][0]['untracked_bytes']):
         return f'{device_peak(ran)} bytes at the peak, {budget} allowed'
     return 'nothing moved' if must_move and not moved_bytes(ran) else ''
