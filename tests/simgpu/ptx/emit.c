@@ -61,6 +61,15 @@ static void emit_registers(struct emitter *emitter)
                      variable->bytes ? variable->bytes : 1, variable->align > 8 ? variable->align : 8);
 }
 
+bool emit_takes_stack(const struct ptx_body *body)
+{
+    for (const struct ptx_instruction *instruction = body->code; instruction; instruction = instruction->next)
+        if (!instruction->label &&
+            (strcmp(instruction->opcode, "alloca") == 0 || strncmp(instruction->opcode, "stack", 5) == 0))
+            return true;
+    return false;
+}
+
 static void emit_guarded(struct emitter *emitter)
 {
     const struct ptx_instruction *instruction = emitter->instruction;
@@ -85,6 +94,10 @@ void emit_function(struct emitter *emitter, const struct ptx_function *function)
     if (!function->is_entry)
         text_put(&emitter->out, "    const struct ptx_thread *s = t;\n    u64 *sites = t->sites;\n");
     emit_registers(emitter);
+    if (emit_takes_stack(emitter->body))
+        text_put(&emitter->out,
+                 "    u8 stack[PTX_STACK_BYTES] __attribute__((aligned(%u)));\n    u32 stack_used = 0;\n",
+                 PTX_STACK_ALIGN);
     for (const struct ptx_instruction *instruction = emitter->body->code; instruction;
          instruction = instruction->next) {
         emitter->instruction = instruction;

@@ -38,8 +38,15 @@ struct emitter {
     struct ptx_shared *shared;
 };
 
+enum {
+    PTX_STACK_ALIGN = 64 /* the most that alloca gives */
+};
+
 /* Writes a function of the module, and notes what it needs. */
 void emit_function(struct emitter *emitter, const struct ptx_function *function);
+
+/* Whether a function has memory for alloca: PTX_STACK_BYTES of device code. */
+bool emit_takes_stack(const struct ptx_body *body);
 
 /* Its head, without a semicolon. */
 void emit_head(struct emitter *emitter, struct text *out, const struct ptx_function *function);

@@ -195,6 +195,46 @@ void emit_is_space(struct emitter *emitter)
     emit_assign(emitter, emit_operand(emitter, 0), ptx_type_find("pred"), value);
 }
 
+/* How much of the source is copied: so many bytes, or all unless a predicate says that it is not to be looked at. */
+static const char *copied_bytes(struct emitter *emitter, const struct ptx_operand *operand, unsigned bytes)
+{
+    if (operand->kind == OPERAND_REGISTER && operand->symbol->type->kind == TYPE_PREDICATE)
+        return PRINT("(%s ? 0 : %u)", emit_predicate(emitter, operand), bytes);
+    return emit_u32(emitter, operand);
+}
+
+/* Memory of the function's own stack, which takes its places back where it returns. */
+void emit_stack_take(struct emitter *emitter)
+{
+    const struct ptx_type *type = emit_need_type(emitter);
+    unsigned align = 8;
+
+    emit_expect_count(emitter, 2, 3);
+    if (emitter->instruction->count == 3)
+        align = (unsigned)emit_immediate(emitter, emit_operand(emitter, 2));
+    if (!align || align > PTX_STACK_ALIGN || (align & (align - 1)))
+        emit_fail(emitter, "alloca aligns to 1, 2, 4 and so on until %u", PTX_STACK_ALIGN);
+    emit_assign(emitter, emit_operand(emitter, 0), type,
+                PRINT("(%s)ptx_stack_take(t, s, stack, &stack_used, %s, %u)", type->c,
+                      emit_value(emitter, emit_operand(emitter, 1), type), align));
+}
+
+void emit_stack_save(struct emitter *emitter)
+{
+    const struct ptx_type *type = emit_need_type(emitter);
+
+    emit_expect_count(emitter, 1, 1);
+    emit_assign(emitter, emit_operand(emitter, 0), type, PRINT("(%s)stack_used", type->c));
+}
+
+void emit_stack_restore(struct emitter *emitter)
+{
+    const struct ptx_type *type = emit_need_type(emitter);
+
+    emit_expect_count(emitter, 1, 1);
+    text_put(&emitter->out, "stack_used = (u32)%s; ", emit_value(emitter, emit_operand(emitter, 0), type));
+}
+
 /* cp.async: done at once, so that waiting for it is nothing. */
 void emit_copy_async(struct emitter *emitter)
 {
@@ -216,7 +256,9 @@ void emit_copy_async(struct emitter *emitter)
     bytes = (unsigned)emit_immediate(emitter, emit_operand(emitter, 2));
     if (bytes != 4 && bytes != 8 && bytes != 16)
         emit_fail(emitter, "cp.async copies 4, 8 or 16 bytes");
-    size = emitter->instruction->count > 3 ? emit_u32(emitter, emit_operand(emitter, 3)) : PRINT("%u", bytes);
+    size = PRINT("%u", bytes);
+    if (emitter->instruction->count > 3)
+        size = copied_bytes(emitter, emit_operand(emitter, 3), bytes);
     to = emit_access(emitter, emit_operand(emitter, 0), SPACE_SHARED, bytes);
     text_put(&emitter->out, "if (%s) { ", size);
     from = emit_access(emitter, emit_operand(emitter, 1), SPACE_GLOBAL, bytes);
@@ -234,7 +276,9 @@ void emit_nothing(struct emitter *emitter)
 
     if (strcmp(instruction->opcode, "fence") == 0 || strcmp(instruction->opcode, "membar") == 0) {
         if (emit_has(emitter, "proxy"))
-            emit_ignore(emitter, "async alias global shared::cta shared::cluster tensormap::generic");
+            emit_ignore(emitter,
+                        "async async::generic alias global shared::cta shared::cluster tensormap::generic");
+        emit_ignore(emitter, "sync_restrict::shared::cta sync_restrict::shared::cluster");
         emit_ignore(emitter, "mbarrier_init cta cluster gpu gl sys sc acq_rel acquire release");
         text_put(&emitter->out, "ptx_fence(); ");
         return;

@@ -109,12 +109,50 @@ static bool rounds_to_integer(const struct ptx_instruction *instruction)
     return false;
 }
 
+/* Two integers into so few bits each, in front of what of a third there is room for. */
+static void convert_packed(struct emitter *emitter)
+{
+    static const struct {
+        const char *name;
+        unsigned bits;
+        int least, most;
+    } narrow[] = {{"u16", 16, 0, 65535}, {"s16", 16, -32768, 32767}, {"u8", 8, 0, 255}, {"s8", 8, -128, 127},
+                  {"u4", 4, 0, 15},      {"s4", 4, -8, 7},           {"u2", 2, 0, 3},   {"s2", 2, -2, 1}};
+    const struct ptx_type *s32 = ptx_type_find("s32"), *b32 = ptx_type_find("b32");
+    unsigned number = 0, count;
+    const char *rest = "0";
+
+    while (number < sizeof narrow / sizeof *narrow && !emit_has(emitter, narrow[number].name))
+        number++;
+    if (number == sizeof narrow / sizeof *narrow || !emit_has(emitter, "sat"))
+        emit_fail(emitter, "cvt.pack of that kind is not known");
+    emit_ignore(emitter, narrow[number].name);
+    if (emit_need_type(emitter) != s32)
+        emit_fail(emitter, "cvt.pack is of .s32");
+    count = narrow[number].bits == 16 ? 3 : 4;
+    emit_expect_count(emitter, count, count);
+    if (count == 4 && emit_need_type(emitter) == b32)
+        rest = emit_u32(emitter, emit_operand(emitter, 3));
+    emit_assign(emitter, emit_operand(emitter, 0), b32,
+                PRINT("ptx_cvt_pack(%s, %s, %s, %u, %d, %d)",
+                      emit_value(emitter, emit_operand(emitter, 1), s32),
+                      emit_value(emitter, emit_operand(emitter, 2), s32), rest, narrow[number].bits,
+                      narrow[number].least, narrow[number].most));
+}
+
 void emit_convert(struct emitter *emitter)
 {
-    const struct ptx_type *to = emit_need_type(emitter), *from = emit_need_type(emitter);
-    bool is_rint = rounds_to_integer(emitter->instruction) && to == from;
+    const struct ptx_type *to, *from;
     const char *rounding, *flags, *value;
+    bool is_rint;
 
+    if (emit_has(emitter, "pack")) {
+        convert_packed(emitter);
+        return;
+    }
+    to = emit_need_type(emitter);
+    from = emit_need_type(emitter);
+    is_rint = rounds_to_integer(emitter->instruction) && to == from;
     if (emitter->instruction->count == 3) {
         convert_pair(emitter, to, from);
         return;
@@ -135,6 +173,26 @@ void emit_convert(struct emitter *emitter)
     emit_assign(emitter, emit_operand(emitter, 0), to, value);
 }
 
+/* lop3 whose result is tested, and that combined with a predicate. */
+void emit_lop3_and_test(struct emitter *emitter)
+{
+    const struct ptx_type *b32 = emit_need_type(emitter), *predicate = ptx_type_find("pred");
+    const char *by = emit_one_of(emitter, "and or"), *value = emit_temporary(emitter), *test;
+    const struct ptx_operand *to = emit_operand(emitter, 0);
+
+    if (!by || !to->second || b32 != ptx_type_find("b32"))
+        emit_fail(emitter, "lop3 of that kind is not known");
+    emit_expect_count(emitter, 6, 6);
+    text_put(&emitter->out, "u32 %s = ptx_lop3_b32(%s, %s, %s, %s); ", value,
+             emit_u32(emitter, emit_operand(emitter, 1)), emit_u32(emitter, emit_operand(emitter, 2)),
+             emit_u32(emitter, emit_operand(emitter, 3)), emit_u32(emitter, emit_operand(emitter, 4)));
+    test = emit_temporary(emitter);
+    text_put(&emitter->out, "bool %s = (%s != 0) %s %s; ", test, value, *by == 'a' ? "&" : "|",
+             emit_predicate(emitter, emit_operand(emitter, 5)));
+    emit_assign(emitter, to, b32, value);
+    emit_assign(emitter, to->second, predicate, test);
+}
+
 static const char comparisons[] = "eq ne lt le gt ge lo ls hi hs equ neu ltu leu gtu geu num nan";
 
 /* The comparison of two operands, as written. */
@@ -149,15 +207,15 @@ static const char *compared(struct emitter *emitter, const struct ptx_type *type
                  emit_value(emitter, emit_operand(emitter, first + 1), type), flags);
 }
 
-/* A third operand and what it is combined by, or "". */
-static const char *combined(struct emitter *emitter, const char *value, unsigned number)
+/* What a result is combined with, written behind it: a last operand, or "". */
+static const char *combination(struct emitter *emitter, unsigned number)
 {
     const char *by = emit_one_of(emitter, "and or xor");
 
     emit_expect_count(emitter, number + (by != NULL), number + (by != NULL));
     if (!by)
-        return value;
-    return PRINT("(%s) %s %s", value,
+        return "";
+    return PRINT(" %s %s",
                  *by == 'a'   ? "&"
                  : *by == 'o' ? "|"
                               : "^",
@@ -168,33 +226,27 @@ void emit_compare(struct emitter *emitter)
 {
     const struct ptx_type *type, *predicate = ptx_type_find("pred");
     const struct ptx_operand *to = emit_operand(emitter, 0);
-    const char *value, *first, *second;
+    const char *value, *first, *second, *with;
 
     type = emit_need_type(emitter);
     value = emit_temporary(emitter);
     text_put(&emitter->out, "u32 %s = %s; ", value, compared(emitter, type, 1));
+    with = combination(emitter, 3);
+    first = PRINT("(%s & 1)%s", value, with);
+    /* The second result is that of the opposite comparison, or of the upper half of a pair, combined in the same way. */
     if (is_any(type, "f16x2", "bf16x2")) {
-        /* Each half has its own result. */
         if (!to->second)
             emit_fail(emitter, "setp of a pair has two results");
-        emit_expect_count(emitter, 3, 3);
-        emit_assign(emitter, to, predicate, PRINT("%s & 1", value));
-        emit_assign(emitter, to->second, predicate, PRINT("%s >> 1", value));
-        return;
+        value = PRINT("(%s >> 1)%s", value, with);
+    } else {
+        value = PRINT("!%s%s", value, with);
     }
-    first = combined(emitter, value, 3);
     if (!to->second) {
         emit_assign(emitter, to, predicate, first);
         return;
     }
-    /* The second result is that of the opposite comparison, combined in the same way. */
     second = emit_temporary(emitter);
-    text_put(&emitter->out, "bool %s = %s; ", second,
-             first == value
-                 ? PRINT("!%s", value)
-                 : PRINT("%s", strchr(first, '&')   ? PRINT("!%s & %s", value, strchr(first, '&') + 1)
-                               : strchr(first, '|') ? PRINT("!%s | %s", value, strchr(first, '|') + 1)
-                                                    : PRINT("!%s ^ %s", value, strchr(first, '^') + 1)));
+    text_put(&emitter->out, "bool %s = %s; ", second, value);
     emit_assign(emitter, to, predicate, first);
     emit_assign(emitter, to->second, predicate, second);
 }
@@ -234,7 +286,7 @@ void emit_set(struct emitter *emitter)
     } else {
         if (is_any(to, "f16x2", "bf16x2"))
             emit_fail(emitter, "set to a pair is of pairs");
-        value = PRINT("(%s)((%s) ? 0x%xu : 0)", bits->c, combined(emitter, value, 3), yes);
+        value = PRINT("(%s)((%s)%s ? 0x%xu : 0)", bits->c, value, combination(emitter, 3), yes);
     }
     emit_assign(emitter, emit_operand(emitter, 0), bits, value);
 }

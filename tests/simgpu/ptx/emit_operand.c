@@ -241,11 +241,34 @@ static const struct {
     {"%nclusterid.x", "s->nctaid[0]"},
     {"%nclusterid.y", "s->nctaid[1]"},
     {"%nclusterid.z", "s->nctaid[2]"},
+    /* Nothing is counted, no graph tells of itself, and nothing of shared memory is the system's. */
+    {"%pm0", "0"},
+    {"%pm1", "0"},
+    {"%pm2", "0"},
+    {"%pm3", "0"},
+    {"%pm4", "0"},
+    {"%pm5", "0"},
+    {"%pm6", "0"},
+    {"%pm7", "0"},
+    {"%pm0_64", "0"},
+    {"%pm1_64", "0"},
+    {"%pm2_64", "0"},
+    {"%pm3_64", "0"},
+    {"%pm4_64", "0"},
+    {"%pm5_64", "0"},
+    {"%pm6_64", "0"},
+    {"%pm7_64", "0"},
+    {"%current_graph_exec", "0"},
+    {"%reserved_smem_offset_begin", "0"},
+    {"%reserved_smem_offset_end", "0"},
+    {"%reserved_smem_offset_cap", "0"},
+    {"%reserved_smem_offset_0", "0"},
+    {"%reserved_smem_offset_1", "0"},
 };
 
 static const char *special_value(struct emitter *emitter, const char *name, const struct ptx_type *type)
 {
-    if (type->kind == TYPE_FLOAT || type->bits < 16 || type->bits > 64)
+    if (type->kind == TYPE_FLOAT || type->bits == 8 || type->bits > 64)
         emit_fail(emitter, "%s is no .%s", name, type->name);
     if (strncmp(name, "%envreg", 7) == 0) {
         char *end;

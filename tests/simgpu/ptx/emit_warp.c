@@ -131,13 +131,14 @@ static void check_product(struct emitter *emitter)
     }
 }
 
-/* The function's name has all words but those of mma.sync.aligned. */
+/* The function's name has all words but those of mma.sync.aligned, and of f64 but the rounding. */
 void emit_matrix_multiply(struct emitter *emitter)
 {
     const struct ptx_instruction *instruction = emitter->instruction;
     struct text name = {.arena = emitter->arena};
-    bool is_double = false;
-    unsigned bits;
+    bool is_double = emit_has(emitter, "f64");
+    const char *rounding = is_double ? PRINT(", %s", emit_rounding(emitter, "PTX_RN")) : "";
+    unsigned bits = is_double ? 64 : 32;
     const char *to, *a, *b, *c;
 
     if (emit_one_of(emitter, "sp sp::ordered_metadata")) {
@@ -150,20 +151,19 @@ void emit_matrix_multiply(struct emitter *emitter)
     }
     text_put(&name, "ptx_mma");
     for (unsigned i = 0; i < instruction->word_count; i++) {
-        if (strcmp(instruction->words[i], "sync") == 0 || strcmp(instruction->words[i], "aligned") == 0)
+        if (strcmp(instruction->words[i], "sync") == 0 || strcmp(instruction->words[i], "aligned") == 0 ||
+            (is_double && instruction->words[i][0] == 'r' && strlen(instruction->words[i]) == 2))
             continue;
-        is_double |= strcmp(instruction->words[i], "f64") == 0;
         text_put(&name, "_%s", instruction->words[i]);
     }
     emitter->words_used = UINT32_MAX;
     emit_expect_count(emitter, 4, 4);
     check_product(emitter);
-    bits = is_double ? 64 : 32;
     to = emit_fragment(emitter, emit_operand(emitter, 0), bits, false);
     a = emit_fragment(emitter, emit_operand(emitter, 1), bits, true);
     b = emit_fragment(emitter, emit_operand(emitter, 2), bits, true);
     c = emit_fragment(emitter, emit_operand(emitter, 3), bits, true);
-    text_put(&emitter->out, "%s(t, %s, %s, %s, %s); ", name.bytes, to, a, b, c);
+    text_put(&emitter->out, "%s(t, %s, %s, %s, %s%s); ", name.bytes, to, a, b, c, rounding);
     emit_assign_fragment(emitter, emit_operand(emitter, 0), bits, to);
 }
 

@@ -21,6 +21,7 @@ struct wmma {
     const struct ptx_type *types[4];
     unsigned type_count;
     bool saturates, differs, counts;
+    const char *rounding; /* NULL: not said */
 };
 
 /* Elements that are no types elsewhere. */
@@ -37,14 +38,16 @@ static const struct ptx_type *find_type(const char *word)
 
 static void read_word(struct emitter *emitter, struct wmma *wmma, const char *word)
 {
-    static const char plain[] = " load store mma sync aligned global shared shared::cta rn and ";
+    static const char plain[] = " load store mma sync aligned global shared shared::cta and ";
     const struct ptx_type *type = find_type(word);
     bool is_row = strcmp(word, "row") == 0;
     char rest;
 
     if (strstr(plain, PRINT(" %s ", word)))
         return;
-    if (strlen(word) == 1 && strchr("abcd", *word))
+    if (strlen(word) == 2 && *word == 'r' && !wmma->rounding)
+        wmma->rounding = emit_rounding(emitter, NULL);
+    else if (strlen(word) == 1 && strchr("abcd", *word))
         wmma->which = *word;
     else if ((is_row || strcmp(word, "col") == 0) && wmma->layouts < 2)
         wmma->by_rows[wmma->layouts++] = is_row;
@@ -140,7 +143,7 @@ static void emit_tile(struct emitter *emitter, bool loads)
     const char *address, *words, *site = "NULL";
     unsigned registers, bits, packed, lines = lines_of(&wmma), length = length_of(&wmma);
 
-    if (!wmma.which || wmma.layouts != 1 || wmma.type_count != 1 || wmma.saturates ||
+    if (!wmma.which || wmma.layouts != 1 || wmma.type_count != 1 || wmma.saturates || wmma.rounding ||
         (wmma.which == 'd') == loads ||
         !is_named(type, is_factor ? " f16 bf16 tf32 s8 u8 s4 u4 b1 f64 " : " f16 f32 s32 f64 ") ||
         (type->bits < 8 && (!along || wmma.depth != 128 / type->bits)))
@@ -204,7 +207,8 @@ static void check_types(struct emitter *emitter, const struct wmma *wmma, const 
     if (!is_named(element, " f16 bf16 tf32 s8 u8 s4 u4 b1 f64 ") || !is_named(d, sums) ||
         !is_named(c, sums) || wmma->depth != depth || wmma->layouts != 2 || wmma->which ||
         (wmma->saturates && (!is_whole || is_bits)) || wmma->counts != is_bits ||
-        (wmma->differs && !is_bits) || (element->bits < 8 && (!wmma->by_rows[0] || wmma->by_rows[1])))
+        (wmma->differs && !is_bits) || (wmma->rounding && element->bits != 64) ||
+        (element->bits < 8 && (!wmma->by_rows[0] || wmma->by_rows[1])))
         emit_fail(emitter, "wmma.mma of that kind is not known");
 }
 
@@ -230,8 +234,8 @@ static void emit_product(struct emitter *emitter)
     words[2] = emit_fragment(emitter, fragment_operand(emitter, 2, right), bits, true);
     words[3] = emit_fragment(emitter, fragment_operand(emitter, 3, sums[1]), bits, true);
     if (bits == 64)
-        text_put(&emitter->out, "ptx_mma_m8n8k4_row_col_f64_f64_f64_f64(t, %s, %s, %s, %s); ", words[0],
-                 words[1], words[2], words[3]);
+        text_put(&emitter->out, "ptx_mma_m8n8k4_row_col_f64_f64_f64_f64(t, %s, %s, %s, %s, %s); ", words[0],
+                 words[1], words[2], words[3], wmma.rounding ? wmma.rounding : "PTX_RN");
     else
         text_put(&emitter->out,
                  "ptx_wmma(t, (struct ptx_wmma){%u, %u, %u, %s, %u, %u, %s, %s, %s, %s, %s, %s, %s}); ",

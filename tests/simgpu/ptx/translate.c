@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ptx/translate.h"
 
+#include "ptx/device/thread.h"
 #include "ptx/emit.h"
 
 #include <string.h>
@@ -131,6 +132,7 @@ static void note_facts(struct ptx_facts *facts, const struct ptx_body *body)
 
     for (const struct ptx_symbol *variable = body->variables; variable; variable = variable->next)
         facts->local_bytes += variable->space == SPACE_LOCAL ? variable->bytes : 0;
+    facts->local_bytes += emit_takes_stack(body) ? PTX_STACK_BYTES : 0;
     registers = registers < REGISTERS_MIN ? REGISTERS_MIN : registers;
     registers = registers > REGISTERS_MAX ? REGISTERS_MAX : registers;
     if (registers > facts->registers)

@@ -264,4 +264,42 @@ PTX_CHOOSE(f64, 64, 0x8000000000000000ull, PTX_NAN64)
 PTX_TEST(f32, 32, 0x7f800000u, 0x007fffffu)
 PTX_TEST(f64, 64, 0x7ff0000000000000ull, 0x000fffffffffffffull)
 
+#define PTX_CHOOSE3(NAME)                                                                                    \
+    PTX_DEVICE f32 ptx_##NAME##3_f32(f32 a, f32 b, f32 c, u32 flags)                                         \
+    {                                                                                                        \
+        return ptx_##NAME##_f32(ptx_##NAME##_f32(a, b, flags), c, flags);                                    \
+    }                                                                                                        \
+    PTX_DEVICE f32 ptx_##NAME##3_abs_f32(f32 a, f32 b, f32 c, u32 flags)                                     \
+    {                                                                                                        \
+        return ptx_##NAME##3_f32(ptx_abs_f32(a, 0), ptx_abs_f32(b, 0), ptx_abs_f32(c, 0), flags);            \
+    }
+
+PTX_CHOOSE3(min)
+PTX_CHOOSE3(max)
+
+/* Two in a word of 64 bits. */
+PTX_DEVICE u64 ptx_pair_f32(f32 low, f32 high)
+{
+    return (u64)ptx_bits_f32(high) << 32 | ptx_bits_f32(low);
+}
+
+#define PTX_LOW(x)  ptx_float_b32((u32)(x))
+#define PTX_HIGH(x) ptx_float_b32((u32)((x) >> 32))
+#define PTX_FLOATS(NAME)                                                                                     \
+    PTX_DEVICE u64 ptx_##NAME##_f32x2(u64 a, u64 b, u32 rounding, u32 flags)                                 \
+    {                                                                                                        \
+        return ptx_pair_f32(ptx_##NAME##_f32(PTX_LOW(a), PTX_LOW(b), rounding, flags),                       \
+                            ptx_##NAME##_f32(PTX_HIGH(a), PTX_HIGH(b), rounding, flags));                    \
+    }
+
+PTX_FLOATS(add)
+PTX_FLOATS(sub)
+PTX_FLOATS(mul)
+
+PTX_DEVICE u64 ptx_fma_f32x2(u64 a, u64 b, u64 c, u32 rounding, u32 flags)
+{
+    return ptx_pair_f32(ptx_fma_f32(PTX_LOW(a), PTX_LOW(b), PTX_LOW(c), rounding, flags),
+                        ptx_fma_f32(PTX_HIGH(a), PTX_HIGH(b), PTX_HIGH(c), rounding, flags));
+}
+
 #endif

@@ -433,4 +433,20 @@ PTX_DOT(u32, s32, u8, u16, s8)
 PTX_DOT(s32, u32, s8, s16, u8)
 PTX_DOT(s32, s32, s8, s16, s8)
 
+/* Two numbers bound to so many bits, the second one below the first, and what there was above them. */
+PTX_DEVICE u32 ptx_cvt_pack(s32 a, s32 b, u32 c, u32 bits, s32 least, s32 most)
+{
+    u32 mask = ((u32)1 << bits) - 1,
+        high = (u32)(a < least  ? least
+                     : a > most ? most
+                                : a) &
+               mask,
+        low = (u32)(b < least  ? least
+                    : b > most ? most
+                               : b) &
+              mask;
+
+    return (bits < 16 ? c << 2 * bits : 0) | high << bits | low;
+}
+
 #endif

@@ -228,6 +228,7 @@ PTX_MMA_BITS(and, TIMES)
 struct ptx_product64 {
     const f64 *a, *b, *c;
     f64 *d;
+    enum ptx_rounding rounding; /* of each product and sum */
 };
 
 PTX_DEVICE f64 ptx_left64(void *const *lanes, u32 rows, u32 row, u32 k)
@@ -247,8 +248,9 @@ PTX_DEVICE void ptx_multiply64(void *const *lanes, u32 rows, u32 depth)
             f64 sum = product->c[i];
 
             for (u32 k = 0; k < depth; k++)
-                sum = __builtin_fma(ptx_left64(lanes, rows, row, k),
-                                    ((const struct ptx_product64 *)lanes[column * 4 + k % 4])->b[k / 4], sum);
+                sum = ptx_fma_f64(ptx_left64(lanes, rows, row, k),
+                                  ((const struct ptx_product64 *)lanes[column * 4 + k % 4])->b[k / 4], sum,
+                                  product->rounding, 0);
             product->d[i] = sum;
         }
     }
@@ -261,9 +263,9 @@ PTX_DEVICE void ptx_multiply64(void *const *lanes, u32 rows, u32 depth)
             ptx_multiply64(lanes, ROWS, DEPTH);                                                              \
     }                                                                                                        \
     PTX_DEVICE void ptx_mma_##NAME(struct ptx_thread *t, void *d, const void *a, const void *b,              \
-                                   const void *c)                                                            \
+                                   const void *c, enum ptx_rounding rounding)                                \
     {                                                                                                        \
-        struct ptx_product64 mine = {a, b, c, d};                                                            \
+        struct ptx_product64 mine = {a, b, c, d, rounding};                                                  \
                                                                                                              \
         t->host->meet(t, ~(u32)0, &mine, ptx_combine_mma_##NAME);                                            \
     }

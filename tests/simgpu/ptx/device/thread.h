@@ -236,6 +236,22 @@ PTX_DEVICE void ptx_touch(struct ptx_thread *t, u64 *site, u64 address, u32 byte
     }
 }
 
+enum {
+    PTX_STACK_BYTES = 16 << 10 /* of a call, for alloca */
+};
+
+/* Memory of a call's own; one that has no more is as one that has outgrown the thread's. */
+PTX_DEVICE u64 ptx_stack_take(struct ptx_thread *t, const struct ptx_thread *s, u8 *stack, u32 *used,
+                              u64 bytes, u32 align)
+{
+    u32 at = (*used + align - 1) & ~(align - 1);
+
+    if (at > PTX_STACK_BYTES || bytes > PTX_STACK_BYTES - at)
+        ptx_trap(t, s);
+    *used = at + (u32)bytes;
+    return (u64)(uintptr_t)(stack + at);
+}
+
 /* Time passes for the others of the block only. */
 PTX_DEVICE void ptx_nanosleep(struct ptx_thread *t, u32 nanoseconds)
 {

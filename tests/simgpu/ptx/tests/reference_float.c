@@ -352,3 +352,66 @@ NEAR_HALVES("ex2.approx.f16x2", f16, 0x1p-9, 0x1p-24, EX2_H)
 NEAR_HALVES("tanh.approx.f16x2", f16, 0x1p-9, 0x1p-24, TANH_H)
 NEAR_HALVES("ex2.approx.ftz.bf16x2", bf16, 0x1p-7, 0, EX2_G)
 NEAR_HALVES("tanh.approx.bf16x2", bf16, 0x1p-7, 0, TANH_G)
+
+/* Two words at once, by each half of the result. */
+#define WORDS_OF(TEXT, LOW, HIGH)                                                                            \
+    ROW("{ .reg .b64 x, y, z; mov.b64 x, {$a, $b}; mov.b64 y, {$c, $a}; mov.b64 z, {$b, $c}; " TEXT          \
+        "; mov.b64 {$d, _}, x; }",                                                                           \
+        f32, f32, f32, f32, LOW)                                                                             \
+    ROW("{ .reg .b64 x, y, z; mov.b64 x, {$a, $b}; mov.b64 y, {$c, $a}; mov.b64 z, {$b, $c}; " TEXT          \
+        "; mov.b64 {_, $d}, x; }",                                                                           \
+        f32, f32, f32, f32, HIGH)
+#define WORDS_ROUNDED(R, MODE, ...)                                                                          \
+    WORDS_OF("add." R ".f32x2 x, x, y", rounded32('+', a, c, 0, MODE), rounded32('+', b, a, 0, MODE))        \
+    WORDS_OF("sub." R ".f32x2 x, x, y", rounded32('-', a, c, 0, MODE), rounded32('-', b, a, 0, MODE))        \
+    WORDS_OF("mul." R ".f32x2 x, x, y", rounded32('*', a, c, 0, MODE), rounded32('*', b, a, 0, MODE))        \
+    WORDS_OF("fma." R ".f32x2 x, x, y, z", rounded32('f', a, c, b, MODE), rounded32('f', b, a, c, MODE))
+#define FLUSHED(OPERATION, X, Y, Z)                                                                          \
+    flushed(rounded32(OPERATION, flushed(X), flushed(Y), flushed(Z), FE_TONEAREST))
+EACH_ROUNDING(WORDS_ROUNDED, )
+WORDS_OF("add.ftz.f32x2 x, x, y", FLUSHED('+', a, c, 0), FLUSHED('+', b, a, 0))
+WORDS_OF("sub.rn.ftz.f32x2 x, x, y", FLUSHED('-', a, c, 0), FLUSHED('-', b, a, 0))
+WORDS_OF("mul.ftz.f32x2 x, x, y", FLUSHED('*', a, c, 0), FLUSHED('*', b, a, 0))
+WORDS_OF("fma.rn.ftz.f32x2 x, x, y, z", FLUSHED('f', a, c, b), FLUSHED('f', b, a, c))
+
+/* A half and a word. */
+#define MIXED_ROUNDED(R, MODE, F, WIDE)                                                                      \
+    ROW("add." R ".f32." #F, f32, F, f32, none, rounded32('+', WIDE(a), b, 0, MODE))                         \
+    ROW("sub." R ".f32." #F, f32, F, f32, none, rounded32('-', WIDE(a), b, 0, MODE))                         \
+    ROW("fma." R ".f32." #F, f32, F, F, f32, rounded32('f', WIDE(a), WIDE(b), c, MODE))
+EACH_ROUNDING(MIXED_ROUNDED, f16, h)
+EACH_ROUNDING(MIXED_ROUNDED, bf16, g)
+ROW("add.sat.f32.f16", f32, f16, f32, none, clipped(rounded32('+', h(a), b, 0, FE_TONEAREST)))
+ROW("sub.sat.f32.bf16", f32, bf16, f32, none, clipped(rounded32('-', g(a), b, 0, FE_TONEAREST)))
+ROW("fma.rn.sat.f32.f16", f32, f16, f16, f32, clipped(rounded32('f', h(a), h(b), c, FE_TONEAREST)))
+
+/* Three words. */
+#define CHOSEN3(LEAST, NAN_TOO, X, Y, Z)                                                                     \
+    bits32(canonical32(chosen(chosen(X, Y, LEAST, NAN_TOO), Z, LEAST, NAN_TOO)))
+#define CHOOSE3(NAME, LEAST)                                                                                 \
+    ROWF(NAME ".f32", f32, f32, f32, f32, EXACT, CHOSEN3(LEAST, false, a, b, c))                             \
+    ROWF(NAME ".NaN.f32", f32, f32, f32, f32, EXACT, CHOSEN3(LEAST, true, a, b, c))                          \
+    ROWF(NAME ".ftz.f32", f32, f32, f32, f32, EXACT,                                                         \
+         CHOSEN3(LEAST, false, flushed(a), flushed(b), flushed(c)))                                          \
+    ROWF(NAME ".abs.f32", f32, f32, f32, f32, EXACT, CHOSEN3(LEAST, false, fabsf(a), fabsf(b), fabsf(c)))    \
+    ROWF(NAME ".ftz.NaN.abs.f32", f32, f32, f32, f32, EXACT,                                                 \
+         CHOSEN3(LEAST, true, fabsf(flushed(a)), fabsf(flushed(b)), fabsf(flushed(c))))
+CHOOSE3("min", true)
+CHOOSE3("max", false)
+
+/* Both halves of a pair, each combined with the same predicate. */
+#define COMBINED(BY, SIGN)                                                                                   \
+    ROW("{ .reg .pred x, y, z; setp.lt.s32 z, $c, 0; setp.lt." BY                                            \
+        ".f16x2 x|y, $a, $b, z; selp.u32 $d, 1, 0, "                                                         \
+        "x; @y or.b32 $d, $d, 2; }",                                                                         \
+        u32, f16x2, f16x2, s32,                                                                              \
+        ((isless(h((u16)a), h((u16)b)) != 0) SIGN(c < 0)) |                                                  \
+            ((isless(h((u16)(a >> 16)), h((u16)(b >> 16))) != 0) SIGN(c < 0)) << 1)                          \
+    ROW("{ .reg .pred x, y, z; setp.lt.s32 z, $c, 0; setp.neu." BY                                           \
+        ".bf16x2 x|y, $a, $b, !z; selp.u32 $d, 1, 0, x; @y or.b32 $d, $d, 2; }",                             \
+        u32, bf16x2, bf16x2, s32,                                                                            \
+        (!(g((u16)a) == g((u16)b)) SIGN(c >= 0)) | (!(g((u16)(a >> 16)) == g((u16)(b >> 16))) SIGN(c >= 0))  \
+                                                       << 1)
+COMBINED("and", &)
+COMBINED("or", |)
+COMBINED("xor", ^)

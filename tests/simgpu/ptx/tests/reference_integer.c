@@ -388,3 +388,42 @@ ROW("{ .reg .pred z; setp.lt.s32 $p|z, $a, $b; selp.u32 $d, 1, 0, z; }", u32, s3
 ROW("mov.b32 $d, {$a, $b};", u32, u16, u16, none, (u32)b << 16 | a)
 ROW("mov.b64 {$d, $t}, $a;", u32, u64, none, none, a)
 ROW("mov.b64 $d, {$a, $b};", u64, u32, u32, none, (u64)b << 32 | a)
+
+static u32 pairs_not_below_zero(u32 a, u32 b, char operation)
+{
+    u32 value = pairs(a, b, operation, true);
+
+    return (value & 0x8000 ? 0 : value & 0xffff) | (value >> 31 ? 0 : value & 0xffff0000);
+}
+
+static u32 packed(s32 a, s32 b, u32 c, unsigned bits, s32 least, s32 most)
+{
+    const s32 values[] = {b, a};
+    u64 value = 0;
+
+    for (unsigned i = 0; i < 2; i++) {
+        s32 bound = values[i] < least ? least : values[i] > most ? most : values[i];
+
+        for (unsigned k = 0; k < bits; k++)
+            value |= bit_at((u32)bound, (int)k) << (i * bits + k);
+    }
+    for (unsigned k = 2 * bits; k < 32; k++)
+        value |= bit_at(c, (int)(k - 2 * bits)) << k;
+    return (u32)value;
+}
+
+ROW("min.relu.s16x2", u32, u32, u32, none, pairs_not_below_zero(a, b, '<'))
+ROW("max.relu.s16x2", u32, u32, u32, none, pairs_not_below_zero(a, b, '>'))
+ROW("cvt.pack.sat.u16.s32", u32, s32, s32, none, packed(a, b, 0, 16, 0, 65535))
+ROW("cvt.pack.sat.s16.s32", u32, s32, s32, none, packed(a, b, 0, 16, -32768, 32767))
+ROW("cvt.pack.sat.u8.s32.b32", u32, s32, s32, u32, packed(a, b, c, 8, 0, 255))
+ROW("cvt.pack.sat.s8.s32.b32", u32, s32, s32, u32, packed(a, b, c, 8, -128, 127))
+ROW("cvt.pack.sat.u4.s32.b32", u32, s32, s32, u32, packed(a, b, c, 4, 0, 15))
+ROW("cvt.pack.sat.s4.s32.b32", u32, s32, s32, u32, packed(a, b, c, 4, -8, 7))
+ROW("cvt.pack.sat.u2.s32.b32", u32, s32, s32, u32, packed(a, b, c, 2, 0, 3))
+ROW("cvt.pack.sat.s2.s32.b32", u32, s32, s32, u32, packed(a, b, c, 2, -2, 1))
+ROW("{ .reg .pred x; setp.gt.s32 x, $a, 7; lop3.or.b32 $t|$p, $a, $b, $c, 0x96, x; selp.u32 $d, 1, 0, $p; "
+    "xor.b32 $d, $d, $t; }",
+    u32, u32, u32, u32, ((a ^ b ^ c) != 0 || (s32)a > 7) ^ a ^ b ^ c)
+ROW("{ .reg .pred x; setp.gt.s32 x, $a, 7; lop3.and.b32 _|$p, $a, $b, $c, 0x80, !x; selp.u32 $d, 1, 0, $p; }",
+    u32, u32, u32, u32, (a & b & c) != 0 && (s32)a <= 7)

@@ -412,12 +412,12 @@ static void multiply64_by_sixteens(struct ptx_thread *t, const u8 *params)
         a[i] = left[group + (i & 1 ? 8 : 0)][within + 4 * (i / 2)];
     for (u32 i = 0; i < 4; i++)
         b[i] = right[within + 4 * i][group];
-    ptx_mma_m16n8k16_row_col_f64_f64_f64_f64(t, d, a, b, c);
+    ptx_mma_m16n8k16_row_col_f64_f64_f64_f64(t, d, a, b, c, PTX_RN);
     for (u32 i = 0; i < 4; i++)
         start[row_of(t->lane, i)][column_of(t->lane, i)] = d[i] - c[i];
-    ptx_mma_m16n8k4_row_col_f64_f64_f64_f64(t, d, a, b, c);
-    ptx_mma_m16n8k8_row_col_f64_f64_f64_f64(t, d, a + 2, b + 1, d);
-    ptx_mma_m16n8k4_row_col_f64_f64_f64_f64(t, d, a + 6, b + 3, d);
+    ptx_mma_m16n8k4_row_col_f64_f64_f64_f64(t, d, a, b, c, PTX_RN);
+    ptx_mma_m16n8k8_row_col_f64_f64_f64_f64(t, d, a + 2, b + 1, d, PTX_RN);
+    ptx_mma_m16n8k4_row_col_f64_f64_f64_f64(t, d, a + 6, b + 3, d, PTX_RN);
     for (u32 i = 0; i < 4; i++)
         a_words[t->lane][i] = d[i] - c[i] == start[row_of(t->lane, i)][column_of(t->lane, i)];
 }
@@ -443,7 +443,7 @@ static void multiply64(struct ptx_thread *t, const u8 *params)
     u32 group = t->lane / 4, within = t->lane % 4;
 
     (void)params;
-    ptx_mma_m8n8k4_row_col_f64_f64_f64_f64(t, d, &left64[group][within], &right64[within][group], c);
+    ptx_mma_m8n8k4_row_col_f64_f64_f64_f64(t, d, &left64[group][within], &right64[within][group], c, PTX_RN);
     memcpy(d_words[t->lane], d, sizeof d);
 }
 

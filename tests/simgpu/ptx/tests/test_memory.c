@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Memory: its spaces, copies in the background, and what only steers caches and order. PTX by way of the driver. */
+#include "driver.h"
 #include "ptx/tests/kernel.h"
 
 #include <criterion/criterion.h>
@@ -86,4 +87,49 @@ Test(memory, an_element_of_an_array_has_an_address)
               "add.u32 %r3, %r3, %r4; add.u32 %r3, %r3, %r5; st.global.u32 [%rd3], %r3;",
               1, 1);
     cr_assert_eq(out[0], 5 + 6 * 10);
+}
+
+/* A source that is not to be looked at need not be there. */
+Test(memory, a_copy_whose_source_is_left_away_fills_with_zeros)
+{
+    fill(0);
+    run_words(
+        ".shared .align 16 .b8 there[1024];\n",
+        "mov.u32 %r3, there; mad.lo.u32 %r4, %r0, 4, %r3; and.b32 %r5, %r0, 1; setp.eq.u32 %p0, %r5, 0;\n"
+        "mad.wide.u32 %rd4, %r0, 4, %rd0; @%p0 mov.u64 %rd4, 0; st.shared.u32 [%r4], 77;\n"
+        "cp.async.ca.shared.global [%r4], [%rd4], 4, %p0; cp.async.wait_all; ld.shared.u32 %r6, [%r4];\n"
+        "st.global.u32 [%rd3], %r6;",
+        1, 64);
+    for (unsigned i = 0; i < 64; i++)
+        cr_assert_eq(out[i], i % 2 ? in[i] : 0, "%u: %#x", i, out[i]);
+}
+
+/* Each call has its own, a loop gives back what it took, and places are aligned. */
+Test(memory, a_function_takes_memory_from_its_stack)
+{
+    run_words(
+        ".func (.reg .b32 sum) down(.reg .b32 n)\n{ .reg .pred p; .reg .b32 a<8>; .reg .b64 b<8>;\n"
+        "mul.wide.u32 b0, n, 4; add.u64 b0, b0, 4; alloca.u64 b1, b0; cvta.local.u64 b2, b1; st.u32 [b2], "
+        "n;\n"
+        "mov.u32 sum, 0; setp.eq.u32 p, n, 0; @p ret; sub.u32 a0, n, 1; call (a1), down, (a0);\n"
+        "ld.local.u32 a2, [b1]; add.u32 sum, a1, a2; ret; }\n",
+        "mov.u32 %r4, 0; mov.u32 %r5, 0;\n"
+        "again: stacksave.u64 %rd4; alloca.u64 %rd5, 1; alloca.u64 %rd6, 4096, 64; and.b64 %rd7, %rd6, 63;\n"
+        "cvt.u32.u64 %r6, %rd7; add.u32 %r5, %r5, %r6; st.local.u32 [%rd6+4092], %r4; st.local.u8 [%rd5], "
+        "1;\n"
+        "ld.local.u32 %r6, [%rd6+4092]; add.u32 %r5, %r5, %r6; stackrestore.u64 %rd4;\n"
+        "add.u32 %r4, %r4, 1; setp.lt.u32 %p0, %r4, 100; @%p0 bra again;\n"
+        "call (%r7), down, (%r0); mad.lo.u32 %r7, %r7, 10000, %r5; st.global.u32 [%rd3], %r7;",
+        2, 40);
+    for (unsigned i = 0; i < 80; i++)
+        cr_assert_eq(out[i], i % 40 * (i % 40 + 1) / 2 * 10000 + 4950, "%u: %u", i, out[i]);
+}
+
+Test(memory, a_stack_that_has_no_more_ends_the_kernel)
+{
+    CUdeviceptr params[4] = {0};
+
+    start();
+    cr_assert_eq(kernel_of("", "alloca.u64 %rd4, 0x100000; st.local.u8 [%rd4], 1;", 1, 1, params),
+                 CUDA_ERROR_LAUNCH_FAILED);
 }

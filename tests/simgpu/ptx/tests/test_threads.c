@@ -632,3 +632,41 @@ Test(threads, a_kernel_s_own_registers_tell_where_it_is)
     for (unsigned i = 0; i < 288; i++)
         cr_assert_eq(out[i], i % 32 + i % 96 / 32 * 100 + 30000 + i % 32 * 1000000, "%u: %u", i, out[i]);
 }
+
+/* What nothing is known of is nothing. */
+Test(threads, registers_of_what_is_not_there_are_zero)
+{
+    run_words(
+        "",
+        "mov.u32 %r3, %pm0; mov.u64 %rd4, %pm7_64; mov.u64 %rd5, %current_graph_exec; or.b64 %rd4, %rd4, "
+        "%rd5;\n"
+        "mov.b32 %r4, %reserved_smem_offset_begin; mov.b32 %r5, %reserved_smem_offset_end; or.b32 %r3, %r3, "
+        "%r4;\n"
+        "mov.pred %p0, %is_explicit_cluster; cvt.u32.u64 %r6, %rd4; or.b32 %r3, %r3, %r6; or.b32 %r3, %r3, "
+        "%r5;\n"
+        "@!%p0 add.u32 %r3, %r3, 5; fence.acquire.sync_restrict::shared::cluster.cluster;\n"
+        "fence.proxy.async::generic.acquire.sync_restrict::shared::cluster.cluster; st.global.u32 [%rd3], "
+        "%r3;",
+        1, 1);
+    cr_assert_eq(out[0], 5);
+}
+
+/* Each of the four sums goes up by the least that there is, or none does. */
+Test(threads, products_of_64_bits_are_rounded_as_is_said)
+{
+    run_words(
+        "",
+        "mov.f64 %fd2, 0d3ff0000000000000; mov.f64 %fd3, 0d3c30000000000000;\n"
+        "mov.f64 %fd0, %fd2; mov.f64 %fd1, %fd2;\n"
+        "mma.sync.aligned.m8n8k4.row.col.rp.f64.f64.f64.f64 {%fd0, %fd1}, {%fd2}, {%fd3}, {%fd0, %fd1};\n"
+        "mov.b64 {%r3, _}, %fd1; mov.f64 %fd0, %fd2; mov.f64 %fd1, %fd2;\n"
+        "wmma.mma.sync.aligned.row.col.m8n8k4.rz.f64.f64.f64.f64 {%fd0, %fd1}, {%fd2}, {%fd3}, {%fd0, "
+        "%fd1};\n"
+        "mov.b64 {%r4, _}, %fd0; mov.f64 %fd0, %fd2; mov.f64 %fd1, %fd2;\n"
+        "mma.sync.aligned.m8n8k4.row.col.rn.f64.f64.f64.f64 {%fd0, %fd1}, {%fd2}, {%fd3}, {%fd0, %fd1};\n"
+        "mov.b64 {%r5, _}, %fd0; mad.lo.u32 %r3, %r4, 100, %r3; mad.lo.u32 %r3, %r5, 10000, %r3;\n"
+        "st.global.u32 [%rd3], %r3;",
+        1, 32);
+    for (unsigned i = 0; i < 32; i++)
+        cr_assert_eq(out[i], 4, "%u: %u", i, out[i]);
+}
