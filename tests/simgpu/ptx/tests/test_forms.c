@@ -66,7 +66,7 @@ static const struct {
     {"shfl", "test_threads.c"},
     {"st", "test_conform.c"},
     {"stmatrix", "test_threads.c"},
-    {"trap", "test_threads.c"},
+    {"trap", "test_endings.c"},
     {"vote", "test_threads.c"},
     {"wmma", "test_wmma.c"},
     {"discard", "test_memory.c"},
