@@ -82,6 +82,8 @@ void device_host_context_new(void);
 int device_managed_init(struct device **out);
 /** Devices whose pages of managed memory move while others use them, bits by ordinal: not on Windows, nor before Pascal. */
 uint32_t device_managed_floating(void);
+/** The program has allocated such memory on a device that does not: said once. */
+void device_managed_rooted(void);
 
 /** A call of ours that does no harm to a capture that others have open. */
 #define QUIETLY(call)                                                                                        \

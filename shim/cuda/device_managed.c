@@ -13,6 +13,7 @@
 #include "cuda/device_cuda.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 
 #include "base/log.h"
 #include "base/table.h"
@@ -229,6 +230,17 @@ uint32_t device_managed_floating(void)
     if (!known)
         known = find_floating() | UINT32_C(1) << DEVICE_MAX;
     return known & ~(UINT32_C(1) << DEVICE_MAX);
+}
+
+void device_managed_rooted(void)
+{
+    static atomic_bool is_said;
+
+    if (!atomic_exchange_explicit(&is_said, true, memory_order_relaxed))
+        log_line(
+            LOG_WARN,
+            "managed memory takes its room on the device when it is allocated, as the driver has it where "
+            "concurrentManagedAccess is 0: it is accounted, and does not move");
 }
 
 int device_managed_init(struct device **out)

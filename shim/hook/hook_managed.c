@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Managed memory of the program's own: it is told what it has said itself, and brings to a device what may be there. */
-#include <stdatomic.h>
-
-#include "base/log.h"
 #include "cuda/device_cuda.h"
 #include "cuda/managed_advice.h"
 #include "hook/hook_words.h"
@@ -11,17 +8,6 @@
 static bool is_managed(CUdeviceptr start, size_t bytes, struct managed_info *out)
 {
     return bytes && core_managed_find(start, out) && bytes <= out->start + out->bytes - start;
-}
-
-static void say_rooted(void)
-{
-    static atomic_bool is_said;
-
-    if (!atomic_exchange_explicit(&is_said, true, memory_order_relaxed))
-        log_line(
-            LOG_WARN,
-            "managed memory takes its room on the device when it is allocated, as the driver has it where "
-            "concurrentManagedAccess is 0: it is accounted, and does not move");
 }
 
 CUresult hook_cuMemAllocManaged(__typeof__(cuMemAllocManaged) *next, CUdeviceptr *dptr, size_t bytesize,
@@ -43,7 +29,7 @@ CUresult hook_cuMemAllocManaged(__typeof__(cuMemAllocManaged) *next, CUdeviceptr
     bool is_floating = device_managed_floating() >> place.ordinal & 1;
 
     if (!is_floating)
-        say_rooted();
+        device_managed_rooted();
     managed_advice_begin(*dptr, bytesize);
     driver_memory_add(DRIVER_MEMORY, *dptr,
                       &(const struct driver_memory){.bytes = bytesize,
