@@ -12,13 +12,14 @@ import subprocess
 MAY_USE = {
     "policy": "",
     "base": "",
+    "live": "base policy ledger/kind.h ledger/kind_figures.h",
     "tier": "base",
-    "ledger": "base tier policy",
+    "ledger": "base tier policy live",
     "host": "base tier ledger policy",
-    "engine": "base tier ledger host policy",
+    "engine": "base tier ledger host policy live",
     "heap": "base ledger host engine/core.h",
     "cuda": "base tier/device.h ledger/block.h ledger/busy.h ledger/kind.h host engine/core.h hook/hook_table.def",
-    "api": "base tier ledger host engine heap policy cuda/contexts.h cuda/driver_memory.h",
+    "api": "base tier ledger host engine heap policy live cuda/contexts.h cuda/driver_memory.h",
     "hook": "base tier ledger host engine heap cuda api policy",
     "cli": "base policy",
 }

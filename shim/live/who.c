@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* who.c - see who.h. */
+#include "live/who.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+void live_who(struct live_who *out)
+{
+    int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? 0 : read(fd, out->command, sizeof(out->command));
+
+    if (fd >= 0)
+        close(fd);
+    out->pid = (int32_t)getpid();
+    if (length < 1)
+        length = 1;
+    for (ssize_t i = 0; i < length; i++)
+        out->command[i] = out->command[i] ? out->command[i] : ' ';
+    memset(out->command + length - 1, 0, sizeof(out->command) - (size_t)(length - 1));
+}
