@@ -2,6 +2,7 @@
 /* doctor.c - see doctor.h. */
 #include "base/doctor.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <string.h>
@@ -13,7 +14,9 @@
 #include "base/size.h"
 #include "ledger/busy.h"
 #include "ledger/limit.h"
+#include "ledger/live.h"
 #include "ledger/state.h"
+#include "live/folder.h"
 
 static void show_device(FILE *out, unsigned ordinal)
 {
@@ -98,14 +101,34 @@ static bool show_disk(FILE *out, const struct options *options)
     return is_good;
 }
 
+static void show_live(FILE *out, const struct options *options)
+{
+    char path[LIVE_PATH_BYTES];
+    int folder = options->live == LIVE_OFF ? -ECANCELED : live_folder_for_page(options->live_dir, path);
+
+    if (folder >= 0)
+        doctor_line(out, "live page", "%s", path);
+    else if (folder == -ECANCELED)
+        doctor_line(out, "live page", "none (EBBTIDE_LIVE=off)");
+    else
+        doctor_line(out, "live page", "none: %s cannot be written: %s (EBBTIDE_LIVE_DIR)",
+                    *options->live_dir ? options->live_dir : "/dev/shm", strerror(-folder));
+    if (folder >= 0)
+        close(folder);
+}
+
 bool doctor_core(FILE *out, const struct options *options)
 {
-    bool is_good = core_active() && show_devices(out);
+    bool is_good;
+
+    live_hide();
+    is_good = core_active() && show_devices(out);
 
     doctor_line(out, "host", "budget %s of %s, the smaller of RAM and cgroup",
                 size_text(size_resolve(&options->host_budget, machine_memory_bytes(""))).text,
                 size_text(machine_memory_bytes("")).text);
     is_good = show_disk(out, options) && is_good;
-    show_userfaultfd(out); /* a help, not a need */
+    show_live(out, options); /* helps, not needs */
+    show_userfaultfd(out);
     return is_good;
 }

@@ -31,6 +31,13 @@ static struct report collect(void)
     return (struct report){.who = &who, .now = &now, .look = look};
 }
 
+void stats_end(void)
+{
+    if (core.device)
+        look_publish(true);
+    live_end();
+}
+
 int stats_write_json(const char *path, const char *const *unhooked, unsigned unhooked_count)
 {
     char name[1100], temporary[1200];

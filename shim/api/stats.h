@@ -15,6 +15,9 @@
  */
 int stats_write_json(const char *path, const char *const *unhooked, unsigned unhooked_count);
 
+/** The last figures, for the live page. */
+void stats_end(void);
+
 /** Write the table of EBBTIDE_STATS to a descriptor; -1: nowhere. */
 void stats_write_table(int fd);
 

@@ -54,6 +54,11 @@ enum on_full_mode {
     ON_FULL_REFUSE,
     ON_FULL_ALLOW
 };
+enum live_mode {
+    LIVE_OWN,
+    LIVE_GROUP,
+    LIVE_OFF
+};
 enum meminfo_mode {
     MEMINFO_VIRTUAL,
     MEMINFO_REAL

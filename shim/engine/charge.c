@@ -13,6 +13,7 @@
 #include "engine/spill.h"
 #include "ledger/headroom.h"
 #include "ledger/limit.h"
+#include "ledger/live.h"
 #include "ledger/shrink.h"
 #include "ledger/state.h"
 
@@ -81,7 +82,10 @@ int core_charge_quietly(unsigned ordinal, enum device_class class, uint64_t byte
     limit_ready(ordinal);
     if (managed_floats(ordinal, class))
         return 0;
-    return charge_with_room(ordinal, class, bytes) == 0 ? 0 : -ENOMEM;
+    if (charge_with_room(ordinal, class, bytes) < 0)
+        return -ENOMEM;
+    live_changed();
+    return 0;
 }
 
 struct request {
@@ -112,6 +116,7 @@ int core_charge(unsigned ordinal, enum device_class class, uint64_t bytes)
         return 0;
     if (refusal_is_waived()) {
         charge_over(&core.devices[ordinal].budget, class, bytes);
+        live_changed();
         return 0;
     }
     refusal_device(ordinal, bytes, "allocation");
@@ -125,6 +130,7 @@ void core_charge_held(unsigned ordinal, enum device_class class, uint64_t bytes)
     limit_ready(ordinal);
     if (!managed_floats(ordinal, class) && charge_with_room(ordinal, class, bytes))
         force(&core.devices[ordinal].budget, class, bytes);
+    live_changed();
 }
 
 void core_credit(unsigned ordinal, enum device_class class, uint64_t bytes)
@@ -134,6 +140,7 @@ void core_credit(unsigned ordinal, enum device_class class, uint64_t bytes)
     if (!managed_floats(ordinal, class))
         credit(&core.devices[ordinal].budget, class, bytes);
     limit_freed(ordinal);
+    live_changed();
 }
 
 int core_host_charge(enum host_class class, uint64_t bytes)
@@ -160,6 +167,7 @@ int core_host_charge(enum host_class class, uint64_t bytes)
     }
     if (error < 0)
         core_host_refused(bytes, "pinned allocation");
+    live_changed();
     return error;
 }
 

@@ -24,6 +24,7 @@
 #include "engine/residency.h"
 #include "engine/restore.h"
 #include "host/host_block.h"
+#include "ledger/live.h"
 #include "ledger/shrink.h"
 #include "ledger/state.h"
 #include "policy/policies.h"
@@ -258,6 +259,7 @@ void core_forked(void)
     core.executors.count = 0;
     writer_start();
     monitor_forked();
+    live_forked();
     pressure_callback_forked();
     gate_forked();
 }

@@ -2,12 +2,18 @@
 /* look.c - see look.h. */
 #include "engine/look.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include "engine/core.h"
 #include "ledger/busy.h"
 #include "ledger/live.h"
 #include "ledger/state.h"
+#include "live/writer.h"
+
+/* A look follows the last one no sooner, and after a thousand times what that took. */
+#define LOOK_NS   UINT64_C(200000000)
+#define LOOK_RATE 1000
 
 /* Blocks, and bytes of them by what keeps them. */
 static void look_at_blocks(unsigned ordinal, struct live_look *out)
@@ -55,4 +61,26 @@ void look_take(unsigned ordinal, struct live_look *out)
             out->made[kind][why] = tally->native[kind][why].total;
     lock_release(&core.lock);
     out->duration_ns = core_now() - core.started_ns;
+}
+
+void look_publish(bool now)
+{
+    static struct live_look look; /* of who is at it, as all here */
+    static uint64_t due_ns;
+    static atomic_flag busy = ATOMIC_FLAG_INIT;
+    uint64_t since_ns = core_now(), took_ns;
+
+    if (!live_writer_is_open() || atomic_flag_test_and_set(&busy))
+        return;
+    if (now || since_ns >= due_ns) {
+        for (unsigned i = 0; i < core.device->count; i++) {
+            if (!core.devices[i].ready)
+                continue;
+            look_take(i, &look);
+            live_writer_look(i, &look);
+        }
+        took_ns = core_now() - since_ns;
+        due_ns = since_ns + (took_ns * LOOK_RATE > LOOK_NS ? took_ns * LOOK_RATE : LOOK_NS);
+    }
+    atomic_flag_clear(&busy);
 }

@@ -12,6 +12,7 @@
 #include "engine/drain.h"
 #include "engine/foresight.h"
 #include "engine/gate.h"
+#include "engine/look.h"
 #include "engine/mover.h"
 #include "engine/recording.h"
 #include "engine/restore.h"
@@ -19,6 +20,7 @@
 #include "ledger/busy.h"
 #include "ledger/headroom.h"
 #include "ledger/limit.h"
+#include "ledger/live.h"
 #include "ledger/shrink.h"
 #include "ledger/state.h"
 
@@ -350,6 +352,8 @@ void monitor_tick(void)
     }
     if (any_cold)
         tick_host(newest);
+    look_publish(false);
+    live_tick();
 }
 
 /* ---- allocations that wait -------------------------------------------------------------------------------- */
@@ -443,6 +447,10 @@ static bool monitor_wait(void)
     struct timespec until = core_until(core.options->period_ms * UINT64_C(1000000));
     bool managed = core.blocks.alive != 0, go;
 
+    if (!managed) { /* nobody looks for a while */
+        look_publish(true);
+        live_tick();
+    }
     lock_acquire(&monitor.lock);
     if (!managed)
         monitor.parked = true;

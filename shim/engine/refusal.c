@@ -12,6 +12,7 @@
 #include "engine/holdings.h"
 #include "ledger/busy.h"
 #include "ledger/headroom.h"
+#include "ledger/live.h"
 #include "ledger/state.h"
 
 enum {
@@ -444,6 +445,7 @@ void refusal_device(unsigned ordinal, uint64_t bytes, const char *what)
     lock_acquire(&core.lock);
     budget_refuse(budget);
     lock_release(&core.lock);
+    live_changed();
     core_kinds(ordinal, &kinds);
     describe_kinds(&kinds, &holds);
     describe_largest(ordinal, &list);

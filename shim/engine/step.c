@@ -11,6 +11,7 @@
 #include "engine/foresight.h"
 #include "engine/remap.h"
 #include "ledger/busy.h"
+#include "ledger/live.h"
 
 struct step step_begin(uint32_t first, uint32_t granule, enum chunk_state moving)
 {
@@ -85,6 +86,7 @@ void steps_count(enum move_kind move, const struct step *list, uint32_t count, u
             counters_moved(&core.counters, move, list[i].transfer.bytes, ns);
             ns = 0;
         }
+    live_changed();
 }
 
 uint64_t steps_commit(struct step *list, uint32_t count, bool (*settle)(struct step *step))
@@ -108,6 +110,7 @@ uint64_t steps_commit(struct step *list, uint32_t count, bool (*settle)(struct s
         if (step->slab)
             recycler_return(&core.slabs, bytes, step->slab);
     }
+    live_changed();
     return moved_bytes;
 }
 

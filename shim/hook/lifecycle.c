@@ -184,6 +184,7 @@ static void report(void)
     stats_say_forecasts();
     if (options->stats)
         stats_write_table(output_error());
+    stats_end();
 }
 
 __attribute__((destructor)) static void unload(void)

@@ -10,6 +10,7 @@
 #include "base/pages.h"
 #include "ledger/copies.h"
 #include "ledger/headroom.h"
+#include "ledger/live.h"
 #include "ledger/state.h"
 #include "policy/policies.h"
 
@@ -410,6 +411,7 @@ uint64_t host_leave(uint64_t base, uint64_t bytes)
     }
     if (written_bytes)
         counters_moved(&core.counters, MOVE_HOST_TO_DISK, written_bytes, core_clock_ns() - since_ns);
+    live_changed();
     if (error)
         headroom_save_failed(error);
     return gone_bytes;

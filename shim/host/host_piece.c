@@ -15,6 +15,7 @@
 #include "base/pages.h"
 #include "base/private_fds.h"
 #include "ledger/headroom.h"
+#include "ledger/live.h"
 #include "ledger/state.h"
 
 static char zeros[HOST_PIECE_BYTES]; /* never written: not const, so that the file does not hold them */
@@ -212,6 +213,7 @@ static int fetch(struct host_block *block, uint32_t index, uint32_t piece, struc
     if (error == 0)
         counters_moved(&core.counters, MOVE_DISK_TO_HOST, host_span(block, index, piece).bytes,
                        core_clock_ns() - since_ns);
+    live_changed();
     return error;
 }
 

@@ -48,9 +48,11 @@ uint64_t headroom_host(void)
     return room;
 }
 
-void headroom_host_budget(struct budget *out)
+static _Atomic uint64_t heap_unused_bytes; /* when it was last asked for */
+
+void headroom_host_budget_roughly(struct budget *out)
 {
-    uint64_t unused = shrinker ? shrinker->unused() : 0;
+    uint64_t unused = atomic_load_explicit(&heap_unused_bytes, memory_order_relaxed);
 
     lock_acquire(&core.lock);
     *out = core.host_budget;
@@ -59,6 +61,12 @@ void headroom_host_budget(struct budget *out)
         unused = out->class_bytes[HOST_HEAP];
     out->class_bytes[HOST_HEAP] -= unused;
     out->used_bytes -= unused;
+}
+
+void headroom_host_budget(struct budget *out)
+{
+    atomic_store_explicit(&heap_unused_bytes, shrinker ? shrinker->unused() : 0, memory_order_relaxed);
+    headroom_host_budget_roughly(out);
 }
 
 uint64_t headroom_device_staging(unsigned ordinal)

@@ -25,6 +25,8 @@ uint64_t headroom_host(void);
 
 /** The host's budget with all that it holds, the heap to the byte instead of by lots. core.lock not held. */
 void headroom_host_budget(struct budget *out);
+/** The same with what was last known to be charged to the heap and not held: reads no accounts of threads. */
+void headroom_host_budget_roughly(struct budget *out);
 
 /** Staging reserve of the device, and of the host. */
 uint64_t headroom_device_staging(unsigned ordinal);

@@ -2,7 +2,7 @@
 /*
  * kind_figures.h - what is told of a device by kind: plain figures, and the words for them.
  *
- * Shape    kinds.h makes them, the reports have them.
+ * Shape    kinds.h makes them, the live page and the reports have them.
  * Units    bytes.
  */
 #ifndef EBB_KIND_FIGURES_H

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/machine.h"
 #include "ledger/busy.h"
+#include "ledger/live.h"
 #include "ledger/state.h"
 
 static bool has_pool(void)
@@ -110,6 +111,8 @@ void limit_ready(unsigned ordinal)
     lock_release(&core.lock);
     if (is_first && has_pool())
         fill_pool(ordinal, size_resolve(&core.options->pool.initial, limit));
+    if (is_first)
+        live_begin();
 }
 
 /* Under the lock: the driver has refused once more. */

@@ -4,9 +4,11 @@
 
 #include <string.h>
 
+#include "base/log.h"
 #include "ledger/busy.h"
 #include "ledger/headroom.h"
 #include "ledger/state.h"
+#include "live/writer.h"
 #include "policy/policies.h"
 
 _Static_assert((int)LIVE_DEVICES == DEVICE_MAX && (int)LIVE_MOVES == MOVE_COUNT &&
@@ -14,7 +16,12 @@ _Static_assert((int)LIVE_DEVICES == DEVICE_MAX && (int)LIVE_MOVES == MOVE_COUNT 
                    (int)BUDGET_CLASSES >= HOST_CLASS_COUNT,
                "the figures have a place for each");
 
+/* Who comes while somebody writes has that one write once more, so often at most: under a storm the next tick is soon. */
+#define ROUNDS 4
+
 static _Atomic uint64_t managed_bytes[DEVICE_MAX]; /* as was noted */
+static _Atomic bool begun, ended;
+static _Atomic uint32_t coming; /* who have something to write; whoever was first does it for all */
 
 void live_note_managed(unsigned ordinal, uint64_t bytes)
 {
@@ -73,12 +80,15 @@ static void collect_counts(struct live_counts *out)
     out->forecasts_given_up = counters_read(&from->forecasts_given_up);
 }
 
-static void collect_host(struct live_now *out)
+static void collect_host(struct live_now *out, bool roughly)
 {
     struct disk_figures disk = {0};
     struct shares shares;
 
-    headroom_host_budget(&out->host);
+    if (roughly)
+        headroom_host_budget_roughly(&out->host);
+    else
+        headroom_host_budget(&out->host);
     lock_acquire(&core.lock);
     shares = host_share_state();
     lock_release(&core.lock);
@@ -88,7 +98,7 @@ static void collect_host(struct live_now *out)
     out->disk = (struct live_disk){disk.budget_bytes, disk.used_bytes, disk.peak_bytes};
 }
 
-void live_collect(struct live_now *out)
+static void collect(struct live_now *out, bool roughly)
 {
     const char *why = atomic_load(&core.account_only);
 
@@ -97,12 +107,79 @@ void live_collect(struct live_now *out)
         out->duration_ns = core_now() - core.started_ns;
         out->devices = core.device->count;
     }
-    out->flags = (share_in_force() ? LIVE_SHARES : 0u) |
+    out->flags = (share_in_force() ? LIVE_SHARES : 0u) | (atomic_load(&ended) ? LIVE_ENDED : 0u) |
                  (core.options && core.options->policy == POLICY_LOOKAHEAD ? (uint32_t)LIVE_LOOKAHEAD : 0u);
-    collect_host(out);
+    collect_host(out, roughly);
     collect_counts(&out->counts);
     if (why)
         strncpy(out->account_only, why, sizeof(out->account_only) - 1);
     for (unsigned i = 0; i < out->devices; i++)
         collect_device(i, &out->device[i]);
+}
+
+void live_collect(struct live_now *out)
+{
+    collect(out, false);
+}
+
+/* ---- the page ---------------------------------------------------------------------------------------------- */
+
+static void write_now(bool roughly)
+{
+    static struct live_now now; /* of the one who writes */
+    uint32_t seen = 1;
+
+    if (!live_writer_is_open() || atomic_fetch_add(&coming, 1))
+        return;
+    for (unsigned round = 1;; round++) {
+        collect(&now, roughly);
+        live_writer_now(&now);
+        if (round == ROUNDS)
+            atomic_store(&coming, 0);
+        if (round == ROUNDS || atomic_compare_exchange_strong(&coming, &seen, 0))
+            return;
+    }
+}
+
+void live_changed(void)
+{
+    write_now(true);
+}
+
+void live_tick(void)
+{
+    write_now(false);
+}
+
+void live_begin(void)
+{
+    const struct options *options = core.options;
+    struct live_now now;
+    int error;
+
+    if (options->live == LIVE_OFF || atomic_exchange(&begun, true))
+        return;
+    collect(&now, true);
+    error = live_writer_open(options->live_dir, options->live == LIVE_GROUP, core.device->count, &now);
+    if (error < 0)
+        log_line(LOG_DEBUG, "no page of live figures: %s (EBBTIDE_LIVE_DIR)", strerrordesc_np(-error));
+}
+
+void live_end(void)
+{
+    atomic_store(&ended, true);
+    live_tick();
+    live_writer_leave(); /* all that is still held goes back now: no news of the program */
+}
+
+void live_hide(void)
+{
+    atomic_store(&begun, true);
+    live_writer_remove();
+}
+
+void live_forked(void)
+{
+    atomic_store(&coming, 0);
+    live_writer_leave();
 }

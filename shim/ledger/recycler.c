@@ -8,6 +8,7 @@
 #include "base/compiler.h"
 #include "base/pages.h"
 #include "ledger/limit.h"
+#include "ledger/live.h"
 #include "ledger/state.h"
 
 #include <utlist.h>
@@ -90,6 +91,7 @@ int recycler_take_drawn(struct recycler *recycler, uint64_t bytes, uint64_t draw
         budget_credit(recycler->budget, recycler->class, bytes - drawn_bytes);
         lock_release(recycler->lock);
     }
+    live_changed();
     return error;
 }
 
@@ -122,6 +124,7 @@ int recycler_add(struct recycler *recycler, uint64_t bytes)
     error = recycler->create(recycler, bytes, &item);
     if (!error) {
         recycler_return(recycler, bytes, item);
+        live_changed();
         return 0;
     }
     lock_acquire(recycler->lock);
@@ -158,6 +161,7 @@ void recycler_discard(struct recycler *recycler, uint64_t bytes, uint64_t item)
     lock_acquire(recycler->lock);
     budget_credit(recycler->budget, recycler->class, bytes);
     lock_release(recycler->lock);
+    live_changed();
 }
 
 /* The largest idle item; its size in granules, or 0. */
@@ -187,6 +191,7 @@ uint64_t recycler_trim(struct recycler *recycler, uint64_t bytes)
         budget_drop_idle(recycler->budget, class * GRANULE_BYTES);
         recycler->leaving_bytes -= class * GRANULE_BYTES;
         lock_release(recycler->lock);
+        live_changed();
         given_bytes += class * GRANULE_BYTES;
     }
     return given_bytes;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * figures.h - what is told of a process: plain figures, for the reports.
+ * figures.h - what is told of a process: plain figures, for the reports and for the live page.
  *
  * Shape    two parts. `live_now` is cheap to collect, and exact whenever something has moved. `live_look` is of one
  *          device, and needs a walk over all its blocks.
  * Units    bytes and nanoseconds.
+ * Layout   that of the page's version (page.h): a change of any of this is a new one.
  */
 #ifndef EBB_LIVE_FIGURES_H
 #define EBB_LIVE_FIGURES_H
@@ -52,8 +53,9 @@ struct live_disk {
 };
 
 enum {
-    LIVE_SHARES = 1,   /**< shares are in force */
-    LIVE_LOOKAHEAD = 2 /**< launches are noted */
+    LIVE_SHARES = 1,    /**< shares are in force */
+    LIVE_LOOKAHEAD = 2, /**< launches are noted */
+    LIVE_ENDED = 4      /**< the process has come to its end by itself: nothing is counted any more */
 };
 
 struct live_now {

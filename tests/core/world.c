@@ -29,7 +29,7 @@ void world_start(struct world *world, const char *settings, const struct fake_co
 {
     memset(world, 0, sizeof(*world));
     options_init(&world->options);
-    set_options(&world->options, "EBBTIDE_PERIOD_MS=0");
+    set_options(&world->options, "EBBTIDE_PERIOD_MS=0 EBBTIDE_LIVE=off");
     set_options(&world->options, settings);
     world->fake = fake_create(config);
     cr_assert_eq(core_start(&world->options, &world->fake->device), 0);

@@ -108,8 +108,9 @@ def load(path):
 
 
 def shared_memory():
-    """Names in /dev/shm, but for those that Criterion, databases, Python's workers and other tests make while a program runs."""
-    others = ('PostgreSQL.', 'simgpu-', 'sem.')
+    """Names in /dev/shm, but for those that Criterion, databases, Python's workers and other tests make while a program runs, and
+    live pages."""
+    others = ('PostgreSQL.', 'simgpu-', 'sem.', 'ebbtide-')
     return [name for name in os.listdir('/dev/shm') if 'bxfi' not in name and not name.startswith(others)]
 
 
