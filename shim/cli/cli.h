@@ -32,6 +32,9 @@ int cli_run(char *const *arguments);
 /** `ebbtide doctor`: print what works on this machine. CLI_OK, CLI_LIMITED or CLI_FAILED. */
 int cli_doctor(char *const *arguments);
 
+/** `ebbtide stats`: print the figures of a process. CLI_OK or CLI_FAILED. */
+int cli_stats(char *const *arguments);
+
 /** Put the options at *arguments into the environment and move *arguments behind them. 0, CLI_FAILED after a line, or
  *  CLI_HELPED. */
 int cli_take_options(char *const **arguments);

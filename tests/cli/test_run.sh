@@ -146,16 +146,25 @@ run "$ebbtide" --version
 check "--version names the version and the range of CUDA" \
     printed 'ebbtide [0-9]*\.[0-9]*\.[0-9]*.CUDA drivers 11\.8 to 13\.0; runtimes 11, 12 and 13'
 
-for later in top report stats; do
+for later in top report; do
     run "$ebbtide" "$later"
     check "$later is refused" refused "'$later' is not in this version"
 done
 
 run "$ebbtide" --help
 case $out in
-*top* | *report* | *stats*) check "--help lists what there is" false ;;
+*top* | *report*) check "--help lists what there is" false ;;
 *) check "--help lists what there is" printed 'usage: ebbtide run ' ;;
 esac
+
+run env EBBTIDE_LIVE_DIR="$work/pages" "$ebbtide" stats 1
+check "stats of a process without a page is refused" refused "process 1 has no page"
+
+run "$ebbtide" stats
+check "stats without a process is refused" refused "stats wants one process or file"
+
+run "$ebbtide" stats --help
+check "stats --help goes to standard output" printed 'usage: ebbtide stats '
 
 run "$ebbtide" wash
 check "an unknown subcommand is refused" refused "no subcommand 'wash'"
