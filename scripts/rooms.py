@@ -21,7 +21,7 @@ MAY_USE = {
     "cuda": "base tier/device.h ledger/block.h ledger/busy.h ledger/kind.h host engine/core.h hook/hook_table.def",
     "api": "base tier ledger host engine heap policy live cuda/contexts.h cuda/driver_memory.h",
     "hook": "base tier ledger host engine heap cuda api policy",
-    "cli": "base policy live",
+    "cli": "base policy live ledger/kind_figures.h",
 }
 MAY_USE = {room: names.split() for room, names in MAY_USE.items()}
 

@@ -26,6 +26,7 @@ static int help(void)
     fputs("usage: ebbtide run [options] [--] command [argument...]\n"
           "       ebbtide doctor [options]\n"
           "       ebbtide stats [--json] PID|FILE\n"
+          "       ebbtide top [--once | --json]\n"
           "       ebbtide --help | --version\n"
           "\n"
           "Keeps an unmodified GPU program inside a device, a host and a disk budget.\n"
@@ -33,6 +34,7 @@ static int help(void)
           "  run      start a command with the library preloaded; 'ebbtide run --help' lists the options\n"
           "  doctor   say what works on this machine: hooks, driver, budgets, where blocks go\n"
           "  stats    the figures of a process, while it runs and when it has gone\n"
+          "  top      all processes that use devices through the library\n"
           "\n"
           "The manual page ebbtide(1) tells the rest.\n",
           stdout);
@@ -41,7 +43,7 @@ static int help(void)
 
 static bool is_later(const char *name)
 {
-    static const char *const later[] = {"top", "report", NULL};
+    static const char *const later[] = {"report", NULL};
 
     for (const char *const *known = later; *known; known++)
         if (strcmp(name, *known) == 0)
@@ -61,6 +63,8 @@ int main(int argc, char *argv[])
         return cli_doctor(argv + 2);
     if (strcmp(name, "stats") == 0)
         return cli_stats(argv + 2);
+    if (strcmp(name, "top") == 0)
+        return cli_top(argv + 2);
     if (strcmp(name, "--help") == 0)
         return help();
     if (strcmp(name, "--version") == 0) {

@@ -35,6 +35,12 @@ int cli_doctor(char *const *arguments);
 /** `ebbtide stats`: print the figures of a process. CLI_OK or CLI_FAILED. */
 int cli_stats(char *const *arguments);
 
+/** `ebbtide top`: show all processes. CLI_OK or CLI_FAILED. */
+int cli_top(char *const *arguments);
+
+/** The folder of pages that EBBTIDE_LIVE_DIR names, or "". */
+const char *cli_live_folder(void);
+
 /** Put the options at *arguments into the environment and move *arguments behind them. 0, CLI_FAILED after a line, or
  *  CLI_HELPED. */
 int cli_take_options(char *const **arguments);

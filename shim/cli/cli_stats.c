@@ -65,7 +65,7 @@ static int find(const char *name, const char *folder, struct live_view *view, en
     return live_read_process(folder, (int)pid, view, state);
 }
 
-static const char *folder_of_options(void)
+const char *cli_live_folder(void)
 {
     static struct options options;
 
@@ -105,7 +105,7 @@ static int show(const struct live_view *view, enum live_state state, bool as_jso
 int cli_stats(char *const *argument)
 {
     static struct live_view view;
-    const char *folder = folder_of_options();
+    const char *folder = cli_live_folder();
     enum live_state state;
     bool as_json = false;
     int error;
