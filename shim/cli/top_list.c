@@ -33,7 +33,9 @@ static void add_up(struct top_row *row)
 
 static uint64_t rate(uint64_t now, uint64_t before, uint64_t ns)
 {
-    return now > before && ns ? (uint64_t)((double)(now - before) * 1e9 / (double)ns) : 0;
+    double per_second = now > before && ns ? (double)(now - before) * 1e9 / (double)ns : 0;
+
+    return per_second < 1e18 ? (uint64_t)per_second : (uint64_t)1e18;
 }
 
 /* What has come since the row was read before. */

@@ -4,6 +4,7 @@
  *
  * The input chooses, over and over, a few edits of a good page. What is shown has no control characters.
  */
+#include "cli/top_lines.h"
 #include "draw.h"
 #include "fuzz.h"
 #include "live/page.h"
@@ -71,6 +72,33 @@ static void seal(void)
     }
 }
 
+/* A line of top is printable, and no wider than it should be. */
+static void look_at_line(const char *line, void *arg)
+{
+    (void)arg;
+    if (strlen(line) > TOP_WIDTH)
+        abort();
+    for (; *line; line++)
+        if (*line < ' ' || *line > '~')
+            abort();
+}
+
+static void show_in_top(void)
+{
+    struct top_row row = {.who = view.head.who, .now = view.now};
+    char line[TOP_LINE_BYTES];
+
+    row.used_bytes = view.now.device[0].budget.used_bytes;
+    row.budget_bytes = view.now.device[0].configured_bytes;
+    row.refused = view.now.device[0].budget.refused;
+    for (unsigned i = 0; i < LIVE_MOVES; i++)
+        row.rate_bytes[i] = view.now.counts.moves[i].bytes;
+    row.waited_permille = (uint32_t)view.now.counts.stall_ns;
+    top_line_row(line, TOP_WIDTH, &row);
+    look_at_line(line, NULL);
+    top_lines_of_process(TOP_WIDTH, &view, LIVE_KILLED, look_at_line, NULL);
+}
+
 static void show(void)
 {
     struct report report = {.who = &view.head.who, .now = &view.now, .look = view.look};
@@ -82,6 +110,7 @@ static void show(void)
     for (size_t i = 0; i < sheet.used; i++)
         if (sheet.buf[i] != '\n' && (unsigned char)sheet.buf[i] < ' ')
             abort();
+    show_in_top();
 }
 
 /* In memory of its own, so that nothing behind its end is read. */
