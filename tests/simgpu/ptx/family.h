@@ -43,6 +43,7 @@ void emit_cluster_rank(struct emitter *emitter);
 void emit_move(struct emitter *emitter);
 void emit_convert(struct emitter *emitter);
 void emit_lop3_and_test(struct emitter *emitter);
+void emit_video(struct emitter *emitter);
 void emit_compare(struct emitter *emitter);
 void emit_set(struct emitter *emitter);
 void emit_branch(struct emitter *emitter);

@@ -4,6 +4,7 @@
 #include "ptx/device/thread.h"
 #include "ptx/device/integer.h"
 #include "ptx/device/packed.h"
+#include "ptx/device/video.h"
 #include "ptx/device/float.h"
 #include "ptx/device/half.h"
 #include "ptx/device/approximate.h"

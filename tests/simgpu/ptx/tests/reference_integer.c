@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* reference_integer.c - integers and bits, by loops over them. */
 #include <limits.h>
+#include <stdlib.h>
 
 #include "ptx/tests/rows.h"
 
@@ -427,3 +428,74 @@ ROW("{ .reg .pred x; setp.gt.s32 x, $a, 7; lop3.or.b32 $t|$p, $a, $b, $c, 0x96, 
     u32, u32, u32, u32, ((a ^ b ^ c) != 0 || (s32)a > 7) ^ a ^ b ^ c)
 ROW("{ .reg .pred x; setp.gt.s32 x, $a, 7; lop3.and.b32 _|$p, $a, $b, $c, 0x80, !x; selp.u32 $d, 1, 0, $p; }",
     u32, u32, u32, u32, (a & b & c) != 0 && (s32)a <= 7)
+
+/* A byte or half of a word as a number. */
+static s32 part(u32 word, int at, int bits, bool sign)
+{
+    s32 value = 0;
+
+    for (int i = 0; i < bits; i++)
+        value |= (s32)(bit_at(word, at + i) << i);
+    return sign && bit_at(word, at + bits - 1) ? value - (1 << bits) : value;
+}
+
+enum whole {
+    ADDED,
+    BOUND,
+    CUT
+};
+
+/* Each part of a word by an operation of its own; types is one letter for D, A and B. */
+static u32 parts(u32 a, u32 b, u32 c, int bits, const char *types, char operation, enum whole whole)
+{
+    s32 least = types[0] == 's' ? -(1 << (bits - 1)) : 0, most = least + (1 << bits) - 1;
+    u32 word = 0;
+
+    for (int at = 0; at < 32; at += bits) {
+        s32 x = part(a, at, bits, types[1] == 's'), y = part(b, at, bits, types[2] == 's');
+        s32 value = operation == '+'   ? x + y
+                    : operation == '-' ? x - y
+                    : operation == '/' ? (x + y) / 2 + ((x + y) % 2 == 1) - ((x + y) % 2 == -1)
+                    : operation == '<' ? (x < y ? x : y)
+                    : operation == '>' ? (x > y ? x : y)
+                    : operation == '|' ? abs(x - y)
+                    : operation == '=' ? x == y
+                    : operation == '!' ? x != y
+                    : operation == 'l' ? x < y
+                    : operation == 'L' ? x <= y
+                    : operation == 'g' ? x > y
+                                       : x >= y;
+
+        if (whole == BOUND)
+            value = value < least ? least : value > most ? most : value;
+        if (whole == ADDED)
+            c += (u32)value;
+        for (int i = 0; i < bits; i++)
+            word |= (u32)bit_at((u32)value, i) << (at + i);
+    }
+    return whole == ADDED ? c : word;
+}
+
+#define VIDEO(NAME, BITS, OPERATION)                                                                         \
+    ROW(NAME ".u32.u32.u32", u32, u32, u32, u32, parts(a, b, c, BITS, "uuu", OPERATION, CUT))                \
+    ROW(NAME ".s32.s32.s32.sat", u32, u32, u32, u32, parts(a, b, c, BITS, "sss", OPERATION, BOUND))          \
+    ROW(NAME ".u32.s32.u32.sat", u32, u32, u32, u32, parts(a, b, c, BITS, "usu", OPERATION, BOUND))          \
+    ROW(NAME ".s32.u32.s32.add", u32, u32, u32, u32, parts(a, b, c, BITS, "sus", OPERATION, ADDED))
+#define VIDEOS(NAME, OPERATION)                                                                              \
+    VIDEO(NAME "2", 16, OPERATION)                                                                           \
+    VIDEO(NAME "4", 8, OPERATION)
+VIDEOS("vadd", '+')
+VIDEOS("vsub", '-')
+VIDEOS("vavrg", '/')
+VIDEOS("vmin", '<')
+VIDEOS("vmax", '>')
+VIDEOS("vabsdiff", '|')
+#define VIDEO_SET(COMPARISON, OPERATION)                                                                     \
+    ROW("vset4.u32.s32." COMPARISON, u32, u32, u32, u32, parts(a, b, c, 8, "uus", OPERATION, CUT))           \
+    ROW("vset2.s32.s32." COMPARISON ".add", u32, u32, u32, u32, parts(a, b, c, 16, "uss", OPERATION, ADDED))
+VIDEO_SET("eq", '=')
+VIDEO_SET("ne", '!')
+VIDEO_SET("lt", 'l')
+VIDEO_SET("le", 'L')
+VIDEO_SET("gt", 'g')
+VIDEO_SET("ge", 'G')
