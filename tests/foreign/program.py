@@ -39,6 +39,11 @@ PROGRAMS = {
     'taichi': {'packages': ['taichi==1.7.4', 'numpy==2.4.6'], 'limit_s': 120, 'folder': 'taichi',
                'rows': ['fields', 'stencil', 'sparse'], 'brief': ['fields'], 'runtime': None, 'environment': {}, 'needs': [],
                'left_out': [(None, None, None, 'always'), (None, None, 'strict', None)]},
+    # What is drawn at an edge may be a sample further, or a level of a tree.
+    'examples': {'packages': ['taichi==1.7.4', 'numpy==2.4.6'], 'limit_s': 120, 'folder': 'taichi',
+                 'rows': ['fem99', 'taichi_logo', 'waterwave', 'fem128', 'taichi_sparse'], 'brief': [], 'runtime': None,
+                 'environment': {}, 'needs': [], 'left_out': [(None, None, None, 'always'), (None, None, 'strict', None)],
+                 'tolerance': {'fem99': 1e-4, 'taichi_logo': 1 / 16, 'waterwave': 1e-4, 'fem128': 1e-4, 'taichi_sparse': 1 / 4}},
     'pytorch': {**TORCH, 'packages': ['torch==2.15.0', 'triton==3.9.0', 'numpy==2.4.6'], 'environment': {}, 'needs': [],
                 'rows': ['tensors', 'streams', 'churn', 'graph', 'async', 'segments'],
                 'left_out': [('segments', 50, None, None), ('segments', 35, None, None), ('graph', 50, None, None),
