@@ -64,6 +64,9 @@ PROGRAMS = {
               'left_out': []},
     'numba': {'packages': ['numba-cuda==0.30.4', 'numpy==2.4.6'], 'limit_s': 300, 'folder': 'numba', 'brief': [],
               'runtime': None, 'compiler': 'NVVM', 'needs': ['nvcc'], 'environment': {}, 'rows': ['arrays'], 'left_out': []},
+    'thrust': {'packages': [], 'debian': ['libthrust-dev=1.17.2-2', 'libcub-dev=1.17.2-2'], 'made': made.thrust,
+               'limit_s': 1800, 'folder': 'thrust', 'brief': [], 'runtime': None, 'compiler': 'nvcc', 'environment': {},
+               'needs': ['nvcc', 'apt-get'], 'rows': ['thrust', 'cub'], 'left_out': [], 'variables': 2 * MIB},
     # It fits itself to the memory that it is told of, so it is told of the device's, and how large its work is.
     'hashcat': {'packages': ['nvidia-cuda-nvrtc-cu12==12.4.127'],
                 'debian': ['hashcat=6.2.6+ds1-1+b1', 'hashcat-data=6.2.6+ds1-1', 'libminizip1=1.1-8+deb12u1',
@@ -147,7 +150,10 @@ def fill(folder, known):
         os.remove(theirs)
         os.symlink(os.path.join(SIMGPU, os.path.basename(theirs)), theirs)
     if known.get('made'):
-        known['made'](folder, known['limit_s'])
+        try:
+            known['made'](folder, known['limit_s'])
+        except made.Failed as failure:
+            raise Skip(failure) from failure
 
 
 def packages_of(known):
