@@ -11,6 +11,7 @@
 #include "engine/callbacks.h"
 #include "engine/core.h"
 #include "engine/drain.h"
+#include "engine/foresight.h"
 #include "engine/gate.h"
 #include "engine/monitor.h"
 #include "engine/mover.h"
@@ -170,6 +171,7 @@ static uint64_t block_publish_new(uint32_t first, uint32_t granules)
     share_update(first);
     kind_block_made(block);
     recording_made(first);
+    foresight_made(block->ordinal);
     atomic_store_explicit(&core.blocks.stamp[first], core_stamp(), memory_order_relaxed);
     return block->id;
 }

@@ -296,15 +296,30 @@ static void read_rings(void)
     }
 }
 
-static uint64_t room_of(unsigned ordinal)
+bool foresight_waits(void)
+{
+    for (unsigned i = 0; i < RINGS; i++) {
+        const struct launch_ring *ring = atomic_load_explicit(&foresight.ring[i], memory_order_acquire);
+
+        if (ring && atomic_load(&ring->written) - atomic_load(&ring->read) > RING_WORDS / 2)
+            return true;
+    }
+    return false;
+}
+
+/* Without a limit of ours the device has one. */
+static uint64_t limit_of(unsigned ordinal)
 {
     const struct device_state *device = &core.devices[ordinal];
-    uint64_t limit_bytes = device->budget.limit_bytes, reserve = device->chunk_max_granules, granules;
+    uint64_t limit_bytes = device->budget.limit_bytes;
 
-    /* Without a limit of ours the device has one. */
-    if (device->total_bytes && device->total_bytes < limit_bytes)
-        limit_bytes = device->total_bytes;
-    granules = limit_bytes / GRANULE_BYTES;
+    return device->total_bytes && device->total_bytes < limit_bytes ? device->total_bytes : limit_bytes;
+}
+
+static uint64_t room_of(unsigned ordinal)
+{
+    uint64_t reserve = core.devices[ordinal].chunk_max_granules, granules = limit_of(ordinal) / GRANULE_BYTES;
+
     if (granules > OUTLOOK_BLOCKS_MAX)
         granules = OUTLOOK_BLOCKS_MAX;
     return granules > reserve ? granules - reserve : 0;
@@ -462,6 +477,18 @@ static uint32_t oldest_row(unsigned ordinal)
     return OUTLOOK_NOBODY;
 }
 
+/* Under the lock: it holds 7/8 of what it may. */
+static bool is_nearly_full(unsigned ordinal)
+{
+    return core.devices[ordinal].budget.used_bytes >= limit_of(ordinal) / 8 * 7;
+}
+
+void foresight_made(unsigned ordinal)
+{
+    if (foresight.sight && is_nearly_full(ordinal))
+        atomic_fetch_or(&core.attention, ATTENTION_NOTE);
+}
+
 void foresight_left(uint32_t first)
 {
     uint32_t row;
@@ -501,15 +528,24 @@ void foresight_forked(void)
     atomic_fetch_and(&core.attention, ~ATTENTION_NOTE);
 }
 
+/* Some device is short of memory, or will soon be. */
+static bool is_short(void)
+{
+    bool is_short = false;
+
+    lock_acquire(&core.lock);
+    for (unsigned i = 0; i < core.device->count; i++)
+        is_short = is_short || atomic_load(&core.devices[i].away_bytes) ||
+                   (core.devices[i].ready && is_nearly_full(i));
+    lock_release(&core.lock);
+    return is_short;
+}
+
 void foresight_rest(uint64_t now_ns)
 {
-    bool is_away = false;
-
     if (!(atomic_load(&core.attention) & ATTENTION_NOTE))
         return;
-    for (unsigned i = 0; i < core.device->count; i++)
-        is_away = is_away || atomic_load(&core.devices[i].away_bytes);
-    if (is_away)
+    if (is_short())
         foresight.quiet_ns = 0;
     else if (!foresight.quiet_ns)
         foresight.quiet_ns = now_ns;

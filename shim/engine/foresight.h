@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * foresight.h - EBBTIDE_POLICY=lookahead: launches are noted while blocks are away, and say which is wanted last.
+ * foresight.h - EBBTIDE_POLICY=lookahead: launches are noted once a device is nearly full, and say which block is wanted last.
  *
  * Shape    a thread that launches writes what it uses into a ring of its own: no lock, no line that others write. The
  *          mover reads all rings in the order of their stamps when it chooses who leaves, and keeps what policy/lookahead.h
@@ -59,6 +59,12 @@ uint64_t foresight_pause_bytes(void);
 /** Who would leave by LRU, in that order, by their granules less `low`: valid until the next choice. */
 void foresight_oldest(uint32_t low, const uint32_t *list, uint32_t count);
 
+/** A block was made on a device: once that holds 7/8 of what it may, launches are noted. core.lock held. */
+void foresight_made(unsigned ordinal);
+
+/** Notes wait that will soon have no room: foresight_update reads them. Any thread. */
+bool foresight_waits(void);
+
 /** A part of a block left its device; from now on launches are noted. */
 void foresight_left(uint32_t first);
 
@@ -68,7 +74,7 @@ void foresight_came(uint32_t first, uint32_t granules);
 /** In a forked child: nothing is noted any more. */
 void foresight_forked(void);
 
-/** Note nothing more once nothing was away for ten seconds. */
+/** Note nothing more once nothing was away, and no device nearly full, for ten seconds. No lock held. */
 void foresight_rest(uint64_t now_ns);
 
 #endif

@@ -338,6 +338,13 @@ void monitor_tick(void)
     look_at_machine();
     foresight_rest(core_now());
     recording_write();
+    if (foresight_waits()) {
+        mover_take();
+        lock_acquire(&core.lock);
+        foresight_update();
+        lock_release(&core.lock);
+        mover_give();
+    }
     if (restore_stream_any()) { /* what they came from is given back */
         mover_take();
         mover_give();

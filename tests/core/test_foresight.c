@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "engine/foresight.h"
+#include "engine/monitor.h"
 #include "ledger/state.h"
 #include "world.h"
 
@@ -132,14 +133,48 @@ Test(foresight, without_a_budget_they_are_foretold_as_well)
     finish();
 }
 
-Test(foresight, nothing_is_noted_while_nothing_is_away)
+Test(foresight, nothing_is_noted_before_a_device_is_nearly_full)
 {
     start("lookahead");
-    allocate(BLOCKS - 4);
+    allocate((BLOCKS - 1) * 7 / 8);
     for (unsigned i = 0; i < 50; i++)
-        launch(i % (BLOCKS - 4));
+        launch(i % ((BLOCKS - 1) * 7 / 8));
     cr_expect_eq(core.attention, 0);
+    cr_assert(program_allocate(&program, &program.model[BLOCKS - 1], BLOCK_MIB * MIB));
+    cr_expect(core.attention & ATTENTION_NOTE);
     cr_expect_eq(core.counters.launches_foretold + core.counters.launches_unforetold, 0);
+    finish();
+}
+
+/* Two rounds over what has room: who leaves for the next blocks is foretold from the first one on. */
+Test(foresight, what_was_noted_before_anything_left_counts)
+{
+    enum {
+        FIT = BLOCKS - 2
+    };
+
+    start("lookahead");
+    allocate(FIT);
+    for (unsigned i = 0; i < 2 * FIT; i++)
+        launch(i % FIT);
+    cr_expect_eq(core.counters.evictions, 0);
+    for (unsigned i = FIT; i < BLOCKS; i++)
+        cr_assert(program_allocate(&program, &program.model[i], BLOCK_MIB * MIB));
+    cr_expect_gt(core.counters.launches_foretold, FIT / 2);
+    finish();
+}
+
+/* Nobody chooses who leaves for longer than notes have room. */
+Test(foresight, the_timer_reads_notes_that_would_have_no_room)
+{
+    start("lookahead");
+    allocate(BLOCKS - 2);
+    for (unsigned round = 0; round < 4; round++) {
+        for (unsigned i = 0; i < 8000; i++)
+            launch(0);
+        monitor_tick();
+    }
+    cr_expect_gt(core.counters.launches_foretold, 20000);
     finish();
 }
 
