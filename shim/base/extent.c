@@ -171,6 +171,47 @@ int extent_take(struct extents *extents, uint32_t granules, uint32_t *out_first)
     return 0;
 }
 
+/* The run that a granule below the top is in, and its length. */
+static uint32_t run_at(const struct extents *extents, uint32_t granule, uint32_t *out_length)
+{
+    uint32_t first = 0, length = extents->record[0].run & ~RUN_FREE;
+
+    while (granule - first >= length) {
+        first += length;
+        length = extents->record[first].run & ~RUN_FREE;
+    }
+    *out_length = length;
+    return first;
+}
+
+int extent_take_at(struct extents *extents, uint32_t first, uint32_t granules)
+{
+    uint32_t run, length;
+
+    assert(granules > 0);
+    if (first >= extents->count || granules > extents->count - first)
+        return -ENOMEM;
+    if (first >= extents->top) {
+        if (first > extents->top)
+            list_put(extents, extents->top, first - extents->top);
+        extents->top = first + granules;
+        if (extents->top > extents->high)
+            __atomic_store_n(&extents->high, extents->top, __ATOMIC_RELAXED);
+    } else {
+        run = run_at(extents, first, &length);
+        if (!(extents->record[run].run & RUN_FREE) || granules > length - (first - run))
+            return -ENOMEM;
+        list_remove(extents, run, length);
+        if (first > run)
+            list_put(extents, run, first - run);
+        if (first - run + granules < length)
+            list_put(extents, first + granules, length - granules - (first - run));
+    }
+    run_write(extents, first, granules, 0);
+    extents->taken += granules;
+    return 0;
+}
+
 void extent_give(struct extents *extents, uint32_t first, uint32_t granules)
 {
     assert(granules > 0 && first < extents->top && granules <= extents->top - first);

@@ -48,6 +48,10 @@ void extent_init(struct extents *extents, void *memory, uint32_t count);
  *  @granules  > 0 */
 int extent_take(struct extents *extents, uint32_t granules, uint32_t *out_first);
 
+/** Take that run. -ENOMEM: some of it is in use, or there is no such. Looks at every run before it.
+ *  @granules  > 0 */
+int extent_take_at(struct extents *extents, uint32_t first, uint32_t granules);
+
 /** Give back a whole run as extent_take gave it; anything else is the caller's mistake: assert. */
 void extent_give(struct extents *extents, uint32_t first, uint32_t granules);
 

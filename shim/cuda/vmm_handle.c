@@ -65,21 +65,41 @@ static CUresult allowed(void)
 
 /* ---- addresses -------------------------------------------------------------------------------------------------- */
 
-bool vmm_handle_reserve(CUdeviceptr *out, size_t size, size_t alignment, CUdeviceptr hint,
-                        unsigned long long flags)
+/* Addresses of ours: from the hint on, if they are free; else any. */
+static bool reserve(CUdeviceptr *out, size_t size, size_t alignment, CUdeviceptr hint)
 {
     uint64_t address;
     bool is_ours;
 
-    if (!out || !size || size % GRANULE_BYTES || hint || flags || alignment & (alignment - 1) ||
-        capture_open() || core_is_bypassed())
-        return false;
     lock_acquire(&changing);
-    is_ours = vmm_reserve(size, alignment, &address) == 0;
+    is_ours = (hint && vmm_reserve(size, alignment, hint, &address) == 0) ||
+              vmm_reserve(size, alignment, 0, &address) == 0;
     lock_release(&changing);
     if (is_ours)
         *out = address;
     return is_ours;
+}
+
+CUresult vmm_handle_reserve(__typeof__(cuMemAddressReserve) *next, CUdeviceptr *out, size_t size,
+                            size_t alignment, CUdeviceptr hint, unsigned long long flags)
+{
+    CUdeviceptr drivers;
+    CUresult result;
+
+    if (!out || !size || size % GRANULE_BYTES || flags || alignment & (alignment - 1) || capture_open() ||
+        core_is_bypassed())
+        return next(out, size, alignment, hint, flags);
+    if ((!hint || in_arena(hint)) && reserve(out, size, alignment, hint))
+        return CUDA_SUCCESS;
+    result = next(&drivers, size, alignment, hint, flags);
+    if (result != CUDA_SUCCESS)
+        return result;
+    /* Any address does where the one that was asked for is not to be had. */
+    if (drivers != hint && reserve(out, size, alignment, 0))
+        real.cuMemAddressFree(drivers, size);
+    else
+        *out = drivers;
+    return CUDA_SUCCESS;
 }
 
 CUresult vmm_handle_unreserve(__typeof__(cuMemAddressFree) *next, CUdeviceptr address, size_t size)
@@ -218,6 +238,36 @@ CUresult vmm_handle_properties(__typeof__(cuMemGetAllocationPropertiesFromHandle
         return CUDA_ERROR_INVALID_VALUE;
     *out = handle.prop;
     return CUDA_SUCCESS;
+}
+
+/* The one piece that the handle's block is; pinned from then on. */
+static CUresult export(void *out, const struct handle *handle)
+{
+    uint64_t bytes;
+    int fd, error = core_pin(handle->at, PIN_EXPORTED);
+
+    if (!error)
+        error = core_share(handle->at, 0, &bytes, &fd);
+    if (error)
+        return error == -ENOMEM ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_ERROR_INVALID_VALUE;
+    *(int *)out = fd;
+    return CUDA_SUCCESS;
+}
+
+CUresult vmm_handle_export(__typeof__(cuMemExportToShareableHandle) *next, void *out,
+                           CUmemGenericAllocationHandle value, CUmemAllocationHandleType type,
+                           unsigned long long flags)
+{
+    struct handle handle;
+    CUresult result = CUDA_ERROR_INVALID_VALUE;
+
+    if (!out || flags || type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR || !value || !in_arena(value))
+        return next(out, value, type, flags);
+    lock_acquire(&changing);
+    if (handle_get(value, &handle) && handle.prop.requestedHandleTypes & type)
+        result = export(out, &handle);
+    lock_release(&changing);
+    return result;
 }
 
 /* ---- mappings --------------------------------------------------------------------------------------------------- */

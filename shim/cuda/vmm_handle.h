@@ -24,9 +24,9 @@
 
 struct block_info;
 
-/** Reserve addresses in the arena. False: the driver is to be asked. */
-bool vmm_handle_reserve(CUdeviceptr *out, size_t size, size_t alignment, CUdeviceptr hint,
-                        unsigned long long flags);
+/** Addresses of the arena, but for those that the program has chosen elsewhere. */
+CUresult vmm_handle_reserve(__typeof__(cuMemAddressReserve) *next, CUdeviceptr *out, size_t size,
+                            size_t alignment, CUdeviceptr hint, unsigned long long flags);
 CUresult vmm_handle_unreserve(__typeof__(cuMemAddressFree) *next, CUdeviceptr address, size_t size);
 
 /** Why memory of those properties is the driver's; STAY_NOT: it may be a block. */
@@ -48,6 +48,11 @@ CUresult vmm_handle_retain(__typeof__(cuMemRetainAllocationHandle) *next, CUmemG
                            void *address);
 CUresult vmm_handle_properties(__typeof__(cuMemGetAllocationPropertiesFromHandle) *next,
                                CUmemAllocationProp *out, CUmemGenericAllocationHandle handle);
+
+/** A descriptor for another process: the memory stays on the device from then on. */
+CUresult vmm_handle_export(__typeof__(cuMemExportToShareableHandle) *next, void *out,
+                           CUmemGenericAllocationHandle handle, CUmemAllocationHandleType type,
+                           unsigned long long flags);
 
 /** What is told of an address that the program has reserved in the arena. */
 struct vmm_pointer {

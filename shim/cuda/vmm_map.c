@@ -70,21 +70,23 @@ static void note_mapping(uint64_t address, uint64_t bytes, uint32_t number)
         atomic_store_explicit(&granule_at(at)->mapping, number, memory_order_release);
 }
 
-int vmm_reserve(uint64_t bytes, uint64_t alignment, uint64_t *out_address)
+int vmm_reserve(uint64_t bytes, uint64_t alignment, uint64_t at, uint64_t *out_address)
 {
     struct range range = {.bytes = bytes, .run_bytes = bytes};
     uint64_t address;
     int error;
 
-    if (alignment > GRANULE_BYTES &&
+    if (at && (!in_arena(at) || at % GRANULE_BYTES || at & (alignment - (alignment > 0))))
+        return -ENOMEM;
+    if (!at && alignment > GRANULE_BYTES &&
         __builtin_add_overflow(bytes, alignment - GRANULE_BYTES, &range.run_bytes))
         return -ENOMEM;
     error = granules_make();
     if (!error)
-        error = core_addresses_take(range.run_bytes, &range.run);
+        error = core_addresses_take(range.run_bytes, at, &range.run);
     if (error)
         return error;
-    address = alignment > GRANULE_BYTES ? (range.run + alignment - 1) & ~(alignment - 1) : range.run;
+    address = !at && alignment > GRANULE_BYTES ? (range.run + alignment - 1) & ~(alignment - 1) : range.run;
     error = table_put(&ranges, address, &range);
     if (error) {
         core_addresses_give(range.run, range.run_bytes);

@@ -28,8 +28,9 @@ struct vmm_mapping {
     uint8_t backing;
 };
 
-/** Reserve addresses at a multiple of `alignment` (a power of two, or 0). 0; -ENOMEM or -ENOTSUP: the driver is to be asked. */
-int vmm_reserve(uint64_t bytes, uint64_t alignment, uint64_t *out_address);
+/** Reserve addresses from `at` on, or, where that is 0, at a multiple of `alignment` (a power of two, or 0). 0; -ENOMEM or
+ *  -ENOTSUP: there are none. */
+int vmm_reserve(uint64_t bytes, uint64_t alignment, uint64_t at, uint64_t *out_address);
 /** -EINVAL: no such reservation, or something is mapped there. */
 int vmm_unreserve(uint64_t address, uint64_t bytes);
 /** The reservation that an address of the arena is in. */

@@ -144,9 +144,9 @@ int core_share(uint64_t address, unsigned index, uint64_t *out_bytes, int *out_f
  * blocks finds it at either place.
  */
 
-/** Addresses in the arena, multiples of GRANULE_BYTES, at which no block is made by itself. -ENOMEM; -ENOTSUP: the driver
- *  places blocks. */
-int core_addresses_take(uint64_t bytes, uint64_t *out_address);
+/** Addresses in the arena, multiples of GRANULE_BYTES, at which no block is made by itself: those from `at` on, or, where that
+ *  is 0, any. -ENOMEM; -ENOTSUP: the driver places blocks. */
+int core_addresses_take(uint64_t bytes, uint64_t at, uint64_t *out_address);
 /** Give back what core_addresses_take gave, all of it: no block lies there. */
 void core_addresses_give(uint64_t address, uint64_t bytes);
 
@@ -290,6 +290,8 @@ struct use {
     bool device_only; /**< must not run from host memory (copies and sets that a graph or capture records) */
     bool beyond;      /**< it names bytes that no allocation has: the driver would refuse the call */
     bool kernel;      /**< the launch of one: it uses what is listed, and what its device reaches */
+    /** It uses the bytes that it names (use_range), and does not go on into what lies beside them. */
+    bool exact;
     uint8_t managed_count;
     uint32_t granule[USE_INLINE]; /**< where each word points to; whose that is, use_begin finds out */
     const void *stream;           /**< that the call goes to; NULL: not told, or the default one */
@@ -310,6 +312,7 @@ static inline void use_init(struct use *use, bool writes)
     use->device_only = false;
     use->beyond = false;
     use->kernel = false;
+    use->exact = false;
     use->managed_count = 0;
     use->stream = 0;
     use->more = 0;

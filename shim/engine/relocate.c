@@ -14,10 +14,10 @@ enum {
     PIECES_AT_ONCE = 64
 };
 
-int core_addresses_take(uint64_t bytes, uint64_t *out_address)
+int core_addresses_take(uint64_t bytes, uint64_t at, uint64_t *out_address)
 {
     uint64_t granules = (bytes + GRANULE_BYTES - 1) / GRANULE_BYTES;
-    uint32_t first;
+    uint32_t first = address_granule(&core.blocks, at);
     int error;
 
     if (!core_active() || core_places())
@@ -25,7 +25,8 @@ int core_addresses_take(uint64_t bytes, uint64_t *out_address)
     if (granules > core.blocks.granules)
         return -ENOMEM;
     lock_acquire(&core.lock);
-    error = extent_take(&core.blocks.arena, (uint32_t)granules, &first);
+    error = at ? extent_take_at(&core.blocks.arena, first, (uint32_t)granules)
+               : extent_take(&core.blocks.arena, (uint32_t)granules, &first);
     core.blocks.lent += error ? 0 : (uint32_t)granules;
     lock_release(&core.lock);
     if (!error)

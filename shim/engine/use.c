@@ -197,6 +197,18 @@ static uint32_t *role_list(void)
 /* The role's: blocks of the last list have it as their mark. */
 static uint32_t last_mark;
 
+/* May the call go on from a block that it names into others of its ring? */
+static inline bool reaches_on(const struct use *use)
+{
+    return !use->exact || use->more_count || use->all;
+}
+
+/* What stands in the way of the use, of the flags of its blocks. */
+static inline uint32_t flags_for(const struct use *use, uint32_t flags)
+{
+    return reaches_on(use) ? flags : flags & ~OWNER_MATES;
+}
+
 /* What the use names beside its own list, and with each block those of its ring, each once. core.lock and the role held. */
 static uint32_t list_rings(const struct use *use, uint32_t *list)
 {
@@ -231,7 +243,7 @@ static int use_widen(struct use *use)
     uint32_t first, *list;
     bool any = false;
 
-    for (uint32_t i = 0; !core.mapped && !any && i < use_total(use); i++)
+    for (uint32_t i = 0; !core.mapped && reaches_on(use) && !any && i < use_total(use); i++)
         any = use_block(use, i, &first) && core.blocks.block[first].range;
     if (!any)
         return 0;
@@ -402,7 +414,7 @@ static int use_within(struct use *use, struct gate_slot *slot)
     for (uint32_t i = 0; use->writes && i < use_total(use); i++)
         if (use_block(use, i, &first))
             copies_void(first);
-    if (use_touch(use) & (OWNER_GONE | OWNER_MATES | copied_flag(use))) {
+    if (flags_for(use, use_touch(use)) & (OWNER_GONE | OWNER_MATES | copied_flag(use))) {
         gate_leave_nested(slot);
         host_hold_drop_all(&use->host);
         return -ENOMEM;
@@ -451,7 +463,7 @@ static int use_reenter(struct use *use, struct gate_slot *slot)
             return -ENOMEM;
         }
         gate_enter(use, use_devices, &use->nested);
-        flags = use_touch(use);
+        flags = flags_for(use, use_touch(use));
     } while (flags & (OWNER_GONE | OWNER_MATES | copied_flag(use)));
     gate_count(slot, use->writes);
     if (flags & OWNER_AWAY)
@@ -476,7 +488,7 @@ static inline int use_go(struct use *use, struct gate_slot *slot)
 {
     uint32_t flags = use_touch(use) & OWNER_FLAGS;
 
-    if (UNLIKELY(flags != 0) && (flags & ~OWNER_COPIED || copied_flag(use)))
+    if (UNLIKELY(flags != 0) && (flags_for(use, flags) & ~OWNER_COPIED || flags & copied_flag(use)))
         return use_wait(use, slot);
     gate_count(slot, use->writes);
     return 0;

@@ -15,6 +15,7 @@ void use_range(struct use *use, uint64_t address, uint64_t bytes)
     uint8_t all;
 
     use_word(use, address);
+    use->exact = true;
     if (UNLIKELY(core_managed_any()))
         use_managed(use, address, bytes);
     if (!core_owns(address))

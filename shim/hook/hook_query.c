@@ -179,6 +179,15 @@ static CUresult reserved_attribute(const struct vmm_pointer *pointer, CUpointer_
     }
 }
 
+/* The driver's answer, but for the reservation, which it tells as all of the arena. */
+static CUresult of_range(const struct vmm_pointer *pointer, CUpointer_attribute attribute, void *data,
+                         CUresult result)
+{
+    if (attribute != CU_POINTER_ATTRIBUTE_RANGE_START_ADDR && attribute != CU_POINTER_ATTRIBUTE_RANGE_SIZE)
+        return result;
+    return reserved_attribute(pointer, attribute, data);
+}
+
 /* One attribute of a block. CUDA_ERROR_NOT_SUPPORTED: for the driver to answer. */
 static CUresult block_attribute(const struct block_info *block, CUpointer_attribute attribute,
                                 CUdeviceptr address, void *data)
@@ -256,8 +265,8 @@ CUresult hook_cuPointerGetAttribute(__typeof__(cuPointerGetAttribute) *next, voi
         return next(data, attribute, ptr);
     if (core_find(ptr, &block) && !mapping_found(ptr, &block)) {
         /* Else mapped, but nothing of the program's: the driver would tell of the mapping. */
-        if (is_driver_mapping(ptr))
-            return next(data, attribute, ptr);
+        if (vmm_handle_pointer(ptr, &pointer) && pointer.is_driver)
+            return of_range(&pointer, attribute, data, next(data, attribute, ptr));
         return vmm_handle_pointer(ptr, &pointer) ? reserved_attribute(&pointer, attribute, data)
                                                  : CUDA_ERROR_INVALID_VALUE;
     }
@@ -274,7 +283,7 @@ CUresult hook_cuPointerGetAttributes(__typeof__(cuPointerGetAttributes) *next, u
     struct vmm_pointer pointer;
     struct block_info block;
     bool is_known = !core_find(ptr, &block) || mapping_found(ptr, &block);
-    bool is_reserved = !is_known && vmm_handle_pointer(ptr, &pointer) && !pointer.is_driver;
+    bool is_reserved = !is_known && vmm_handle_pointer(ptr, &pointer);
     /* Of what is mapped but nothing of the program's the driver would tell as of a mapping: it is asked of no memory. */
     bool is_told = !core_owns(ptr) || core_find(ptr, &block) == 0 || is_driver_mapping(ptr);
     CUresult result = next(numAttributes, attributes, data, is_told ? ptr : 0);
@@ -286,7 +295,10 @@ CUresult hook_cuPointerGetAttributes(__typeof__(cuPointerGetAttributes) *next, u
         if (!data[i])
             continue;
         if (is_reserved) {
-            reserved_attribute(&pointer, attributes[i], data[i]);
+            if (pointer.is_driver)
+                of_range(&pointer, attributes[i], data[i], CUDA_SUCCESS);
+            else
+                reserved_attribute(&pointer, attributes[i], data[i]);
             continue;
         }
         if (is_export(attributes[i]) && core_pin(ptr, PIN_REGISTERED))

@@ -53,8 +53,6 @@
         __VA_ARGS__;                                                                                         \
         call;                                                                                                \
     })
-/** Nothing is asked of the driver where that has been done. */
-#define UNLESS(call, done) ((done) ? CUDA_SUCCESS : (call))
 /** A function makes the call by itself. */
 #define INSTEAD(call, function) function
 /** The address is none of a block's: whoever has cudaMalloc memory is refused. Then as THEN. */

@@ -48,6 +48,31 @@ Test(extent, given_neighbours_become_one_run)
     free(extents.record);
 }
 
+Test(extent, run_is_taken_where_it_is_wanted_if_all_of_it_is_free)
+{
+    struct extents extents = space(20);
+    uint32_t a = take(&extents, 4), b = take(&extents, 4);
+
+    cr_assert_eq(extent_take_at(&extents, 12, 2), 0); /* above all that is in use */
+    cr_assert_eq(extent_take_at(&extents, 13, 2), -ENOMEM);
+    cr_assert_eq(extent_take_at(&extents, 6, 3), -ENOMEM);
+    cr_assert_eq(extent_take_at(&extents, 19, 2), -ENOMEM);
+    cr_assert_eq(extent_take_at(&extents, 9, 2), 0); /* within a free run */
+    extent_give(&extents, a, 4);
+    cr_assert_eq(extent_take_at(&extents, 0, 4), 0);
+    cr_assert_eq(extents.taken, 12);
+    cr_assert_eq(take(&extents, 1), 8); /* what is left of that is free */
+    cr_assert_eq(take(&extents, 1), 11);
+    extent_give(&extents, 9, 2);
+    extent_give(&extents, b, 4);
+    extent_give(&extents, 0, 4);
+    extent_give(&extents, 8, 1);
+    extent_give(&extents, 11, 1);
+    extent_give(&extents, 12, 2);
+    cr_assert_eq(take(&extents, 20), 0);
+    free(extents.record);
+}
+
 Test(extent, low_places_come_first)
 {
     struct extents extents = space(100);

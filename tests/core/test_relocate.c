@@ -26,18 +26,21 @@ static uint64_t addresses(uint64_t mib)
 {
     uint64_t range;
 
-    cr_assert_eq(core_addresses_take(mib * MIB, &range), 0);
+    cr_assert_eq(core_addresses_take(mib * MIB, 0, &range), 0);
     return range;
 }
 
-/* A launch that names what lies at an address. */
-static int launch(const struct model *block, bool writes)
+/* A call that names what lies at an address. */
+static int use(const struct model *block, bool writes, bool is_kernel)
 {
     struct use use;
     int error;
 
     use_init(&use, writes);
-    use_word(&use, block->address);
+    if (is_kernel)
+        use_word(&use, block->address);
+    else
+        use_range(&use, block->address, block->bytes);
     error = use_begin(&use);
     if (error)
         return error;
@@ -47,6 +50,11 @@ static int launch(const struct model *block, bool writes)
         cr_assert(model_intact(block));
     use_end(&use);
     return 0;
+}
+
+static int launch(const struct model *block, bool writes)
+{
+    return use(block, writes, true);
 }
 
 /* A block with bytes in it, mapped `at` in a reservation. */
@@ -137,6 +145,9 @@ Test(relocate, whoever_uses_one_block_of_a_reservation_uses_all_where_nothing_el
     block[1] = make_mapped(4, range + 4 * MIB, range, &home[1]);
     cr_assert_eq(send_off(&block[1], false), 4 * MIB);
     cr_assert(owner_entry(&core.blocks, address_granule(&core.blocks, range)) & OWNER_MATES);
+    cr_assert_eq(use(&block[0], false, false), 0);
+    cr_assert(owner_entry(&core.blocks, address_granule(&core.blocks, range)) &
+              OWNER_MATES); /* for a copy none came */
     cr_assert_eq(launch(&block[0], false), 0);
     cr_assert_eq(owner_entry(&core.blocks, address_granule(&core.blocks, block[1].address)) & OWNER_FLAGS, 0);
     cr_assert(model_intact(&block[1]));

@@ -23,4 +23,6 @@ def check(program, name):
 
 
 runner.tap([('they are the same as without the library, ' + name, lambda n=name: check('answers', n)) for name in RUNS] +
+           [('so are those to who maps physical memory himself, ' + name, lambda n=name: check('physical', n))
+            for name in ('mapped', 'strict')] +
            [('so are those to copies whose source is not all there, ' + name, lambda n=name: check('sources', n)) for name in RUNS])
