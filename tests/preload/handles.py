@@ -5,7 +5,7 @@ import itertools
 
 import runner
 
-PROGRAMS = {'segments': []}
+PROGRAMS = {'segments': [], 'sleeper': []}
 BUDGETS = (100, 50, 35)
 
 reference = {program: runner.run(program, arguments) for program, arguments in PROGRAMS.items()}
