@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Managed memory of the program's own: it is told what it has said itself, and brings to a device what may be there. */
+#include "base/cancel_guard.h"
 #include "cuda/device_cuda.h"
 #include "cuda/managed_advice.h"
 #include "hook/hook_words.h"
@@ -121,9 +122,15 @@ static CUresult prefetch_managed(const struct prefetch *prefetch, bool is_per_th
 static CUresult prefetch_any(const struct prefetch *prefetch, bool is_per_thread)
 {
     struct managed_info info;
+    struct cancel_guard guard;
+    CUresult result;
 
-    if (is_managed(prefetch->start, prefetch->bytes, &info))
-        return prefetch_managed(prefetch, is_per_thread);
+    if (is_managed(prefetch->start, prefetch->bytes, &info)) {
+        cancel_guard_enter(&guard); /* what is held is let go */
+        result = prefetch_managed(prefetch, is_per_thread);
+        cancel_guard_leave(&guard);
+        return result;
+    }
     return NAMES(prefetch->call(prefetch), use_word(&use, prefetch->start), use.stream = prefetch->stream);
 }
 
@@ -202,15 +209,22 @@ static CUresult advise_held(const struct advising *advising, const struct manage
 static CUresult advise_any(const struct advising *advising)
 {
     struct managed_info info;
+    struct cancel_guard guard;
     CUresult result;
 
     if (!is_managed(advising->start, advising->bytes, &info))
         return NAMES(advising->call(advising, advising->start, advising->bytes),
                      use_word(&use, advising->start));
-    if (!managed_advice_is_valid(advising->advice, advising->location) || !core_managed_hold(advising->start))
+    if (!managed_advice_is_valid(advising->advice, advising->location))
         return advising->call(advising, advising->start, advising->bytes);
-    result = advise_held(advising, &info);
-    core_managed_let_go(advising->start);
+    cancel_guard_enter(&guard);
+    if (core_managed_hold(advising->start)) {
+        result = advise_held(advising, &info);
+        core_managed_let_go(advising->start);
+    } else {
+        result = advising->call(advising, advising->start, advising->bytes);
+    }
+    cancel_guard_leave(&guard);
     return result;
 }
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Managed memory of the program's own, preloaded on a simulated device of 64 MiB of which 48 are the budget. */
+#include <pthread.h>
+
 #include "../log_lines.h"
 #include "../world.h"
 
@@ -257,6 +259,44 @@ Test(floating, what_is_wrong_with_a_call_is_the_driver_s_to_say)
     cr_expect_eq(cuMemPrefetchAsync(address, 60 * MIB, device, 0, NULL), CUDA_ERROR_INVALID_VALUE);
     cr_expect_eq(cuMemAdvise(address, 60 * MIB, CU_MEM_ADVISE_SET_READ_MOSTLY, device),
                  CUDA_ERROR_INVALID_VALUE);
+    world_end(&world);
+}
+
+struct asker {
+    struct world *world;
+    CUdeviceptr address;
+    bool advises;
+};
+
+/* Every call of the driver is a point at which the thread could end. */
+static void *ask(void *arg)
+{
+    static const CUmemLocation device = {.type = CU_MEM_LOCATION_TYPE_DEVICE};
+    const struct asker *asker = arg;
+
+    OK(cuCtxSetCurrent(asker->world->context));
+    pthread_cancel(pthread_self());
+    if (asker->advises)
+        OK(cuMemAdvise(asker->address, 60 * MIB, CU_MEM_ADVISE_SET_ACCESSED_BY, device));
+    else
+        OK(cuMemPrefetchAsync(asker->address, 60 * MIB, device, 0, NULL));
+    pthread_testcancel();
+    return NULL;
+}
+
+Test(cancelled, a_thread_that_ends_within_a_call_holds_nothing, .timeout = 60)
+{
+    struct world world = world_make();
+
+    for (int advises = 0; advises < 2; advises++) {
+        struct asker asker = {&world, managed(60), advises};
+        pthread_t thread;
+
+        fill(asker.address, 60, 1);
+        cr_assert_eq(pthread_create(&thread, NULL, ask, &asker), 0);
+        pthread_join(thread, NULL);
+        OK(cuMemFree(asker.address));
+    }
     world_end(&world);
 }
 
