@@ -29,11 +29,6 @@ struct handle {
 static struct table handles = TABLE_INIT(struct handle);
 static struct lock changing = LOCK_INIT(LOCK_VMM);
 
-static bool in_arena(CUdeviceptr address)
-{
-    return address - core_arena.base < core_arena.bytes;
-}
-
 static void handle_set(uint64_t value, const struct handle *handle)
 {
     struct handle *known;
@@ -48,7 +43,7 @@ static void handle_set(uint64_t value, const struct handle *handle)
 /* A handle that the program has. */
 static bool handle_get(CUmemGenericAllocationHandle value, struct handle *out)
 {
-    return value && in_arena(value) && table_get(&handles, value, out) && out->references;
+    return value && core_addresses_lent(value) && table_get(&handles, value, out) && out->references;
 }
 
 /* While a capture is open the driver says what it forbids, by a call that changes nothing. */
@@ -89,7 +84,7 @@ CUresult vmm_handle_reserve(__typeof__(cuMemAddressReserve) *next, CUdeviceptr *
     if (!out || !size || size % GRANULE_BYTES || flags || alignment & (alignment - 1) || capture_open() ||
         core_is_bypassed())
         return next(out, size, alignment, hint, flags);
-    if ((!hint || in_arena(hint)) && reserve(out, size, alignment, hint))
+    if ((!hint || core_addresses_lent(hint)) && reserve(out, size, alignment, hint))
         return CUDA_SUCCESS;
     result = next(&drivers, size, alignment, hint, flags);
     if (result != CUDA_SUCCESS)
@@ -106,7 +101,7 @@ CUresult vmm_handle_unreserve(__typeof__(cuMemAddressFree) *next, CUdeviceptr ad
 {
     CUresult result = CUDA_SUCCESS;
 
-    if (!in_arena(address))
+    if (!core_addresses_lent(address))
         return next(address, size);
     result = allowed();
     if (result != CUDA_SUCCESS)
@@ -179,7 +174,7 @@ CUresult vmm_handle_release(__typeof__(cuMemRelease) *next, CUmemGenericAllocati
     struct handle handle;
     CUresult result;
 
-    if (!value || !in_arena(value))
+    if (!value || !core_addresses_lent(value))
         return vmm_release(next, value);
     result = allowed();
     if (result != CUDA_SUCCESS)
@@ -232,7 +227,7 @@ CUresult vmm_handle_properties(__typeof__(cuMemGetAllocationPropertiesFromHandle
 {
     struct handle handle;
 
-    if (!out || !value || !in_arena(value))
+    if (!out || !value || !core_addresses_lent(value))
         return next(out, value);
     if (!handle_get(value, &handle))
         return CUDA_ERROR_INVALID_VALUE;
@@ -261,7 +256,8 @@ CUresult vmm_handle_export(__typeof__(cuMemExportToShareableHandle) *next, void 
     struct handle handle;
     CUresult result = CUDA_ERROR_INVALID_VALUE;
 
-    if (!out || flags || type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR || !value || !in_arena(value))
+    if (!out || flags || type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR || !value ||
+        !core_addresses_lent(value))
         return next(out, value, type, flags);
     lock_acquire(&changing);
     if (handle_get(value, &handle) && handle.prop.requestedHandleTypes & type)
@@ -296,7 +292,7 @@ static CUresult map_ours(CUdeviceptr address, CUmemGenericAllocationHandle value
     struct vmm_mapping mapping = {.bytes = handle->bytes, .handle = value, .backing = VMM_NOTHING};
     int error;
 
-    if (!in_arena(address))
+    if (!core_addresses_lent(address))
         mapping.backing = VMM_ALIAS;
     error = vmm_mapping_add(address, &mapping);
     if (!error && mapping.backing == VMM_ALIAS) {
@@ -314,7 +310,7 @@ static CUresult map_ours(CUdeviceptr address, CUmemGenericAllocationHandle value
 CUresult vmm_handle_map(__typeof__(cuMemMap) *next, CUdeviceptr address, size_t size, size_t offset,
                         CUmemGenericAllocationHandle value, unsigned long long flags)
 {
-    bool is_ours = value && in_arena(value);
+    bool is_ours = value && core_addresses_lent(value);
     struct handle handle;
     CUresult result;
 
@@ -327,8 +323,8 @@ CUresult vmm_handle_map(__typeof__(cuMemMap) *next, CUdeviceptr address, size_t 
     }
     lock_acquire(&changing);
     if (!is_ours)
-        result = in_arena(address) ? map_driver(next, address, size, offset, value, flags)
-                                   : next(address, size, offset, value, flags);
+        result = core_addresses_lent(address) ? map_driver(next, address, size, offset, value, flags)
+                                              : next(address, size, offset, value, flags);
     else if (!handle_get(value, &handle) || offset || size != handle.bytes || address % GRANULE_BYTES)
         result = CUDA_ERROR_INVALID_VALUE;
     else
@@ -355,7 +351,7 @@ static bool is_drivers(CUdeviceptr address)
 {
     struct vmm_mapping mapping;
 
-    return !in_arena(address) && !vmm_mapping_get(address, &mapping);
+    return !core_addresses_lent(address) && !vmm_mapping_get(address, &mapping);
 }
 
 /* Take one mapping away; on success it is forgotten. */
@@ -385,7 +381,7 @@ static CUresult unmap_one(__typeof__(cuMemUnmap) *next, CUdeviceptr address,
         return error == -ENOMEM ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_ERROR_UNKNOWN;
     if (mapping->backing == VMM_BLOCK)
         handle.at = mapping->handle;
-    else if (mapping->backing == VMM_ALIAS && in_arena(address))
+    else if (mapping->backing == VMM_ALIAS && core_addresses_lent(address))
         core_guest(address, mapping->bytes, false);
     vmm_mapping_remove(address);
     handle.mappings--;

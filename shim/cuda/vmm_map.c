@@ -24,11 +24,6 @@ static struct table mappings = TABLE_INIT(struct vmm_mapping);
 static _Atomic(struct granule *) granules;
 static _Atomic uint32_t elsewhere; /* mappings outside the arena */
 
-static bool in_arena(uint64_t address)
-{
-    return address - core_arena.base < core_arena.bytes;
-}
-
 static uint32_t index_of(uint64_t address)
 {
     return (uint32_t)((address - core_arena.base) / GRANULE_BYTES);
@@ -43,7 +38,7 @@ static struct granule *granule_at(uint64_t address)
 {
     struct granule *of = atomic_load_explicit(&granules, memory_order_acquire);
 
-    return of && in_arena(address) ? &of[index_of(address)] : NULL;
+    return of && core_addresses_lent(address) ? &of[index_of(address)] : NULL;
 }
 
 static int granules_make(void)
@@ -76,7 +71,7 @@ int vmm_reserve(uint64_t bytes, uint64_t alignment, uint64_t at, uint64_t *out_a
     uint64_t address;
     int error;
 
-    if (at && (!in_arena(at) || at % GRANULE_BYTES || at & (alignment - (alignment > 0))))
+    if (at && (!core_addresses_lent(at) || at % GRANULE_BYTES || at & (alignment - (alignment > 0))))
         return -ENOMEM;
     if (!at && alignment > GRANULE_BYTES &&
         __builtin_add_overflow(bytes, alignment - GRANULE_BYTES, &range.run_bytes))
@@ -144,10 +139,10 @@ int vmm_mapping_add(uint64_t address, const struct vmm_mapping *mapping)
 {
     int error;
 
-    if (in_arena(address) && !is_free(address, mapping->bytes))
+    if (core_addresses_lent(address) && !is_free(address, mapping->bytes))
         return -EINVAL;
     error = table_put(&mappings, address, mapping);
-    if (!error && in_arena(address))
+    if (!error && core_addresses_lent(address))
         note_mapping(address, mapping->bytes, index_of(address) + 1);
     else if (!error)
         atomic_fetch_add_explicit(&elsewhere, 1, memory_order_release);
@@ -176,7 +171,7 @@ void vmm_mapping_remove(uint64_t address)
 
     if (!table_take(&mappings, address, &gone))
         return;
-    if (in_arena(address))
+    if (core_addresses_lent(address))
         note_mapping(address, gone.bytes, 0);
     else
         atomic_fetch_sub_explicit(&elsewhere, 1, memory_order_release);
@@ -208,7 +203,7 @@ bool vmm_mapping_at(uint64_t address, uint64_t *out_base, struct vmm_mapping *ou
     const struct granule *granule = granule_at(address);
     uint32_t number = granule ? atomic_load_explicit(&granule->mapping, memory_order_acquire) : 0;
 
-    if (!in_arena(address))
+    if (!core_addresses_lent(address))
         return find_elsewhere(address, out_base, out);
     if (!number || !vmm_mapping_get(address_of(number), out))
         return false;

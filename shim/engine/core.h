@@ -147,6 +147,8 @@ int core_share(uint64_t address, unsigned index, uint64_t *out_bytes, int *out_f
 /** Addresses in the arena, multiples of GRANULE_BYTES, at which no block is made by itself: those from `at` on, or, where that
  *  is 0, any. -ENOMEM; -ENOTSUP: the driver places blocks. */
 int core_addresses_take(uint64_t bytes, uint64_t at, uint64_t *out_address);
+/** Is an address one that core_addresses_take may have given? None is where the driver chooses the places. */
+bool core_addresses_lent(uint64_t address);
 /** Give back what core_addresses_take gave, all of it: no block lies there. */
 void core_addresses_give(uint64_t address, uint64_t bytes);
 

@@ -34,6 +34,11 @@ int core_addresses_take(uint64_t bytes, uint64_t at, uint64_t *out_address)
     return error;
 }
 
+bool core_addresses_lent(uint64_t address)
+{
+    return address - core_arena.base < core_arena.bytes && !core_places();
+}
+
 void core_addresses_give(uint64_t address, uint64_t bytes)
 {
     uint32_t granules = (uint32_t)((bytes + GRANULE_BYTES - 1) / GRANULE_BYTES);

@@ -13,7 +13,7 @@ def check():
     if result.status or result.stats is None:
         return [result.text()]
     expected = {'exported': 2 * MIB, 'graph': 12 * MIB, 'peer': 0, 'registered': 10 * MIB, 'texture': 6 * MIB, 'api': 0, 'library': 0,
-                'referenced': 0}
+                'alias': 0, 'referenced': 0}
     pinned = result.stats['devices'][0]['pinned']
     return ['pinned: %s' % pinned] if pinned != expected else result.unclean()
 
