@@ -313,8 +313,10 @@ Test(block_uses, more_textures_than_fit_are_read_where_their_blocks_are)
     for (unsigned i = 0; i < made; i++)
         OK(cuTexObjectDestroy(texture[i]));
     cr_expect(all_are(out, BLOCK_COUNT, sum));
-    for (unsigned i = 0; i < BLOCKS; i++)
-        cr_expect(!is_on_device(block[i]) || evict(block[i]) == (long)BLOCK_BYTES, "%u is held", i);
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        evict(block[i]); /* the timer may have, meanwhile */
+        cr_expect(!is_on_device(block[i]), "%u is held", i);
+    }
     free_blocks(block, BLOCKS);
     OK(cuMemFree(out));
     OK(cuModuleUnload(module));

@@ -80,14 +80,14 @@ def answers_without_partitions():
 def says_what_it_does_not_have():
     handle = handles()[0]
     for ask in (lambda: pynvml.nvmlDeviceGetTemperature(handle, 0), lambda: pynvml.nvmlDeviceGetPowerUsage(handle),
-                lambda: pynvml.nvmlDeviceGetClockInfo(handle, 1)):
+                lambda: pynvml.nvmlDeviceGetFanSpeed(handle), lambda: pynvml.nvmlDeviceGetClockInfo(handle, 1)):
         try:
             ask()
             assert False
         except pynvml.NVMLError_NotSupported as error:
             assert str(error) == 'Not Supported', error
     try:
-        pynvml.nvmlDeviceGetFanSpeed(handle)
+        pynvml.nvmlDeviceGetSerial(handle)
         assert False
     except pynvml.NVMLError_FunctionNotFound:
         pass
