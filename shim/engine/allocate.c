@@ -242,7 +242,7 @@ static int block_make_patiently(const struct block *fresh, uint32_t *out_first)
 int allocate_block(struct block *fresh, uint32_t *out_first)
 {
     uint64_t bytes = fresh->granules * GRANULE_BYTES, keep_bytes = headroom_device_keep(fresh->ordinal);
-    bool draws = !(fresh->flags & (BLOCK_FIXED | BLOCK_HANDLE) || fresh->is_bin) &&
+    bool draws = !(fresh->flags & BLOCK_FIXED || fresh->is_handle || fresh->is_bin) &&
                  reservation_draw_begin(fresh->ordinal, bytes);
     bool is_freed, is_known;
     int error = 0;
@@ -320,6 +320,7 @@ static int allocate_alone(const struct wanted *wanted, uint64_t *out_address)
                                   .granules = (uint32_t)granules,
                                   .ordinal = wanted->ordinal,
                                   .flags = wanted_flags(wanted),
+                                  .is_handle = wanted->is_handle,
                               }};
     int error;
 

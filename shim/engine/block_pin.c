@@ -42,7 +42,7 @@ static struct block_info info_of(uint32_t first)
         .id = block->id,
         .context = block->context,
         .call_site = block->call_site,
-        .is_handle = block->flags & BLOCK_HANDLE,
+        .is_handle = block->is_handle,
         .shared_bytes = block->granules * GRANULE_BYTES,
     };
 }

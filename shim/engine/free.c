@@ -89,6 +89,7 @@ void block_forget(uint32_t first)
     block->id = 0;
     block->flags = 0;
     block->is_bin = false;
+    block->is_handle = false;
     core.blocks.alive--;
     pthread_cond_broadcast(&core.changed);
 }
@@ -298,7 +299,7 @@ static int bury_at(uint64_t address, uint16_t flags, uint32_t *out_first, uint64
     if (!core_owns(address))
         return -ENOENT;
     block = blocks_at(&core.blocks, address_granule(&core.blocks, address), out_first);
-    if (!block || block->flags & BLOCK_HANDLE)
+    if (!block || block->is_handle)
         return -EINVAL;
     if (block->is_bin)
         return -ENOTSUP;

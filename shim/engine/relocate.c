@@ -149,6 +149,7 @@ static void records_move(uint32_t from, uint32_t to, uint32_t range)
     ring_leave(blocks, from);
     old->id = 0;
     old->flags = 0;
+    old->is_handle = false;
     new->id = atomic_fetch_add(&blocks->last_id, 1) + 1;
     if (range != BLOCK_NONE)
         ring_join(blocks, to, range);
@@ -217,7 +218,7 @@ static bool find(uint64_t address, uint32_t *out_first)
             ? blocks_at(&core.blocks, address_granule(&core.blocks, address), out_first)
             : NULL;
 
-    return block && block->flags & BLOCK_HANDLE && granule_address(&core.blocks, *out_first) == address;
+    return block && block->is_handle && granule_address(&core.blocks, *out_first) == address;
 }
 
 int core_relocate(uint64_t from, uint64_t to, uint64_t range)

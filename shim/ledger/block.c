@@ -60,6 +60,7 @@ void block_begin(struct block *block, const struct block *fresh)
     block->ordinal = fresh->ordinal;
     block->flags = fresh->flags;
     block->is_bin = fresh->is_bin;
+    block->is_handle = fresh->is_handle;
 }
 
 #define FROM(state) (1u << (state))

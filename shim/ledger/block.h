@@ -119,9 +119,7 @@ enum block_flag {
     BLOCK_DRAWN = 64,     /**< made of a reservation, whose pin it has until that is committed or ends */
     BLOCK_ORDERED = 256, /**< dead, and its memory as it was: work before the free in its stream may use it */
     BLOCK_STREAM = 512,  /**< stream-ordered: out of a pool */
-    BLOCK_HANDLE =
-        1024, /**< behind a handle of the program's own: it lies where that is mapped; see relocate.c */
-    BLOCK_WHOLE = 2048, /**< one chunk, however large */
+    BLOCK_WHOLE = 1024,  /**< one chunk, however large */
 };
 
 struct block {
@@ -144,7 +142,9 @@ struct block {
     int8_t priority; /**< PRIORITY_MIN to PRIORITY_MAX */
     uint8_t ordinal;
     uint8_t share; /**< enum share: where it counts; share.c writes it */
-    bool is_bin;   /**< small allocations share it (bin.h): so from its birth on, and read without the lock */
+    /** What it is from its birth on, and read without the lock: */
+    bool is_bin;    /**< small allocations share it (bin.h) */
+    bool is_handle; /**< behind a handle of the program's own: it lies where that is mapped (relocate.c) */
 };
 
 /** Top bit of an owner entry: some chunk of the block is not resident. */
@@ -192,7 +192,7 @@ struct wanted {
 static inline uint16_t wanted_flags(const struct wanted *wanted)
 {
     return (uint16_t)((wanted->is_fixed ? BLOCK_FIXED : 0) | (wanted->group ? BLOCK_STREAM : 0) |
-                      (wanted->is_handle ? BLOCK_HANDLE : 0) | (wanted->is_whole ? BLOCK_WHOLE : 0));
+                      (wanted->is_whole ? BLOCK_WHOLE : 0));
 }
 
 struct blocks {

@@ -33,7 +33,7 @@ static inline enum kind kind_of_block(const struct block *block)
 {
     static const uint8_t kinds[2][2] = {{KIND_BLOCK, KIND_SMALL}, {KIND_ASYNC, KIND_ASYNC_SMALL}};
 
-    if (block->flags & BLOCK_HANDLE)
+    if (block->is_handle)
         return KIND_HANDLE;
     return (enum kind)kinds[(block->flags & BLOCK_STREAM) != 0][block->is_bin];
 }
