@@ -56,10 +56,11 @@ static inline uint32_t touch(const uint32_t *granule, uint32_t count, uint64_t n
 
 #pragma GCC unroll 8
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t entry = owner_at(&blocks, granule[i]);
+        const uint32_t at = granule[i]; /* for the same reason */
+        uint32_t entry = owner_at(&blocks, at);
         _Atomic uint64_t *stamp = owner_stamp(&blocks, entry);
 
-        __builtin_prefetch(&blocks.stamp[granule[i]]);
+        __builtin_prefetch(&blocks.stamp[at]);
         flags |= entry;
         /* A stamp of 0 says that it is no candidate, and stays. */
         if (UNLIKELY(atomic_load_explicit(stamp, memory_order_relaxed) - 1 < old - 1))
