@@ -46,7 +46,7 @@ PROGRAMS = {
                  'tolerance': {'fem99': 1e-4, 'taichi_logo': 1 / 16, 'waterwave': 1e-4, 'fem128': 1e-4, 'taichi_sparse': 1 / 4}},
     'pytorch': {**TORCH, 'packages': ['torch==2.15.0', 'triton==3.9.0', 'numpy==2.4.6'], 'environment': {}, 'needs': [],
                 'rows': ['tensors', 'streams', 'churn', 'graph', 'async', 'segments'],
-                'left_out': [('segments', 50, None, None), ('segments', 35, None, None), ('graph', 50, None, None),
+                'left_out': [('segments', 50, 'strict', None), ('segments', 35, 'strict', None), ('graph', 50, None, None),
                              ('graph', 35, None, None), ('streams', None, 'strict', 'auto')]},
     'triton': {**TORCH, 'packages': ['triton==3.9.0', 'torch==2.15.0', 'numpy==2.4.6'], 'needs': ['Python.h'],
                'environment': TRITON,
