@@ -71,7 +71,51 @@ static void give_pool(struct object *object, CUstream stream)
         INSIST(cuMemPoolDestroy(object->pool));
 }
 
-static bool make_vmm(uint64_t *random, int ordinal, struct object *out)
+/* Reached by its own device, by both, or by nobody any more; refused, all is as it was. */
+static void grant_vmm(uint64_t *random, int ordinal, CUdeviceptr address, struct object *out, bool *is_open)
+{
+    CUmemAccess_flags flags =
+        kinds_random(random) % 4 ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE : CU_MEM_ACCESS_FLAGS_PROT_NONE;
+    const CUmemAccessDesc grants[] = {{{CU_MEM_LOCATION_TYPE_DEVICE, ordinal}, flags},
+                                      {{CU_MEM_LOCATION_TYPE_DEVICE, !ordinal}, flags}};
+
+    if (cuMemSetAccess(address, out->bytes, grants, 1 + kinds_random(random) % 2) == CUDA_SUCCESS)
+        *is_open = flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+}
+
+/* What has been mapped is reached, written, moved to the addresses behind it, and mapped there a second time. */
+static void use_vmm(uint64_t *random, int ordinal, CUstream stream, CUmemGenericAllocationHandle handle,
+                    struct object *out)
+{
+    bool is_open = false, is_second_open = false;
+
+    for (unsigned i = kinds_random(random) % 8; i; i--)
+        switch (kinds_random(random) % 5) {
+        case 0:
+        case 1:
+            grant_vmm(random, ordinal, out->address[0], out, &is_open);
+            break;
+        case 2:
+            if (is_open)
+                (void)cuMemsetD8Async(out->address[0], 5, out->bytes, stream);
+            INSIST(cuStreamSynchronize(stream));
+            break;
+        case 3:
+            INSIST(cuMemUnmap(out->address[0], out->bytes));
+            INSIST(cuMemMap(out->address[0], out->bytes, 0, handle, 0));
+            is_open = false;
+            break;
+        default:
+            if (!out->address[2] &&
+                cuMemMap(out->address[0] + out->bytes, out->bytes, 0, handle, 0) == CUDA_SUCCESS)
+                out->address[2] = out->address[0] + out->bytes;
+            if (out->address[2])
+                grant_vmm(random, ordinal, out->address[2], out, &is_second_open);
+        }
+}
+
+/* In the first half of a reservation; what is given back may be reached still. */
+static bool make_vmm(uint64_t *random, int ordinal, CUstream stream, struct object *out)
 {
     const CUmemAllocationProp prop = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
                                       .location = {CU_MEM_LOCATION_TYPE_DEVICE, ordinal}};
@@ -81,8 +125,9 @@ static bool make_vmm(uint64_t *random, int ordinal, struct object *out)
     out->early = kinds_random(random) % 2;
     if (cuMemCreate(&handle, out->bytes, &prop, 0) != CUDA_SUCCESS)
         return false;
-    INSIST(cuMemAddressReserve(&out->address[0], out->bytes, 0, 0, 0));
+    INSIST(cuMemAddressReserve(&out->address[0], 2 * out->bytes, 0, 0, 0));
     INSIST(cuMemMap(out->address[0], out->bytes, 0, handle, 0));
+    use_vmm(random, ordinal, stream, handle, out);
     INSIST(cuMemRelease(handle));
     if (out->early)
         return true;
@@ -94,7 +139,9 @@ static bool make_vmm(uint64_t *random, int ordinal, struct object *out)
 static void give_vmm(struct object *object)
 {
     INSIST(cuMemUnmap(object->address[0], object->bytes));
-    INSIST(cuMemAddressFree(object->address[0], object->bytes));
+    if (object->address[2])
+        INSIST(cuMemUnmap(object->address[2], object->bytes));
+    INSIST(cuMemAddressFree(object->address[0], 2 * object->bytes));
     if (!object->early)
         INSIST(cuMemRelease(object->address[1]));
 }
@@ -287,7 +334,7 @@ bool kinds_make(enum kind kind, uint64_t *random, CUcontext context, int ordinal
     case KIND_POOL:
         return make_pool(random, ordinal, stream, out);
     case KIND_VMM:
-        return make_vmm(random, ordinal, out);
+        return make_vmm(random, ordinal, stream, out);
     case KIND_ARRAY:
     case KIND_VOLUME:
     case KIND_MIPMAP:

@@ -10,7 +10,7 @@ LEDGER = os.path.join(runner.BUILD, 'tests', 'preload', 'memory', 'ledger')
 THREADS = 8
 OPERATIONS = 100000 if runner.LONG else 10000
 FAILING = ['cuMemAlloc_v2', 'cuMemAllocPitch_v2', 'cuMemAllocManaged', 'cuMemAllocAsync', 'cuMemAllocFromPoolAsync',
-           'cuMemCreate', 'cuMemMap', 'cuMemUnmap', 'cuMemRelease', 'cuMemFree_v2', 'cuMemFreeAsync', 'cuArrayCreate_v2',
+           'cuMemCreate', 'cuMemMap', 'cuMemUnmap', 'cuMemSetAccess', 'cuMemRelease', 'cuMemFree_v2', 'cuMemFreeAsync', 'cuArrayCreate_v2',
            'cuArray3DCreate_v2', 'cuMipmappedArrayCreate', 'cuArrayDestroy', 'cuMemHostAlloc', 'cuMemFreeHost',
            'cuMemHostRegister_v2', 'cuMemHostUnregister', 'cuGraphInstantiate_v2', 'cuGraphInstantiateWithFlags',
            'cuGraphLaunch', 'cuGraphExecDestroy', 'cuDeviceGraphMemTrim', 'cuMemPoolDestroy', 'cuMemPoolCreate', 'cuMemPoolTrimTo',

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 enum {
-    RULES_MAX = 64
+    RULES_MAX = 128
 };
 
 struct rule {
