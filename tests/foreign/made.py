@@ -70,3 +70,11 @@ def hashcat(folder, _limit_s):
         file.writelines(f'word{number * number}\n' for number in range(100000))
     compiler, = glob.glob(os.path.join(folder, 'nvidia', '*', 'lib', 'libnvrtc.so.*'))
     os.symlink(os.path.basename(compiler), os.path.join(os.path.dirname(compiler), 'libnvrtc.so'))
+
+
+def rmm(folder, limit_s):
+    """librmm_work.so, of our own source and their headers, all of which are in their package."""
+    headers = os.path.join(folder, 'librmm', 'include')
+    compile_shared(os.path.join(folder, 'librmm_work.so'), os.path.join(HERE, 'rmm_work.cu'),
+                   [f'-I{headers}', f'-I{headers}/rapids/libcudacxx', f'-I{headers}/rapids', '-DSPDLOG_FMT_EXTERNAL',
+                    '-DFMT_HEADER_ONLY=1', '-DLIBCUDACXX_ENABLE_EXPERIMENTAL_MEMORY_RESOURCE'], limit_s)

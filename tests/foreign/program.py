@@ -29,8 +29,9 @@ LIBRARIES = [('nvidia', '*', 'lib'), ('usr', 'lib', '*-linux-gnu')]
 # whether it finds those that were installed beside it by LD_LIBRARY_PATH. `needs`: headers of Python's and commands without
 # which it cannot work. `left_out`: pieces of work with settings that they cannot be right with by the meaning of these, each as
 # (row, share, residency, disk), None for any, and those that are refused; README.md says why. `variables`: what those of its
-# modules take, where it unloads them at its end, before the library tells of them. `tolerance`: how far the numbers of a piece
-# of work may be from the processor's, of those above 1 as a part of them; without it every byte is the same.
+# modules take, where it unloads them at its end, before the library tells of them. `in_place`: pieces of work of which one block
+# is most, so that it may begin in host memory, and nothing move. `tolerance`: how far the numbers of a piece of work may be from
+# the processor's, of those above 1 as a part of them; without it every byte is the same.
 TORCH = {'limit_s': 1800, 'folder': 'pytorch', 'brief': [], 'runtime': 'nvidia/cu13/lib/libcudart.so.13'}
 # 8.6: what it writes for 9.0 are the instructions of that architecture alone.
 TRITON = {'SIMGPU_COMPUTE_CAPABILITY': '8.6', 'TRITON_PTXAS_PATH': os.path.join(HERE, 'ptxas'), 'TRITON_LIBCUDA_PATH': SIMGPU,
@@ -67,6 +68,12 @@ PROGRAMS = {
     'thrust': {'packages': [], 'debian': ['libthrust-dev=1.17.2-2', 'libcub-dev=1.17.2-2'], 'made': made.thrust,
                'limit_s': 1800, 'folder': 'thrust', 'brief': [], 'runtime': None, 'compiler': 'nvcc', 'environment': {},
                'needs': ['nvcc', 'apt-get'], 'rows': ['thrust', 'cub'], 'left_out': [], 'variables': 2 * MIB},
+    # The last of its series that is headers alone.
+    'rmm': {'packages': ['librmm-cu12==24.12.1', 'numpy==2.4.6'], 'made': made.rmm, 'limit_s': 1800, 'folder': 'rmm', 'brief': [],
+            'runtime': None, 'compiler': 'nvcc', 'needs': ['nvcc'], 'environment': {}, 'variables': 2 * MIB,
+            'rows': ['cuda', 'pool', 'arena', 'binning', 'async', 'managed'], 'in_place': ['arena'],
+            'left_out': [('pool', 50, 'strict', None), ('pool', 35, 'strict', None), ('arena', 50, 'strict', None),
+                         ('arena', 35, 'strict', None), ('binning', 35, 'strict', None)]},
     # It fits itself to the memory that it is told of, so it is told of the device's, and how large its work is.
     'hashcat': {'packages': ['nvidia-cuda-nvrtc-cu12==12.4.127'],
                 'debian': ['hashcat=6.2.6+ds1-1+b1', 'hashcat-data=6.2.6+ds1-1', 'libminizip1=1.1-8+deb12u1',
@@ -232,8 +239,20 @@ def device_peak(ran):
     return ran.report['devices'][0]['peak_bytes']['device']
 
 
-def moved_bytes(ran):
-    return sum(way['bytes'] for way in ran.statistics['moves'].values()) if ran.statistics else 0
+def paged_bytes(ran):
+    """What of managed memory came to the device, as often as it came."""
+    return 2 * MIB * ran.report['devices'][0]['managed']['faulted_pages'] if ran.report else 0
+
+
+def moved_bytes(ran, alone=None):
+    """What the library moved, and of managed memory what came to the device more often than without the library."""
+    moved = sum(way['bytes'] for way in ran.statistics['moves'].values()) if ran.statistics else 0
+    return moved + (max(0, paged_bytes(ran) - paged_bytes(alone)) if alone else 0)
+
+
+def is_used_in_place(name, row, ran):
+    """Whether memory that may begin in host memory, and stay there, was used there."""
+    return row in PROGRAMS[name].get('in_place', []) and bool(ran.statistics and ran.statistics['zero_copy_launches'])
 
 
 def compare(name, row, alone, reference):
@@ -250,8 +269,8 @@ def compare(name, row, alone, reference):
     return f'{len(far)} numbers of {len(apart)} are further away than {tolerance:g}, such as {far[0]:.2g}' if far else ''
 
 
-def judge(ran, expected, budget, must_move, variables=0):
-    """What is wrong with a run under the library, or ''."""
+def judge(ran, expected, budget, has_moved, variables=0):
+    """What is wrong with a run under the library, or ''; `has_moved`: what has to move did."""
     if not ran.checksum or not ran.report or not ran.statistics:
         return f'failed: {last_line(ran)}'
     if ran.checksum != expected:
@@ -261,4 +280,4 @@ def judge(ran, expected, budget, must_move, variables=0):
     # Variables of modules are the driver's own affair: nobody asks for them, and no budget can refuse them.
     if device_peak(ran) > budget + max(variables, ran.statistics['devices'][0]['untracked_bytes']):
         return f'{device_peak(ran)} bytes at the peak, {budget} allowed'
-    return 'nothing moved' if must_move and not moved_bytes(ran) else ''
+    return '' if has_moved else 'nothing moved'
