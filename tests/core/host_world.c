@@ -4,6 +4,7 @@
 
 #include <criterion/criterion.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "host/host_state.h"
 #include "ledger/state.h"
@@ -52,6 +53,15 @@ uint64_t host_disk_used(void)
 
     disk_figures(&core.disk, &figures);
     return figures.used_bytes;
+}
+
+bool host_disk_empties(void)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+
+    for (unsigned i = 0; i < 10000 && host_disk_used(); i++)
+        nanosleep(&pause, NULL);
+    return !host_disk_used();
 }
 
 void host_world_end(void)

@@ -31,6 +31,9 @@ uint64_t host_used_by(enum host_class class);
 uint64_t host_peak(void);
 uint64_t host_disk_used(void);
 
+/** Wait, for seconds at most, until the disk has nothing: who is served goes on before its slot is given back. */
+bool host_disk_empties(void);
+
 uint64_t range_word(uint64_t index);
 uint64_t *range_map(uint64_t bytes);
 uint64_t *range_map_registered(uint64_t bytes);
