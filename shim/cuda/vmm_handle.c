@@ -266,6 +266,30 @@ CUresult vmm_handle_export(__typeof__(cuMemExportToShareableHandle) *next, void 
     return result;
 }
 
+CUresult vmm_handle_bind(__typeof__(cuMulticastBindMem) *next, CUmemGenericAllocationHandle multicast,
+                         size_t multicast_offset, CUmemGenericAllocationHandle value, size_t offset,
+                         size_t size, unsigned long long flags)
+{
+    struct handle handle;
+    CUresult result = CUDA_ERROR_INVALID_VALUE;
+    int error;
+
+    if (!value || !core_addresses_lent(value))
+        return next(multicast, multicast_offset, value, offset, size, flags);
+    lock_acquire(&changing);
+    if (handle_get(value, &handle) && offset <= handle.bytes && size <= handle.bytes - offset) {
+        error = core_pin(handle.at, PIN_EXPORTED);
+        if (error)
+            result = error == -ENOMEM ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_ERROR_INVALID_VALUE;
+        else
+            result = real.cuMulticastBindAddr(multicast, multicast_offset, handle.at + offset, size, flags);
+        if (!error && result != CUDA_SUCCESS)
+            core_unpin(handle.at, PIN_EXPORTED);
+    }
+    lock_release(&changing);
+    return result;
+}
+
 /* ---- mappings --------------------------------------------------------------------------------------------------- */
 
 /* A handle of the driver's in a range of ours. */

@@ -54,6 +54,11 @@ CUresult vmm_handle_export(__typeof__(cuMemExportToShareableHandle) *next, void 
                            CUmemGenericAllocationHandle handle, CUmemAllocationHandleType type,
                            unsigned long long flags);
 
+/** Memory of ours is bound to a multicast object by its address, which the driver knows, and stays on the device from then on. */
+CUresult vmm_handle_bind(__typeof__(cuMulticastBindMem) *next, CUmemGenericAllocationHandle multicast,
+                         size_t multicast_offset, CUmemGenericAllocationHandle handle, size_t offset,
+                         size_t size, unsigned long long flags);
+
 /** What is told of an address that the program has reserved in the arena. */
 struct vmm_pointer {
     CUdeviceptr range,
